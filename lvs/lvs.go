@@ -1,0 +1,143 @@
+// Package lvs is the vocabulary that every room of weir shares: what a virtual
+// server, a real server and a forward method are. It imports nothing of weir's.
+package lvs
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Protocol is a transport protocol, by its IP protocol number.
+type Protocol uint8
+
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "TCP"
+	case UDP:
+		return "UDP"
+	}
+	return fmt.Sprintf("protocol %d", uint8(p))
+}
+
+// ForwardMethod is how a packet reaches its real server.
+type ForwardMethod uint8
+
+const (
+	// Masquerade rewrites the destination (NAT); replies pass the director.
+	Masquerade ForwardMethod = iota + 1
+	// DirectRoute changes only the MAC addresses; replies go straight to the client.
+	DirectRoute
+	// Tunnel wraps the packet in an outer IP header.
+	Tunnel
+)
+
+func (m ForwardMethod) String() string {
+	switch m {
+	case Masquerade:
+		return "NAT"
+	case DirectRoute:
+		return "DR"
+	case Tunnel:
+		return "TUN"
+	}
+	return fmt.Sprintf("forward method %d", uint8(m))
+}
+
+// Scheduler names the rule by which a new connection gets its real server, as
+// ipvsadm and keepalived.conf spell it.
+type Scheduler string
+
+const (
+	RoundRobin         Scheduler = "rr"
+	WeightedRoundRobin Scheduler = "wrr"
+)
+
+// RealServer is one destination of a virtual server.
+type RealServer struct {
+	Addr netip.Addr
+	Port uint16
+	// Weight is the server's share; 0 is quiesced: no new connections.
+	Weight int
+	Method ForwardMethod
+}
+
+// AddrPort is the server's address and port.
+func (r RealServer) AddrPort() netip.AddrPort { return netip.AddrPortFrom(r.Addr, r.Port) }
+
+// ServiceKey is what makes a virtual server itself: two with the same key are
+// the same service.
+type ServiceKey struct {
+	Protocol Protocol
+	Addr     netip.Addr
+	Port     uint16
+}
+
+// String is the service as people write it: "TCP 192.168.25.100:80".
+func (k ServiceKey) String() string {
+	return k.Protocol.String() + " " + netip.AddrPortFrom(k.Addr, k.Port).String()
+}
+
+// VirtualServer is one service: an address that clients know, and the real
+// servers behind it in the order in which they were added.
+type VirtualServer struct {
+	ServiceKey
+	Scheduler   Scheduler
+	RealServers []RealServer
+}
+
+// InstanceID names a VRRP instance on this machine, by what makes it unique on
+// the wire.
+type InstanceID struct {
+	Interface string
+	VRID      uint8
+	IPv6      bool
+}
+
+func (i InstanceID) String() string {
+	family := "IPv4"
+	if i.IPv6 {
+		family = "IPv6"
+	}
+	return fmt.Sprintf("%s VRID %d on %s", family, i.VRID, i.Interface)
+}
+
+// Instance is what the data plane must know of a VRRP instance: the services
+// on its VIPs forward only while the instance's lease runs.
+type Instance struct {
+	ID   InstanceID
+	VIPs []netip.Addr
+}
+
+// Hook is where on a device the data plane meets the packets.
+type Hook string
+
+const (
+	HookAuto    Hook = "auto"    // native XDP on real cards and virtio, tc elsewhere
+	HookNative  Hook = "native"  // XDP in the driver
+	HookGeneric Hook = "generic" // XDP after the driver, on any device
+	HookTC      Hook = "tc"      // the traffic control ingress hook
+)
+
+// Device is a network device whose packets the data plane sees.
+type Device struct {
+	Name string
+	Hook Hook
+}
+
+// Plan is the whole of what the data plane is to do. An address of a service
+// that no instance lists is served always.
+type Plan struct {
+	Services  []VirtualServer
+	Instances []Instance
+	Devices   []Device
+	// Directors are the MAC addresses of other directors: their frames are
+	// never forwarded again.
+	Directors []net.HardwareAddr
+}
