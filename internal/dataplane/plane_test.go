@@ -33,6 +33,7 @@ var (
 // A bench is a data plane in a namespace of its own, with its programs at hand.
 type bench struct {
 	*Plane
+	ns       *nstest.Namespace
 	index    int
 	programs *bpfPrograms
 }
@@ -53,6 +54,7 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 	ns.Do(func() {
 		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), nsName(t))
 		b := openBench(t, pins)
+		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
 				t.Error(err)
@@ -67,7 +69,11 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 
 func openBench(t testing.TB, pins string) *bench {
 	t.Helper()
-	p, err := Open(Options{PinDir: pins, Connections: 4096, Log: slog.New(slog.DiscardHandler)})
+	connections := 4096
+	if _, ok := t.(*testing.B); ok {
+		connections = 1 << 20
+	}
+	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +85,7 @@ func openBench(t testing.TB, pins string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{p, dev.Index, programs}
+	return &bench{Plane: p, index: dev.Index, programs: programs}
 }
 
 // nsName is a short name: a namespace's is at most some 200 bytes, but read by people.
