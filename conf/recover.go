@@ -43,8 +43,8 @@ func (b *builder) settle(st *statement) {
 	case st.entry != nil:
 	case b.excess > 0:
 		b.closeFor(st)
-	case b.excess < 0:
-		b.reopenFor(st)
+	case b.excess < 0 && !b.reopenFor(st):
+		b.headless(st)
 	}
 }
 
@@ -77,7 +77,7 @@ func (b *builder) unclosed(frames []*frame, where string) {
 		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].owner.title(), frames[i].open.line))
 	}
 	for _, f := range frames {
-		f.unsure = true
+		f.unsure, f.unclosed = true, true
 	}
 	if s := b.skew; s.set && len(frames) == 1 && s.brace.column < s.frame.owner.place().column && s.frame.open.start > inner.open.start {
 		inner = s.frame
@@ -131,16 +131,21 @@ func (p place) lastLine() int {
 
 // reopenFor goes back into the block that was closed last, when the statement
 // belongs into it and the file has a closing brace too many.
-func (b *builder) reopenFor(st *statement) {
+func (b *builder) reopenFor(st *statement) bool {
 	top := b.top()
 	f := top.closed
-	if f == nil || f.spec == nil || top.statements[len(top.statements)-1].block != f.block {
-		return
+	if f == nil || f.spec == nil {
+		return false
 	}
-	e := f.spec.lookup(st.keyword())
-	if e == nil {
-		return
+	e, since := f.spec.lookup(st.keyword()), top.since(f)
+	if e == nil || since < 0 {
+		return false
 	}
+	for _, moved := range top.statements[since:] {
+		moved.entry = f.spec.lookup(moved.keyword())
+		f.statements = append(f.statements, moved)
+	}
+	top.statements = top.statements[:since]
 	brace := top.closedBrace
 	if s := b.skew; s.set && s.brace.start > f.open.start && s.brace.column > s.frame.owner.place().column {
 		brace = s.brace
@@ -151,6 +156,48 @@ func (b *builder) reopenFor(st *statement) {
 		fmt.Sprintf("take it out: %s (line %d) belongs to %s", st.keyword(), st.place().line, f.owner.title()))
 	b.frames = append(b.frames, f)
 	st.entry = e
+	return true
+}
+
+// maxSince bounds how far back a stray brace is looked for, in statements.
+const maxSince = 64
+
+// since is the index of the first statement after the inner block f, when all
+// from there on may as well stand inside f, and -1 otherwise.
+func (top *frame) since(f *frame) int {
+	for i := len(top.statements) - 1; i >= max(0, len(top.statements)-maxSince); i-- {
+		st := top.statements[i]
+		if st.block == f.block {
+			return i + 1
+		}
+		if st.block != nil || f.spec.lookup(st.keyword()) == nil {
+			return -1
+		}
+	}
+	return -1
+}
+
+// headless finds a block whose first line is missing or commented out, while
+// its closing brace is there: the keyword belongs into a block that may stand
+// here. The block is skipped, for what it was called is not known.
+func (b *builder) headless(st *statement) {
+	spec := b.top().spec
+	name := ""
+	for _, e := range spec.entries {
+		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(st.keyword(), ".:@")
+		if listed || e.inner != nil && e.inner.lookup(st.keyword()) != nil {
+			name = e.name
+			break
+		}
+	}
+	if name == "" {
+		return
+	}
+	b.excess++
+	b.diags.errorAt(st.place(), fmt.Sprintf("%s stands outside any %s", quote(st.keyword()), name),
+		fmt.Sprintf("is the line missing that opens %s?", name))
+	b.top().unsure = true
+	b.push(&statement{words: st.words[:1], broken: true}, nil, st.words[0])
 }
 
 // unopened is a statement that lacks its block. Where the file has a closing

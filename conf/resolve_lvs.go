@@ -21,7 +21,7 @@ func resolveServices(r *reader, raw []*rawService) []VirtualServer {
 	var services []VirtualServer
 	for _, s := range raw {
 		key := s.key(r)
-		sure := s.protocol.set || !s.has("protocol")
+		sure := !s.head.unclosed() && (s.protocol.set || !s.has("protocol"))
 		if sure && !unique(r, first, key, s.head.all(), fmt.Sprintf("virtual_server %s is given twice", key)) {
 			continue
 		}
@@ -67,7 +67,7 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 			continue
 		}
 		at := netip.AddrPortFrom(raw.addr, raw.forcePort(r, s))
-		if before, taken := first[at]; taken {
+		if before, taken := first[at]; taken && !raw.head.unclosed() {
 			r.warnAt(raw.head.all(), "given-twice", raw.head.title()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+before.String())
 			continue
@@ -92,7 +92,7 @@ func (raw *rawServer) resolve(s *rawService, at netip.AddrPort) RealServer {
 	server := RealServer{
 		Addr:   at.Addr(),
 		Port:   at.Port(),
-		Weight: raw.weight.value(1),
+		Weight: raw.weight.or(s.weight).value(1),
 		Method: raw.method.or(s.method).v,
 	}
 	for _, c := range raw.checks {

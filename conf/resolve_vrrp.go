@@ -36,7 +36,7 @@ func resolveInstances(r *reader, raw []*rawInstance) []VRRPInstance {
 
 // check finds what makes an instance collide with an earlier one.
 func (t *taken) check(r *reader, i *rawInstance) {
-	if !unique(r, t.names, i.name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.name)) {
+	if i.head.unclosed() || !unique(r, t.names, i.name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.name)) {
 		return
 	}
 	if !i.vrid.set || !i.device.set {

@@ -40,7 +40,13 @@ type block struct {
 	// unsure is a block of which something could not be read: what it seems
 	// to lack may be there.
 	unsure bool
+	// unclosed is a block that lacks its closing brace: what follows may be
+	// the rest of it, so that it collides with nothing.
+	unclosed bool
 }
+
+// unclosed tells whether the statement's block lacks its closing brace.
+func (st *statement) unclosed() bool { return st.block != nil && st.block.unclosed }
 
 // frame is a block that is open while the tree is built.
 type frame struct {

@@ -16,6 +16,7 @@ type rawService struct {
 	protocol  field[lvs.Protocol]
 	scheduler field[lvs.Scheduler]
 	method    field[lvs.ForwardMethod]
+	weight    field[int]
 	timers    rawTimers
 	servers   []*rawServer
 	// has tells which keywords stand in the block, rightly or not.
@@ -37,6 +38,7 @@ func serviceBlock() *blockSpec {
 		{name: "nat_mask", slot: "nat_mask", read: func(r *reader, st *statement, _ any) {
 			r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
 		}},
+		setting("weight", number(1, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
 		section("real_server", serverBlock(), serverHead),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
@@ -46,7 +48,7 @@ func serviceBlock() *blockSpec {
 		flag-1 flag-2 flag-3 sh-port sh-fallback mh-port mh-fallback
 		ha_suspend virtualhost omega quorum hysteresis quorum_up quorum_down
 		sorry_server sorry_server_inhibit sorry_server_lvs_method
-		inhibit_on_failure weight ip_family smtp_alert snmp_name
+		inhibit_on_failure ip_family smtp_alert snmp_name
 	`)...)}
 }
 
