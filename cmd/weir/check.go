@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +10,6 @@ import (
 
 	"weir/conf"
 )
-
-// errBadConfig is a configuration with errors, which have been shown.
-var errBadConfig = errors.New("the configuration has errors")
 
 // checkCommand is "weir check FILE...": it reads configurations and shows all
 // that is wrong with them. Warnings alone are no failure.
@@ -25,14 +21,9 @@ func checkCommand() *cobra.Command {
 with its line and what was expected. Nothing is changed or started.
 
 The exit code is 1 when a file has an error, and 0 otherwise.`,
-		Args:          cobra.MinimumNArgs(1),
-		SilenceUsage:  true,
-		SilenceErrors: false,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			err := check(cmd.OutOrStdout(), paths)
-			// What errBadConfig says is on the screen already.
-			cmd.SilenceErrors = errors.Is(err, errBadConfig)
-			return err
+			return check(cmd.OutOrStdout(), paths)
 		},
 	}
 }
@@ -52,7 +43,7 @@ func check(out io.Writer, paths []string) error {
 		return fmt.Errorf("write the diagnostics: %w", err)
 	}
 	if all.HasErrors() {
-		return errBadConfig
+		return errSilent
 	}
 	return nil
 }

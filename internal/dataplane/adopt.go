@@ -1,8 +1,10 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -25,6 +27,7 @@ func (p *Plane) adopt() error {
 	if err := entries.Err(); err != nil {
 		return fmt.Errorf("list the services: %w", err)
 	}
+	p.adopted = len(p.services) > 0
 	if err := p.adoptDirectors(); err != nil {
 		return err
 	}
@@ -66,4 +69,36 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 		}
 	}
 	return nil
+}
+
+// Adopted says whether an earlier process had left services in the tables.
+func (p *Plane) Adopted() bool { return p.adopted }
+
+// Serving lists the servers that an earlier process left in a service's list;
+// ok is false where it had no such service.
+func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.services[key]
+	if s == nil || !s.present {
+		return nil, false
+	}
+	for key, server := range p.servers {
+		if key.service == s.index && server.present {
+			servers = append(servers, key.addr)
+		}
+	}
+	return servers, true
+}
+
+// Directors are those whose frames are not forwarded again at the moment.
+func (p *Plane) Directors() (macs []net.HardwareAddr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for word := range p.directors {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], word)
+		macs = append(macs, b[:6])
+	}
+	return macs
 }

@@ -38,6 +38,8 @@ type Plane struct {
 	spec   *ebpf.CollectionSpec
 	maps   bpfMaps
 	sweep  *ebpf.Program
+	// adopted is true when an earlier process had left services.
+	adopted bool
 
 	mu        sync.Mutex // everything below, and the tables' contents
 	services  map[lvs.ServiceKey]*service
