@@ -67,15 +67,19 @@ static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn
 }
 
 /*
- * may_open says whether a SYN may go on with the connection that it meets. Once
- * the lease has run out it may not: it is the start of something new, and
- * belongs to the director that is master now.
+ * reopen is for a SYN that meets a connection. While the lease runs it goes on
+ * with it, as in the kernel. Once the lease has run out it is the start of
+ * something new, which belongs to the director that is master now: the entry
+ * goes, so that the packets after it pass, too.
  */
-static NOINLINE bool may_open(struct packet *p)
+static NOINLINE bool reopen(struct packet *p)
 {
 	struct service *svc = service_of(p);
 
-	return !svc || lease_runs(svc->lease);
+	if (!svc || lease_runs(svc->lease))
+		return true;
+	bpf_map_delete_elem(&conns, &p->key);
+	return false;
 }
 
 static INLINE enum verdict balance(struct packet *p, struct frame *f)
@@ -96,7 +100,7 @@ static INLINE enum verdict balance(struct packet *p, struct frame *f)
 	if (p->tcp_flags & TCP_SYN) {
 		if (ended(state))
 			return open(p, f, c, word);
-		if (!may_open(p))
+		if (!reopen(p))
 			return pass(PASS_PASSIVE);
 	}
 	conn_advance(c, word, p, now);

@@ -107,8 +107,10 @@ static INLINE __u32 conn_remember(struct packet *p, struct conn *old, __u64 word
 				  __u32 server, __u32 now)
 {
 	__u32 state = p->protocol == IPPROTO_TCP ? STATE_SYN_RECV : STATE_UDP;
+	/* A new entry's incarnation is any but the one that its place had before. */
+	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
 	struct conn fresh = {
-		.word = conn_word(word, state, server),
+		.word = conn_word(before, state, server),
 		.service = service,
 		.stamp = now,
 	};

@@ -42,10 +42,17 @@ type Config struct {
 	// GARPDelay is when, after becoming master, addresses are announced a
 	// second time; 0 is never.
 	GARPDelay time.Duration
+	// HandOver is how long a master that is stopped keeps the addresses while it
+	// waits for another to take over; 0 lets them go at once, as RFC 3768 has
+	// it. MaxSkewTime is enough for every backup.
+	HandOver time.Duration
 	// Resume starts as master at once. It is for a process that takes up the
 	// work of one that was master a moment ago, within its Lease.
 	Resume bool
 }
+
+// MaxSkewTime is more than any backup waits after an advert of priority 0.
+const MaxSkewTime = time.Second
 
 // SkewTime makes the backup of higher priority the first to take over (RFC
 // 3768 section 6.1).

@@ -204,7 +204,7 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 		switch e := v.next(ctx); e.kind {
 		// "If a Shutdown event is received": advert of priority 0, to INIT.
 		case stopped:
-			return v.stop
+			return v.handOver
 		case faultChanged:
 			if v.faultReason() != "" {
 				return v.fault
@@ -285,6 +285,30 @@ func (v *Instance) recover(context.Context) stateFunc {
 	v.arm(now, v.cfg.MasterDownInterval())
 	v.enter(Backup, "fault is gone")
 	return v.backup
+}
+
+// handOver is a master's stop without a gap: it says that it goes, and lets the
+// VIPs go when another has taken over, or when nobody did. RFC 3768 section
+// 6.4.3 would have it leave at once, and clients wait for the skew time.
+func (v *Instance) handOver(ctx context.Context) stateFunc {
+	if v.cfg.HandOver == 0 {
+		return v.stop(ctx)
+	}
+	v.announce.Stop()
+	v.advertise(PriorityRelease)
+	v.arm(time.Now(), v.cfg.HandOver)
+	for {
+		select {
+		case <-v.timer.C:
+			v.enter(Init, "stopped, nobody has taken over")
+			return nil
+		case p := <-v.transport.Received():
+			if v.accept(&p) && p.Advertisement.Priority != PriorityRelease {
+				v.enter(Init, "stopped, another has taken over")
+				return nil
+			}
+		}
+	}
 }
 
 // stop ends Run.

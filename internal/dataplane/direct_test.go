@@ -144,7 +144,8 @@ func TestLease(t *testing.T) {
 				b.renew(t, -time.Nanosecond) // run out, the process is dead or hung
 				b.send(t, p, syn(2), pass)
 				b.send(t, p, syn(1).with("A"), back) // what it serves, it serves on
-				b.send(t, p, syn(1), pass)           // but a SYN begins something new
+				b.send(t, p, syn(1), pass)           // but a SYN begins something new,
+				b.send(t, p, syn(1).with("A"), pass) // with all that follows it
 				if leased, err := b.Leased(vi1); leased || err != nil {
 					t.Errorf("leased %v, %v after it ran out", leased, err)
 				}

@@ -102,7 +102,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	for _, in := range d.instances {
-		if err := in.start(); err != nil {
+		if err := in.start(d.log); err != nil {
 			return err
 		}
 		tasks.Go(func() error { return in.vrrp.Run(ctx) })

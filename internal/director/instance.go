@@ -79,7 +79,7 @@ func (in *instance) open(log *slog.Logger) (err error) {
 // start makes the state machine. Where the lease of an earlier process still
 // runs and the VIPs are here, this one goes on as the master that it was;
 // otherwise VIPs that a dead process left are taken away.
-func (in *instance) start() (err error) {
+func (in *instance) start(log *slog.Logger) (err error) {
 	resume, err := in.resumes()
 	if err != nil {
 		return err
@@ -94,13 +94,13 @@ func (in *instance) start() (err error) {
 		AdvertInterval: in.cfg.AdvertInterval, VIPs: in.addrs(), Source: in.cfg.SourceIP,
 		UnicastPeers: in.cfg.UnicastPeers, StartMaster: in.cfg.State == conf.Master,
 		NoPreempt: in.cfg.NoPreempt, PreemptDelay: in.cfg.PreemptDelay, GARPDelay: in.cfg.GARPDelay,
-		Resume: resume,
+		HandOver: vrrp.MaxSkewTime, Resume: resume,
 	}
 	if in.cfg.Auth.Type == conf.AuthPass {
 		c.Auth = vrrp.Password(in.cfg.Auth.Password)
 	}
 	in.lease = c.Lease()
-	in.vrrp, err = vrrp.New(c, in.link, in, in.log)
+	in.vrrp, err = vrrp.New(c, in.link, in, log)
 	return err
 }
 
