@@ -19,6 +19,8 @@ type Packet struct {
 	// Err is a *DropError where the bytes could not be read; Advertisement is
 	// empty then.
 	Err error
+
+	destination netip.Addr // not valid where the IP header was not
 }
 
 // decodePacket reads an IPv4 packet from its first byte on.
@@ -28,10 +30,11 @@ func decodePacket(b []byte, mac net.HardwareAddr) Packet {
 		return Packet{MAC: mac, Err: err}
 	}
 	p := Packet{
-		Source:    header.source,
-		MAC:       mac,
-		TTL:       header.ttl,
-		Multicast: header.destination.IsMulticast(),
+		Source:      header.source,
+		MAC:         mac,
+		TTL:         header.ttl,
+		Multicast:   header.destination.IsMulticast(),
+		destination: header.destination,
 	}
 	p.Err = p.Advertisement.UnmarshalBinary(payload)
 	return p
