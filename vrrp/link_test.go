@@ -187,17 +187,21 @@ func TestLinkUnicast(t *testing.T) {
 func TestLinkUnicastPartly(t *testing.T) {
 	a, b := twoHosts(t)
 	// The kernel takes whatever has no route for a neighbour of the device that
-	// a socket is bound to; only 0.0.0.0/8 is no destination (RFC 1122 section
-	// 3.2.1.3).
-	nowhere := netip.MustParseAddr("0.0.0.5")
+	// a socket is bound to, so it needs to be told that this one is forbidden.
+	nowhere := netip.MustParseAddr("10.9.9.9")
+	must(t, a.handle.XfrmPolicyAdd(&netlink.XfrmPolicy{
+		Dir: netlink.XFRM_DIR_OUT, Action: netlink.XFRM_POLICY_BLOCK,
+		Src: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)},
+		Dst: &net.IPNet{IP: nowhere.AsSlice(), Mask: net.CIDRMask(32, 32)},
+	}))
 	to := b.open(t, 51, a.addr)
 	must(t, a.open(t, 51, nowhere, b.addr).Send(seedAdvert(51, 100)))
 	if p := receive(t, to); p.Advertisement.Priority != 100 {
 		t.Errorf("got %+v", p)
 	}
 	err := a.open(t, 51, nowhere).Send(seedAdvert(51, 100))
-	if !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "send advert to 0.0.0.5") {
-		t.Errorf("got %v, want invalid argument", err)
+	if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "send advert to 10.9.9.9") {
+		t.Errorf("got %v, want operation not permitted", err)
 	}
 }
 
