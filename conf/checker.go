@@ -43,7 +43,7 @@ func timerEntries[T any](leastRetry int, at func(*T) *rawTimers) []*entry {
 }
 
 func alphaEntry[T any](at func(*T) *rawTimers) *entry {
-	return flag("alpha", func(t *T) *field[bool] { return &at(t).alpha })
+	return toggle("alpha", func(t *T) *field[bool] { return &at(t).alpha })
 }
 
 // rawCheck is a TCP_CHECK as it is written.

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -81,9 +82,26 @@ func (d *Diagnostics) Append(other Diagnostics) {
 // collector gathers diagnostics during a run.
 type collector struct {
 	list []Diagnostic
+	// counts are of both severities, with what is not kept.
+	counts [2]int
 }
 
-func (c *collector) add(d Diagnostic) { c.list = append(c.list, d) }
+// maxDiagnostics is how many of each severity are kept: a file with more
+// mistakes is not a configuration.
+const maxDiagnostics = 10000
+
+// add keeps a diagnostic. What it repeats of the text may hold control
+// characters; no message carries them to a terminal or a log.
+func (c *collector) add(d Diagnostic) {
+	if c.counts[d.Severity]++; c.counts[d.Severity] > maxDiagnostics {
+		return
+	}
+	d.Message, d.Hint = printable(d.Message), printable(d.Hint)
+	for i := range d.Notes {
+		d.Notes[i] = printable(d.Notes[i])
+	}
+	c.list = append(c.list, d)
+}
 
 func (c *collector) errorAt(at place, message, hint string, notes ...string) {
 	c.at(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
@@ -100,10 +118,17 @@ func (c *collector) at(d Diagnostic, at place) {
 }
 
 // finish puts the diagnostics in the order in which they are shown.
-func (c *collector) finish(files int) Diagnostics {
+func (c *collector) finish(name string, files int) Diagnostics {
 	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+	for severity, n := range c.counts {
+		if n > maxDiagnostics {
+			s := Severity(severity)
+			more := fmt.Sprintf("%s more, which are not shown", plural(n-maxDiagnostics, s.String()))
+			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
+		}
+	}
 	sortBySeverity(c.list)
 	return Diagnostics{list: c.list, files: files}
 }

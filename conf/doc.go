@@ -23,7 +23,7 @@ func Load(path string) (*Config, Diagnostics) {
 	text, err := p.files.read(path, true)
 	if err != nil {
 		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
-		return nil, p.diags.finish(1)
+		return nil, p.diags.finish(path, 1)
 	}
 	return p.run(path, text)
 }
@@ -52,7 +52,7 @@ func (p *parser) run(name string, text []byte) (*Config, Diagnostics) {
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
 	cfg := resolve(r, raw)
-	diags := p.diags.finish(b.filesRead)
+	diags := p.diags.finish(name, b.filesRead)
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -53,6 +53,7 @@ const (
 	// no file includes itself.
 	maxIncludeDepth = 32
 	maxIncludes     = 4096
+	maxIncluded     = 64 << 20 // bytes in all
 	// maxBraces bounds the patterns one include may stand for.
 	maxBraces = 256
 )
@@ -65,7 +66,7 @@ func (b *builder) include(st *statement) {
 		return
 	}
 	at, pattern := words[1].place, words[1].text
-	if len(b.paths) > maxIncludeDepth || b.filesRead > maxIncludes {
+	if len(b.paths) > maxIncludeDepth {
 		b.tooMany(at)
 		return
 	}
@@ -84,11 +85,11 @@ func (b *builder) include(st *statement) {
 	}
 }
 
-// tooMany is said once: more of the same would say nothing new.
+// tooMany ends the including. It is said once: more of the same would say nothing new.
 func (b *builder) tooMany(at place) {
 	if !b.includesStopped {
-		b.diags.errorAt(at, "include: too many files",
-			fmt.Sprintf("expected at most %d, nested at most %d deep", maxIncludes, maxIncludeDepth))
+		b.diags.errorAt(at, "include: too much to read",
+			fmt.Sprintf("expected at most %d files, nested %d deep, of %d MiB in all", maxIncludes, maxIncludeDepth, maxIncluded>>20))
 	}
 	b.includesStopped = true
 }
@@ -144,7 +145,7 @@ func (b *builder) includeFile(path string, at place) {
 		b.diags.errorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", b.chain(clean)...)
 		return
 	}
-	if b.filesRead > maxIncludes {
+	if b.filesRead > maxIncludes || b.included > maxIncluded {
 		b.tooMany(at)
 		return
 	}
@@ -153,6 +154,7 @@ func (b *builder) includeFile(path string, at place) {
 		b.diags.errorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
 		return
 	}
+	b.included += len(text)
 	b.file(clean, &source{name: path, text: string(text), from: at})
 }
 

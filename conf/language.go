@@ -23,7 +23,7 @@ type entry struct {
 	read func(r *reader, st *statement, into any)
 }
 
-// blockSpec is one kind of block: its name and its table of keywords, or how
+// blockSpec is one kind of block: its name (none for the whole file) and its table of keywords, or how
 // to read its lines where they have no keywords.
 type blockSpec struct {
 	name    string
@@ -78,15 +78,29 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 	}
 }
 
-// home names the blocks a keyword belongs in: "TCP_CHECK or real_server".
+// home says where a keyword belongs: "in TCP_CHECK or real_server".
 func (l *language) home(keyword string) string {
 	var names []string
 	for _, s := range l.homes[keyword] {
+		if s == l.root {
+			return s.where()
+		}
 		if !slices.Contains(names, s.name) {
 			names = append(names, s.name)
 		}
 	}
-	return either(names)
+	if len(names) == 0 {
+		return ""
+	}
+	return "in " + either(names)
+}
+
+// where names the block as a place in a sentence.
+func (s *blockSpec) where() string {
+	if s.name == "" {
+		return "outside any block"
+	}
+	return "in " + s.name
 }
 
 // either joins words as a sentence does: "a, b or c".
@@ -131,8 +145,8 @@ func setting[T, V any](name string, k kind[V], at func(*T) *field[V]) *entry {
 	}}
 }
 
-// flag is a keyword that stands alone, or with a yes or no.
-func flag[T any](name string, at func(*T) *field[bool]) *entry {
+// toggle is a keyword that stands alone, or with a yes or no.
+func toggle[T any](name string, at func(*T) *field[bool]) *entry {
 	return &entry{name: name, slot: name, read: func(r *reader, st *statement, into any) {
 		v, ok := true, len(st.words) == 1
 		if !ok {

@@ -63,7 +63,7 @@ func (p place) String() string { return fmt.Sprintf("%s:%d", p.src.name, p.line)
 func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 	word := st.keyword()
 	if home := r.language.home(word); home != "" {
-		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced in %s", word, spec.name), "it belongs in "+home)
+		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
 		return
 	}
 	near := nearest(word, spec.names())
@@ -74,9 +74,9 @@ func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 		b.statements = append(b.statements, &statement{entry: spec.lookup(near), words: st.words, broken: true})
 	} else if b.unsure = true; nearest(word, r.language.names) != "" {
 		near = nearest(word, r.language.names)
-		hint = fmt.Sprintf("did you mean %q, which belongs in %s?", near, r.language.home(near))
+		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
-	r.errorAt(st.place(), fmt.Sprintf("unknown keyword %q in %s", shorten(word), spec.name), hint)
+	r.errorAt(st.place(), fmt.Sprintf("unknown keyword %q %s", shorten(word), spec.where()), hint)
 }
 
 func skipped(st *statement) string {

@@ -68,12 +68,19 @@ func (b *builder) closeFor(st *statement) {
 	}
 }
 
+// maxNotes is how many of the blocks around an unclosed one are named.
+const maxNotes = 4
+
 // unclosed gives one diagnostic for blocks that lack their brace: at the one
 // that the indentation shows, or else at the innermost.
 func (b *builder) unclosed(frames []*frame, where string) {
 	inner := frames[len(frames)-1]
 	var notes []string
 	for i := len(frames) - 2; i >= 0; i-- {
+		if len(notes) == maxNotes {
+			notes = append(notes, fmt.Sprintf("and %d blocks around them", i+1))
+			break
+		}
 		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].owner.title(), frames[i].open.line))
 	}
 	for _, f := range frames {

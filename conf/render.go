@@ -78,7 +78,7 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	if d.Severity == Warning {
 		severity = yellow
 	}
-	fmt.Fprintf(r, "%s %s %s", r.paint(bold, where+":"), r.paint(severity, d.Severity.String()+":"), printable(d.Message))
+	fmt.Fprintf(r, "%s %s %s", r.paint(bold, where+":"), r.paint(severity, d.Severity.String()+":"), d.Message)
 	if d.Code != "" {
 		fmt.Fprintf(r, "  [%s]", d.Code)
 	}
@@ -86,10 +86,10 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	if d.at.src != nil {
 		r.excerpt(d.at, severity, d.Hint)
 	} else if d.Hint != "" {
-		fmt.Fprintf(r, "      %s\n", printable(d.Hint))
+		fmt.Fprintf(r, "      %s\n", d.Hint)
 	}
 	for _, note := range d.Notes {
-		fmt.Fprintf(r, "      %s\n", printable(note))
+		fmt.Fprintf(r, "      %s\n", note)
 	}
 	if d.at.src != nil {
 		for from := d.at.src.from; from.src != nil; from = from.src.from {
@@ -108,7 +108,7 @@ func (r *renderer) excerpt(at place, attribute, hint string) {
 	}
 	fmt.Fprintf(r, "      | %s%s", padding(before), r.paint(attribute, mark))
 	if hint != "" {
-		fmt.Fprintf(r, " %s", r.paint(green, printable(hint)))
+		fmt.Fprintf(r, " %s", r.paint(green, hint))
 	}
 	r.WriteByte('\n')
 }

@@ -10,7 +10,7 @@ type rawConfig struct {
 
 // rootBlock is the table of what stands outside any block.
 func rootBlock() *blockSpec {
-	return &blockSpec{name: "the file outside any block", entries: append([]*entry{
+	return &blockSpec{entries: append([]*entry{
 		section("global_defs", globalBlock(), plain(func(c *rawConfig) *rawGlobal { return &c.global })),
 		section("vrrp_instance", instanceBlock(), instanceHead),
 		section("virtual_server", serviceBlock(), serviceHead),

@@ -7,7 +7,7 @@ func nearest(word string, known []string) string {
 	limit := max(1, len(word)/3)
 	best, found := limit+1, ""
 	for _, k := range known {
-		if d := len(k) - len(word); d >= best || -d >= best || len(k) <= limit {
+		if d := len(k) - len(word); d >= best || -d >= best || len(k) <= limit || len(k) > maxKeyword {
 			continue
 		}
 		if d := distance(word, k, best); d < best {
@@ -17,12 +17,16 @@ func nearest(word string, known []string) string {
 	return found
 }
 
+// maxKeyword is more than the longest keyword has letters.
+const maxKeyword = 63
+
 // distance counts the edits between two words: a letter more, less or changed
 // (its case is no edit), or two neighbours swapped (optimal string alignment).
 // It gives up beyond limit.
 func distance(a, b string, limit int) int {
-	before, previous, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range previous {
+	var rows [3][maxKeyword + 1]int
+	before, previous, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
 		previous[j] = j
 	}
 	for i := 1; i <= len(a); i++ {

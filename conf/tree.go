@@ -69,6 +69,7 @@ type builder struct {
 	// paths are the files being read, the including ones first.
 	paths           []string
 	filesRead       int
+	included        int // bytes
 	includesStopped bool
 	// defined are the names of $NAME= lines, which are not read yet.
 	defined map[string]bool
@@ -83,6 +84,8 @@ type builder struct {
 	// skew is the first closing brace whose indentation does not fit the
 	// block it closes.
 	skew skew
+	// surplus is the last brace that was too many.
+	surplus place
 }
 
 // build makes the tree of a text and of all that it includes.
@@ -207,7 +210,9 @@ func (b *builder) breaks(st *statement, at place, message, hint string) {
 func (b *builder) nameless(brace token) {
 	if b.excess > 0 && b.top().spec != nil {
 		b.excess--
-		b.diags.errorAt(brace.place, `this "{" has no keyword`, "take it out")
+		if !b.repeated(brace) {
+			b.diags.errorAt(brace.place, `this "{" has no keyword`, "take it out")
+		}
 		return
 	}
 	if b.top().spec != nil {
@@ -225,12 +230,22 @@ func (b *builder) close(brace token) {
 		if b.base > 1 {
 			hint = "a block ends in the file in which it begins"
 		}
-		b.diags.errorAt(brace.place, `stray "}"`, hint)
+		if !b.repeated(brace) {
+			b.diags.errorAt(brace.place, `stray "}"`, hint)
+		}
 		return
 	}
 	f := b.pop()
 	b.top().closed, b.top().closedBrace = f, brace
 	b.compareIndent(f, brace)
+}
+
+// repeated tells whether a brace that is too many stands right behind another:
+// a row of them is one mistake.
+func (b *builder) repeated(brace token) bool {
+	follows := b.surplus.src == brace.src && b.surplus.end == brace.start
+	b.surplus = brace.place
+	return follows
 }
 
 func (b *builder) pop() *frame {

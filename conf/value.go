@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -149,7 +150,11 @@ func oneOf[V any](c choice[V]) kind[V] {
 				}
 			}
 		}
-		return none, complain("unknown %s %s", c.noun, quote(text))
+		unknown := complain("unknown %s %s", c.noun, quote(text))
+		if i := slices.IndexFunc(all, func(word string) bool { return strings.EqualFold(word, text) }); i >= 0 {
+			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
+		}
+		return none, unknown
 	}}
 }
 

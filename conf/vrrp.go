@@ -58,7 +58,7 @@ func instanceBlock() *blockSpec {
 		setting("mcast_src_ip", address4(), func(i *I) *field[netip.Addr] { return &i.source }),
 		setting("unicast_src_ip", address4(), func(i *I) *field[netip.Addr] { return &i.source }),
 		section("unicast_peer", peerBlock(), plain(whole)),
-		flag("nopreempt", func(i *I) *field[bool] { return &i.noPreempt }),
+		toggle("nopreempt", func(i *I) *field[bool] { return &i.noPreempt }),
 		setting("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *field[time.Duration] { return &i.preemptDelay }),
 		setting("garp_master_delay", wholeSeconds(0, 24*time.Hour), func(i *I) *field[time.Duration] { return &i.garpDelay }),
 		setting("garp_master_repeat", number(0, math.MaxInt16), func(i *I) *field[int] { return &i.garpRepeat }),
@@ -207,7 +207,7 @@ func readVIP(r *reader, st *statement, i *rawInstance) {
 func (r *reader) misplacedIn(st *statement, list string) bool {
 	home := r.language.home(st.keyword())
 	if home != "" {
-		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced in %s", st.keyword(), list), "it belongs in "+home)
+		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced in %s", st.keyword(), list), "it belongs "+home)
 	}
 	return home != ""
 }
