@@ -35,12 +35,12 @@ func TestCheck(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
-			cmd := checkCommand()
+			cmd := rootCommand()
 			cmd.SetOut(&out)
 			cmd.SetErr(&errs)
-			cmd.SetArgs(tt.paths)
+			cmd.SetArgs(append([]string{"check"}, tt.paths...))
 			err := cmd.Execute()
-			if (err != nil) != tt.fails || tt.fails && !errors.Is(err, errBadConfig) {
+			if (err != nil) != tt.fails || tt.fails && !errors.Is(err, errSilent) {
 				t.Errorf("got the error %v, fails: %v", err, tt.fails)
 			}
 			for _, want := range tt.want {

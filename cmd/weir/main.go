@@ -23,7 +23,8 @@ var verbs = []func() *cobra.Command{
 // errSilent ends a command with exit code 1 whose output has said why already.
 var errSilent = errors.New("failed")
 
-func main() {
+// rootCommand is weir with all its verbs.
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "weir",
 		Short:         "A layer-4 load balancer that reads keepalived.conf",
@@ -33,9 +34,13 @@ func main() {
 	for _, verb := range verbs {
 		root.AddCommand(verb())
 	}
+	return root
+}
+
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	if err := root.ExecuteContext(ctx); err != nil {
+	if err := rootCommand().ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
 		}
