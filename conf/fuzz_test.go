@@ -54,7 +54,7 @@ func FuzzParse(f *testing.F) {
 		if err := diags.Render(&shown, false); err != nil {
 			t.Fatal(err)
 		}
-		// A second for 16 KiB is a hundred times what it takes.
+		// A second for each 16 KiB is twenty times what the slowest texts take.
 		if took := time.Since(start); took > time.Second*time.Duration(1+len(text)>>14) {
 			t.Errorf("%d bytes took %v", len(text), took)
 		}

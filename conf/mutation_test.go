@@ -21,11 +21,14 @@ func seedText(t testing.TB) string {
 // seed's file, one at a time, and wants exactly one error for each.
 func TestOneMistakeOneDiagnostic(t *testing.T) {
 	seed := strings.Split(seedText(t), "\n")
+	made := 0
+	defer func() { t.Logf("%d mistakes", made) }()
 	for n, line := range seed {
 		for what, mutant := range mutants(line) {
 			if mutant == line {
 				continue
 			}
+			made++
 			lines := append([]string(nil), seed...)
 			lines[n] = mutant
 			_, diags := Parse("seed.conf", []byte(strings.Join(lines, "\n")))
