@@ -47,8 +47,8 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// maxSeconds bounds every time: 31 days, the most that IPVS takes for its own.
-const maxSeconds = 31 * 24 * time.Hour
+// maxWhole bounds every time: 31 days, the most that IPVS takes for its own.
+const maxWhole = 31 * 24 * time.Hour
 
 // seconds is a time in decimal seconds with up to six places, as keepalived's
 // timers have.
