@@ -211,8 +211,8 @@ func (l *Link) noteSent(target netip.Addr, err error) {
 	l.log.Warn("vrrp unicast peer not sent to", "peer", target.String(), "error", text)
 }
 
-// Received delivers what came in for the VRID, and never what this machine or
-// another interface's address sent or was sent.
+// Received delivers what came in for the VRID: sent to the group or to the source
+// address, and not by ourselves.
 func (l *Link) Received() <-chan Packet { return l.received }
 
 // read delivers packets until Close. A packet socket reports the interface's

@@ -80,7 +80,25 @@ func twoHosts(t *testing.T) (a, b *host) {
 		must(t, h.handle.AddrAdd(h.dev, addr))
 		must(t, h.handle.LinkSetUp(h.dev))
 	}
+	a.waitUp(t)
+	b.waitUp(t)
 	return a, b
+}
+
+// waitUp waits for the kernel to notice the carrier: it drops in silence what
+// is sent before.
+func (h *host) waitUp(t *testing.T) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); <-again.C {
+		dev, err := h.handle.LinkByName("ens160")
+		must(t, err)
+		if dev.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Fatal("ens160 is not up after 5 s")
 }
 
 func must(t *testing.T, err error) {

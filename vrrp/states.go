@@ -320,7 +320,7 @@ func (v *Instance) stop(context.Context) stateFunc {
 // release leaves a state for good: who was master says so first, with an advert
 // of priority 0, and lets the VIPs go after (RFC 3768 section 6.4.3).
 func (v *Instance) release(to State, why string) {
-	if v.snap.State == Master {
+	if v.snap.State == Master { // read without mu: this goroutine alone writes it
 		v.advertise(PriorityRelease)
 	}
 	v.stopTimers()
