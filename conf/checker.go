@@ -34,11 +34,11 @@ func (t rawTimers) or(outer rawTimers) rawTimers {
 func timerEntries[T any](leastRetry int, at func(*T) *rawTimers) []*entry {
 	const tick = time.Microsecond
 	return []*entry{
-		setting("delay_loop", seconds(tick, maxSeconds), func(t *T) *field[time.Duration] { return &at(t).delayLoop }),
+		setting("delay_loop", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayLoop }),
 		setting("retry", number(leastRetry, math.MaxInt32), func(t *T) *field[int] { return &at(t).retry }),
-		setting("delay_before_retry", seconds(0, maxSeconds), func(t *T) *field[time.Duration] { return &at(t).delayBeforeRetry }),
-		setting("connect_timeout", seconds(tick, maxSeconds), func(t *T) *field[time.Duration] { return &at(t).connectTimeout }),
-		setting("warmup", seconds(0, maxSeconds), func(t *T) *field[time.Duration] { return &at(t).warmup }),
+		setting("delay_before_retry", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayBeforeRetry }),
+		setting("connect_timeout", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).connectTimeout }),
+		setting("warmup", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).warmup }),
 	}
 }
 

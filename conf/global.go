@@ -85,7 +85,7 @@ func mailBlock() *blockSpec {
 
 // readMailTimeout takes 0 as keepalived does: a second.
 func readMailTimeout(r *reader, st *statement, into any) {
-	d, ok := one(r, st, wholeSeconds(0, maxSeconds))
+	d, ok := one(r, st, wholeSeconds(0, maxWhole))
 	if !ok {
 		return
 	}

@@ -72,7 +72,7 @@ func readPersistence(r *reader, st *statement, _ any) {
 		r.errorAt(st.place(), "weir does not do persistence yet", "take persistence_timeout out for now")
 		return
 	}
-	n, ok := one(r, st, number(0, int(maxSeconds.Seconds())))
+	n, ok := one(r, st, number(0, int(maxWhole.Seconds())))
 	switch {
 	case !ok:
 	case n > 0:

@@ -1,0 +1,65 @@
+# weir: run as root. `make lab` shows it, `make test` tests it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+GO ?= go
+
+# What the tests need beside Go: the real keepalived to compare with, and the
+# pinned clang that the committed BPF objects were built with.
+PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
+TESTS = $(GO) tool gotestsum --format testname -- -count=1
+
+.PHONY: help lab test quick whole fuzz lint generate generated bench bench-hits bench-pps packages root clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+weir: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o weir ./cmd/weir
+FORCE:
+
+lab: root weir ## the seed's cluster, its story told live
+	./weir lab seed
+
+test: root packages quick whole fuzz generated ## everything that must hold
+
+quick: lint ## the tests of the rooms, without whole clusters
+	$(TESTS) $$($(GO) list ./... | grep -v /test/)
+
+whole: ## whole clusters in network namespaces
+	$(TESTS) -timeout 25m ./test/...
+
+lint: ## formatting, vet, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+FUZZTIME ?= 5s
+fuzz: ## a short run of each fuzz target; FUZZTIME=20m for a long one
+	@for target in $$(grep -rHoE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|/[^/]*:func |:|'); do \
+		echo "fuzz $$target for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "$${target%:*}"; \
+	done
+
+generate: ## rebuild the BPF objects and their Go types with clang-19
+	$(GO) generate ./...
+
+generated: generate ## fail where the committed objects are not what the source gives
+	@git diff --exit-code --stat -- '*_bpfel.go' '*_bpfel.o' || { echo 'the committed BPF objects differ from their source: run make generate and commit'; exit 1; }
+
+bench: root ## all benchmarks in one table; JSON=1 for programs
+	$(GO) run ./test/bench all
+bench-hits: root ## nanoseconds a packet, by test-run
+	$(GO) run ./test/bench hits
+bench-pps: root ## packets a second through namespaces
+	$(GO) run ./test/bench pps
+
+packages:
+	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }
+
+root:
+	@test "$$(id -u)" = 0 || { echo 'weir works with network namespaces and BPF: run this as root'; exit 1; }
+	@command -v $(GO) >/dev/null || { echo 'weir is built with Go 1.26 or later (https://go.dev/dl): none was found'; exit 1; }
+
+clean: ## what was built, and what any lab left
+	@test ! -x weir || ./weir lab down
+	rm -rf weir build

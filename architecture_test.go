@@ -1,0 +1,85 @@
+// Package weir has no code of its own: this test holds what ARCHITECTURE.md says
+// of the rooms.
+package weir
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// may lists, for each room, the rooms that it imports. Tests may import more.
+var may = map[string][]string{
+	"lvs":                    nil,
+	"vrrp":                   nil,
+	"conf":                   {"lvs"},
+	"examples":               nil,
+	"internal/netlnk":        nil,
+	"internal/netlnk/arp":    {"internal/netlnk"},
+	"internal/sched":         {"lvs"},
+	"internal/check":         nil,
+	"internal/realserver":    {"internal/netlnk"},
+	"internal/dataplane":     {"lvs", "internal/netlnk", "internal/sched"},
+	"internal/director":      {"lvs", "vrrp", "conf", "internal/netlnk", "internal/netlnk/arp", "internal/check"},
+	"internal/lab":           {"examples", "conf"},
+	"cmd/weir":               {"conf", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
+	"internal/netlnk/nstest": nil,
+	"test/bench":             {"test/bench/floor"},
+	"test/bench/floor":       nil,
+}
+
+// only lists libraries that few rooms may know.
+var only = map[string][]string{
+	"github.com/vishvananda/netlink": {"internal/netlnk", "internal/lab"}, // the lab makes links and namespaces
+	"github.com/cilium/ebpf":         {"internal/dataplane", "test/bench/floor"},
+	"github.com/spf13/cobra":         {"cmd/weir"},
+}
+
+func TestArrowsRunOneWay(t *testing.T) {
+	for room, imports := range importsByRoom(t) {
+		allowed, known := may[room]
+		if !known {
+			t.Errorf("room %s stands in no plan: add it to this test and to ARCHITECTURE.md", room)
+		}
+		for _, path := range imports {
+			if ours, ok := strings.CutPrefix(path, "weir/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, which it must not know", room, ours)
+			}
+			if owners, ok := only[path]; ok && !slices.Contains(owners, room) {
+				t.Errorf("%s imports %s, which only %v may", room, path, owners)
+			}
+		}
+	}
+}
+
+// importsByRoom reads the imports of every file that is no test.
+func importsByRoom(t *testing.T) map[string][]string {
+	rooms := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		room := filepath.Dir(path)
+		for _, i := range file.Imports {
+			path, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			rooms[room] = append(rooms[room], path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rooms
+}
