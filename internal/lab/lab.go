@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -191,15 +189,9 @@ func (l *Lab) RemoveNamespace(node string) error {
 	l.mu.Lock()
 	ns := l.namespaces[node]
 	delete(l.namespaces, node)
-	others := slices.Collect(maps.Values(l.namespaces))
 	l.mu.Unlock()
 	if ns == nil {
 		return fmt.Errorf("lab %s has no namespace for %s", l.ID, node)
-	}
-	for _, other := range others {
-		if err := other.destroyConnections(true); err != nil {
-			return err
-		}
 	}
 	if err := killInside([]*Namespace{ns}); err != nil {
 		return err

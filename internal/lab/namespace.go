@@ -128,7 +128,7 @@ func (n *Namespace) close() {
 // it. Links go first, one by one, because deleting a link returns only when
 // nothing uses it any more.
 func (n *Namespace) remove() error {
-	err := errors.Join(n.destroyConnections(false), n.deleteLinks())
+	err := errors.Join(n.destroyConnections(), n.deleteLinks())
 	id, idErr := n.namespaceID()
 	n.close()
 	if unmountErr := unmountNamespace(n.Name); unmountErr != nil {
@@ -159,31 +159,43 @@ func (n *Namespace) deleteLinks() error {
 	return errors.Join(errs...)
 }
 
-// destroyConnections ends the namespace's TCP connections, or only the orphans
-// among them: those whose program has closed them or died, and that the kernel
-// goes on trying to close. Where the other end is dead that takes minutes, and
-// keeps the namespaces of both ends. Labs make their connections over IPv4.
-func (n *Namespace) destroyConnections(onlyOrphans bool) error {
+// destroyConnections ends the TCP connections that the namespace's programs
+// left to the kernel to close. Where the other end is dead it goes on trying
+// for minutes, and they keep the namespace. A connection over IPv4 may be an
+// IPv6 socket's; those over IPv6 itself are left to end by themselves.
+func (n *Namespace) destroyConnections() error {
 	err := n.Do(func() error {
-		sockets, err := netlink.SocketDiagTCP(unix.AF_INET)
-		if err != nil {
-			return fmt.Errorf("list connections: %w", err)
-		}
-		for _, s := range sockets {
-			if s.State == netlink.TCP_TIME_WAIT || onlyOrphans && s.INode != 0 {
-				continue
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			sockets, err := netlink.SocketDiagTCP(family)
+			if err != nil {
+				return fmt.Errorf("list connections: %w", err)
 			}
-			local := &net.TCPAddr{IP: s.ID.Source, Port: int(s.ID.SourcePort)}
-			remote := &net.TCPAddr{IP: s.ID.Destination, Port: int(s.ID.DestinationPort)}
-			err := netlink.SocketDestroy(local, remote)
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				return fmt.Errorf("destroy connection %v to %v: %w", local, remote, err)
+			for _, s := range sockets {
+				if s.State == netlink.TCP_TIME_WAIT {
+					continue
+				}
+				if err := destroyConnection(s); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("namespace %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+func destroyConnection(s *netlink.Socket) error {
+	local := &net.TCPAddr{IP: s.ID.Source, Port: int(s.ID.SourcePort)}
+	remote := &net.TCPAddr{IP: s.ID.Destination, Port: int(s.ID.DestinationPort)}
+	if local.IP.To4() == nil || remote.IP.To4() == nil {
+		return nil
+	}
+	err := netlink.SocketDestroy(local, remote)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("destroy connection %v to %v: %w", local, remote, err)
 	}
 	return nil
 }

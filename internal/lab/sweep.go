@@ -147,9 +147,6 @@ func removeLab(id string) error {
 	}
 	errs := []error{killRecorded(id), killInside(namespaces), os.RemoveAll(pinRoot(id))}
 	for _, ns := range namespaces {
-		errs = append(errs, ns.destroyConnections(false))
-	}
-	for _, ns := range namespaces {
 		errs = append(errs, ns.remove())
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -20,7 +21,7 @@ const countPath = "/requests"
 func Web(ctx context.Context, log *slog.Logger, listen, name string) error {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // as a plain web server listens
-	listener, err := config.Listen(ctx, "tcp", listen)
+	listener, err := config.Listen(ctx, networkOf(listen), listen)
 	if err != nil {
 		return fmt.Errorf("web server %q: %w", name, err)
 	}
@@ -42,4 +43,13 @@ func Web(ctx context.Context, log *slog.Logger, listen, name string) error {
 	}
 	log.Info("stopped", "answered", answered.Load())
 	return nil
+}
+
+// networkOf keeps an IPv4 address to IPv4: Go would listen to 0.0.0.0 with an
+// IPv6 socket that takes both.
+func networkOf(listen string) string {
+	if addr, err := netip.ParseAddrPort(listen); err == nil && addr.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
