@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -37,18 +34,14 @@ func labSeedCommand() *cobra.Command {
 server, running examples/seed unchanged. Then stop a web server and start it
 again, let the master director die and bring it back, and measure at each step
 what the clients saw. The exit code is 0 only if every step held.`,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: false,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if rate < 1 || rate > 1000 {
 				return fmt.Errorf("--rate is %d requests/s, expected 1 to 1000", rate)
 			}
-			return untilSignal(c.Context(), func(ctx context.Context) error {
-				return lab.Seed(ctx, c.OutOrStdout(), lab.SeedOptions{
-					Options: lab.Options{Keep: keep, Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))},
-					Rate:    rate, Terminal: isTerminal(c.OutOrStdout()),
-				})
+			return lab.Seed(c.Context(), c.OutOrStdout(), lab.SeedOptions{
+				Options: lab.Options{Keep: keep, Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))},
+				Rate:    rate, Terminal: isTerminal(c.OutOrStdout()),
 			})
 		},
 	}
@@ -59,10 +52,9 @@ what the clients saw. The exit code is 0 only if every step held.`,
 
 func labListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:          "list",
-		Short:        "List the labs on this machine",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Use:   "list",
+		Short: "List the labs on this machine",
+		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			found, err := lab.List()
 			if len(found) == 0 && err == nil {
@@ -83,8 +75,7 @@ func labDownCommand() *cobra.Command {
 		Long: `Remove the processes, namespaces, BPF pins and directories of every lab that
 was kept with --keep or whose owner died over it. Labs whose owner lives are
 named and left alone.`,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			removed, alive, err := lab.Down(slog.New(slog.DiscardHandler))
 			for _, f := range removed {
@@ -105,33 +96,18 @@ named and left alone.`,
 func labWebCommand() *cobra.Command {
 	var name, listen string
 	c := &cobra.Command{
-		Use:          "web",
-		Short:        "Run the small web server of a lab's node",
-		Hidden:       true,
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
+		Use:    "web",
+		Short:  "Run the small web server of a lab's node",
+		Hidden: true,
+		Args:   cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return untilSignal(c.Context(), func(ctx context.Context) error {
-				return lab.Web(ctx, slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)), listen, name)
-			})
+			return lab.Web(c.Context(), slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)), listen, name)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "the page that answers every request")
 	c.Flags().StringVar(&listen, "listen", "0.0.0.0:80", "the address and port to listen on")
 	cobra.CheckErr(c.MarkFlagRequired("name"))
 	return c
-}
-
-// untilSignal runs fn with a context that SIGINT and SIGTERM cancel. A second
-// signal ends the process at once; the next lab cleans up after it.
-func untilSignal(parent context.Context, fn func(context.Context) error) error {
-	if parent == nil {
-		parent = context.Background()
-	}
-	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	return fn(ctx)
 }
 
 func isTerminal(w io.Writer) bool {
