@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * abi.h - the one page that C and Go share.
+ *
+ * Go's types are generated from it (go generate ./internal/dataplane). An
+ * address is 16 bytes in network byte order, IPv4 as ::ffff:a.b.c.d, and is
+ * read and written as two 64-bit words of those bytes. Ports are in network
+ * byte order. Times are ticks of 2^26 ns (67 ms) of the monotonic clock, but
+ * for leases, which are nanoseconds of the boot-time clock.
+ */
+#ifndef WEIR_ABI_H
+#define WEIR_ABI_H
+
+#define TICK_SHIFT 26
+
+/* Sizes of the tables as compiled; the loader sets its own. */
+#define MAX_SERVICES 4096
+#define MAX_SERVERS 65536
+#define MAX_CONNS 65536
+#define MAX_LEASES 256 /* lease 0 never runs out */
+#define MAX_VIPS 4096
+#define MAX_DIRECTORS 1024
+#define MAX_REASONS 32
+
+struct addr {
+	__u64 hi, lo;
+};
+
+struct service_key {
+	struct addr vip;
+	__u16 port;
+	__u8 protocol;
+	__u8 zero[5];
+};
+
+struct service {
+	__u32 index; /* in tables and service_stats */
+	__u32 lease; /* in leases */
+};
+
+/*
+ * A scheduler's table: what a table scheduler (rr, wrr) draws from, an array of
+ * 64-bit words. Element 0 is the cursor, element 1 the number of slots, and the
+ * slots follow, each a server's index.
+ */
+#define TABLE_CURSOR 0
+#define TABLE_LENGTH 1
+#define TABLE_SLOTS 2
+
+enum server_flags {
+	SERVER_PRESENT = 1,  /* is in its service's list */
+	SERVER_LOCAL = 2,    /* is this machine: packets go up its own stack */
+	SERVER_RESOLVED = 4, /* dst, src and ifindex are known */
+};
+
+/* A real server and the way to it: one cache line. */
+struct server {
+	__u8 dst[6], src[6]; /* Ethernet addresses of the next hop and of our device */
+	__u32 ifindex;
+	struct addr addr;
+	__u16 port;
+	__u8 method; /* lvs.ForwardMethod */
+	__u8 protocol;
+	enum server_flags flags;
+	__u32 service; /* index of its service */
+	__u32 swept;   /* the last sweep that met a connection of this server */
+	__u64 zero[2];
+};
+
+/* A flow as its client sends it: client's and virtual address, in words. */
+struct flow_key {
+	struct addr client, vip;
+	__u64 ports; /* client's port | virtual port << 16 | protocol << 32 */
+};
+
+/*
+ * The states of a connection: those of IPVS (net/netfilter/ipvs/
+ * ip_vs_proto_tcp.c), UDP's one, and GONE for an entry that the sweep has
+ * taken and is about to delete.
+ */
+enum conn_state {
+	STATE_NONE,
+	STATE_ESTABLISHED,
+	STATE_SYN_SENT,
+	STATE_SYN_RECV,
+	STATE_FIN_WAIT,
+	STATE_TIME_WAIT,
+	STATE_CLOSE,
+	STATE_CLOSE_WAIT,
+	STATE_LAST_ACK,
+	STATE_LISTEN,
+	STATE_SYNACK,
+	STATE_UDP,
+	STATE_GONE,
+	STATES,
+};
+
+/*
+ * A connection. Server and state change only by one compare-and-exchange on
+ * the word, so that exactly one CPU wins each change: incarnation << 40 |
+ * state << 32 | server's index. A preallocated entry may be reused while
+ * another CPU still holds it: the incarnation tells.
+ */
+struct conn {
+	__u64 word;
+	__u32 service; /* index of its service */
+	__u32 stamp;   /* the tick in which it was last seen */
+};
+
+struct lease {
+	__u64 until;   /* boot-time nanoseconds; the owner forwards until then */
+	__u32 ifindex; /* whose lease it is: interface, VRID, family */
+	__u8 vrid;
+	__u8 ipv6;
+	__u8 zero[2];
+};
+
+struct counter {
+	__u64 conns, packets, bytes;
+};
+
+/* Why a packet was not forwarded: dropped, or left to the local stack. */
+enum reason {
+	REASON_NONE,
+	DROP_NO_SERVER,      /* the service has no server to give */
+	DROP_NO_NEXT_HOP,    /* the way to the server is not known (yet) */
+	DROP_SERVER_REMOVED, /* the connection's server is not in the service now */
+	DROP_TTL,            /* its time to live or hop limit is used up */
+	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
+	PASS_PASSIVE,        /* this director is not master for the address */
+	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
+	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */
+	PASS_FRAGMENT,       /* an IP fragment */
+	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
+	REASONS,
+};
+
+/* Argument of the sweep (a syscall program) and what it found. */
+struct sweep {
+	__u32 epoch;   /* number of this sweep */
+	__u32 now;     /* the tick */
+	__u32 live;    /* connections that stay */
+	__u32 expired; /* connections deleted */
+};
+
+#endif

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * floor.bpf.c - what the benchmarks measure beside the data plane, and with.
+ *
+ * BPF_PROG_TEST_RUN repeats one packet without setting it back, so a program
+ * that rewrites it would meet its own work. wrap_xdp and wrap_tc put the
+ * headers back as they were, draw the next client where asked to, and then
+ * tail-call the program under test. A program that does nothing, behind the
+ * same wrapper, tells what that costs.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define INLINE static __always_inline
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct headers {
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+volatile __u8 original[34]; /* Ethernet and IPv4 header as they were */
+volatile __u32 clients;     /* how many clients take turns; 0: always the same */
+volatile __u32 turn;        /* whose turn it is */
+
+#define PROGRAM(name_)                                                                             \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                             \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, __u32);                                                              \
+	} name_ SEC(".maps")
+
+PROGRAM(xdp_program);
+PROGRAM(tc_program);
+
+INLINE int restore(void *data, void *end)
+{
+	struct headers *h = data;
+
+	if ((void *)(h + 1) > end)
+		return -1;
+	__builtin_memcpy(&h->eth, (void *)original, sizeof(h->eth));
+	h->ip.ttl = original[22];
+	h->ip.check = original[24] | original[25] << 8;
+	if (clients) {
+		__u32 client = turn++ % clients;
+
+		h->ip.saddr = bpf_htonl(0x0a000000 + (client >> 15));
+		h->tcp.source = bpf_htons(1024 + (client & 0x7fff));
+	}
+	return 0;
+}
+
+SEC("xdp.frags")
+int wrap_xdp(struct xdp_md *ctx)
+{
+	if (restore((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &xdp_program, 0);
+	return XDP_ABORTED;
+}
+
+SEC("tc")
+int wrap_tc(struct __sk_buff *skb)
+{
+	if (restore((void *)(long)skb->data, (void *)(long)skb->data_end))
+		return TC_ACT_STOLEN;
+	bpf_tail_call(skb, &tc_program, 0);
+	return TC_ACT_STOLEN;
+}
+
+SEC("xdp.frags")
+int empty_xdp(struct xdp_md *ctx)
+{
+	return XDP_TX;
+}
+
+SEC("tc")
+int empty_tc(struct __sk_buff *skb)
+{
+	return TC_ACT_REDIRECT;
+}
+
+/*
+ * dr40 is the floor: the plainest program that does direct routing at all, with
+ * the service looked up for every packet, one 40-byte connection key written
+ * field by field, and two counters. It knows no states, no time, no IPv6.
+ */
+struct service_key {
+	__u32 addr[4];
+	__u16 port;
+	__u8 protocol, zero;
+};
+
+struct flow_key {
+	__u32 client[4], vip[4];
+	__u16 sport, dport;
+	__u32 protocol;
+};
+
+struct flow {
+	__u32 server, state;
+	__u64 seen, packets, bytes;
+};
+
+struct server {
+	__u8 dst[6], src[6];
+	__u32 zero;
+};
+
+struct counter {
+	__u64 packets, bytes;
+};
+
+#define MAP(name_, type_, key_, value_, size_)                                                     \
+	struct {                                                                                   \
+		__uint(type, type_);                                                               \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+	} name_ SEC(".maps")
+
+MAP(floor_services, BPF_MAP_TYPE_HASH, struct service_key, __u32, 1024);
+MAP(floor_flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 1024);
+MAP(floor_servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, 1024);
+MAP(floor_service_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
+MAP(floor_server_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
+
+INLINE void count(void *map, __u32 index, __u32 bytes)
+{
+	struct counter *c = bpf_map_lookup_elem(map, &index);
+
+	if (c) {
+		c->packets++;
+		c->bytes += bytes;
+	}
+}
+
+SEC("xdp.frags")
+int dr40(struct xdp_md *ctx)
+{
+	struct headers *h = (void *)(long)ctx->data;
+	struct service_key sk = {};
+	struct flow_key fk = {};
+	struct server *server;
+	struct flow *flow;
+	__u32 *service, i;
+
+	if ((void *)(h + 1) > (void *)(long)ctx->data_end || h->eth.h_proto != bpf_htons(ETH_P_IP))
+		return XDP_PASS;
+	if (h->ip.ihl != 5 || h->ip.frag_off & bpf_htons(0x3fff) || h->ip.protocol != IPPROTO_TCP ||
+	    h->ip.ttl <= 1)
+		return XDP_PASS;
+	sk.addr[2] = bpf_htonl(0xffff);
+	sk.addr[3] = h->ip.daddr;
+	sk.port = h->tcp.dest;
+	sk.protocol = IPPROTO_TCP;
+	service = bpf_map_lookup_elem(&floor_services, &sk);
+	if (!service)
+		return XDP_PASS;
+	fk.client[2] = fk.vip[2] = bpf_htonl(0xffff);
+	fk.client[3] = h->ip.saddr;
+	fk.vip[3] = h->ip.daddr;
+	fk.sport = h->tcp.source;
+	fk.dport = h->tcp.dest;
+	fk.protocol = IPPROTO_TCP;
+	flow = bpf_map_lookup_elem(&floor_flows, &fk);
+	if (!flow)
+		return XDP_DROP;
+	i = flow->server;
+	server = bpf_map_lookup_elem(&floor_servers, &i);
+	if (!server)
+		return XDP_DROP;
+	__builtin_memcpy(h->eth.h_dest, server->dst, 6);
+	__builtin_memcpy(h->eth.h_source, server->src, 6);
+	count(&floor_service_count, *service, bpf_ntohs(h->ip.tot_len));
+	count(&floor_server_count, i, bpf_ntohs(h->ip.tot_len));
+	return XDP_TX;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * lease.h - who may forward: mastership is a lease that the VRRP instance
+ * renews with each advertisement, and another director's frame is never
+ * forwarded again.
+ */
+#ifndef WEIR_LEASE_H
+#define WEIR_LEASE_H
+
+static INLINE bool lease_runs(__u32 index)
+{
+	struct lease *l;
+
+	if (index == 0)
+		return true;
+	l = bpf_map_lookup_elem(&leases, &index);
+	return l && bpf_ktime_get_boot_ns() < l->until;
+}
+
+/* The bit of an Ethernet address in director_filter: mirrored in Go (directors.go). */
+static INLINE __u32 director_bit(__u64 mac)
+{
+	return (mac >> 40 ^ mac >> 32) & 63;
+}
+
+static INLINE bool from_director(const struct packet *p)
+{
+	__u64 mac = mac_word(p->eth->h_source), *filter;
+	__u32 zero = 0;
+
+	filter = bpf_map_lookup_elem(&director_filter, &zero);
+	if (!filter || !(*filter >> director_bit(mac) & 1))
+		return false;
+	return bpf_map_lookup_elem(&directors, &mac) != NULL;
+}
+
+/* guarded says whether this address is a VIP whose lease has run out. */
+static INLINE bool guarded(const struct addr *a)
+{
+	__u32 *lease = bpf_map_lookup_elem(&vips, a);
+
+	return lease && !lease_runs(*lease);
+}
+
+#endif

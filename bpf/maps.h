@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* maps.h - the tables, and the knobs that Go sets. */
+#ifndef WEIR_MAPS_H
+#define WEIR_MAPS_H
+
+#define MAP(name_, type_, key_, value_, size_)                                                     \
+	struct {                                                                                   \
+		__uint(type, type_);                                                               \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+	} name_ SEC(".maps")
+
+MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
+MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
+MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
+/* VIP -> its lease, for the egress guard. */
+MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
+/* Ethernet addresses of other directors, as the low 6 bytes of a word. */
+MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
+/* A filter in front of it: bit director_bit(mac) is set for each of them. */
+MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
+MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
+/* How long a connection may be silent, in ticks, by state. */
+MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);
+
+/* A service's table, by the service's index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP);
+			__type(key, __u32);
+			__type(value, __u64);
+			__uint(max_entries, 3);
+		});
+} tables SEC(".maps");
+
+/* The device's own Ethernet address; frames for another are not ours. 0: any. */
+volatile const __u64 device_mac = 0;
+
+#endif

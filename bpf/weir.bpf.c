@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * weir.bpf.c - the data plane's entry points: XDP ingress, tc ingress, the tc
+ * egress guard, and the sweep. They differ only in how they hold a packet;
+ * what becomes of it is decided in balance.h.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/icmpv6.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define INLINE __always_inline
+#define NOINLINE __attribute__((noinline))
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+
+#include "abi.h"
+#include "maps.h"
+#include "parse.h"
+#include "verdict.h"
+#include "lease.h"
+#include "conn.h"
+#include "sched.h"
+#include "direct.h"
+#include "balance.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("xdp.frags")
+int weir_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct packet p;
+	struct frame f = { .packets = 1 };
+	enum parsed parsed = parse(data, end, &p);
+
+	if (parsed == PARSED_FRAGMENT)
+		note(PASS_FRAGMENT);
+	if (parsed != PARSED)
+		return XDP_PASS;
+	if (device_mac && mac_word(p.eth->h_dest) != device_mac)
+		return XDP_PASS;
+	f.bytes = p.bytes;
+	switch (balance(&p, &f)) {
+	case DROP:
+		return XDP_DROP;
+	case FORWARD:
+		if (f.ifindex == ctx->ingress_ifindex)
+			return XDP_TX;
+		return bpf_redirect(f.ifindex, 0);
+	default:
+		return XDP_PASS;
+	}
+}
+
+/* Headers beyond these bytes are pulled in only when a packet needs them. */
+#define PULL_BYTES 256
+
+static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct packet *p)
+{
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+}
+
+SEC("tc")
+int weir_tc(struct __sk_buff *skb)
+{
+	struct packet p;
+	struct frame f = { .packets = skb->gso_segs ? skb->gso_segs : 1 };
+	enum parsed parsed;
+
+	if (skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	parsed = parse_skb(skb, &p);
+	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
+		__u32 want = skb->len < PULL_BYTES ? skb->len : PULL_BYTES;
+
+		if (bpf_skb_pull_data(skb, want))
+			return TC_ACT_UNSPEC;
+		parsed = parse_skb(skb, &p);
+	}
+	if (parsed == PARSED_FRAGMENT)
+		note(PASS_FRAGMENT);
+	if (parsed != PARSED)
+		return TC_ACT_UNSPEC;
+	f.bytes = skb->len - sizeof(struct ethhdr);
+	switch (balance(&p, &f)) {
+	case DROP:
+		return TC_ACT_SHOT;
+	case FORWARD:
+		return bpf_redirect(f.ifindex, 0);
+	default:
+		return TC_ACT_UNSPEC;
+	}
+}
+
+/* An ARP packet for IPv4 over Ethernet (RFC 826). */
+struct arp_ip4 {
+	__be16 hardware, protocol;
+	__u8 hardware_len, protocol_len;
+	__be16 operation;
+	__u8 sender_mac[6];
+	__u8 sender[4];
+	__u8 target_mac[6];
+	__u8 target[4];
+};
+
+static INLINE bool arp_silenced(struct cursor *c)
+{
+	struct arp_ip4 *arp = take(c, sizeof(*arp));
+	struct addr a = {};
+
+	if (!arp || arp->protocol != bpf_htons(ETH_P_IP))
+		return false;
+	a.lo = MAPPED(*(__u16 *)arp->sender | (__u32)*(__u16 *)(arp->sender + 2) << 16);
+	return guarded(&a);
+}
+
+#define NEIGHBOUR_ADVERTISEMENT 136
+
+static INLINE bool neighbour_silenced(struct cursor *c)
+{
+	struct ipv6hdr *ip = take(c, sizeof(*ip));
+	struct icmp6hdr *icmp = take(c, sizeof(*icmp));
+	struct addr *target = take(c, sizeof(*target));
+	struct addr a;
+
+	if (!ip || !icmp || !target || ip->nexthdr != IPPROTO_ICMPV6 ||
+	    icmp->icmp6_type != NEIGHBOUR_ADVERTISEMENT)
+		return false;
+	a = *target;
+	return guarded(&a);
+}
+
+/*
+ * weir_guard keeps a machine silent about a VIP whose lease has run out: no ARP
+ * and no neighbour advertisement for it leaves, whatever the stack would say.
+ */
+SEC("tc")
+int weir_guard(struct __sk_buff *skb)
+{
+	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
+	struct ethhdr *eth = take(&c, sizeof(*eth));
+
+	if (!eth)
+		return TC_ACT_UNSPEC;
+	switch (eth->h_proto) {
+	case bpf_htons(ETH_P_ARP):
+		return arp_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	case bpf_htons(ETH_P_IPV6):
+		return neighbour_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	}
+	return TC_ACT_UNSPEC;
+}
+
+SEC("syscall")
+int weir_sweep(struct sweep *s)
+{
+	struct sweep found = { .epoch = s->epoch, .now = s->now };
+
+	bpf_for_each_map_elem(&conns, sweep_one, &found, 0);
+	s->live = found.live;
+	s->expired = found.expired;
+	return 0;
+}

@@ -1,0 +1,49 @@
+// Command weir is a layer-4 load balancer: virtual servers, health checks and
+// VRRP from a keepalived.conf, with an eBPF data plane of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// verbs are weir's subcommands, one file each.
+var verbs = []func() *cobra.Command{
+	runCommand,
+	checkCommand,
+	realserverCommand,
+}
+
+// errSilent ends a command with exit code 1 whose output has said why already.
+var errSilent = errors.New("failed")
+
+// rootCommand is weir with all its verbs.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "weir",
+		Short:         "A layer-4 load balancer that reads keepalived.conf",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	for _, verb := range verbs {
+		root.AddCommand(verb())
+	}
+	return root
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	if err := rootCommand().ExecuteContext(ctx); err != nil {
+		if !errors.Is(err, errSilent) {
+			fmt.Fprintln(os.Stderr, "weir:", err)
+		}
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/internal/dataplane"
+	"weir/internal/director"
+	"weir/internal/realserver"
+)
+
+// runOptions are the flags of "weir run".
+type runOptions struct {
+	config, runDir, pinDir, log string
+}
+
+// runCommand is "weir run": the director itself.
+func runCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the director: VRRP, health checks and the data plane",
+		Long: `Run the director that a keepalived.conf describes, until SIGTERM or SIGINT.
+
+A stop is clean: a master hands its addresses over before it leaves, and the
+data plane is taken away. When the process dies instead, the data plane goes on,
+and the next "weir run" takes it up. A real server stays one: its address on lo
+goes with "weir realserver stop".`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.config, "config", "f", "/etc/keepalived/keepalived.conf", "configuration `file`")
+	flags.StringVar(&o.runDir, "run-dir", "/run/weir", "`folder` for the lock and the real server's state")
+	flags.StringVar(&o.pinDir, "pin-dir", "/sys/fs/bpf/weir", "`folder` of a bpf file system for the data plane's pins")
+	flags.StringVar(&o.log, "log", "text", "`form` of the log on standard error: text or json")
+	return cmd
+}
+
+func run(ctx context.Context, o runOptions) error {
+	log, err := newLogger(os.Stderr, o.log)
+	if err != nil {
+		return err
+	}
+	cfg, diagnostics := conf.Load(o.config)
+	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
+		return err
+	}
+	if diagnostics.HasErrors() {
+		return errSilent
+	}
+	unlock, err := lock(o.runDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Log: log})
+	if err != nil {
+		return err
+	}
+	rs := realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)
+	err = director.New(cfg, plane, rs, log).Run(ctx)
+	if ctx.Err() == nil && plane.Adopted() {
+		// Not asked to stop: what an earlier process left forwards on.
+		return errors.Join(err, plane.Close())
+	}
+	log.Info("stopped")
+	return errors.Join(err, plane.Remove())
+}
+
+// vipDevices are where this machine has VIPs while it is master: there, a real
+// server may have them too.
+func vipDevices(cfg *conf.Config) (names []string) {
+	for _, instance := range cfg.VRRPInstances {
+		for _, vip := range instance.VIPs {
+			names = append(names, vip.Device)
+		}
+	}
+	return names
+}
+
+func newLogger(w io.Writer, form string) (*slog.Logger, error) {
+	switch form {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	}
+	return nil, fmt.Errorf("--log %s: expected text or json", form)
+}
+
+// lock keeps a second weir from running with the same folder. The kernel
+// releases it with the process, however that ends.
+func lock(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the run folder: %w", err)
+	}
+	path := filepath.Join(dir, "weir.lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another weir runs with %s: stop it, or give this one its own --run-dir and --pin-dir", dir)
+	}
+	return func() { f.Close() }, nil
+}

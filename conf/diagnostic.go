@@ -1,0 +1,146 @@
+package conf
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Severity tells a mistake that stops weir from a remark.
+type Severity uint8
+
+const (
+	// Error means that nothing of the file is used.
+	Error Severity = iota
+	// Warning means that the file is used, and how it was understood.
+	Warning
+)
+
+func (s Severity) String() string {
+	if s == Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// Diagnostic is one mistake or remark, with its place.
+type Diagnostic struct {
+	Severity Severity
+	// Code names a kind of warning, such as protocol-default.
+	Code string
+	File string
+	// Line and Column are 1-based; the column counts runes. Line is 0 when
+	// the diagnostic is about the file as a whole.
+	Line, Column int
+	// Message says what is wrong, Hint what was expected or what to do.
+	Message string
+	Hint    string
+	// Notes name other places that have to do with it.
+	Notes []string
+
+	at place
+}
+
+// Diagnostics is all that one or more files gave rise to.
+type Diagnostics struct {
+	list  []Diagnostic
+	files int
+}
+
+// All lists the diagnostics: errors first, then in the order of reading.
+func (d Diagnostics) All() []Diagnostic { return d.list }
+
+// Files is the number of files that were read.
+func (d Diagnostics) Files() int { return d.files }
+
+// Errors counts the errors.
+func (d Diagnostics) Errors() int { return d.count(Error) }
+
+// Warnings counts the warnings.
+func (d Diagnostics) Warnings() int { return d.count(Warning) }
+
+// HasErrors tells whether the file cannot be used.
+func (d Diagnostics) HasErrors() bool { return d.Errors() > 0 }
+
+func (d Diagnostics) count(s Severity) int {
+	n := 0
+	for i := range d.list {
+		if d.list[i].Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Append adds the diagnostics of another file.
+func (d *Diagnostics) Append(other Diagnostics) {
+	d.list = append(d.list, other.list...)
+	d.files += other.files
+	sortBySeverity(d.list)
+}
+
+// collector gathers diagnostics during a run.
+type collector struct {
+	list []Diagnostic
+	// counts are of both severities, with what is not kept.
+	counts [2]int
+}
+
+// maxDiagnostics is how many of each severity are kept: a file with more
+// mistakes is not a configuration.
+const maxDiagnostics = 10000
+
+// add keeps a diagnostic. What it repeats of the text may hold control
+// characters; no message carries them to a terminal or a log.
+func (c *collector) add(d Diagnostic) {
+	if c.counts[d.Severity]++; c.counts[d.Severity] > maxDiagnostics {
+		return
+	}
+	d.Message, d.Hint = printable(d.Message), printable(d.Hint)
+	for i := range d.Notes {
+		d.Notes[i] = printable(d.Notes[i])
+	}
+	c.list = append(c.list, d)
+}
+
+func (c *collector) errorAt(at place, message, hint string, notes ...string) {
+	c.at(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
+}
+
+func (c *collector) warnAt(at place, code, message, hint string, notes ...string) {
+	c.at(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
+}
+
+func (c *collector) at(d Diagnostic, at place) {
+	d.at = at
+	d.File, d.Line, d.Column = at.src.name, at.line, at.column
+	c.add(d)
+}
+
+// finish puts the diagnostics in the order in which they are shown.
+func (c *collector) finish(name string, files int) Diagnostics {
+	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	for severity, n := range c.counts {
+		if n > maxDiagnostics {
+			s := Severity(severity)
+			more := fmt.Sprintf("%s more, which are not shown", plural(n-maxDiagnostics, s.String()))
+			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
+		}
+	}
+	sortBySeverity(c.list)
+	return Diagnostics{list: c.list, files: files}
+}
+
+func sortBySeverity(list []Diagnostic) {
+	slices.SortStableFunc(list, func(a, b Diagnostic) int { return cmp.Compare(a.Severity, b.Severity) })
+}
+
+// order is the number of the file in the order of reading.
+func (d *Diagnostic) order() int {
+	if d.at.src == nil {
+		return 0
+	}
+	return d.at.src.order
+}

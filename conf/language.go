@@ -1,0 +1,205 @@
+package conf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// entry is one keyword as one kind of block knows it: a line in a table.
+type entry struct {
+	name string
+	// slot is what a second statement would overwrite; "" when the keyword
+	// may stand more than once. Synonyms share a slot.
+	slot string
+	// inner is the block the keyword opens, optional tells that it may also
+	// stand without one.
+	inner    *blockSpec
+	optional bool
+	// later is a keyword of keepalived that weir does not read yet. It may
+	// have a block, which is skipped.
+	later bool
+	// read takes a statement into the raw block it stands in.
+	read func(r *reader, st *statement, into any)
+}
+
+// blockSpec is one kind of block: its name (none for the whole file) and its table of keywords, or how
+// to read its lines where they have no keywords.
+type blockSpec struct {
+	name    string
+	entries []*entry
+	byName  map[string]*entry
+	// line reads one line of a block without keywords (a list of addresses),
+	// and expects says what such a line holds.
+	line    func(r *reader, st *statement, into any)
+	expects string
+	// done looks at the whole block, for what is missing in it.
+	done func(r *reader, b *block, into any)
+}
+
+// lookup is the entry of a keyword, nil when the block does not know it.
+func (s *blockSpec) lookup(name string) *entry { return s.byName[name] }
+
+// language is the whole of keepalived.conf as weir knows it.
+type language struct {
+	root *blockSpec
+	// homes are the blocks in which a keyword may stand.
+	homes map[string][]*blockSpec
+	// names are all keywords, sorted.
+	names []string
+}
+
+func newLanguage() *language {
+	l := &language{root: rootBlock(), homes: map[string][]*blockSpec{}}
+	l.index(l.root, map[*blockSpec]bool{})
+	for name := range l.homes {
+		l.names = append(l.names, name)
+	}
+	slices.Sort(l.names)
+	return l
+}
+
+// index fills the look-ups of a block and of those inside it.
+func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
+	if seen[s] {
+		return
+	}
+	seen[s] = true
+	s.byName = make(map[string]*entry, len(s.entries))
+	for _, e := range s.entries {
+		if s.byName[e.name] != nil {
+			continue
+		}
+		s.byName[e.name] = e
+		l.homes[e.name] = append(l.homes[e.name], s)
+		if e.inner != nil {
+			l.index(e.inner, seen)
+		}
+	}
+}
+
+// home says where a keyword belongs: "in TCP_CHECK or real_server".
+func (l *language) home(keyword string) string {
+	var names []string
+	for _, s := range l.homes[keyword] {
+		if s == l.root {
+			return s.where()
+		}
+		if !slices.Contains(names, s.name) {
+			names = append(names, s.name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "in " + either(names)
+}
+
+// where names the block as a place in a sentence.
+func (s *blockSpec) where() string {
+	if s.name == "" {
+		return "outside any block"
+	}
+	return "in " + s.name
+}
+
+// either joins words as a sentence does: "a, b or c".
+func either(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// field is a value that may be unset, and the statement that set it.
+type field[V any] struct {
+	v   V
+	at  place
+	set bool
+}
+
+// or is f when it is set, and the other one when not: a block's own value
+// goes before the enclosing block's.
+func (f field[V]) or(other field[V]) field[V] {
+	if f.set {
+		return f
+	}
+	return other
+}
+
+// value is the field's value, or the default.
+func (f field[V]) value(otherwise V) V {
+	if f.set {
+		return f.v
+	}
+	return otherwise
+}
+
+// setting is a keyword with one value, which is stored where at says.
+func setting[T, V any](name string, k kind[V], at func(*T) *field[V]) *entry {
+	return &entry{name: name, slot: name, read: func(r *reader, st *statement, into any) {
+		if v, ok := one(r, st, k); ok {
+			*at(into.(*T)) = field[V]{v: v, at: st.words[1].place, set: true}
+		}
+	}}
+}
+
+// toggle is a keyword that stands alone, or with a yes or no.
+func toggle[T any](name string, at func(*T) *field[bool]) *entry {
+	return &entry{name: name, slot: name, read: func(r *reader, st *statement, into any) {
+		v, ok := true, len(st.words) == 1
+		if !ok {
+			v, ok = one(r, st, boolean())
+		}
+		if ok {
+			*at(into.(*T)) = field[bool]{v: v, at: st.place(), set: true}
+		}
+	}}
+}
+
+// section is a keyword that opens a block. head makes the raw block from the
+// words on the keyword's line; a nil block is skipped, head having said why.
+func section[T, C any](name string, inner *blockSpec, head func(r *reader, st *statement, parent *T) *C) *entry {
+	return &entry{name: name, inner: inner, read: func(r *reader, st *statement, into any) {
+		if child := head(r, st, into.(*T)); child != nil && st.block != nil {
+			r.block(inner, st.block, child)
+		}
+	}}
+}
+
+// plain is the head of a block that has no words after its keyword.
+func plain[T, C any](at func(*T) *C) func(*reader, *statement, *T) *C {
+	return func(r *reader, st *statement, parent *T) *C {
+		if len(st.words) > 1 {
+			r.extra(st, 1)
+		}
+		return at(parent)
+	}
+}
+
+// list is the spec of a block without keywords.
+func list[T any](name, expects string, line func(r *reader, st *statement, into *T)) *blockSpec {
+	return &blockSpec{name: name, expects: expects, line: func(r *reader, st *statement, into any) {
+		line(r, st, into.(*T))
+	}}
+}
+
+// later makes entries of keywords that weir does not read yet, so that they
+// are told apart from mistakes.
+func later(names string) []*entry {
+	var entries []*entry
+	for _, name := range strings.Fields(names) {
+		entries = append(entries, &entry{name: name, later: true, read: func(r *reader, st *statement, _ any) {
+			r.errorAt(st.words[0].place, fmt.Sprintf("weir does not read %s yet", name), "take it out for now")
+		}})
+	}
+	return entries
+}
+
+// synonym gives an entry a further name.
+func synonym(name string, e *entry) *entry {
+	other := *e
+	other.name = name
+	return &other
+}

@@ -1,0 +1,254 @@
+package conf
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// tokenKind is what a token is to the block tree.
+type tokenKind uint8
+
+const (
+	wordToken  tokenKind = iota
+	openToken            // {
+	closeToken           // }
+	lineToken            // the end of a line
+	endToken             // the end of the file
+)
+
+// token is a word, a brace or a line's end, with its place.
+type token struct {
+	kind tokenKind
+	// text is the word without its quotes and escapes.
+	text string
+	// broken is a word that a diagnostic has been given for.
+	broken bool
+	place
+}
+
+// lexer cuts a source into tokens. The rules are keepalived's:
+//
+//   - white space parts words; # and ! begin a comment anywhere on a line but
+//     inside double quotes, and after a backslash;
+//   - a string in " or ' is one word, and may be part of a longer one;
+//   - { opens a block at the end of a word or alone; } closes one as a word of
+//     its own; a pair of braces inside one word is text: ${NAME}, {a,b}.conf;
+//   - a backslash at a line's end continues the line.
+type lexer struct {
+	src    *source
+	pos    int
+	line   int
+	column int
+	diags  *collector
+	tokens []token
+}
+
+// byteOrderMark may stand at the start of a file that a Windows editor wrote.
+const byteOrderMark = "\ufeff"
+
+// lex cuts the source into tokens; the last is always an endToken.
+func lex(src *source, diags *collector) []token {
+	l := &lexer{src: src, line: 1, column: 1, diags: diags}
+	if strings.HasPrefix(src.text, byteOrderMark) {
+		l.pos = len(byteOrderMark)
+	}
+	if !l.isText() {
+		l.emit(endToken, "", l.here())
+		return l.tokens
+	}
+	for l.pos < len(src.text) {
+		l.token()
+	}
+	l.emit(endToken, "", l.here())
+	return l.tokens
+}
+
+// isText refuses a file with a NUL byte: a binary, or UTF-16.
+func (l *lexer) isText() bool {
+	nul := strings.IndexByte(l.src.text, 0)
+	if nul < 0 {
+		return true
+	}
+	for l.pos < nul {
+		l.next()
+	}
+	at := l.here()
+	at.end = at.start + 1
+	l.diags.errorAt(at, "a NUL byte: this is not a text file", "expected UTF-8 text")
+	return false
+}
+
+// here is the empty place at the lexer's position.
+func (l *lexer) here() place {
+	return place{src: l.src, line: l.line, column: l.column, start: l.pos, end: l.pos}
+}
+
+// peek is the byte n after the position, 0 past the end of the text.
+func (l *lexer) peek(n int) byte {
+	if l.pos+n < len(l.src.text) {
+		return l.src.text[l.pos+n]
+	}
+	return 0
+}
+
+// next takes one rune; a byte that is no UTF-8 counts as one.
+func (l *lexer) next() string {
+	_, size := utf8.DecodeRuneInString(l.src.text[l.pos:])
+	s := l.src.text[l.pos : l.pos+size]
+	l.pos += size
+	l.column++
+	if s == "\n" {
+		l.line++
+		l.column = 1
+	}
+	return s
+}
+
+func (l *lexer) emit(kind tokenKind, text string, at place) {
+	at.end = max(at.end, at.start)
+	l.tokens = append(l.tokens, token{kind: kind, text: text, place: at})
+}
+
+// brace emits a one-byte token.
+func (l *lexer) brace(kind tokenKind) {
+	at := l.here()
+	at.end++
+	l.next()
+	l.emit(kind, "", at)
+}
+
+// token takes one token, or what stands between two.
+func (l *lexer) token() {
+	switch c := l.peek(0); {
+	case c == '\n':
+		at := l.here()
+		l.next()
+		l.emit(lineToken, "", at)
+	case isBlank(c):
+		l.next()
+	case c == '#' || c == '!':
+		for l.pos < len(l.src.text) && l.peek(0) != '\n' {
+			l.next()
+		}
+	case l.continues():
+		for l.next() != "\n" {
+		}
+	case c == '}':
+		l.brace(closeToken)
+	case c == '{' && l.pair() == 0:
+		l.brace(openToken)
+	default:
+		l.word()
+	}
+}
+
+// isBlank tells white space within a line. A carriage return is one, so that
+// files with CRLF line ends need nothing more.
+func isBlank(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'
+}
+
+// continues tells whether a backslash ends the line here.
+func (l *lexer) continues() bool {
+	return l.peek(0) == '\\' && (l.peek(1) == '\n' || l.peek(1) == '\r' && l.peek(2) == '\n')
+}
+
+// pair is the length of {...} when the brace here closes within its word, and
+// 0 otherwise. After a $ blanks may stand inside: ${_RANDOM 0 9}. It looks no
+// further than the next opening brace, so that a text of braces stays linear.
+func (l *lexer) pair() int {
+	dollar := l.pos > 0 && l.src.text[l.pos-1] == '$'
+	for n := 1; ; n++ {
+		switch c := l.peek(n); {
+		case c == '}':
+			return n + 1
+		case c == 0, c == '\n', c == '{', c == '"', c == '#', c == '!':
+			return 0
+		case isBlank(c) && !dollar:
+			return 0
+		}
+	}
+}
+
+// word takes one word, quoted parts included.
+func (l *lexer) word() {
+	at := l.here()
+	var text strings.Builder
+	broken := false
+	for l.pos < len(l.src.text) && !l.wordEnds() {
+		switch c := l.peek(0); {
+		case c == '"', c == '\'' && l.singleQuoted(l.pos == at.start):
+			if !l.quoted(&text) {
+				broken = true
+			}
+		case c == '{':
+			for n := l.pair(); n > 0; {
+				s := l.next()
+				n -= len(s)
+				text.WriteString(s)
+			}
+		case c == '\\' && (l.peek(1) == '#' || l.peek(1) == '!'):
+			l.next()
+			text.WriteString(l.next())
+		default:
+			text.WriteString(l.next())
+		}
+	}
+	at.end = l.pos
+	l.emit(wordToken, text.String(), at)
+	l.tokens[len(l.tokens)-1].broken = broken
+}
+
+func (l *lexer) wordEnds() bool {
+	c := l.peek(0)
+	return c == '\n' || isBlank(c) || c == '#' || c == '!' || c == '{' && l.pair() == 0 || l.continues()
+}
+
+// singleQuoted tells whether the ' here begins a quoted string. One that does
+// not close before the line ends or a comment begins is an apostrophe inside a
+// word (Bob's), and a mistake at the word's start.
+func (l *lexer) singleQuoted(start bool) bool {
+	if start {
+		return true
+	}
+	for n := 1; ; n++ {
+		switch l.peek(n) {
+		case '\'':
+			return true
+		case 0, '\n', '#', '!', '{':
+			return false
+		}
+	}
+}
+
+// quoted takes a quoted string into text. An unclosed one ends with its line,
+// so that the rest of the file is read as it was meant.
+func (l *lexer) quoted(text *strings.Builder) bool {
+	at := l.here()
+	quote := l.next()
+	at.end = l.pos
+	for l.pos < len(l.src.text) {
+		switch c := l.peek(0); {
+		case c == quote[0]:
+			l.next()
+			return true
+		case c == '\n', c == '\r' && l.peek(1) == '\n', quote == "'" && (c == '#' || c == '!'):
+			l.unclosedQuote(at, quote)
+			return false
+		case c == '\\' && quote == `"` && l.peek(1) != '\n' && l.peek(1) != 0:
+			l.escape(text)
+		default:
+			text.WriteString(l.next())
+		}
+	}
+	l.unclosedQuote(at, quote)
+	return false
+}
+
+func (l *lexer) unclosedQuote(at place, quote string) {
+	hint := "expected another " + quote + " on this line"
+	if c := l.peek(0); c == '#' || c == '!' {
+		hint = "a comment begins first: only in \"...\" is " + string(c) + " text"
+	}
+	l.diags.errorAt(at, "the quote "+quote+" is not closed", hint)
+}

@@ -1,0 +1,38 @@
+package conf
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+)
+
+// memory is files that exist only in a test.
+type memory map[string]string
+
+func (m memory) read(name string, _ bool) ([]byte, error) {
+	text, ok := m[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return []byte(text), nil
+}
+
+func (m memory) glob(pattern string) ([]string, error) {
+	var names []string
+	for name := range m {
+		ok, err := path.Match(pattern, name)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// parseMemory reads the file called name.
+func parseMemory(m memory, name string) (*Config, Diagnostics) {
+	return newParser(m).run(name, []byte(m[name]))
+}

@@ -1,0 +1,159 @@
+package conf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// reader takes statements into raw blocks by the tables of keywords.
+type reader struct {
+	language *language
+	diags    *collector
+}
+
+func (r *reader) errorAt(at place, message, hint string, notes ...string) {
+	r.diags.errorAt(at, message, hint, notes...)
+}
+
+func (r *reader) warnAt(at place, code, message, hint string, notes ...string) {
+	r.diags.warnAt(at, code, message, hint, notes...)
+}
+
+// block reads a block's statements into its raw form.
+func (r *reader) block(spec *blockSpec, b *block, into any) {
+	given := map[string]*statement{}
+	for _, st := range b.statements {
+		switch {
+		case st.broken && st.entry == nil:
+			b.unsure = true
+		case st.broken:
+		case spec.line != nil:
+			spec.line(r, st, into)
+		case st.entry == nil:
+			r.unknown(spec, b, st)
+		default:
+			r.again(given, st)
+			st.entry.read(r, st, into)
+		}
+	}
+	if spec.done != nil {
+		spec.done(r, b, into)
+	}
+}
+
+// again warns of a setting that is given twice: the last one counts.
+func (r *reader) again(given map[string]*statement, st *statement) {
+	slot := st.entry.slot
+	if slot == "" {
+		return
+	}
+	if first := given[slot]; first != nil {
+		r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
+			"take one of them out", "first given at "+first.place().String())
+	}
+	given[slot] = st
+}
+
+// String is file:line, as notes name it.
+func (p place) String() string { return fmt.Sprintf("%s:%d", p.src.name, p.line) }
+
+// unknown is a keyword that the block does not have: one that belongs in
+// another block, or none at all.
+func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
+	word := st.keyword()
+	if home := r.language.home(word); home != "" {
+		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
+		return
+	}
+	near := nearest(word, spec.names())
+	hint := "not a keyword of keepalived.conf" + skipped(st)
+	if near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+		// What was meant is not missed as well.
+		b.statements = append(b.statements, &statement{entry: spec.lookup(near), words: st.words, broken: true})
+	} else if b.unsure = true; nearest(word, r.language.names) != "" {
+		near = nearest(word, r.language.names)
+		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
+	}
+	r.errorAt(st.place(), fmt.Sprintf("unknown keyword %q %s", shorten(word), spec.where()), hint)
+}
+
+func skipped(st *statement) string {
+	if st.block != nil {
+		return "; its block is skipped"
+	}
+	return ""
+}
+
+// names are the keywords of a block.
+func (s *blockSpec) names() []string {
+	names := make([]string, 0, len(s.entries))
+	for _, e := range s.entries {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// has tells whether a block gives a keyword, rightly or not. A block that
+// could not be read whole is taken to have everything.
+func (b *block) has(names ...string) bool {
+	return b.unsure || slices.ContainsFunc(b.statements, func(st *statement) bool {
+		return st.entry != nil && slices.Contains(names, st.entry.name)
+	})
+}
+
+// require gives a diagnostic at the block's head when it lacks a keyword.
+func (r *reader) require(b *block, name, hint string) {
+	if !b.has(name) {
+		r.errorAt(b.owner.all(), fmt.Sprintf("%s has no %s", b.owner.title(), name), hint)
+	}
+}
+
+// one reads the single value of a statement.
+func one[V any](r *reader, st *statement, k kind[V]) (V, bool) {
+	var none V
+	if len(st.words) == 1 {
+		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+k.expects)
+		return none, false
+	}
+	v, ok := word(r, st, 1, k)
+	if ok && len(st.words) > 2 {
+		r.extra(st, 2)
+		return none, false
+	}
+	return v, ok
+}
+
+// word reads one of a statement's words.
+func word[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
+	v, complaint := k.parse(st.words[i].text)
+	if complaint == nil {
+		return v, true
+	}
+	hint := complaint.hint
+	if hint == "" {
+		hint = "expected " + k.expects
+	}
+	message := complaint.what
+	if i > 0 {
+		message = st.keyword() + ": " + message
+	}
+	r.errorAt(st.words[i].place, message, hint)
+	return v, false
+}
+
+// extra is for words that nothing asks for.
+func (r *reader) extra(st *statement, from int) {
+	hint := "take it out, or begin a comment with #"
+	at := st.words[from].place.through(st.words[len(st.words)-1].place)
+	message := fmt.Sprintf("%s takes %s; %q is too much", shorten(st.keyword()), values(from-1), shorten(strings.TrimSpace(at.text())))
+	r.errorAt(at, message, hint)
+}
+
+func values(n int) string {
+	if n == 0 {
+		return "no value"
+	}
+	return plural(n, "value")
+}

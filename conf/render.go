@@ -1,0 +1,203 @@
+package conf
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxCells bounds the part of a line that is shown, in terminal columns.
+const maxCells = 72
+
+// Render writes every diagnostic with its line and a mark under the place,
+// and a closing summary. It writes nothing when there is nothing to say.
+func (d Diagnostics) Render(w io.Writer, colour bool) error {
+	if len(d.list) == 0 {
+		return nil
+	}
+	out := &renderer{Writer: bufio.NewWriter(w), colour: colour}
+	for i := range d.list {
+		out.diagnostic(&d.list[i])
+	}
+	fmt.Fprintf(out, "\n%s\n", d.Summary())
+	return out.Flush()
+}
+
+// Summary is the closing line: "2 errors, 1 warning in 3 files".
+func (d Diagnostics) Summary() string {
+	var parts []string
+	if n := d.Errors(); n > 0 {
+		parts = append(parts, plural(n, "error"))
+	}
+	if n := d.Warnings(); n > 0 {
+		parts = append(parts, plural(n, "warning"))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no mistakes")
+	}
+	return strings.Join(parts, ", ") + " in " + plural(d.files, "file")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// renderer writes diagnostics. Colour only repeats what the words say.
+type renderer struct {
+	*bufio.Writer
+	colour bool
+}
+
+// The terminal's attributes (ECMA-48, SGR).
+const (
+	bold   = "1"
+	red    = "1;31"
+	yellow = "1;33"
+	green  = "1;32"
+)
+
+func (r *renderer) paint(attribute, text string) string {
+	if !r.colour || text == "" {
+		return text
+	}
+	return "\x1b[" + attribute + "m" + text + "\x1b[0m"
+}
+
+func (r *renderer) diagnostic(d *Diagnostic) {
+	where := printable(d.File)
+	if d.Line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", where, d.Line, d.Column)
+	}
+	severity := red
+	if d.Severity == Warning {
+		severity = yellow
+	}
+	fmt.Fprintf(r, "%s %s %s", r.paint(bold, where+":"), r.paint(severity, d.Severity.String()+":"), d.Message)
+	if d.Code != "" {
+		fmt.Fprintf(r, "  [%s]", d.Code)
+	}
+	r.WriteByte('\n')
+	if d.at.src != nil {
+		r.excerpt(d.at, severity, d.Hint)
+	} else if d.Hint != "" {
+		fmt.Fprintf(r, "      %s\n", d.Hint)
+	}
+	for _, note := range d.Notes {
+		fmt.Fprintf(r, "      %s\n", note)
+	}
+	if d.at.src != nil {
+		for from := d.at.src.from; from.src != nil; from = from.src.from {
+			fmt.Fprintf(r, "      included from %s:%d\n", printable(from.src.name), from.line)
+		}
+	}
+}
+
+// excerpt writes the line of the place, and under it the mark with the hint.
+func (r *renderer) excerpt(at place, attribute, hint string) {
+	before, marked, after := window(at)
+	fmt.Fprintf(r, "%5d | %s\n", at.line, strings.TrimRight(before+marked+after, " \t"))
+	mark := "^"
+	if n := cells(marked); n > 1 {
+		mark += strings.Repeat("~", n-1)
+	}
+	fmt.Fprintf(r, "      | %s%s", padding(before), r.paint(attribute, mark))
+	if hint != "" {
+		fmt.Fprintf(r, " %s", r.paint(green, hint))
+	}
+	r.WriteByte('\n')
+}
+
+// window is the line around the place in three parts, clipped to maxCells with
+// an ellipsis on the sides where something is left out.
+func window(at place) (before, marked, after string) {
+	text := at.src.text
+	left, cut := at.start, false
+	for n := 0; left > 0 && text[left-1] != '\n'; n++ {
+		if n == maxCells*2/3 {
+			cut = true
+			break
+		}
+		_, size := utf8.DecodeLastRuneInString(text[:left])
+		left -= size
+	}
+	before = strings.TrimPrefix(text[left:at.start], byteOrderMark)
+	if cut {
+		before = "…" + before
+	}
+	before = printable(before)
+	marked, rest := clip(text[at.start:at.end], maxCells/2)
+	if rest {
+		return before, marked + "…", ""
+	}
+	after, rest = clip(text[at.end:], max(0, maxCells-cells(before)-cells(marked)))
+	if rest {
+		after += "…"
+	}
+	return before, marked, after
+}
+
+// clip is the first line of text up to a number of cells, and whether more of
+// the line follows.
+func clip(text string, limit int) (string, bool) {
+	used := 0
+	for i, c := range text {
+		if c == '\n' || strings.HasPrefix(text[i:], "\r\n") {
+			return printable(text[:i]), false
+		}
+		if used += width(c); used > limit {
+			return printable(text[:i]), true
+		}
+	}
+	return printable(text), false
+}
+
+// printable replaces what would disturb a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '\t' || unicode.IsPrint(c) {
+			return c
+		}
+		return utf8.RuneError
+	}, s)
+}
+
+// padding is as wide as text on a terminal: a tab stays a tab.
+func padding(text string) string {
+	var b strings.Builder
+	for _, c := range text {
+		if c == '\t' {
+			b.WriteByte('\t')
+			continue
+		}
+		b.WriteString("  "[:width(c)])
+	}
+	return b.String()
+}
+
+func cells(text string) int {
+	n := 0
+	for _, c := range text {
+		n += width(c)
+	}
+	return n
+}
+
+// width is how many terminal columns a rune takes (Unicode Annex 11): none for
+// a combining mark, two for the scripts of East Asia.
+func width(c rune) int {
+	switch {
+	case unicode.Is(unicode.Mn, c), unicode.Is(unicode.Me, c):
+		return 0
+	case c >= 0x1100 && c <= 0x115f, c >= 0x2e80 && c <= 0xa4cf, c >= 0xac00 && c <= 0xd7a3,
+		c >= 0xf900 && c <= 0xfaff, c >= 0xfe30 && c <= 0xfe6f, c >= 0xff00 && c <= 0xff60,
+		c >= 0xffe0 && c <= 0xffe6, c >= 0x1f300 && c <= 0x1faff, c >= 0x20000 && c <= 0x3fffd:
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,217 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// kind is a sort of value: how its words are read, and what to say was
+// expected where one cannot be.
+type kind[V any] struct {
+	expects string
+	parse   func(text string) (V, *complaint)
+}
+
+// complaint says what is wrong with a word. An empty hint stands for what the
+// kind expects.
+type complaint struct{ what, hint string }
+
+func complain(format string, args ...any) *complaint {
+	return &complaint{what: fmt.Sprintf(format, args...)}
+}
+
+// quote is a word of the user's in a message.
+func quote(text string) string { return strconv.Quote(shorten(text)) }
+
+// number is a whole number from least to most.
+func number[V ~int | ~uint8 | ~uint16](least, most V) kind[V] {
+	expects := fmt.Sprintf("a whole number from %d to %d", least, most)
+	return kind[V]{expects, func(text string) (V, *complaint) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		switch {
+		case err != nil && !isDigits(strings.TrimPrefix(text, "-")):
+			return 0, complain("%s is not a whole number", quote(text))
+		case err != nil || n < int64(least) || n > int64(most):
+			return 0, complain("%s is out of range", shorten(text))
+		}
+		return V(n), nil
+	}}
+}
+
+func isDigits(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
+// maxWhole bounds every time: 31 days, the most that IPVS takes for its own.
+const maxWhole = 31 * 24 * time.Hour
+
+// seconds is a time in decimal seconds with up to six places, as keepalived's
+// timers have.
+func seconds(least, most time.Duration) kind[time.Duration] {
+	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", decimal(least), decimal(most))
+	return kind[time.Duration]{expects, func(text string) (time.Duration, *complaint) {
+		whole, fraction, point := strings.Cut(text, ".")
+		if !isDigits(whole) || point && !isDigits(fraction) {
+			return 0, complain("%s is not a number of seconds", quote(text))
+		}
+		if len(fraction) > 6 {
+			return 0, complain("%s is finer than a microsecond", shorten(text))
+		}
+		n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", 6-len(fraction)), 10, 64)
+		if err != nil || n > math.MaxInt64/int64(time.Microsecond) {
+			return 0, complain("%s is out of range", shorten(text))
+		}
+		d := time.Duration(n) * time.Microsecond
+		if d < least || d > most {
+			return 0, complain("%s is out of range", shorten(text))
+		}
+		return d, nil
+	}}
+}
+
+// wholeSeconds is a time in seconds without a fraction.
+func wholeSeconds(least, most time.Duration) kind[time.Duration] {
+	k := number(int(least/time.Second), int(most/time.Second))
+	return kind[time.Duration]{strings.Replace(k.expects, "a whole number from", "whole seconds from", 1), func(text string) (time.Duration, *complaint) {
+		n, c := k.parse(text)
+		return time.Duration(n) * time.Second, c
+	}}
+}
+
+// decimal writes a time as seconds without superfluous zeros.
+func decimal(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+}
+
+// text is any word that is not empty.
+func text(expects string) kind[string] {
+	return kind[string]{expects, func(text string) (string, *complaint) {
+		if text == "" {
+			return "", complain("the value is empty")
+		}
+		return text, nil
+	}}
+}
+
+// boolean is keepalived's yes or no.
+func boolean() kind[bool] {
+	const expects = "one of on off true false yes no"
+	return kind[bool]{expects, func(text string) (bool, *complaint) {
+		switch strings.ToLower(text) {
+		case "on", "true", "yes":
+			return true, nil
+		case "off", "false", "no":
+			return false, nil
+		}
+		return false, complain("%s is neither yes nor no", quote(text))
+	}}
+}
+
+// choice is one of some words. Those in notYet are keepalived's, and weir's
+// only later. noun names what is chosen.
+type choice[V any] struct {
+	noun   string
+	known  []option[V]
+	notYet []string
+	// anyCase is for the few words that keepalived takes in any case.
+	anyCase bool
+}
+
+type option[V any] struct {
+	word string
+	v    V
+}
+
+func oneOf[V any](c choice[V]) kind[V] {
+	var today []string
+	for _, o := range c.known {
+		today = append(today, o.word)
+	}
+	all := append(append([]string(nil), today...), c.notYet...)
+	expects := "one of " + strings.Join(all, " ")
+	return kind[V]{expects, func(text string) (V, *complaint) {
+		var none V
+		same := func(word string) bool { return word == text || c.anyCase && strings.EqualFold(word, text) }
+		for _, o := range c.known {
+			if same(o.word) {
+				return o.v, nil
+			}
+		}
+		for _, word := range c.notYet {
+			if same(word) {
+				return none, &complaint{
+					what: fmt.Sprintf("weir does not yet do the %s %s", c.noun, word),
+					hint: "today it does " + strings.Join(today, " "),
+				}
+			}
+		}
+		unknown := complain("unknown %s %s", c.noun, quote(text))
+		if i := slices.IndexFunc(all, func(word string) bool { return strings.EqualFold(word, text) }); i >= 0 {
+			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
+		}
+		return none, unknown
+	}}
+}
+
+// address is an IPv4 or IPv6 address.
+func address() kind[netip.Addr] {
+	return kind[netip.Addr]{"an IP address", func(text string) (netip.Addr, *complaint) {
+		addr, err := netip.ParseAddr(text)
+		switch {
+		case err == nil && addr.Zone() != "":
+			return netip.Addr{}, complain("%s has a zone", quote(text))
+		case err == nil:
+			return addr.Unmap(), nil
+		}
+		if ap, err := netip.ParseAddrPort(text); err == nil {
+			return netip.Addr{}, &complaint{
+				what: fmt.Sprintf("%s is not an IP address", quote(text)),
+				hint: fmt.Sprintf("write the port apart: %s %d", ap.Addr(), ap.Port()),
+			}
+		}
+		return netip.Addr{}, complain("%s is not an IP address", quote(text))
+	}}
+}
+
+// address4 is an IPv4 address, where VRRP version 2 has no other.
+func address4() kind[netip.Addr] {
+	any := address()
+	return kind[netip.Addr]{"an IPv4 address", func(text string) (netip.Addr, *complaint) {
+		addr, c := any.parse(text)
+		if c == nil && !addr.Is4() {
+			return addr, &complaint{what: text + " is IPv6: weir does not yet do VRRP version 3", hint: "expected an IPv4 address"}
+		}
+		return addr, c
+	}}
+}
+
+// port is a port number.
+func port() kind[uint16] {
+	k := number[uint16](1, math.MaxUint16)
+	k.expects = "a port from 1 to 65535"
+	return k
+}
+
+// maxInterfaceName is the kernel's IFNAMSIZ less the closing zero.
+const maxInterfaceName = 15
+
+// device is the name of a network interface.
+func device() kind[string] {
+	return kind[string]{"the name of a network interface", func(text string) (string, *complaint) {
+		switch {
+		case text == "" || text == "." || text == ".." || strings.ContainsAny(text, "/: \t\n"):
+			return "", complain("%s cannot be an interface's name", quote(text))
+		case len(text) > maxInterfaceName:
+			return "", &complaint{
+				what: fmt.Sprintf("%s is too long for an interface's name", quote(text)),
+				hint: fmt.Sprintf("expected at most %d characters", maxInterfaceName),
+			}
+		}
+		return text, nil
+	}}
+}

@@ -1,0 +1,245 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The seed's figures.
+const (
+	delayLoop        = 6 * time.Second
+	retry            = 3
+	delayBeforeRetry = 3 * time.Second
+	connectTimeout   = 10 * time.Second
+)
+
+func seed() Timing {
+	return Timing{DelayLoop: delayLoop, Retry: retry, DelayBeforeRetry: delayBeforeRetry}
+}
+
+var (
+	errRefused = errors.New("connection refused")
+	errSilent  = errors.New("no answer within 10s")
+)
+
+// server answers a checker as a real one would, in simulated time.
+type server struct {
+	state  func(since time.Duration) error // since the Runner's start
+	start  time.Time
+	checks []time.Duration // when each check began
+}
+
+func (s *server) String() string { return "TCP_CHECK 192.168.25.32:80" }
+
+func (s *server) Check(ctx context.Context) error {
+	since := time.Since(s.start)
+	s.checks = append(s.checks, since)
+	err := s.state(since)
+	if errors.Is(err, errSilent) && !sleep(ctx, connectTimeout) {
+		return ctx.Err()
+	}
+	return err
+}
+
+// change is a Result with its moment counted from the Runner's start.
+type change struct {
+	at     time.Duration
+	up     bool
+	reason error
+	tries  int
+}
+
+// simulate runs a Runner against a server for a while and returns what it
+// reported and when it checked.
+func simulate(t *testing.T, timing Timing, d time.Duration, state func(time.Duration) error) (changes []change, checks []time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := &server{state: state, start: time.Now()}
+		r := Runner{Checker: srv, Timing: timing, Log: slog.New(slog.DiscardHandler), Report: func(res Result) {
+			if !res.At.Equal(time.Now()) {
+				t.Errorf("Result.At is %v, want now, %v", res.At, time.Now())
+			}
+			changes = append(changes, change{time.Since(srv.start), res.Up, res.Reason, res.Tries})
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		if err := r.Run(ctx); err != nil {
+			t.Errorf("Run = %v, want nil: a cancelled context is no error", err)
+		}
+		if got := time.Since(srv.start); got != d {
+			t.Errorf("Run took %v to end, want %v", got, d)
+		}
+		checks = srv.checks
+	})
+	return changes, checks
+}
+
+func between(from, to time.Duration, err error) func(time.Duration) error {
+	return func(since time.Duration) error {
+		if since >= from && since < to {
+			return err
+		}
+		return nil
+	}
+}
+
+// forever is longer than any simulation.
+const forever = 1000 * time.Hour
+
+// Checks begin at 1 s, 7 s, 13 s … while the server is up.
+func TestOutWithinBounds(t *testing.T) {
+	const bound = delayLoop + retry*delayBeforeRetry // 15 s
+	tests := []struct {
+		name    string
+		stopped time.Duration
+		err     error
+		want    time.Duration
+	}{
+		{"refused right after a check", 7*time.Second + 1, errRefused, 22 * time.Second},
+		{"refused between two checks", 10 * time.Second, errRefused, 22 * time.Second},
+		{"refused right before a check", 13 * time.Second, errRefused, 22 * time.Second},
+		{"silent right after a check", 7*time.Second + 1, errSilent, 62 * time.Second},
+		{"silent right before a check", 13 * time.Second, errSilent, 62 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, _ := simulate(t, seed(), 2*time.Minute, between(tt.stopped, forever, tt.err))
+			want := []change{{tt.want, false, tt.err, retry + 1}}
+			if !slices.Equal(got, want) {
+				t.Fatalf("got %v, want %v", got, want)
+			}
+			limit := bound
+			if tt.err == errSilent {
+				limit += (retry + 1) * connectTimeout // 55 s
+			}
+			if took := got[0].at - tt.stopped; took > limit {
+				t.Errorf("out after %v, bound %v", took, limit)
+			}
+		})
+	}
+}
+
+func TestBackWithinOneDelayLoop(t *testing.T) {
+	for _, again := range []time.Duration{22*time.Second + 1, 25 * time.Second, 28 * time.Second} {
+		got, _ := simulate(t, seed(), time.Minute, between(7*time.Second+1, again, errRefused))
+		want := []change{{22 * time.Second, false, errRefused, retry + 1}, {28 * time.Second, true, nil, 1}}
+		if !slices.Equal(got, want) {
+			t.Errorf("started again at %v: got %v, want %v", again, got, want)
+		}
+		if back := got[len(got)-1].at - again; back > delayLoop {
+			t.Errorf("back after %v, bound %v", back, delayLoop)
+		}
+	}
+}
+
+// A server that answers one of its retries is not taken out, and has all of
+// them again the next time.
+func TestFlappingDuringRetries(t *testing.T) {
+	got, checks := simulate(t, seed(), time.Minute, func(since time.Duration) error {
+		switch since / time.Second {
+		case 7, 10, 13: // the 16 s retry, the last, is good
+			return errRefused
+		case 22, 25, 28, 31:
+			return errRefused
+		}
+		return nil
+	})
+	want := []change{{31 * time.Second, false, errRefused, retry + 1}, {37 * time.Second, true, nil, 1}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	var seconds []time.Duration
+	for _, s := range []int{1, 7, 10, 13, 16, 22, 25, 28, 31, 37, 43, 49, 55} {
+		seconds = append(seconds, time.Duration(s)*time.Second)
+	}
+	if !slices.Equal(checks, seconds) {
+		t.Errorf("checks began at %v, want %v", checks, seconds)
+	}
+}
+
+// While down, a failure leads to no retries: the next check is a delay_loop away.
+func TestNoRetriesWhileDown(t *testing.T) {
+	got, checks := simulate(t, seed(), 20*time.Second, between(0, forever, errRefused))
+	if want := []change{{1 * time.Second, false, errRefused, 1}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: at start-up one failure is enough", got, want)
+	}
+	want := []time.Duration{1 * time.Second, 7 * time.Second, 13 * time.Second, 19 * time.Second}
+	if !slices.Equal(checks, want) {
+		t.Errorf("checks began at %v, want %v", checks, want)
+	}
+}
+
+func TestStart(t *testing.T) {
+	tests := []struct {
+		name  string
+		alpha bool
+		err   error
+		want  []change
+	}{
+		{"good server, assumed up", false, nil, nil},
+		{"bad server, assumed up", false, errRefused, []change{{1 * time.Second, false, errRefused, 1}}},
+		{"good server, alpha", true, nil, []change{{1 * time.Second, true, nil, 1}}},
+		{"bad server, alpha", true, errRefused, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			timing := seed()
+			timing.Alpha = tt.alpha
+			got, _ := simulate(t, timing, 30*time.Second, between(0, forever, tt.err))
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// A check cut short by the end is no failure of the server.
+func TestCancelledDuringACheck(t *testing.T) {
+	got, checks := simulate(t, seed(), 5*time.Second, between(0, forever, errSilent))
+	if len(got) != 0 || len(checks) != 1 {
+		t.Errorf("reported %v after %d checks, want nothing after 1", got, len(checks))
+	}
+}
+
+func TestWarmupSpreadsTheFirstChecks(t *testing.T) {
+	timing := DefaultTiming(delayLoop)
+	firsts := map[time.Duration]bool{}
+	for range 50 {
+		_, checks := simulate(t, timing, 20*time.Second, between(0, 0, nil))
+		if checks[0] < firstDelay || checks[0] >= firstDelay+delayLoop {
+			t.Fatalf("first check at %v, want within [%v, %v)", checks[0], firstDelay, firstDelay+delayLoop)
+		}
+		firsts[checks[0]] = true
+	}
+	if len(firsts) < 40 {
+		t.Errorf("50 runners began at only %d different moments", len(firsts))
+	}
+}
+
+func TestBadTiming(t *testing.T) {
+	tests := []struct {
+		spoil func(*Timing)
+		want  string
+	}{
+		{func(t *Timing) { t.DelayLoop = 0 }, "delay_loop 0s"},
+		{func(t *Timing) { t.Retry = -1 }, "retry -1"},
+		{func(t *Timing) { t.DelayBeforeRetry = -1 }, "delay_before_retry -1ns"},
+		{func(t *Timing) { t.Warmup = -time.Second }, "warmup -1s"},
+	}
+	for _, tt := range tests {
+		timing := seed()
+		tt.spoil(&timing)
+		r := Runner{Checker: &server{}, Timing: timing}
+		want := fmt.Sprintf("TCP_CHECK 192.168.25.32:80: %s: expected", tt.want)
+		if err := r.Run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Run = %v, want %q…", err, want)
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package check_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/check"
+	"weir/internal/netlnk/nstest"
+)
+
+// listen opens a server on loopback that hands over what it accepts.
+func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return netip.MustParseAddrPort(l.Addr().String()), l.(*net.TCPListener)
+}
+
+func TestTCPUp(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		target, _ := listen(t, addr)
+		if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+			t.Errorf("%v: %v, want up", target, err)
+		}
+	}
+}
+
+func TestTCPRefused(t *testing.T) {
+	target, l := listen(t, "127.0.0.1:0")
+	l.Close()
+	err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
+	if err == nil || err.Error() != "connection refused" {
+		t.Errorf("got %v, want connection refused", err)
+	}
+}
+
+// The server sees an orderly end, not a reset.
+func TestTCPEndsWithFIN(t *testing.T) {
+	target, l := listen(t, "127.0.0.1:0")
+	if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("the server read %d bytes, %v, want EOF", n, err)
+	}
+}
+
+func TestTCPBind(t *testing.T) {
+	target, l := listen(t, "127.0.0.1:0")
+	free, probe := listen(t, "127.0.0.3:0") // a port that nobody uses
+	probe.Close()
+	tests := []struct {
+		name string
+		bind netip.AddrPort
+		want string
+	}{
+		{"address", netip.MustParseAddrPort("127.0.0.2:0"), "127.0.0.2:"},
+		{"address and port", free, free.String()},
+		// Neither a TIME_WAIT nor the last check is in the way.
+		{"address and port again", free, free.String()},
+		{"port", netip.AddrPortFrom(netip.Addr{}, free.Port()), "127.0.0.1:" + free.String()[len("127.0.0.3:"):]},
+	}
+	for _, tt := range tests {
+		c := check.TCP{Target: target, Bind: tt.bind, Timeout: 5 * time.Second}
+		if err := c.Check(t.Context()); err != nil {
+			t.Errorf("%s: %v, want up", tt.name, err)
+			continue
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if got := conn.RemoteAddr().String(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s: the server saw %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	c := check.TCP{Target: target, Bind: netip.MustParseAddrPort("203.0.113.9:0"), Timeout: time.Second}
+	want := "bind to 203.0.113.9: cannot assign requested address"
+	if err := c.Check(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("foreign source address: %v, want %q", err, want)
+	}
+}
+
+// What a client sees of a machine that is gone, hidden or never was.
+func TestTCPUnreachable(t *testing.T) {
+	near, far := nstest.New(t, "near"), nstest.New(t, "far")
+	nstest.Veth(near, "ens160", far, "ens160")
+	near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
+	far.IP("address", "add", "192.168.25.32/24", "dev", "ens160")
+	// Frames to a MAC address that nobody has are never answered.
+	near.IP("neighbour", "add", "192.168.25.77", "lladdr", "02:00:00:00:00:77", "dev", "ens160", "nud", "permanent")
+	near.IP("route", "add", "unreachable", "198.51.100.0/24")
+	tests := []struct{ name, target, want string }{
+		{"silent", "192.168.25.77:80", "no answer within 300ms"},
+		{"nobody has the address", "192.168.25.88:80", "no route to host"},
+		{"unreachable by route", "198.51.100.1:80", "no route to host"},
+		{"no route at all", "203.0.113.1:80", "network is unreachable"},
+		{"closed port", "192.168.25.32:80", "connection refused"},
+	}
+	near.Do(func() {
+		setNeighbour(t, "mcast_solicit", "1") // one ARP request, then
+		setNeighbour(t, "retrans_time_ms", "100")
+		for _, tt := range tests {
+			c := check.TCP{Target: netip.MustParseAddrPort(tt.target), Timeout: 300 * time.Millisecond}
+			if tt.want == "no route to host" {
+				c.Timeout = 5 * time.Second
+			}
+			start := time.Now()
+			err := c.Check(t.Context())
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+			}
+			if took := time.Since(start); tt.name == "silent" && took < c.Timeout {
+				t.Errorf("%s: gave up after %v, want the whole connect_timeout", tt.name, took)
+			}
+		}
+	})
+}
+
+func setNeighbour(t *testing.T, name, value string) {
+	t.Helper()
+	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/ens160/"+name, []byte(value), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTCPCancelled(t *testing.T) {
+	target, _ := listen(t, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context canceled", err)
+	}
+}
+
+func TestTCPString(t *testing.T) {
+	for _, target := range []string{"192.168.25.32:80", "[fd25::32]:80"} {
+		if got := (check.TCP{Target: netip.MustParseAddrPort(target)}).String(); got != "TCP_CHECK "+target {
+			t.Errorf("got %q, want TCP_CHECK %s", got, target)
+		}
+	}
+}
+
+// A Runner with a real server that stops and starts again.
+func TestRunnerWithRealServer(t *testing.T) {
+	target, l := listen(t, "127.0.0.1:0")
+	results := make(chan check.Result)
+	r := check.Runner{
+		Checker: check.TCP{Target: target, Timeout: time.Second},
+		Timing:  check.Timing{DelayLoop: 50 * time.Millisecond, Retry: 2, DelayBeforeRetry: 20 * time.Millisecond, Alpha: true},
+		Report:  func(res check.Result) { results <- res },
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	if res := <-results; !res.Up || res.Reason != nil || res.Tries != 1 {
+		t.Errorf("first: %+v, want up", res)
+	}
+	l.Close()
+	if res := <-results; res.Up || res.Tries != 3 || res.Reason == nil || res.Reason.Error() != "connection refused" {
+		t.Errorf("stopped: %+v, want down after 3 tries, connection refused", res)
+	}
+	listen(t, target.String())
+	if res := <-results; !res.Up {
+		t.Errorf("started again: %+v, want up", res)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}

@@ -1,0 +1,104 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"weir/lvs"
+)
+
+// adopt learns from pinned tables which services and servers they hold, so that
+// each keeps its number and its connections.
+func (p *Plane) adopt() error {
+	var key bpfServiceKey
+	var value bpfService
+	services := map[uint32]bool{}
+	entries := p.maps.Services.Iterate()
+	for entries.Next(&key, &value) {
+		p.services[key.lvs()] = &service{index: value.Index, present: true}
+		p.indexes.services.claim(value.Index)
+		services[value.Index] = true
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("list the services: %w", err)
+	}
+	p.adopted = len(p.services) > 0
+	if err := p.adoptDirectors(); err != nil {
+		return err
+	}
+	return p.adoptServers(services)
+}
+
+func (p *Plane) adoptDirectors() error {
+	var mac uint64
+	var one uint8
+	entries := p.maps.Directors.Iterate()
+	for entries.Next(&mac, &one) {
+		p.directors[mac] = true
+	}
+	return entries.Err()
+}
+
+// adoptServers takes up the servers. One whose service is gone keeps its place
+// until a sweep has met no connection of it.
+func (p *Plane) adoptServers(services map[uint32]bool) error {
+	size := p.maps.Servers.MaxEntries()
+	indexes, all := make([]uint32, size), make([]bpfServer, size)
+	n, err := p.maps.Servers.BatchLookup(&ebpf.MapBatchCursor{}, indexes, all, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
+		return fmt.Errorf("list the servers: %w", err)
+	}
+	for at, i := range indexes[:n] {
+		entry := all[at]
+		if entry.Addr == (bpfAddr{}) {
+			continue
+		}
+		key := serverKey{
+			service: entry.Service, method: lvs.ForwardMethod(entry.Method),
+			addr: netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
+		}
+		p.servers[key] = &server{index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0}
+		p.indexes.servers.claim(i)
+		if !services[entry.Service] {
+			p.indexes.services.claim(entry.Service)
+		}
+	}
+	return nil
+}
+
+// Adopted says whether an earlier process had left services in the tables.
+func (p *Plane) Adopted() bool { return p.adopted }
+
+// Serving lists the servers that an earlier process left in a service's list;
+// ok is false where it had no such service.
+func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.services[key]
+	if s == nil || !s.present {
+		return nil, false
+	}
+	for key, server := range p.servers {
+		if key.service == s.index && server.present {
+			servers = append(servers, key.addr)
+		}
+	}
+	return servers, true
+}
+
+// Directors are those whose frames are not forwarded again at the moment.
+func (p *Plane) Directors() (macs []net.HardwareAddr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for word := range p.directors {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], word)
+		macs = append(macs, b[:6])
+	}
+	return macs
+}

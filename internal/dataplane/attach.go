@@ -1,0 +1,249 @@
+package dataplane
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// device is a network device that the data plane is attached to.
+type device struct {
+	name    string
+	index   int
+	mac     net.HardwareAddr
+	wanted  lvs.Hook // as asked for
+	hook    lvs.Hook // as it is
+	why     string
+	ingress link.Link
+	guard   link.Link
+}
+
+func (d *device) close() {
+	d.ingress.Close()
+	d.guard.Close()
+}
+
+// Attachment tells where the data plane meets a device's packets, and why there.
+type Attachment struct {
+	Device string
+	Hook   lvs.Hook
+	Why    string
+}
+
+// Attachments lists the devices that the data plane is attached to.
+func (p *Plane) Attachments() (list []Attachment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.devices {
+		list = append(list, Attachment{d.name, d.hook, d.why})
+	}
+	return list
+}
+
+// setDevices attaches to these devices and to no other. What an earlier process
+// left attached is replaced without a gap.
+func (p *Plane) setDevices(wanted []lvs.Device) error {
+	var errs []error
+	keep := map[string]bool{}
+	for _, w := range wanted {
+		d, err := p.setDevice(w)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
+			continue
+		}
+		keep[filepath.Base(p.ingressPin(d.index, d.hook))] = true
+		keep[filepath.Base(p.guardPin(d.index))] = true
+	}
+	if len(errs) > 0 { // what is attached stays rather than leave a device bare
+		return errors.Join(errs...)
+	}
+	for name, d := range p.devices {
+		if !keep[filepath.Base(p.guardPin(d.index))] {
+			d.close()
+			delete(p.devices, name)
+		}
+	}
+	return p.unpinOthers(keep)
+}
+
+func (p *Plane) setDevice(w lvs.Device) (*device, error) {
+	l, err := netlnk.LinkByName(w.Name)
+	if err != nil {
+		return nil, err
+	}
+	old := p.devices[w.Name]
+	if old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC) {
+		return old, nil
+	}
+	if old != nil {
+		old.close()
+		delete(p.devices, w.Name)
+	}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook}
+	if err := p.attach(d, l); err != nil {
+		return nil, err
+	}
+	p.devices[w.Name] = d
+	p.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	return d, nil
+}
+
+// attach puts the programs on the device: the guard first, then the ingress at
+// the place that was asked for, or, on auto, at the best that works.
+func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
+	programs, err := p.programs(l.MAC)
+	if err != nil {
+		return err
+	}
+	defer programs.Close()
+	if d.guard, err = p.attachGuard(programs.WeirGuard, d.index); err != nil {
+		return fmt.Errorf("attach the egress guard: %w", err)
+	}
+	var refused error
+	for _, c := range choices(d.wanted, l) {
+		if d.ingress, err = p.attachIngress(programs, d.index, c.hook); err == nil {
+			d.hook, d.why = c.hook, c.why
+			if refused != nil {
+				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
+			}
+			return nil
+		}
+		refused = fmt.Errorf("%s refused: %w", c.hook, err)
+	}
+	d.guard.Close()
+	return refused
+}
+
+// programs loads the programs for a device with this Ethernet address.
+func (p *Plane) programs(mac net.HardwareAddr) (*bpfPrograms, error) {
+	spec := p.spec.Copy()
+	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
+		return nil, fmt.Errorf("set the device's address: %w", err)
+	}
+	var programs bpfPrograms
+	err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}})
+	if err != nil {
+		return nil, fmt.Errorf("load the programs: %w", err)
+	}
+	return &programs, nil
+}
+
+func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
+	return filepath.Join(p.pinDir, fmt.Sprintf("ingress_%d_%s", index, hook))
+}
+
+func (p *Plane) guardPin(index int) string {
+	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
+}
+
+func (p *Plane) attachGuard(program *ebpf.Program, index int) (link.Link, error) {
+	return p.pinned(p.guardPin(index), program, func() (link.Link, error) {
+		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: ebpf.AttachTCXEgress})
+	})
+}
+
+func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (link.Link, error) {
+	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
+		if other == hook {
+			continue
+		}
+		if err := unpin(p.ingressPin(index, other)); err != nil {
+			return nil, err
+		}
+	}
+	program, attach := programs.WeirXdp, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: programs.WeirXdp, Flags: xdpFlags[hook]})
+	}
+	if hook == lvs.HookTC {
+		program, attach = programs.WeirTc, func() (link.Link, error) {
+			return link.AttachTCX(link.TCXOptions{Interface: index, Program: programs.WeirTc, Attach: ebpf.AttachTCXIngress})
+		}
+	}
+	return p.pinned(p.ingressPin(index, hook), program, attach)
+}
+
+var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
+	lvs.HookNative:  link.XDPDriverMode,
+	lvs.HookGeneric: link.XDPGenericMode,
+}
+
+// pinned updates the link that is pinned there, without a gap, or makes one.
+func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.Link, error)) (link.Link, error) {
+	if l, err := link.LoadPinnedLink(path, nil); err == nil {
+		if err := l.Update(program); err == nil {
+			return l, nil
+		}
+		// The device that it was on is gone: its index has come again.
+		l.Close()
+		if err := unpin(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := attach()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Pin(path); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("pin: %w", err)
+	}
+	return l, nil
+}
+
+// unpin removes a link's pin, if there is one; the last holder's close detaches.
+func unpin(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin: %w", err)
+	}
+	return nil
+}
+
+// unpinOthers detaches from the devices that are not to be kept.
+func (p *Plane) unpinOthers(keep map[string]bool) error {
+	entries, err := os.ReadDir(p.pinDir)
+	if err != nil {
+		return fmt.Errorf("list the pins: %w", err)
+	}
+	for _, e := range entries {
+		isLink := strings.HasPrefix(e.Name(), "ingress_") || strings.HasPrefix(e.Name(), "guard_")
+		if !isLink || keep[e.Name()] {
+			continue
+		}
+		if err := unpin(filepath.Join(p.pinDir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Plane) detachAll() error {
+	for name, d := range p.devices {
+		d.close()
+		delete(p.devices, name)
+	}
+	return p.unpinOthers(nil)
+}
+
+// reattach follows devices whose Ethernet address changed or that were made
+// anew under the same name.
+func (p *Plane) reattach() {
+	for name, d := range p.devices {
+		l, err := netlnk.LinkByName(name)
+		if err != nil || (l.Index == d.index && bytes.Equal(l.MAC, d.mac)) {
+			continue
+		}
+		if _, err := p.setDevice(lvs.Device{Name: name, Hook: d.wanted}); err != nil {
+			p.log.Error("attach the data plane again", "device", name, "error", err)
+		}
+	}
+}

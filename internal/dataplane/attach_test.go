@@ -1,0 +1,109 @@
+package dataplane
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+func TestChoices(t *testing.T) {
+	veth := netlnk.Link{Kind: "veth", Driver: "veth"}
+	card := netlnk.Link{Kind: "device", Driver: "ixgbe"}
+	virtio := netlnk.Link{Kind: "device", Driver: "virtio_net"}
+	for _, tt := range []struct {
+		name   string
+		wanted lvs.Hook
+		link   netlnk.Link
+		want   string
+	}{
+		{"auto on a real card", lvs.HookAuto, card, "native tc"},
+		{"auto on virtio", lvs.HookAuto, virtio, "native tc"},
+		{"auto on veth", lvs.HookAuto, veth, "tc"},
+		{"auto on a bridge", lvs.HookAuto, netlnk.Link{Kind: "bridge", Driver: "bridge"}, "tc"},
+		{"nothing said is auto", "", veth, "tc"},
+		{"native wherever it is asked for", lvs.HookNative, veth, "native"},
+		{"generic", lvs.HookGeneric, card, "generic"},
+		{"tc", lvs.HookTC, card, "tc"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, c := range choices(tt.wanted, tt.link) {
+				got = append(got, string(c.hook))
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// From hook to hook on one device: what was attached is replaced, and nothing
+// stays where it is not wanted.
+func TestAttach(t *testing.T) {
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		for _, tt := range []struct {
+			wanted, got lvs.Hook
+		}{
+			{lvs.HookAuto, lvs.HookTC},
+			{lvs.HookNative, lvs.HookNative},
+			{lvs.HookGeneric, lvs.HookGeneric},
+			{lvs.HookTC, lvs.HookTC},
+		} {
+			b.set(t, lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: tt.wanted}}})
+			at := b.Attachments()
+			if len(at) != 1 || at[0].Hook != tt.got || at[0].Why == "" {
+				t.Errorf("asked for %s: %+v, want %s", tt.wanted, at, tt.got)
+			}
+			b.wantPins(t, "ingress_", 1)
+			b.wantPins(t, "guard_", 1)
+		}
+		b.set(t, lvs.Plan{})
+		b.wantPins(t, "ingress_", 0)
+		b.wantPins(t, "guard_", 0)
+	})
+}
+
+func TestAttachmentOutlivesTheProcess(t *testing.T) {
+	plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}
+	withPlane(t, plan, func(b *bench) {
+		b.Close()
+		b.wantPins(t, "ingress_", 1)
+		again := openBench(t, b.pinDir)
+		*b = *again
+		b.set(t, plan)
+		b.wantPins(t, "ingress_", 1)
+		b.wantPins(t, "guard_", 1)
+	})
+}
+
+func TestUnknownDeviceChangesNothing(t *testing.T) {
+	withPlane(t, lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}, func(b *bench) {
+		err := b.Set(lvs.Plan{Devices: []lvs.Device{{Name: "nosuch0", Hook: lvs.HookTC}}})
+		if err == nil || !strings.Contains(err.Error(), "nosuch0") {
+			t.Errorf("got %v, want the device named", err)
+		}
+		if at := b.Attachments(); len(at) != 1 || at[0].Device != "eth0" {
+			t.Errorf("attached: %+v, want eth0 as before", at)
+		}
+	})
+}
+
+func (b *bench) wantPins(t *testing.T, prefix string, want int) {
+	t.Helper()
+	entries, err := os.ReadDir(b.pinDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			n++
+		}
+	}
+	if n != want {
+		t.Errorf("%d pins %s*, want %d", n, prefix, want)
+	}
+}

@@ -1,0 +1,131 @@
+package dataplane
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/lvs"
+)
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func (b *bench) set(t testing.TB, plan lvs.Plan) {
+	t.Helper()
+	if err := b.Set(plan); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) renew(t testing.TB, d time.Duration) {
+	t.Helper()
+	if err := b.Renew(vi1, time.Now(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// picks opens n connections and names their servers.
+func (b *bench) picks(t testing.TB, p place, port, n int) string {
+	t.Helper()
+	var got []string
+	for i := range n {
+		got = append(got, b.pick(t, p, syn(port+i)))
+	}
+	return strings.Join(got, " ")
+}
+
+func (f frame) key() bpfFlowKey {
+	from, to := netip.MustParseAddrPort(f.from), netip.MustParseAddrPort(f.to)
+	return bpfFlowKey{
+		Client: wireAddr(from.Addr()), Vip: wireAddr(to.Addr()),
+		Ports: uint64(wirePort(from.Port())) | uint64(wirePort(to.Port()))<<16 | 6<<32,
+	}
+}
+
+func (b *bench) conn(t testing.TB, f frame) (c bpfConn) {
+	t.Helper()
+	if err := b.maps.Conns.Lookup(f.key(), &c); err != nil {
+		t.Fatalf("connection of %s: %v", f.from, err)
+	}
+	return c
+}
+
+func (b *bench) state(t testing.TB, f frame) bpfConnState {
+	t.Helper()
+	return bpfConnState(uint8(b.conn(t, f).Word >> 32))
+}
+
+// age makes a connection look as if it was last seen so long ago.
+func (b *bench) age(t testing.TB, f frame, d time.Duration) {
+	t.Helper()
+	c := b.conn(t, f)
+	c.Stamp = tick() - uint32(d/tickLength)
+	if err := b.maps.Conns.Put(f.key(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sweepUntil sweeps once and expects so many connections to stay.
+func (b *bench) sweepUntil(t testing.TB, live int) {
+	t.Helper()
+	if err := b.sweepConns(); err != nil {
+		t.Fatal(err)
+	}
+	if b.live != live {
+		t.Errorf("the sweep left %d connections, want %d", b.live, live)
+	}
+}
+
+func (b *bench) wantServer(t testing.TB, addr string, want Counter) {
+	t.Helper()
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stats.Servers {
+		if s.Server.Addr.String() == addr {
+			if s.Counter != want {
+				t.Errorf("%s counts %+v, want %+v", addr, s.Counter, want)
+			}
+			return
+		}
+	}
+	t.Errorf("no counters for %s", addr)
+}
+
+func (b *bench) wantReason(t testing.TB, reason string, want uint64) {
+	t.Helper()
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stats.Reasons[reason]; got != want {
+		t.Errorf("%s is %d, want %d (all: %v)", reason, got, want, stats.Reasons)
+	}
+}
+
+// arpFrom is an ARP reply that says an address is here.
+func arpFrom(a netip.Addr) []byte {
+	b := append(mac("ff:ff:ff:ff:ff:ff"), mac(ourMAC)...)
+	b = append(b, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2)
+	b = append(append(b, mac(ourMAC)...), a.AsSlice()...)
+	return append(append(b, mac(clientMAC)...), 198, 51, 100, 9)
+}
+
+// advertisementOf is an IPv6 neighbour advertisement (RFC 4861 section 4.4).
+func advertisementOf(a netip.Addr) []byte {
+	b := append(mac("33:33:00:00:00:01"), mac(ourMAC)...)
+	b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255)
+	b = append(append(b, a.AsSlice()...), addr("ff02::1").AsSlice()...)
+	b = append(b, 136, 0, 0, 0, 0x20, 0, 0, 0)
+	return append(b, a.AsSlice()...)
+}
+
+// addrs are the plan's virtual addresses.
+func addrs(plan lvs.Plan) (list []netip.Addr) {
+	for _, vs := range plan.Services {
+		list = append(list, vs.Addr)
+	}
+	return list
+}

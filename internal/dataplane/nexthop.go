@@ -1,0 +1,101 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/internal/netlnk"
+)
+
+// refreshEvery is how often the ways to the servers are looked at even when
+// nothing was heard, and how soon a drift is repaired.
+const refreshEvery = 2 * time.Second
+
+// settle gathers what the kernel reports in bursts.
+const settle = 10 * time.Millisecond
+
+// Run keeps the ways to the real servers fresh and sweeps the connections,
+// until ctx ends.
+func (p *Plane) Run(ctx context.Context) error {
+	events, err := netlnk.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watch routes and neighbours: %w", err)
+	}
+	refresh, sweep := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery)
+	defer refresh.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-events:
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return errors.New("watch routes and neighbours: the kernel's reports ended")
+			}
+			gather(ctx, events)
+			p.resolve()
+		case <-refresh.C:
+			p.resolve()
+		case <-sweep.C:
+			if err := p.sweepConns(); err != nil {
+				p.log.Error("sweep connections", "error", err)
+			}
+		}
+	}
+}
+
+// gather waits out the burst of reports that the first one begins.
+func gather(ctx context.Context, events <-chan netlnk.Event) {
+	quiet := time.NewTimer(settle)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			return
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// resolve brings the next hop of every server in service up to date, and asks
+// the kernel to look for those that are not known or not confirmed.
+func (p *Plane) resolve() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, s := range p.servers {
+		if !s.present {
+			continue
+		}
+		found, err := netlnk.Resolve(key.addr.Addr())
+		if err != nil {
+			found = netlnk.NextHop{}
+		}
+		if hop := freshest(s.hop, found); !sameHop(hop, s.hop) {
+			s.hop = hop
+			if err := p.putServer(key, p.protocol(key.service), s); err != nil {
+				p.log.Error("write next hop", "real_server", key.addr, "error", err)
+			}
+		}
+		if err == nil && !found.Local {
+			if err := netlnk.Refresh(key.addr.Addr()); err != nil {
+				p.log.Debug("refresh neighbour", "real_server", key.addr, "error", err)
+			}
+		}
+	}
+	p.reattach()
+}
+
+func sameHop(a, b netlnk.NextHop) bool {
+	return a.Index == b.Index && a.Gateway == b.Gateway && a.Local == b.Local && a.Valid == b.Valid &&
+		string(a.Src) == string(b.Src) && string(a.Dst) == string(b.Dst)
+}

@@ -1,0 +1,136 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// frame describes a packet in a fixture. Its bytes and checksums are made here,
+// by arithmetic of the fixtures' own.
+type frame struct {
+	dst, src string // Ethernet
+	from, to string // address:port
+	proto    string // "tcp" or "udp"
+	flags    string // of TCP: S, A, F, R, P
+	ttl      int    // 0 is 64
+	options  int    // bytes of IPv4 options, or 8-byte blocks of IPv6 extension headers
+	more     bool   // the first of several fragments
+	payload  string
+}
+
+func (f frame) bytes() []byte {
+	from, to := netip.MustParseAddrPort(f.from), netip.MustParseAddrPort(f.to)
+	l4, proto := f.transport(from, to)
+	ttl := byte(64)
+	if f.ttl > 0 {
+		ttl = byte(f.ttl)
+	}
+	b := append(mac(f.dst), mac(f.src)...)
+	if from.Addr().Is4() {
+		return append(append(b, 0x08, 0x00), f.ip4(from.Addr(), to.Addr(), ttl, proto, l4)...)
+	}
+	return append(append(b, 0x86, 0xdd), f.ip6(from.Addr(), to.Addr(), ttl, proto, l4)...)
+}
+
+func (f frame) ip4(from, to netip.Addr, ttl, proto byte, l4 []byte) []byte {
+	h := make([]byte, 20+f.options)
+	h[0] = 0x40 | byte(len(h)/4)
+	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
+	binary.BigEndian.PutUint16(h[4:], 0x1234)
+	binary.BigEndian.PutUint16(h[6:], 0x4000)
+	if f.more {
+		binary.BigEndian.PutUint16(h[6:], 0x2000)
+	}
+	h[8], h[9] = ttl, proto
+	copy(h[12:], from.AsSlice())
+	copy(h[16:], to.AsSlice())
+	for i := 20; i < len(h); i++ {
+		h[i] = 1 // no operation
+	}
+	binary.BigEndian.PutUint16(h[10:], ^sum(h))
+	return append(h, l4...)
+}
+
+func (f frame) ip6(from, to netip.Addr, ttl, proto byte, l4 []byte) []byte {
+	h := make([]byte, 40)
+	h[0] = 0x60
+	h[6], h[7] = proto, ttl
+	copy(h[8:], from.AsSlice())
+	copy(h[24:], to.AsSlice())
+	if f.options > 0 {
+		h[6] = 60 // destination options
+		for i := range f.options {
+			ext := make([]byte, 8)
+			ext[0], ext[2], ext[3] = 60, 1, 4 // padding
+			if i == f.options-1 {
+				ext[0] = proto
+			}
+			h = append(h, ext...)
+		}
+	}
+	h = append(h, l4...)
+	binary.BigEndian.PutUint16(h[4:], uint16(len(h)-40))
+	return h
+}
+
+func (f frame) transport(from, to netip.AddrPort) ([]byte, byte) {
+	var b []byte
+	var proto byte
+	var check int
+	switch f.proto {
+	case "tcp":
+		b, proto, check = make([]byte, 20), 6, 16
+		b[12] = 5 << 4
+		for _, c := range f.flags {
+			b[13] |= map[rune]byte{'F': 1, 'S': 2, 'R': 4, 'P': 8, 'A': 16}[c]
+		}
+		binary.BigEndian.PutUint16(b[14:], 512)
+	case "udp":
+		b, proto, check = make([]byte, 8), 17, 6
+		binary.BigEndian.PutUint16(b[4:], uint16(8+len(f.payload)))
+	default:
+		panic("fixture of protocol " + f.proto)
+	}
+	binary.BigEndian.PutUint16(b, from.Port())
+	binary.BigEndian.PutUint16(b[2:], to.Port())
+	b = append(b, f.payload...)
+	pseudo := append(append([]byte{}, from.Addr().AsSlice()...), to.Addr().AsSlice()...)
+	pseudo = append(pseudo, 0, proto, byte(len(b)>>8), byte(len(b)))
+	binary.BigEndian.PutUint16(b[check:], ^sum(append(pseudo, b...)))
+	return b, proto
+}
+
+// sum is the ones' complement sum of RFC 1071.
+func sum(b []byte) uint16 {
+	if len(b)%2 == 1 {
+		b = append(b, 0)
+	}
+	var s uint32
+	for i := 0; i < len(b); i += 2 {
+		s += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for s > 0xffff {
+		s = s&0xffff + s>>16
+	}
+	return uint16(s)
+}
+
+func mac(s string) []byte {
+	m, err := net.ParseMAC(s)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// dump is a packet as lines of hex, for comparing.
+func dump(b []byte) string {
+	var s strings.Builder
+	for i := 0; i < len(b); i += 16 {
+		fmt.Fprintf(&s, "%04x  % x\n", i, b[i:min(i+16, len(b))])
+	}
+	return s.String()
+}

@@ -1,0 +1,161 @@
+// Package dataplane loads the eBPF programs, keeps their tables, and makes them
+// forward what a lvs.Plan says. Programs and tables are pinned: packets flow on
+// while no weir process runs, and the next process takes up what it finds.
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// Options say where the data plane lives and how large it is.
+type Options struct {
+	// PinDir is a folder of a bpf file system; it is made, and the file system
+	// mounted at /sys/fs/bpf, where missing.
+	PinDir string
+	// Connections bounds the connection table; 0 is DefaultConnections.
+	Connections int
+	Log         *slog.Logger
+}
+
+// DefaultConnections is the size of the connection table: 88 bytes each.
+const DefaultConnections = 1 << 20
+
+// Plane is the data plane of this network namespace.
+type Plane struct {
+	log    *slog.Logger
+	pinDir string
+	spec   *ebpf.CollectionSpec
+	maps   bpfMaps
+	sweep  *ebpf.Program
+	// adopted is true when an earlier process had left services.
+	adopted bool
+
+	mu        sync.Mutex // everything below, and the tables' contents
+	services  map[lvs.ServiceKey]*service
+	servers   map[serverKey]*server
+	indexes   indexes
+	devices   map[string]*device
+	directors map[uint64]bool
+	epoch     uint32 // number of the last sweep
+	live      int    // connections that it met
+
+	leaseMu sync.Mutex
+	leases  map[lvs.InstanceID]uint32
+}
+
+// service is a virtual server that the tables hold or held.
+type service struct {
+	index   uint32
+	present bool
+	slots   []uint32 // what its table was last laid out as
+}
+
+type serverKey struct {
+	service uint32
+	addr    netip.AddrPort
+	method  lvs.ForwardMethod
+}
+
+// server is a real server that the tables hold, or that connections still
+// refer to.
+type server struct {
+	index   uint32
+	present bool
+	removed uint32 // the epoch in which it left
+	hop     netlnk.NextHop
+}
+
+// Open loads the programs and makes or adopts the pinned tables.
+func Open(o Options) (*Plane, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the locked-memory limit: %w", err)
+	}
+	if err := makePinDir(o.PinDir); err != nil {
+		return nil, err
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
+	}
+	spec.Maps[bpfMapConns].MaxEntries = DefaultConnections
+	if o.Connections > 0 {
+		spec.Maps[bpfMapConns].MaxEntries = uint32(o.Connections)
+	}
+	p := &Plane{
+		log: o.Log, pinDir: o.PinDir, spec: spec,
+		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
+		devices: map[string]*device{}, directors: map[uint64]bool{},
+		leases: map[lvs.InstanceID]uint32{},
+	}
+	if err := p.load(); err != nil {
+		return nil, err
+	}
+	if err := p.adopt(); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err)
+	}
+	return p, nil
+}
+
+// load makes or opens the tables and the sweep, which belongs to no device.
+func (p *Plane) load() error {
+	var objects struct {
+		bpfMaps
+		Sweep *ebpf.Program `ebpf:"weir_sweep"`
+	}
+	options := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
+	err := p.spec.LoadAndAssign(&objects, options)
+	if errors.Is(err, ebpf.ErrMapIncompatible) {
+		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
+		if err := removePins(p.pinDir); err != nil {
+			return err
+		}
+		err = p.spec.LoadAndAssign(&objects, options)
+	}
+	if err != nil {
+		return fmt.Errorf("load the data plane: %w", err)
+	}
+	p.maps, p.sweep = objects.bpfMaps, objects.Sweep
+	return setTimeouts(p.maps.Timeouts)
+}
+
+// Close lets go of the data plane without stopping it: what is pinned stays and
+// forwards on.
+func (p *Plane) Close() error {
+	for _, d := range p.devices {
+		d.close()
+	}
+	if p.sweep != nil {
+		p.sweep.Close()
+	}
+	return p.maps.Close()
+}
+
+// Remove takes the data plane away: it leaves every device, and nothing stays
+// pinned.
+func (p *Plane) Remove() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.detachAll(); err != nil {
+		return err
+	}
+	p.Close()
+	if err := removePins(p.pinDir); err != nil {
+		return err
+	}
+	if err := os.Remove(p.pinDir); err != nil {
+		return fmt.Errorf("remove the folder of the pins: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package dataplane
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/netlnk/nstest"
+	"weir/lvs"
+)
+
+// The fixtures' network: a director with one device, eth0, on which clients,
+// two real servers and another director are.
+const (
+	ourMAC      = "02:00:00:00:00:01"
+	clientMAC   = "02:00:00:00:00:99"
+	rs1MAC      = "02:00:00:00:00:11"
+	rs2MAC      = "02:00:00:00:00:12"
+	directorMAC = "02:00:00:00:00:77"
+)
+
+var (
+	vip4 = netip.MustParseAddr("192.0.2.100")
+	vip6 = netip.MustParseAddr("2001:db8::100")
+	vi1  = lvs.InstanceID{Interface: "eth0", VRID: 51}
+)
+
+// A bench is a data plane in a namespace of its own, with its programs at hand.
+type bench struct {
+	*Plane
+	ns       *nstest.Namespace
+	index    int
+	programs *bpfPrograms
+}
+
+// withPlane runs the body inside a namespace with the fixtures' network.
+func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
+	ns, far := nstest.New(t, nsName(t)), nstest.New(t, nsName(t)+"x")
+	nstest.Veth(ns, "eth0", far, "eth0")
+	ns.IP("link", "set", "eth0", "address", ourMAC)
+	ns.IP("addr", "add", "192.0.2.1/24", "dev", "eth0")
+	ns.IP("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+	for addr, mac := range map[string]string{
+		"192.0.2.11": rs1MAC, "192.0.2.12": rs2MAC, "2001:db8::11": rs1MAC, "2001:db8::12": rs2MAC,
+	} {
+		ns.IP("neigh", "add", addr, "lladdr", mac, "dev", "eth0", "nud", "permanent")
+	}
+	ns.Do(func() {
+		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), nsName(t))
+		b := openBench(t, pins)
+		b.ns = ns
+		defer func() {
+			if err := b.Remove(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := b.Set(plan); err != nil {
+			t.Fatal(err)
+		}
+		body(b)
+	})
+}
+
+func openBench(t testing.TB, pins string) *bench {
+	t.Helper()
+	connections := 4096
+	if _, ok := t.(*testing.B); ok {
+		connections = 1 << 20
+	}
+	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := net.InterfaceByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs, err := p.programs(dev.HardwareAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{Plane: p, index: dev.Index, programs: programs}
+}
+
+// nsName is a short name: a namespace's is at most some 200 bytes, but read by people.
+func nsName(t testing.TB) string {
+	name := []byte{}
+	for _, c := range []byte(t.Name()) {
+		if c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			name = append(name, c)
+		}
+	}
+	return string(name)
+}
+
+// verdict is what a program said of a packet, in one word for XDP and tc.
+type verdict string
+
+const (
+	pass    verdict = "pass"
+	dropped verdict = "drop"
+	back    verdict = "out of the device it came by"
+	other   verdict = "out of another device"
+)
+
+// place is a program under test: the same fixtures run at each.
+type place struct {
+	name string
+	run  func(b *bench, in []byte) (verdict, []byte, error)
+}
+
+var places = []place{{"xdp", runXDP}, {"tc", runTC}}
+
+type xdpContext struct {
+	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
+}
+
+func runXDP(b *bench, in []byte) (verdict, []byte, error) {
+	out := make([]byte, len(in)+256)
+	ret, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
+		Data: in, DataOut: out,
+		Context: xdpContext{DataEnd: uint32(len(in)), IngressIfindex: uint32(b.index)},
+	})
+	verdicts := map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}
+	return verdicts[ret], out[:len(in)], err
+}
+
+// skbContext is struct __sk_buff of linux/bpf.h up to the device.
+type skbContext struct {
+	_       [10]uint32
+	Ifindex uint32
+	_       [37]uint32
+}
+
+// runTC cannot see by which device a packet leaves: the server's entry names it.
+func runTC(b *bench, in []byte) (verdict, []byte, error) {
+	out := make([]byte, len(in)+256)
+	ret, err := b.programs.WeirTc.Run(&ebpf.RunOptions{
+		Data: in, DataOut: out, Context: skbContext{Ifindex: uint32(b.index)},
+	})
+	verdicts := map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}
+	return verdicts[ret], out[:len(in)], err
+}
+
+// send runs one packet through the place and fails on what is not expected.
+func (b *bench) send(t testing.TB, p place, f frame, want verdict) []byte {
+	t.Helper()
+	got, out, err := p.run(b, f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("%+v: %q, want %q", f, got, want)
+	}
+	return out
+}
+
+// pick sends a client's SYN and says which server it went to, by the frame's
+// new destination; "local" is this machine.
+func (b *bench) pick(t testing.TB, p place, f frame) string {
+	t.Helper()
+	got, out, err := p.run(b, f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == pass {
+		return "local"
+	}
+	if got != back {
+		return string(got)
+	}
+	return map[string]string{rs1MAC: "rs1", rs2MAC: "rs2"}[net.HardwareAddr(out[:6]).String()]
+}
+
+func real(addr string, weight int) lvs.RealServer {
+	return lvs.RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: weight, Method: lvs.DirectRoute}
+}
+
+func virtual(protocol lvs.Protocol, vip netip.Addr, s lvs.Scheduler, servers ...lvs.RealServer) lvs.VirtualServer {
+	return lvs.VirtualServer{
+		ServiceKey: lvs.ServiceKey{Protocol: protocol, Addr: vip, Port: 80}, Scheduler: s, RealServers: servers,
+	}
+}
+
+func planOf(services ...lvs.VirtualServer) lvs.Plan { return lvs.Plan{Services: services} }
+
+// syn is a new connection of the fixtures' client, told apart by its port.
+func syn(port int) frame {
+	return frame{dst: ourMAC, src: clientMAC, from: fmt.Sprintf("198.51.100.9:%d", port), to: "192.0.2.100:80", proto: "tcp", flags: "S"}
+}
+
+func (f frame) with(flags string) frame { f.flags = flags; return f }
+func (f frame) by(mac string) frame     { f.src = mac; return f }
+
+// forwarded is the frame as direct routing sends it on.
+func (f frame) forwarded(mac string) frame {
+	f.dst, f.src = mac, ourMAC
+	if f.ttl == 0 {
+		f.ttl = 64
+	}
+	f.ttl--
+	return f
+}

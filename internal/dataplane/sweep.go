@@ -1,0 +1,97 @@
+package dataplane
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// sweepEvery is how late a connection may leave after its time is over.
+const sweepEvery = time.Second
+
+// tickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
+const tickLength = 1 << 26 * time.Nanosecond
+
+// defaultTimeouts is how long a connection may be silent in each state: tcp
+// 900, tcpfin 120 and udp 300 seconds, the inner ones as in IPVS
+// (tcp_timeouts in net/netfilter/ipvs/ip_vs_proto_tcp.c).
+var defaultTimeouts = map[bpfConnState]time.Duration{
+	bpfConnStateSTATE_NONE:        2 * time.Second,
+	bpfConnStateSTATE_ESTABLISHED: 900 * time.Second,
+	bpfConnStateSTATE_SYN_SENT:    120 * time.Second,
+	bpfConnStateSTATE_SYN_RECV:    60 * time.Second,
+	bpfConnStateSTATE_FIN_WAIT:    120 * time.Second,
+	bpfConnStateSTATE_TIME_WAIT:   120 * time.Second,
+	bpfConnStateSTATE_CLOSE:       10 * time.Second,
+	bpfConnStateSTATE_CLOSE_WAIT:  60 * time.Second,
+	bpfConnStateSTATE_LAST_ACK:    30 * time.Second,
+	bpfConnStateSTATE_LISTEN:      120 * time.Second,
+	bpfConnStateSTATE_SYNACK:      120 * time.Second,
+	bpfConnStateSTATE_UDP:         300 * time.Second,
+}
+
+func setTimeouts(m *ebpf.Map) error {
+	for state, limit := range defaultTimeouts {
+		if err := m.Put(uint32(state), uint32(limit/tickLength)); err != nil {
+			return fmt.Errorf("set the time-out of connection state %d: %w", state, err)
+		}
+	}
+	return nil
+}
+
+// tick is now in the connections' unit.
+func tick() uint32 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &t); err != nil {
+		panic(fmt.Sprintf("the monotonic clock: %v", err)) // cannot fail on Linux
+	}
+	return uint32(t.Nano() / int64(tickLength))
+}
+
+// sweepConns deletes the connections whose time is over, and then forgets
+// removed servers that no connection refers to any more.
+func (p *Plane) sweepConns() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.epoch++
+	args := bpfSweep{Epoch: p.epoch, Now: tick()}
+	if _, err := p.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+		return fmt.Errorf("run the sweep: %w", err)
+	}
+	p.live = int(args.Live)
+	return p.forget()
+}
+
+// forget frees the numbers of servers that left before this sweep and that it
+// met no connection of, and then those of their services.
+func (p *Plane) forget() error {
+	used := map[uint32]bool{}
+	for key, s := range p.servers {
+		if s.present || s.removed == p.epoch {
+			used[key.service] = true
+			continue
+		}
+		var entry bpfServer
+		if err := p.maps.Servers.Lookup(s.index, &entry); err != nil {
+			return fmt.Errorf("read server %d: %w", s.index, err)
+		}
+		if entry.Swept == p.epoch {
+			used[key.service] = true
+			continue
+		}
+		if err := p.maps.Servers.Put(s.index, bpfServer{}); err != nil {
+			return fmt.Errorf("clear server %d: %w", s.index, err)
+		}
+		p.indexes.servers.free(s.index)
+		delete(p.servers, key)
+	}
+	for key, s := range p.services {
+		if !s.present && !used[s.index] {
+			p.indexes.services.free(s.index)
+			delete(p.services, key)
+		}
+	}
+	return nil
+}

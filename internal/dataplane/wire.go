@@ -1,0 +1,47 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	"weir/lvs"
+)
+
+// The tables hold addresses and ports in network byte order; on the
+// little-endian machines that the object is built for a port's bytes are
+// swapped when it is read as a number.
+
+func wireAddr(a netip.Addr) bpfAddr {
+	b := a.As16()
+	return bpfAddr{Hi: binary.NativeEndian.Uint64(b[:8]), Lo: binary.NativeEndian.Uint64(b[8:])}
+}
+
+func (a bpfAddr) netip() netip.Addr {
+	var b [16]byte
+	binary.NativeEndian.PutUint64(b[:8], a.Hi)
+	binary.NativeEndian.PutUint64(b[8:], a.Lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+func wirePort(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+func wireService(k lvs.ServiceKey) bpfServiceKey {
+	return bpfServiceKey{Vip: wireAddr(k.Addr), Port: wirePort(k.Port), Protocol: uint8(k.Protocol)}
+}
+
+func (k bpfServiceKey) lvs() lvs.ServiceKey {
+	return lvs.ServiceKey{Protocol: lvs.Protocol(k.Protocol), Addr: k.Vip.netip(), Port: wirePort(k.Port)}
+}
+
+// macWord is an Ethernet address as the low six bytes of a word, its first byte
+// lowest (mac_word in bpf/parse.h).
+func macWord(mac net.HardwareAddr) uint64 {
+	var b [8]byte
+	copy(b[:6], mac)
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -1,0 +1,176 @@
+// Package director is the brain: it holds the one picture of the cluster, which
+// a single goroutine owns. Checkers and VRRP instances send it events; it works
+// out the wanted state and hands it, whole, to the data plane.
+package director
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"weir/conf"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// DataPlane is what the director asks of the data plane.
+type DataPlane interface {
+	// Set makes the data plane do what the plan says.
+	Set(lvs.Plan) error
+	// Renew lets an instance's services forward for d after an advertisement
+	// was sent, Release ends that at once, Leased says whether it still runs.
+	Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error
+	Release(id lvs.InstanceID) error
+	Leased(id lvs.InstanceID) (bool, error)
+	// Serving lists the servers that an earlier process left in a service; ok is
+	// false where there was no such service.
+	Serving(lvs.ServiceKey) (servers []netip.AddrPort, ok bool)
+	// Directors are the other directors that an earlier process had heard.
+	Directors() []net.HardwareAddr
+	// Run keeps the data plane's ways fresh until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// RealServer prepares this machine to be a real server of direct routing.
+type RealServer interface {
+	// Start puts the VIPs on lo and keeps the machine from answering ARP for
+	// them. It is idempotent.
+	Start(vips []netip.Addr) error
+}
+
+// Director runs one configuration.
+type Director struct {
+	cfg        *conf.Config
+	plane      DataPlane
+	realserver RealServer
+	log        *slog.Logger
+	events     chan event
+	stopped    chan struct{} // closed when the loop reads no more events
+
+	// What follows belongs to the loop's goroutine.
+	pools     []*pool
+	instances []*instance
+	directors map[peer]net.HardwareAddr
+	adopted   []net.HardwareAddr // directors that an earlier process had heard
+}
+
+// peer is where another director's advertisements come from.
+type peer struct {
+	instance lvs.InstanceID
+	addr     netip.Addr
+}
+
+// event is something that happened: it changes the picture, and says whether
+// the data plane has to follow.
+type event func(d *Director) (changed bool)
+
+// New makes a director; Run starts it.
+func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
+	d := &Director{
+		cfg: cfg, plane: plane, realserver: rs, log: log,
+		events: make(chan event, 64), stopped: make(chan struct{}),
+		directors: map[peer]net.HardwareAddr{}, adopted: plane.Directors(),
+	}
+	for _, vs := range cfg.VirtualServers {
+		d.pools = append(d.pools, newPool(vs, plane))
+	}
+	return d
+}
+
+// Run serves until ctx ends, and then hands over: a master stays one until
+// another has taken its place.
+func (d *Director) Run(ctx context.Context) error {
+	if err := d.serveHere(); err != nil {
+		return err
+	}
+	if err := d.openInstances(); err != nil {
+		return err
+	}
+	defer d.closeInstances()
+	if err := d.plane.Set(d.plan()); err != nil {
+		return fmt.Errorf("set up the data plane: %w", err)
+	}
+	watch, err := netlnk.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watch the devices: %w", err)
+	}
+	tasks, ctx := errgroup.WithContext(ctx)
+	for _, in := range d.instances {
+		if err := in.start(d.log); err != nil {
+			return err
+		}
+		tasks.Go(func() error { return in.vrrp.Run(ctx) })
+	}
+	for _, runner := range d.runners() {
+		tasks.Go(func() error { return runner.Run(ctx) })
+	}
+	tasks.Go(func() error { return d.plane.Run(ctx) })
+	tasks.Go(func() error { return d.loop(ctx, watch) })
+	d.log.Info("started", "virtual_servers", len(d.pools), "vrrp_instances", len(d.instances))
+	return tasks.Wait()
+}
+
+// loop owns the picture.
+func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
+	defer close(d.stopped)
+	d.checkInterfaces()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-d.events:
+			if !e(d) {
+				continue
+			}
+			if err := d.plane.Set(d.plan()); err != nil {
+				d.log.Error("set the data plane", "error", err)
+			}
+		case _, ok := <-watch:
+			if !ok {
+				watch = nil // ctx has ended, or the kernel's reports have
+				continue
+			}
+			d.checkInterfaces()
+		}
+	}
+}
+
+// post hands an event to the loop, unless it has stopped.
+func (d *Director) post(e event) {
+	select {
+	case d.events <- e:
+	case <-d.stopped:
+	}
+}
+
+// serveHere sets this machine up as a real server where the configuration says
+// that it is one by direct routing. It stays one when weir stops: the other
+// director goes on sending clients here.
+func (d *Director) serveHere() error {
+	var vips []netip.Addr
+	for _, p := range d.pools {
+		for _, m := range p.members {
+			local, err := netlnk.LocalAddr(m.server.Addr)
+			if err != nil {
+				return fmt.Errorf("look for %s on this machine: %w", m.server.Addr, err)
+			}
+			if local && m.server.Method == lvs.DirectRoute && !slices.Contains(vips, p.key.Addr) {
+				vips = append(vips, p.key.Addr)
+			}
+		}
+	}
+	if len(vips) == 0 {
+		return nil
+	}
+	if err := d.realserver.Start(vips); err != nil {
+		return fmt.Errorf("set this machine up as a real server: %w", err)
+	}
+	d.log.Info("this machine is a real server", "vips", vips)
+	return nil
+}

@@ -1,0 +1,74 @@
+package director
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// plan is what the data plane is to do as the picture stands.
+func (d *Director) plan() lvs.Plan {
+	plan := lvs.Plan{Devices: d.devices()}
+	for _, p := range d.pools {
+		plan.Services = append(plan.Services, p.service())
+	}
+	for _, in := range d.instances {
+		plan.Instances = append(plan.Instances, lvs.Instance{ID: in.id, VIPs: in.addrs()})
+	}
+	plan.Directors = slices.AppendSeq(slices.Clone(d.adopted), maps.Values(d.directors))
+	return plan
+}
+
+// devices are where clients' packets may come from: the interfaces of the VRRP
+// instances and their VIPs, those in whose network a VIP without an instance
+// is, and those of the weir block, which says by which hook.
+func (d *Director) devices() []lvs.Device {
+	devices := slices.Clone(d.cfg.Devices)
+	add := func(name string) {
+		if !slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == name }) {
+			devices = append(devices, lvs.Device{Name: name, Hook: lvs.HookAuto})
+		}
+	}
+	for _, in := range d.instances {
+		add(in.id.Interface)
+		for _, vip := range in.vips {
+			add(vip.Device)
+		}
+	}
+	for _, p := range d.pools {
+		if d.instanceOf(p.key.Addr) == nil {
+			for _, name := range networksOf(p.key.Addr) {
+				add(name)
+			}
+		}
+	}
+	return devices
+}
+
+func (d *Director) instanceOf(vip netip.Addr) *instance {
+	for _, in := range d.instances {
+		if slices.Contains(in.addrs(), vip) {
+			return in
+		}
+	}
+	return nil
+}
+
+// networksOf names the devices with an address in whose network this one is.
+func networksOf(a netip.Addr) (names []string) {
+	links, err := netlnk.Links()
+	if err != nil {
+		return nil
+	}
+	for _, l := range links {
+		prefixes, err := netlnk.Addresses(l.Name)
+		inside := func(p netip.Prefix) bool { return p.Masked().Contains(a) }
+		if err == nil && l.Name != "lo" && slices.ContainsFunc(prefixes, inside) {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,110 @@
+package director
+
+import (
+	"net/netip"
+	"slices"
+
+	"weir/conf"
+	"weir/internal/check"
+	"weir/lvs"
+)
+
+// pool is a virtual server and which of its real servers are in.
+type pool struct {
+	key       lvs.ServiceKey
+	scheduler lvs.Scheduler
+	members   []*member
+}
+
+// member is a real server: in while all its checks are up.
+type member struct {
+	server lvs.RealServer
+	checks []conf.TCPCheck
+	down   []error // by check; nil is up
+}
+
+// errUnchecked is why a server is out that has not passed a check yet.
+type errUnchecked struct{}
+
+func (errUnchecked) Error() string { return "not checked yet" }
+
+// newPool begins with every server in, but those that have to pass a check
+// first: by alpha, or because an earlier process had taken them out.
+func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
+	p := &pool{key: vs.ServiceKey, scheduler: vs.Scheduler}
+	serving, adopted := plane.Serving(vs.ServiceKey)
+	for _, rs := range vs.RealServers {
+		m := &member{
+			server: lvs.RealServer{Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method},
+			checks: slices.Clone(rs.Checks), down: make([]error, len(rs.Checks)),
+		}
+		wasOut := adopted && !slices.Contains(serving, netip.AddrPortFrom(rs.Addr, rs.Port))
+		for i := range m.checks {
+			if wasOut {
+				m.checks[i].Alpha, m.checks[i].Warmup = true, 0
+			}
+			if m.checks[i].Alpha {
+				m.down[i] = errUnchecked{}
+			}
+		}
+		p.members = append(p.members, m)
+	}
+	return p
+}
+
+func (m *member) in() bool {
+	return !slices.ContainsFunc(m.down, func(reason error) bool { return reason != nil })
+}
+
+// service is the virtual server with the real servers that are in.
+func (p *pool) service() lvs.VirtualServer {
+	vs := lvs.VirtualServer{ServiceKey: p.key, Scheduler: p.scheduler}
+	for _, m := range p.members {
+		if m.in() {
+			vs.RealServers = append(vs.RealServers, m.server)
+		}
+	}
+	return vs
+}
+
+// runners are the checks of all servers.
+func (d *Director) runners() (all []*check.Runner) {
+	for _, p := range d.pools {
+		for _, m := range p.members {
+			for i, c := range m.checks {
+				all = append(all, d.runner(p, m, i, c))
+			}
+		}
+	}
+	return all
+}
+
+func (d *Director) runner(p *pool, m *member, i int, c conf.TCPCheck) *check.Runner {
+	return &check.Runner{
+		Checker: check.TCP{Target: c.Connect, Bind: netip.AddrPortFrom(c.Bind, 0), Timeout: c.Timeout},
+		Timing: check.Timing{
+			DelayLoop: c.Interval, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry,
+			Warmup: c.Warmup, Alpha: c.Alpha,
+		},
+		Report: func(r check.Result) {
+			d.post(func(d *Director) bool { return d.checked(p, m, i, r) })
+		},
+		Log: d.log,
+	}
+}
+
+// checked takes in a check's new verdict.
+func (d *Director) checked(p *pool, m *member, i int, r check.Result) bool {
+	was := m.in()
+	m.down[i] = r.Reason
+	if m.in() == was {
+		return false
+	}
+	log := d.log.With("virtual_server", p.key.String(), "real_server", m.server.AddrPort().String())
+	if m.in() {
+		log.Info("real server", "state", "up")
+	} else {
+		log.Warn("real server", "state", "down", "reason", r.Reason.Error(), "tries", r.Tries)
+	}
+	return true
+}

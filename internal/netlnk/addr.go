@@ -1,0 +1,159 @@
+package netlnk
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Addresses lists a device's addresses, each with its prefix length, in the
+// kernel's order.
+func Addresses(dev string) ([]netip.Prefix, error) {
+	l, err := linkByName(dev)
+	if err != nil {
+		return nil, err
+	}
+	all, err := addrList(l)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", dev, err)
+	}
+	var prefixes []netip.Prefix
+	for _, a := range all {
+		if p, ok := prefixOf(a); ok {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes, nil
+}
+
+// AddAddress gives a device an address; changed is false when it had it already.
+func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
+	l, err := linkByName(dev)
+	if err != nil {
+		return false, err
+	}
+	a := ipNet(p)
+	if p.Addr().Is6() {
+		// The address must serve at once: a virtual address has just left
+		// another machine, whose last packets would fail the detection.
+		a.Flags = unix.IFA_F_NODAD
+	}
+	err = netlink.AddrAdd(l, a)
+	if errors.Is(err, unix.EEXIST) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
+	}
+	return true, nil
+}
+
+// DelAddress takes an address from a device; changed is false when it did not
+// have it.
+func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
+	l, err := linkByName(dev)
+	if err != nil {
+		return false, err
+	}
+	err = netlink.AddrDel(l, ipNet(p))
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove %s from %s: %w", p, dev, err)
+	}
+	return true, nil
+}
+
+// HasAddress says whether the device has exactly this address and prefix length.
+func HasAddress(dev string, p netip.Prefix) (bool, error) {
+	all, err := Addresses(dev)
+	return slices.Contains(all, p), err
+}
+
+// LocalAddr says whether the address is one of this machine's, on any device
+// and of any scope. An address with a zone is looked for on that device only.
+func LocalAddr(addr netip.Addr) (bool, error) {
+	holders, err := Holders(addr.WithZone(""))
+	if err != nil || addr.Zone() == "" {
+		return len(holders) > 0, err
+	}
+	return slices.ContainsFunc(holders, func(h Holder) bool { return h.Dev == addr.Zone() }), nil
+}
+
+// Holder is a device that has an address.
+type Holder struct {
+	Dev    string
+	Prefix netip.Prefix
+}
+
+// Holders lists the devices that have the address.
+func Holders(addr netip.Addr) ([]Holder, error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	all, err := addrList(nil)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var holders []Holder
+	for _, a := range all {
+		if p, ok := prefixOf(a); ok && p.Addr() == addr {
+			holders = append(holders, Holder{Dev: names[a.LinkIndex], Prefix: p})
+		}
+	}
+	return holders, nil
+}
+
+// PrimaryAddr is the IPv4 address under which the device speaks: the first one
+// that is neither secondary nor excluded (virtual addresses come and go).
+func PrimaryAddr(dev string, exclude []netip.Addr) (netip.Addr, error) {
+	l, err := linkByName(dev)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	all, err := addrList(l)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("list addresses of %s: %w", dev, err)
+	}
+	for _, a := range all {
+		p, ok := prefixOf(a)
+		if !ok || !p.Addr().Is4() || a.Flags&unix.IFA_F_SECONDARY != 0 {
+			continue
+		}
+		if !slices.Contains(exclude, p.Addr()) {
+			return p.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own: give it one (ip address add … dev %s)", dev, dev)
+}
+
+func addrList(l netlink.Link) ([]netlink.Addr, error) {
+	return dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+}
+
+func prefixOf(a netlink.Addr) (netip.Prefix, bool) {
+	addr, ok := netip.AddrFromSlice(a.IP)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	ones, _ := a.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), ones), true
+}
+
+func ipNet(p netip.Prefix) *netlink.Addr {
+	return &netlink.Addr{IPNet: &net.IPNet{
+		IP:   p.Addr().AsSlice(),
+		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+	}}
+}

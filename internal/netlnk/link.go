@@ -1,0 +1,99 @@
+package netlnk
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Link is a network device.
+type Link struct {
+	Index int
+	Name  string
+	// MAC is empty on devices without an Ethernet address.
+	MAC net.HardwareAddr
+	// MTU is in bytes.
+	MTU int
+	// Up is true when the device is switched on and has a carrier.
+	Up bool
+	// Driver is the kernel driver's name; empty where there is none (lo).
+	Driver string
+	// Kind is the rtnetlink kind: "veth", "bridge"; "device" is a real card.
+	Kind string
+}
+
+// LinkByName finds a device; the error wraps ErrNoDevice when there is none.
+func LinkByName(name string) (Link, error) {
+	l, err := linkByName(name)
+	if err != nil {
+		return Link{}, err
+	}
+	return describe(l), nil
+}
+
+// Links lists all devices, by index.
+func Links() ([]Link, error) {
+	all, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	links := make([]Link, 0, len(all))
+	for _, l := range all {
+		links = append(links, describe(l))
+	}
+	return links, nil
+}
+
+// SetUp switches a device on.
+func SetUp(dev string) error {
+	l, err := linkByName(dev)
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return fmt.Errorf("switch on %s: %w", dev, err)
+	}
+	return nil
+}
+
+func linkByName(name string) (netlink.Link, error) {
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		return l, nil
+	}
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil, fmt.Errorf("device %q: %w", name, ErrNoDevice)
+	}
+	return nil, fmt.Errorf("look up device %q: %w", name, err)
+}
+
+func describe(l netlink.Link) Link {
+	a := l.Attrs()
+	// IFF_RUNNING follows the operational state (RFC 2863) with a delay,
+	// IFF_LOWER_UP follows the carrier at once: a cut cable shows in the latter.
+	const up = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
+	return Link{
+		Index:  a.Index,
+		Name:   a.Name,
+		MAC:    a.HardwareAddr,
+		MTU:    a.MTU,
+		Up:     a.RawFlags&up == up,
+		Driver: driver(a.Name),
+		Kind:   l.Type(),
+	}
+}
+
+// driver asks the kernel by ioctl SIOCETHTOOL. A device that has no driver
+// (lo), or that has just gone, has no name to tell.
+func driver(dev string) string {
+	name, err := ethtool.DriverName(dev)
+	if err != nil {
+		return ""
+	}
+	return name
+}

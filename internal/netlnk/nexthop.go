@@ -1,0 +1,150 @@
+package netlnk
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// NextHop is how a frame reaches an address from this machine.
+type NextHop struct {
+	// Index is the device by which it leaves.
+	Index int
+	// Src is that device's own MAC address, Dst the next hop's.
+	Src, Dst net.HardwareAddr
+	// Gateway is the router in between; invalid where the address is on the link.
+	Gateway netip.Addr
+	// Local is true when the address is this machine's own: no frame leaves.
+	Local bool
+	// Valid is true when Src and Dst are known and may be used.
+	Valid bool
+}
+
+// usable are the neighbour states in which the kernel itself would send to the
+// known MAC address (NUD_VALID, include/net/neighbour.h).
+const usable = netlink.NUD_PERMANENT | netlink.NUD_NOARP | netlink.NUD_REACHABLE |
+	netlink.NUD_PROBE | netlink.NUD_STALE | netlink.NUD_DELAY
+
+// Resolve asks the kernel's routes and neighbour table how to reach dst. A
+// neighbour that is not known yet is no error: Valid is false, and Refresh makes
+// the kernel look for it. No route is an error.
+func Resolve(dst netip.Addr) (NextHop, error) {
+	hop, key, err := route(dst)
+	if err != nil || hop.Local {
+		return hop, err
+	}
+	l, err := netlink.LinkByIndex(hop.Index)
+	if err != nil {
+		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+	}
+	hop.Src = l.Attrs().HardwareAddr
+	n, err := neighbour(hop.Index, key)
+	if err != nil {
+		return NextHop{}, err
+	}
+	if n.State&usable != 0 {
+		hop.Dst = n.HardwareAddr
+	}
+	hop.Valid = len(hop.Src) == 6 && len(hop.Dst) == 6
+	return hop, nil
+}
+
+// Refresh makes the kernel resolve the next hop to dst when it is missing, and
+// confirm it when it has not been heard from lately. It acts as a packet sent
+// there would (NTF_USE): the entry stays an ordinary one, to be forgotten when
+// unused. The answer comes later, as a neighbour Event.
+func Refresh(dst netip.Addr) error {
+	hop, key, err := route(dst)
+	if err != nil || hop.Local {
+		return err
+	}
+	n, err := neighbour(hop.Index, key)
+	if err != nil {
+		return err
+	}
+	// A permanent entry is the administrator's, and NTF_USE would clear its
+	// state (__neigh_update, net/core/neighbour.c). The other states are either
+	// good or already being asked about.
+	const ask = netlink.NUD_STALE | netlink.NUD_FAILED
+	if n.State != netlink.NUD_NONE && n.State&ask == 0 {
+		return nil
+	}
+	err = netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: hop.Index,
+		Family:    family(key),
+		IP:        key.AsSlice(),
+		Flags:     netlink.NTF_USE,
+	})
+	if err != nil {
+		return fmt.Errorf("resolve neighbour %s: %w", key, err)
+	}
+	return nil
+}
+
+// route looks dst up in the routing tables; key is the address by which the
+// neighbour table knows the next hop.
+func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
+	dst = dst.Unmap()
+	opts := &netlink.RouteGetOptions{Oif: dst.Zone()}
+	key = dst.WithZone("")
+	routes, err := netlink.RouteGetWithOptions(key.AsSlice(), opts)
+	if err != nil {
+		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, err)
+	}
+	if len(routes) == 0 {
+		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, unix.ENETUNREACH)
+	}
+	r := routes[0]
+	hop = NextHop{Index: r.LinkIndex, Local: r.Type == unix.RTN_LOCAL}
+	if r.Type != unix.RTN_LOCAL && r.Type != unix.RTN_UNICAST {
+		return NextHop{}, key, fmt.Errorf("route to %s: not the address of one machine (route type %d)", dst, r.Type)
+	}
+	if gw, ok := gateway(r); ok {
+		hop.Gateway, key = gw, gw
+	}
+	return hop, key, nil
+}
+
+// gateway finds the router of a route; an IPv4 route may name an IPv6 one
+// (RTA_VIA, RFC 5549).
+func gateway(r netlink.Route) (netip.Addr, bool) {
+	if gw, ok := netip.AddrFromSlice(r.Gw); ok {
+		return gw.Unmap(), true
+	}
+	if via, ok := r.Via.(*netlink.Via); ok {
+		return netip.AddrFromSlice(via.Addr)
+	}
+	return netip.Addr{}, false
+}
+
+// neighbour reads one entry of the neighbour table (RTM_GETNEIGH without a
+// dump, Linux 5.0 and later); an entry that does not exist has state NUD_NONE.
+func neighbour(index int, addr netip.Addr) (netlink.Neigh, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
+	req.AddData(&netlink.Ndmsg{Family: uint8(family(addr)), Index: uint32(index)})
+	req.AddData(nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	if errors.Is(err, unix.ENOENT) || err == nil && len(msgs) == 0 {
+		return netlink.Neigh{}, nil
+	}
+	if err != nil {
+		return netlink.Neigh{}, fmt.Errorf("read neighbour %s: %w", addr, err)
+	}
+	n, err := netlink.NeighDeserialize(msgs[0])
+	if err != nil {
+		return netlink.Neigh{}, fmt.Errorf("read neighbour %s: %w", addr, err)
+	}
+	return *n, nil
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}

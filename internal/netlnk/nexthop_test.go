@@ -1,0 +1,130 @@
+package netlnk_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"weir/internal/netlnk"
+	"weir/internal/netlnk/nstest"
+)
+
+func resolve(t *testing.T, dst netip.Addr) netlnk.NextHop {
+	t.Helper()
+	hop, err := netlnk.Resolve(dst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hop
+}
+
+func TestResolve(t *testing.T) {
+	near, far := pair(t)
+	near.IP("route", "add", "10.0.0.0/8", "via", "192.168.25.32")
+	near.IP("route", "add", "10.6.0.0/16", "via", "inet6", "fd25::32", "dev", "ens160")
+	near.IP("route", "add", "fd10::/16", "via", "fd25::32")
+	near.IP("route", "add", "unreachable", "172.16.0.0/12")
+	var farMAC string
+	far.Do(func() { farMAC = link(t, "ens160").MAC.String() })
+	tests := []struct{ name, dst, gateway string }{
+		{"on the link", "192.168.25.32", ""},
+		{"through a router", "10.1.2.3", "192.168.25.32"},
+		{"IPv4 through an IPv6 router", "10.6.2.3", "fd25::32"},
+		{"IPv6 on the link", "fd25::32", ""},
+		{"IPv6 through a router", "fd10::1", "fd25::32"},
+	}
+	near.Do(func() {
+		ens := link(t, "ens160")
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				near.Do(func() { // a subtest has a thread of its own
+					near.IP("neighbour", "flush", "dev", "ens160")
+					hop := resolve(t, addr(tt.dst))
+					if hop.Valid || hop.Dst != nil || hop.Local {
+						t.Errorf("before Refresh: %+v, want not valid", hop)
+					}
+					if err := netlnk.Refresh(addr(tt.dst)); err != nil {
+						t.Fatal(err)
+					}
+					nstest.WaitFor(t, "the neighbour's answer", func() bool { hop = resolve(t, addr(tt.dst)); return hop.Valid })
+					if hop.Index != ens.Index || hop.Src.String() != ens.MAC.String() || hop.Dst.String() != farMAC {
+						t.Errorf("Resolve(%s) = %+v, want device %d, %s to %s", tt.dst, hop, ens.Index, ens.MAC, farMAC)
+					}
+					if tt.gateway == "" && hop.Gateway.IsValid() || tt.gateway != "" && hop.Gateway != addr(tt.gateway) {
+						t.Errorf("gateway %v, want %q", hop.Gateway, tt.gateway)
+					}
+				})
+			})
+		}
+		for _, own := range []string{"192.168.25.31", "127.0.0.1", "fd25::31", "::1"} {
+			if hop := resolve(t, addr(own)); !hop.Local || hop.Valid {
+				t.Errorf("Resolve(%s) = %+v, want local", own, hop)
+			}
+			if err := netlnk.Refresh(addr(own)); err != nil {
+				t.Errorf("Refresh(%s) = %v, want nothing to do", own, err)
+			}
+		}
+		for _, none := range []string{"203.0.113.1", "172.16.0.1", "192.168.25.255", "224.0.0.18"} {
+			if hop, err := netlnk.Resolve(addr(none)); err == nil || !strings.Contains(err.Error(), none) {
+				t.Errorf("Resolve(%s) = %+v, %v, want an error that names it", none, hop, err)
+			}
+		}
+	})
+}
+
+// A silent machine never becomes valid, and asking leaves no lasting entry.
+func TestRefreshOfASilentMachine(t *testing.T) {
+	near, _ := pair(t)
+	near.Do(func() {
+		if err := netlnk.SetSysctl("lo", "arp_ignore", "0"); err != nil {
+			t.Fatal(err)
+		}
+		if err := netlnk.Refresh(addr("192.168.25.77")); err != nil {
+			t.Fatal(err)
+		}
+		nstest.WaitFor(t, "the kernel gives up", func() bool {
+			return strings.Contains(near.IP("neighbour", "show", "192.168.25.77"), "FAILED")
+		})
+		if hop := resolve(t, addr("192.168.25.77")); hop.Valid {
+			t.Errorf("%+v, want not valid", hop)
+		}
+		if out := near.IP("neighbour", "show", "nud", "permanent"); strings.Contains(out, ".77") {
+			t.Errorf("a permanent entry was left: %s", out)
+		}
+	})
+}
+
+func TestRefreshConfirmsAStaleEntry(t *testing.T) {
+	near, far := pair(t)
+	var farMAC string
+	far.Do(func() { farMAC = link(t, "ens160").MAC.String() })
+	near.IP("neighbour", "replace", "192.168.25.32", "lladdr", farMAC, "dev", "ens160", "nud", "stale")
+	near.Do(func() {
+		if !resolve(t, addr("192.168.25.32")).Valid {
+			t.Error("a stale entry is not valid, want valid: the kernel would use it")
+		}
+		if err := netlnk.Refresh(addr("192.168.25.32")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if out := near.IP("neighbour", "show", "192.168.25.32"); strings.Contains(out, "STALE") {
+		t.Errorf("still stale after Refresh: %s", out)
+	}
+}
+
+func TestRefreshLeavesAPermanentEntry(t *testing.T) {
+	near, _ := pair(t)
+	near.IP("neighbour", "add", "192.168.25.32", "lladdr", "02:00:00:00:00:01", "dev", "ens160", "nud", "permanent")
+	near.Do(func() {
+		if err := netlnk.Refresh(addr("192.168.25.32")); err != nil {
+			t.Fatal(err)
+		}
+		hop := resolve(t, addr("192.168.25.32"))
+		if out := near.IP("neighbour", "show", "192.168.25.32"); !strings.Contains(out, "PERMANENT") {
+			t.Errorf("the entry is no longer permanent: %s", out)
+		}
+		if !hop.Valid || hop.Dst.String() != "02:00:00:00:00:01" {
+			t.Errorf("Resolve = %+v, want the permanent entry's MAC", hop)
+		}
+	})
+}

@@ -1,0 +1,122 @@
+// Package nstest gives tests network namespaces of their own. They are named
+// weirt-PID-NAME; those of processes that died before cleaning up are removed
+// when the next test makes one.
+package nstest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const prefix = "weirt-"
+
+// Namespace is a network namespace that goes with its test.
+type Namespace struct {
+	Name string
+	t    testing.TB
+}
+
+// New makes a namespace with lo up.
+func New(t testing.TB, name string) *Namespace {
+	t.Helper()
+	removeStale(t)
+	n := &Namespace{Name: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), name), t: t}
+	run(t, "netns", "add", n.Name)
+	t.Cleanup(func() { run(t, "netns", "del", n.Name) })
+	n.IP("link", "set", "lo", "up")
+	return n
+}
+
+// IP runs "ip ARGS" in the namespace and returns what it printed.
+func (n *Namespace) IP(args ...string) string {
+	n.t.Helper()
+	return run(n.t, append([]string{"-n", n.Name}, args...)...)
+}
+
+// Do runs fn on this goroutine with its thread inside the namespace. What fn
+// starts in other goroutines is outside again.
+func (n *Namespace) Do(fn func()) {
+	n.t.Helper()
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		n.t.Fatalf("this thread's network namespace: %v", err)
+	}
+	defer home.Close()
+	there, err := netns.GetFromName(n.Name)
+	if err != nil {
+		n.t.Fatalf("network namespace %s: %v", n.Name, err)
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		n.t.Fatalf("enter %s: %v", n.Name, err)
+	}
+	defer func() {
+		// A thread that cannot come back stays locked and ends with its goroutine.
+		if err := netns.Set(home); err != nil {
+			n.t.Errorf("leave %s: %v", n.Name, err)
+			return
+		}
+		runtime.UnlockOSThread()
+	}()
+	fn()
+}
+
+// Veth joins two namespaces by a cable; the ends get the given names and are up.
+func Veth(a *Namespace, devA string, b *Namespace, devB string) {
+	a.t.Helper()
+	a.IP("link", "add", devA, "type", "veth", "peer", "name", devB, "netns", b.Name)
+	a.IP("link", "set", devA, "up")
+	b.IP("link", "set", devB, "up")
+}
+
+// WaitFor polls until the condition holds and fails the test after 5 s.
+func WaitFor(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 5 s in vain: %s", what)
+		}
+		<-tick.C
+	}
+}
+
+// removeStale deletes the namespaces of test processes that are gone.
+func removeStale(t testing.TB) {
+	t.Helper()
+	for line := range strings.Lines(run(t, "netns", "list")) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours {
+			continue
+		}
+		id, _, _ := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(id)
+		if err != nil || unix.Kill(pid, 0) != unix.ESRCH {
+			continue
+		}
+		// Another test process may be removing it at the same moment.
+		_ = exec.Command("ip", "netns", "del", name).Run()
+	}
+}
+
+func run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

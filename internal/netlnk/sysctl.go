@@ -1,0 +1,61 @@
+package netlnk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Sysctl reads net.ipv4.conf.DEV.NAME; dev is a device, "all" or "default".
+func Sysctl(dev, name string) (string, error) {
+	path, err := sysctlPath(dev, name)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", sysctlError("read", dev, name, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// SetSysctl writes net.ipv4.conf.DEV.NAME.
+func SetSysctl(dev, name, value string) error {
+	path, err := sysctlPath(dev, name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return sysctlError("set", dev, name, err)
+	}
+	_, err = f.WriteString(value)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return sysctlError("set", dev, name, fmt.Errorf("to %q: %w", value, err))
+	}
+	return nil
+}
+
+// sysctlPath uses the file's path rather than the dotted name, because a
+// device's name may contain dots. /proc/sys/net shows the namespace of the
+// thread that opens it.
+func sysctlPath(dev, name string) (string, error) {
+	for _, s := range []string{dev, name} {
+		if s == "" || s == "." || s == ".." || strings.Contains(s, "/") {
+			return "", fmt.Errorf("sysctl net.ipv4.conf: %q is not a name", s)
+		}
+	}
+	return filepath.Join("/proc/sys/net/ipv4/conf", dev, name), nil
+}
+
+func sysctlError(verb, dev, name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, missing := os.Stat(filepath.Join("/proc/sys/net/ipv4/conf", dev)); missing != nil {
+			err = ErrNoDevice
+		}
+	}
+	return fmt.Errorf("%s sysctl net.ipv4.conf.%s.%s: %w", verb, dev, name, err)
+}

@@ -1,0 +1,107 @@
+package realserver_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"weir/internal/netlnk/nstest"
+	"weir/internal/realserver"
+)
+
+// crashState names the variable that turns the test binary into the process
+// that TestKilledHalfWay kills.
+const crashState = "WEIR_TEST_CRASH_STATE"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(crashState); file != "" {
+		if err := startStopForever(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// startStopForever says when it begins a round.
+func startStopForever(file string) error {
+	rs := realserver.New(file)
+	for {
+		fmt.Println("round")
+		if err := rs.Start(vips{vip, vip2}); err != nil {
+			return err
+		}
+		if err := rs.Stop(nil); err != nil {
+			return err
+		}
+	}
+}
+
+// Whenever the process dies, another Stop restores what was there before its
+// first Start.
+func TestKilledHalfWay(t *testing.T) {
+	n := nstest.New(t, "crash")
+	rs := realserver.New(filepath.Join(t.TempDir(), "realserver.json"))
+	var before string
+	n.Do(func() {
+		set(t, "all", "arp_ignore", "3")
+		n.IP("address", "add", "192.168.25.101/32", "dev", "lo")
+		before = snapshot(t)
+	})
+	interrupted := 0
+	for round := range 30 {
+		killed(t, n, rs.StateFile(), func(out *bufio.Scanner) {
+			for range 1 + round/2%3 {
+				if !out.Scan() {
+					t.Fatal("the process ended by itself")
+				}
+			}
+			if round%2 == 0 {
+				return // as a round begins
+			}
+			// As it changes something; how far it comes is chance.
+			n.Do(func() {
+				nstest.WaitFor(t, "a change in the kernel", func() bool { return snapshot(t) != before })
+			})
+		})
+		n.Do(func() {
+			if snapshot(t) != before {
+				interrupted++
+			}
+			must(t, rs.Stop(nil))
+			check(t, fmt.Sprintf("killed, round %d, then stopped", round), before)
+		})
+	}
+	t.Logf("30 kills, %d of them half-way", interrupted)
+	if interrupted == 0 {
+		t.Error("no kill came half-way: this test proves nothing")
+	}
+}
+
+// killed runs the process in the namespace until the moment has come, and kills
+// it.
+func killed(t *testing.T, n *nstest.Namespace, file string, moment func(out *bufio.Scanner)) {
+	t.Helper()
+	cmd := exec.Command("ip", "netns", "exec", n.Name, os.Args[0])
+	cmd.Env = append(os.Environ(), crashState+"="+file)
+	cmd.Stderr = os.Stderr
+	// Should this test die first, its process goes with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the death signal is tied to the starting thread
+	defer runtime.UnlockOSThread()
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer func() {
+		must(t, cmd.Process.Kill())
+		if err := cmd.Wait(); err == nil {
+			t.Error("the process was not killed")
+		}
+	}()
+	moment(bufio.NewScanner(out))
+}

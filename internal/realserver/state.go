@@ -1,0 +1,202 @@
+package realserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
+)
+
+// state is what the state file holds: all that Stop needs.
+type state struct {
+	// Boot and Namespace say where the rest is true.
+	Boot      string `json:"boot"`
+	Namespace uint64 `json:"namespace"`
+
+	VIPs    []vipState    `json:"vips"`
+	Sysctls []sysctlState `json:"sysctls"`
+	// DirectorDevices may carry the addresses, too, while this machine is the
+	// master director.
+	DirectorDevices []string `json:"director_devices,omitempty"`
+}
+
+type vipState struct {
+	Addr netip.Addr `json:"address"`
+	// Added is false for an address that lo had before.
+	Added bool `json:"added"`
+}
+
+type sysctlState struct {
+	Device string `json:"device"`
+	Name   string `json:"name"`
+	Before string `json:"before"`
+	Set    string `json:"set"`
+}
+
+func (s *state) started(vip netip.Addr) bool {
+	return slices.ContainsFunc(s.VIPs, func(v vipState) bool { return v.Addr == vip })
+}
+
+func (s *state) hasIPv4() bool {
+	return slices.ContainsFunc(s.VIPs, func(v vipState) bool { return v.Addr.Is4() })
+}
+
+func (s *state) remembers(device, name string) bool {
+	return slices.ContainsFunc(s.Sysctls, func(c sysctlState) bool { return c.Device == device && c.Name == name })
+}
+
+// load reads the state file. None, or one from before the last boot, is an empty
+// state: nothing of what it tells of is left.
+func (r *RealServer) load() (*state, error) {
+	here, err := place()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(r.stateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return here, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the state file: %w", err)
+	}
+	s, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("state file %s is damaged and no longer tells what was there before: %w; "+
+			"remove it to go on, then the present settings count as the old ones", r.stateFile, err)
+	}
+	if s.Boot != here.Boot {
+		return here, nil
+	}
+	if s.Namespace != here.Namespace {
+		return nil, fmt.Errorf("state file %s belongs to another network namespace: "+
+			"give this one a file of its own (--state), or remove the file if that namespace is gone", r.stateFile)
+	}
+	return s, nil
+}
+
+// place is an empty state of this boot and namespace.
+func place() (*state, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("read the number of this boot: %w", err)
+	}
+	ns, err := netlnk.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	return &state{Boot: strings.TrimSpace(string(boot)), Namespace: ns}, nil
+}
+
+// parse reads a state and refuses whatever Start would not have written: Stop is
+// about to act on it.
+func parse(b []byte) (*state, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	var s state
+	if err := d.Decode(&s); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("there is more after its end")
+	}
+	if s.Boot == "" || s.Namespace == 0 {
+		return nil, errors.New("the boot or the namespace is missing")
+	}
+	for _, v := range s.VIPs {
+		if _, err := canonical([]netip.Addr{v.Addr}); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range s.Sysctls {
+		known := func(w setting) bool { return w.device == c.Device && w.name == c.Name }
+		if !slices.ContainsFunc(wanted(), known) || c.Before == "" || c.Set == "" {
+			return nil, fmt.Errorf("unexpected sysctl %q of device %q", c.Name, c.Device)
+		}
+	}
+	return &s, nil
+}
+
+// save replaces the state file at once and lasting: at any moment the path holds
+// the old state or the new one, whole.
+func (r *RealServer) save(s *state) error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	tmp := r.stateFile + ".new"
+	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	if err := os.Rename(tmp, r.stateFile); err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	return r.syncDir()
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// forget removes the state file.
+func (r *RealServer) forget() error {
+	err := os.Remove(r.stateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove the state file: %w", err)
+	}
+	return r.syncDir()
+}
+
+func (r *RealServer) syncDir() error {
+	d, err := os.Open(filepath.Dir(r.stateFile))
+	if err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	return nil
+}
+
+// lock keeps other processes from changing the same state meanwhile. It locks
+// the directory, which leaves no file behind and ends with the process.
+func (r *RealServer) lock() (unlock func(), err error) {
+	dir := filepath.Dir(r.stateFile)
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("directory of the state file: %w", err)
+	}
+	for {
+		err = unix.Flock(int(d.Fd()), unix.LOCK_EX)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { d.Close() }, nil
+}

@@ -1,0 +1,103 @@
+package interop
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"weir/vrrp"
+)
+
+// vip is what every test's directors compete for.
+var vip = netip.MustParseAddr("192.168.25.100")
+
+// weir is a VRRP instance of ours on a host.
+type weir struct {
+	*vrrp.Instance
+	stop func() // a clean stop; waits for it
+}
+
+// owner has the VIP on the host's interface while the instance is master.
+type owner struct {
+	t    *testing.T
+	host *host
+
+	mu    sync.Mutex
+	heard map[string]string // MAC by address
+}
+
+func (o *owner) Enter(from, to vrrp.State) {
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	if to == vrrp.Master {
+		if err := o.host.AddrReplace(o.host.dev, addr); err != nil {
+			o.t.Errorf("add %s: %v", vip, err)
+		}
+	}
+	if from == vrrp.Master {
+		if err := o.host.AddrDel(o.host.dev, addr); err != nil {
+			o.t.Errorf("remove %s: %v", vip, err)
+		}
+	}
+}
+
+// Announce does nothing: no client asks for the VIP on these segments.
+func (o *owner) Announce() {}
+
+func (o *owner) Sent(time.Time) {}
+
+func (o *owner) Heard(peer netip.Addr, mac net.HardwareAddr) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.heard[peer.String()] = mac.String()
+}
+
+func (o *owner) macOf(peer netip.Addr) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.heard[peer.String()]
+}
+
+// seedConfig is the seed's instance on the host at the priority.
+func seedConfig(h *host, priority uint8) vrrp.Config {
+	return vrrp.Config{
+		Name: "VI_1", VRID: 51, Priority: priority, AdvertInterval: time.Second,
+		Auth: vrrp.Password("1111"), VIPs: []netip.Addr{vip}, Source: h.addr,
+	}
+}
+
+// startWeir runs an instance on the host; it is stopped at the test's end.
+func startWeir(t *testing.T, h *host, cfg vrrp.Config) (*weir, *owner) {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	var link *vrrp.Link
+	must(t, within(h.ns, func() (err error) {
+		link, err = vrrp.OpenLink(vrrp.LinkConfig{
+			Interface: "ens160", VRID: cfg.VRID, Source: h.addr, UnicastPeers: cfg.UnicastPeers,
+		}, logger)
+		return err
+	}))
+	o := &owner{t: t, host: h, heard: make(map[string]string)}
+	instance, err := vrrp.New(cfg, link, o, logger)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- instance.Run(ctx) }()
+	w := &weir{Instance: instance}
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("weir on %s: %v", h.addr, err)
+		}
+		if err := link.Close(); err != nil {
+			t.Errorf("weir on %s: %v", h.addr, err)
+		}
+	})
+	t.Cleanup(w.stop)
+	return w, o
+}

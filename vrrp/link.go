@@ -1,0 +1,281 @@
+package vrrp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// tosInternetControl is precedence 6, which routers give their own
+	// protocols (RFC 791 section 3.1).
+	tosInternetControl = 0xc0
+	// receiveQueue is how many packets wait for an instance that is busy; the
+	// socket's own buffer holds more.
+	receiveQueue = 64
+	// maxIPv4 is the longest IPv4 packet.
+	maxIPv4 = 65535
+)
+
+// LinkConfig is where the adverts of one instance run.
+type LinkConfig struct {
+	Interface string
+	VRID      uint8
+	// Source is the address that adverts leave with: one of the interface's
+	// own, no VIP.
+	Source netip.Addr
+	// Group is the multicast group; the zero Addr is Group4.
+	Group netip.Addr
+	// UnicastPeers, where there are any, are sent to in place of the group.
+	UnicastPeers []netip.Addr
+}
+
+// Link is the Transport of one instance over a real interface, IPv4. It sends
+// through a raw IP socket, and receives through a packet socket, which also
+// tells the sender's MAC.
+type Link struct {
+	cfg     LinkConfig
+	targets []netip.Addr
+	log     *slog.Logger
+
+	send    *ipv4.PacketConn
+	receive *packet.Conn
+
+	received chan Packet
+	done     chan struct{} // closed by Close
+	reader   sync.WaitGroup
+	close    func() error
+
+	failing map[netip.Addr]string // unicast peers that could not be sent to
+}
+
+// OpenLink opens the sockets in the network namespace of the calling thread
+// and begins to receive. The interface may be down; the source address must be
+// there. Whoever opens a Link closes it.
+func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
+	if !cfg.Group.IsValid() {
+		cfg.Group = Group4()
+	}
+	targets := cfg.UnicastPeers
+	if len(targets) == 0 {
+		targets = []netip.Addr{cfg.Group}
+	}
+	device, err := net.InterfaceByName(cfg.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
+	}
+	send, err := openSender(cfg, device)
+	if err != nil {
+		return nil, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
+	}
+	receive, err := openReceiver(cfg, device)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
+	}
+	l := &Link{
+		cfg: cfg, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
+		send: send, receive: receive,
+		received: make(chan Packet, receiveQueue),
+		done:     make(chan struct{}),
+		failing:  make(map[netip.Addr]string),
+	}
+	l.close = sync.OnceValue(l.shut)
+	l.reader.Go(l.read)
+	return l, nil
+}
+
+// openSender opens the raw socket. It also is what has the kernel join the
+// group, and what keeps it from answering a unicast advert with "protocol
+// unreachable"; its own copies of what comes in are filtered out.
+func openSender(cfg LinkConfig, device *net.Interface) (*ipv4.PacketConn, error) {
+	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if ctlErr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device.Name) }); ctlErr != nil {
+			return ctlErr
+		}
+		return err
+	}}
+	conn, err := bind.ListenPacket(context.Background(), fmt.Sprintf("ip4:%d", Protocol), cfg.Source.String())
+	if err != nil {
+		return nil, err
+	}
+	p := ipv4.NewPacketConn(conn)
+	if err := setSender(p, cfg, device); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func setSender(p *ipv4.PacketConn, cfg LinkConfig, device *net.Interface) error {
+	reject, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
+	if err != nil {
+		return err
+	}
+	set := []struct {
+		what string
+		err  error
+	}{
+		{"filter", p.SetBPF(reject)},
+		{"ttl", p.SetTTL(TTL)},
+		{"multicast ttl", p.SetMulticastTTL(TTL)},
+		{"tos", p.SetTOS(tosInternetControl)},
+		{"multicast loop", p.SetMulticastLoopback(false)},
+		{"multicast interface", p.SetMulticastInterface(device)},
+	}
+	for _, s := range set {
+		if s.err != nil {
+			return fmt.Errorf("set %s: %w", s.what, s.err)
+		}
+	}
+	if len(cfg.UnicastPeers) > 0 {
+		return nil
+	}
+	if err := p.JoinGroup(device, &net.IPAddr{IP: cfg.Group.AsSlice()}); err != nil {
+		return fmt.Errorf("join group %s: %w", cfg.Group, err)
+	}
+	return nil
+}
+
+func openReceiver(cfg LinkConfig, device *net.Interface) (*packet.Conn, error) {
+	filter, err := bpf.Assemble(receiveFilter(cfg.VRID))
+	if err != nil {
+		return nil, err
+	}
+	return packet.Listen(device, packet.Datagram, unix.ETH_P_IP, &packet.Config{Filter: filter})
+}
+
+// receiveFilter lets through VRRP packets of one VRID, whatever else is wrong
+// with them; they begin with the IP header. A busy segment, or many instances
+// on it, then wakes nobody who is not meant.
+func receiveFilter(vrid uint8) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: 9, Size: 1}, // the protocol
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: Protocol, SkipTrue: 4},
+		bpf.LoadMemShift{Off: 0},          // X = length of the IP header
+		bpf.LoadIndirect{Off: 1, Size: 1}, // the VRID
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(vrid), SkipTrue: 1},
+		bpf.RetConstant{Val: maxIPv4},
+		bpf.RetConstant{Val: 0},
+	}
+}
+
+// Send sends to the group or to each unicast peer. It fails where nobody could
+// be sent to; single peers that could not are logged when that begins, changes
+// or ends.
+func (l *Link) Send(a Advertisement) error {
+	b, err := a.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, target := range l.targets {
+		_, err := l.send.WriteTo(b, nil, &net.IPAddr{IP: target.AsSlice()})
+		if err != nil {
+			failed = append(failed, fmt.Errorf("send advert to %s: %w", target, err))
+		}
+		l.noteSent(target, err)
+	}
+	if len(failed) < len(l.targets) {
+		return nil
+	}
+	return errors.Join(failed...)
+}
+
+func (l *Link) noteSent(target netip.Addr, err error) {
+	if len(l.targets) == 1 {
+		return // the instance tells of it
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if l.failing[target] == text {
+		return
+	}
+	l.failing[target] = text
+	if text == "" {
+		l.log.Info("vrrp unicast peer is sent to again", "peer", target.String())
+		return
+	}
+	l.log.Warn("vrrp unicast peer not sent to", "peer", target.String(), "error", text)
+}
+
+// Received delivers what came in for the VRID: sent to the group or to the source
+// address, and not by ourselves.
+func (l *Link) Received() <-chan Packet { return l.received }
+
+// read delivers packets until Close. A packet socket reports the interface's
+// going down once (ENETDOWN) and receives again by itself when it is up, so no
+// error ends the loop.
+func (l *Link) read() {
+	b := make([]byte, maxIPv4)
+	for {
+		n, from, err := l.receive.ReadFrom(b)
+		if err != nil {
+			l.log.Debug("vrrp receive failed", "error", err)
+			if !l.pause() {
+				return
+			}
+			continue
+		}
+		var mac net.HardwareAddr
+		if addr, ok := from.(*packet.Addr); ok {
+			mac = addr.HardwareAddr
+		}
+		if !l.deliver(b[:n], mac) {
+			return
+		}
+	}
+}
+
+// pause keeps an error that repeats from becoming a busy loop. It returns false
+// at once when the link is closed.
+func (l *Link) pause() bool {
+	select {
+	case <-l.done:
+		return false
+	case <-time.After(100 * time.Millisecond):
+		return true
+	}
+}
+
+// deliver hands one packet over; it returns false when the link is closed.
+func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
+	p := decodePacket(b, mac)
+	if p.destination.IsValid() && (p.Source == l.cfg.Source || !l.toUs(p.destination)) {
+		return true
+	}
+	select {
+	case l.received <- p:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// toUs keeps out what a packet socket sees of others' unicast while the
+// interface is promiscuous.
+func (l *Link) toUs(destination netip.Addr) bool {
+	return destination == l.cfg.Group || destination == l.cfg.Source
+}
+
+// Close ends the receiving and closes the sockets. Calling it again is harmless.
+func (l *Link) Close() error { return l.close() }
+
+func (l *Link) shut() error {
+	close(l.done)
+	err := errors.Join(l.send.Close(), l.receive.Close())
+	l.reader.Wait()
+	return err
+}

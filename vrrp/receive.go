@@ -1,0 +1,55 @@
+package vrrp
+
+import (
+	"errors"
+	"time"
+)
+
+// accept checks a received packet and counts it. Only an advert that it
+// returns true for may move the state machine.
+func (v *Instance) accept(p *Packet) bool {
+	if err := v.cfg.check(p); err != nil {
+		v.countDrop(p, err)
+		// RFC 3768 section 7.1: another list of addresses is a mistake to log,
+		// but the owner of the addresses is believed all the same.
+		if reason := dropReason(err); reason != DropVIPs || p.Advertisement.Priority != PriorityOwner {
+			return false
+		}
+	}
+	v.mu.Lock()
+	v.snap.Counters.Received++
+	if p.Advertisement.Priority == PriorityRelease {
+		v.snap.Counters.PriorityZeroReceived++
+	}
+	v.snap.Peer = Peer{Addr: p.Source, Priority: p.Advertisement.Priority, Heard: time.Now()}
+	v.mu.Unlock()
+	if p.TTL == TTL {
+		v.owner.Heard(p.Source, p.MAC)
+	}
+	return true
+}
+
+// countDrop counts every drop and logs each reason once a minute at most: a
+// peer with another password sends its adverts every second.
+func (v *Instance) countDrop(p *Packet, err error) {
+	reason := dropReason(err)
+	v.mu.Lock()
+	v.snap.Counters.Drops[reason]++
+	v.mu.Unlock()
+	last := v.lastLogged[reason]
+	if reason == DropVRID || (!last.IsZero() && time.Since(last) < time.Minute) {
+		return
+	}
+	v.lastLogged[reason] = time.Now()
+	v.log.Warn("vrrp packet dropped", "source", p.Source.String(), "why", err.Error())
+}
+
+// dropReason is the reason in err. A transport that gives another error than a
+// DropError could not make out an IP packet.
+func dropReason(err error) Drop {
+	var drop *DropError
+	if errors.As(err, &drop) && drop.Reason < numDrops {
+		return drop.Reason
+	}
+	return DropHeader
+}
