@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// maxInFlight bounds a stream's unanswered requests; each holds an OS thread
+// while it connects.
+const maxInFlight = 512
+
+// Stream is a steady stream of requests, each on a connection of its own.
+type Stream struct {
+	ns      *Namespace
+	address string
+	every   time.Duration
+	cancel  context.CancelFunc
+	stopped chan struct{}
+
+	// gate is held for reading by every request in flight, and for writing
+	// while the stream is paused.
+	gate sync.RWMutex
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced with every result
+	results []Result
+}
+
+// StartStream asks rate times a second from inside a namespace until it is
+// stopped or the context ends.
+func StartStream(ctx context.Context, ns *Namespace, address string, rate int) *Stream {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Stream{
+		ns: ns, address: address, every: time.Second / time.Duration(rate),
+		cancel: cancel, stopped: make(chan struct{}), changed: make(chan struct{}),
+	}
+	go s.run(ctx)
+	return s
+}
+
+// run starts a request whenever one is due. After a pause or a stall it goes
+// on from now; it does not catch up.
+func (s *Stream) run(ctx context.Context) {
+	defer close(s.stopped)
+	var requests sync.WaitGroup
+	defer requests.Wait()
+	slots := make(chan struct{}, maxInFlight)
+	tick := time.NewTicker(s.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.gate.RLock()
+		slots <- struct{}{}
+		requests.Go(func() {
+			defer s.gate.RUnlock()
+			s.request(ctx)
+			<-slots
+		})
+	}
+}
+
+func (s *Stream) request(ctx context.Context) {
+	r := get(ctx, s.ns, s.address, "/")
+	if ctx.Err() != nil {
+		return // cut short by the end of the stream, not by the cluster
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results = append(s.results, r)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Pause holds the stream back once every request in flight has ended.
+func (s *Stream) Pause() { s.gate.Lock() }
+
+// Resume ends a pause.
+func (s *Stream) Resume() { s.gate.Unlock() }
+
+// Stop ends the stream and waits for its requests. It must not be paused.
+func (s *Stream) Stop() {
+	s.cancel()
+	<-s.stopped
+}
+
+// Results are the finished requests that started in [from, to).
+func (s *Stream) Results(from, to time.Time) []Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var in []Result
+	for _, r := range s.results {
+		if !r.Start.Before(from) && r.Start.Before(to) {
+			in = append(in, r)
+		}
+	}
+	return in
+}
+
+// Stats tells how the requests went that started in [from, to). Those that
+// are still in flight are not counted; Settle waits for them.
+func (s *Stream) Stats(from, to time.Time) Stats {
+	return summarise(s.Results(from, to), from, to)
+}
+
+// Settle waits until every request that started before now has ended.
+func (s *Stream) Settle() {
+	s.Pause()
+	s.Resume()
+}
+
+// WaitFor returns the first result, by its end, of a request that started at
+// or after from and that matches.
+func (s *Stream) WaitFor(ctx context.Context, from time.Time, match func(Result) bool) (Result, error) {
+	seen := 0
+	for {
+		s.mu.Lock()
+		fresh, changed := s.results[seen:], s.changed
+		seen = len(s.results)
+		s.mu.Unlock()
+		for _, r := range fresh {
+			if !r.Start.Before(from) && match(r) {
+				return r, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return Result{}, context.Cause(ctx)
+		case <-s.stopped:
+			return Result{}, errors.New("the stream of requests has ended")
+		case <-changed:
+		}
+	}
+}
