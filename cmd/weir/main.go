@@ -18,6 +18,7 @@ var verbs = []func() *cobra.Command{
 	runCommand,
 	checkCommand,
 	realserverCommand,
+	labCommand,
 }
 
 // errSilent ends a command with exit code 1 whose output has said why already.
