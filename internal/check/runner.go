@@ -71,6 +71,9 @@ type standing struct {
 // judge takes one check's outcome and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, reason error) time.Duration {
 	if reason == nil {
+		if s.up && !s.alive {
+			r.Log.Info("first check passed", "check", r.Checker.String())
+		}
 		if !s.up {
 			r.Report(Result{Up: true, At: time.Now(), Tries: 1})
 		}

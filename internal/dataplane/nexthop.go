@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"weir/internal/netlnk"
@@ -67,8 +68,7 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 	}
 }
 
-// resolve brings the next hop of every server in service up to date, and asks
-// the kernel to look for those that are not known or not confirmed.
+// resolve brings the next hop of every server in service up to date.
 func (p *Plane) resolve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,23 +76,27 @@ func (p *Plane) resolve() {
 		if !s.present {
 			continue
 		}
-		found, err := netlnk.Resolve(key.addr.Addr())
-		if err != nil {
-			found = netlnk.NextHop{}
-		}
-		if hop := freshest(s.hop, found); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, p.find(key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
 			if err := p.putServer(key, p.protocol(key.service), s); err != nil {
 				p.log.Error("write next hop", "real_server", key.addr, "error", err)
 			}
 		}
-		if err == nil && !found.Local {
-			if err := netlnk.Refresh(key.addr.Addr()); err != nil {
-				p.log.Debug("refresh neighbour", "real_server", key.addr, "error", err)
-			}
-		}
 	}
 	p.reattach()
+}
+
+// find asks the kernel for the way to a server, and has it look for a neighbour
+// that is not known or not confirmed: the answer comes as a report.
+func (p *Plane) find(addr netip.Addr) netlnk.NextHop {
+	hop, err := netlnk.Resolve(addr)
+	if err == nil && !hop.Local {
+		err = netlnk.Refresh(addr)
+	}
+	if err != nil {
+		p.log.Debug("no way to real server", "real_server", addr, "error", err)
+	}
+	return hop
 }
 
 func sameHop(a, b netlnk.NextHop) bool {

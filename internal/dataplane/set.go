@@ -149,11 +149,7 @@ func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServ
 			return nil, err
 		}
 	}
-	hop, err := netlnk.Resolve(rs.Addr)
-	if err != nil {
-		p.log.Warn("no route to real server", "real_server", rs.AddrPort(), "error", err)
-	}
-	s.hop, s.present = freshest(s.hop, hop), true
+	s.hop, s.present = freshest(s.hop, p.find(rs.Addr)), true
 	return s, p.putServer(key, protocol, s)
 }
 
