@@ -88,11 +88,24 @@ func fetch(ctx context.Context, ns *Namespace, address, path string) (string, er
 	return by, nil
 }
 
+// firstPort is the first source port that a client uses.
+const firstPort = 1024
+
 // dial connects from inside a namespace. The thread stays there until the
-// connection stands; the socket stays there for good.
+// connection stands; the socket stays there for good. Source ports are used
+// one after the other: the kernel would come back to one after some thousand
+// connections, and then what a director remembers of the earlier connection
+// decides where the new one goes.
 func dial(ctx context.Context, ns *Namespace, address string) (conn net.Conn, err error) {
 	err = ns.Do(func() error {
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", address)
+		for range 1 << 16 {
+			port := firstPort + (ns.ports.Add(1)-1)%(1<<16-firstPort)
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(port)}}
+			conn, err = dialer.DialContext(ctx, "tcp4", address)
+			if !errors.Is(err, syscall.EADDRINUSE) {
+				return err
+			}
+		}
 		return err
 	})
 	return conn, err

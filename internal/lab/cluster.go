@@ -92,11 +92,6 @@ func (c *Cluster) build() error {
 	if c.client, err = c.plugIn(clientNode, c.opts.Client); err != nil {
 		return err
 	}
-	// Every port is used once before one is used again, so that no connection
-	// meets what the one before it left in a table on its way.
-	if err := c.client.Sysctl("ipv4/ip_local_port_range", "1024 65535"); err != nil {
-		return err
-	}
 	for _, spec := range c.opts.Nodes {
 		n := newNode(c, spec)
 		if err := n.boot(); err != nil {

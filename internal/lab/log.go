@@ -18,6 +18,10 @@ import (
 // logPoll is how often a log is read while something waits for a line in it.
 const logPoll = 5 * time.Millisecond
 
+// clockFormat is how moments are told, so that those of logs and of requests
+// can be compared.
+const clockFormat = "15:04:05.000"
+
 // Record is one line of a program's log.
 type Record struct {
 	Time  time.Time
@@ -35,7 +39,7 @@ func (r Record) String() string {
 		return r.Raw
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", r.Time.Format("15:04:05.000"), r.Msg)
+	fmt.Fprintf(&b, "%s %s", r.Time.Format(clockFormat), r.Msg)
 	if r.Level != "INFO" {
 		fmt.Fprintf(&b, " (%s)", r.Level)
 	}
@@ -154,12 +158,18 @@ func (l *Log) Wait(ctx context.Context, from int, program *Process, what string,
 	}
 }
 
-// Tail is the last lines of the log, for people.
+// Tail is the last lines of the log, for people. What is no record, such as a
+// diagnostic of the configuration, is left out where there are records.
 func (l *Log) Tail(n int) []string {
 	records, err := l.Records(0)
 	if err != nil {
 		return []string{err.Error()}
 	}
+	plain := func(r Record) bool { return r.Msg == "" }
+	if !slices.ContainsFunc(records, func(r Record) bool { return !plain(r) }) {
+		plain = func(r Record) bool { return strings.TrimSpace(r.Raw) == "" }
+	}
+	records = slices.DeleteFunc(records, plain)
 	var lines []string
 	for _, r := range records[max(0, len(records)-n):] {
 		lines = append(lines, r.String())

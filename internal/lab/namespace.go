@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -30,6 +31,7 @@ type Namespace struct {
 
 	file   *os.File
 	handle *netlink.Handle
+	ports  atomic.Uint32 // counts the source ports used by clients in it
 }
 
 // createNamespace makes a new network namespace under its name and opens it.

@@ -99,7 +99,7 @@ func (n *Node) waitStarted(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not within %v", startTimeout))
 	defer cancel()
-	_, err := n.WaitLog(ctx, "weir to start", func(r Record) bool { return r.Msg == "started" })
+	_, err := n.WaitLog(ctx, "weir to start", func(r Record) bool { return r.Msg == msgStarted })
 	return err
 }
 

@@ -147,12 +147,3 @@ func wrap(text string, width int) []string {
 	}
 	return lines
 }
-
-// count writes a number with commas: 1,203.
-func count(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

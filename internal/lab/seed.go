@@ -105,7 +105,10 @@ func Seed(ctx context.Context, out io.Writer, opts SeedOptions) (err error) {
 	s.introduce()
 	storyErr := s.tell(ctx)
 	if ctx.Err() != nil {
-		s.report.line("\nInterrupted. Everything it built is being removed.")
+		if err := c.Close(); err != nil {
+			return err
+		}
+		s.report.line("\nInterrupted. Everything it built is gone again.")
 		return context.Cause(ctx)
 	}
 	took := time.Since(begun)
@@ -148,6 +151,12 @@ func (s *story) conclude(took time.Duration, err error, after string) {
 		}
 		return
 	}
+	if len(s.odd) > 0 {
+		s.report.line("\nRequests that failed where none should have, the first of each step:")
+	}
+	for _, r := range s.odd {
+		s.report.line("  %s  %s after %s", r.Start.Format(clockFormat), r.Failure, Seconds(r.Latency))
+	}
 	for _, n := range s.c.Nodes() {
 		s.report.line("\nThe last lines of %s's log:", n.Spec.Name)
 		for _, line := range s.lastWords[n.Spec.Name] {
@@ -157,7 +166,7 @@ func (s *story) conclude(took time.Duration, err error, after string) {
 		}
 	}
 	if err != nil {
-		s.report.line("\nThe story broke off in step %d: %v.%s", s.report.steps, err, after)
+		s.report.line("\nThe story broke off in step %d.%s", s.report.steps, after)
 		return
 	}
 	s.report.line("\n%d of %d steps did not hold in %.0f s.%s", s.report.failed, s.report.steps, took.Seconds(), after)

@@ -67,7 +67,7 @@ func (s Stats) FailuresText() string {
 	var parts []string
 	for _, kind := range Failures {
 		if n := s.Failed[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+			parts = append(parts, count(n)+" "+string(kind))
 		}
 	}
 	if parts == nil {
@@ -77,7 +77,7 @@ func (s Stats) FailuresText() string {
 }
 
 func (s Stats) String() string {
-	return fmt.Sprintf("%d requests, %s, longest gap %s", s.Requests, s.FailuresText(), Seconds(s.LongestGap))
+	return fmt.Sprintf("%s requests, %s, longest gap %s", count(s.Requests), s.FailuresText(), Seconds(s.LongestGap))
 }
 
 // Seconds is a duration in seconds, as precise as one cares: "41 s", "2.9 s",
@@ -93,4 +93,13 @@ func Seconds(d time.Duration) string {
 		return fmt.Sprintf("%.2f s", s)
 	}
 	return fmt.Sprintf("%.3f s", s)
+}
+
+// count writes a number with commas: 1,203.
+func count(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

@@ -20,6 +20,8 @@ type story struct {
 	stream         *Stream
 	// lastWords are the ends of the nodes' logs, read before they are removed.
 	lastWords map[string][]string
+	// odd are requests that failed where none should have.
+	odd []Result
 	// settled is since when the pool has been as it is: from then on no
 	// request may fail.
 	settled time.Time
@@ -146,8 +148,9 @@ func (s *story) stopWeb(ctx context.Context) error {
 		return err
 	}
 	s.tellBound("", "out", out.Time.Sub(begun), boundOut)
-	s.settled = out.Time.Add(slack)
-	s.stream.Settle()
+	if err := s.settleFrom(ctx, out.Time.Add(slack)); err != nil {
+		return err
+	}
 	st := s.stream.Stats(begun, out.Time)
 	s.tellClients(st, st.Failures() == st.Failed[Refused]+st.Failed[Reset])
 	return s.split(ctx, splitRequests, 0)
@@ -164,6 +167,10 @@ func (s *story) startWeb(ctx context.Context) error {
 		return err
 	}
 	s.tellBound("", "back", back.Time.Sub(begun), boundBack)
+	// The director's word comes first, its data plane's deed a moment later.
+	if _, err := s.waitAnswer(ctx, back.Time, slack, func(r Result) bool { return r.By == s.node02.Spec.Web }); err != nil {
+		return err
+	}
 	s.tellQuiet(time.Now())
 	return s.splitByWeight(ctx)
 }
@@ -186,8 +193,9 @@ func (s *story) die(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.settled = out.Time.Add(slack)
-	s.stream.Settle()
+	if err := s.settleFrom(ctx, out.Time.Add(slack)); err != nil {
+		return err
+	}
 	away := s.stream.Stats(begun, first.Start)
 	s.report.check("  without the VIP", fmt.Sprintf("%s of %s requests failed: %s", count(away.Failures()), count(away.Requests), away.FailuresText()), true)
 	s.tellDeadServer(out.Time.Sub(begun), s.stream.Stats(first.Start, out.Time))
@@ -239,14 +247,14 @@ func (s *story) stopWeir(ctx context.Context) error {
 	if err := <-stopped; err != nil {
 		return err
 	}
-	took := moved.Sub(begun)
-	s.report.check("", fmt.Sprintf("VIP on node02 after %s (bound %s)", Seconds(took), Seconds(boundStop)), took <= boundStop)
 	if _, err := s.waitAnswer(ctx, moved, boundStop, func(Result) bool { return true }); err != nil {
 		return err
 	}
 	s.stream.Settle()
 	st := s.stream.Stats(begun, time.Now())
-	s.tellClients(st, st.LongestGap <= boundStop)
+	s.report.check("", fmt.Sprintf("without an answer for %s at most (bound %s); VIP on node02 after %s",
+		Seconds(st.LongestGap), Seconds(boundStop), Seconds(moved.Sub(begun))), st.LongestGap <= boundStop)
+	s.tellClients(st, st.Failures() == 0)
 	s.settled = time.Now()
 	return s.splitByWeight(ctx)
 }
@@ -285,6 +293,15 @@ func (s *story) takeBack(ctx context.Context, begun time.Time) error {
 	return nil
 }
 
+// settleFrom says that from a moment on no request may fail, and waits for the
+// first answer after it and for the end of every request from before.
+func (s *story) settleFrom(ctx context.Context, moment time.Time) error {
+	s.settled = moment
+	_, err := s.waitAnswer(ctx, moment, slack, func(Result) bool { return true })
+	s.stream.Settle()
+	return err
+}
+
 // tellBound tells how long a change of the pool took.
 func (s *story) tellBound(label, what string, took, bound time.Duration) {
 	s.report.check(label, fmt.Sprintf("%s after %s (bound %s)", what, Seconds(took), Seconds(bound)), took <= bound+slack)
@@ -292,8 +309,22 @@ func (s *story) tellBound(label, what string, took, bound time.Duration) {
 
 // tellClients tells what the clients saw.
 func (s *story) tellClients(st Stats, held bool) {
-	s.report.check("  clients", fmt.Sprintf("%s requests, %s, longest gap %s",
-		count(st.Requests), st.FailuresText(), Seconds(st.LongestGap)), held)
+	s.report.check("  clients", st.String(), held)
+	if !held {
+		s.keepOdd(st)
+	}
+}
+
+// keepOdd remembers the first failures of a stretch that should have had none.
+func (s *story) keepOdd(st Stats) {
+	const enough = 5
+	n := 0
+	for _, r := range s.stream.Results(st.From, st.To) {
+		if r.Failure != "" && n < enough {
+			s.odd = append(s.odd, r)
+			n++
+		}
+	}
 }
 
 // tellQuiet holds the time since the last change against its promise: no
@@ -301,8 +332,10 @@ func (s *story) tellClients(st Stats, held bool) {
 func (s *story) tellQuiet(until time.Time) {
 	s.stream.Settle()
 	if st := s.stream.Stats(s.settled, until); st.Failures() > 0 {
-		s.report.check("  since the last change", st.String(), false)
+		s.report.check("", "since the last change: "+st.String(), false)
+		s.keepOdd(st)
 	}
+	s.settled = until
 }
 
 // waitMaster waits until a node says that it is master, and tells how long
@@ -378,8 +411,7 @@ func (s *story) status() string {
 			}
 		}
 	}
-	now := time.Now()
-	st := s.stream.Stats(now.Add(-time.Second), now)
+	st := s.stream.Recent(time.Second)
 	return fmt.Sprintf("master %s | in%s | 1 s: node01 %d node02 %d failed %d", master, pool,
 		st.By[s.node01.Spec.Web], st.By[s.node02.Spec.Web], st.Failures())
 }

@@ -23,9 +23,11 @@ type Stream struct {
 	// while the stream is paused.
 	gate sync.RWMutex
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced with every result
-	results []Result
+	mu       sync.Mutex
+	changed  chan struct{} // closed and replaced with every result
+	results  []Result
+	started  int          // requests so far
+	inFlight map[int]bool // those under way, by their number
 }
 
 // StartStream asks rate times a second from inside a namespace until it is
@@ -35,6 +37,7 @@ func StartStream(ctx context.Context, ns *Namespace, address string, rate int) *
 	s := &Stream{
 		ns: ns, address: address, every: time.Second / time.Duration(rate),
 		cancel: cancel, stopped: make(chan struct{}), changed: make(chan struct{}),
+		inFlight: map[int]bool{},
 	}
 	go s.run(ctx)
 	return s
@@ -66,13 +69,18 @@ func (s *Stream) run(ctx context.Context) {
 }
 
 func (s *Stream) request(ctx context.Context) {
+	s.mu.Lock()
+	number := s.started
+	s.started++
+	s.inFlight[number] = true
+	s.mu.Unlock()
 	r := get(ctx, s.ns, s.address, "/")
-	if ctx.Err() != nil {
-		return // cut short by the end of the stream, not by the cluster
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.results = append(s.results, r)
+	delete(s.inFlight, number)
+	if ctx.Err() == nil { // else cut short by the stream's end, not by the cluster
+		s.results = append(s.results, r)
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -91,15 +99,26 @@ func (s *Stream) Stop() {
 
 // Results are the finished requests that started in [from, to).
 func (s *Stream) Results(from, to time.Time) []Result {
+	return s.where(from, to, func(r Result) time.Time { return r.Start })
+}
+
+// where lists the results of which a moment is in [from, to).
+func (s *Stream) where(from, to time.Time, moment func(Result) time.Time) []Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var in []Result
 	for _, r := range s.results {
-		if !r.Start.Before(from) && r.Start.Before(to) {
+		if at := moment(r); !at.Before(from) && at.Before(to) {
 			in = append(in, r)
 		}
 	}
 	return in
+}
+
+// Recent tells how the requests went that ended within the last while.
+func (s *Stream) Recent(while time.Duration) Stats {
+	now := time.Now()
+	return summarise(s.where(now.Add(-while), now, Result.End), now.Add(-while), now)
 }
 
 // Stats tells how the requests went that started in [from, to). Those that
@@ -108,10 +127,27 @@ func (s *Stream) Stats(from, to time.Time) Stats {
 	return summarise(s.Results(from, to), from, to)
 }
 
-// Settle waits until every request that started before now has ended.
+// Settle waits until every request that has started by now has ended. The
+// stream goes on meanwhile.
 func (s *Stream) Settle() {
-	s.Pause()
-	s.Resume()
+	s.mu.Lock()
+	limit := s.started
+	for s.anyBefore(limit) {
+		changed := s.changed
+		s.mu.Unlock()
+		<-changed
+		s.mu.Lock()
+	}
+	s.mu.Unlock()
+}
+
+func (s *Stream) anyBefore(limit int) bool {
+	for number := range s.inFlight {
+		if number < limit {
+			return true
+		}
+	}
+	return false
 }
 
 // WaitFor returns the first result, by its end, of a request that started at

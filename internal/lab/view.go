@@ -1,6 +1,17 @@
 package lab
 
-import "time"
+import (
+	"strings"
+	"time"
+)
+
+// What weir says in its log of the things that a lab watches.
+const (
+	msgStarted  = "started"
+	msgAttached = "data plane attached" // device, hook, why
+	msgState    = "vrrp state changed"  // instance, from, to
+	msgServer   = "real server"         // virtual_server, real_server, state, reason
+)
 
 // View is what a node's director has said of itself so far.
 type View struct {
@@ -28,15 +39,15 @@ func (n *Node) View() (View, error) {
 	}
 	for _, r := range records {
 		switch r.Msg {
-		case "vrrp state":
-			v.State, v.Since = r.Attrs["to"], r.Time
-		case "real server":
+		case msgState:
+			v.State, v.Since = strings.ToLower(r.Attrs["to"]), r.Time
+		case msgServer:
 			if r.Attrs["state"] == "down" {
 				v.Down[r.Attrs["real_server"]] = r.Attrs["reason"]
 			} else {
 				delete(v.Down, r.Attrs["real_server"])
 			}
-		case "data plane attached":
+		case msgAttached:
 			v.Devices = append(v.Devices, r.Attrs["device"]+" "+r.Attrs["hook"])
 		}
 	}
@@ -47,13 +58,13 @@ func (n *Node) View() (View, error) {
 
 // IsState matches the director's change to a VRRP state.
 func IsState(to string) func(Record) bool {
-	return func(r Record) bool { return r.Msg == "vrrp state" && r.Attrs["to"] == to }
+	return func(r Record) bool { return r.Msg == msgState && strings.EqualFold(r.Attrs["to"], to) }
 }
 
 // IsServer matches a real server's change to "up" or "down".
 func IsServer(addrPort, state string) func(Record) bool {
 	return func(r Record) bool {
-		return r.Msg == "real server" && r.Attrs["real_server"] == addrPort && r.Attrs["state"] == state
+		return r.Msg == msgServer && r.Attrs["real_server"] == addrPort && r.Attrs["state"] == state
 	}
 }
 
