@@ -1,0 +1,181 @@
+// Package seed tests the seed's cluster end to end: real weir processes, real
+// web servers and real clients in network namespaces.
+package seed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"weir/internal/lab"
+)
+
+// executable is the weir binary under test.
+var executable string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "weir-seed-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	executable = filepath.Join(dir, "weir")
+	build := exec.Command("go", "build", "-o", executable, "weir/cmd/weir")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build weir: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// The seed's figures (examples/seed), and what a busy machine of two cores may
+// add to them.
+const (
+	outBound      = 15 * time.Second                  // delay_loop 6 + 3 retries × 3
+	silentBound   = 55 * time.Second                  // and 4 × connect_timeout 10
+	backBound     = 6 * time.Second                   // delay_loop
+	takeoverBound = 3648437500 + 200*time.Millisecond // 3 × advert_int + 166/256, seen by a client
+	slack         = 500 * time.Millisecond
+)
+
+// cluster is the seed's cluster, up, with node01 master.
+type cluster struct {
+	*lab.Cluster
+	t              *testing.T
+	node01, node02 *lab.Node
+}
+
+// start builds the seed's cluster, as edited, and waits until node01 is master
+// and a first request is answered.
+func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
+	t.Helper()
+	opts, err := lab.SeedCluster(lab.Options{Executable: executable, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(&opts)
+	}
+	built, err := lab.NewCluster(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, n := range c.Nodes() {
+				for _, line := range n.Log.Tail(40) {
+					t.Logf("%s: %s", n.Spec.Name, line)
+				}
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Start(c.within(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c.waitState(c.node01, 0, "MASTER", 10*time.Second)
+	c.waitAnswer(5 * time.Second)
+	return c
+}
+
+// within is a context that ends the wait after d, or with the test.
+func (c *cluster) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeoutCause(c.t.Context(), d, fmt.Errorf("not within %s", d))
+	c.t.Cleanup(cancel)
+	return ctx
+}
+
+// waitState waits until a node's director logs a VRRP state, from a mark of its
+// log on, and says when.
+func (c *cluster) waitState(n *lab.Node, mark int, state string, d time.Duration) time.Time {
+	c.t.Helper()
+	r, err := n.WaitLogFrom(c.within(d), mark, "state "+state, lab.IsState(state))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r.Time
+}
+
+// waitServer waits until a director takes another node's server "down" or "up".
+func (c *cluster) waitServer(director *lab.Node, mark int, server *lab.Node, state string, d time.Duration) time.Time {
+	c.t.Helper()
+	what := server.Service() + " " + state
+	r, err := director.WaitLogFrom(c.within(d), mark, what, lab.IsServer(server.Service(), state))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r.Time
+}
+
+// waitVIP waits until a machine holds the VIP on its device.
+func (c *cluster) waitVIP(n *lab.Node) {
+	c.t.Helper()
+	ctx := c.within(2 * time.Second)
+	for poll := time.NewTicker(5 * time.Millisecond); ; {
+		addrs, err := n.Namespace().Addrs("ens160")
+		c.must(err)
+		if slices.Contains(addrs, netip.MustParsePrefix("192.168.25.100/32")) {
+			poll.Stop()
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			c.t.Fatalf("%s has %v on ens160, not the VIP: %v", n.Spec.Name, addrs, context.Cause(ctx))
+		}
+	}
+}
+
+// waitAnswer makes requests until one is answered.
+func (c *cluster) waitAnswer(d time.Duration) {
+	c.t.Helper()
+	ctx := c.within(d)
+	for {
+		if c.Requests(ctx, 1).Answered() == 1 {
+			return
+		}
+		if ctx.Err() != nil {
+			c.t.Fatalf("no request was answered: %v", context.Cause(ctx))
+		}
+	}
+}
+
+// wantSplit makes 300 requests and expects exactly these shares.
+func (c *cluster) wantSplit(want1, want2 int) {
+	c.t.Helper()
+	st := c.Requests(c.within(60*time.Second), 300)
+	got1, got2 := st.By[c.node01.Spec.Web], st.By[c.node02.Spec.Web]
+	if got1 != want1 || got2 != want2 || st.Failures() != 0 {
+		c.t.Errorf("300 requests: node01 %d, node02 %d, %s; want %d and %d, 0 failed",
+			got1, got2, st.FailuresText(), want1, want2)
+	}
+}
+
+// wantAtMost compares what was measured with its bound, and tells both.
+func (c *cluster) wantAtMost(what string, took, bound time.Duration) {
+	c.t.Helper()
+	c.t.Logf("%s: %s (bound %s)", what, took.Round(time.Millisecond), bound)
+	if took > bound {
+		c.t.Errorf("%s took %s, want at most %s", what, took, bound)
+	}
+}
+
+func (c *cluster) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}

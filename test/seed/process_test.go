@@ -1,0 +1,121 @@
+package seed
+
+import (
+	"testing"
+	"time"
+
+	"weir/internal/lab"
+)
+
+// The pinned data plane goes on while no weir runs, and a restart within the
+// master-down interval takes up its state: nobody notices.
+func TestKilledProcessThatIsRestartedInTime(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	stream := c.Stream(t.Context(), 50)
+	defer stream.Stop()
+	standby := c.node02.Log.Mark()
+	begun := time.Now()
+	c.must(c.node01.KillWeir())
+	// While nobody runs, the data plane forwards by itself.
+	stream.Pause()
+	c.wantSplit(100, 200)
+	stream.Resume()
+	mark := c.node01.Log.Mark()
+	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+	resumed := c.waitState(c.node01, mark, "MASTER", 5*time.Second)
+	c.wantAtMost("master again after", resumed.Sub(begun), 3*time.Second) // before its lease ran out
+	// Long enough for the standby to have noticed that adverts were missing.
+	_, err := stream.WaitFor(c.within(10*time.Second), begun.Add(5*time.Second), func(lab.Result) bool { return true })
+	c.must(err)
+	stream.Settle()
+	st := stream.Stats(begun, time.Now())
+	if st.Failures() > 0 {
+		t.Errorf("the clients noticed: %s", st)
+	}
+	if v, err := c.node02.View(); err != nil || v.State != "backup" {
+		t.Errorf("the standby is %q, %v; want BACKUP all the time", v.State, err)
+	}
+	records, err := c.node02.Log.Records(standby)
+	c.must(err)
+	for _, r := range records {
+		if lab.IsState("MASTER")(r) {
+			t.Errorf("the standby took over at %s", r.Time)
+		}
+	}
+}
+
+// Packets on the wire, device by device. Each of a client's packets crosses the
+// master's device once, and once more, to the other machine, where that is the
+// connection's server; replies cross only their server's device. A packet that
+// loops would cross up to 64 times.
+func TestNoPacketLoops(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	t.Run("in order", func(t *testing.T) {
+		c.wantNoLoop(t, c.node01, c.node02)
+	})
+	t.Run("the master's process killed for good", func(t *testing.T) {
+		mark := c.node02.Log.Mark()
+		c.must(c.node01.KillWeir())
+		c.waitState(c.node02, mark, "MASTER", 10*time.Second)
+		c.waitVIP(c.node02)
+		c.waitVIP(c.node01) // nobody took it away
+		c.waitAnswer(5 * time.Second)
+		c.wantNoLoop(t, c.node02, c.node01)
+	})
+}
+
+// background is what else may cross a device while the requests are made:
+// adverts, checks, ARP.
+const (
+	backgroundOnce      = 40
+	backgroundPerSecond = 20
+)
+
+// wantNoLoop makes 1,000 requests with this master and counts.
+func (c *cluster) wantNoLoop(t *testing.T, master, other *lab.Node) {
+	t.Helper()
+	before := c.counters(t)
+	begun := time.Now()
+	st := c.Requests(c.within(60*time.Second), 1000)
+	took := time.Since(begun)
+	after := c.counters(t)
+	if st.Failures() > 0 {
+		t.Fatalf("1000 requests: %s", st)
+	}
+	crossed := func(node string) (in, out uint64) {
+		return after[node].RxPackets - before[node].RxPackets, after[node].TxPackets - before[node].TxPackets
+	}
+	answers, asked := crossed("client")
+	masterIn, masterOut := crossed(master.Spec.Name)
+	otherIn, otherOut := crossed(other.Spec.Name)
+	noise := backgroundOnce + uint64(backgroundPerSecond*took.Seconds())
+	t.Logf("1000 requests in %s: %s; the client sent %d and got %d packets; %s in %d out %d; %s in %d out %d; background at most %d",
+		took.Round(time.Millisecond), st.FailuresText(), asked, answers,
+		master.Spec.Name, masterIn, masterOut, other.Spec.Name, otherIn, otherOut, noise)
+	near := func(what string, got, want uint64) {
+		t.Helper()
+		if got+noise < want || got > want+noise {
+			t.Errorf("%s: %d packets, want %d ± %d", what, got, want, noise)
+		}
+	}
+	near("into the master", masterIn, asked)
+	// What the master forwards is what it sent beside its own answers.
+	near("out of both, beside the answers: into the other machine", masterOut+otherOut-answers, otherIn)
+	share := uint64(st.By[other.Spec.Web])
+	near("into the other machine: its share of what was asked", otherIn, asked*share/1000)
+}
+
+func (c *cluster) counters(t *testing.T) map[string]lab.Counters {
+	t.Helper()
+	all := map[string]lab.Counters{}
+	for _, node := range []string{"client", "node01", "node02"} {
+		counters, err := c.Counters(node, "ens160")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[node] = counters
+	}
+	return all
+}

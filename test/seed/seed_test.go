@@ -1,0 +1,122 @@
+package seed
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+
+	"weir/internal/lab"
+)
+
+func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.wantSplit(100, 200)
+
+	stream := c.Stream(t.Context(), 50)
+	defer stream.Stop()
+	begun := time.Now()
+	c.must(c.node01.StopWeir(c.within(10 * time.Second)))
+	c.waitState(c.node02, 0, "MASTER", 5*time.Second)
+	stream.Settle()
+	st := stream.Stats(begun, time.Now())
+	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
+	if st.Failures() > 0 {
+		t.Errorf("SIGTERM of the master: %s", st)
+	}
+	stream.Pause()
+	c.wantSplit(100, 200)
+	stream.Resume()
+}
+
+func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	// A check has passed: only then there are retries.
+	c.waitFirstChecks()
+	stream := c.Stream(t.Context(), 50)
+	defer stream.Stop()
+
+	mark, begun := c.node01.Log.Mark(), time.Now()
+	c.must(c.node02.StopWeb(c.within(5 * time.Second)))
+	out := c.waitServer(c.node01, mark, c.node02, "down", outBound+10*time.Second)
+	c.wantAtMost("a stopped web server is out after", out.Sub(begun), outBound+slack)
+	stream.Pause()
+	c.wantSplit(300, 0)
+	stream.Resume()
+
+	mark, begun = c.node01.Log.Mark(), time.Now()
+	c.must(c.node02.StartWeb(c.within(5 * time.Second)))
+	back := c.waitServer(c.node01, mark, c.node02, "up", backBound+10*time.Second)
+	c.wantAtMost("a started web server is back after", back.Sub(begun), backBound+slack)
+	stream.Settle()
+	if st := stream.Stats(out.Add(slack), back); st.Failures() > 0 {
+		t.Errorf("after the server was out: %s", st)
+	}
+	stream.Pause()
+	c.wantSplit(100, 200)
+	stream.Resume()
+}
+
+// A silent server: what node02 sends to node01 is lost, so that node01's checks
+// are never answered, while clients still are.
+func TestSilentWebServerIsTakenOut(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.waitFirstChecks()
+	mark, begun := c.node01.Log.Mark(), time.Now()
+	c.must(c.node02.Namespace().Do(func() error {
+		return exec.Command("ip", "route", "add", "blackhole", "192.168.25.31/32").Run()
+	}))
+	out := c.waitServer(c.node01, mark, c.node02, "down", silentBound+10*time.Second)
+	c.wantAtMost("a silent web server is out after", out.Sub(begun), silentBound+slack)
+	c.wantSplit(300, 0)
+}
+
+func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	stream := c.Stream(t.Context(), 50)
+	defer stream.Stop()
+
+	mark, begun := c.node02.Log.Mark(), time.Now()
+	c.must(c.node01.Die())
+	first, err := stream.WaitFor(c.within(20*time.Second), time.Now(), func(r lab.Result) bool {
+		return r.Failure == "" && r.By == c.node02.Spec.Web
+	})
+	c.must(err)
+	c.wantAtMost("the standby answers for the VIP after", first.End().Sub(begun), takeoverBound)
+	out := c.waitServer(c.node02, mark, c.node01, "down", silentBound+10*time.Second)
+	c.wantAtMost("the dead machine's web server is out after", out.Sub(begun), silentBound+slack)
+	stream.Settle()
+	// Until then the dead server got its share of the requests, and no more.
+	st := stream.Stats(first.Start, out)
+	if most := st.Requests/3 + 2; st.Failures() > most || st.Failures() == 0 {
+		t.Errorf("%s; want at most the dead server's third, %d", st, most)
+	}
+	stream.Pause()
+	c.wantSplit(0, 300)
+	stream.Resume()
+
+	begun = time.Now()
+	mark = c.node02.Log.Mark()
+	c.must(c.node01.Return(c.within(30 * time.Second)))
+	c.waitState(c.node02, mark, "BACKUP", 10*time.Second)
+	c.waitServer(c.node02, mark, c.node01, "up", 20*time.Second)
+	stream.Settle()
+	st = stream.Stats(begun, time.Now())
+	c.wantAtMost("the master returns: the clients' longest gap", st.LongestGap, time.Second)
+	if st.Failed[lab.TimedOut] > 0 {
+		t.Errorf("the master returns: %s; want no connect that fails for longer than 1 s", st)
+	}
+}
+
+// waitFirstChecks waits until node01's check of node02 has passed once: only a
+// server that has been seen up has retries. It takes 1 s + up to delay_loop.
+func (c *cluster) waitFirstChecks() {
+	c.t.Helper()
+	_, err := c.node01.WaitLog(c.within(10*time.Second), "first check", func(r lab.Record) bool {
+		return r.Msg == "first check passed" && r.Attrs["check"] == "TCP_CHECK "+c.node02.Service()
+	})
+	c.must(err)
+}
