@@ -82,6 +82,18 @@ static NOINLINE bool reopen(struct packet *p)
 	return false;
 }
 
+/*
+ * orphaned says whether a connection's server has left its service. What is
+ * open then is silent, as in the kernel; a SYN is a client that tries anew.
+ */
+static INLINE bool orphaned(__u64 word)
+{
+	__u32 index = conn_server(word);
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	return s && !(s->flags & SERVER_PRESENT);
+}
+
 static INLINE enum verdict balance(struct packet *p, struct frame *f)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
@@ -98,7 +110,7 @@ static INLINE enum verdict balance(struct packet *p, struct frame *f)
 	if (overdue(c, state, now))
 		return open(p, f, c, word);
 	if (p->tcp_flags & TCP_SYN) {
-		if (ended(state))
+		if (ended(state) || orphaned(word))
 			return open(p, f, c, word);
 		if (!reopen(p))
 			return pass(PASS_PASSIVE);

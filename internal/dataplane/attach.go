@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -157,7 +158,7 @@ func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (
 		if other == hook {
 			continue
 		}
-		if err := unpin(p.ingressPin(index, other)); err != nil {
+		if err := detach(p.ingressPin(index, other)); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +201,24 @@ func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.L
 	return l, nil
 }
 
-// unpin removes a link's pin, if there is one; the last holder's close detaches.
+// detach takes off the link that is pinned there, if there is one. It does not
+// wait for the last holder's close, which the kernel does in its own time.
+func detach(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the link to take off: %w", err)
+	}
+	defer l.Close()
+	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+		return fmt.Errorf("detach: %w", err)
+	}
+	return unpin(path)
+}
+
+// unpin removes a pin, if there is one.
 func unpin(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin: %w", err)
@@ -219,7 +237,7 @@ func (p *Plane) unpinOthers(keep map[string]bool) error {
 		if !isLink || keep[e.Name()] {
 			continue
 		}
-		if err := unpin(filepath.Join(p.pinDir, e.Name())); err != nil {
+		if err := detach(filepath.Join(p.pinDir, e.Name())); err != nil {
 			return err
 		}
 	}

@@ -124,6 +124,23 @@ func TestTimeoutsAreThoseOfIPVS(t *testing.T) {
 	}
 }
 
+// A client that tries anew, with a port whose connection's server has left, gets
+// another server.
+func TestSYNToARemovedServerIsScheduledAnew(t *testing.T) {
+	without := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		if got := b.pick(t, places[0], syn(1)); got != "rs2" {
+			t.Fatalf("went to %s, want rs2", got)
+		}
+		b.set(t, without)
+		for _, flags := range []string{"S", "A"} {
+			if got := b.pick(t, places[0], syn(1).with(flags)); got != "rs1" {
+				t.Errorf("%s went to %s, want rs1", flags, got)
+			}
+		}
+	})
+}
+
 // A removed server's connections are silent, not moved, and go on when it is
 // back, as in the kernel.
 func TestRemovedServer(t *testing.T) {

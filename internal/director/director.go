@@ -66,9 +66,9 @@ type peer struct {
 	addr     netip.Addr
 }
 
-// event is something that happened: it changes the picture, and says whether
-// the data plane has to follow.
-type event func(d *Director) (changed bool)
+// event is something that happened: it changes the picture. Where the data
+// plane has to follow, it returns what to do, mostly to say, once it has.
+type event func(d *Director) (then func())
 
 // New makes a director; Run starts it.
 func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
@@ -125,12 +125,14 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
-			if !e(d) {
+			then := e(d)
+			if then == nil {
 				continue
 			}
 			if err := d.plane.Set(d.plan()); err != nil {
 				d.log.Error("set the data plane", "error", err)
 			}
+			then()
 		case _, ok := <-watch:
 			if !ok {
 				watch = nil // ctx has ended, or the kernel's reports have

@@ -170,10 +170,9 @@ func (in *instance) Heard(from netip.Addr, mac net.HardwareAddr) {
 		return
 	}
 	in.heard[from] = mac
-	in.post(func(d *Director) bool {
-		in.log.Info("another director", "peer", from, "mac", mac.String())
+	in.post(func(d *Director) func() {
 		d.directors[peer{in.id, from}] = mac
-		return true
+		return func() { in.log.Info("another director", "peer", from, "mac", mac.String()) }
 	})
 }
 

@@ -87,24 +87,24 @@ func (d *Director) runner(p *pool, m *member, i int, c conf.TCPCheck) *check.Run
 			Warmup: c.Warmup, Alpha: c.Alpha,
 		},
 		Report: func(r check.Result) {
-			d.post(func(d *Director) bool { return d.checked(p, m, i, r) })
+			d.post(func(d *Director) func() { return d.checked(p, m, i, r) })
 		},
 		Log: d.log,
 	}
 }
 
 // checked takes in a check's new verdict.
-func (d *Director) checked(p *pool, m *member, i int, r check.Result) bool {
+func (d *Director) checked(p *pool, m *member, i int, r check.Result) (then func()) {
 	was := m.in()
 	m.down[i] = r.Reason
 	if m.in() == was {
-		return false
+		return nil
 	}
 	log := d.log.With("virtual_server", p.key.String(), "real_server", m.server.AddrPort().String())
 	if m.in() {
-		log.Info("real server", "state", "up")
-	} else {
+		return func() { log.Info("real server", "state", "up") }
+	}
+	return func() {
 		log.Warn("real server", "state", "down", "reason", r.Reason.Error(), "tries", r.Tries)
 	}
-	return true
 }

@@ -103,8 +103,10 @@ func (c *cluster) wantNoLoop(t *testing.T, master, other *lab.Node) {
 	near("into the master", masterIn, asked)
 	// What the master forwards is what it sent beside its own answers.
 	near("out of both, beside the answers: into the other machine", masterOut+otherOut-answers, otherIn)
-	share := uint64(st.By[other.Spec.Web])
-	near("into the other machine: its share of what was asked", otherIn, asked*share/1000)
+	// A connection has five packets or six, as its acknowledgements fall.
+	if most := asked*uint64(st.By[other.Spec.Web])/1000*6/5 + noise; otherIn > most {
+		t.Errorf("into the other machine: %d packets, want its share of what was asked, at most %d", otherIn, most)
+	}
 }
 
 func (c *cluster) counters(t *testing.T) map[string]lab.Counters {

@@ -21,8 +21,10 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	stream.Settle()
 	st := stream.Stats(begun, time.Now())
 	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
-	if st.Failures() > 0 {
-		t.Errorf("SIGTERM of the master: %s", st)
+	// A connection that is open in that very moment is reset: the new master
+	// does not know it.
+	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
+		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
 	}
 	stream.Pause()
 	c.wantSplit(100, 200)

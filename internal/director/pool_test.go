@@ -1,0 +1,115 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/conf"
+	"weir/internal/check"
+	"weir/lvs"
+)
+
+// before is a data plane that an earlier process left: only what it was serving
+// is asked of it here.
+type before map[lvs.ServiceKey][]netip.AddrPort
+
+func (b before) Serving(key lvs.ServiceKey) ([]netip.AddrPort, bool) {
+	servers, ok := b[key]
+	return servers, ok
+}
+func (before) Directors() []net.HardwareAddr                        { return nil }
+func (before) Set(lvs.Plan) error                                   { return nil }
+func (before) Renew(lvs.InstanceID, time.Time, time.Duration) error { return nil }
+func (before) Release(lvs.InstanceID) error                         { return nil }
+func (before) Leased(lvs.InstanceID) (bool, error)                  { return false, nil }
+func (before) Run(context.Context) error                            { return nil }
+
+var web = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80}
+
+func server(addr string, checks ...conf.TCPCheck) conf.RealServer {
+	return conf.RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: 1, Method: lvs.DirectRoute, Checks: checks}
+}
+
+func newDirector(plane before, servers ...conf.RealServer) *Director {
+	vs := conf.VirtualServer{ServiceKey: web, Scheduler: lvs.RoundRobin, RealServers: servers}
+	return New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, plane, nil, slog.New(slog.DiscardHandler))
+}
+
+// in names the servers that the plan has in the service.
+func in(d *Director) string {
+	var names []string
+	for _, rs := range d.plan().Services[0].RealServers {
+		names = append(names, rs.Addr.String())
+	}
+	return strings.Join(names, " ")
+}
+
+func TestServersAreInUntilACheckFails(t *testing.T) {
+	twice := []conf.TCPCheck{{}, {}}
+	d := newDirector(nil, server("192.0.2.11", twice...), server("192.0.2.12"), server("192.0.2.13", conf.TCPCheck{Alpha: true}))
+	refused := errors.New("connection refused")
+	for _, step := range []struct {
+		what    string
+		member  int
+		check   int
+		reason  error
+		changes bool
+		want    string
+	}{
+		{"the second check of .11 fails", 0, 1, refused, true, "192.0.2.12"},
+		{"its first fails too", 0, 0, refused, false, "192.0.2.12"},
+		{"its second is good again", 0, 1, nil, false, "192.0.2.12"},
+		{"its first is good again", 0, 0, nil, true, "192.0.2.11 192.0.2.12"},
+		{".13, alpha, passes its first check", 2, 0, nil, true, "192.0.2.11 192.0.2.12 192.0.2.13"},
+	} {
+		p := d.pools[0]
+		then := d.checked(p, p.members[step.member], step.check, check.Result{Up: step.reason == nil, Reason: step.reason})
+		if (then != nil) != step.changes {
+			t.Errorf("%s: changes %v, want %v", step.what, then != nil, step.changes)
+		}
+		if got := in(d); got != step.want {
+			t.Errorf("%s: in are %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+// A process that takes up another's work begins with the servers that were in.
+func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
+	was := before{web: {netip.MustParseAddrPort("192.0.2.11:80")}}
+	d := newDirector(was, server("192.0.2.11", conf.TCPCheck{}), server("192.0.2.12", conf.TCPCheck{Warmup: time.Minute}), server("192.0.2.13"))
+	if got := in(d); got != "192.0.2.11 192.0.2.13" {
+		t.Errorf("in are %q; want .11, which was in, and .13, which nothing checks", got)
+	}
+	for i, m := range d.pools[0].members[:2] {
+		if c := m.checks[0]; c.Alpha != (i == 1) || c.Warmup != 0 {
+			t.Errorf("%s: alpha %v, warm-up %s; want .12 alone to prove itself, and at once", m.server.Addr, c.Alpha, c.Warmup)
+		}
+	}
+	d.checked(d.pools[0], d.pools[0].members[1], 0, check.Result{Up: true})
+	if got := in(d); got != "192.0.2.11 192.0.2.12 192.0.2.13" {
+		t.Errorf("in are %q after .12 passed", got)
+	}
+}
+
+func TestPlanNamesDevicesOnce(t *testing.T) {
+	d := newDirector(nil, server("192.0.2.11"))
+	d.cfg.Devices = []lvs.Device{{Name: "ens160", Hook: lvs.HookNative}}
+	d.instances = []*instance{{
+		id:   lvs.InstanceID{Interface: "ens160", VRID: 51},
+		vips: []conf.VIP{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "ens192"}},
+	}}
+	plan := d.plan()
+	want := []lvs.Device{{Name: "ens160", Hook: lvs.HookNative}, {Name: "ens192", Hook: lvs.HookAuto}}
+	if len(plan.Devices) != 2 || plan.Devices[0] != want[0] || plan.Devices[1] != want[1] {
+		t.Errorf("devices %+v, want %+v", plan.Devices, want)
+	}
+	if len(plan.Instances) != 1 || plan.Instances[0].VIPs[0] != web.Addr {
+		t.Errorf("instances %+v, want the VIP of the service", plan.Instances)
+	}
+}
