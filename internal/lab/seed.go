@@ -37,6 +37,8 @@ const (
 	boundOut    = seedDelayLoop + seedRetries*seedRetryWait
 	boundSilent = boundOut + (seedRetries+1)*seedConnect
 	boundBack   = seedDelayLoop
+	// The first check comes 1 s and up to the delay loop after the start.
+	boundChecked = time.Second + seedDelayLoop + bootSlack
 
 	// The standby takes over after the master-down interval (RFC 3768,
 	// section 6.1): three adverts and its skew time; 0.2 s is for the client

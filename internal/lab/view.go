@@ -11,6 +11,7 @@ const (
 	msgAttached = "data plane attached" // device, hook, why
 	msgState    = "vrrp state changed"  // instance, from, to
 	msgServer   = "real server"         // virtual_server, real_server, state, reason
+	msgChecked  = "first check passed"  // check
 )
 
 // View is what a node's director has said of itself so far.
@@ -66,6 +67,11 @@ func IsServer(addrPort, state string) func(Record) bool {
 	return func(r Record) bool {
 		return r.Msg == msgServer && r.Attrs["real_server"] == addrPort && r.Attrs["state"] == state
 	}
+}
+
+// IsFirstCheck matches the first good check of a real server.
+func IsFirstCheck(addrPort string) func(Record) bool {
+	return func(r Record) bool { return r.Msg == msgChecked && strings.HasSuffix(r.Attrs["check"], " "+addrPort) }
 }
 
 // Service is the node's web server as a real server: 192.168.25.31:80.

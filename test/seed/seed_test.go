@@ -117,8 +117,6 @@ func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
 // server that has been seen up has retries. It takes 1 s + up to delay_loop.
 func (c *cluster) waitFirstChecks() {
 	c.t.Helper()
-	_, err := c.node01.WaitLog(c.within(10*time.Second), "first check", func(r lab.Record) bool {
-		return r.Msg == "first check passed" && r.Attrs["check"] == "TCP_CHECK "+c.node02.Service()
-	})
+	_, err := c.node01.WaitLog(c.within(10*time.Second), "first check", lab.IsFirstCheck(c.node02.Service()))
 	c.must(err)
 }
