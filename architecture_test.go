@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"internal/lab":           {"examples", "conf"},
 	"cmd/weir":               {"conf", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest": nil,
-	"test/bench":             {"test/bench/floor"},
+	"test/bench":             nil,
 	"test/bench/floor":       nil,
 }
 

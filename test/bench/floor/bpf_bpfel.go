@@ -56,6 +56,7 @@ type bpfServiceKey struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapArrived           = "arrived"
 	bpfMapFloorFlows        = "floor_flows"
 	bpfMapFloorServerCount  = "floor_server_count"
 	bpfMapFloorServers      = "floor_servers"
@@ -66,6 +67,8 @@ const (
 	bpfProgDr40             = "dr40"
 	bpfProgEmptyTc          = "empty_tc"
 	bpfProgEmptyXdp         = "empty_xdp"
+	bpfProgGenerate         = "generate"
+	bpfProgSink             = "sink"
 	bpfProgWrapTc           = "wrap_tc"
 	bpfProgWrapXdp          = "wrap_xdp"
 	bpfVarClients           = "clients"
@@ -118,6 +121,8 @@ type bpfProgramSpecs struct {
 	Dr40     *ebpf.ProgramSpec `ebpf:"dr40"`
 	EmptyTc  *ebpf.ProgramSpec `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.ProgramSpec `ebpf:"empty_xdp"`
+	Generate *ebpf.ProgramSpec `ebpf:"generate"`
+	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
 	WrapTc   *ebpf.ProgramSpec `ebpf:"wrap_tc"`
 	WrapXdp  *ebpf.ProgramSpec `ebpf:"wrap_xdp"`
 }
@@ -126,6 +131,7 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
+	Arrived           *ebpf.MapSpec `ebpf:"arrived"`
 	FloorFlows        *ebpf.MapSpec `ebpf:"floor_flows"`
 	FloorServerCount  *ebpf.MapSpec `ebpf:"floor_server_count"`
 	FloorServers      *ebpf.MapSpec `ebpf:"floor_servers"`
@@ -164,6 +170,7 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
+	Arrived           *ebpf.Map `ebpf:"arrived"`
 	FloorFlows        *ebpf.Map `ebpf:"floor_flows"`
 	FloorServerCount  *ebpf.Map `ebpf:"floor_server_count"`
 	FloorServers      *ebpf.Map `ebpf:"floor_servers"`
@@ -175,6 +182,7 @@ type bpfMaps struct {
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Arrived,
 		m.FloorFlows,
 		m.FloorServerCount,
 		m.FloorServers,
@@ -201,6 +209,8 @@ type bpfPrograms struct {
 	Dr40     *ebpf.Program `ebpf:"dr40"`
 	EmptyTc  *ebpf.Program `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.Program `ebpf:"empty_xdp"`
+	Generate *ebpf.Program `ebpf:"generate"`
+	Sink     *ebpf.Program `ebpf:"sink"`
 	WrapTc   *ebpf.Program `ebpf:"wrap_tc"`
 	WrapXdp  *ebpf.Program `ebpf:"wrap_xdp"`
 }
@@ -210,6 +220,8 @@ func (p *bpfPrograms) Close() error {
 		p.Dr40,
 		p.EmptyTc,
 		p.EmptyXdp,
+		p.Generate,
+		p.Sink,
 		p.WrapTc,
 		p.WrapXdp,
 	)

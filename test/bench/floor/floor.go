@@ -34,6 +34,34 @@ func (p *Programs) EmptyXDP() *ebpf.Program { return p.objects.EmptyXdp }
 func (p *Programs) EmptyTC() *ebpf.Program  { return p.objects.EmptyTc }
 func (p *Programs) DR40() *ebpf.Program     { return p.objects.Dr40 }
 
+// Generate sends live frames; Sink counts and drops what arrives.
+func (p *Programs) Generate() *ebpf.Program { return p.objects.Generate }
+func (p *Programs) Sink() *ebpf.Program     { return p.objects.Sink }
+
+// Arrived is how many frames the sink has counted.
+func (p *Programs) Arrived() (uint64, error) {
+	var each []uint64
+	if err := p.objects.Arrived.Lookup(uint32(0), &each); err != nil {
+		return 0, fmt.Errorf("read the sink's counter: %w", err)
+	}
+	var sum uint64
+	for _, n := range each {
+		sum += n
+	}
+	return sum, nil
+}
+
+// SetPacket says what Generate sends, and for how many clients in turn.
+func (p *Programs) SetPacket(packet []byte, clients uint32) error {
+	if err := p.objects.Original.Set([34]byte(packet)); err != nil {
+		return err
+	}
+	if err := p.objects.Turn.Set(uint32(0)); err != nil {
+		return err
+	}
+	return p.objects.Clients.Set(clients)
+}
+
 // WrapXDP is the program that sets the packet back and then runs this one.
 // Clients is how many clients take turns, 0 for the packet's own.
 func (p *Programs) WrapXDP(program *ebpf.Program, packet []byte, clients uint32) (*ebpf.Program, error) {
@@ -49,13 +77,7 @@ func (p *Programs) wrap(m *ebpf.Map, program *ebpf.Program, packet []byte, clien
 	if err := m.Put(uint32(0), program); err != nil {
 		return fmt.Errorf("set the program to wrap: %w", err)
 	}
-	if err := p.objects.Original.Set([34]byte(packet)); err != nil {
-		return err
-	}
-	if err := p.objects.Turn.Set(uint32(0)); err != nil {
-		return err
-	}
-	return p.objects.Clients.Set(clients)
+	return p.SetPacket(packet, clients)
 }
 
 // Connect enters one flow of the client to the VIP into dr40's tables.

@@ -1,0 +1,216 @@
+// Package pps measures packets a second through network namespaces: a generator,
+// a director with two devices, and a sink, joined by veth.
+package pps
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/safchain/ethtool"
+
+	"weir/internal/dataplane"
+	"weir/internal/netlnk/nstest"
+	"weir/lvs"
+	"weir/test/bench/floor"
+)
+
+const (
+	flows        = 1024
+	directorMAC  = "02:00:00:00:00:01"
+	sinkMAC      = "02:00:00:00:00:11"
+	liveFrames   = 1 << 1 // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
+	generatorDev = "gen0"
+)
+
+// BenchmarkPPS is `make bench-pps`. One CPU sends 60-byte frames of 1,024 flows
+// as fast as it can; what counts is what arrives.
+func BenchmarkPPS(b *testing.B) {
+	for _, v := range []struct {
+		name  string
+		setUp func(b *testing.B, n *network)
+	}{
+		{"floor", func(b *testing.B, n *network) { n.attach(b, n.director, "in0", n.programs.Sink()) }},
+		{"weir_native", func(b *testing.B, n *network) { n.weir(b, lvs.HookNative) }},
+		{"weir_tc", func(b *testing.B, n *network) { n.weir(b, lvs.HookTC) }},
+		{"ip_forward", func(b *testing.B, n *network) { n.forward(b) }},
+	} {
+		b.Run(v.name, func(b *testing.B) {
+			n := build(b)
+			v.setUp(b, n)
+			n.measure(b)
+		})
+	}
+}
+
+// network is the three namespaces.
+type network struct {
+	programs                  *floor.Programs
+	generator, director, sink *nstest.Namespace
+}
+
+func build(b *testing.B) *network {
+	programs, err := floor.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { programs.Close() })
+	n := &network{programs, nstest.New(b, "gen"), nstest.New(b, "dir"), nstest.New(b, "sink")}
+	nstest.Veth(n.generator, generatorDev, n.director, "in0")
+	nstest.Veth(n.director, "out0", n.sink, "sink0")
+	n.director.IP("link", "set", "in0", "address", directorMAC)
+	n.director.IP("addr", "add", "198.51.100.1/24", "dev", "in0")
+	n.director.IP("addr", "add", "192.0.2.1/24", "dev", "out0")
+	n.director.IP("neigh", "add", "192.0.2.11", "lladdr", sinkMAC, "dev", "out0", "nud", "permanent")
+	// A veth takes frames from XDP only where its NAPI runs: with GRO, or with
+	// an XDP program.
+	n.director.Do(func() { offload(b, "in0", "rx-gro") })
+	n.attach(b, n.sink, "sink0", n.programs.Sink())
+	return n
+}
+
+func offload(b *testing.B, dev, feature string) {
+	tool, err := ethtool.NewEthtool()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tool.Close()
+	if err := tool.Change(dev, map[string]bool{feature: true}); err != nil {
+		b.Fatalf("switch %s of %s on: %v", feature, dev, err)
+	}
+}
+
+// attach puts an XDP program on a device in native mode.
+func (n *network) attach(b *testing.B, ns *nstest.Namespace, dev string, program *ebpf.Program) {
+	ns.Do(func() {
+		i, err := net.InterfaceByName(dev)
+		if err != nil {
+			b.Fatal(err)
+		}
+		l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: i.Index, Flags: link.XDPDriverMode})
+		if err != nil {
+			b.Fatalf("attach to %s: %v", dev, err)
+		}
+		b.Cleanup(func() { l.Close() })
+	})
+}
+
+// weir balances between one server, the sink, with every flow established.
+func (n *network) weir(b *testing.B, hook lvs.Hook) {
+	n.director.Do(func() {
+		plane, err := dataplane.Open(dataplane.Options{
+			PinDir:      fmt.Sprintf("/sys/fs/bpf/weirt-%d-pps", os.Getpid()),
+			Connections: 1 << 16, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			if err := plane.Remove(); err != nil {
+				b.Error(err)
+			}
+		})
+		err = plane.Set(lvs.Plan{
+			Services: []lvs.VirtualServer{{
+				ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80},
+				Scheduler:  lvs.RoundRobin,
+				RealServers: []lvs.RealServer{
+					{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Method: lvs.DirectRoute},
+				},
+			}},
+			Devices: []lvs.Device{{Name: "in0", Hook: hook}},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+	n.send(b, packet(synFlag), flows)
+	n.send(b, packet(ackFlag), flows)
+}
+
+// forward is the kernel's own routing, with no balancing at all.
+func (n *network) forward(b *testing.B) {
+	n.director.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	})
+	n.director.IP("route", "add", "192.0.2.100/32", "via", "192.0.2.11", "dev", "out0")
+	n.director.IP("route", "add", "10.0.0.0/8", "dev", "in0")
+}
+
+// measure sends b.N frames, and counts those that arrived.
+func (n *network) measure(b *testing.B) {
+	n.send(b, packet(ackFlag), flows) // warm
+	before := n.arrived(b)
+	begun := time.Now()
+	n.send(b, packet(ackFlag), b.N)
+	took := time.Since(begun)
+	got := n.arrived(b) - before
+	if got < uint64(b.N)*9/10 {
+		b.Fatalf("%d of %d frames arrived", got, b.N)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(took.Nanoseconds())/float64(got), "ns/packet")
+}
+
+// send sends so many live frames from the generator's device; the call returns
+// when the last one has left it.
+func (n *network) send(b *testing.B, frame []byte, count int) {
+	n.generator.Do(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		dev, err := net.InterfaceByName(generatorDev)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := n.programs.SetPacket(frame, flows); err != nil {
+			b.Fatal(err)
+		}
+		type context struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }
+		_, err = n.programs.Generate().Run(&ebpf.RunOptions{
+			Data: frame, Repeat: uint32(count), Flags: liveFrames,
+			Context: context{DataEnd: uint32(len(frame)), Ingress: uint32(dev.Index)},
+		})
+		if err != nil {
+			b.Fatalf("send live frames: %v", err)
+		}
+	})
+}
+
+func (n *network) arrived(b *testing.B) uint64 {
+	got, err := n.programs.Arrived()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return got
+}
+
+const (
+	synFlag = 0x02
+	ackFlag = 0x10
+)
+
+// packet is a 60-byte TCP frame to the VIP; the generator writes the client.
+func packet(flags byte) []byte {
+	p := make([]byte, 60)
+	copy(p, []byte{0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x08, 0x00})
+	copy(p[14:], []byte{0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 0, 192, 0, 2, 100})
+	copy(p[34:], []byte{0x04, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 2, 0})
+	var sum uint32
+	for i := 14; i < 34; i += 2 {
+		sum += uint32(p[i])<<8 | uint32(p[i+1])
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	p[24], p[25] = byte(^sum>>8), byte(^sum)
+	return p
+}
