@@ -33,15 +33,29 @@ struct service_key {
 	__u8 zero[5];
 };
 
+enum scheduler {
+	SCHED_RR,
+	SCHED_WRR,
+	SCHED_LC,
+	SCHED_WLC,
+	SCHED_SED,
+	SCHED_NQ,
+	SCHED_FO,
+	SCHED_OVF,
+};
+
 struct service {
 	__u32 index; /* in tables and service_stats */
 	__u32 lease; /* in leases */
+	enum scheduler scheduler;
+	__u32 zero;
 };
 
 /*
- * A scheduler's table: what a table scheduler (rr, wrr) draws from, an array of
- * 64-bit words. Element 0 is the cursor, element 1 the number of slots, and the
- * slots follow, each a server's index.
+ * A service's table, an array of 64-bit words: element 0 is the cursor, element
+ * 1 the number of slots, and the slots follow, each a server's index. A table
+ * scheduler (rr, wrr) draws from it in turn; for one that scans (lc, wlc, ...) it
+ * is the list of servers, newest first.
  */
 #define TABLE_CURSOR 0
 #define TABLE_LENGTH 1
@@ -66,6 +80,20 @@ struct server {
 	__u32 swept;   /* the last sweep that met a connection of this server */
 	__u64 zero[2];
 };
+
+/*
+ * What a server has to do: Go writes the limits, the data plane the counts and
+ * the flags. It is mapped into Go's memory, so that neither overwrites the other.
+ */
+struct load {
+	__u32 weight;
+	__u32 upper, lower; /* thresholds of active + inactive; 0: none */
+	__u32 flags;        /* LOAD_FULL */
+	__s32 active, inactive;
+	__u32 zero[2];
+};
+
+#define LOAD_FULL 1 /* reached upper, and is not below lower again */
 
 /* A flow as its client sends it: client's and virtual address, in words. */
 struct flow_key {

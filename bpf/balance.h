@@ -57,7 +57,7 @@ static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn
 		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	server = sched_table(svc);
+	server = schedule(svc);
 	if (server == NO_SERVER)
 		return drop(DROP_NO_SERVER);
 	server = conn_remember(p, old, word, svc->index, server, tick());
@@ -72,13 +72,13 @@ static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn
  * something new, which belongs to the director that is master now: the entry
  * goes, so that the packets after it pass, too.
  */
-static NOINLINE bool reopen(struct packet *p)
+static NOINLINE bool reopen(struct packet *p, struct conn *c, __u64 word)
 {
 	struct service *svc = service_of(p);
 
 	if (!svc || lease_runs(svc->lease))
 		return true;
-	bpf_map_delete_elem(&conns, &p->key);
+	conn_drop(p, c, word);
 	return false;
 }
 
@@ -112,7 +112,7 @@ static INLINE enum verdict balance(struct packet *p, struct frame *f)
 	if (p->tcp_flags & TCP_SYN) {
 		if (ended(state) || orphaned(word))
 			return open(p, f, c, word);
-		if (!reopen(p))
+		if (!reopen(p, c, word))
 			return pass(PASS_PASSIVE);
 	}
 	conn_advance(c, word, p, now);

@@ -92,9 +92,11 @@ static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet 
 	if (p->protocol != IPPROTO_TCP)
 		return;
 	next = tcp_next(state, p->tcp_flags);
-	if (next != state)
-		__sync_val_compare_and_swap(&c->word, word,
-					    (word & ~(0xffULL << 32)) | (__u64)next << 32);
+	if (next == state)
+		return;
+	if (__sync_val_compare_and_swap(&c->word, word,
+					(word & ~(0xffULL << 32)) | (__u64)next << 32) == word)
+		load_move(conn_server(word), state, next);
 }
 
 /*
@@ -125,16 +127,34 @@ static INLINE __u32 conn_remember(struct packet *p, struct conn *old, __u64 word
 		if (was != word)
 			return conn_state(was) == STATE_GONE ? NO_SERVER : conn_server(was);
 		old->service = service;
+		load_add(conn_server(word), conn_state(word), -1);
+		load_add(server, state, 1);
 		return server;
 	}
 	err = bpf_map_update_elem(&conns, &p->key, &fresh, BPF_NOEXIST);
-	if (!err)
+	if (!err) {
+		load_add(server, state, 1);
 		return server;
+	}
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
 		return conn_server(old->word);
 	note(NOTE_TABLE_FULL);
 	return server;
+}
+
+/*
+ * conn_drop deletes a connection whose word was read. Whoever wins the word
+ * counts it out.
+ */
+static INLINE void conn_drop(struct packet *p, struct conn *c, __u64 word)
+{
+	__u32 state = conn_state(word), server = conn_server(word);
+
+	if (__sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, server)) != word)
+		return;
+	load_add(server, state, -1);
+	bpf_map_delete_elem(&conns, &p->key);
 }
 
 /* sweep_one deletes a connection whose time is over. */
@@ -146,6 +166,7 @@ static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sw
 
 	if (overdue(c, state, s->now) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, index)) == word) {
+		load_add(index, state, -1);
 		bpf_map_delete_elem(map, key);
 		s->expired++;
 		return 0;

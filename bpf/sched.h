@@ -3,28 +3,138 @@
 #ifndef WEIR_SCHED_H
 #define WEIR_SCHED_H
 
-/*
- * sched_table takes the next slot of the service's table, which internal/sched
- * has laid out. Cursor and slots are in one map, so that a new table and its
- * cursor come into force together.
- */
-static INLINE __u32 sched_table(const struct service *svc)
+/* table_of is the service's table, or NULL. */
+static INLINE void *table_of(__u32 service)
 {
-	__u32 index = svc->index, at = TABLE_CURSOR;
-	__u64 *cursor, *length, *slot;
-	void *table;
+	return bpf_map_lookup_elem(&tables, &service);
+}
 
-	table = bpf_map_lookup_elem(&tables, &index);
+static INLINE __u64 *table_at(void *table, __u32 at)
+{
+	return bpf_map_lookup_elem(table, &at);
+}
+
+/* A pick under way: passed from turn to turn of a loop. */
+struct pick {
+	__u32 service, scheduler;
+	__u32 server; /* the best so far, or NO_SERVER */
+	__u32 weight; /* its weight */
+	__u64 load;   /* and its load, as the scheduler counts it */
+};
+
+/*
+ * draw takes the next slot of a table scheduler. A server that is full is passed
+ * over by drawing again, so that the others' cycle goes on. Cursor and slots are
+ * in one map: a new table and its cursor come into force together.
+ */
+static long draw(__u32 turn, struct pick *p)
+{
+	void *table = table_of(p->service);
+	__u64 *cursor, *length, *slot;
+	struct load *l;
+	__u32 server;
+
 	if (!table)
-		return NO_SERVER;
-	cursor = bpf_map_lookup_elem(table, &at);
-	at = TABLE_LENGTH;
-	length = bpf_map_lookup_elem(table, &at);
-	if (!cursor || !length || !*length)
-		return NO_SERVER;
-	at = TABLE_SLOTS + __sync_fetch_and_add(cursor, 1) % *length;
-	slot = bpf_map_lookup_elem(table, &at);
-	return slot ? *slot : NO_SERVER;
+		return 1;
+	cursor = table_at(table, TABLE_CURSOR);
+	length = table_at(table, TABLE_LENGTH);
+	if (!cursor || !length || turn >= *length)
+		return 1;
+	slot = table_at(table, TABLE_SLOTS + __sync_fetch_and_add(cursor, 1) % *length);
+	if (!slot)
+		return 1;
+	server = *slot;
+	l = bpf_map_lookup_elem(&loads, &server);
+	if (!l || load_full(l))
+		return 0;
+	p->server = server;
+	return 1;
+}
+
+/*
+ * The schedulers that scan compare overhead / weight without dividing, and keep
+ * the earlier server of two that are equal (net/netfilter/ipvs/ip_vs_lc.c,
+ * ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c, ip_vs_fo.c, ip_vs_ovf.c).
+ */
+static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
+{
+	if (p->server == NO_SERVER)
+		return true;
+	switch (p->scheduler) {
+	case SCHED_LC:
+		return load < p->load;
+	case SCHED_FO:
+	case SCHED_OVF:
+		return l->weight > p->weight;
+	}
+	return p->load * l->weight > load * p->weight;
+}
+
+/* scan looks at one server of the list; it ends early when none can be better. */
+static long scan(__u32 turn, struct pick *p)
+{
+	void *table = table_of(p->service);
+	__u64 *length, *slot, load;
+	struct load *l;
+	__u32 server;
+	bool idle;
+
+	if (!table)
+		return 1;
+	length = table_at(table, TABLE_LENGTH);
+	if (!length || turn >= *length)
+		return 1;
+	slot = table_at(table, TABLE_SLOTS + turn);
+	if (!slot)
+		return 1;
+	server = *slot;
+	l = bpf_map_lookup_elem(&loads, &server);
+	if (!l || !l->weight || load_full(l))
+		return 0;
+	switch (p->scheduler) {
+	case SCHED_LC:
+	case SCHED_WLC:
+		load = ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+		break;
+	case SCHED_OVF:
+		if ((__u32)l->active > l->weight)
+			return 0;
+		load = 0;
+		break;
+	default:
+		load = (__u64)(__u32)l->active + 1;
+	}
+	/* nq takes the first idle server, whatever its weight. */
+	idle = p->scheduler == SCHED_NQ && l->active == 0;
+	if (!idle && !better(p, l, load))
+		return 0;
+	p->server = server;
+	p->weight = l->weight;
+	p->load = load;
+	return idle;
+}
+
+/* The most servers in a list, and slots in a table (sched.MaxSlots). */
+#define MAX_TURNS 65536
+
+static INLINE __u32 schedule(const struct service *svc)
+{
+	struct pick p = {
+		.service = svc->index,
+		.scheduler = svc->scheduler,
+		.server = NO_SERVER,
+	};
+
+	switch (svc->scheduler) {
+	case SCHED_RR:
+	case SCHED_WRR:
+		if (!draw(0, &p))
+			bpf_loop(MAX_TURNS, draw, &p, 0);
+		break;
+	default:
+		bpf_loop(MAX_TURNS, scan, &p, 0);
+	}
+	return p.server;
 }
 
 #endif

@@ -29,6 +29,7 @@
 #include "parse.h"
 #include "verdict.h"
 #include "lease.h"
+#include "load.h"
 #include "conn.h"
 #include "sched.h"
 #include "direct.h"

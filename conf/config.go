@@ -96,7 +96,9 @@ type RealServer struct {
 	Port   uint16
 	Weight int
 	Method lvs.ForwardMethod
-	Checks []TCPCheck
+	// Upper and Lower are the thresholds of its connections; 0 is none.
+	Upper, Lower uint32
+	Checks       []TCPCheck
 }
 
 // TCPCheck is a TCP_CHECK with what it inherits.

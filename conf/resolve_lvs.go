@@ -26,7 +26,7 @@ func resolveServices(r *reader, raw []*rawService) []VirtualServer {
 			continue
 		}
 		s.requireForwarding(r)
-		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.v, Method: s.method.v}
+		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.value(lvs.WeightedLeastConnection), Method: s.method.v}
 		v.RealServers = s.resolveServers(r)
 		if len(s.servers) == 0 && !s.has("real_server") {
 			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
@@ -47,11 +47,12 @@ func (s *rawService) key(r *reader) lvs.ServiceKey {
 	return lvs.ServiceKey{Protocol: s.protocol.value(lvs.UDP), Addr: s.addr, Port: s.port}
 }
 
-// requireForwarding asks for the two settings whose defaults (wlc, NAT) weir
-// cannot do yet.
+// requireForwarding asks for the forward method, whose default NAT weir cannot
+// do yet, and says what scheduler is meant where none is named.
 func (s *rawService) requireForwarding(r *reader) {
 	if !s.has("lb_algo", "lvs_sched") {
-		r.errorAt(s.head.all(), s.head.title()+" has no lb_algo, and weir does not yet do the default wlc", "expected lb_algo rr or lb_algo wrr")
+		r.warnAt(s.head.place(), "scheduler-default", s.head.title()+" has no lb_algo: it is scheduled by wlc",
+			`write "lb_algo wlc" (or another) to say which you mean`)
 	}
 	if !s.has("lb_kind", "lvs_method") {
 		r.errorAt(s.head.all(), s.head.title()+" has no lb_kind, and weir does not yet do the default NAT", "expected lb_kind DR")
@@ -94,6 +95,8 @@ func (raw *rawServer) resolve(s *rawService, at netip.AddrPort) RealServer {
 		Port:   at.Port(),
 		Weight: raw.weight.or(s.weight).value(1),
 		Method: raw.method.or(s.method).v,
+		Upper:  uint32(raw.upper.v),
+		Lower:  uint32(raw.lower.v),
 	}
 	for _, c := range raw.checks {
 		server.Checks = append(server.Checks, c.resolve(c.timers.or(raw.timers).or(s.timers), at))

@@ -56,7 +56,10 @@ func serviceBlock() *blockSpec {
 func scheduler() kind[lvs.Scheduler] {
 	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: []option[lvs.Scheduler]{
 		{"rr", lvs.RoundRobin}, {"wrr", lvs.WeightedRoundRobin},
-	}, notYet: []string{"lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"}})
+		{"lc", lvs.LeastConnection}, {"wlc", lvs.WeightedLeastConnection},
+		{"sed", lvs.ShortestExpectedDelay}, {"nq", lvs.NeverQueue},
+		{"fo", lvs.WeightedFailover}, {"ovf", lvs.WeightedOverflow},
+	}, notYet: []string{"lblc", "lblcr", "dh", "sh", "mh", "twos"}})
 }
 
 // forwardMethod is the value of lb_kind.
@@ -128,6 +131,8 @@ type rawServer struct {
 	addr   netip.Addr
 	port   uint16
 	weight field[int]
+	upper  field[int]
+	lower  field[int]
 	method field[lvs.ForwardMethod]
 	timers rawTimers
 	checks []*rawCheck
@@ -139,12 +144,14 @@ func serverBlock() *blockSpec {
 	entries := []*entry{
 		setting("weight", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
 		setting("lvs_method", forwardMethod(), func(s *S) *field[lvs.ForwardMethod] { return &s.method }),
+		setting("uthreshold", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.upper }),
+		setting("lthreshold", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.lower }),
 		section("TCP_CHECK", tcpCheckBlock(), tcpCheckHead),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
 	entries = append(entries, alphaEntry(func(s *S) *rawTimers { return &s.timers }))
 	return &blockSpec{name: "real_server", entries: append(entries, later(`
-		uthreshold lthreshold inhibit_on_failure notify_up notify_down
+		inhibit_on_failure notify_up notify_down
 		virtualhost smtp_alert snmp_name
 		HTTP_GET SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK
 		UDP_CHECK BFD_CHECK FILE_CHECK

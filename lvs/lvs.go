@@ -55,8 +55,14 @@ func (m ForwardMethod) String() string {
 type Scheduler string
 
 const (
-	RoundRobin         Scheduler = "rr"
-	WeightedRoundRobin Scheduler = "wrr"
+	RoundRobin              Scheduler = "rr"
+	WeightedRoundRobin      Scheduler = "wrr"
+	LeastConnection         Scheduler = "lc"
+	WeightedLeastConnection Scheduler = "wlc"
+	ShortestExpectedDelay   Scheduler = "sed"
+	NeverQueue              Scheduler = "nq"
+	WeightedFailover        Scheduler = "fo"
+	WeightedOverflow        Scheduler = "ovf"
 )
 
 // RealServer is one destination of a virtual server.
@@ -66,6 +72,10 @@ type RealServer struct {
 	// Weight is the server's share; 0 is quiesced: no new connections.
 	Weight int
 	Method ForwardMethod
+	// Upper and Lower are thresholds of its connections, active and inactive
+	// together: from Upper on it gets no new ones, until it is below Lower, or
+	// below three quarters of Upper where Lower is 0. 0 is none.
+	Upper, Lower uint32
 }
 
 // AddrPort is the server's address and port.

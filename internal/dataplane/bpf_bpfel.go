@@ -68,6 +68,17 @@ type bpfLease struct {
 	Zero    [2]uint8
 }
 
+type bpfLoad struct {
+	_        structs.HostLayout
+	Weight   uint32
+	Upper    uint32
+	Lower    uint32
+	Flags    uint32
+	Active   int32
+	Inactive int32
+	Zero     [2]uint32
+}
+
 type bpfReason uint32
 
 const (
@@ -83,6 +94,19 @@ const (
 	bpfReasonPASS_FRAGMENT       bpfReason = 9
 	bpfReasonNOTE_TABLE_FULL     bpfReason = 10
 	bpfReasonREASONS             bpfReason = 11
+)
+
+type bpfScheduler uint32
+
+const (
+	bpfSchedulerSCHED_RR  bpfScheduler = 0
+	bpfSchedulerSCHED_WRR bpfScheduler = 1
+	bpfSchedulerSCHED_LC  bpfScheduler = 2
+	bpfSchedulerSCHED_WLC bpfScheduler = 3
+	bpfSchedulerSCHED_SED bpfScheduler = 4
+	bpfSchedulerSCHED_NQ  bpfScheduler = 5
+	bpfSchedulerSCHED_FO  bpfScheduler = 6
+	bpfSchedulerSCHED_OVF bpfScheduler = 7
 )
 
 type bpfServer struct {
@@ -109,9 +133,11 @@ const (
 )
 
 type bpfService struct {
-	_     structs.HostLayout
-	Index uint32
-	Lease uint32
+	_         structs.HostLayout
+	Index     uint32
+	Lease     uint32
+	Scheduler bpfScheduler
+	Zero      uint32
 }
 
 type bpfServiceKey struct {
@@ -138,6 +164,7 @@ const (
 	bpfMapDirectorFilter = "director_filter"
 	bpfMapDirectors      = "directors"
 	bpfMapLeases         = "leases"
+	bpfMapLoads          = "loads"
 	bpfMapReasons        = "reasons"
 	bpfMapServerStats    = "server_stats"
 	bpfMapServers        = "servers"
@@ -209,6 +236,7 @@ type bpfMapSpecs struct {
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
+	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
@@ -250,6 +278,7 @@ type bpfMaps struct {
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
+	Loads          *ebpf.Map `ebpf:"loads"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
@@ -266,6 +295,7 @@ func (m *bpfMaps) Close() error {
 		m.DirectorFilter,
 		m.Directors,
 		m.Leases,
+		m.Loads,
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,

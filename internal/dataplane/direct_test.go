@@ -111,7 +111,7 @@ func TestLocalServerGetsItsPacketsThroughTheStack(t *testing.T) {
 }
 
 func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
-	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.13", 1))), func(b *bench) {
+	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.200", 1))), func(b *bench) {
 		b.send(t, places[0], syn(1), dropped)
 		b.wantReason(t, "drop_no_next_hop", 1)
 	})

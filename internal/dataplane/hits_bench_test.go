@@ -42,7 +42,7 @@ func BenchmarkHits(b *testing.B) {
 		} {
 			b.Run(v.name, func(b *testing.B) { v.measure(b, plane, 0) })
 		}
-		for _, s := range []lvs.Scheduler{lvs.RoundRobin, lvs.WeightedRoundRobin} {
+		for _, s := range []lvs.Scheduler{lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.WeightedLeastConnection} {
 			plane.set(b, benchPlan(s))
 			for _, v := range []variant{
 				{"new_" + string(s) + "/xdp", floors.WrapXDP, xdp, syn(1).bytes(), 3},

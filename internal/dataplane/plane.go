@@ -38,6 +38,7 @@ type Plane struct {
 	spec   *ebpf.CollectionSpec
 	maps   bpfMaps
 	sweep  *ebpf.Program
+	loads  *ebpf.Memory
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -127,6 +128,9 @@ func (p *Plane) load() error {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
 	p.maps, p.sweep = objects.bpfMaps, objects.Sweep
+	if p.loads, err = p.maps.Loads.Memory(); err != nil {
+		return fmt.Errorf("map the servers' loads: %w", err)
+	}
 	return setTimeouts(p.maps.Timeouts)
 }
 

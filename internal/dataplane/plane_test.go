@@ -22,6 +22,8 @@ const (
 	rs1MAC      = "02:00:00:00:00:11"
 	rs2MAC      = "02:00:00:00:00:12"
 	directorMAC = "02:00:00:00:00:77"
+
+	serverCount = 6
 )
 
 var (
@@ -46,10 +48,10 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 	ns.IP("link", "set", "eth0", "address", ourMAC)
 	ns.IP("addr", "add", "192.0.2.1/24", "dev", "eth0")
 	ns.IP("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
-	for addr, mac := range map[string]string{
-		"192.0.2.11": rs1MAC, "192.0.2.12": rs2MAC, "2001:db8::11": rs1MAC, "2001:db8::12": rs2MAC,
-	} {
-		ns.IP("neigh", "add", addr, "lladdr", mac, "dev", "eth0", "nud", "permanent")
+	for i := 1; i <= serverCount; i++ { // rs1 is 192.0.2.11 with the address rs1MAC, and so on
+		for _, addr := range []string{fmt.Sprintf("192.0.2.%d", 10+i), fmt.Sprintf("2001:db8::%d", 10+i)} {
+			ns.IP("neigh", "add", addr, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
+		}
 	}
 	ns.Do(func() {
 		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), nsName(t))
@@ -175,7 +177,7 @@ func (b *bench) pick(t testing.TB, p place, f frame) string {
 	if got != back {
 		return string(got)
 	}
-	return map[string]string{rs1MAC: "rs1", rs2MAC: "rs2"}[net.HardwareAddr(out[:6]).String()]
+	return fmt.Sprintf("rs%x", out[5]-0x10)
 }
 
 func real(addr string, weight int) lvs.RealServer {

@@ -58,7 +58,21 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 		return fmt.Errorf("lay out its table: %w", err)
 	}
 	s.present = true
-	return p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{Index: s.index, Lease: lease})
+	return p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
+		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler],
+	})
+}
+
+// schedulers are the data plane's names of them.
+var schedulers = map[lvs.Scheduler]bpfScheduler{
+	lvs.RoundRobin:              bpfSchedulerSCHED_RR,
+	lvs.WeightedRoundRobin:      bpfSchedulerSCHED_WRR,
+	lvs.LeastConnection:         bpfSchedulerSCHED_LC,
+	lvs.WeightedLeastConnection: bpfSchedulerSCHED_WLC,
+	lvs.ShortestExpectedDelay:   bpfSchedulerSCHED_SED,
+	lvs.NeverQueue:              bpfSchedulerSCHED_NQ,
+	lvs.WeightedFailover:        bpfSchedulerSCHED_FO,
+	lvs.WeightedOverflow:        bpfSchedulerSCHED_OVF,
 }
 
 // service finds or makes the entry of a service.
@@ -150,6 +164,9 @@ func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServ
 		}
 	}
 	s.hop, s.present = freshest(s.hop, p.find(rs.Addr)), true
+	if err := p.setLimits(s.index, rs); err != nil {
+		return nil, err
+	}
 	return s, p.putServer(key, protocol, s)
 }
 

@@ -16,8 +16,10 @@ type Counter struct {
 // ServerStats is a real server's share of its service.
 type ServerStats struct {
 	Service lvs.ServiceKey
-	Server  lvs.RealServer // without its weight
+	Server  lvs.RealServer // without its weight and thresholds
 	Counter Counter
+	// Active and Inactive are its live connections.
+	Active, Inactive int
 }
 
 // Stats is a reading of the data plane's counters.
@@ -63,7 +65,11 @@ func (p *Plane) Stats() (Stats, error) {
 			return out, fmt.Errorf("counters of %s: %w", key.addr, err)
 		}
 		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: key.method}
-		out.Servers = append(out.Servers, ServerStats{byIndex[key.service], rs, c})
+		var load bpfLoad
+		if err := p.maps.Loads.Lookup(s.index, &load); err != nil {
+			return out, fmt.Errorf("load of %s: %w", key.addr, err)
+		}
+		out.Servers = append(out.Servers, ServerStats{byIndex[key.service], rs, c, int(load.Active), int(load.Inactive)})
 	}
 	for reason, name := range reasonNames {
 		var each []uint64

@@ -84,6 +84,9 @@ func (p *Plane) forget() error {
 		if err := p.maps.Servers.Put(s.index, bpfServer{}); err != nil {
 			return fmt.Errorf("clear server %d: %w", s.index, err)
 		}
+		if err := p.maps.Loads.Put(s.index, bpfLoad{}); err != nil {
+			return fmt.Errorf("clear the load of server %d: %w", s.index, err)
+		}
 		p.indexes.servers.free(s.index)
 		delete(p.servers, key)
 	}

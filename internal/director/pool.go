@@ -35,7 +35,9 @@ func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
 	serving, adopted := plane.Serving(vs.ServiceKey)
 	for _, rs := range vs.RealServers {
 		m := &member{
-			server: lvs.RealServer{Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method},
+			server: lvs.RealServer{
+				Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
+			},
 			checks: slices.Clone(rs.Checks), down: make([]error, len(rs.Checks)),
 		}
 		wasOut := adopted && !slices.Contains(serving, netip.AddrPortFrom(rs.Addr, rs.Port))

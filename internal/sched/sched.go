@@ -1,10 +1,12 @@
-// Package sched lays out, for each table scheduler, the table that the data
-// plane draws from: one pass over it is one cycle of the kernel's scheduler.
-// The builders are the plain Go model that the data plane is tested against.
+// Package sched lays out, for each service, the table that the data plane
+// schedules by. For rr and wrr one pass over it is one cycle of the kernel's
+// scheduler; for those that scan (lc, wlc, sed, nq, fo, ovf) it is the list of
+// servers, and Pick is their plain Go model.
 package sched
 
 import (
 	"fmt"
+	"slices"
 
 	"weir/lvs"
 )
@@ -18,11 +20,18 @@ type Server struct {
 	Weight int    // 0: quiesced
 }
 
-// builders holds each table scheduler's layout. The servers come in IPVS's list
+// builders holds each scheduler's layout. The servers come in IPVS's list
 // order: the one added last stands first.
 var builders = map[lvs.Scheduler]func([]Server) ([]uint32, error){
 	lvs.RoundRobin:         roundRobin,
 	lvs.WeightedRoundRobin: weightedRoundRobin,
+
+	lvs.LeastConnection:         wholeList,
+	lvs.WeightedLeastConnection: wholeList,
+	lvs.ShortestExpectedDelay:   wholeList,
+	lvs.NeverQueue:              wholeList,
+	lvs.WeightedFailover:        wholeList,
+	lvs.WeightedOverflow:        wholeList,
 }
 
 // Table returns the slots, each a server's index, for servers given in the
@@ -32,9 +41,25 @@ func Table(s lvs.Scheduler, servers []Server) ([]uint32, error) {
 	if build == nil {
 		return nil, fmt.Errorf("scheduler %q has no table", s)
 	}
-	list := make([]Server, len(servers))
-	for i, server := range servers {
-		list[len(list)-1-i] = server
+	return build(newestFirst(servers))
+}
+
+// newestFirst is IPVS's order of its list.
+func newestFirst(servers []Server) []Server {
+	list := slices.Clone(servers)
+	slices.Reverse(list)
+	return list
+}
+
+// wholeList is the table of a scheduler that scans: every server, quiesced ones
+// too, since their weight is looked at when a connection comes.
+func wholeList(list []Server) ([]uint32, error) {
+	if len(list) > MaxSlots {
+		return nil, fmt.Errorf("%d servers: at most %d can be looked through", len(list), MaxSlots)
 	}
-	return build(list)
+	var slots []uint32
+	for _, s := range list {
+		slots = append(slots, s.Index)
+	}
+	return slots, nil
 }

@@ -41,6 +41,8 @@ var parts = []part{
 			{name: "new_rr/tc", what: "new connection, rr, tc", of: "dr40/xdp"},
 			{name: "new_wrr/xdp", what: "new connection, wrr, XDP", of: "new_rr/xdp"},
 			{name: "new_wrr/tc", what: "new connection, wrr, tc", of: "new_rr/tc"},
+			{name: "new_wlc/xdp", what: "new connection, wlc, XDP", of: "new_rr/xdp"},
+			{name: "new_wlc/tc", what: "new connection, wlc, tc", of: "new_rr/tc"},
 		}},
 	{"pps", "weir/test/bench/pps", "BenchmarkPPS",
 		"ns a packet through namespaces, 60 bytes, 1,024 flows, one sending CPU", 400_000, []row{

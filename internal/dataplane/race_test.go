@@ -1,0 +1,104 @@
+package dataplane
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weir/lvs"
+)
+
+// One 5-tuple, opened and closed 100,000 times from two CPUs while the sweep
+// runs and every time-out is a tick: however their turns fall, the counts end at
+// 0 and no entry is left.
+func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
+	const opens = 100_000
+	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
+		for state := range defaultTimeouts {
+			if err := b.maps.Timeouts.Put(uint32(state), uint32(0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var hammers sync.WaitGroup
+		for cpu := range min(2, runtime.NumCPU()) {
+			hammers.Go(func() { b.ns.Do(func() { b.hammer(t, cpu, opens/2) }) })
+		}
+		stop, swept := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for {
+				select {
+				case <-stop:
+					swept <- n
+					return
+				default:
+					if err := b.sweepConns(); err != nil {
+						t.Error(err)
+					}
+					n++
+				}
+			}
+		}()
+		hammers.Wait()
+		close(stop)
+		t.Logf("swept %d times meanwhile", <-swept)
+		b.wantNothingLeft(t)
+	})
+}
+
+// hammer opens and closes the flow n times from one CPU.
+func (b *bench) hammer(t testing.TB, cpu, n int) {
+	var all, one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Error(err)
+		return
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Error(err)
+		return
+	}
+	defer unix.SchedSetaffinity(0, &all) // the thread lives on
+	packets := [][]byte{syn(1).bytes(), syn(1).with("A").bytes(), syn(1).with("R").bytes()}
+	for range n {
+		for _, packet := range packets {
+			_, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
+				Data: packet, Context: xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(b.index)},
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
+// wantNothingLeft sweeps until the table is empty, which takes a tick, and
+// expects no server to have a connection.
+func (b *bench) wantNothingLeft(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		if err := b.sweepConns(); err != nil {
+			t.Fatal(err)
+		}
+		if b.live == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are left", b.live)
+		}
+	}
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stats.Servers {
+		if s.Active != 0 || s.Inactive != 0 {
+			t.Errorf("%s: %d active, %d inactive without a connection", s.Server.Addr, s.Active, s.Inactive)
+		}
+	}
+}
