@@ -67,13 +67,20 @@ enum server_flags {
 	SERVER_RESOLVED = 4, /* dst, src and ifindex are known */
 };
 
+/* How a packet reaches its server: lvs.ForwardMethod's numbers. */
+enum method {
+	METHOD_NAT = 1,
+	METHOD_DR,
+	METHOD_TUN,
+};
+
 /* A real server and the way to it: one cache line. */
 struct server {
 	__u8 dst[6], src[6]; /* Ethernet addresses of the next hop and of our device */
 	__u32 ifindex;
 	struct addr addr;
 	__u16 port;
-	__u8 method; /* lvs.ForwardMethod */
+	__u8 method; /* enum method */
 	__u8 protocol;
 	enum server_flags flags;
 	__u32 service; /* index of its service */
@@ -95,16 +102,20 @@ struct load {
 
 #define LOAD_FULL 1 /* reached upper, and is not below lower again */
 
-/* A flow as its client sends it: client's and virtual address, in words. */
+/*
+ * A flow as its packets carry it, in words: what a client sends, or, with NAT,
+ * what its server answers.
+ */
 struct flow_key {
-	struct addr client, vip;
-	__u64 ports; /* client's port | virtual port << 16 | protocol << 32 */
+	struct addr from, to;
+	__u64 ports; /* source port | destination port << 16 | protocol << 32 */
 };
 
 /*
  * The states of a connection: those of IPVS (net/netfilter/ipvs/
- * ip_vs_proto_tcp.c), UDP's one, and GONE for an entry that the sweep has
- * taken and is about to delete.
+ * ip_vs_proto_tcp.c), UDP's one, GONE for an entry that somebody has taken and
+ * is about to delete, and REPLY for the entry of a NAT connection's other
+ * direction, which lives and dies with its connection's.
  */
 enum conn_state {
 	STATE_NONE,
@@ -120,6 +131,7 @@ enum conn_state {
 	STATE_SYNACK,
 	STATE_UDP,
 	STATE_GONE,
+	STATE_REPLY,
 	STATES,
 };
 
@@ -133,6 +145,11 @@ struct conn {
 	__u64 word;
 	__u32 service; /* index of its service */
 	__u32 stamp;   /* the tick in which it was last seen */
+	/* Of a REPLY: what the client knows, and the way back to it. */
+	struct addr vip;
+	__u64 ports;           /* of the connection's own key */
+	__u8 dst[6], src[6];   /* Ethernet addresses */
+	__u32 ifindex;
 };
 
 struct lease {
@@ -144,7 +161,8 @@ struct lease {
 };
 
 struct counter {
-	__u64 conns, packets, bytes;
+	__u64 conns, packets, bytes;   /* from the clients */
+	__u64 out_packets, out_bytes;  /* to them, where answers pass here */
 };
 
 /* Why a packet was not forwarded: dropped, or left to the local stack. */
@@ -155,6 +173,7 @@ enum reason {
 	DROP_SERVER_REMOVED, /* the connection's server is not in the service now */
 	DROP_TTL,            /* its time to live or hop limit is used up */
 	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
+	DROP_COLLISION,      /* NAT: the server has a connection of this client's port for another VIP */
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
 	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */

@@ -3,26 +3,16 @@
 #ifndef WEIR_BALANCE_H
 #define WEIR_BALANCE_H
 
-/* What the place where the packet was met knows of it. */
-struct frame {
-	__u32 packets; /* 1, or the segments of a GSO packet */
-	__u32 bytes;
-	__u32 ifindex; /* out: where a forwarded packet leaves */
-};
-
 /* deliver sends the packet to its server, and counts it there. */
 static INLINE enum verdict deliver(struct packet *p, struct frame *f, __u32 service, __u32 index,
-				   __u32 conns)
+				   const struct server *s, __u32 conns)
 {
-	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	enum verdict v = PASS;
 
-	if (!s || !(s->flags & SERVER_PRESENT))
-		return drop(DROP_SERVER_REMOVED);
 	if (!(s->flags & SERVER_LOCAL)) {
 		if (from_director(p))
 			return pass(PASS_FROM_DIRECTOR);
-		v = direct(p, s);
+		v = s->method == METHOD_NAT ? nat(p, f, s) : direct(p, s);
 		if (v != FORWARD)
 			return v;
 		f->ifindex = s->ifindex;
@@ -35,7 +25,7 @@ static INLINE enum verdict deliver(struct packet *p, struct frame *f, __u32 serv
 static INLINE struct service *service_of(const struct packet *p)
 {
 	struct service_key key = {
-		.vip = p->key.vip,
+		.vip = p->key.to,
 		.port = p->key.ports >> 16,
 		.protocol = p->protocol,
 	};
@@ -47,7 +37,8 @@ static INLINE struct service *service_of(const struct packet *p)
 static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn *old, __u64 word)
 {
 	struct service *svc = service_of(p);
-	__u32 server;
+	struct server *s;
+	__u32 index;
 
 	if (!svc)
 		return PASS;
@@ -57,13 +48,24 @@ static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn
 		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	server = schedule(svc);
-	if (server == NO_SERVER)
+	index = schedule(svc);
+	if (index == NO_SERVER)
 		return drop(DROP_NO_SERVER);
-	server = conn_remember(p, old, word, svc->index, server, tick());
-	if (server == NO_SERVER)
+	index = conn_remember(p, old, word, svc->index, index, tick());
+	if (index == NO_SERVER)
 		return drop(DROP_EXPIRING);
-	return deliver(p, f, svc->index, server, 1);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return drop(DROP_SERVER_REMOVED);
+	if (s->method == METHOD_NAT && !(s->flags & SERVER_LOCAL) &&
+	    !nat_remember(p, f, s, index, svc->index)) {
+		struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+
+		if (c)
+			conn_drop(p, c, c->word);
+		return drop(DROP_COLLISION);
+	}
+	return deliver(p, f, svc->index, index, s, 1);
 }
 
 /*
@@ -97,26 +99,45 @@ static INLINE bool orphaned(__u64 word)
 static INLINE enum verdict balance(struct packet *p, struct frame *f)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
-	__u32 now, state;
+	__u32 now, state, index;
+	struct server *s;
 	__u64 word;
 
 	if (!c)
 		return open(p, f, NULL, 0);
 	word = c->word;
 	state = conn_state(word);
-	now = tick();
+	index = conn_server(word);
+	if (state == STATE_REPLY)
+		return answer(p, f, c);
 	if (state == STATE_GONE)
 		return drop(DROP_EXPIRING);
+	now = tick();
 	if (overdue(c, state, now))
 		return open(p, f, c, word);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
 	if (p->tcp_flags & TCP_SYN) {
-		if (ended(state) || orphaned(word))
+		/*
+		 * What is open with a server that has left is silent, as in the
+		 * kernel; a SYN is a client that tries anew.
+		 */
+		if (ended(state) || !(s->flags & SERVER_PRESENT))
 			return open(p, f, c, word);
 		if (!reopen(p, c, word))
 			return pass(PASS_PASSIVE);
 	}
-	conn_advance(c, word, p, now);
-	return deliver(p, f, c->service, conn_server(word), 0);
+	if (!(s->flags & SERVER_PRESENT))
+		return drop(DROP_SERVER_REMOVED);
+	if (s->method == METHOD_NAT) {
+		if (c->stamp != now)
+			nat_refresh(p, f, s);
+		conn_advance(c, word, p, now, INPUT);
+	} else {
+		conn_advance(c, word, p, now, ONLY);
+	}
+	return deliver(p, f, c->service, index, s, 0);
 }
 
 #endif

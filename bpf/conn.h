@@ -26,40 +26,69 @@ static INLINE __u64 conn_word(__u64 old, __u32 state, __u32 server)
 }
 
 /*
- * The state after a TCP packet of the client when the replies are not seen
- * (direct routing): the INPUT_ONLY rows of tcp_states in
- * net/netfilter/ipvs/ip_vs_proto_tcp.c. One row an event, a nibble a state.
+ * The TCP states' table: tcp_states in net/netfilter/ipvs/ip_vs_proto_tcp.c. One
+ * row an event, a nibble a state. INPUT is the client's packets and OUTPUT the
+ * server's where both are seen (NAT), ONLY the client's where replies are not.
  */
 #define ROW(no, es, ss, sr, fw, tw, cl, cw, la, li, sa)                                            \
 	(STATE_##no | (__u64)STATE_##es << 4 | (__u64)STATE_##ss << 8 | (__u64)STATE_##sr << 12 |  \
 	 (__u64)STATE_##fw << 16 | (__u64)STATE_##tw << 20 | (__u64)STATE_##cl << 24 |             \
 	 (__u64)STATE_##cw << 28 | (__u64)STATE_##la << 32 | (__u64)STATE_##li << 36 |             \
 	 (__u64)STATE_##sa << 40)
-#define ROW_SYN                                                                                    \
+#define INPUT_SYN                                                                                  \
 	ROW(SYN_RECV, ESTABLISHED, ESTABLISHED, SYN_RECV, SYN_RECV, SYN_RECV, SYN_RECV, SYN_RECV,  \
 	    SYN_RECV, SYN_RECV, SYN_RECV)
-#define ROW_FIN                                                                                    \
+#define INPUT_FIN                                                                                  \
+	ROW(CLOSE, CLOSE_WAIT, SYN_SENT, TIME_WAIT, TIME_WAIT, TIME_WAIT, CLOSE, CLOSE_WAIT,       \
+	    LAST_ACK, LISTEN, TIME_WAIT)
+#define INPUT_ACK                                                                                  \
+	ROW(ESTABLISHED, ESTABLISHED, SYN_SENT, ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSE,           \
+	    CLOSE_WAIT, CLOSE, LISTEN, ESTABLISHED)
+#define INPUT_RST                                                                                  \
+	ROW(CLOSE, CLOSE, CLOSE, SYN_RECV, CLOSE, CLOSE, CLOSE, CLOSE, LAST_ACK, LISTEN, SYN_RECV)
+#define OUTPUT_SYN                                                                                 \
+	ROW(SYN_SENT, ESTABLISHED, SYN_SENT, SYN_RECV, SYN_SENT, SYN_SENT, SYN_SENT, SYN_SENT,     \
+	    SYN_SENT, LISTEN, SYN_RECV)
+#define OUTPUT_FIN                                                                                 \
+	ROW(TIME_WAIT, FIN_WAIT, SYN_SENT, TIME_WAIT, FIN_WAIT, TIME_WAIT, CLOSE, TIME_WAIT,       \
+	    LAST_ACK, LISTEN, TIME_WAIT)
+#define OUTPUT_ACK                                                                                 \
+	ROW(ESTABLISHED, ESTABLISHED, SYN_SENT, ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSE,           \
+	    CLOSE_WAIT, LAST_ACK, ESTABLISHED, ESTABLISHED)
+#define OUTPUT_RST                                                                                 \
+	ROW(CLOSE, CLOSE, SYN_SENT, CLOSE, CLOSE, TIME_WAIT, CLOSE, CLOSE, CLOSE, CLOSE, CLOSE)
+#define ONLY_SYN INPUT_SYN
+#define ONLY_FIN                                                                                   \
 	ROW(CLOSE, FIN_WAIT, SYN_SENT, TIME_WAIT, FIN_WAIT, TIME_WAIT, CLOSE, CLOSE_WAIT,          \
 	    LAST_ACK, LISTEN, TIME_WAIT)
-#define ROW_ACK                                                                                    \
-	ROW(ESTABLISHED, ESTABLISHED, ESTABLISHED, ESTABLISHED, FIN_WAIT, TIME_WAIT, CLOSE,        \
-	    CLOSE_WAIT, CLOSE, LISTEN, ESTABLISHED)
-#define ROW_RST                                                                                    \
+#define ONLY_ACK INPUT_ACK
+#define ONLY_RST                                                                                   \
 	ROW(CLOSE, CLOSE, CLOSE, SYN_RECV, CLOSE, CLOSE, CLOSE, CLOSE, LAST_ACK, LISTEN, CLOSE)
 
-static INLINE __u32 tcp_next(__u32 state, __u8 flags)
+enum direction {
+	INPUT,
+	OUTPUT,
+	ONLY,
+};
+
+#define ROW_OF(d_, event_)                                                                         \
+	((d_) == INPUT ? INPUT_##event_ : (d_) == OUTPUT ? OUTPUT_##event_ : ONLY_##event_)
+
+static INLINE __u32 tcp_next(enum direction d, __u32 state, __u8 flags)
 {
 	__u64 row;
 
+	if (state == STATE_ESTABLISHED && !(flags & (TCP_RST | TCP_SYN | TCP_FIN)))
+		return state;
 	/* The order of tcp_state_idx: RST, SYN, FIN, ACK. */
 	if (flags & TCP_RST)
-		row = ROW_RST;
+		row = ROW_OF(d, RST);
 	else if (flags & TCP_SYN)
-		row = ROW_SYN;
+		row = ROW_OF(d, SYN);
 	else if (flags & TCP_FIN)
-		row = ROW_FIN;
+		row = ROW_OF(d, FIN);
 	else if (flags & TCP_ACK)
-		row = ROW_ACK;
+		row = ROW_OF(d, ACK);
 	else
 		return state;
 	return (row >> (state * 4 & 63)) & 15;
@@ -83,7 +112,8 @@ static INLINE bool ended(__u32 state)
  * stamps it. It loses only against another CPU that changed the entry first,
  * whose word then stands.
  */
-static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet *p, __u32 now)
+static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet *p, __u32 now,
+				enum direction d)
 {
 	__u32 state = conn_state(word), next;
 
@@ -91,12 +121,37 @@ static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet 
 		c->stamp = now;
 	if (p->protocol != IPPROTO_TCP)
 		return;
-	next = tcp_next(state, p->tcp_flags);
+	next = tcp_next(d, state, p->tcp_flags);
 	if (next == state)
 		return;
 	if (__sync_val_compare_and_swap(&c->word, word,
 					(word & ~(0xffULL << 32)) | (__u64)next << 32) == word)
 		load_move(conn_server(word), state, next);
+}
+
+/*
+ * reply_key is the key of what this server answers to a flow. Its port is the
+ * service's own where it has none.
+ */
+static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key, const struct server *s)
+{
+	__u64 port = s->port ? s->port : (__u16)(key->ports >> 16);
+
+	reply->from = s->addr;
+	reply->to = key->from;
+	reply->ports = port | (key->ports & 0xffff) << 16 | key->ports >> 32 << 32;
+}
+
+/* forget_reply deletes the other direction of a NAT connection. */
+static INLINE void forget_reply(const struct flow_key *key, __u32 index)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+	struct flow_key reply;
+
+	if (!s || s->method != METHOD_NAT)
+		return;
+	reply_key(&reply, key, s);
+	bpf_map_delete_elem(&conns, &reply);
 }
 
 /*
@@ -128,6 +183,7 @@ static INLINE __u32 conn_remember(struct packet *p, struct conn *old, __u64 word
 			return conn_state(was) == STATE_GONE ? NO_SERVER : conn_server(was);
 		old->service = service;
 		load_add(conn_server(word), conn_state(word), -1);
+		forget_reply(&p->key, conn_server(word));
 		load_add(server, state, 1);
 		return server;
 	}
@@ -154,6 +210,7 @@ static INLINE void conn_drop(struct packet *p, struct conn *c, __u64 word)
 	if (__sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, server)) != word)
 		return;
 	load_add(server, state, -1);
+	forget_reply(&p->key, server);
 	bpf_map_delete_elem(&conns, &p->key);
 }
 
@@ -164,9 +221,12 @@ static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sw
 	__u32 state = conn_state(word), index = conn_server(word);
 	struct server *server;
 
+	if (state == STATE_REPLY)
+		return 0;
 	if (overdue(c, state, s->now) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, index)) == word) {
 		load_add(index, state, -1);
+		forget_reply(key, index);
 		bpf_map_delete_elem(map, key);
 		s->expired++;
 		return 0;

@@ -34,6 +34,9 @@ struct packet {
 	struct ethhdr *eth;
 	struct iphdr *ip4; /* one of the two is NULL */
 	struct ipv6hdr *ip6;
+	struct udphdr *l4; /* the UDP header; TCP's ports stand alike */
+	__u16 *check;      /* the transport checksum, so many bytes into the frame */
+	__u32 check_offset;
 	struct flow_key key;
 	__u32 bytes; /* from the IP header on */
 	__u8 protocol;
@@ -57,6 +60,8 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct packet *p)
 		tcp = take(c, sizeof(*tcp));
 		if (!tcp)
 			return PARSED_SHORT;
+		p->l4 = (void *)tcp;
+		p->check = &tcp->check;
 		p->tcp_flags = ((__u8 *)tcp)[13];
 		p->key.ports = tcp->source | (__u32)tcp->dest << 16 | (__u64)IPPROTO_TCP << 32;
 		return PARSED;
@@ -64,6 +69,8 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct packet *p)
 		udp = take(c, sizeof(*udp));
 		if (!udp)
 			return PARSED_SHORT;
+		p->l4 = udp;
+		p->check = &udp->check;
 		p->tcp_flags = 0;
 		p->key.ports = udp->source | (__u32)udp->dest << 16 | (__u64)IPPROTO_UDP << 32;
 		return PARSED;
@@ -84,10 +91,10 @@ static INLINE enum parsed parse_ip4(struct cursor *c, struct packet *p)
 	p->ip6 = NULL;
 	p->protocol = ip->protocol;
 	p->bytes = bpf_ntohs(ip->tot_len);
-	p->key.client.hi = 0;
-	p->key.client.lo = MAPPED(ip->saddr);
-	p->key.vip.hi = 0;
-	p->key.vip.lo = MAPPED(ip->daddr);
+	p->key.from.hi = 0;
+	p->key.from.lo = MAPPED(ip->saddr);
+	p->key.to.hi = 0;
+	p->key.to.lo = MAPPED(ip->daddr);
 	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
 		return PARSED_FRAGMENT;
 	options = (ip->ihl - 5) * 4;
@@ -109,8 +116,8 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct packet *p)
 	p->ip4 = NULL;
 	p->ip6 = ip;
 	p->bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	p->key.client = *(struct addr *)&ip->saddr;
-	p->key.vip = *(struct addr *)&ip->daddr;
+	p->key.from = *(struct addr *)&ip->saddr;
+	p->key.to = *(struct addr *)&ip->daddr;
 	next = ip->nexthdr;
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
 		switch (next) {
@@ -136,17 +143,22 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct packet *p)
 static INLINE enum parsed parse(void *data, void *end, struct packet *p)
 {
 	struct cursor c = { data, end };
+	enum parsed parsed = PARSED_OTHER;
 
 	p->eth = take(&c, sizeof(*p->eth));
 	if (!p->eth)
 		return PARSED_SHORT;
 	switch (p->eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		return parse_ip4(&c, p);
+		parsed = parse_ip4(&c, p);
+		break;
 	case bpf_htons(ETH_P_IPV6):
-		return parse_ip6(&c, p);
+		parsed = parse_ip6(&c, p);
+		break;
 	}
-	return PARSED_OTHER;
+	if (parsed == PARSED)
+		p->check_offset = (void *)p->check - data;
+	return parsed;
 }
 
 /* The low 6 bytes of the word are the Ethernet address, first byte lowest. */

@@ -40,4 +40,25 @@ static INLINE void count(void *stats, __u32 index, __u32 conns, __u32 packets, _
 	c->bytes += bytes;
 }
 
+static INLINE void count_out(void *stats, __u32 index, __u32 packets, __u32 bytes)
+{
+	struct counter *c = bpf_map_lookup_elem(stats, &index);
+
+	if (!c)
+		return;
+	c->out_packets += packets;
+	c->out_bytes += bytes;
+}
+
+/* What the place where the packet was met knows of it, and is to do with it. */
+struct frame {
+	__u32 packets; /* 1, or the segments of a GSO packet */
+	__u32 bytes;
+	__u32 ifindex; /* where it came in; where a forwarded packet leaves */
+	/* An address and a port have changed: the transport checksum must follow. */
+	bool nat;
+	__u16 old_port, new_port;
+	__u32 csum; /* what the address adds to the sum */
+};
+
 #endif

@@ -33,6 +33,7 @@
 #include "conn.h"
 #include "sched.h"
 #include "direct.h"
+#include "nat.h"
 #include "balance.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -42,7 +43,7 @@ int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet p;
-	struct frame f = { .packets = 1 };
+	struct frame f = { .packets = 1, .ifindex = ctx->ingress_ifindex };
 	enum parsed parsed = parse(data, end, &p);
 
 	if (parsed == PARSED_FRAGMENT)
@@ -56,6 +57,8 @@ int weir_xdp(struct xdp_md *ctx)
 	case DROP:
 		return XDP_DROP;
 	case FORWARD:
+		if (f.nat)
+			settle_csum(&p, &f);
 		if (f.ifindex == ctx->ingress_ifindex)
 			return XDP_TX;
 		return bpf_redirect(f.ifindex, 0);
@@ -72,11 +75,29 @@ static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct packet *p)
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, p);
 }
 
+/*
+ * settle_skb_csum settles the transport checksum of an skb, which a local sender
+ * leaves half-finished: the kernel's helpers know about that.
+ */
+static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct packet *p,
+				   const struct frame *f)
+{
+	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	long err = bpf_l4_csum_replace(skb, p->check_offset, 0, f->csum, flags | BPF_F_PSEUDO_HDR);
+
+	if (err)
+		return err;
+	return bpf_l4_csum_replace(skb, p->check_offset, f->old_port, f->new_port, flags | 2);
+}
+
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
 	struct packet p;
-	struct frame f = { .packets = skb->gso_segs ? skb->gso_segs : 1 };
+	struct frame f = {
+		.packets = skb->gso_segs ? skb->gso_segs : 1,
+		.ifindex = skb->ifindex,
+	};
 	enum parsed parsed;
 
 	if (skb->pkt_type != PACKET_HOST)
@@ -98,6 +119,8 @@ int weir_tc(struct __sk_buff *skb)
 	case DROP:
 		return TC_ACT_SHOT;
 	case FORWARD:
+		if (f.nat && settle_skb_csum(skb, &p, &f))
+			return TC_ACT_SHOT;
 		return bpf_redirect(f.ifindex, 0);
 	default:
 		return TC_ACT_UNSPEC;

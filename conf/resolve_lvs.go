@@ -25,8 +25,8 @@ func resolveServices(r *reader, raw []*rawService) []VirtualServer {
 		if sure && !unique(r, first, key, s.head.all(), fmt.Sprintf("virtual_server %s is given twice", key)) {
 			continue
 		}
-		s.requireForwarding(r)
-		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.value(lvs.WeightedLeastConnection), Method: s.method.v}
+		s.sayDefaults(r)
+		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.value(lvs.WeightedLeastConnection), Method: s.method.value(lvs.Masquerade)}
 		v.RealServers = s.resolveServers(r)
 		if len(s.servers) == 0 && !s.has("real_server") {
 			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
@@ -47,15 +47,16 @@ func (s *rawService) key(r *reader) lvs.ServiceKey {
 	return lvs.ServiceKey{Protocol: s.protocol.value(lvs.UDP), Addr: s.addr, Port: s.port}
 }
 
-// requireForwarding asks for the forward method, whose default NAT weir cannot
-// do yet, and says what scheduler is meant where none is named.
-func (s *rawService) requireForwarding(r *reader) {
+// sayDefaults says which scheduler and forward method are meant where none is
+// named.
+func (s *rawService) sayDefaults(r *reader) {
 	if !s.has("lb_algo", "lvs_sched") {
 		r.warnAt(s.head.place(), "scheduler-default", s.head.title()+" has no lb_algo: it is scheduled by wlc",
 			`write "lb_algo wlc" (or another) to say which you mean`)
 	}
 	if !s.has("lb_kind", "lvs_method") {
-		r.errorAt(s.head.all(), s.head.title()+" has no lb_kind, and weir does not yet do the default NAT", "expected lb_kind DR")
+		r.warnAt(s.head.place(), "method-default", s.head.title()+" has no lb_kind: it is forwarded by NAT",
+			`write "lb_kind NAT" (or DR) to say which you mean`)
 	}
 }
 
@@ -82,6 +83,9 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 // forcePort is the real server's port: with direct routing a packet keeps the
 // one it came with.
 func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
+	if raw.port != 0 && raw.method.or(s.method).value(lvs.Masquerade) == lvs.Masquerade {
+		return raw.port
+	}
 	if raw.port != 0 && raw.port != s.port {
 		r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", raw.port, s.port),
 			fmt.Sprintf("write %d", s.port))
@@ -94,7 +98,7 @@ func (raw *rawServer) resolve(s *rawService, at netip.AddrPort) RealServer {
 		Addr:   at.Addr(),
 		Port:   at.Port(),
 		Weight: raw.weight.or(s.weight).value(1),
-		Method: raw.method.or(s.method).v,
+		Method: raw.method.or(s.method).value(lvs.Masquerade),
 		Upper:  uint32(raw.upper.v),
 		Lower:  uint32(raw.lower.v),
 	}

@@ -65,8 +65,8 @@ func scheduler() kind[lvs.Scheduler] {
 // forwardMethod is the value of lb_kind.
 func forwardMethod() kind[lvs.ForwardMethod] {
 	return oneOf(choice[lvs.ForwardMethod]{noun: "forward method", known: []option[lvs.ForwardMethod]{
-		{"DR", lvs.DirectRoute},
-	}, notYet: []string{"NAT", "TUN"}})
+		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute},
+	}, notYet: []string{"TUN"}})
 }
 
 // readPersistence takes only 0, which keepalived once took for off.
@@ -167,7 +167,7 @@ func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
 		return nil
 	}
 	if addr.Is4() != parent.addr.Is4() {
-		r.errorAt(st.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", addr), "direct routing needs the same family on both sides")
+		r.errorAt(st.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", addr), "NAT and direct routing need the same family on both sides")
 		parent.servers = append(parent.servers, nil)
 		return nil
 	}

@@ -24,6 +24,11 @@ type bpfConn struct {
 	Word    uint64
 	Service uint32
 	Stamp   uint32
+	Vip     bpfAddr
+	Ports   uint64
+	Dst     [6]uint8
+	Src     [6]uint8
+	Ifindex uint32
 }
 
 type bpfConnState uint32
@@ -42,21 +47,24 @@ const (
 	bpfConnStateSTATE_SYNACK      bpfConnState = 10
 	bpfConnStateSTATE_UDP         bpfConnState = 11
 	bpfConnStateSTATE_GONE        bpfConnState = 12
-	bpfConnStateSTATES            bpfConnState = 13
+	bpfConnStateSTATE_REPLY       bpfConnState = 13
+	bpfConnStateSTATES            bpfConnState = 14
 )
 
 type bpfCounter struct {
-	_       structs.HostLayout
-	Conns   uint64
-	Packets uint64
-	Bytes   uint64
+	_          structs.HostLayout
+	Conns      uint64
+	Packets    uint64
+	Bytes      uint64
+	OutPackets uint64
+	OutBytes   uint64
 }
 
 type bpfFlowKey struct {
-	_      structs.HostLayout
-	Client bpfAddr
-	Vip    bpfAddr
-	Ports  uint64
+	_     structs.HostLayout
+	From  bpfAddr
+	To    bpfAddr
+	Ports uint64
 }
 
 type bpfLease struct {
@@ -88,12 +96,13 @@ const (
 	bpfReasonDROP_SERVER_REMOVED bpfReason = 3
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
-	bpfReasonPASS_PASSIVE        bpfReason = 6
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 7
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 8
-	bpfReasonPASS_FRAGMENT       bpfReason = 9
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 10
-	bpfReasonREASONS             bpfReason = 11
+	bpfReasonDROP_COLLISION      bpfReason = 6
+	bpfReasonPASS_PASSIVE        bpfReason = 7
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 8
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 9
+	bpfReasonPASS_FRAGMENT       bpfReason = 10
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 11
+	bpfReasonREASONS             bpfReason = 12
 )
 
 type bpfScheduler uint32

@@ -38,7 +38,7 @@ func (b *bench) picks(t testing.TB, p place, port, n int) string {
 func (f frame) key() bpfFlowKey {
 	from, to := netip.MustParseAddrPort(f.from), netip.MustParseAddrPort(f.to)
 	return bpfFlowKey{
-		Client: wireAddr(from.Addr()), Vip: wireAddr(to.Addr()),
+		From: wireAddr(from.Addr()), To: wireAddr(to.Addr()),
 		Ports: uint64(wirePort(from.Port())) | uint64(wirePort(to.Port()))<<16 | 6<<32,
 	}
 }

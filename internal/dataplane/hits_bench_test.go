@@ -42,6 +42,19 @@ func BenchmarkHits(b *testing.B) {
 		} {
 			b.Run(v.name, func(b *testing.B) { v.measure(b, plane, 0) })
 		}
+		plane.set(b, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080))))
+		ask := syn(2)
+		answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: "A"}
+		plane.send(b, places[0], ask, back)
+		plane.send(b, places[0], ask.with("A"), back)
+		for _, v := range []variant{
+			{"nat_in/xdp", floors.WrapXDP, xdp, ask.with("A").bytes(), 3},
+			{"nat_in/tc", floors.WrapTC, tc, ask.with("A").bytes(), 7},
+			{"nat_out/xdp", floors.WrapXDP, xdp, answer.bytes(), 3},
+			{"nat_out/tc", floors.WrapTC, tc, answer.bytes(), 7},
+		} {
+			b.Run(v.name, func(b *testing.B) { v.measure(b, plane, 0) })
+		}
 		for _, s := range []lvs.Scheduler{lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.WeightedLeastConnection} {
 			plane.set(b, benchPlan(s))
 			for _, v := range []variant{

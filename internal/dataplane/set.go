@@ -147,8 +147,8 @@ func (p *Plane) cursor(s *service) (cursor uint64) {
 }
 
 func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServer) (*server, error) {
-	if rs.Method != lvs.DirectRoute {
-		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR", rs.Method)
+	if rs.Method != lvs.DirectRoute && rs.Method != lvs.Masquerade {
+		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR or NAT", rs.Method)
 	}
 	key := serverKey{service, rs.AddrPort(), rs.Method}
 	s := p.servers[key]

@@ -8,9 +8,11 @@ import (
 	"weir/lvs"
 )
 
-// Counter is what passed, since the service or server was added.
+// Counter is what passed, since the service or server was added: from the
+// clients, and to them where the answers pass the director (NAT).
 type Counter struct {
 	Conns, Packets, Bytes uint64
+	OutPackets, OutBytes  uint64
 }
 
 // ServerStats is a real server's share of its service.
@@ -38,6 +40,7 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonDROP_SERVER_REMOVED: "drop_server_removed",
 	bpfReasonDROP_TTL:            "drop_ttl",
 	bpfReasonDROP_EXPIRING:       "drop_expiring",
+	bpfReasonDROP_COLLISION:      "drop_collision",
 	bpfReasonPASS_PASSIVE:        "pass_passive",
 	bpfReasonPASS_FROM_DIRECTOR:  "pass_from_director",
 	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
@@ -92,6 +95,8 @@ func readCounter(m *ebpf.Map, index uint32) (sum Counter, err error) {
 		sum.Conns += c.Conns
 		sum.Packets += c.Packets
 		sum.Bytes += c.Bytes
+		sum.OutPackets += c.OutPackets
+		sum.OutBytes += c.OutBytes
 	}
 	return sum, nil
 }

@@ -22,9 +22,10 @@ func (d *Director) plan() lvs.Plan {
 	return plan
 }
 
-// devices are where clients' packets may come from: the interfaces of the VRRP
-// instances and their VIPs, those in whose network a VIP without an instance
-// is, and those of the weir block, which says by which hook.
+// devices are where clients' packets may come from, and the answers of servers
+// behind NAT: the interfaces of the VRRP instances and their VIPs, those in whose
+// network a VIP without an instance or such a server is, and those of the weir
+// block, which says by which hook.
 func (d *Director) devices() []lvs.Device {
 	devices := slices.Clone(d.cfg.Devices)
 	add := func(name string) {
@@ -44,8 +45,32 @@ func (d *Director) devices() []lvs.Device {
 				add(name)
 			}
 		}
+		for _, m := range p.members {
+			if m.server.Method == lvs.Masquerade {
+				for _, name := range waysTo(m.server.Addr) {
+					add(name)
+				}
+			}
+		}
 	}
 	return devices
+}
+
+// waysTo names the device by which a server is reached; its answers come there.
+func waysTo(a netip.Addr) []string {
+	hop, err := netlnk.Resolve(a)
+	if err != nil || hop.Local {
+		return nil
+	}
+	links, err := netlnk.Links()
+	if err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(links, func(l netlnk.Link) bool { return l.Index == hop.Index })
+	if i < 0 {
+		return nil
+	}
+	return []string{links[i].Name}
 }
 
 func (d *Director) instanceOf(vip netip.Addr) *instance {

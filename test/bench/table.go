@@ -105,7 +105,7 @@ func (x result) ratio() string {
 	}
 	s := fmt.Sprintf("%.2f of %s", x.Ratio, x.Of)
 	if x.Bar != 0 {
-		s += fmt.Sprintf("  (bar %.2g)", x.Bar)
+		s += fmt.Sprintf("  (bar %g)", x.Bar)
 	}
 	return s
 }

@@ -51,9 +51,15 @@ func (p *Programs) Arrived() (uint64, error) {
 	return sum, nil
 }
 
-// SetPacket says what Generate sends, and for how many clients in turn.
+// SetPacket says what Generate sends, a packet of at least 54 bytes, and for how
+// many clients in turn.
 func (p *Programs) SetPacket(packet []byte, clients uint32) error {
-	if err := p.objects.Original.Set([34]byte(packet)); err != nil {
+	var words [7]uint64
+	head := append(packet[:54:54], 0, 0)
+	for i := range words {
+		words[i] = binary.NativeEndian.Uint64(head[8*i:])
+	}
+	if err := p.objects.Original.Set(words); err != nil {
 		return err
 	}
 	if err := p.objects.Turn.Set(uint32(0)); err != nil {

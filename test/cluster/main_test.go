@@ -1,6 +1,6 @@
-// Package seed tests the seed's cluster end to end: real weir processes, real
+// Package cluster tests whole clusters end to end: real weir processes, real
 // web servers and real clients in network namespaces.
-package seed
+package cluster
 
 import (
 	"context"
@@ -71,24 +71,27 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, n := range c.Nodes() {
-				for _, line := range n.Log.Tail(40) {
-					t.Logf("%s: %s", n.Spec.Name, line)
-				}
-			}
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(c.close)
 	if err := c.Start(c.within(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	c.waitState(c.node01, 0, "MASTER", 10*time.Second)
 	c.waitAnswer(5 * time.Second)
 	return c
+}
+
+// close removes the cluster; a test that failed tells what its nodes said.
+func (c *cluster) close() {
+	if c.t.Failed() {
+		for _, n := range c.Nodes() {
+			for _, line := range n.Log.Tail(40) {
+				c.t.Logf("%s: %s", n.Spec.Name, line)
+			}
+		}
+	}
+	if err := c.Close(); err != nil {
+		c.t.Error(err)
+	}
 }
 
 // within is a context that ends the wait after d, or with the test.

@@ -1,4 +1,4 @@
-package seed
+package cluster
 
 import (
 	"os/exec"

@@ -1,4 +1,4 @@
-package seed
+package cluster
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func TestHooks(t *testing.T) {
 					o.Nodes[i].Config += "\nweir {\n    device ens160 {\n        hook " + tt.hook + "\n    }\n}\n"
 				}
 				if tt.xdp {
-					o.Prepare = func(c *lab.Cluster) error { return prepareXDP(t, c) }
+					o.Prepare = func(c *lab.Cluster) error { return prepareXDP(t, c, "client", "node01", "node02") }
 				}
 			})
 			for _, n := range c.Nodes() {
@@ -53,15 +53,15 @@ func TestHooks(t *testing.T) {
 // prepareXDP makes veth fit for XDP: a local sender's half-finished checksums
 // never come from a real card, and a frame that XDP sends back is lost where
 // the other end of the cable runs no XDP program.
-func prepareXDP(t *testing.T, c *lab.Cluster) error {
-	for _, node := range []string{"client", "node01", "node02"} {
+func prepareXDP(t *testing.T, c *lab.Cluster, nodes ...string) error {
+	for _, node := range nodes {
 		if err := c.SetOffload(node, "ens160", "tx", false); err != nil {
 			return err
 		}
 		t.Logf("%s: tx checksum offload of ens160 is off", node)
 	}
 	return c.Switch().Do(func() error {
-		for _, port := range []string{"node01", "node02"} {
+		for _, port := range nodes {
 			if err := attachPass(t, port); err != nil {
 				return err
 			}
@@ -129,19 +129,38 @@ func (c *cluster) echo(n *lab.Node) {
 	}()
 }
 
+// hold opens a connection that stays until the test ends, and has one byte
+// answered, so that it is established for everybody.
+func (c *cluster) hold() {
+	c.t.Helper()
+	conn := c.dial()
+	c.t.Cleanup(func() { conn.Close() })
+	_, err := conn.Write([]byte{1})
+	c.must(err)
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	c.must(err)
+}
+
+func (c *cluster) dial() (conn net.Conn) {
+	c.t.Helper()
+	c.must(c.Client().Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp4", "192.168.25.100:80", 5*time.Second)
+		return err
+	}))
+	c.must(conn.SetDeadline(time.Now().Add(60 * time.Second)))
+	return conn
+}
+
+func lines(out []byte) int { return bytes.Count(out, []byte("\n")) }
+
 func (c *cluster) bulk() {
 	c.t.Helper()
 	sent := make([]byte, 20<<20)
 	for i := range sent {
 		sent[i] = byte(i * i >> 7)
 	}
-	var conn net.Conn
-	c.must(c.Client().Do(func() (err error) {
-		conn, err = net.DialTimeout("tcp4", "192.168.25.100:80", 5*time.Second)
-		return err
-	}))
+	conn := c.dial()
 	defer conn.Close()
-	c.must(conn.SetDeadline(time.Now().Add(60 * time.Second)))
 	var tasks errgroup.Group
 	tasks.Go(func() error {
 		_, err := conn.Write(sent)
