@@ -42,20 +42,27 @@ enum scheduler {
 	SCHED_NQ,
 	SCHED_FO,
 	SCHED_OVF,
+	SCHED_DH,
+	SCHED_SH,
+};
+
+enum service_flags {
+	SERVICE_SH_FALLBACK = 1, /* sh: another server where the client's own may not */
+	SERVICE_SH_PORT = 2,     /* sh: by address and port of the client */
 };
 
 struct service {
 	__u32 index; /* in tables and service_stats */
 	__u32 lease; /* in leases */
 	enum scheduler scheduler;
-	__u32 zero;
+	enum service_flags flags;
 };
 
 /*
  * A service's table, an array of 64-bit words: element 0 is the cursor, element
- * 1 the number of slots, and the slots follow, each a server's index. A table
- * scheduler (rr, wrr) draws from it in turn; for one that scans (lc, wlc, ...) it
- * is the list of servers, newest first.
+ * 1 the number of slots, and the slots follow, each a server's index. rr and wrr
+ * draw from it in turn, dh and sh by a hash; for the schedulers that scan (lc,
+ * wlc, ...) it is the list of servers, newest first.
  */
 #define TABLE_CURSOR 0
 #define TABLE_LENGTH 1
@@ -178,6 +185,7 @@ enum reason {
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
 	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */
 	PASS_FRAGMENT,       /* an IP fragment */
+	PASS_NO_SERVICE,     /* of a connection, but the last service has gone */
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
 	REASONS,
 };

@@ -48,7 +48,7 @@ static NOINLINE enum verdict open(struct packet *p, struct frame *f, struct conn
 		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	index = schedule(svc);
+	index = schedule(svc, p);
 	if (index == NO_SERVER)
 		return drop(DROP_NO_SERVER);
 	index = conn_remember(p, old, word, svc->index, index, tick());
@@ -85,15 +85,15 @@ static NOINLINE bool reopen(struct packet *p, struct conn *c, __u64 word)
 }
 
 /*
- * orphaned says whether a connection's server has left its service. What is
- * open then is silent, as in the kernel; a SYN is a client that tries anew.
+ * orphaned is for what belongs to a connection whose server has left: it is
+ * silent. Without any service the kernel's hooks are gone, and the local stack
+ * answers.
  */
-static INLINE bool orphaned(__u64 word)
+static NOINLINE enum verdict orphaned(void)
 {
-	__u32 index = conn_server(word);
-	struct server *s = bpf_map_lookup_elem(&servers, &index);
+	__u32 zero = 0, *n = bpf_map_lookup_elem(&service_count, &zero);
 
-	return s && !(s->flags & SERVER_PRESENT);
+	return n && *n == 0 ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
 }
 
 static INLINE enum verdict balance(struct packet *p, struct frame *f)
@@ -129,7 +129,7 @@ static INLINE enum verdict balance(struct packet *p, struct frame *f)
 			return pass(PASS_PASSIVE);
 	}
 	if (!(s->flags & SERVER_PRESENT))
-		return drop(DROP_SERVER_REMOVED);
+		return orphaned();
 	if (s->method == METHOD_NAT) {
 		if (c->stamp != now)
 			nat_refresh(p, f, s);

@@ -12,6 +12,8 @@
 		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} name_ SEC(".maps")
 
+/* How many services there are. */
+MAP(service_count, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
 struct {

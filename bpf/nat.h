@@ -36,13 +36,6 @@ static INLINE __u16 csum_apply(__u16 check, __u64 sum)
 	return ~sum;
 }
 
-/* The IPv4 address in the mapped one's second word. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define UNMAPPED(lo_) ((__u32)((lo_) >> 32))
-#else
-#define UNMAPPED(lo_) ((__u32)(lo_))
-#endif
-
 /*
  * rewrite gives the packet another destination, or another source. The transport
  * checksum is left to the place where the packet was met: it is told in f what

@@ -50,6 +50,13 @@ struct packet {
 #define MAPPED(ip4_) (0xffffULL << 32 | (__u64)(ip4_))
 #endif
 
+/* The IPv4 address in the mapped one's second word. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UNMAPPED(lo_) ((__u32)((lo_) >> 32))
+#else
+#define UNMAPPED(lo_) ((__u32)(lo_))
+#endif
+
 static INLINE enum parsed parse_ports(struct cursor *c, struct packet *p)
 {
 	struct udphdr *udp;

@@ -114,12 +114,75 @@ static long scan(__u32 turn, struct pick *p)
 	return idle;
 }
 
+/* The size of the kernel's table for dh and sh (IP_VS_SH_TAB_SIZE). */
+#define HASH_BITS 8
+#define HASH_SIZE (1 << HASH_BITS)
+
+/*
+ * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
+ * address, IPv6 folded by exclusive or, and of the port, in host byte order.
+ */
+static INLINE __u32 hash_addr(const struct packet *p, const struct addr *a, __u16 port)
+{
+	__u32 fold = UNMAPPED(a->lo);
+
+	if (p->ip6)
+		fold ^= (__u32)a->lo ^ (__u32)a->hi ^ (__u32)(a->hi >> 32);
+	return ((bpf_ntohs(port) + bpf_ntohl(fold)) * 0x61c88647U) >> (32 - HASH_BITS);
+}
+
+/* A probe of the hash table: passed from turn to turn where sh falls back. */
+struct probe {
+	__u32 service, at;
+	__u32 server;
+};
+
+/* probe_one takes the server at the probe's place, if it may have a connection. */
+static long probe_one(__u32 turn, struct probe *p)
+{
+	void *table = table_of(p->service);
+	struct load *l;
+	__u64 *slot;
+	__u32 server;
+
+	if (!table)
+		return 1;
+	slot = table_at(table, TABLE_SLOTS + ((p->at + turn) & (HASH_SIZE - 1)));
+	if (!slot)
+		return 1;
+	server = *slot;
+	l = bpf_map_lookup_elem(&loads, &server);
+	if (!l || !l->weight || load_full(l))
+		return 0;
+	p->server = server;
+	return 1;
+}
+
+/* hashed is the server of dh and sh. */
+static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
+{
+	struct probe probe = { .service = svc->index, .server = NO_SERVER };
+	__u32 hash;
+
+	if (svc->scheduler == SCHED_DH)
+		hash = hash_addr(p, &p->key.to, 0);
+	else
+		hash = hash_addr(p, &p->key.from, svc->flags & SERVICE_SH_PORT ? p->key.ports : 0);
+	probe.at = hash;
+	if (!probe_one(0, &probe) && svc->flags & SERVICE_SH_FALLBACK) {
+		/* From twice the hash on (ip_vs_sh_get_fallback). */
+		probe.at = hash + hash;
+		bpf_loop(HASH_SIZE, probe_one, &probe, 0);
+	}
+	return probe.server;
+}
+
 /* The most servers in a list, and slots in a table (sched.MaxSlots). */
 #define MAX_TURNS 65536
 
-static INLINE __u32 schedule(const struct service *svc)
+static INLINE __u32 schedule(const struct service *svc, const struct packet *p)
 {
-	struct pick p = {
+	struct pick pick = {
 		.service = svc->index,
 		.scheduler = svc->scheduler,
 		.server = NO_SERVER,
@@ -128,13 +191,16 @@ static INLINE __u32 schedule(const struct service *svc)
 	switch (svc->scheduler) {
 	case SCHED_RR:
 	case SCHED_WRR:
-		if (!draw(0, &p))
-			bpf_loop(MAX_TURNS, draw, &p, 0);
+		if (!draw(0, &pick))
+			bpf_loop(MAX_TURNS, draw, &pick, 0);
 		break;
+	case SCHED_DH:
+	case SCHED_SH:
+		return hashed(svc, p);
 	default:
-		bpf_loop(MAX_TURNS, scan, &p, 0);
+		bpf_loop(MAX_TURNS, scan, &pick, 0);
 	}
-	return p.server;
+	return pick.server;
 }
 
 #endif

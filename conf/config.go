@@ -84,9 +84,11 @@ type VIP struct {
 // VirtualServer is a virtual_server.
 type VirtualServer struct {
 	lvs.ServiceKey
-	Scheduler   lvs.Scheduler
-	Method      lvs.ForwardMethod
-	RealServers []RealServer
+	Scheduler lvs.Scheduler
+	// SHPort and SHFallback are sh-port and sh-fallback.
+	SHPort, SHFallback bool
+	Method             lvs.ForwardMethod
+	RealServers        []RealServer
 }
 
 // RealServer is a real_server. It is up when all its checks are, and always

@@ -27,6 +27,7 @@ func resolveServices(r *reader, raw []*rawService) []VirtualServer {
 		}
 		s.sayDefaults(r)
 		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.value(lvs.WeightedLeastConnection), Method: s.method.value(lvs.Masquerade)}
+		v.SHPort, v.SHFallback = s.shPort.v, s.shFallback.v
 		v.RealServers = s.resolveServers(r)
 		if len(s.servers) == 0 && !s.has("real_server") {
 			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")

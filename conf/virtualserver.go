@@ -17,8 +17,10 @@ type rawService struct {
 	scheduler field[lvs.Scheduler]
 	method    field[lvs.ForwardMethod]
 	weight    field[int]
-	timers    rawTimers
-	servers   []*rawServer
+	// What sh does besides: see lvs.VirtualServer.
+	shPort, shFallback field[bool]
+	timers             rawTimers
+	servers            []*rawServer
 	// has tells which keywords stand in the block, rightly or not.
 	has func(names ...string) bool
 }
@@ -28,6 +30,8 @@ func serviceBlock() *blockSpec {
 	type S = rawService
 	algo := setting("lb_algo", scheduler(), func(s *S) *field[lvs.Scheduler] { return &s.scheduler })
 	kind := setting("lb_kind", forwardMethod(), func(s *S) *field[lvs.ForwardMethod] { return &s.method })
+	shPort := toggle("sh-port", func(s *S) *field[bool] { return &s.shPort })
+	shFallback := toggle("sh-fallback", func(s *S) *field[bool] { return &s.shFallback })
 	entries := []*entry{
 		algo, synonym("lvs_sched", algo),
 		kind, synonym("lvs_method", kind),
@@ -39,13 +43,15 @@ func serviceBlock() *blockSpec {
 			r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
 		}},
 		setting("weight", number(1, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
+		shPort, synonym("flag-2", shPort),
+		shFallback, synonym("flag-1", shFallback),
 		section("real_server", serverBlock(), serverHead),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
 	entries = append(entries, alphaEntry(func(s *S) *rawTimers { return &s.timers }))
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, later(`
 		persistence_granularity persistence_engine ops hashed
-		flag-1 flag-2 flag-3 sh-port sh-fallback mh-port mh-fallback
+		flag-3 mh-port mh-fallback
 		ha_suspend virtualhost omega quorum hysteresis quorum_up quorum_down
 		sorry_server sorry_server_inhibit sorry_server_lvs_method
 		inhibit_on_failure ip_family smtp_alert snmp_name
@@ -59,7 +65,8 @@ func scheduler() kind[lvs.Scheduler] {
 		{"lc", lvs.LeastConnection}, {"wlc", lvs.WeightedLeastConnection},
 		{"sed", lvs.ShortestExpectedDelay}, {"nq", lvs.NeverQueue},
 		{"fo", lvs.WeightedFailover}, {"ovf", lvs.WeightedOverflow},
-	}, notYet: []string{"lblc", "lblcr", "dh", "sh", "mh", "twos"}})
+		{"dh", lvs.DestinationHash}, {"sh", lvs.SourceHash},
+	}, notYet: []string{"lblc", "lblcr", "mh", "twos"}})
 }
 
 // forwardMethod is the value of lb_kind.

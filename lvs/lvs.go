@@ -63,6 +63,8 @@ const (
 	NeverQueue              Scheduler = "nq"
 	WeightedFailover        Scheduler = "fo"
 	WeightedOverflow        Scheduler = "ovf"
+	DestinationHash         Scheduler = "dh"
+	SourceHash              Scheduler = "sh"
 )
 
 // RealServer is one destination of a virtual server.
@@ -76,6 +78,9 @@ type RealServer struct {
 	// together: from Upper on it gets no new ones, until it is below Lower, or
 	// below three quarters of Upper where Lower is 0. 0 is none.
 	Upper, Lower uint32
+	// Edits counts how often the server was edited: in IPVS an edit moves a
+	// scheduler's turn even where it changes nothing.
+	Edits int
 }
 
 // AddrPort is the server's address and port.
@@ -98,8 +103,11 @@ func (k ServiceKey) String() string {
 // servers behind it in the order in which they were added.
 type VirtualServer struct {
 	ServiceKey
-	Scheduler   Scheduler
-	RealServers []RealServer
+	Scheduler Scheduler
+	// SHPort has sh look at the client's port too, and SHFallback give a client
+	// another server where its own is full or quiesced.
+	SHPort, SHFallback bool
+	RealServers        []RealServer
 }
 
 // InstanceID names a VRRP instance on this machine, by what makes it unique on

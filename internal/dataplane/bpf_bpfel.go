@@ -101,8 +101,9 @@ const (
 	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 8
 	bpfReasonPASS_NO_CONNECTION  bpfReason = 9
 	bpfReasonPASS_FRAGMENT       bpfReason = 10
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 11
-	bpfReasonREASONS             bpfReason = 12
+	bpfReasonPASS_NO_SERVICE     bpfReason = 11
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 12
+	bpfReasonREASONS             bpfReason = 13
 )
 
 type bpfScheduler uint32
@@ -116,6 +117,8 @@ const (
 	bpfSchedulerSCHED_NQ  bpfScheduler = 5
 	bpfSchedulerSCHED_FO  bpfScheduler = 6
 	bpfSchedulerSCHED_OVF bpfScheduler = 7
+	bpfSchedulerSCHED_DH  bpfScheduler = 8
+	bpfSchedulerSCHED_SH  bpfScheduler = 9
 )
 
 type bpfServer struct {
@@ -146,8 +149,15 @@ type bpfService struct {
 	Index     uint32
 	Lease     uint32
 	Scheduler bpfScheduler
-	Zero      uint32
+	Flags     bpfServiceFlags
 }
+
+type bpfServiceFlags uint32
+
+const (
+	bpfServiceFlagsSERVICE_SH_FALLBACK bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_SH_PORT     bpfServiceFlags = 2
+)
 
 type bpfServiceKey struct {
 	_        structs.HostLayout
@@ -177,6 +187,7 @@ const (
 	bpfMapReasons        = "reasons"
 	bpfMapServerStats    = "server_stats"
 	bpfMapServers        = "servers"
+	bpfMapServiceCount   = "service_count"
 	bpfMapServiceStats   = "service_stats"
 	bpfMapServices       = "services"
 	bpfMapTables         = "tables"
@@ -249,6 +260,7 @@ type bpfMapSpecs struct {
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
+	ServiceCount   *ebpf.MapSpec `ebpf:"service_count"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
@@ -291,6 +303,7 @@ type bpfMaps struct {
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
+	ServiceCount   *ebpf.Map `ebpf:"service_count"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
@@ -308,6 +321,7 @@ func (m *bpfMaps) Close() error {
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,
+		m.ServiceCount,
 		m.ServiceStats,
 		m.Services,
 		m.Tables,

@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"weir/internal/netlnk"
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -59,7 +60,7 @@ type Plane struct {
 type service struct {
 	index   uint32
 	present bool
-	slots   []uint32 // what its table was last laid out as
+	layout  *sched.Layout // of its table; nil before it is known
 }
 
 type serverKey struct {

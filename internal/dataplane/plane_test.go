@@ -54,8 +54,7 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 		}
 	}
 	ns.Do(func() {
-		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), nsName(t))
-		b := openBench(t, pins)
+		b := openBench(t, pinsFor(nsName(t)))
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
@@ -67,6 +66,11 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 		}
 		body(b)
 	})
+}
+
+// pinsFor is where a test's data plane is pinned.
+func pinsFor(name string) string {
+	return fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), name)
 }
 
 func openBench(t testing.TB, pins string) *bench {

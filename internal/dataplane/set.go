@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -32,7 +31,8 @@ func (p *Plane) Set(plan lvs.Plan) error {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 		}
 	}
-	errs = append(errs, p.dropServices(wanted), p.dropServers(kept), p.setDevices(plan.Devices))
+	errs = append(errs, p.dropServices(wanted), p.dropServers(kept),
+		p.maps.ServiceCount.Put(uint32(0), uint32(len(wanted))), p.setDevices(plan.Devices))
 	return errors.Join(errs...)
 }
 
@@ -48,19 +48,25 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
 		kept[server] = true
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits})
 	}
-	slots, err := sched.Table(vs.Scheduler, list)
-	if err != nil {
-		return err
-	}
-	if err := p.setTable(s, slots); err != nil {
+	if err := p.layOut(s, vs.Scheduler, list); err != nil {
 		return fmt.Errorf("lay out its table: %w", err)
 	}
 	s.present = true
 	return p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
-		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler],
+		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
 	})
+}
+
+func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
+	if vs.SHPort {
+		flags |= bpfServiceFlagsSERVICE_SH_PORT
+	}
+	if vs.SHFallback {
+		flags |= bpfServiceFlagsSERVICE_SH_FALLBACK
+	}
+	return flags
 }
 
 // schedulers are the data plane's names of them.
@@ -73,11 +79,16 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 	lvs.NeverQueue:              bpfSchedulerSCHED_NQ,
 	lvs.WeightedFailover:        bpfSchedulerSCHED_FO,
 	lvs.WeightedOverflow:        bpfSchedulerSCHED_OVF,
+	lvs.DestinationHash:         bpfSchedulerSCHED_DH,
+	lvs.SourceHash:              bpfSchedulerSCHED_SH,
 }
 
 // service finds or makes the entry of a service.
 func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	if s := p.services[key]; s != nil {
+		if !s.present { // one that was removed and comes again counts from 0
+			return s, errors.Join(p.clearStats(p.maps.ServiceStats, s.index), p.clearServers(s.index))
+		}
 		return s, nil
 	}
 	index, err := p.indexes.services.take(p.maps.Tables.MaxEntries())
@@ -89,12 +100,33 @@ func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	return s, p.clearStats(p.maps.ServiceStats, index)
 }
 
-// setTable swaps in a new table where the slots have changed. The cursor goes
-// on where it stood.
-func (p *Plane) setTable(s *service, slots []uint32) error {
-	if s.slots != nil && slices.Equal(s.slots, slots) {
+// layOut swaps in a new table where the servers, their order, their weights or
+// the scheduler have changed, going on after the last turn of the old one. A table
+// that an earlier process left stays, if it is of the same servers.
+func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server) error {
+	if s.layout != nil && s.layout.Same(scheduler, list) {
 		return nil
 	}
+	cursor, slots := p.table(s)
+	layout, err := sched.Edit(scheduler, list, s.layout, cursor)
+	if err != nil {
+		return err
+	}
+	if s.layout == nil {
+		if left, ok := layout.Rotated(slots); ok && slots != nil {
+			s.layout = left
+			return nil
+		}
+	}
+	if err := p.putTable(s.index, layout.Slots); err != nil {
+		return err
+	}
+	s.layout = layout
+	return nil
+}
+
+// putTable makes a table and puts it in force, its cursor at its first slot.
+func (p *Plane) putTable(index uint32, slots []uint32) error {
 	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
 	spec.MaxEntries = uint32(tableSlots + len(slots))
 	table, err := ebpf.NewMap(spec)
@@ -103,18 +135,14 @@ func (p *Plane) setTable(s *service, slots []uint32) error {
 	}
 	defer table.Close()
 	words := make([]uint64, tableSlots, spec.MaxEntries)
-	words[tableCursor], words[tableLength] = p.cursor(s), uint64(len(slots))
+	words[tableLength] = uint64(len(slots))
 	for _, slot := range slots {
 		words = append(words, uint64(slot))
 	}
 	if err := fill(table, words); err != nil {
 		return err
 	}
-	if err := p.maps.Tables.Put(s.index, table); err != nil {
-		return err
-	}
-	s.slots = append([]uint32{}, slots...)
-	return nil
+	return p.maps.Tables.Put(index, table)
 }
 
 // The first elements of a table (bpf/abi.h).
@@ -133,17 +161,24 @@ func fill(array *ebpf.Map, words []uint64) error {
 	return err
 }
 
-// cursor is where the service's present table stands, 0 where it has none.
-func (p *Plane) cursor(s *service) (cursor uint64) {
+// table reads the service's present table: how often it was drawn from, and its
+// slots, nil where there is none.
+func (p *Plane) table(s *service) (cursor uint64, slots []uint32) {
 	var table *ebpf.Map
 	if err := p.maps.Tables.Lookup(s.index, &table); err != nil {
-		return 0
+		return 0, nil
 	}
 	defer table.Close()
-	if err := table.Lookup(uint32(tableCursor), &cursor); err != nil {
-		return 0
+	keys, words := make([]uint32, table.MaxEntries()), make([]uint64, table.MaxEntries())
+	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, words, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(words) { // that is its end
+		return 0, nil
 	}
-	return cursor
+	slots = make([]uint32, 0, n-tableSlots)
+	for _, word := range words[tableSlots:] {
+		slots = append(slots, uint32(word))
+	}
+	return words[tableCursor], slots
 }
 
 func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServer) (*server, error) {
@@ -199,7 +234,10 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}
-		s.present = false
+		if e := p.maps.Tables.Delete(s.index); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
+			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
+		}
+		s.present, s.layout = false, nil // one that comes again is a new one
 	}
 	return err
 }
@@ -224,6 +262,16 @@ func (p *Plane) protocol(index uint32) lvs.Protocol {
 		}
 	}
 	return 0
+}
+
+// clearServers begins the counters of a service's servers at 0.
+func (p *Plane) clearServers(service uint32) (err error) {
+	for key, s := range p.servers {
+		if key.service == service {
+			err = errors.Join(err, p.clearStats(p.maps.ServerStats, s.index))
+		}
+	}
+	return err
 }
 
 // clearStats begins the counters of a new service or server at 0.

@@ -45,6 +45,7 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonPASS_FROM_DIRECTOR:  "pass_from_director",
 	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
 	bpfReasonPASS_FRAGMENT:       "pass_fragment",
+	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
 	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
 }
 

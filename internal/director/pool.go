@@ -11,9 +11,9 @@ import (
 
 // pool is a virtual server and which of its real servers are in.
 type pool struct {
-	key       lvs.ServiceKey
-	scheduler lvs.Scheduler
-	members   []*member
+	key     lvs.ServiceKey
+	empty   lvs.VirtualServer // the service without its servers
+	members []*member
 }
 
 // member is a real server: in while all its checks are up.
@@ -31,7 +31,9 @@ func (errUnchecked) Error() string { return "not checked yet" }
 // newPool begins with every server in, but those that have to pass a check
 // first: by alpha, or because an earlier process had taken them out.
 func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
-	p := &pool{key: vs.ServiceKey, scheduler: vs.Scheduler}
+	p := &pool{key: vs.ServiceKey, empty: lvs.VirtualServer{
+		ServiceKey: vs.ServiceKey, Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
+	}}
 	serving, adopted := plane.Serving(vs.ServiceKey)
 	for _, rs := range vs.RealServers {
 		m := &member{
@@ -60,7 +62,7 @@ func (m *member) in() bool {
 
 // service is the virtual server with the real servers that are in.
 func (p *pool) service() lvs.VirtualServer {
-	vs := lvs.VirtualServer{ServiceKey: p.key, Scheduler: p.scheduler}
+	vs := p.empty
 	for _, m := range p.members {
 		if m.in() {
 			vs.RealServers = append(vs.RealServers, m.server)

@@ -1,6 +1,6 @@
 // Package sched lays out, for each service, the table that the data plane
 // schedules by. For rr and wrr one pass over it is one cycle of the kernel's
-// scheduler; for those that scan (lc, wlc, sed, nq, fo, ovf) it is the list of
+// scheduler; for dh and sh it is indexed by a hash; for those that scan (lc, wlc, sed, nq, fo, ovf) it is the list of
 // servers, and Pick is their plain Go model.
 package sched
 
@@ -18,11 +18,25 @@ const MaxSlots = 65536
 type Server struct {
 	Index  uint32 // its number in the data plane
 	Weight int    // 0: quiesced
+	Edits  int    // how often it was edited: an edit moves wrr's turn
 }
 
-// builders holds each scheduler's layout. The servers come in IPVS's list
-// order: the one added last stands first.
-var builders = map[lvs.Scheduler]func([]Server) ([]uint32, error){
+// Layout is a service's table, and what is needed to go on from it after an
+// edit as the kernel would.
+type Layout struct {
+	Scheduler lvs.Scheduler
+	// Slots are drawn from in turn, each a server's index.
+	Slots []uint32
+	// list is IPVS's list of the servers: the one added last stands first.
+	list []Server
+	// thresholds are wrr's, slot by slot, and threshold the one before the first.
+	thresholds []int
+	threshold  int
+}
+
+// builders lay out each scheduler's table for a list, going on after one that
+// was drawn from so many times; before is nil for a new service.
+var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint64) (*Layout, error){
 	lvs.RoundRobin:         roundRobin,
 	lvs.WeightedRoundRobin: weightedRoundRobin,
 
@@ -32,16 +46,64 @@ var builders = map[lvs.Scheduler]func([]Server) ([]uint32, error){
 	lvs.NeverQueue:              wholeList,
 	lvs.WeightedFailover:        wholeList,
 	lvs.WeightedOverflow:        wholeList,
+
+	lvs.DestinationHash: destinationHash,
+	lvs.SourceHash:      sourceHash,
 }
 
-// Table returns the slots, each a server's index, for servers given in the
-// order in which they were added. No server to be had makes an empty table.
-func Table(s lvs.Scheduler, servers []Server) ([]uint32, error) {
+// New lays out the table of a service whose servers were added in this order,
+// one by one. No server to be had makes an empty table.
+func New(s lvs.Scheduler, servers []Server) (*Layout, error) { return Edit(s, servers, nil, 0) }
+
+// Edit lays out the table of a service that has these servers now, in the order
+// in which they were added. Before is its table until now, which was drawn from
+// so many times: the scheduler goes on where it stood, as the kernel's does after
+// each of the edits in between. The new table begins with the next turn.
+func Edit(s lvs.Scheduler, servers []Server, before *Layout, drawn uint64) (*Layout, error) {
 	build := builders[s]
 	if build == nil {
-		return nil, fmt.Errorf("scheduler %q has no table", s)
+		return nil, fmt.Errorf("unknown scheduler %q", s)
 	}
-	return build(newestFirst(servers))
+	if before != nil && before.Scheduler != s {
+		// A service that gets another scheduler begins anew, with all its servers
+		// there already.
+		before = &Layout{Scheduler: s, list: newestFirst(servers)}
+		drawn = 0
+	}
+	l, err := build(newestFirst(servers), before, drawn)
+	if err != nil {
+		return nil, err
+	}
+	l.Scheduler, l.list = s, newestFirst(servers)
+	return l, nil
+}
+
+// Same says whether the servers are those of the layout, with the same weights in
+// the same order, so that nothing has to be laid out anew.
+func (l *Layout) Same(s lvs.Scheduler, servers []Server) bool {
+	return l.Scheduler == s && slices.Equal(l.list, newestFirst(servers))
+}
+
+// Rotated is the layout as a table has it that an earlier process laid out, its
+// cycle beginning elsewhere; ok is false where the table is of other servers.
+func (l *Layout) Rotated(slots []uint32) (rotated *Layout, ok bool) {
+	n := len(l.Slots)
+	if len(slots) != n {
+		return nil, false
+	}
+	for first := range max(n, 1) {
+		turned := append(slices.Clone(l.Slots[first:]), l.Slots[:first]...)
+		if !slices.Equal(turned, slots) {
+			continue
+		}
+		r := *l
+		r.Slots = turned
+		if l.thresholds != nil {
+			r.thresholds = append(slices.Clone(l.thresholds[first:]), l.thresholds[:first]...)
+		}
+		return &r, true
+	}
+	return nil, false
 }
 
 // newestFirst is IPVS's order of its list.
@@ -51,15 +113,23 @@ func newestFirst(servers []Server) []Server {
 	return list
 }
 
+// last is the slot that was drawn last; ok is false where none was.
+func (l *Layout) last(drawn uint64) (slot int, ok bool) {
+	if l == nil || drawn == 0 || len(l.Slots) == 0 {
+		return 0, false
+	}
+	return int((drawn - 1) % uint64(len(l.Slots))), true
+}
+
 // wholeList is the table of a scheduler that scans: every server, quiesced ones
 // too, since their weight is looked at when a connection comes.
-func wholeList(list []Server) ([]uint32, error) {
+func wholeList(list []Server, _ *Layout, _ uint64) (*Layout, error) {
 	if len(list) > MaxSlots {
 		return nil, fmt.Errorf("%d servers: at most %d can be looked through", len(list), MaxSlots)
 	}
-	var slots []uint32
+	l := &Layout{}
 	for _, s := range list {
-		slots = append(slots, s.Index)
+		l.Slots = append(l.Slots, s.Index)
 	}
-	return slots, nil
+	return l, nil
 }

@@ -33,11 +33,11 @@ func TestTableIsTheKernelsCycle(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			slots, err := Table(tt.scheduler, servers(tt.weights))
+			l, err := New(tt.scheduler, servers(tt.weights))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := names(slots); got != tt.want {
+			if got := names(l.Slots); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -46,12 +46,12 @@ func TestTableIsTheKernelsCycle(t *testing.T) {
 
 func TestTableSplitsByWeight(t *testing.T) {
 	weights := []int{7, 3, 12, 1, 0, 5}
-	slots, err := Table(lvs.WeightedRoundRobin, servers(weights))
+	l, err := New(lvs.WeightedRoundRobin, servers(weights))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make([]int, len(weights))
-	for _, s := range slots {
+	for _, s := range l.Slots {
 		got[s-1]++
 	}
 	if !slices.Equal(got, weights) {
@@ -60,11 +60,11 @@ func TestTableSplitsByWeight(t *testing.T) {
 }
 
 func TestTableRefusesWhatItCannotLayOut(t *testing.T) {
-	_, err := Table(lvs.WeightedRoundRobin, servers([]int{1 << 30, 1}))
+	_, err := New(lvs.WeightedRoundRobin, servers([]int{1 << 30, 1}))
 	if err == nil || !strings.Contains(err.Error(), "at most 65536") {
 		t.Errorf("got %v, want the bound named", err)
 	}
-	if _, err := Table("nosuch", nil); err == nil {
+	if _, err := New("nosuch", nil); err == nil {
 		t.Error("an unknown scheduler has a table")
 	}
 }

@@ -1,0 +1,341 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/netlnk/nstest"
+	"weir/lvs"
+	"weir/test/conformance"
+)
+
+// waiting names the scenarios that ask for what weir does not do yet, by the
+// words that ask for it.
+var waiting = []struct{ words, what string }{
+	{"-p", "persistence"}, {"mark", "marks"}, {"-f", "marks"}, {"-o", "one-packet UDP"},
+	{"sysctl", "sysctls"}, {"-i", "tunnels"}, {"-g", "direct routing"},
+	{"mh", "mh"}, {"lblc", "lblc"}, {"lblcr", "lblcr"},
+}
+
+// TestGolden replays what the real IPVS did, packet by packet through the
+// program, and compares server by server, and the counts that ipvsadm showed.
+func TestGolden(t *testing.T) {
+	scenarios, err := conformance.Load("../../test/conformance/testdata/scenarios")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string][]string{}
+	for i, s := range scenarios {
+		if why := waits(s); why != "" {
+			left[why] = append(left[why], s.Name)
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			replay(t, fmt.Sprintf("golden%d", i), s)
+		})
+	}
+	for why, names := range left {
+		t.Logf("waiting for %s: %s", why, strings.Join(names, " "))
+	}
+}
+
+func waits(s conformance.Scenario) string {
+	for _, step := range s.Steps {
+		for _, w := range waiting {
+			if slices.Contains(step.Words, w.words) {
+				return w.what
+			}
+		}
+	}
+	return ""
+}
+
+func replay(t *testing.T, name string, s conformance.Scenario) {
+	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
+	nstest.Veth(ns, "eth0", far, "eth0")
+	ns.IP("link", "set", "eth0", "address", ourMAC)
+	for _, a := range []string{"10.0.1.1/24", "10.0.2.254/24"} {
+		ns.IP("addr", "add", a, "dev", "eth0")
+	}
+	ns.IP("addr", "add", "fd00:2::254/64", "dev", "eth0", "nodad")
+	for i := 1; i <= serverCount; i++ {
+		for _, a := range []string{fmt.Sprintf("10.0.2.%d", i), fmt.Sprintf("fd00:2::%d", i)} {
+			ns.IP("neigh", "add", a, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
+		}
+	}
+	ns.Do(func() {
+		b := openBench(t, pinsFor(name))
+		b.ns = ns
+		defer func() {
+			if err := b.Remove(); err != nil {
+				t.Error(err)
+			}
+		}()
+		p := &player{bench: b, t: t}
+		for _, step := range s.Steps {
+			p.step = step
+			p.play()
+		}
+	})
+}
+
+// player is a scenario under way.
+type player struct {
+	*bench
+	t        *testing.T
+	step     conformance.Step
+	services []lvs.VirtualServer
+	held     []*tcpConn
+}
+
+func (p *player) errorf(format string, args ...any) {
+	p.t.Helper()
+	p.t.Errorf("line %d, %s: %s", p.step.Line, strings.Join(p.step.Words, " "), fmt.Sprintf(format, args...))
+}
+
+func (p *player) play() {
+	switch words := p.step.Words; words[0] {
+	case "ipvsadm":
+		switch {
+		case slices.Contains(words, "-L"): // how ipvsadm prints a setting
+			return
+		case slices.Contains(words, "--stats"):
+			p.compareConns()
+			return
+		case slices.Contains(words, "-Ln"):
+			p.compareList()
+			return
+		}
+		p.admin(words[1:])
+		p.set(p.t, planOf(p.services...))
+	case "tcp", "udp":
+		p.traffic(words)
+	case "close", "reset":
+		for _, i := range p.which(words[1]) {
+			p.held[i].end(words[0] == "reset")
+		}
+	case "sleep":
+		p.sleep(words[1])
+	case "echo":
+		var got []string
+		for i, c := range p.held {
+			if !c.closed {
+				got = append(got, fmt.Sprintf("%d:%s", i+1, c.ask()))
+			}
+		}
+		if want := strings.Join(p.step.Output, " "); strings.Join(got, " ") != want {
+			p.errorf("got %q, want %q", strings.Join(got, " "), want)
+		}
+	default:
+		p.t.Fatalf("line %d: step %q is not known", p.step.Line, words[0])
+	}
+}
+
+// which are the held connections that "1,3-5" or "all" names, from 0.
+func (p *player) which(list string) (all []int) {
+	if list == "all" {
+		for i := range p.held {
+			all = append(all, i)
+		}
+		return all
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		var from, to int
+		if n, _ := fmt.Sscanf(part, "%d-%d", &from, &to); n == 1 {
+			to = from
+		}
+		for i := from; i <= to; i++ {
+			all = append(all, i-1)
+		}
+	}
+	return all
+}
+
+// admin applies an ipvsadm command to the wanted services.
+func (p *player) admin(args []string) {
+	option := func(name, otherwise string) string {
+		if i := slices.Index(args, name); i >= 0 {
+			return args[i+1]
+		}
+		return otherwise
+	}
+	verb := args[0]
+	switch verb {
+	case "-C":
+		p.services = nil
+		return
+	case "--set":
+		p.setTimeouts(args[1:])
+		return
+	}
+	key := lvs.ServiceKey{Protocol: lvs.TCP}
+	if args[1] == "-u" {
+		key.Protocol = lvs.UDP
+	}
+	at := netip.MustParseAddrPort(args[2])
+	key.Addr, key.Port = at.Addr(), at.Port()
+	i := slices.IndexFunc(p.services, func(vs lvs.VirtualServer) bool { return vs.ServiceKey == key })
+	switch verb {
+	case "-A", "-E":
+		if verb == "-A" {
+			p.services, i = append(p.services, lvs.VirtualServer{ServiceKey: key}), len(p.services)
+		}
+		vs, flags := &p.services[i], option("-b", "")
+		vs.Scheduler = lvs.Scheduler(option("-s", "wlc"))
+		vs.SHPort, vs.SHFallback = strings.Contains(flags, "sh-port"), strings.Contains(flags, "sh-fallback")
+		return
+	case "-D":
+		p.services = slices.Delete(p.services, i, i+1)
+		return
+	}
+	server := netip.MustParseAddrPort(option("-r", ""))
+	rs := lvs.RealServer{Addr: server.Addr(), Port: server.Port(), Weight: 1, Method: lvs.Masquerade}
+	for name, to := range map[string]any{"-w": &rs.Weight, "-x": &rs.Upper, "-y": &rs.Lower} {
+		if _, err := fmt.Sscan(option(name, "x"), to); err != nil && slices.Contains(args, name) {
+			p.t.Fatal(err)
+		}
+	}
+	vs := &p.services[i]
+	vs.RealServers = slices.Clone(vs.RealServers)
+	j := slices.IndexFunc(vs.RealServers, func(r lvs.RealServer) bool { return r.AddrPort() == server })
+	switch verb {
+	case "-a":
+		vs.RealServers = append(vs.RealServers, rs)
+	case "-e":
+		rs.Edits = vs.RealServers[j].Edits + 1
+		vs.RealServers[j] = rs
+	case "-d":
+		vs.RealServers = slices.Delete(vs.RealServers, j, j+1)
+	default:
+		p.t.Fatalf("line %d: ipvsadm %s is not known", p.step.Line, verb)
+	}
+}
+
+// traffic makes the connections that the recorded lines tell of, and compares
+// who answered.
+func (p *player) traffic(words []string) {
+	flows, err := p.step.Flows()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	same, hold, rst := slices.Contains(words, "same"), slices.Contains(words, "hold"), slices.Contains(words, "rst")
+	for _, f := range flows {
+		var got []string
+		for i := range f.Picks {
+			from := f.From
+			if !same {
+				from = netip.AddrPortFrom(from.Addr(), from.Port()+uint16(i))
+			}
+			if words[0] == "udp" {
+				got = append(got, p.datagram(from, f.To))
+				continue
+			}
+			c := &tcpConn{player: p, from: from.String(), to: f.To.String()}
+			got = append(got, c.open())
+			switch {
+			case c.server == "":
+			case hold:
+				p.held = append(p.held, c)
+			default:
+				c.end(rst)
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(f.Picks, " ") {
+			p.errorf("%s -> %s\n got %s\nwant %s", f.From, f.To, strings.Join(got, " "), strings.Join(f.Picks, " "))
+		}
+	}
+}
+
+// compareList compares weights and counts with what ipvsadm -Ln showed.
+func (p *player) compareList() {
+	stats, err := p.Stats()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var key lvs.ServiceKey
+	for _, line := range p.step.Output {
+		words := strings.Fields(line)
+		if words[0] == "TCP" || words[0] == "UDP" {
+			at := netip.MustParseAddrPort(words[1])
+			key = lvs.ServiceKey{Protocol: map[string]lvs.Protocol{"TCP": lvs.TCP, "UDP": lvs.UDP}[words[0]], Addr: at.Addr(), Port: at.Port()}
+		}
+		if words[0] != "->" || words[1] == "RemoteAddress:Port" {
+			continue
+		}
+		want := words[1] + " " + words[4] + " " + words[5]
+		i := slices.IndexFunc(stats.Servers, func(s ServerStats) bool {
+			return s.Service == key && s.Server.AddrPort().String() == words[1]
+		})
+		if i < 0 {
+			p.errorf("%s is not there", words[1])
+			continue
+		}
+		if got := fmt.Sprint(words[1], " ", stats.Servers[i].Active, " ", stats.Servers[i].Inactive); got != want {
+			p.errorf("active and inactive: got %s, want %s", got, want)
+		}
+	}
+}
+
+// compareConns compares how many connections each server has had. Packets and
+// bytes are those of a real TCP stack, and are not played here.
+func (p *player) compareConns() {
+	stats, err := p.Stats()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, line := range p.step.Output {
+		words := strings.Fields(line)
+		if words[0] != "->" || len(words) < 3 {
+			continue
+		}
+		i := slices.IndexFunc(stats.Servers, func(s ServerStats) bool { return s.Server.AddrPort().String() == words[1] })
+		if i < 0 {
+			p.errorf("%s is not there", words[1])
+		} else if got := fmt.Sprint(stats.Servers[i].Counter.Conns); got != words[2] {
+			p.errorf("connections of %s: got %s, want %s", words[1], got, words[2])
+		}
+	}
+}
+
+// sleep makes every connection as much older, and sweeps.
+func (p *player) sleep(seconds string) {
+	d, err := time.ParseDuration(seconds + "s")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	aged := map[bpfFlowKey]bpfConn{}
+	var key bpfFlowKey
+	var c bpfConn
+	for all := p.maps.Conns.Iterate(); all.Next(&key, &c); {
+		c.Stamp -= uint32(d / tickLength)
+		aged[key] = c
+	}
+	for key, c := range aged {
+		if err := p.maps.Conns.Put(key, c); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := p.sweepConns(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// setTimeouts is ipvsadm --set: tcp, tcpfin and udp in seconds, 0 leaves one.
+func (p *player) setTimeouts(seconds []string) {
+	for i, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_FIN_WAIT, bpfConnStateSTATE_UDP} {
+		d, err := time.ParseDuration(seconds[i] + "s")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if d > 0 {
+			if err := p.maps.Timeouts.Put(uint32(state), uint32(d/tickLength)); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+}
