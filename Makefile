@@ -47,11 +47,11 @@ generated: generate ## fail where the committed objects are not what the source 
 	@git diff --exit-code --stat -- '*_bpfel.go' '*_bpfel.o' || { echo 'the committed BPF objects differ from their source: run make generate and commit'; exit 1; }
 
 bench: root ## all benchmarks in one table; JSON=1 for programs
-	$(GO) run ./test/bench all
+	@$(GO) run ./test/bench all
 bench-hits: root ## nanoseconds a packet, by test-run
-	$(GO) run ./test/bench hits
+	@$(GO) run ./test/bench hits
 bench-pps: root ## packets a second through namespaces
-	$(GO) run ./test/bench pps
+	@$(GO) run ./test/bench pps
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

@@ -1,12 +1,13 @@
 // Package nstest gives tests network namespaces of their own. They are named
-// weirt-PID-NAME; those of processes that died before cleaning up are removed
-// when the next test makes one.
+// weirt-PID-NAME, as are the tests' folders of pinned BPF maps; those of processes
+// that died before cleaning up are removed when the next test makes one.
 package nstest
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -93,23 +94,34 @@ func WaitFor(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// removeStale deletes the namespaces of test processes that are gone.
+// removeStale deletes the namespaces, and the pinned data planes, of test
+// processes that are gone.
 func removeStale(t testing.TB) {
 	t.Helper()
 	for line := range strings.Lines(run(t, "netns", "list")) {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		rest, ours := strings.CutPrefix(name, prefix)
-		if !ours {
-			continue
+		if stale(name) {
+			// Another test process may be removing it at the same moment.
+			_ = exec.Command("ip", "netns", "del", name).Run()
 		}
-		id, _, _ := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(id)
-		if err != nil || unix.Kill(pid, 0) != unix.ESRCH {
-			continue
-		}
-		// Another test process may be removing it at the same moment.
-		_ = exec.Command("ip", "netns", "del", name).Run()
 	}
+	pins, err := filepath.Glob("/sys/fs/bpf/" + prefix + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range pins {
+		if stale(filepath.Base(dir)) {
+			_ = os.RemoveAll(dir) // see above
+		}
+	}
+}
+
+// stale says whether a name is that of a test process which is gone.
+func stale(name string) bool {
+	rest, ours := strings.CutPrefix(name, prefix)
+	id, _, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(id)
+	return ours && err == nil && unix.Kill(pid, 0) == unix.ESRCH
 }
 
 func run(t testing.TB, args ...string) string {
