@@ -199,3 +199,15 @@ func TestAnswersFollowTheClient(t *testing.T) {
 		b.wantFrame(t, places[0], answer, want)
 	})
 }
+
+// What NAT cannot do yet is refused, with the way out, and not done wrongly.
+func TestAnotherPortOfThisMachineIsRefused(t *testing.T) {
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		err := b.Set(planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.1", 8080))))
+		if err == nil || !strings.Contains(err.Error(), "192.0.2.1:8080") || !strings.Contains(err.Error(), "use port 80") {
+			t.Errorf("got %v, want the server named and the port to use", err)
+		}
+		b.set(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.1", 80))))
+		b.send(t, places[0], syn(1), pass)
+	})
+}

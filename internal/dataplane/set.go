@@ -43,7 +43,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	}
 	var list []sched.Server
 	for _, rs := range vs.RealServers {
-		server, err := p.setServer(s.index, vs.Protocol, rs)
+		server, err := p.setServer(s.index, vs.ServiceKey, rs)
 		if err != nil {
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
@@ -181,9 +181,13 @@ func (p *Plane) table(s *service) (cursor uint64, slots []uint32) {
 	return words[tableCursor], slots
 }
 
-func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServer) (*server, error) {
+func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) (*server, error) {
 	if rs.Method != lvs.DirectRoute && rs.Method != lvs.Masquerade {
 		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR or NAT", rs.Method)
+	}
+	hop := p.find(rs.Addr)
+	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
+		return nil, fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
 	}
 	key := serverKey{service, rs.AddrPort(), rs.Method}
 	s := p.servers[key]
@@ -198,11 +202,11 @@ func (p *Plane) setServer(service uint32, protocol lvs.Protocol, rs lvs.RealServ
 			return nil, err
 		}
 	}
-	s.hop, s.present = freshest(s.hop, p.find(rs.Addr)), true
+	s.hop, s.present = freshest(s.hop, hop), true
 	if err := p.setLimits(s.index, rs); err != nil {
 		return nil, err
 	}
-	return s, p.putServer(key, protocol, s)
+	return s, p.putServer(key, vs.Protocol, s)
 }
 
 // putServer writes the server's entry as the data plane reads it.
