@@ -21,6 +21,7 @@
 #define MAX_VIPS 4096
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
+#define MAX_FLOW_LINES 2 /* of all CPUs */
 
 struct addr {
 	__u64 hi, lo;
@@ -81,10 +82,15 @@ enum method {
 	METHOD_TUN,
 };
 
+/* Where a packet leaves: Ethernet addresses of the next hop and of our device. */
+struct way {
+	__u8 dst[6], src[6];
+	__u32 ifindex;
+};
+
 /* A real server and the way to it: one cache line. */
 struct server {
-	__u8 dst[6], src[6]; /* Ethernet addresses of the next hop and of our device */
-	__u32 ifindex;
+	struct way way;
 	struct addr addr;
 	__u16 port;
 	__u8 method; /* enum method */
@@ -154,9 +160,45 @@ struct conn {
 	__u32 stamp;   /* the tick in which it was last seen */
 	/* Of a REPLY: what the client knows, and the way back to it. */
 	struct addr vip;
-	__u64 ports;           /* of the connection's own key */
-	__u8 dst[6], src[6];   /* Ethernet addresses */
-	__u32 ifindex;
+	__u64 ports; /* of the connection's own key */
+	struct way back;
+	/* Of another: the CPUs whose flow cache may have it, bit n & 63 for CPU n. */
+	__u64 cached;
+};
+
+/*
+ * A line of the flow cache (flow.h), 64 bytes: an established flow as its packets
+ * carry it, and where they go.
+ */
+struct flow_to_server {
+	struct addr vip;
+	__u64 sender; /* the frame's source address | device << 48 */
+};
+
+struct flow_to_client { /* with NAT */
+	struct way back;
+	__u16 vport;
+};
+
+struct flow_line {
+	__u64 ports;      /* as in the packet's key */
+	struct addr peer; /* the client */
+	union {
+		struct flow_to_server in;
+		struct flow_to_client out;
+	} way;
+	__u32 server;     /* index; its address is the source of what it answers */
+	__u32 stamp;      /* the tick in which the connection was stamped */
+	__u32 generation; /* of flow_knobs, or 0: empty */
+	__u32 answers;    /* 1: to the client */
+};
+
+/* How the flow cache works at the moment. */
+struct flow_knobs {
+	__u64 seed[5];    /* secret odd numbers: nobody can aim flows at one line */
+	__u32 generation; /* lines of another one are empty */
+	__u32 refresh;    /* for so many ticks a line is good */
+	__u64 zero;
 };
 
 struct lease {

@@ -5,6 +5,9 @@
 
 #define NO_SERVER (~0U)
 
+/* flow.h: for whoever has changed the word of a connection. */
+static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u32 server);
+
 static INLINE __u32 tick(void)
 {
 	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
@@ -112,7 +115,7 @@ static INLINE bool ended(__u32 state)
  * stamps it. It loses only against another CPU that changed the entry first,
  * whose word then stands.
  */
-static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet *p, __u32 now,
+static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u64 word, const struct packet *p, __u32 now,
 				enum direction d)
 {
 	__u32 state = conn_state(word), next;
@@ -125,8 +128,10 @@ static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet 
 	if (next == state)
 		return;
 	if (__sync_val_compare_and_swap(&c->word, word,
-					(word & ~(0xffULL << 32)) | (__u64)next << 32) == word)
-		load_move(conn_server(word), state, next);
+					(word & ~(0xffULL << 32)) | (__u64)next << 32) != word)
+		return;
+	load_move(conn_server(word), state, next);
+	flow_forget(key, c, conn_server(word));
 }
 
 /*
@@ -154,41 +159,50 @@ static INLINE void forget_reply(const struct flow_key *key, __u32 index)
 	bpf_map_delete_elem(&conns, &reply);
 }
 
+/* conn_draft is a connection that is to be entered. */
+static INLINE struct conn *conn_draft(struct work *w, __u64 word, __u32 service, __u32 now)
+{
+	struct conn *c = &w->draft;
+
+	__builtin_memset(c, 0, sizeof(*c));
+	c->word = word;
+	c->service = service;
+	c->stamp = now;
+	return c;
+}
+
 /*
  * conn_remember enters the packet's flow with this server: anew, or in the
  * place of an entry whose time is over (old, with the word that was read). It
  * returns the server that the flow has now, which is another CPU's choice
  * where that one was faster, or NO_SERVER where the sweep was.
  */
-static INLINE __u32 conn_remember(struct packet *p, struct conn *old, __u64 word, __u32 service,
-				  __u32 server, __u32 now)
+static INLINE __u32 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 service,
+				  __u32 server)
 {
+	struct packet *p = &w->packet;
+	__u32 now = tick();
 	__u32 state = p->protocol == IPPROTO_TCP ? STATE_SYN_RECV : STATE_UDP;
 	/* A new entry's incarnation is any but the one that its place had before. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
-	struct conn fresh = {
-		.word = conn_word(before, state, server),
-		.service = service,
-		.stamp = now,
-	};
-	long err;
+	__u64 fresh = conn_word(before, state, server);
 
 	if (old) {
 		__u64 was;
 
 		/* Stamped first, so that no sweep takes the new connection for the old. */
 		old->stamp = now;
-		was = __sync_val_compare_and_swap(&old->word, word, fresh.word);
+		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
 			return conn_state(was) == STATE_GONE ? NO_SERVER : conn_server(was);
 		old->service = service;
 		load_add(conn_server(word), conn_state(word), -1);
+		flow_forget(&p->key, old, conn_server(word));
 		forget_reply(&p->key, conn_server(word));
 		load_add(server, state, 1);
 		return server;
 	}
-	err = bpf_map_update_elem(&conns, &p->key, &fresh, BPF_NOEXIST);
-	if (!err) {
+	if (!bpf_map_update_elem(&conns, &p->key, conn_draft(w, fresh, service, now), BPF_NOEXIST)) {
 		load_add(server, state, 1);
 		return server;
 	}
@@ -210,6 +224,7 @@ static INLINE void conn_drop(struct packet *p, struct conn *c, __u64 word)
 	if (__sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, server)) != word)
 		return;
 	load_add(server, state, -1);
+	flow_forget(&p->key, c, server);
 	forget_reply(&p->key, server);
 	bpf_map_delete_elem(&conns, &p->key);
 }

@@ -4,33 +4,41 @@
 #define WEIR_DIRECT_H
 
 /* hop_taken decrements TTL or hop limit; false: nothing is left of it. */
-static INLINE bool hop_taken(struct packet *p)
+static INLINE bool hop_taken(const struct headers *h)
 {
-	if (p->ip4) {
+	if (h->ip4) {
 		__u32 check;
 
-		if (p->ip4->ttl <= 1)
+		if (h->ip4->ttl <= 1)
 			return false;
 		/* RFC 1624: TTL is the high byte of its 16-bit word. */
-		check = p->ip4->check + bpf_htons(0x0100);
-		p->ip4->check = check + (check >= 0xffff);
-		p->ip4->ttl--;
+		check = h->ip4->check + bpf_htons(0x0100);
+		h->ip4->check = check + (check >= 0xffff);
+		h->ip4->ttl--;
 		return true;
 	}
-	if (!p->ip6 || p->ip6->hop_limit <= 1)
+	if (!h->ip6 || h->ip6->hop_limit <= 1)
 		return false;
-	p->ip6->hop_limit--;
+	h->ip6->hop_limit--;
 	return true;
 }
 
-static INLINE enum verdict direct(struct packet *p, const struct server *s)
+/* head_for sends the packet this way. */
+static INLINE void head_for(const struct headers *h, struct sent *sent, const struct way *w)
+{
+	__builtin_memcpy(h->eth->h_dest, w->dst, 6);
+	__builtin_memcpy(h->eth->h_source, w->src, 6);
+	sent->ifindex = w->ifindex;
+}
+
+static INLINE enum verdict direct(const struct headers *h, struct sent *sent,
+				  const struct server *s)
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (!hop_taken(p))
+	if (!hop_taken(h))
 		return drop(DROP_TTL);
-	__builtin_memcpy(p->eth->h_dest, s->dst, 6);
-	__builtin_memcpy(p->eth->h_source, s->src, 6);
+	head_for(h, sent, &s->way);
 	return FORWARD;
 }
 

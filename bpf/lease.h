@@ -23,9 +23,11 @@ static INLINE __u32 director_bit(__u64 mac)
 	return (mac >> 40 ^ mac >> 32) & 63;
 }
 
+#define MAC_MASK 0xffffffffffffULL
+
 static INLINE bool from_director(const struct packet *p)
 {
-	__u64 mac = mac_word(p->eth->h_source), *filter;
+	__u64 mac = p->sender & MAC_MASK, *filter;
 	__u32 zero = 0;
 
 	filter = bpf_map_lookup_elem(&director_filter, &zero);

@@ -25,6 +25,16 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
 MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+/* The flow cache. Values of a mapped array begin at a page, and so at cache lines. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct flow_line);
+	__uint(max_entries, MAX_FLOW_LINES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} flow_lines SEC(".maps");
+MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
 MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
 /* VIP -> its lease, for the egress guard. */
 MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
@@ -32,6 +42,8 @@ MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
 MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 /* A filter in front of it: bit director_bit(mac) is set for each of them. */
 MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* A service's address, by its index. */
+MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
 MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);

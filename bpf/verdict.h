@@ -50,15 +50,45 @@ static INLINE void count_out(void *stats, __u32 index, __u32 packets, __u32 byte
 	c->out_bytes += bytes;
 }
 
-/* What the place where the packet was met knows of it, and is to do with it. */
-struct frame {
-	__u32 packets; /* 1, or the segments of a GSO packet */
-	__u32 bytes;
-	__u32 ifindex; /* where it came in; where a forwarded packet leaves */
+/* What was done to a packet, for the place where it was met to finish. */
+struct sent {
+	__u32 ifindex; /* where it leaves */
 	/* An address and a port have changed: the transport checksum must follow. */
 	bool nat;
 	__u16 old_port, new_port;
 	__u32 csum; /* what the address adds to the sum */
 };
+
+/*
+ * A packet on the full way, and what is decided of it. It stands in a table of
+ * one place a CPU and not on the stack, which is short; and so the full way is
+ * verified once, whatever the packet looked like.
+ */
+struct work {
+	struct packet packet;
+	struct way came; /* back to where it came from */
+	/* If it is to be forwarded: */
+	__u32 service, server; /* indexes */
+	__u32 conns;           /* 1: it began a connection */
+	__u16 vport;           /* of an answer: what the client knows, and the way to it */
+	bool answers;
+	struct addr vip;
+	struct way back;
+	struct conn draft; /* a connection on its way into the table */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct work);
+	__uint(max_entries, 1);
+} works SEC(".maps");
+
+static INLINE struct work *work_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&works, &zero);
+}
 
 #endif

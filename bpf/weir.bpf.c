@@ -31,9 +31,11 @@
 #include "lease.h"
 #include "load.h"
 #include "conn.h"
+#include "flow.h"
 #include "sched.h"
 #include "direct.h"
 #include "nat.h"
+#include "reply.h"
 #include "balance.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -42,26 +44,26 @@ SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet p;
-	struct frame f = { .packets = 1, .ifindex = ctx->ingress_ifindex };
-	enum parsed parsed = parse(data, end, &p);
+	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
+	struct sent sent = {};
+	struct headers h;
+	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed == PARSED_FRAGMENT)
 		note(PASS_FRAGMENT);
 	if (parsed != PARSED)
 		return XDP_PASS;
-	if (device_mac && mac_word(p.eth->h_dest) != device_mac)
+	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
 		return XDP_PASS;
-	f.bytes = p.bytes;
-	switch (balance(&p, &f)) {
+	switch (balance(&h, &p, &sent)) {
 	case DROP:
 		return XDP_DROP;
 	case FORWARD:
-		if (f.nat)
-			settle_csum(&p, &f);
-		if (f.ifindex == ctx->ingress_ifindex)
+		if (sent.nat)
+			settle_csum(&h, &p, &sent);
+		if (sent.ifindex == ctx->ingress_ifindex)
 			return XDP_TX;
-		return bpf_redirect(f.ifindex, 0);
+		return bpf_redirect(sent.ifindex, 0);
 	default:
 		return XDP_PASS;
 	}
@@ -70,58 +72,59 @@ int weir_xdp(struct xdp_md *ctx)
 /* Headers beyond these bytes are pulled in only when a packet needs them. */
 #define PULL_BYTES 256
 
-static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct packet *p)
+static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {
-	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
 }
 
 /*
  * settle_skb_csum settles the transport checksum of an skb, which a local sender
  * leaves half-finished: the kernel's helpers know about that.
  */
-static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct packet *p,
-				   const struct frame *f)
+static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *h,
+				   const struct packet *p, const struct sent *sent)
 {
 	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	long err = bpf_l4_csum_replace(skb, p->check_offset, 0, f->csum, flags | BPF_F_PSEUDO_HDR);
+	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
 
-	if (err)
+	if (err || sent->old_port == sent->new_port)
 		return err;
-	return bpf_l4_csum_replace(skb, p->check_offset, f->old_port, f->new_port, flags | 2);
+	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
 }
 
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
-	struct packet p;
-	struct frame f = {
+	struct packet p = {
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
 	};
+	struct sent sent = {};
+	struct headers h;
 	enum parsed parsed;
 
 	if (skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
-	parsed = parse_skb(skb, &p);
+	parsed = parse_skb(skb, &h, &p);
 	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
 		__u32 want = skb->len < PULL_BYTES ? skb->len : PULL_BYTES;
 
 		if (bpf_skb_pull_data(skb, want))
 			return TC_ACT_UNSPEC;
-		parsed = parse_skb(skb, &p);
+		parsed = parse_skb(skb, &h, &p);
 	}
 	if (parsed == PARSED_FRAGMENT)
 		note(PASS_FRAGMENT);
 	if (parsed != PARSED)
 		return TC_ACT_UNSPEC;
-	f.bytes = skb->len - sizeof(struct ethhdr);
-	switch (balance(&p, &f)) {
+	p.bytes = skb->len - sizeof(struct ethhdr);
+	switch (balance(&h, &p, &sent)) {
 	case DROP:
 		return TC_ACT_SHOT;
 	case FORWARD:
-		if (f.nat && settle_skb_csum(skb, &p, &f))
+		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
 			return TC_ACT_SHOT;
-		return bpf_redirect(f.ifindex, 0);
+		return bpf_redirect(sent.ifindex, 0);
 	default:
 		return TC_ACT_UNSPEC;
 	}

@@ -26,9 +26,13 @@ type bpfConn struct {
 	Stamp   uint32
 	Vip     bpfAddr
 	Ports   uint64
-	Dst     [6]uint8
-	Src     [6]uint8
-	Ifindex uint32
+	Back    struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	Cached uint64
 }
 
 type bpfConnState uint32
@@ -65,6 +69,32 @@ type bpfFlowKey struct {
 	From  bpfAddr
 	To    bpfAddr
 	Ports uint64
+}
+
+type bpfFlowKnobs struct {
+	_          structs.HostLayout
+	Seed       [5]uint64
+	Generation uint32
+	Refresh    uint32
+	Zero       uint64
+}
+
+type bpfFlowLine struct {
+	_     structs.HostLayout
+	Ports uint64
+	Peer  bpfAddr
+	Way   struct {
+		_  structs.HostLayout
+		In struct {
+			_      structs.HostLayout
+			Vip    bpfAddr
+			Sender uint64
+		}
+	}
+	Server     uint32
+	Stamp      uint32
+	Generation uint32
+	Answers    uint32
 }
 
 type bpfLease struct {
@@ -122,10 +152,13 @@ const (
 )
 
 type bpfServer struct {
-	_        structs.HostLayout
-	Dst      [6]uint8
-	Src      [6]uint8
-	Ifindex  uint32
+	_   structs.HostLayout
+	Way struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
 	Addr     bpfAddr
 	Port     uint16
 	Method   uint8
@@ -175,6 +208,42 @@ type bpfSweep struct {
 	Expired uint32
 }
 
+type bpfWork struct {
+	_      structs.HostLayout
+	Packet struct {
+		_        structs.HostLayout
+		Key      bpfFlowKey
+		Sender   uint64
+		Bytes    uint32
+		Packets  uint32
+		Ifindex  uint32
+		Protocol uint8
+		TcpFlags uint8
+		Ip6      bool
+		_        [1]byte
+	}
+	Came struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	Service uint32
+	Server  uint32
+	Conns   uint32
+	Vport   uint16
+	Answers bool
+	_       [1]byte
+	Vip     bpfAddr
+	Back    struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	Draft bpfConn
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -182,6 +251,8 @@ const (
 	bpfMapConns          = "conns"
 	bpfMapDirectorFilter = "director_filter"
 	bpfMapDirectors      = "directors"
+	bpfMapFlowKnobs      = "flow_knobs"
+	bpfMapFlowLines      = "flow_lines"
 	bpfMapLeases         = "leases"
 	bpfMapLoads          = "loads"
 	bpfMapReasons        = "reasons"
@@ -189,15 +260,19 @@ const (
 	bpfMapServers        = "servers"
 	bpfMapServiceCount   = "service_count"
 	bpfMapServiceStats   = "service_stats"
+	bpfMapServiceVips    = "service_vips"
 	bpfMapServices       = "services"
 	bpfMapTables         = "tables"
 	bpfMapTimeouts       = "timeouts"
 	bpfMapVips           = "vips"
+	bpfMapWorks          = "works"
 	bpfProgWeirGuard     = "weir_guard"
 	bpfProgWeirSweep     = "weir_sweep"
 	bpfProgWeirTc        = "weir_tc"
 	bpfProgWeirXdp       = "weir_xdp"
 	bpfVarDeviceMac      = "device_mac"
+	bpfVarFlowBits       = "flow_bits"
+	bpfVarFlowCpus       = "flow_cpus"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -255,6 +330,8 @@ type bpfMapSpecs struct {
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
+	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
+	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
@@ -262,10 +339,12 @@ type bpfMapSpecs struct {
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCount   *ebpf.MapSpec `ebpf:"service_count"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
+	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
+	Works          *ebpf.MapSpec `ebpf:"works"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -273,6 +352,8 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	DeviceMac *ebpf.VariableSpec `ebpf:"device_mac"`
+	FlowBits  *ebpf.VariableSpec `ebpf:"flow_bits"`
+	FlowCpus  *ebpf.VariableSpec `ebpf:"flow_cpus"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -298,6 +379,8 @@ type bpfMaps struct {
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
+	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
+	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
@@ -305,10 +388,12 @@ type bpfMaps struct {
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCount   *ebpf.Map `ebpf:"service_count"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
+	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
+	Works          *ebpf.Map `ebpf:"works"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -316,6 +401,8 @@ func (m *bpfMaps) Close() error {
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
+		m.FlowKnobs,
+		m.FlowLines,
 		m.Leases,
 		m.Loads,
 		m.Reasons,
@@ -323,10 +410,12 @@ func (m *bpfMaps) Close() error {
 		m.Servers,
 		m.ServiceCount,
 		m.ServiceStats,
+		m.ServiceVips,
 		m.Services,
 		m.Tables,
 		m.Timeouts,
 		m.Vips,
+		m.Works,
 	)
 }
 
@@ -335,6 +424,8 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	DeviceMac *ebpf.Variable `ebpf:"device_mac"`
+	FlowBits  *ebpf.Variable `ebpf:"flow_bits"`
+	FlowCpus  *ebpf.Variable `ebpf:"flow_cpus"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

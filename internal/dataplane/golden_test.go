@@ -320,6 +320,9 @@ func (p *player) sleep(seconds string) {
 			p.t.Fatal(err)
 		}
 	}
+	if err := p.forgetFlows(); err != nil { // else they would go on past it
+		p.t.Fatal(err)
+	}
 	if err := p.sweepConns(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -64,6 +64,9 @@ func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	if err := b.maps.Conns.Put(f.key(), c); err != nil {
 		t.Fatal(err)
 	}
+	if err := b.forgetFlows(); err != nil { // else they would go on past it
+		t.Fatal(err)
+	}
 }
 
 // sweepUntil sweeps once and expects so many connections to stay.

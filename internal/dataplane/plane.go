@@ -51,6 +51,7 @@ type Plane struct {
 	directors map[uint64]bool
 	epoch     uint32 // number of the last sweep
 	live      int    // connections that it met
+	flows     bpfFlowKnobs
 
 	leaseMu sync.Mutex
 	leases  map[lvs.InstanceID]uint32
@@ -90,9 +91,13 @@ func Open(o Options) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
-	spec.Maps[bpfMapConns].MaxEntries = DefaultConnections
+	connections := uint32(DefaultConnections)
 	if o.Connections > 0 {
-		spec.Maps[bpfMapConns].MaxEntries = uint32(o.Connections)
+		connections = uint32(o.Connections)
+	}
+	spec.Maps[bpfMapConns].MaxEntries = connections
+	if err := sizeFlows(spec, connections); err != nil {
+		return nil, fmt.Errorf("size the flow cache: %w", err)
 	}
 	p := &Plane{
 		log: o.Log, pinDir: o.PinDir, spec: spec,
@@ -132,7 +137,10 @@ func (p *Plane) load() error {
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
-	return setTimeouts(p.maps.Timeouts)
+	if err := setTimeouts(p.maps.Timeouts); err != nil {
+		return err
+	}
+	return p.startFlows()
 }
 
 // Close lets go of the data plane without stopping it: what is pinned stays and

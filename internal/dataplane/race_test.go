@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"weir/lvs"
 )
@@ -25,7 +24,7 @@ func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 		}
 		var hammers sync.WaitGroup
 		for cpu := range min(2, runtime.NumCPU()) {
-			hammers.Go(func() { b.ns.Do(func() { b.hammer(t, cpu, opens/2) }) })
+			hammers.Go(func() { b.ns.Do(func() { onCPU(t, cpu, func() { b.hammer(t, opens/2) }) }) })
 		}
 		stop, swept := make(chan struct{}), make(chan int)
 		go func() {
@@ -50,19 +49,8 @@ func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 	})
 }
 
-// hammer opens and closes the flow n times from one CPU.
-func (b *bench) hammer(t testing.TB, cpu, n int) {
-	var all, one unix.CPUSet
-	one.Set(cpu)
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		t.Error(err)
-		return
-	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		t.Error(err)
-		return
-	}
-	defer unix.SchedSetaffinity(0, &all) // the thread lives on
+// hammer opens and closes the flow n times.
+func (b *bench) hammer(t testing.TB, n int) {
 	packets := [][]byte{syn(1).bytes(), syn(1).with("A").bytes(), syn(1).with("R").bytes()}
 	for range n {
 		for _, packet := range packets {

@@ -53,6 +53,9 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	if err := p.layOut(s, vs.Scheduler, list); err != nil {
 		return fmt.Errorf("lay out its table: %w", err)
 	}
+	if err := p.maps.ServiceVips.Put(s.index, wireAddr(vs.Addr)); err != nil {
+		return fmt.Errorf("enter its address: %w", err)
+	}
 	s.present = true
 	return p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
 		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
@@ -212,11 +215,12 @@ func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) 
 // putServer writes the server's entry as the data plane reads it.
 func (p *Plane) putServer(key serverKey, protocol lvs.Protocol, s *server) error {
 	entry := bpfServer{
-		Ifindex: uint32(s.hop.Index), Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
+		Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
 		Method: uint8(key.method), Protocol: uint8(protocol), Service: key.service, Swept: p.epoch,
 	}
-	copy(entry.Dst[:], s.hop.Dst)
-	copy(entry.Src[:], s.hop.Src)
+	entry.Way.Ifindex = uint32(s.hop.Index)
+	copy(entry.Way.Dst[:], s.hop.Dst)
+	copy(entry.Way.Src[:], s.hop.Src)
 	if s.present {
 		entry.Flags |= bpfServerFlagsSERVER_PRESENT
 	}

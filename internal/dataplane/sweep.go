@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -61,7 +62,7 @@ func (p *Plane) sweepConns() error {
 		return fmt.Errorf("run the sweep: %w", err)
 	}
 	p.live = int(args.Live)
-	return p.forget()
+	return errors.Join(p.paceFlows(p.live), p.forget())
 }
 
 // forget frees the numbers of servers that left before this sweep and that it

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow.h - the flow cache: a line of 64 bytes for each established flow, in
+ * front of the connections. A packet that changes no state touches its line and
+ * its server, and nothing else.
+ *
+ * Each CPU has lines of its own and only it fills them, so that they are whole
+ * without a lock. A line is good for flow_refresh ticks; then its flow takes the
+ * full way once, which stamps the connection. What a connection holds in caches
+ * it knows (conn.cached), and whoever changes its state or its server, by
+ * winning its word, empties those lines. The order makes that certain: a CPU
+ * that fills a line enters itself in conn.cached first, and reads the word again
+ * after; one that changes the word reads conn.cached after.
+ */
+#ifndef WEIR_FLOW_H
+#define WEIR_FLOW_H
+
+/* The lines of a CPU are 1 << flow_bits; there are so many CPUs. */
+volatile const __u32 flow_bits = 1;
+volatile const __u32 flow_cpus = 1;
+
+static INLINE struct flow_knobs *flow_knobs_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&flow_knobs, &zero);
+}
+
+/* flow_slot is the first of the two lines that a flow may have on a CPU. */
+static INLINE __u32 flow_slot(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu)
+{
+	__u64 hash = k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
+		     k->to.lo * n->seed[3] + k->ports * n->seed[4];
+
+	return (cpu << flow_bits) + (hash >> (64 - flow_bits));
+}
+
+static INLINE bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->lo == b->lo && a->hi == b->hi;
+}
+
+static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
+{
+	if (l->ports != k->ports)
+		return false;
+	if (l->answers)
+		return same_addr(&l->peer, &k->to);
+	return same_addr(&l->peer, &k->from) && same_addr(&l->way.in.vip, &k->to);
+}
+
+/* flow_find is the flow's line on this CPU, if it is good, or NULL. */
+static INLINE struct flow_line *flow_find(const struct flow_key *k)
+{
+	struct flow_knobs *n = flow_knobs_of();
+	struct flow_line *l;
+	__u32 at;
+
+	if (!n)
+		return NULL;
+	at = flow_slot(n, k, bpf_get_smp_processor_id());
+	l = bpf_map_lookup_elem(&flow_lines, &at);
+	if (!l || !flow_matches(l, k)) {
+		at ^= 1;
+		l = bpf_map_lookup_elem(&flow_lines, &at);
+		if (!l || !flow_matches(l, k))
+			return NULL;
+	}
+	return l->generation == n->generation && tick() - l->stamp < n->refresh ? l : NULL;
+}
+
+/* The states of connections that have lines. */
+static INLINE bool flow_state(__u32 state)
+{
+	return state == STATE_ESTABLISHED || state == STATE_UDP;
+}
+
+/* flow_place is the line that a flow is to have: its own, or the older of two. */
+static INLINE struct flow_line *flow_place(const struct flow_knobs *n, const struct flow_key *k,
+					   __u32 cpu, __u32 now)
+{
+	__u32 at = flow_slot(n, k, cpu);
+	struct flow_line *a = bpf_map_lookup_elem(&flow_lines, &at), *b;
+
+	at ^= 1;
+	b = bpf_map_lookup_elem(&flow_lines, &at);
+	if (!a || !b)
+		return NULL;
+	if (flow_matches(a, k))
+		return a;
+	if (flow_matches(b, k))
+		return b;
+	if (a->generation != n->generation)
+		return a;
+	if (b->generation != n->generation)
+		return b;
+	return now - a->stamp >= now - b->stamp ? a : b;
+}
+
+/* A line of answers leaves the virtual address to its service, if that has only one. */
+static INLINE bool vip_known(__u32 service, const struct addr *vip)
+{
+	struct addr *own = bpf_map_lookup_elem(&service_vips, &service);
+
+	return own && same_addr(own, vip);
+}
+
+/*
+ * flow_keep enters the packet's flow into this CPU's cache: what its client
+ * sends, or, with the entry of the answers, what comes back.
+ */
+static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const struct conn *reply,
+			       __u32 now)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u64 word = c->word, bit = 1ULL << (cpu & 63);
+	struct flow_knobs *n = flow_knobs_of();
+	struct flow_line *l;
+
+	if (!n || !flow_state(conn_state(word)))
+		return;
+	if (reply ? !vip_known(c->service, &reply->vip) : from_director(p))
+		return;
+	l = flow_place(n, &p->key, cpu, now);
+	if (!l)
+		return;
+	if (!(c->cached & bit))
+		__sync_fetch_and_or(&c->cached, bit);
+	l->generation = 0;
+	l->ports = p->key.ports;
+	l->server = conn_server(word);
+	l->stamp = now;
+	if (reply) {
+		l->peer = p->key.to;
+		l->way.out.back = reply->back;
+		l->way.out.vport = reply->ports >> 16;
+	} else {
+		l->peer = p->key.from;
+		l->way.in.vip = p->key.to;
+		l->way.in.sender = p->sender;
+	}
+	l->answers = reply != NULL;
+	__sync_lock_test_and_set(&l->generation, n->generation);
+	if (c->word != word)
+		l->generation = 0;
+}
+
+/* Emptying the lines of a flow: passed from turn to turn of a loop. */
+struct flow_hunt {
+	struct flow_key key;
+	__u64 cpus; /* bit n & 63: CPU n may have one */
+};
+
+static INLINE void flow_empty(const struct flow_key *k, __u32 at)
+{
+	struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
+
+	if (l && flow_matches(l, k))
+		l->generation = 0;
+}
+
+static long flow_hunt_one(__u32 cpu, struct flow_hunt *h)
+{
+	struct flow_knobs *n = flow_knobs_of();
+	__u32 at;
+
+	if (n && h->cpus >> (cpu & 63) & 1) {
+		at = flow_slot(n, &h->key, cpu);
+		flow_empty(&h->key, at);
+		flow_empty(&h->key, at ^ 1);
+	}
+	return 0;
+}
+
+/*
+ * flow_forget empties the connection's lines on every CPU, those of its answers,
+ * too: for whoever has changed its word.
+ */
+static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u32 server)
+{
+	struct flow_hunt hunt = { .key = *key };
+	struct server *s;
+
+	if (!c->cached)
+		return;
+	hunt.cpus = __sync_lock_test_and_set(&c->cached, 0);
+	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
+	s = bpf_map_lookup_elem(&servers, &server);
+	if (!s || s->method != METHOD_NAT)
+		return;
+	reply_key(&hunt.key, key, s);
+	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
+}
+
+#endif

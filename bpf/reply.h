@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * reply.h - what a server of a NAT connection answers has an entry of its own,
+ * under the key that it carries, with what the client knows and the way back to
+ * it: where its packets come from.
+ */
+#ifndef WEIR_REPLY_H
+#define WEIR_REPLY_H
+
+/*
+ * reply_remember enters the answers of the packet's flow. It fails where the
+ * server has the same client's port in a connection to another virtual address,
+ * whose answers could not be told from these.
+ */
+static NOINLINE bool reply_remember(struct work *w, const struct server *s, __u32 index, __u32 service)
+{
+	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, service, tick());
+	const struct packet *p = &w->packet;
+	struct flow_key key;
+	struct conn *old;
+
+	reply->vip = p->key.to;
+	reply->ports = p->key.ports;
+	reply->back = w->came;
+	reply_key(&key, &p->key, s);
+	if (!bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
+		return true;
+	old = bpf_map_lookup_elem(&conns, &key);
+	if (!old) {
+		note(NOTE_TABLE_FULL);
+		return false;
+	}
+	if (conn_state(old->word) != STATE_REPLY)
+		return false;
+	if (old->ports != p->key.ports || old->vip.lo != p->key.to.lo || old->vip.hi != p->key.to.hi) {
+		struct flow_key other = { .from = p->key.from, .to = old->vip, .ports = old->ports };
+
+		if (bpf_map_lookup_elem(&conns, &other))
+			return false;
+	}
+	return !bpf_map_update_elem(&conns, &key, reply, BPF_ANY);
+}
+
+static INLINE bool same_way(const struct way *a, const struct way *b)
+{
+	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
+	       a->ifindex == b->ifindex;
+}
+
+/* reply_refresh follows a client whose packets come another way now. */
+static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const struct server *s)
+{
+	const struct flow_key *client = &w->packet.key;
+	struct flow_key key;
+	struct conn *reply;
+
+	reply_key(&key, client, s);
+	reply = bpf_map_lookup_elem(&conns, &key);
+	if (!reply || conn_state(reply->word) != STATE_REPLY || same_way(&reply->back, &w->came))
+		return;
+	reply->back = w->came;
+	flow_forget(client, c, conn_server(c->word));
+}
+
+/* answer is for a server's packet: it goes back to the client. */
+static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
+{
+	struct packet *p = &w->packet;
+	struct flow_key key = { .from = p->key.to, .to = reply->vip, .ports = reply->ports };
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	__u32 now = tick(), server;
+	__u64 word;
+
+	if (!c)
+		return pass(PASS_NO_CONNECTION);
+	word = c->word;
+	server = conn_server(word);
+	if (server != conn_server(reply->word) || conn_state(word) == STATE_GONE)
+		return pass(PASS_NO_CONNECTION);
+	conn_advance(&key, c, word, p, now, OUTPUT);
+	flow_keep(p, c, reply, now);
+	w->answers = true;
+	w->service = c->service;
+	w->server = server;
+	w->vip = reply->vip;
+	w->vport = reply->ports >> 16;
+	w->back = reply->back;
+	return FORWARD;
+}
+
+#endif
