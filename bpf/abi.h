@@ -44,11 +44,12 @@ enum scheduler {
 	SCHED_OVF,
 	SCHED_DH,
 	SCHED_SH,
+	SCHED_MH,
 };
 
 enum service_flags {
-	SERVICE_SH_FALLBACK = 1, /* sh: another server where the client's own may not */
-	SERVICE_SH_PORT = 2,     /* sh: by address and port of the client */
+	SERVICE_FALLBACK = 1, /* sh, mh: another server where the client's own may not */
+	SERVICE_PORT = 2,     /* sh, mh: by address and port of the client */
 };
 
 struct service {
@@ -61,7 +62,7 @@ struct service {
 /*
  * A service's table, an array of 64-bit words: element 0 is the cursor, element
  * 1 the number of slots, and the slots follow, each a server's index. rr and wrr
- * draw from it in turn, dh and sh by a hash; for the schedulers that scan (lc,
+ * draw from it in turn, dh, sh and mh by a hash; for the schedulers that scan (lc,
  * wlc, ...) it is the list of servers, newest first.
  */
 #define TABLE_CURSOR 0

@@ -118,17 +118,23 @@ static long scan(__u32 turn, struct pick *p)
 #define HASH_BITS 8
 #define HASH_SIZE (1 << HASH_BITS)
 
-/*
- * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
- * address, IPv6 folded by exclusive or, and of the port, in host byte order.
- */
-static INLINE __u32 hash_addr(const struct packet *p, const struct addr *a, __u16 port)
+/* folded is an address as one number, IPv6 by exclusive or of its four. */
+static INLINE __u32 folded(const struct packet *p, const struct addr *a)
 {
 	__u32 fold = UNMAPPED(a->lo);
 
 	if (p->ip6)
 		fold ^= (__u32)a->lo ^ (__u32)a->hi ^ (__u32)(a->hi >> 32);
-	return ((bpf_ntohs(port) + bpf_ntohl(fold)) * 0x61c88647U) >> (32 - HASH_BITS);
+	return bpf_ntohl(fold);
+}
+
+/*
+ * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
+ * address and of the port, in host byte order.
+ */
+static INLINE __u32 hash_addr(const struct packet *p, const struct addr *a, __u16 port)
+{
+	return ((bpf_ntohs(port) + folded(p, a)) * 0x61c88647U) >> (32 - HASH_BITS);
 }
 
 /* A probe of the hash table: passed from turn to turn where sh falls back. */
@@ -167,9 +173,9 @@ static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
 	if (svc->scheduler == SCHED_DH)
 		hash = hash_addr(p, &p->key.to, 0);
 	else
-		hash = hash_addr(p, &p->key.from, svc->flags & SERVICE_SH_PORT ? p->key.ports : 0);
+		hash = hash_addr(p, &p->key.from, svc->flags & SERVICE_PORT ? p->key.ports : 0);
 	probe.at = hash;
-	if (!probe_one(0, &probe) && svc->flags & SERVICE_SH_FALLBACK) {
+	if (!probe_one(0, &probe) && svc->flags & SERVICE_FALLBACK) {
 		/* From twice the hash on (ip_vs_sh_get_fallback). */
 		probe.at = hash + hash;
 		bpf_loop(HASH_SIZE, probe_one, &probe, 0);
@@ -179,28 +185,5 @@ static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
 
 /* The most servers in a list, and slots in a table (sched.MaxSlots). */
 #define MAX_TURNS 65536
-
-static INLINE __u32 schedule(const struct service *svc, const struct packet *p)
-{
-	struct pick pick = {
-		.service = svc->index,
-		.scheduler = svc->scheduler,
-		.server = NO_SERVER,
-	};
-
-	switch (svc->scheduler) {
-	case SCHED_RR:
-	case SCHED_WRR:
-		if (!draw(0, &pick))
-			bpf_loop(MAX_TURNS, draw, &pick, 0);
-		break;
-	case SCHED_DH:
-	case SCHED_SH:
-		return hashed(svc, p);
-	default:
-		bpf_loop(MAX_TURNS, scan, &pick, 0);
-	}
-	return pick.server;
-}
 
 #endif

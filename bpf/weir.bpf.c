@@ -32,6 +32,8 @@
 #include "load.h"
 #include "conn.h"
 #include "sched.h"
+#include "mh.h"
+#include "schedule.h"
 #include "direct.h"
 #include "nat.h"
 #include "balance.h"

@@ -65,6 +65,7 @@ const (
 	WeightedOverflow        Scheduler = "ovf"
 	DestinationHash         Scheduler = "dh"
 	SourceHash              Scheduler = "sh"
+	MaglevHash              Scheduler = "mh"
 )
 
 // RealServer is one destination of a virtual server.
@@ -105,7 +106,8 @@ type VirtualServer struct {
 	ServiceKey
 	Scheduler Scheduler
 	// SHPort has sh look at the client's port too, and SHFallback give a client
-	// another server where its own is full or quiesced.
+	// another server where its own is full or quiesced. In IPVS they are one bit
+	// each with mh-port and mh-fallback, and so they are here.
 	SHPort, SHFallback bool
 	RealServers        []RealServer
 }

@@ -119,6 +119,7 @@ const (
 	bpfSchedulerSCHED_OVF bpfScheduler = 7
 	bpfSchedulerSCHED_DH  bpfScheduler = 8
 	bpfSchedulerSCHED_SH  bpfScheduler = 9
+	bpfSchedulerSCHED_MH  bpfScheduler = 10
 )
 
 type bpfServer struct {
@@ -155,8 +156,8 @@ type bpfService struct {
 type bpfServiceFlags uint32
 
 const (
-	bpfServiceFlagsSERVICE_SH_FALLBACK bpfServiceFlags = 1
-	bpfServiceFlagsSERVICE_SH_PORT     bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_FALLBACK bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_PORT     bpfServiceFlags = 2
 )
 
 type bpfServiceKey struct {

@@ -18,7 +18,7 @@ import (
 var waiting = []struct{ words, what string }{
 	{"-p", "persistence"}, {"mark", "marks"}, {"-f", "marks"}, {"-o", "one-packet UDP"},
 	{"sysctl", "sysctls"}, {"-i", "tunnels"}, {"-g", "direct routing"},
-	{"mh", "mh"}, {"lblc", "lblc"}, {"lblcr", "lblcr"},
+	{"lblc", "lblc"}, {"lblcr", "lblcr"},
 }
 
 // TestGolden replays what the real IPVS did, packet by packet through the
@@ -187,7 +187,7 @@ func (p *player) admin(args []string) {
 		}
 		vs, flags := &p.services[i], option("-b", "")
 		vs.Scheduler = lvs.Scheduler(option("-s", "wlc"))
-		vs.SHPort, vs.SHFallback = strings.Contains(flags, "sh-port"), strings.Contains(flags, "sh-fallback")
+		vs.SHPort, vs.SHFallback = strings.Contains(flags, "h-port"), strings.Contains(flags, "h-fallback")
 		return
 	case "-D":
 		p.services = slices.Delete(p.services, i, i+1)

@@ -48,7 +48,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
 		kept[server] = true
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
 	}
 	if err := p.layOut(s, vs.Scheduler, list); err != nil {
 		return fmt.Errorf("lay out its table: %w", err)
@@ -61,10 +61,10 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 
 func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
 	if vs.SHPort {
-		flags |= bpfServiceFlagsSERVICE_SH_PORT
+		flags |= bpfServiceFlagsSERVICE_PORT
 	}
 	if vs.SHFallback {
-		flags |= bpfServiceFlagsSERVICE_SH_FALLBACK
+		flags |= bpfServiceFlagsSERVICE_FALLBACK
 	}
 	return flags
 }
@@ -81,6 +81,7 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 	lvs.WeightedOverflow:        bpfSchedulerSCHED_OVF,
 	lvs.DestinationHash:         bpfSchedulerSCHED_DH,
 	lvs.SourceHash:              bpfSchedulerSCHED_SH,
+	lvs.MaglevHash:              bpfSchedulerSCHED_MH,
 }
 
 // service finds or makes the entry of a service.
