@@ -45,6 +45,7 @@ enum scheduler {
 	SCHED_DH,
 	SCHED_SH,
 	SCHED_MH,
+	SCHED_TWOS,
 };
 
 enum service_flags {

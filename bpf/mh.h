@@ -77,13 +77,13 @@ static long mh_next(__u32 turn, struct mh_search *m)
 }
 
 /* maglev is the server of mh (ip_vs_mh_get, ip_vs_mh_get_fallback). */
-static NOINLINE __u32 maglev(const struct service *svc, const struct packet *p)
+static NOINLINE __u32 maglev(const struct service *svc, const struct flow_key *key)
 {
 	struct mh_search m = { .service = svc->index, .server = NO_SERVER };
 
-	m.value = folded(p, &p->key.from);
+	m.value = folded(&key->from);
 	if (svc->flags & SERVICE_PORT)
-		m.value += bpf_ntohs((__u16)p->key.ports);
+		m.value += bpf_ntohs((__u16)key->ports);
 	m.first = mh_slot(m.value);
 	if (!mh_take(&m, m.first) && svc->flags & SERVICE_FALLBACK)
 		bpf_loop(MH_SIZE, mh_next, &m, 0);

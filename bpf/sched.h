@@ -70,6 +70,15 @@ static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 	return p->load * l->weight > load * p->weight;
 }
 
+/*
+ * overhead weighs an active connection like 256 inactive ones
+ * (ip_vs_dest_conn_overhead, include/net/ip_vs.h).
+ */
+static INLINE __u64 overhead(const struct load *l)
+{
+	return ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+}
+
 /* scan looks at one server of the list; it ends early when none can be better. */
 static long scan(__u32 turn, struct pick *p)
 {
@@ -94,7 +103,7 @@ static long scan(__u32 turn, struct pick *p)
 	switch (p->scheduler) {
 	case SCHED_LC:
 	case SCHED_WLC:
-		load = ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+		load = overhead(l);
 		break;
 	case SCHED_OVF:
 		if ((__u32)l->active > l->weight)
@@ -119,11 +128,11 @@ static long scan(__u32 turn, struct pick *p)
 #define HASH_SIZE (1 << HASH_BITS)
 
 /* folded is an address as one number, IPv6 by exclusive or of its four. */
-static INLINE __u32 folded(const struct packet *p, const struct addr *a)
+static INLINE __u32 folded(const struct addr *a)
 {
 	__u32 fold = UNMAPPED(a->lo);
 
-	if (p->ip6)
+	if (a->hi || a->lo != MAPPED(fold))
 		fold ^= (__u32)a->lo ^ (__u32)a->hi ^ (__u32)(a->hi >> 32);
 	return bpf_ntohl(fold);
 }
@@ -132,9 +141,9 @@ static INLINE __u32 folded(const struct packet *p, const struct addr *a)
  * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
  * address and of the port, in host byte order.
  */
-static INLINE __u32 hash_addr(const struct packet *p, const struct addr *a, __u16 port)
+static INLINE __u32 hash_addr(const struct addr *a, __u16 port)
 {
-	return ((bpf_ntohs(port) + folded(p, a)) * 0x61c88647U) >> (32 - HASH_BITS);
+	return ((bpf_ntohs(port) + folded(a)) * 0x61c88647U) >> (32 - HASH_BITS);
 }
 
 /* A probe of the hash table: passed from turn to turn where sh falls back. */
@@ -165,15 +174,15 @@ static long probe_one(__u32 turn, struct probe *p)
 }
 
 /* hashed is the server of dh and sh. */
-static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
+static INLINE __u32 hashed(const struct service *svc, const struct flow_key *key)
 {
 	struct probe probe = { .service = svc->index, .server = NO_SERVER };
 	__u32 hash;
 
 	if (svc->scheduler == SCHED_DH)
-		hash = hash_addr(p, &p->key.to, 0);
+		hash = hash_addr(&key->to, 0);
 	else
-		hash = hash_addr(p, &p->key.from, svc->flags & SERVICE_PORT ? p->key.ports : 0);
+		hash = hash_addr(&key->from, svc->flags & SERVICE_PORT ? key->ports : 0);
 	probe.at = hash;
 	if (!probe_one(0, &probe) && svc->flags & SERVICE_FALLBACK) {
 		/* From twice the hash on (ip_vs_sh_get_fallback). */

@@ -33,6 +33,7 @@
 #include "conn.h"
 #include "sched.h"
 #include "mh.h"
+#include "twos.h"
 #include "schedule.h"
 #include "direct.h"
 #include "nat.h"

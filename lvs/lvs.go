@@ -66,6 +66,7 @@ const (
 	DestinationHash         Scheduler = "dh"
 	SourceHash              Scheduler = "sh"
 	MaglevHash              Scheduler = "mh"
+	PowerOfTwoChoices       Scheduler = "twos"
 )
 
 // RealServer is one destination of a virtual server.

@@ -109,17 +109,18 @@ const (
 type bpfScheduler uint32
 
 const (
-	bpfSchedulerSCHED_RR  bpfScheduler = 0
-	bpfSchedulerSCHED_WRR bpfScheduler = 1
-	bpfSchedulerSCHED_LC  bpfScheduler = 2
-	bpfSchedulerSCHED_WLC bpfScheduler = 3
-	bpfSchedulerSCHED_SED bpfScheduler = 4
-	bpfSchedulerSCHED_NQ  bpfScheduler = 5
-	bpfSchedulerSCHED_FO  bpfScheduler = 6
-	bpfSchedulerSCHED_OVF bpfScheduler = 7
-	bpfSchedulerSCHED_DH  bpfScheduler = 8
-	bpfSchedulerSCHED_SH  bpfScheduler = 9
-	bpfSchedulerSCHED_MH  bpfScheduler = 10
+	bpfSchedulerSCHED_RR   bpfScheduler = 0
+	bpfSchedulerSCHED_WRR  bpfScheduler = 1
+	bpfSchedulerSCHED_LC   bpfScheduler = 2
+	bpfSchedulerSCHED_WLC  bpfScheduler = 3
+	bpfSchedulerSCHED_SED  bpfScheduler = 4
+	bpfSchedulerSCHED_NQ   bpfScheduler = 5
+	bpfSchedulerSCHED_FO   bpfScheduler = 6
+	bpfSchedulerSCHED_OVF  bpfScheduler = 7
+	bpfSchedulerSCHED_DH   bpfScheduler = 8
+	bpfSchedulerSCHED_SH   bpfScheduler = 9
+	bpfSchedulerSCHED_MH   bpfScheduler = 10
+	bpfSchedulerSCHED_TWOS bpfScheduler = 11
 )
 
 type bpfServer struct {

@@ -82,6 +82,7 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 	lvs.DestinationHash:         bpfSchedulerSCHED_DH,
 	lvs.SourceHash:              bpfSchedulerSCHED_SH,
 	lvs.MaglevHash:              bpfSchedulerSCHED_MH,
+	lvs.PowerOfTwoChoices:       bpfSchedulerSCHED_TWOS,
 }
 
 // service finds or makes the entry of a service.

@@ -58,6 +58,7 @@ var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint6
 	lvs.NeverQueue:              wholeList,
 	lvs.WeightedFailover:        wholeList,
 	lvs.WeightedOverflow:        wholeList,
+	lvs.PowerOfTwoChoices:       wholeList,
 
 	lvs.DestinationHash: destinationHash,
 	lvs.SourceHash:      sourceHash,
