@@ -21,16 +21,45 @@
 #define MAX_VIPS 4096
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
+#define MAX_MARK_LISTS 8192
+#define MAX_MARK_RULES 65536
 
 struct addr {
 	__u64 hi, lo;
 };
 
+/*
+ * A service by mark has no port and no protocol, and the unspecified address of
+ * its family for vip.
+ */
 struct service_key {
 	struct addr vip;
 	__u16 port;
 	__u8 protocol;
-	__u8 zero[5];
+	__u8 zero;
+	__u32 mark;
+};
+
+/*
+ * Marks (mark.h). The rules whose destination has an address stand in one list,
+ * a run of mark_rules in their order, which the longest prefix of the address
+ * leads to. Ports are in host byte order here.
+ */
+struct mark_prefix {
+	__u32 bits; /* IPv4's count from the front of the mapped address */
+	__u32 addr[4];
+};
+
+struct mark_list {
+	__u32 first, count;
+};
+
+struct mark_rule {
+	struct addr source, mask; /* fits where address & mask is source */
+	__u32 mark;
+	__u16 first_port, last_port;
+	__u8 protocol; /* 0: any */
+	__u8 zero[7];
 };
 
 enum scheduler {
@@ -51,6 +80,7 @@ enum scheduler {
 enum service_flags {
 	SERVICE_FALLBACK = 1, /* sh, mh: another server where the client's own may not */
 	SERVICE_PORT = 2,     /* sh, mh: by address and port of the client */
+	SERVICE_BY_MARK = 4,
 };
 
 struct service {

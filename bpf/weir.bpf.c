@@ -37,6 +37,7 @@
 #include "schedule.h"
 #include "direct.h"
 #include "nat.h"
+#include "mark.h"
 #include "balance.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -87,6 +87,29 @@ type bpfLoad struct {
 	Zero     [2]uint32
 }
 
+type bpfMarkList struct {
+	_     structs.HostLayout
+	First uint32
+	Count uint32
+}
+
+type bpfMarkPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
+type bpfMarkRule struct {
+	_         structs.HostLayout
+	Source    bpfAddr
+	Mask      bpfAddr
+	Mark      uint32
+	FirstPort uint16
+	LastPort  uint16
+	Protocol  uint8
+	Zero      [7]uint8
+}
+
 type bpfReason uint32
 
 const (
@@ -159,6 +182,7 @@ type bpfServiceFlags uint32
 const (
 	bpfServiceFlagsSERVICE_FALLBACK bpfServiceFlags = 1
 	bpfServiceFlagsSERVICE_PORT     bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_BY_MARK  bpfServiceFlags = 4
 )
 
 type bpfServiceKey struct {
@@ -166,7 +190,8 @@ type bpfServiceKey struct {
 	Vip      bpfAddr
 	Port     uint16
 	Protocol uint8
-	Zero     [5]uint8
+	Zero     uint8
+	Mark     uint32
 }
 
 type bpfSweep struct {
@@ -186,6 +211,8 @@ const (
 	bpfMapDirectors      = "directors"
 	bpfMapLeases         = "leases"
 	bpfMapLoads          = "loads"
+	bpfMapMarkLists      = "mark_lists"
+	bpfMapMarkRules      = "mark_rules"
 	bpfMapReasons        = "reasons"
 	bpfMapServerStats    = "server_stats"
 	bpfMapServers        = "servers"
@@ -259,6 +286,8 @@ type bpfMapSpecs struct {
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
+	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
+	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
@@ -302,6 +331,8 @@ type bpfMaps struct {
 	Directors      *ebpf.Map `ebpf:"directors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
+	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
+	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
@@ -320,6 +351,8 @@ func (m *bpfMaps) Close() error {
 		m.Directors,
 		m.Leases,
 		m.Loads,
+		m.MarkLists,
+		m.MarkRules,
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,

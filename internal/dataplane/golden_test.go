@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 // waiting names the scenarios that ask for what weir does not do yet, by the
 // words that ask for it.
 var waiting = []struct{ words, what string }{
-	{"-p", "persistence"}, {"mark", "marks"}, {"-f", "marks"}, {"-o", "one-packet UDP"},
+	{"-p", "persistence"}, {"-o", "one-packet UDP"},
 	{"sysctl", "sysctls"}, {"-i", "tunnels"}, {"-g", "direct routing"},
 	{"lblc", "lblc"}, {"lblcr", "lblcr"},
 }
@@ -103,6 +104,7 @@ type player struct {
 	compare  comparison
 	step     conformance.Step
 	services []lvs.VirtualServer
+	marks    []lvs.MarkRule
 	held     []*tcpConn
 }
 
@@ -127,7 +129,10 @@ func (p *player) play() {
 			return
 		}
 		p.admin(words[1:])
-		p.set(p.t, planOf(p.services...))
+		p.apply()
+	case "mark":
+		p.marks = append(p.marks, lvs.MarkRule{Mark: p.number(words[2]), Destination: prefixOf(words[1])})
+		p.apply()
 	case "tcp", "udp":
 		p.traffic(words)
 	case "close", "reset":
@@ -149,6 +154,24 @@ func (p *player) play() {
 	default:
 		p.t.Fatalf("line %d: step %q is not known", p.step.Line, words[0])
 	}
+}
+
+func (p *player) apply() { p.set(p.t, lvs.Plan{Services: p.services, Marks: p.marks}) }
+
+func (p *player) number(word string) uint32 {
+	n, err := strconv.ParseUint(word, 10, 32)
+	if err != nil {
+		p.t.Fatalf("line %d: %v", p.step.Line, err)
+	}
+	return uint32(n)
+}
+
+// prefixOf is "10.8.0.0/16" or one address.
+func prefixOf(word string) netip.Prefix {
+	if a, err := netip.ParseAddr(word); err == nil {
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	return netip.MustParsePrefix(word)
 }
 
 // byLot says whether a service's counts are a matter of chance.
@@ -191,12 +214,7 @@ func (p *player) admin(args []string) {
 		p.setTimeouts(args[1:])
 		return
 	}
-	key := lvs.ServiceKey{Protocol: lvs.TCP}
-	if args[1] == "-u" {
-		key.Protocol = lvs.UDP
-	}
-	at := netip.MustParseAddrPort(args[2])
-	key.Addr, key.Port = at.Addr(), at.Port()
+	key := p.service(map[string]string{"-t": "TCP", "-u": "UDP", "-f": "FWM"}[args[1]], args[2], slices.Contains(args, "-6"))
 	i := slices.IndexFunc(p.services, func(vs lvs.VirtualServer) bool { return vs.ServiceKey == key })
 	switch verb {
 	case "-A", "-E":
@@ -232,6 +250,16 @@ func (p *player) admin(args []string) {
 	default:
 		p.t.Fatalf("line %d: ipvsadm %s is not known", p.step.Line, verb)
 	}
+}
+
+// service is one as ipvsadm names it: "TCP 10.0.1.100:80", "FWM 7".
+func (p *player) service(kind, name string, ipv6 bool) lvs.ServiceKey {
+	if kind == "FWM" {
+		return lvs.MarkKey(p.number(name), ipv6)
+	}
+	at := netip.MustParseAddrPort(name)
+	protocol := map[string]lvs.Protocol{"TCP": lvs.TCP, "UDP": lvs.UDP}[kind]
+	return lvs.ServiceKey{Protocol: protocol, Addr: at.Addr(), Port: at.Port()}
 }
 
 // traffic makes the connections that the recorded lines tell of, and compares
@@ -278,9 +306,8 @@ func (p *player) compareList() {
 	var key lvs.ServiceKey
 	for _, line := range p.step.Output {
 		words := strings.Fields(line)
-		if words[0] == "TCP" || words[0] == "UDP" {
-			at := netip.MustParseAddrPort(words[1])
-			key = lvs.ServiceKey{Protocol: map[string]lvs.Protocol{"TCP": lvs.TCP, "UDP": lvs.UDP}[words[0]], Addr: at.Addr(), Port: at.Port()}
+		if slices.Contains([]string{"TCP", "UDP", "FWM"}, words[0]) {
+			key = p.service(words[0], words[1], words[2] == "IPv6")
 		}
 		if words[0] != "->" || words[1] == "RemoteAddress:Port" {
 			continue

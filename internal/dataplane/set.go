@@ -22,7 +22,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{p.setDirectors(plan.Directors)}
+	errs := []error{p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
 	wanted := map[lvs.ServiceKey]bool{}
 	kept := map[*server]bool{}
 	for _, vs := range plan.Services {
@@ -65,6 +65,9 @@ func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
 	}
 	if vs.SHFallback {
 		flags |= bpfServiceFlagsSERVICE_FALLBACK
+	}
+	if vs.Mark != 0 {
+		flags |= bpfServiceFlagsSERVICE_BY_MARK
 	}
 	return flags
 }
