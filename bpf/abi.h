@@ -22,16 +22,45 @@
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2 /* of all CPUs */
+#define MAX_MARK_LISTS 8192
+#define MAX_MARK_RULES 65536
 
 struct addr {
 	__u64 hi, lo;
 };
 
+/*
+ * A service by mark has no port and no protocol, and the unspecified address of
+ * its family for vip.
+ */
 struct service_key {
 	struct addr vip;
 	__u16 port;
 	__u8 protocol;
-	__u8 zero[5];
+	__u8 zero;
+	__u32 mark;
+};
+
+/*
+ * Marks (mark.h). The rules whose destination has an address stand in one list,
+ * a run of mark_rules in their order, which the longest prefix of the address
+ * leads to. Ports are in host byte order here.
+ */
+struct mark_prefix {
+	__u32 bits; /* IPv4's count from the front of the mapped address */
+	__u32 addr[4];
+};
+
+struct mark_list {
+	__u32 first, count;
+};
+
+struct mark_rule {
+	struct addr source, mask; /* fits where address & mask is source */
+	__u32 mark;
+	__u16 first_port, last_port;
+	__u8 protocol; /* 0: any */
+	__u8 zero[7];
 };
 
 enum scheduler {
@@ -45,11 +74,14 @@ enum scheduler {
 	SCHED_OVF,
 	SCHED_DH,
 	SCHED_SH,
+	SCHED_MH,
+	SCHED_TWOS,
 };
 
 enum service_flags {
-	SERVICE_SH_FALLBACK = 1, /* sh: another server where the client's own may not */
-	SERVICE_SH_PORT = 2,     /* sh: by address and port of the client */
+	SERVICE_FALLBACK = 1, /* sh, mh: another server where the client's own may not */
+	SERVICE_PORT = 2,     /* sh, mh: by address and port of the client */
+	SERVICE_BY_MARK = 4,
 };
 
 struct service {
@@ -62,7 +94,7 @@ struct service {
 /*
  * A service's table, an array of 64-bit words: element 0 is the cursor, element
  * 1 the number of slots, and the slots follow, each a server's index. rr and wrr
- * draw from it in turn, dh and sh by a hash; for the schedulers that scan (lc,
+ * draw from it in turn, dh, sh and mh by a hash; for the schedulers that scan (lc,
  * wlc, ...) it is the list of servers, newest first.
  */
 #define TABLE_CURSOR 0

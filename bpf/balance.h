@@ -56,7 +56,10 @@ static INLINE struct service *service_of(const struct packet *p)
 		.port = p->key.ports >> 16,
 		.protocol = p->protocol,
 	};
+	struct service *by_mark = service_by_mark(p);
 
+	if (by_mark)
+		return by_mark;
 	return bpf_map_lookup_elem(&services, &key);
 }
 
@@ -70,7 +73,7 @@ static NOINLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 
 	if (!svc)
 		return PASS;
-	if (!lease_runs(svc->lease))
+	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
 	if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
 		return pass(PASS_NO_CONNECTION);
@@ -106,7 +109,7 @@ static NOINLINE bool reopen(struct packet *p, struct conn *c, __u64 word)
 {
 	struct service *svc = service_of(p);
 
-	if (!svc || lease_runs(svc->lease))
+	if (!svc || may_serve(svc, p))
 		return true;
 	conn_drop(p, c, word);
 	return false;

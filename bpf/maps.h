@@ -47,6 +47,16 @@ MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
 MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
+/* Packets' marks: destination -> list, and the lists' rules. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct mark_prefix);
+	__type(value, struct mark_list);
+	__uint(max_entries, MAX_MARK_LISTS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mark_lists SEC(".maps");
+MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 /* How long a connection may be silent, in ticks, by state. */
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);
 

@@ -70,6 +70,15 @@ static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 	return p->load * l->weight > load * p->weight;
 }
 
+/*
+ * overhead weighs an active connection like 256 inactive ones
+ * (ip_vs_dest_conn_overhead, include/net/ip_vs.h).
+ */
+static INLINE __u64 overhead(const struct load *l)
+{
+	return ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+}
+
 /* scan looks at one server of the list; it ends early when none can be better. */
 static long scan(__u32 turn, struct pick *p)
 {
@@ -94,7 +103,7 @@ static long scan(__u32 turn, struct pick *p)
 	switch (p->scheduler) {
 	case SCHED_LC:
 	case SCHED_WLC:
-		load = ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+		load = overhead(l);
 		break;
 	case SCHED_OVF:
 		if ((__u32)l->active > l->weight)
@@ -118,17 +127,23 @@ static long scan(__u32 turn, struct pick *p)
 #define HASH_BITS 8
 #define HASH_SIZE (1 << HASH_BITS)
 
-/*
- * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
- * address, IPv6 folded by exclusive or, and of the port, in host byte order.
- */
-static INLINE __u32 hash_addr(const struct packet *p, const struct addr *a, __u16 port)
+/* folded is an address as one number, IPv6 by exclusive or of its four. */
+static INLINE __u32 folded(const struct addr *a)
 {
 	__u32 fold = UNMAPPED(a->lo);
 
-	if (p->ip6)
+	if (a->hi || a->lo != MAPPED(fold))
 		fold ^= (__u32)a->lo ^ (__u32)a->hi ^ (__u32)(a->hi >> 32);
-	return ((bpf_ntohs(port) + bpf_ntohl(fold)) * 0x61c88647U) >> (32 - HASH_BITS);
+	return bpf_ntohl(fold);
+}
+
+/*
+ * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
+ * address and of the port, in host byte order.
+ */
+static INLINE __u32 hash_addr(const struct addr *a, __u16 port)
+{
+	return ((bpf_ntohs(port) + folded(a)) * 0x61c88647U) >> (32 - HASH_BITS);
 }
 
 /* A probe of the hash table: passed from turn to turn where sh falls back. */
@@ -159,17 +174,17 @@ static long probe_one(__u32 turn, struct probe *p)
 }
 
 /* hashed is the server of dh and sh. */
-static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
+static INLINE __u32 hashed(const struct service *svc, const struct flow_key *key)
 {
 	struct probe probe = { .service = svc->index, .server = NO_SERVER };
 	__u32 hash;
 
 	if (svc->scheduler == SCHED_DH)
-		hash = hash_addr(p, &p->key.to, 0);
+		hash = hash_addr(&key->to, 0);
 	else
-		hash = hash_addr(p, &p->key.from, svc->flags & SERVICE_SH_PORT ? p->key.ports : 0);
+		hash = hash_addr(&key->from, svc->flags & SERVICE_PORT ? key->ports : 0);
 	probe.at = hash;
-	if (!probe_one(0, &probe) && svc->flags & SERVICE_SH_FALLBACK) {
+	if (!probe_one(0, &probe) && svc->flags & SERVICE_FALLBACK) {
 		/* From twice the hash on (ip_vs_sh_get_fallback). */
 		probe.at = hash + hash;
 		bpf_loop(HASH_SIZE, probe_one, &probe, 0);
@@ -179,28 +194,5 @@ static INLINE __u32 hashed(const struct service *svc, const struct packet *p)
 
 /* The most servers in a list, and slots in a table (sched.MaxSlots). */
 #define MAX_TURNS 65536
-
-static INLINE __u32 schedule(const struct service *svc, const struct packet *p)
-{
-	struct pick pick = {
-		.service = svc->index,
-		.scheduler = svc->scheduler,
-		.server = NO_SERVER,
-	};
-
-	switch (svc->scheduler) {
-	case SCHED_RR:
-	case SCHED_WRR:
-		if (!draw(0, &pick))
-			bpf_loop(MAX_TURNS, draw, &pick, 0);
-		break;
-	case SCHED_DH:
-	case SCHED_SH:
-		return hashed(svc, p);
-	default:
-		bpf_loop(MAX_TURNS, scan, &pick, 0);
-	}
-	return pick.server;
-}
 
 #endif

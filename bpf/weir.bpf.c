@@ -33,9 +33,13 @@
 #include "conn.h"
 #include "flow.h"
 #include "sched.h"
+#include "mh.h"
+#include "twos.h"
+#include "schedule.h"
 #include "direct.h"
 #include "nat.h"
 #include "reply.h"
+#include "mark.h"
 #include "balance.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -85,7 +85,7 @@ type VIP struct {
 type VirtualServer struct {
 	lvs.ServiceKey
 	Scheduler lvs.Scheduler
-	// SHPort and SHFallback are sh-port and sh-fallback.
+	// SHPort and SHFallback are sh-port and sh-fallback, or mh's.
 	SHPort, SHFallback bool
 	Method             lvs.ForwardMethod
 	RealServers        []RealServer

@@ -17,7 +17,7 @@ type rawService struct {
 	scheduler field[lvs.Scheduler]
 	method    field[lvs.ForwardMethod]
 	weight    field[int]
-	// What sh does besides: see lvs.VirtualServer.
+	// What sh and mh do besides: see lvs.VirtualServer.
 	shPort, shFallback field[bool]
 	timers             rawTimers
 	servers            []*rawServer
@@ -43,15 +43,15 @@ func serviceBlock() *blockSpec {
 			r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
 		}},
 		setting("weight", number(1, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
-		shPort, synonym("flag-2", shPort),
-		shFallback, synonym("flag-1", shFallback),
+		shPort, synonym("mh-port", shPort), synonym("flag-2", shPort),
+		shFallback, synonym("mh-fallback", shFallback), synonym("flag-1", shFallback),
 		section("real_server", serverBlock(), serverHead),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
 	entries = append(entries, alphaEntry(func(s *S) *rawTimers { return &s.timers }))
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, later(`
 		persistence_granularity persistence_engine ops hashed
-		flag-3 mh-port mh-fallback
+		flag-3
 		ha_suspend virtualhost omega quorum hysteresis quorum_up quorum_down
 		sorry_server sorry_server_inhibit sorry_server_lvs_method
 		inhibit_on_failure ip_family smtp_alert snmp_name

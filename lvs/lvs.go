@@ -65,6 +65,8 @@ const (
 	WeightedOverflow        Scheduler = "ovf"
 	DestinationHash         Scheduler = "dh"
 	SourceHash              Scheduler = "sh"
+	MaglevHash              Scheduler = "mh"
+	PowerOfTwoChoices       Scheduler = "twos"
 )
 
 // RealServer is one destination of a virtual server.
@@ -92,10 +94,28 @@ type ServiceKey struct {
 	Protocol Protocol
 	Addr     netip.Addr
 	Port     uint16
+	// Mark is that of a service by firewall mark, otherwise 0. Such a service has
+	// no protocol and no port, and the unspecified address of its family.
+	Mark uint32
 }
 
-// String is the service as people write it: "TCP 192.168.25.100:80".
+// MarkKey is the key of the service by this mark.
+func MarkKey(mark uint32, ipv6 bool) ServiceKey {
+	if ipv6 {
+		return ServiceKey{Addr: netip.IPv6Unspecified(), Mark: mark}
+	}
+	return ServiceKey{Addr: netip.IPv4Unspecified(), Mark: mark}
+}
+
+// String is the service as people write it: "TCP 192.168.25.100:80", "FWM 7",
+// "FWM 7 IPv6".
 func (k ServiceKey) String() string {
+	switch {
+	case k.Mark != 0 && k.Addr.Is6():
+		return fmt.Sprintf("FWM %d IPv6", k.Mark)
+	case k.Mark != 0:
+		return fmt.Sprintf("FWM %d", k.Mark)
+	}
 	return k.Protocol.String() + " " + netip.AddrPortFrom(k.Addr, k.Port).String()
 }
 
@@ -105,9 +125,20 @@ type VirtualServer struct {
 	ServiceKey
 	Scheduler Scheduler
 	// SHPort has sh look at the client's port too, and SHFallback give a client
-	// another server where its own is full or quiesced.
+	// another server where its own is full or quiesced. In IPVS they are one bit
+	// each with mh-port and mh-fallback, and so they are here.
 	SHPort, SHFallback bool
 	RealServers        []RealServer
+}
+
+// MarkRule gives a mark to the packets of new flows that it fits. What is zero
+// fits everything.
+type MarkRule struct {
+	Mark                uint32
+	Destination, Source netip.Prefix
+	Protocol            Protocol
+	// FirstPort to LastPort are the destination's ports.
+	FirstPort, LastPort uint16
 }
 
 // InstanceID names a VRRP instance on this machine, by what makes it unique on
@@ -152,7 +183,9 @@ type Device struct {
 // Plan is the whole of what the data plane is to do. An address of a service
 // that no instance lists is served always.
 type Plan struct {
-	Services  []VirtualServer
+	Services []VirtualServer
+	// Marks give packets the marks that services go by: the first rule that fits.
+	Marks     []MarkRule
 	Instances []Instance
 	Devices   []Device
 	// Directors are the MAC addresses of other directors: their frames are

@@ -117,6 +117,29 @@ type bpfLoad struct {
 	Zero     [2]uint32
 }
 
+type bpfMarkList struct {
+	_     structs.HostLayout
+	First uint32
+	Count uint32
+}
+
+type bpfMarkPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
+type bpfMarkRule struct {
+	_         structs.HostLayout
+	Source    bpfAddr
+	Mask      bpfAddr
+	Mark      uint32
+	FirstPort uint16
+	LastPort  uint16
+	Protocol  uint8
+	Zero      [7]uint8
+}
+
 type bpfReason uint32
 
 const (
@@ -139,16 +162,18 @@ const (
 type bpfScheduler uint32
 
 const (
-	bpfSchedulerSCHED_RR  bpfScheduler = 0
-	bpfSchedulerSCHED_WRR bpfScheduler = 1
-	bpfSchedulerSCHED_LC  bpfScheduler = 2
-	bpfSchedulerSCHED_WLC bpfScheduler = 3
-	bpfSchedulerSCHED_SED bpfScheduler = 4
-	bpfSchedulerSCHED_NQ  bpfScheduler = 5
-	bpfSchedulerSCHED_FO  bpfScheduler = 6
-	bpfSchedulerSCHED_OVF bpfScheduler = 7
-	bpfSchedulerSCHED_DH  bpfScheduler = 8
-	bpfSchedulerSCHED_SH  bpfScheduler = 9
+	bpfSchedulerSCHED_RR   bpfScheduler = 0
+	bpfSchedulerSCHED_WRR  bpfScheduler = 1
+	bpfSchedulerSCHED_LC   bpfScheduler = 2
+	bpfSchedulerSCHED_WLC  bpfScheduler = 3
+	bpfSchedulerSCHED_SED  bpfScheduler = 4
+	bpfSchedulerSCHED_NQ   bpfScheduler = 5
+	bpfSchedulerSCHED_FO   bpfScheduler = 6
+	bpfSchedulerSCHED_OVF  bpfScheduler = 7
+	bpfSchedulerSCHED_DH   bpfScheduler = 8
+	bpfSchedulerSCHED_SH   bpfScheduler = 9
+	bpfSchedulerSCHED_MH   bpfScheduler = 10
+	bpfSchedulerSCHED_TWOS bpfScheduler = 11
 )
 
 type bpfServer struct {
@@ -188,8 +213,9 @@ type bpfService struct {
 type bpfServiceFlags uint32
 
 const (
-	bpfServiceFlagsSERVICE_SH_FALLBACK bpfServiceFlags = 1
-	bpfServiceFlagsSERVICE_SH_PORT     bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_FALLBACK bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_PORT     bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_BY_MARK  bpfServiceFlags = 4
 )
 
 type bpfServiceKey struct {
@@ -197,7 +223,8 @@ type bpfServiceKey struct {
 	Vip      bpfAddr
 	Port     uint16
 	Protocol uint8
-	Zero     [5]uint8
+	Zero     uint8
+	Mark     uint32
 }
 
 type bpfSweep struct {
@@ -255,6 +282,8 @@ const (
 	bpfMapFlowLines      = "flow_lines"
 	bpfMapLeases         = "leases"
 	bpfMapLoads          = "loads"
+	bpfMapMarkLists      = "mark_lists"
+	bpfMapMarkRules      = "mark_rules"
 	bpfMapReasons        = "reasons"
 	bpfMapServerStats    = "server_stats"
 	bpfMapServers        = "servers"
@@ -334,6 +363,8 @@ type bpfMapSpecs struct {
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
+	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
+	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
@@ -383,6 +414,8 @@ type bpfMaps struct {
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
+	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
+	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
@@ -405,6 +438,8 @@ func (m *bpfMaps) Close() error {
 		m.FlowLines,
 		m.Leases,
 		m.Loads,
+		m.MarkLists,
+		m.MarkRules,
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,

@@ -49,8 +49,9 @@ type Plane struct {
 	indexes   indexes
 	devices   map[string]*device
 	directors map[uint64]bool
-	epoch     uint32 // number of the last sweep
-	live      int    // connections that it met
+	marks     []lvs.MarkRule // nil before they are known
+	epoch     uint32         // number of the last sweep
+	live      int            // connections that it met
 	flows     bpfFlowKnobs
 
 	leaseMu sync.Mutex

@@ -22,7 +22,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{p.setDirectors(plan.Directors)}
+	errs := []error{p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
 	wanted := map[lvs.ServiceKey]bool{}
 	kept := map[*server]bool{}
 	for _, vs := range plan.Services {
@@ -48,7 +48,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
 		kept[server] = true
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
 	}
 	if err := p.layOut(s, vs.Scheduler, list); err != nil {
 		return fmt.Errorf("lay out its table: %w", err)
@@ -64,10 +64,13 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 
 func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
 	if vs.SHPort {
-		flags |= bpfServiceFlagsSERVICE_SH_PORT
+		flags |= bpfServiceFlagsSERVICE_PORT
 	}
 	if vs.SHFallback {
-		flags |= bpfServiceFlagsSERVICE_SH_FALLBACK
+		flags |= bpfServiceFlagsSERVICE_FALLBACK
+	}
+	if vs.Mark != 0 {
+		flags |= bpfServiceFlagsSERVICE_BY_MARK
 	}
 	return flags
 }
@@ -84,6 +87,8 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 	lvs.WeightedOverflow:        bpfSchedulerSCHED_OVF,
 	lvs.DestinationHash:         bpfSchedulerSCHED_DH,
 	lvs.SourceHash:              bpfSchedulerSCHED_SH,
+	lvs.MaglevHash:              bpfSchedulerSCHED_MH,
+	lvs.PowerOfTwoChoices:       bpfSchedulerSCHED_TWOS,
 }
 
 // service finds or makes the entry of a service.

@@ -31,11 +31,30 @@ func wirePort(p uint16) uint16 {
 }
 
 func wireService(k lvs.ServiceKey) bpfServiceKey {
-	return bpfServiceKey{Vip: wireAddr(k.Addr), Port: wirePort(k.Port), Protocol: uint8(k.Protocol)}
+	return bpfServiceKey{Vip: wireAddr(k.Addr), Port: wirePort(k.Port), Protocol: uint8(k.Protocol), Mark: k.Mark}
 }
 
 func (k bpfServiceKey) lvs() lvs.ServiceKey {
-	return lvs.ServiceKey{Protocol: lvs.Protocol(k.Protocol), Addr: k.Vip.netip(), Port: wirePort(k.Port)}
+	return lvs.ServiceKey{Protocol: lvs.Protocol(k.Protocol), Addr: k.Vip.netip(), Port: wirePort(k.Port), Mark: k.Mark}
+}
+
+// A prefix of marks' destinations counts its bits from the front of the mapped
+// address.
+func wirePrefix(p netip.Prefix) (key bpfMarkPrefix) {
+	b := p.Addr().As16()
+	key.Bits = uint32(p.Bits())
+	for i := range key.Addr {
+		key.Addr[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return key
+}
+
+func (k bpfMarkPrefix) prefix() netip.Prefix {
+	var b [16]byte
+	for i, word := range k.Addr {
+		binary.NativeEndian.PutUint32(b[4*i:], word)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16(b), int(k.Bits))
 }
 
 // macWord is an Ethernet address as the low six bytes of a word, its first byte

@@ -1,11 +1,13 @@
 // Package sched lays out, for each service, the table that the data plane
 // schedules by. For rr and wrr one pass over it is one cycle of the kernel's
-// scheduler; for dh and sh it is indexed by a hash; for those that scan (lc, wlc, sed, nq, fo, ovf) it is the list of
-// servers, and Pick is their plain Go model.
+// scheduler; for dh, sh and mh it is indexed by a hash; for those that scan (lc,
+// wlc, sed, nq, fo, ovf) it is the list of servers, and Pick is their plain Go
+// model.
 package sched
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"weir/lvs"
@@ -19,6 +21,16 @@ type Server struct {
 	Index  uint32 // its number in the data plane
 	Weight int    // 0: quiesced
 	Edits  int    // how often it was edited: an edit moves wrr's turn
+	Addr   netip.AddrPort
+	// lastWeight is the last weight that an edit gave it which was not 0
+	// (last_weight of struct ip_vs_dest): mh goes by it.
+	lastWeight int
+}
+
+// same says whether two are the same server, with the same settings.
+func (s Server) same(other Server) bool {
+	s.lastWeight, other.lastWeight = 0, 0
+	return s == other
 }
 
 // Layout is a service's table, and what is needed to go on from it after an
@@ -46,9 +58,11 @@ var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint6
 	lvs.NeverQueue:              wholeList,
 	lvs.WeightedFailover:        wholeList,
 	lvs.WeightedOverflow:        wholeList,
+	lvs.PowerOfTwoChoices:       wholeList,
 
 	lvs.DestinationHash: destinationHash,
 	lvs.SourceHash:      sourceHash,
+	lvs.MaglevHash:      maglev,
 }
 
 // New lays out the table of a service whose servers were added in this order,
@@ -64,24 +78,43 @@ func Edit(s lvs.Scheduler, servers []Server, before *Layout, drawn uint64) (*Lay
 	if build == nil {
 		return nil, fmt.Errorf("unknown scheduler %q", s)
 	}
+	list := newestFirst(servers)
+	before.rememberWeights(list)
 	if before != nil && before.Scheduler != s {
 		// A service that gets another scheduler begins anew, with all its servers
 		// there already.
-		before = &Layout{Scheduler: s, list: newestFirst(servers)}
+		before = &Layout{Scheduler: s, list: list}
 		drawn = 0
 	}
-	l, err := build(newestFirst(servers), before, drawn)
+	l, err := build(list, before, drawn)
 	if err != nil {
 		return nil, err
 	}
-	l.Scheduler, l.list = s, newestFirst(servers)
+	l.Scheduler, l.list = s, list
 	return l, nil
+}
+
+// rememberWeights gives each server its last weight: the present one, or, where
+// it has been quiesced since it was added, the one before that.
+func (l *Layout) rememberWeights(list []Server) {
+	was := map[uint32]int{}
+	if l != nil {
+		for _, s := range l.list {
+			was[s.Index] = s.lastWeight
+		}
+	}
+	for i, s := range list {
+		list[i].lastWeight = s.Weight
+		if s.Weight == 0 {
+			list[i].lastWeight = was[s.Index]
+		}
+	}
 }
 
 // Same says whether the servers are those of the layout, with the same weights in
 // the same order, so that nothing has to be laid out anew.
 func (l *Layout) Same(s lvs.Scheduler, servers []Server) bool {
-	return l.Scheduler == s && slices.Equal(l.list, newestFirst(servers))
+	return l.Scheduler == s && slices.EqualFunc(l.list, newestFirst(servers), Server.same)
 }
 
 // Rotated is the layout as a table has it that an earlier process laid out, its

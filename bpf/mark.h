@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * mark.h - services by mark: which mark a packet of a new flow has, and the
+ * service that goes by it. Packets of known flows never come here.
+ */
+#ifndef WEIR_MARK_H
+#define WEIR_MARK_H
+
+/* A search through one list of rules. */
+struct mark_search {
+	const struct flow_key *key;
+	__u32 first, count;
+	__u32 mark;
+};
+
+static INLINE bool mark_fits(const struct mark_rule *r, const struct flow_key *key)
+{
+	__u16 port = bpf_ntohs((__u16)(key->ports >> 16));
+
+	return (key->from.hi & r->mask.hi) == r->source.hi &&
+	       (key->from.lo & r->mask.lo) == r->source.lo &&
+	       (!r->protocol || r->protocol == (__u8)(key->ports >> 32)) &&
+	       r->first_port <= port && port <= r->last_port;
+}
+
+static long mark_try(__u32 turn, struct mark_search *m)
+{
+	__u32 at = m->first + turn;
+	struct mark_rule *r;
+
+	if (turn >= m->count)
+		return 1;
+	r = bpf_map_lookup_elem(&mark_rules, &at);
+	if (!r || !mark_fits(r, m->key))
+		return 0;
+	m->mark = r->mark;
+	return 1;
+}
+
+/* mark_of is the mark that the first fitting rule gives the flow, or 0. */
+static NOINLINE __u32 mark_of(const struct flow_key *key)
+{
+	struct mark_search m = { .key = key };
+	struct mark_prefix to = { .bits = 128 };
+	struct mark_list *list;
+
+	__builtin_memcpy(to.addr, &key->to, sizeof(to.addr));
+	list = bpf_map_lookup_elem(&mark_lists, &to);
+	if (!list)
+		return 0;
+	m.first = list->first;
+	m.count = list->count;
+	bpf_loop(MAX_MARK_RULES, mark_try, &m, 0);
+	return m.mark;
+}
+
+/*
+ * service_by_mark is looked up before those by address, as in the kernel
+ * (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ */
+static INLINE struct service *service_by_mark(const struct packet *p)
+{
+	struct service_key key = { .mark = mark_of(&p->key) };
+
+	if (!key.mark)
+		return NULL;
+	if (!p->ip6)
+		key.vip.lo = MAPPED(0);
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+/*
+ * may_serve says whether this packet is ours to give to a server. A service by
+ * mark has no address of its own: there the packet's destination says by which
+ * lease, and one that is no instance's is served always.
+ */
+static INLINE bool may_serve(const struct service *svc, const struct packet *p)
+{
+	__u32 *lease;
+
+	if (!(svc->flags & SERVICE_BY_MARK))
+		return lease_runs(svc->lease);
+	lease = bpf_map_lookup_elem(&vips, &p->key.to);
+	return !lease || lease_runs(*lease);
+}
+
+#endif
