@@ -61,6 +61,9 @@ func (p *Plane) sweepConns() error {
 		return fmt.Errorf("run the sweep: %w", err)
 	}
 	p.live = int(args.Live)
+	if err := p.sweepCache(); err != nil {
+		return err
+	}
 	return p.forget()
 }
 
