@@ -76,21 +76,32 @@ func (l *localityRun) connect(t *testing.T, port int) {
 	}
 }
 
-// loadsByAddr reads the servers' loads; rs1 is 192.0.2.11.
+// loadsByAddr reads the servers' loads, and those of the servers that have left;
+// rs1 is 192.0.2.11.
 func (l *localityRun) loadsByAddr(t *testing.T) (loads []sched.Load) {
 	t.Helper()
-	for _, rs := range l.servers {
+	out := slices.DeleteFunc(slices.Clone(l.all), l.serves)
+	for i, rs := range slices.Concat(l.servers, out) {
+		server := l.Plane.servers[serverKey{0, rs.AddrPort(), rs.Method}]
+		if server == nil {
+			continue // forgotten
+		}
 		var load bpfLoad
-		if err := l.maps.Loads.Lookup(l.Plane.servers[serverKey{0, rs.AddrPort(), rs.Method}].index, &load); err != nil {
+		if err := l.maps.Loads.Lookup(server.index, &load); err != nil {
 			t.Fatal(err)
 		}
 		loads = append(loads, sched.Load{
-			Server: sched.Server{Index: numberOf(rs), Weight: rs.Weight},
+			Server: sched.Server{Index: numberOf(rs), Weight: int(load.Weight)},
 			Active: int(load.Active), Inactive: int(load.Inactive),
 			Full: load.Flags != 0 || load.Upper != 0 && uint32(load.Active+load.Inactive) >= load.Upper,
+			Gone: i >= len(l.servers),
 		})
 	}
 	return loads
+}
+
+func (l *localityRun) serves(rs lvs.RealServer) bool {
+	return slices.ContainsFunc(l.servers, func(s lvs.RealServer) bool { return s.Addr == rs.Addr })
 }
 
 func numberOf(rs lvs.RealServer) uint32 { return uint32(rs.Addr.As4()[3]) - 10 }

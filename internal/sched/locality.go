@@ -28,7 +28,7 @@ type line struct {
 
 // Pick is the server that a connection to this destination gets at this time, for
 // servers in the order in which they were added; ok is false where there is none.
-// A server that left is not among them, and its line goes on if it comes back.
+// A line's server that is Gone goes on when it comes back.
 func (c *Cache) Pick(to netip.Addr, servers []Load, now time.Duration) (index uint32, ok bool) {
 	if c.lines == nil {
 		c.lines = map[netip.Addr]*line{}
@@ -58,7 +58,7 @@ func (c *Cache) Pick(to netip.Addr, servers []Load, now time.Duration) (index ui
 func (c *Cache) known(l *line, servers []Load, now time.Duration) (index uint32, ok bool) {
 	set := pickFrom(l.servers, servers)
 	if !c.Replicated {
-		return l.servers[0], len(set) > 0 && set[0].Weight > 0
+		return l.servers[0], len(set) > 0 && set[0].Weight > 0 && !set[0].Gone
 	}
 	slices.Reverse(set) // Pick begins with the last
 	index, ok = Pick(lvs.WeightedLeastConnection, set)
@@ -85,7 +85,8 @@ func without(list []uint32, index uint32) []uint32 {
 	return slices.Delete(slices.Clone(list), i, i+1)
 }
 
-// mostLoaded is the server with most to do for its weight (ip_vs_dest_set_max).
+// mostLoaded is the server with most to do for its weight, be it there or gone
+// (ip_vs_dest_set_max).
 func mostLoaded(set []Load) (index uint32, ok bool) {
 	var most Load
 	for _, l := range set {
@@ -104,5 +105,5 @@ func overloaded(index uint32, servers []Load) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(servers, func(l Load) bool { return 2*l.Active < l.Weight })
+	return slices.ContainsFunc(servers, func(l Load) bool { return !l.Gone && 2*l.Active < l.Weight })
 }

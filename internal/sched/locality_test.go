@@ -84,6 +84,13 @@ func (p *localityPlayer) connect(t *testing.T, f conformance.Flow, hold bool) {
 		for _, index := range p.list {
 			loads = append(loads, *p.counts[index])
 		}
+		for index, l := range p.counts {
+			if !slices.Contains(p.list, index) {
+				gone := *l
+				gone.Gone = true
+				loads = append(loads, gone)
+			}
+		}
 		got := "refused"
 		index, ok := p.cache.Pick(f.To.Addr(), loads, 0)
 		if ok {
