@@ -24,6 +24,8 @@
 #define MAX_FLOW_LINES 2 /* of all CPUs */
 #define MAX_MARK_LISTS 8192
 #define MAX_MARK_RULES 65536
+#define MAX_CACHE_LINES 65536
+#define MAX_CACHE_MEMBERS 262144
 
 struct addr {
 	__u64 hi, lo;
@@ -76,6 +78,8 @@ enum scheduler {
 	SCHED_SH,
 	SCHED_MH,
 	SCHED_TWOS,
+	SCHED_LBLC,
+	SCHED_LBLCR,
 };
 
 enum service_flags {
@@ -100,6 +104,38 @@ struct service {
 #define TABLE_CURSOR 0
 #define TABLE_LENGTH 1
 #define TABLE_SLOTS 2
+
+/*
+ * The cache of lblc and lblcr (locality.h): which server a destination was given,
+ * or which set of them: the members are a chain from head on, newest first.
+ */
+struct cache_key {
+	struct addr to;
+	__u32 service;
+	__u32 server; /* the member's index; 0 for the line itself */
+};
+
+struct cache_line {
+	__u32 head;     /* a server's index, or NO_SERVER */
+	__u32 used;     /* the tick in which it was last looked at */
+	__u32 modified; /* and in which its set last changed */
+	__u32 size;     /* of the set */
+	__u32 lock;     /* 1 while somebody changes the set */
+	__u32 zero;
+};
+
+struct member {
+	__u32 next; /* a server's index, or NO_SERVER */
+	__u32 zero;
+};
+
+/* Argument of the cache's sweep (a syscall program) and what it found. */
+struct cache_sweep {
+	__u32 epoch; /* number of this sweep */
+	__u32 now;   /* the tick */
+	__u32 goal;  /* so many lines may leave before their time, if little used */
+	__u32 lines; /* lines that stay */
+};
 
 enum server_flags {
 	SERVER_PRESENT = 1,  /* is in its service's list */

@@ -57,6 +57,20 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mark_lists SEC(".maps");
 MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
+
+/* The cache of lblc and lblcr, and its sets' members. */
+#define SPARSE_HASH(name_, key_, value_, size_)                                                    \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+	} name_ SEC(".maps")
+SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
+SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
+
 /* How long a connection may be silent, in ticks, by state. */
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);
 

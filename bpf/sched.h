@@ -14,6 +14,9 @@ static INLINE __u64 *table_at(void *table, __u32 at)
 	return bpf_map_lookup_elem(table, &at);
 }
 
+/* The most servers in a list, and slots in a table (sched.MaxSlots). */
+#define MAX_TURNS 65536
+
 /* A pick under way: passed from turn to turn of a loop. */
 struct pick {
 	__u32 service, scheduler;
@@ -123,6 +126,15 @@ static long scan(__u32 turn, struct pick *p)
 	return idle;
 }
 
+/* scanned is the server of the schedulers that look at each. */
+static NOINLINE __u32 scanned(__u32 service, __u32 scheduler)
+{
+	struct pick pick = { .service = service, .scheduler = scheduler, .server = NO_SERVER };
+
+	bpf_loop(MAX_TURNS, scan, &pick, 0);
+	return pick.server;
+}
+
 /* The size of the kernel's table for dh and sh (IP_VS_SH_TAB_SIZE). */
 #define HASH_BITS 8
 #define HASH_SIZE (1 << HASH_BITS)
@@ -174,7 +186,7 @@ static long probe_one(__u32 turn, struct probe *p)
 }
 
 /* hashed is the server of dh and sh. */
-static INLINE __u32 hashed(const struct service *svc, const struct flow_key *key)
+static NOINLINE __u32 hashed(const struct service *svc, const struct flow_key *key)
 {
 	struct probe probe = { .service = svc->index, .server = NO_SERVER };
 	__u32 hash;
@@ -191,8 +203,5 @@ static INLINE __u32 hashed(const struct service *svc, const struct flow_key *key
 	}
 	return probe.server;
 }
-
-/* The most servers in a list, and slots in a table (sched.MaxSlots). */
-#define MAX_TURNS 65536
 
 #endif

@@ -3,24 +3,28 @@
 #ifndef WEIR_SCHEDULE_H
 #define WEIR_SCHEDULE_H
 
+/* drawn is the server of rr and wrr. */
+static NOINLINE __u32 drawn(const struct service *svc)
+{
+	struct pick pick = { .service = svc->index, .server = NO_SERVER };
+
+	if (!draw(0, &pick))
+		bpf_loop(MAX_TURNS, draw, &pick, 0);
+	return pick.server;
+}
+
 /*
  * choose is a global function, so that the verifier goes through all schedulers
  * once, and not again for each way that leads here. It returns a server's index.
  */
 __noinline __u32 choose(const struct service *svc, const struct flow_key *key)
 {
-	struct pick pick = { .server = NO_SERVER };
-
 	if (!svc || !key)
 		return NO_SERVER;
-	pick.service = svc->index;
-	pick.scheduler = svc->scheduler;
 	switch (svc->scheduler) {
 	case SCHED_RR:
 	case SCHED_WRR:
-		if (!draw(0, &pick))
-			bpf_loop(MAX_TURNS, draw, &pick, 0);
-		break;
+		return drawn(svc);
 	case SCHED_DH:
 	case SCHED_SH:
 		return hashed(svc, key);
@@ -28,10 +32,13 @@ __noinline __u32 choose(const struct service *svc, const struct flow_key *key)
 		return maglev(svc, key);
 	case SCHED_TWOS:
 		return two_choices(svc);
+	case SCHED_LBLC:
+		return locality(svc, key);
+	case SCHED_LBLCR:
+		return replicated(svc, key);
 	default:
-		bpf_loop(MAX_TURNS, scan, &pick, 0);
+		return scanned(svc->index, svc->scheduler);
 	}
-	return pick.server;
 }
 
 static INLINE __u32 schedule(const struct service *svc, const struct packet *p)

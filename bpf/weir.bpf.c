@@ -35,6 +35,7 @@
 #include "sched.h"
 #include "mh.h"
 #include "twos.h"
+#include "locality.h"
 #include "schedule.h"
 #include "direct.h"
 #include "nat.h"

@@ -63,6 +63,8 @@ const (
 	NeverQueue              Scheduler = "nq"
 	WeightedFailover        Scheduler = "fo"
 	WeightedOverflow        Scheduler = "ovf"
+	Locality                Scheduler = "lblc"
+	LocalityReplicated      Scheduler = "lblcr"
 	DestinationHash         Scheduler = "dh"
 	SourceHash              Scheduler = "sh"
 	MaglevHash              Scheduler = "mh"

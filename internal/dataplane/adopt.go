@@ -20,7 +20,7 @@ func (p *Plane) adopt() error {
 	services := map[uint32]bool{}
 	entries := p.maps.Services.Iterate()
 	for entries.Next(&key, &value) {
-		p.services[key.lvs()] = &service{index: value.Index, present: true}
+		p.services[key.lvs()] = &service{index: value.Index, present: true, scheduler: value.Scheduler.lvs()}
 		p.indexes.services.claim(value.Index)
 		services[value.Index] = true
 	}
@@ -32,6 +32,16 @@ func (p *Plane) adopt() error {
 		return err
 	}
 	return p.adoptServers(services)
+}
+
+// lvs is the scheduler's name outside the data plane.
+func (s bpfScheduler) lvs() lvs.Scheduler {
+	for name, number := range schedulers {
+		if number == s {
+			return name
+		}
+	}
+	return ""
 }
 
 func (p *Plane) adoptDirectors() error {

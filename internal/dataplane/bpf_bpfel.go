@@ -19,6 +19,31 @@ type bpfAddr struct {
 	Lo uint64
 }
 
+type bpfCacheKey struct {
+	_       structs.HostLayout
+	To      bpfAddr
+	Service uint32
+	Server  uint32
+}
+
+type bpfCacheLine struct {
+	_        structs.HostLayout
+	Head     uint32
+	Used     uint32
+	Modified uint32
+	Size     uint32
+	Lock     uint32
+	Zero     uint32
+}
+
+type bpfCacheSweep struct {
+	_     structs.HostLayout
+	Epoch uint32
+	Now   uint32
+	Goal  uint32
+	Lines uint32
+}
+
 type bpfConn struct {
 	_       structs.HostLayout
 	Word    uint64
@@ -140,6 +165,12 @@ type bpfMarkRule struct {
 	Zero      [7]uint8
 }
 
+type bpfMember struct {
+	_    structs.HostLayout
+	Next uint32
+	Zero uint32
+}
+
 type bpfReason uint32
 
 const (
@@ -162,18 +193,20 @@ const (
 type bpfScheduler uint32
 
 const (
-	bpfSchedulerSCHED_RR   bpfScheduler = 0
-	bpfSchedulerSCHED_WRR  bpfScheduler = 1
-	bpfSchedulerSCHED_LC   bpfScheduler = 2
-	bpfSchedulerSCHED_WLC  bpfScheduler = 3
-	bpfSchedulerSCHED_SED  bpfScheduler = 4
-	bpfSchedulerSCHED_NQ   bpfScheduler = 5
-	bpfSchedulerSCHED_FO   bpfScheduler = 6
-	bpfSchedulerSCHED_OVF  bpfScheduler = 7
-	bpfSchedulerSCHED_DH   bpfScheduler = 8
-	bpfSchedulerSCHED_SH   bpfScheduler = 9
-	bpfSchedulerSCHED_MH   bpfScheduler = 10
-	bpfSchedulerSCHED_TWOS bpfScheduler = 11
+	bpfSchedulerSCHED_RR    bpfScheduler = 0
+	bpfSchedulerSCHED_WRR   bpfScheduler = 1
+	bpfSchedulerSCHED_LC    bpfScheduler = 2
+	bpfSchedulerSCHED_WLC   bpfScheduler = 3
+	bpfSchedulerSCHED_SED   bpfScheduler = 4
+	bpfSchedulerSCHED_NQ    bpfScheduler = 5
+	bpfSchedulerSCHED_FO    bpfScheduler = 6
+	bpfSchedulerSCHED_OVF   bpfScheduler = 7
+	bpfSchedulerSCHED_DH    bpfScheduler = 8
+	bpfSchedulerSCHED_SH    bpfScheduler = 9
+	bpfSchedulerSCHED_MH    bpfScheduler = 10
+	bpfSchedulerSCHED_TWOS  bpfScheduler = 11
+	bpfSchedulerSCHED_LBLC  bpfScheduler = 12
+	bpfSchedulerSCHED_LBLCR bpfScheduler = 13
 )
 
 type bpfServer struct {
@@ -275,33 +308,36 @@ type bpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConns          = "conns"
-	bpfMapDirectorFilter = "director_filter"
-	bpfMapDirectors      = "directors"
-	bpfMapFlowKnobs      = "flow_knobs"
-	bpfMapFlowLines      = "flow_lines"
-	bpfMapLeases         = "leases"
-	bpfMapLoads          = "loads"
-	bpfMapMarkLists      = "mark_lists"
-	bpfMapMarkRules      = "mark_rules"
-	bpfMapReasons        = "reasons"
-	bpfMapServerStats    = "server_stats"
-	bpfMapServers        = "servers"
-	bpfMapServiceCount   = "service_count"
-	bpfMapServiceStats   = "service_stats"
-	bpfMapServiceVips    = "service_vips"
-	bpfMapServices       = "services"
-	bpfMapTables         = "tables"
-	bpfMapTimeouts       = "timeouts"
-	bpfMapVips           = "vips"
-	bpfMapWorks          = "works"
-	bpfProgWeirGuard     = "weir_guard"
-	bpfProgWeirSweep     = "weir_sweep"
-	bpfProgWeirTc        = "weir_tc"
-	bpfProgWeirXdp       = "weir_xdp"
-	bpfVarDeviceMac      = "device_mac"
-	bpfVarFlowBits       = "flow_bits"
-	bpfVarFlowCpus       = "flow_cpus"
+	bpfMapCache           = "cache"
+	bpfMapConns           = "conns"
+	bpfMapDirectorFilter  = "director_filter"
+	bpfMapDirectors       = "directors"
+	bpfMapFlowKnobs       = "flow_knobs"
+	bpfMapFlowLines       = "flow_lines"
+	bpfMapLeases          = "leases"
+	bpfMapLoads           = "loads"
+	bpfMapMarkLists       = "mark_lists"
+	bpfMapMarkRules       = "mark_rules"
+	bpfMapMembers         = "members"
+	bpfMapReasons         = "reasons"
+	bpfMapServerStats     = "server_stats"
+	bpfMapServers         = "servers"
+	bpfMapServiceCount    = "service_count"
+	bpfMapServiceStats    = "service_stats"
+	bpfMapServiceVips     = "service_vips"
+	bpfMapServices        = "services"
+	bpfMapTables          = "tables"
+	bpfMapTimeouts        = "timeouts"
+	bpfMapVips            = "vips"
+	bpfMapWorks           = "works"
+	bpfProgWeirGuard      = "weir_guard"
+	bpfProgWeirSweep      = "weir_sweep"
+	bpfProgWeirSweepCache = "weir_sweep_cache"
+	bpfProgWeirTc         = "weir_tc"
+	bpfProgWeirXdp        = "weir_xdp"
+	bpfVarDeviceMac       = "device_mac"
+	bpfVarFlowBits        = "flow_bits"
+	bpfVarFlowCpus        = "flow_cpus"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -346,16 +382,18 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	WeirGuard *ebpf.ProgramSpec `ebpf:"weir_guard"`
-	WeirSweep *ebpf.ProgramSpec `ebpf:"weir_sweep"`
-	WeirTc    *ebpf.ProgramSpec `ebpf:"weir_tc"`
-	WeirXdp   *ebpf.ProgramSpec `ebpf:"weir_xdp"`
+	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
+	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
+	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
+	WeirTc         *ebpf.ProgramSpec `ebpf:"weir_tc"`
+	WeirXdp        *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
+	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
@@ -365,6 +403,7 @@ type bpfMapSpecs struct {
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
+	Members        *ebpf.MapSpec `ebpf:"members"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
@@ -407,6 +446,7 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
+	Cache          *ebpf.Map `ebpf:"cache"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
@@ -416,6 +456,7 @@ type bpfMaps struct {
 	Loads          *ebpf.Map `ebpf:"loads"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
+	Members        *ebpf.Map `ebpf:"members"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
@@ -431,6 +472,7 @@ type bpfMaps struct {
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Cache,
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
@@ -440,6 +482,7 @@ func (m *bpfMaps) Close() error {
 		m.Loads,
 		m.MarkLists,
 		m.MarkRules,
+		m.Members,
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,
@@ -467,16 +510,18 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	WeirGuard *ebpf.Program `ebpf:"weir_guard"`
-	WeirSweep *ebpf.Program `ebpf:"weir_sweep"`
-	WeirTc    *ebpf.Program `ebpf:"weir_tc"`
-	WeirXdp   *ebpf.Program `ebpf:"weir_xdp"`
+	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
+	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
+	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
+	WeirTc         *ebpf.Program `ebpf:"weir_tc"`
+	WeirXdp        *ebpf.Program `ebpf:"weir_xdp"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirGuard,
 		p.WeirSweep,
+		p.WeirSweepCache,
 		p.WeirTc,
 		p.WeirXdp,
 	)

@@ -19,7 +19,6 @@ import (
 var waiting = []struct{ words, what string }{
 	{"-p", "persistence"}, {"-o", "one-packet UDP"},
 	{"sysctl", "sysctls"}, {"-i", "tunnels"}, {"-g", "direct routing"},
-	{"lblc", "lblc"}, {"lblcr", "lblcr"},
 }
 
 // TestGolden replays what the real IPVS did, packet by packet through the

@@ -39,7 +39,9 @@ type Plane struct {
 	spec   *ebpf.CollectionSpec
 	maps   bpfMaps
 	sweep  *ebpf.Program
-	loads  *ebpf.Memory
+	// cacheSweep is the sweep of lblc's and lblcr's cache.
+	cacheSweep *ebpf.Program
+	loads      *ebpf.Memory
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -53,6 +55,8 @@ type Plane struct {
 	epoch     uint32         // number of the last sweep
 	live      int            // connections that it met
 	flows     bpfFlowKnobs
+	// cacheLines is how many lines it left in the cache of destinations.
+	cacheLines uint32
 
 	leaseMu sync.Mutex
 	leases  map[lvs.InstanceID]uint32
@@ -60,9 +64,10 @@ type Plane struct {
 
 // service is a virtual server that the tables hold or held.
 type service struct {
-	index   uint32
-	present bool
-	layout  *sched.Layout // of its table; nil before it is known
+	index     uint32
+	present   bool
+	scheduler lvs.Scheduler // "" before it has one
+	layout    *sched.Layout // of its table; nil before it is known
 }
 
 type serverKey struct {
@@ -120,7 +125,8 @@ func Open(o Options) (*Plane, error) {
 func (p *Plane) load() error {
 	var objects struct {
 		bpfMaps
-		Sweep *ebpf.Program `ebpf:"weir_sweep"`
+		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
+		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
 	}
 	options := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
 	err := p.spec.LoadAndAssign(&objects, options)
@@ -134,7 +140,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.sweep = objects.bpfMaps, objects.Sweep
+	p.maps, p.sweep, p.cacheSweep = objects.bpfMaps, objects.Sweep, objects.CacheSweep
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
@@ -150,8 +156,10 @@ func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		d.close()
 	}
-	if p.sweep != nil {
-		p.sweep.Close()
+	for _, sweep := range []*ebpf.Program{p.sweep, p.cacheSweep} {
+		if sweep != nil {
+			sweep.Close()
+		}
 	}
 	return p.maps.Close()
 }

@@ -57,9 +57,23 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
-	return p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
+	if err := p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
 		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
-	})
+	}); err != nil {
+		return err
+	}
+	return p.schedulerIs(s, vs.Scheduler)
+}
+
+// schedulerIs notes a service's scheduler, once it is in force; "" is none. What
+// the one before it had remembered is forgotten.
+func (p *Plane) schedulerIs(s *service, now lvs.Scheduler) error {
+	before := s.scheduler
+	s.scheduler = now
+	if before == now || !cached(before) {
+		return nil
+	}
+	return p.forgetDestinations(s.index)
 }
 
 func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
@@ -89,6 +103,8 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 	lvs.SourceHash:              bpfSchedulerSCHED_SH,
 	lvs.MaglevHash:              bpfSchedulerSCHED_MH,
 	lvs.PowerOfTwoChoices:       bpfSchedulerSCHED_TWOS,
+	lvs.Locality:                bpfSchedulerSCHED_LBLC,
+	lvs.LocalityReplicated:      bpfSchedulerSCHED_LBLCR,
 }
 
 // service finds or makes the entry of a service.
@@ -250,6 +266,7 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 		if e := p.maps.Tables.Delete(s.index); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
 			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
 		}
+		err = errors.Join(err, p.schedulerIs(s, ""))
 		s.present, s.layout = false, nil // one that comes again is a new one
 	}
 	return err

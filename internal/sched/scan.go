@@ -7,6 +7,7 @@ type Load struct {
 	Server
 	Active, Inactive int
 	Full             bool // reached its upper threshold
+	Gone             bool // has left the service, and is only remembered
 }
 
 // Pick is the server that a scheduler which scans gives the next connection, for
@@ -16,7 +17,7 @@ func Pick(s lvs.Scheduler, servers []Load) (index uint32, ok bool) {
 	var best Load
 	for i := len(servers) - 1; i >= 0; i-- {
 		l := servers[i]
-		if l.Weight == 0 || l.Full || s == lvs.WeightedOverflow && l.Active > l.Weight {
+		if l.Weight == 0 || l.Full || l.Gone || s == lvs.WeightedOverflow && l.Active > l.Weight {
 			continue
 		}
 		if s == lvs.NeverQueue && l.Active == 0 {

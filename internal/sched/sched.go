@@ -59,6 +59,8 @@ var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint6
 	lvs.WeightedFailover:        wholeList,
 	lvs.WeightedOverflow:        wholeList,
 	lvs.PowerOfTwoChoices:       wholeList,
+	lvs.Locality:                wholeList,
+	lvs.LocalityReplicated:      wholeList,
 
 	lvs.DestinationHash: destinationHash,
 	lvs.SourceHash:      sourceHash,

@@ -1,0 +1,63 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"weir/lvs"
+)
+
+// cacheLimit is from how many lines on those that were not used for six minutes
+// leave the cache of lblc and lblcr: what the kernel allows each service
+// (IP_VS_LBLC_TAB_SIZE * 16, net/netfilter/ipvs/ip_vs_lblc.c), here for all of
+// them together.
+const cacheLimit = 16384
+
+// cached says whether a scheduler remembers destinations.
+func cached(s lvs.Scheduler) bool { return s == lvs.Locality || s == lvs.LocalityReplicated }
+
+// sweepCache deletes what was not used for long, and keeps the numbers of the
+// servers that the rest refers to.
+func (p *Plane) sweepCache() error {
+	args := bpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines)}
+	if _, err := p.cacheSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+		return fmt.Errorf("sweep the cache of destinations: %w", err)
+	}
+	p.cacheLines = args.Lines
+	return nil
+}
+
+// cacheGoal is how many lines are to leave before their time: a third more than
+// are too many, but never more than half of what is allowed (ip_vs_lblc_check_expire).
+func cacheGoal(lines uint32) uint32 {
+	if lines <= cacheLimit {
+		return 0
+	}
+	return min((lines-cacheLimit)*4/3, cacheLimit/2)
+}
+
+// forgetDestinations empties a service's cache: it belongs to the scheduler.
+func (p *Plane) forgetDestinations(service uint32) error {
+	for _, m := range []*ebpf.Map{p.maps.Cache, p.maps.Members} {
+		var key bpfCacheKey
+		var value []byte
+		var gone []bpfCacheKey
+		entries := m.Iterate()
+		for entries.Next(&key, &value) {
+			if key.Service == service {
+				gone = append(gone, key)
+			}
+		}
+		if err := entries.Err(); err != nil {
+			return fmt.Errorf("list the cache of destinations: %w", err)
+		}
+		for _, key := range gone {
+			if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return fmt.Errorf("empty the cache of destinations: %w", err)
+			}
+		}
+	}
+	return nil
+}
