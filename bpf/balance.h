@@ -6,9 +6,10 @@
 /* to_server sends a client's packet to its server, and counts it. */
 static INLINE enum verdict to_server(const struct headers *h, const struct packet *p,
 				     struct sent *sent, const struct server *s, __u32 index,
-				     __u32 conns)
+				     __u32 method, __u32 conns)
 {
-	enum verdict v = s->method == METHOD_NAT ? nat(h, p, sent, s) : direct(h, sent, s);
+	enum verdict v = METHOD_OF(method) == METHOD_NAT ? nat(h, p, sent, s, method) :
+							    direct(h, sent, s);
 
 	if (v == FORWARD) {
 		count(&service_stats, s->service, conns, p->packets, p->bytes);
@@ -49,47 +50,79 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 	return FORWARD;
 }
 
-static INLINE struct service *service_of(const struct packet *p)
+/*
+ * service_of is the service of a new flow's packet: by its mark, by address and
+ * port, or by address (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ */
+static NOINLINE struct service *service_of(const struct packet *p)
 {
 	struct service_key key = {
 		.vip = p->key.to,
 		.port = p->key.ports >> 16,
 		.protocol = p->protocol,
 	};
-	struct service *by_mark = service_by_mark(p);
+	struct service_count *n = service_count_of();
+	struct service *svc = NULL;
 
-	if (by_mark)
-		return by_mark;
-	return bpf_map_lookup_elem(&services, &key);
+	if (!n)
+		return NULL;
+	if (n->by_mark)
+		svc = service_by_mark(p);
+	if (!svc)
+		svc = bpf_map_lookup_elem(&services, &key);
+	if (!svc && n->any_port) {
+		key.port = 0;
+		svc = bpf_map_lookup_elem(&services, &key);
+	}
+	return svc;
+}
+
+/* may_begin says whether this packet may begin a connection. */
+static INLINE bool may_begin(const struct packet *p, const struct service *svc)
+{
+	if (p->protocol != IPPROTO_TCP)
+		return true;
+	return !(p->tcp_flags & TCP_RST) && (p->tcp_flags & TCP_SYN || svc->flags & SERVICE_SLOPPY);
 }
 
 /* open gives a new flow its server, if it is a service's and ours to give. */
-static NOINLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
+static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct service *svc = service_of(p);
 	struct server *s;
+	bool one_packet;
 	__u32 index;
 
 	if (!svc)
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+	if (!may_begin(p, svc))
 		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	index = schedule(svc, p);
+	w->template.set = 0;
+	index = svc->persist ? persistent(w, svc) : schedule(svc, p);
 	if (index == NO_SERVER)
 		return drop(DROP_NO_SERVER);
-	index = conn_remember(w, old, word, svc->index, index);
-	if (index == NO_SERVER)
-		return drop(DROP_EXPIRING);
+	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
 	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	w->method = s->method;
+	if (!one_packet) {
+		word = conn_remember(w, old, word, svc->index, index, w->method);
+		if (conn_state(word) == STATE_GONE)
+			return drop(DROP_EXPIRING);
+		index = conn_server(word);
+		w->method = conn_method(word);
+		s = bpf_map_lookup_elem(&servers, &index);
+	}
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (s->method == METHOD_NAT && !(s->flags & SERVER_LOCAL) &&
-	    !reply_remember(w, s, index, svc->index)) {
+	if (METHOD_OF(w->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL) && !one_packet &&
+	    !reply_remember(w, s, index)) {
 		struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
 
 		if (c)
@@ -99,32 +132,67 @@ static NOINLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	return deliver(w, s, index, 1);
 }
 
-/*
- * reopen is for a SYN that meets a connection. While the lease runs it goes on
- * with it, as in the kernel. Once the lease has run out it is the start of
- * something new, which belongs to the director that is master now: the entry
- * goes, so that the packets after it pass, too.
- */
-static NOINLINE bool reopen(struct packet *p, struct conn *c, __u64 word)
-{
-	struct service *svc = service_of(p);
+/* What becomes of a SYN that meets a connection. */
+enum meeting {
+	GO_ON,   /* with it */
+	ANEW,    /* over it */
+	NOT_OURS,
+};
 
-	if (!svc || may_serve(svc, p))
-		return true;
-	conn_drop(p, c, word);
-	return false;
+/*
+ * meet is for a SYN that meets a connection (ip_vs_in, ip_vs_core.c). While the
+ * lease runs it goes on with it, or begins anew where that has ended, unless it
+ * came by a template. Once the lease has run out it is the start of something
+ * that belongs to the director that is master now: the entry goes, so that the
+ * packets after it pass, too. What is open with a server that has left is
+ * silent; its SYN is a client that tries anew.
+ */
+static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct server *s)
+{
+	struct packet *p = &w->packet;
+	__u64 word = c->word;
+	__u32 state = conn_state(word), index = conn_server(word);
+	struct service *svc = service_of(p);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
+
+	if (svc && !may_serve(svc, p)) {
+		conn_drop(p, c, word);
+		return NOT_OURS;
+	}
+	if (!(s->flags & SERVER_PRESENT))
+		return ANEW;
+	if (!svc)
+		return GO_ON;
+	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
+		return ANEW;
+	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.set)
+		return GO_ON;
+	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
+		return ANEW;
+	return ended(state) ? ANEW : GO_ON;
+}
+
+/* The last service has gone: the kernel's hooks are, too, and the local stack answers. */
+static INLINE bool no_service_left(void)
+{
+	struct service_count *n = service_count_of();
+
+	return n && n->all == 0;
 }
 
 /*
- * orphaned is for what belongs to a connection whose server has left: it is
- * silent. Without any service the kernel's hooks are gone, and the local stack
- * answers.
+ * let_go is for what belongs to a connection whose server has left. It is
+ * silent, unless the service lets it go: then the connection ends, and the packet
+ * begins anew (UDP) or is reset by the local stack (TCP).
  */
-static NOINLINE enum verdict orphaned(void)
+static INLINE bool let_go(struct work *w, struct conn *c, __u64 word)
 {
-	__u32 zero = 0, *n = bpf_map_lookup_elem(&service_count, &zero);
+	struct service *svc = service_of(&w->packet);
 
-	return n && *n == 0 ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
+		return false;
+	conn_drop(&w->packet, c, word);
+	return true;
 }
 
 /*
@@ -145,7 +213,7 @@ __noinline int full(void)
 	p = &w->packet;
 	c = bpf_map_lookup_elem(&conns, &p->key);
 	if (!c)
-		return open(w, NULL, 0);
+		goto begin;
 	word = c->word;
 	state = conn_state(word);
 	index = conn_server(word);
@@ -155,23 +223,27 @@ __noinline int full(void)
 		return drop(DROP_EXPIRING);
 	now = tick();
 	if (overdue(c, state, now))
-		return open(w, c, word);
+		goto over;
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
 	if (p->tcp_flags & TCP_SYN) {
-		/*
-		 * What is open with a server that has left is silent, as in the
-		 * kernel; a SYN is a client that tries anew.
-		 */
-		if (ended(state) || !(s->flags & SERVER_PRESENT))
-			return open(w, c, word);
-		if (!reopen(p, c, word))
+		switch (meet(w, c, s)) {
+		case ANEW:
+			goto over;
+		case NOT_OURS:
 			return pass(PASS_PASSIVE);
+		default:
+			break;
+		}
 	}
-	if (!(s->flags & SERVER_PRESENT))
-		return orphaned();
-	if (s->method == METHOD_NAT) {
+	if (!(s->flags & SERVER_PRESENT)) {
+		if (let_go(w, c, word))
+			goto begin;
+		return no_service_left() ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+	}
+	w->method = conn_method(word);
+	if (conn_nat(word)) {
 		if (c->stamp != now)
 			reply_refresh(w, c, s);
 		conn_advance(&p->key, c, word, p, now, INPUT);
@@ -180,6 +252,11 @@ __noinline int full(void)
 	}
 	flow_keep(p, c, NULL, now);
 	return deliver(w, s, index, 0);
+begin:
+	c = NULL;
+	word = 0;
+over:
+	return open(w, c, word);
 }
 
 #define AT_HAND (SERVER_PRESENT | SERVER_RESOLVED)
@@ -214,7 +291,7 @@ static INLINE bool known(const struct headers *h, const struct packet *p, struct
 	}
 	if (l->way.in.sender != p->sender)
 		return false;
-	*v = to_server(h, p, sent, s, l->server, 0);
+	*v = to_server(h, p, sent, s, l->server, l->method, 0);
 	return true;
 }
 
@@ -238,13 +315,13 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	if (v != FORWARD)
 		return v;
 	if (w->answers) {
-		sent->new_port = w->vport;
-		return to_client(h, p, sent, &w->vip, &w->back, w->service, w->server);
+		sent->new_port = w->reply.ports >> 16;
+		return to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	return to_server(h, p, sent, s, w->server, w->conns);
+	return to_server(h, p, sent, s, w->server, w->method, w->conns);
 }
 
 #endif

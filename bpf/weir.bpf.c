@@ -40,6 +40,7 @@
 #include "direct.h"
 #include "nat.h"
 #include "reply.h"
+#include "persist.h"
 #include "mark.h"
 #include "balance.h"
 
@@ -200,6 +201,7 @@ int weir_sweep(struct sweep *s)
 	struct sweep found = { .epoch = s->epoch, .now = s->now };
 
 	bpf_for_each_map_elem(&conns, sweep_one, &found, 0);
+	bpf_for_each_map_elem(&templates, sweep_template, &found, 0);
 	s->live = found.live;
 	s->expired = found.expired;
 	return 0;

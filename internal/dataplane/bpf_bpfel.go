@@ -49,13 +49,19 @@ type bpfConn struct {
 	Word    uint64
 	Service uint32
 	Stamp   uint32
-	Vip     bpfAddr
-	Ports   uint64
-	Back    struct {
-		_       structs.HostLayout
-		Dst     [6]uint8
-		Src     [6]uint8
-		Ifindex uint32
+	Of      struct {
+		_     structs.HostLayout
+		Reply struct {
+			_     structs.HostLayout
+			Vip   bpfAddr
+			Ports uint64
+			Back  struct {
+				_       structs.HostLayout
+				Dst     [6]uint8
+				Src     [6]uint8
+				Ifindex uint32
+			}
+		}
 	}
 	Cached uint64
 }
@@ -119,7 +125,8 @@ type bpfFlowLine struct {
 	Server     uint32
 	Stamp      uint32
 	Generation uint32
-	Answers    uint32
+	Answers    uint16
+	Method     uint16
 }
 
 type bpfLease struct {
@@ -132,14 +139,15 @@ type bpfLease struct {
 }
 
 type bpfLoad struct {
-	_        structs.HostLayout
-	Weight   uint32
-	Upper    uint32
-	Lower    uint32
-	Flags    uint32
-	Active   int32
-	Inactive int32
-	Zero     [2]uint32
+	_          structs.HostLayout
+	Weight     uint32
+	Upper      uint32
+	Lower      uint32
+	Flags      uint32
+	Active     int32
+	Inactive   int32
+	Persistent int32
+	Zero       uint32
 }
 
 type bpfMarkList struct {
@@ -170,6 +178,15 @@ type bpfMember struct {
 	Next uint32
 	Zero uint32
 }
+
+type bpfMethod uint32
+
+const (
+	bpfMethodMETHOD_NAT        bpfMethod = 1
+	bpfMethodMETHOD_DR         bpfMethod = 2
+	bpfMethodMETHOD_TUN        bpfMethod = 3
+	bpfMethodMETHOD_KEEPS_PORT bpfMethod = 4
+)
 
 type bpfReason uint32
 
@@ -241,14 +258,31 @@ type bpfService struct {
 	Lease     uint32
 	Scheduler bpfScheduler
 	Flags     bpfServiceFlags
+	Persist   uint32
+	Mark      uint32
+	Netmask   bpfAddr
+}
+
+type bpfServiceCount struct {
+	_       structs.HostLayout
+	All     uint32
+	AnyPort uint32
+	ByMark  uint32
 }
 
 type bpfServiceFlags uint32
 
 const (
-	bpfServiceFlagsSERVICE_FALLBACK bpfServiceFlags = 1
-	bpfServiceFlagsSERVICE_PORT     bpfServiceFlags = 2
-	bpfServiceFlagsSERVICE_BY_MARK  bpfServiceFlags = 4
+	bpfServiceFlagsSERVICE_FALLBACK         bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_PORT             bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_BY_MARK          bpfServiceFlags = 4
+	bpfServiceFlagsSERVICE_ANY_PORT         bpfServiceFlags = 8
+	bpfServiceFlagsSERVICE_ONE_PACKET       bpfServiceFlags = 16
+	bpfServiceFlagsSERVICE_EXPIRE_NODEST    bpfServiceFlags = 32
+	bpfServiceFlagsSERVICE_EXPIRE_QUIESCENT bpfServiceFlags = 64
+	bpfServiceFlagsSERVICE_SLOPPY           bpfServiceFlags = 128
+	bpfServiceFlagsSERVICE_KEEP_REUSED      bpfServiceFlags = 256
+	bpfServiceFlagsSERVICE_REUSE_FIN_WAIT   bpfServiceFlags = 512
 )
 
 type bpfServiceKey struct {
@@ -266,6 +300,24 @@ type bpfSweep struct {
 	Now     uint32
 	Live    uint32
 	Expired uint32
+}
+
+type bpfTemplate struct {
+	_        structs.HostLayout
+	Server   uint32
+	Stamp    uint32
+	Timeout  uint32
+	Controls int32
+}
+
+type bpfTemplateKey struct {
+	_        structs.HostLayout
+	Client   bpfAddr
+	Vip      bpfAddr
+	Mark     uint32
+	Port     uint16
+	Protocol uint8
+	Set      uint8
 }
 
 type bpfWork struct {
@@ -290,18 +342,24 @@ type bpfWork struct {
 	}
 	Service uint32
 	Server  uint32
+	Method  bpfMethod
 	Conns   uint32
-	Vport   uint16
 	Answers bool
-	_       [1]byte
-	Vip     bpfAddr
-	Back    struct {
-		_       structs.HostLayout
-		Dst     [6]uint8
-		Src     [6]uint8
-		Ifindex uint32
+	_       [7]byte
+	Reply   struct {
+		_     structs.HostLayout
+		Vip   bpfAddr
+		Ports uint64
+		Back  struct {
+			_       structs.HostLayout
+			Dst     [6]uint8
+			Src     [6]uint8
+			Ifindex uint32
+		}
 	}
-	Draft bpfConn
+	Draft         bpfConn
+	Template      bpfTemplateKey
+	TemplateDraft bpfTemplate
 }
 
 // Names of all BPF objects in the ELF.
@@ -322,11 +380,12 @@ const (
 	bpfMapReasons         = "reasons"
 	bpfMapServerStats     = "server_stats"
 	bpfMapServers         = "servers"
-	bpfMapServiceCount    = "service_count"
+	bpfMapServiceCounts   = "service_counts"
 	bpfMapServiceStats    = "service_stats"
 	bpfMapServiceVips     = "service_vips"
 	bpfMapServices        = "services"
 	bpfMapTables          = "tables"
+	bpfMapTemplates       = "templates"
 	bpfMapTimeouts        = "timeouts"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
@@ -407,11 +466,12 @@ type bpfMapSpecs struct {
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
-	ServiceCount   *ebpf.MapSpec `ebpf:"service_count"`
+	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
+	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
@@ -460,11 +520,12 @@ type bpfMaps struct {
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
-	ServiceCount   *ebpf.Map `ebpf:"service_count"`
+	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
+	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
@@ -486,11 +547,12 @@ func (m *bpfMaps) Close() error {
 		m.Reasons,
 		m.ServerStats,
 		m.Servers,
-		m.ServiceCount,
+		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,
 		m.Services,
 		m.Tables,
+		m.Templates,
 		m.Timeouts,
 		m.Vips,
 		m.Works,
