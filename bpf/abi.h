@@ -348,6 +348,7 @@ enum reason {
 	PASS_FRAGMENT,       /* an IP fragment */
 	PASS_NO_SERVICE,     /* of a connection, but the last service has gone */
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
+	NOTE_REFUSED,        /* dropped, and the client told: port unreachable */
 	REASONS,
 };
 

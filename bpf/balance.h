@@ -104,8 +104,10 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 		return pass(PASS_FROM_DIRECTOR);
 	w->template.set = 0;
 	index = svc->persist ? persistent(w, svc) : schedule(svc, p);
-	if (index == NO_SERVER)
-		return drop(DROP_NO_SERVER);
+	if (index == NO_SERVER) {
+		note(DROP_NO_SERVER);
+		return REFUSE;
+	}
 	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)

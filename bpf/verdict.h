@@ -7,6 +7,7 @@ enum verdict {
 	PASS,    /* up the local stack */
 	DROP,    /* nowhere */
 	FORWARD, /* out of the device that the server's entry names */
+	REFUSE,  /* nowhere, and the client is told */
 };
 
 static INLINE void note(enum reason r)

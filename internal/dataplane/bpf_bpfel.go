@@ -129,6 +129,24 @@ type bpfFlowLine struct {
 	Method     uint16
 }
 
+type bpfIcmpError struct {
+	_    structs.HostLayout
+	Back struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	From  bpfAddr
+	To    bpfAddr
+	Sent  uint64
+	Quote uint32
+	Type  uint8
+	Code  uint8
+	Tos   uint8
+	Ip6   bool
+}
+
 type bpfLease struct {
 	_       structs.HostLayout
 	Until   uint64
@@ -204,7 +222,8 @@ const (
 	bpfReasonPASS_FRAGMENT       bpfReason = 10
 	bpfReasonPASS_NO_SERVICE     bpfReason = 11
 	bpfReasonNOTE_TABLE_FULL     bpfReason = 12
-	bpfReasonREASONS             bpfReason = 13
+	bpfReasonNOTE_REFUSED        bpfReason = 13
+	bpfReasonREASONS             bpfReason = 14
 )
 
 type bpfScheduler uint32
@@ -372,6 +391,7 @@ const (
 	bpfMapDirectors       = "directors"
 	bpfMapFlowKnobs       = "flow_knobs"
 	bpfMapFlowLines       = "flow_lines"
+	bpfMapIcmpErrors      = "icmp_errors"
 	bpfMapLeases          = "leases"
 	bpfMapLoads           = "loads"
 	bpfMapMarkLists       = "mark_lists"
@@ -458,6 +478,7 @@ type bpfMapSpecs struct {
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
+	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
@@ -512,6 +533,7 @@ type bpfMaps struct {
 	Directors      *ebpf.Map `ebpf:"directors"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
+	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
@@ -539,6 +561,7 @@ func (m *bpfMaps) Close() error {
 		m.Directors,
 		m.FlowKnobs,
 		m.FlowLines,
+		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
 		m.MarkLists,

@@ -47,6 +47,7 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonPASS_FRAGMENT:       "pass_fragment",
 	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
 	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
+	bpfReasonNOTE_REFUSED:        "note_refused",
 }
 
 // Stats reads all counters.
