@@ -77,6 +77,7 @@ struct work {
 	struct conn draft; /* a connection on its way into the table */
 	struct template_key template; /* that a new connection comes by, if set */
 	struct template template_draft;
+	struct half_open victim; /* that gives up its place, if it has a word */
 };
 
 struct {

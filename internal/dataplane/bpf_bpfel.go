@@ -129,6 +129,12 @@ type bpfFlowLine struct {
 	Method     uint16
 }
 
+type bpfHalfOpen struct {
+	_    structs.HostLayout
+	Key  bpfFlowKey
+	Word uint64
+}
+
 type bpfIcmpError struct {
 	_    structs.HostLayout
 	Back struct {
@@ -216,15 +222,27 @@ const (
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
 	bpfReasonDROP_COLLISION      bpfReason = 6
-	bpfReasonPASS_PASSIVE        bpfReason = 7
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 8
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 9
-	bpfReasonPASS_FRAGMENT       bpfReason = 10
-	bpfReasonPASS_NO_SERVICE     bpfReason = 11
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 12
-	bpfReasonNOTE_REFUSED        bpfReason = 13
-	bpfReasonREASONS             bpfReason = 14
+	bpfReasonDROP_TABLE_FULL     bpfReason = 7
+	bpfReasonPASS_PASSIVE        bpfReason = 8
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 9
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 10
+	bpfReasonPASS_FRAGMENT       bpfReason = 11
+	bpfReasonPASS_NO_SERVICE     bpfReason = 12
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 13
+	bpfReasonNOTE_BY_HASH        bpfReason = 14
+	bpfReasonNOTE_RECYCLED       bpfReason = 15
+	bpfReasonNOTE_REFUSED        bpfReason = 16
+	bpfReasonREASONS             bpfReason = 17
 )
+
+type bpfRoom struct {
+	_        structs.HostLayout
+	HalfOpen int64
+	Turn     uint64
+	Limit    uint32
+	Full     uint32
+	Zero     [5]uint64
+}
 
 type bpfScheduler uint32
 
@@ -379,6 +397,7 @@ type bpfWork struct {
 	Draft         bpfConn
 	Template      bpfTemplateKey
 	TemplateDraft bpfTemplate
+	Victim        bpfHalfOpen
 }
 
 // Names of all BPF objects in the ELF.
@@ -391,6 +410,7 @@ const (
 	bpfMapDirectors       = "directors"
 	bpfMapFlowKnobs       = "flow_knobs"
 	bpfMapFlowLines       = "flow_lines"
+	bpfMapHalfOpens       = "half_opens"
 	bpfMapIcmpErrors      = "icmp_errors"
 	bpfMapLeases          = "leases"
 	bpfMapLoads           = "loads"
@@ -398,6 +418,7 @@ const (
 	bpfMapMarkRules       = "mark_rules"
 	bpfMapMembers         = "members"
 	bpfMapReasons         = "reasons"
+	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
 	bpfMapServers         = "servers"
 	bpfMapServiceCounts   = "service_counts"
@@ -478,6 +499,7 @@ type bpfMapSpecs struct {
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
@@ -485,6 +507,7 @@ type bpfMapSpecs struct {
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
+	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
@@ -533,6 +556,7 @@ type bpfMaps struct {
 	Directors      *ebpf.Map `ebpf:"directors"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
@@ -540,6 +564,7 @@ type bpfMaps struct {
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
+	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
@@ -561,6 +586,7 @@ func (m *bpfMaps) Close() error {
 		m.Directors,
 		m.FlowKnobs,
 		m.FlowLines,
+		m.HalfOpens,
 		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
@@ -568,6 +594,7 @@ func (m *bpfMaps) Close() error {
 		m.MarkRules,
 		m.Members,
 		m.Reasons,
+		m.Rooms,
 		m.ServerStats,
 		m.Servers,
 		m.ServiceCounts,

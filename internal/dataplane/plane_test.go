@@ -43,6 +43,16 @@ type bench struct {
 // withPlane runs the body inside a namespace with the fixtures' network.
 func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 	t.Helper()
+	connections := 1 << 15
+	if _, ok := t.(*testing.B); ok {
+		connections = 1 << 20
+	}
+	withPlaneOf(t, connections, plan, body)
+}
+
+// withPlaneOf is withPlane with a connection table of this size.
+func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
 	ns, far := nstest.New(t, nsName(t)), nstest.New(t, nsName(t)+"x")
 	nstest.Veth(ns, "eth0", far, "eth0")
 	ns.IP("link", "set", "eth0", "address", ourMAC)
@@ -54,7 +64,7 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 		}
 	}
 	ns.Do(func() {
-		b := openBench(t, pinsFor(nsName(t)))
+		b := openBench(t, pinsFor(nsName(t)), connections)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
@@ -73,12 +83,8 @@ func pinsFor(name string) string {
 	return fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), name)
 }
 
-func openBench(t testing.TB, pins string) *bench {
+func openBench(t testing.TB, pins string, connections int) *bench {
 	t.Helper()
-	connections := 4096
-	if _, ok := t.(*testing.B); ok {
-		connections = 1 << 20
-	}
 	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +192,9 @@ func (b *bench) pick(t testing.TB, p place, f frame) string {
 	}
 	if got == pass {
 		return "local"
+	}
+	if got == refused { // or dropped, when errors are many
+		return string(dropped)
 	}
 	if got != back {
 		return string(got)
