@@ -118,13 +118,6 @@ func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
 	})
 }
 
-func TestServiceWithoutServersDropsAndIsCounted(t *testing.T) {
-	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 0))), func(b *bench) {
-		b.send(t, places[0], syn(1), dropped)
-		b.wantReason(t, "drop_no_server", 1)
-	})
-}
-
 // A director forwards only while its lease runs, and what another director has
 // forwarded goes no further.
 func TestLease(t *testing.T) {

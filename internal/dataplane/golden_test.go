@@ -82,7 +82,7 @@ func replay(t *testing.T, name string, s conformance.Scenario, compare compariso
 		}
 	}
 	ns.Do(func() {
-		b := openBench(t, pinsFor(name))
+		b := openBench(t, pinsFor(name), 1<<12)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {

@@ -105,6 +105,7 @@ func Open(o Options) (*Plane, error) {
 	}
 	spec.Maps[bpfMapConns].MaxEntries = connections
 	spec.Maps[bpfMapTemplates].MaxEntries = connections
+	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
 	if err := sizeFlows(spec, connections); err != nil {
 		return nil, fmt.Errorf("size the flow cache: %w", err)
 	}
@@ -148,6 +149,9 @@ func (p *Plane) load() error {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
 	if err := setTimeouts(p.maps.Timeouts); err != nil {
+		return err
+	}
+	if err := p.setRoom(); err != nil {
 		return err
 	}
 	return p.startFlows()
