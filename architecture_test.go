@@ -30,7 +30,7 @@ var may = map[string][]string{
 	"cmd/weir":               {"conf", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest": nil,
 	"test/bench":             nil,
-	"test/conformance":       nil,
+	"test/conformance":       {"lvs"},
 	"test/bench/floor":       nil,
 }
 
