@@ -7,73 +7,47 @@ import (
 	"time"
 )
 
-// rawTimers are the settings that a virtual_server hands on to its real
-// servers, and these to their checkers.
-type rawTimers struct {
-	delayLoop        field[time.Duration]
-	retry            field[int]
-	delayBeforeRetry field[time.Duration]
-	connectTimeout   field[time.Duration]
-	warmup           field[time.Duration]
-	alpha            field[bool]
-}
-
-// or fills what is unset from an enclosing block.
-func (t rawTimers) or(outer rawTimers) rawTimers {
-	return rawTimers{
-		delayLoop:        t.delayLoop.or(outer.delayLoop),
-		retry:            t.retry.or(outer.retry),
-		delayBeforeRetry: t.delayBeforeRetry.or(outer.delayBeforeRetry),
-		connectTimeout:   t.connectTimeout.or(outer.connectTimeout),
-		warmup:           t.warmup.or(outer.warmup),
-		alpha:            t.alpha.or(outer.alpha),
-	}
-}
-
-// timerEntries are the keywords of rawTimers, which stand at three levels.
-func timerEntries[T any](leastRetry int, at func(*T) *rawTimers) []*entry {
-	const tick = time.Microsecond
-	return []*entry{
-		setting("delay_loop", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayLoop }),
-		setting("retry", number(leastRetry, math.MaxInt32), func(t *T) *field[int] { return &at(t).retry }),
-		setting("delay_before_retry", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayBeforeRetry }),
-		setting("connect_timeout", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).connectTimeout }),
-		setting("warmup", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).warmup }),
-	}
-}
-
-func alphaEntry[T any](at func(*T) *rawTimers) *entry {
-	return toggle("alpha", func(t *T) *field[bool] { return &at(t).alpha })
+// TCPCheck is a TCP_CHECK with what it inherits.
+type TCPCheck struct {
+	given
+	// Connect is where the check connects to, and Bind the address it comes
+	// from; the zero Addr leaves that to the kernel.
+	Connect netip.AddrPort `json:"connect"`
+	Bind    netip.Addr     `json:"bindto"`
+	Timers
 }
 
 // rawCheck is a TCP_CHECK as it is written.
 type rawCheck struct {
-	ip     field[netip.Addr]
-	port   field[uint16]
-	bind   field[netip.Addr]
-	timers rawTimers
+	TCPCheck
+	head     *statement
+	ip       netip.Addr
+	port     uint16
+	mentions func(names ...string) bool
 }
+
+// checkTimers are the defaults of a check.
+var checkTimers = Timers{DelayLoop: 60 * time.Second, Retry: 1, DelayBeforeRetry: time.Second, ConnectTimeout: 5 * time.Second}
 
 // tcpCheckBlock is the table of TCP_CHECK.
 func tcpCheckBlock() *blockSpec {
 	type C = rawCheck
-	timers := func(c *C) *rawTimers { return &c.timers }
 	entries := []*entry{
-		setting("connect_ip", address(), func(c *C) *field[netip.Addr] { return &c.ip }),
-		setting("connect_port", port(), func(c *C) *field[uint16] { return &c.port }),
-		setting("bindto", address(), func(c *C) *field[netip.Addr] { return &c.bind }),
+		value("connect_ip", address(), func(c *C) *netip.Addr { return &c.ip }, "the address that is checked", otherwise("the real server's")),
+		value("connect_port", port(), func(c *C) *uint16 { return &c.port }, "the port that is checked", otherwise("the real server's")),
+		value("bindto", address(), func(c *C) *netip.Addr { return &c.Bind }, "the address that the check comes from", otherwise("the kernel's choice")),
 		{name: "nb_get_retry", slot: "retry", read: readOldRetry},
 	}
-	entries = append(entries, timerEntries(0, timers)...)
-	entries = append(entries, alphaEntry(timers))
-	return &blockSpec{name: "TCP_CHECK", entries: append(entries, later("bind_port bind_if fwmark log_all_failures")...)}
+	entries = append(entries, timerEntries(0, func(c *C) *Timers { return &c.Timers })...)
+	done := func(_ *reader, b *block, into any) { into.(*C).mentions = b.has }
+	return &blockSpec{name: "TCP_CHECK", done: done, entries: append(entries, later("bind_port bind_if fwmark log_all_failures")...)}
 }
 
 func tcpCheckHead(r *reader, st *statement, parent *rawServer) *rawCheck {
 	if len(st.words) > 1 {
 		r.extra(st, 1)
 	}
-	c := &rawCheck{}
+	c := &rawCheck{TCPCheck: TCPCheck{Timers: checkTimers}, head: st, mentions: func(...string) bool { return false }}
 	parent.checks = append(parent.checks, c)
 	return c
 }
@@ -85,5 +59,7 @@ func readOldRetry(r *reader, st *statement, into any) {
 		return
 	}
 	r.warnAt(st.place(), "obsolete", "nb_get_retry in TCP_CHECK is read as retry", fmt.Sprintf(`write "retry %d"`, n))
-	into.(*rawCheck).timers.retry = field[int]{v: n, at: st.words[1].place, set: true}
+	c := into.(*rawCheck)
+	c.Retry = n
+	c.note("retry", st.words[1].place)
 }

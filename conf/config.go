@@ -3,8 +3,6 @@ package conf
 import (
 	"net/netip"
 	"time"
-
-	"weir/lvs"
 )
 
 // Config is a configuration with every default filled in.
@@ -12,8 +10,7 @@ type Config struct {
 	Global         Global
 	VRRPInstances  []VRRPInstance
 	VirtualServers []VirtualServer
-	// Devices are those of the weir block, in its order.
-	Devices []lvs.Device
+	Weir           Weir
 }
 
 // Global is global_defs.
@@ -79,47 +76,6 @@ type VIP struct {
 	// Prefix keeps the whole address, not only the network.
 	Prefix netip.Prefix
 	Device string
-}
-
-// VirtualServer is a virtual_server.
-type VirtualServer struct {
-	lvs.ServiceKey
-	Scheduler lvs.Scheduler
-	// SHPort and SHFallback are sh-port and sh-fallback, or mh's.
-	SHPort, SHFallback bool
-	Method             lvs.ForwardMethod
-	RealServers        []RealServer
-}
-
-// RealServer is a real_server. It is up when all its checks are, and always
-// when it has none.
-type RealServer struct {
-	Addr   netip.Addr
-	Port   uint16
-	Weight int
-	Method lvs.ForwardMethod
-	// Upper and Lower are the thresholds of its connections; 0 is none.
-	Upper, Lower uint32
-	Checks       []TCPCheck
-}
-
-// TCPCheck is a TCP_CHECK with what it inherits.
-type TCPCheck struct {
-	// Connect is where the check connects to, and Bind the address it comes
-	// from; the zero Addr leaves that to the kernel.
-	Connect netip.AddrPort
-	Bind    netip.Addr
-	Timeout time.Duration
-	// Retry is how many more tries, DelayBeforeRetry apart, follow a failed
-	// one before the server is down.
-	Retry            int
-	DelayBeforeRetry time.Duration
-	// Interval is the period (delay_loop); Warmup the most that the first
-	// check is put off by chance, so that not all come at once.
-	Interval time.Duration
-	Warmup   time.Duration
-	// Alpha is a server that is down until its first check has passed.
-	Alpha bool
 }
 
 // Summary counts what a configuration holds, for a line of text.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"weir/lvs"
 )
@@ -107,11 +108,16 @@ func TestInstance(t *testing.T) {
 			want := bare
 			tt.want(&want)
 			cfg := parseWith(t, bareInstance+tt.in+"\n}\n", tt.warning)
-			if diff := cmp.Diff([]VRRPInstance{want}, cfg.VRRPInstances, cmp.Comparer(samePrefix), cmp.Comparer(sameAddr)); diff != "" {
+			if diff := cmp.Diff([]VRRPInstance{want}, cfg.VRRPInstances, comparers...); diff != "" {
 				t.Errorf("instances (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// comparers compare Configs by what they say, not where it was said.
+var comparers = []cmp.Option{
+	cmpopts.IgnoreTypes(given{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
 }
 
 func samePrefix(a, b netip.Prefix) bool     { return a == b }
@@ -139,7 +145,7 @@ func TestService(t *testing.T) {
 		return RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: weight, Method: lvs.DirectRoute, Checks: checks}
 	}
 	check := func(to string) TCPCheck {
-		return TCPCheck{Connect: netip.MustParseAddrPort(to), Timeout: 5 * s, Retry: 1, DelayBeforeRetry: s, Interval: 60 * s, Warmup: 60 * s}
+		return TCPCheck{Connect: netip.MustParseAddrPort(to), Timers: Timers{ConnectTimeout: 5 * s, Retry: 1, DelayBeforeRetry: s, DelayLoop: 60 * s, Warmup: 60 * s}}
 	}
 	changed := func(c TCPCheck, change func(*TCPCheck)) TCPCheck { change(&c); return c }
 	tests := []struct {
@@ -157,23 +163,25 @@ func TestService(t *testing.T) {
 			"TCP_CHECK {\ndelay_before_retry 3\nalpha off\n}\nTCP_CHECK {\nretry 0\nconnect_ip 10.9.9.9\nconnect_port 81\nbindto 10.0.0.9\n}\n}",
 			[]RealServer{server("10.0.0.2", 1,
 				changed(check("10.0.0.2:80"), func(c *TCPCheck) {
-					c.Timeout, c.Retry, c.DelayBeforeRetry, c.Interval, c.Warmup = s/4, 4, 3*s, 6*s, 0
+					c.ConnectTimeout, c.Retry, c.DelayBeforeRetry, c.DelayLoop, c.Warmup = s/4, 4, 3*s, 6*s, 0
 				}),
 				changed(check("10.9.9.9:81"), func(c *TCPCheck) {
-					c.Timeout, c.Retry, c.Interval, c.Warmup, c.Alpha = s/4, 0, 6*s, 0, true
+					c.ConnectTimeout, c.Retry, c.DelayLoop, c.Warmup, c.Alpha = s/4, 0, 6*s, 0, true
 					c.Bind = netip.MustParseAddr("10.0.0.9")
 				}))}, ""},
 		{"warmup follows delay_loop", "delay_loop 6\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\n}\n}",
-			[]RealServer{server("10.0.0.2", 1, changed(check("10.0.0.2:80"), func(c *TCPCheck) { c.Interval, c.Warmup = 6*s, 6*s }))}, ""},
+			[]RealServer{server("10.0.0.2", 1, changed(check("10.0.0.2:80"), func(c *TCPCheck) { c.DelayLoop, c.Warmup = 6*s, 6*s }))}, ""},
 		{"one server twice", "real_server 10.0.0.2 80 {\nweight 3\n}\nreal_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 3)}, "given-twice"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := parseWith(t, bareService+tt.in+"\n}\n", tt.warning)
 			key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
-			want := []VirtualServer{{ServiceKey: key, Scheduler: lvs.RoundRobin, Method: lvs.DirectRoute, RealServers: tt.want}}
-			if diff := cmp.Diff(want, cfg.VirtualServers, cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort)); diff != "" {
-				t.Errorf("services (-want +got):\n%s", diff)
+			if diff := cmp.Diff([]lvs.ServiceKey{key}, cfg.VirtualServers[0].Keys, comparers...); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.want, cfg.VirtualServers[0].RealServers, comparers...); diff != "" {
+				t.Errorf("servers (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -183,7 +191,7 @@ func TestServiceWarnings(t *testing.T) {
 	servers := "real_server 10.0.0.2 80 {\n}\n}\n"
 	cfg := parseWith(t, "virtual_server 10.0.0.1 80 {\nlvs_sched wrr\nlvs_method DR\n"+servers, "protocol-default")
 	if v := cfg.VirtualServers[0]; v.Protocol != lvs.UDP || v.Scheduler != lvs.WeightedRoundRobin || v.Method != lvs.DirectRoute {
-		t.Errorf("got %v %v %v, want UDP wrr DR", v.ServiceKey, v.Scheduler, v.Method)
+		t.Errorf("got %v %v %v, want UDP wrr DR", v.Keys, v.Scheduler, v.Method)
 	}
 	if cfg := parseWith(t, bareService+"}\n", "no-real-server"); len(cfg.VirtualServers) != 0 {
 		t.Errorf("a service without servers is there: %v", cfg.VirtualServers)
@@ -207,11 +215,12 @@ weir {
   }
 }
 `, "")
-	want := &Config{
-		Global:  Global{[]string{"a@example.org", "Bob <b@example.org>", "c@example.org"}, 7 * time.Second, "lb1"},
-		Devices: []lvs.Device{{Name: "e0", Hook: lvs.HookTC}, {Name: "e1", Hook: lvs.HookAuto}, {Name: "e2", Hook: lvs.HookAuto}},
+	want := Global{[]string{"a@example.org", "Bob <b@example.org>", "c@example.org"}, 7 * time.Second, "lb1"}
+	if diff := cmp.Diff(want, cfg.Global, comparers...); diff != "" {
+		t.Errorf("Global (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, cfg); diff != "" {
+	devices := []Device{{Name: "e0", Hook: lvs.HookTC}, {Name: "e1", Hook: lvs.HookAuto}, {Name: "e2", Hook: lvs.HookAuto}}
+	if diff := cmp.Diff(devices, cfg.Weir.Devices, comparers...); diff != "" {
 		t.Errorf("Config (-want +got):\n%s", diff)
 	}
 }
@@ -237,7 +246,7 @@ func TestSpelling(t *testing.T) {
 			if diags.Errors() > 0 || diags.Warnings() != 4 {
 				t.Errorf("diagnostics: %v", diags.All())
 			}
-			if diff := cmp.Diff(want, cfg, cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort), cmp.Comparer(samePrefix)); diff != "" {
+			if diff := cmp.Diff(want, cfg, comparers...); diff != "" {
 				t.Errorf("Config (-want +got):\n%s", diff)
 			}
 		})
@@ -268,7 +277,7 @@ func TestInclude(t *testing.T) {
 	}
 	var ports []uint16
 	for _, v := range cfg.VirtualServers {
-		ports = append(ports, v.Port)
+		ports = append(ports, v.Keys[0].Port)
 	}
 	if diff := cmp.Diff([]uint16{81, 82, 80}, ports); diff != "" {
 		t.Errorf("ports in the order of reading (-want +got):\n%s", diff)

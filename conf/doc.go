@@ -48,9 +48,10 @@ func newParser(f files) *parser {
 func (p *parser) run(name string, text []byte) (*Config, Diagnostics) {
 	b := &builder{parser: p}
 	root := b.build(filepath.Clean(name), name, text)
-	raw := &rawConfig{weir: rawWeir{byName: map[string]*rawDevice{}}}
+	raw := p.language.newRaw()
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
+	raw.unsure = root.unsure
 	cfg := resolve(r, raw)
 	diags := p.diags.finish(name, b.filesRead)
 	if diags.HasErrors() {

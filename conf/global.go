@@ -1,12 +1,20 @@
 package conf
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"weir/lvs"
+)
 
 // rawGlobal is global_defs as it is written.
 type rawGlobal struct {
 	mail    []string
 	timeout field[time.Duration]
 	router  field[string]
+	given
+	// timeouts are lvs_timeouts.
+	timeouts lvs.Timeouts
 }
 
 // globalBlock is the table of global_defs.
@@ -15,12 +23,14 @@ func globalBlock() *blockSpec {
 		section("notification_email", mailBlock(), plain(func(g *rawGlobal) *rawGlobal { return g })),
 		{name: "smtp_connect_timeout", slot: "smtp_connect_timeout", read: readMailTimeout},
 		setting("router_id", text("a name"), func(g *rawGlobal) *field[string] { return &g.router }),
+		{name: "lvs_timeouts", read: readTimeouts, expects: "[tcp SECONDS] [tcpfin SECONDS] [udp SECONDS]",
+			help: "how long connections live after their last packet: in use, after a FIN, and UDP's", otherwise: "tcp 900 tcpfin 120 udp 300"},
 	}, later(`
 		notification_email_from smtp_server smtp_helo_name smtp_alert
 		smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails
 		checker_log_all_failures
 
-		lvs_sync_daemon lvs_timeouts lvs_flush lvs_flush_on_stop
+		lvs_sync_daemon lvs_flush lvs_flush_on_stop
 		lvs_flush_onstop nftables_ipvs nftables_ipvs_priority
 		nftables_ipvs_start_fwmark rs_init_notifies
 
@@ -94,4 +104,26 @@ func readMailTimeout(r *reader, st *statement, into any) {
 		r.warnAt(st.words[1].place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")
 	}
 	into.(*rawGlobal).timeout = field[time.Duration]{v: d, at: st.place(), set: true}
+}
+
+// readTimeouts takes what "ipvsadm --set" does, each time under its name.
+func readTimeouts(r *reader, st *statement, into any) {
+	g := into.(*rawGlobal)
+	times := map[string]*time.Duration{"tcp": &g.timeouts.Established, "tcpfin": &g.timeouts.FinWait, "udp": &g.timeouts.UDP}
+	if len(st.words) == 1 {
+		r.errorAt(st.place(), "lvs_timeouts lacks its times", "expected at least one of tcp, tcpfin and udp, each with its seconds")
+	}
+	for i := 1; i < len(st.words); i += 2 {
+		to := times[st.words[i].text]
+		if to == nil {
+			r.errorAt(st.words[i].place, fmt.Sprintf("lvs_timeouts: unknown word %s", quote(st.words[i].text)), "expected tcp, tcpfin or udp, each with its seconds")
+			return
+		}
+		d, ok := after(r, st, i, wholeSeconds(0, maxWhole))
+		if !ok {
+			return
+		}
+		*to = d
+		g.note("lvs_timeouts "+st.words[i].text, st.words[i+1].place)
+	}
 }

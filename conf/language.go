@@ -21,6 +21,75 @@ type entry struct {
 	later bool
 	// read takes a statement into the raw block it stands in.
 	read func(r *reader, st *statement, into any)
+	// help says in a sentence what the keyword does, for the reference page.
+	help string
+	// expects says what its values are.
+	expects string
+	// fill puts the default into a new block, and initial is that default.
+	fill    func(into any)
+	initial any
+	// otherwise is the default in words, where it is no value of its own.
+	otherwise string
+}
+
+// option says what only some entries have.
+type option func(*entry)
+
+// initially is a keyword's default.
+func initially[V any](v V) option { return func(e *entry) { e.initial = v } }
+
+// otherwise is a default in words: what another keyword says.
+func otherwise(words string) option { return func(e *entry) { e.otherwise = words } }
+
+// value is a keyword with one value, which is stored where at says.
+func value[T, V any](name string, k kind[V], at func(*T) *V, help string, options ...option) *entry {
+	e := &entry{name: name, slot: name, help: help, expects: k.expects}
+	for _, o := range options {
+		o(e)
+	}
+	e.read = func(r *reader, st *statement, into any) {
+		if v, ok := one(r, st, k); ok {
+			*at(into.(*T)) = v
+			note(into, e.slot, st.words[1].place)
+		}
+	}
+	if e.initial != nil {
+		e.fill = func(into any) { *at(into.(*T)) = e.initial.(V) }
+	}
+	return e
+}
+
+// onOff is a keyword that stands alone, or with a yes or no.
+func onOff[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
+	e := value(name, boolean(), at, help, options...)
+	e.expects = "[" + e.expects + "]"
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		if len(st.words) > 1 {
+			read(r, st, into)
+			return
+		}
+		*at(into.(*T)) = true
+		note(into, e.slot, st.place())
+	}
+	return e
+}
+
+// note remembers where a block was given a keyword.
+func note(into any, keyword string, at place) {
+	into.(interface{ note(string, place) }).note(keyword, at)
+}
+
+// fill puts the defaults of a block's keywords into it, once.
+func (s *blockSpec) fill(into any) {
+	if g, ok := into.(interface{ fresh(*blockSpec) bool }); !ok || !g.fresh(s) {
+		return
+	}
+	for _, e := range s.entries {
+		if e.fill != nil {
+			e.fill(into)
+		}
+	}
 }
 
 // blockSpec is one kind of block: its name (none for the whole file) and its table of keywords, or how
@@ -119,15 +188,6 @@ type field[V any] struct {
 	set bool
 }
 
-// or is f when it is set, and the other one when not: a block's own value
-// goes before the enclosing block's.
-func (f field[V]) or(other field[V]) field[V] {
-	if f.set {
-		return f
-	}
-	return other
-}
-
 // value is the field's value, or the default.
 func (f field[V]) value(otherwise V) V {
 	if f.set {
@@ -162,7 +222,12 @@ func toggle[T any](name string, at func(*T) *field[bool]) *entry {
 // words on the keyword's line; a nil block is skipped, head having said why.
 func section[T, C any](name string, inner *blockSpec, head func(r *reader, st *statement, parent *T) *C) *entry {
 	return &entry{name: name, inner: inner, read: func(r *reader, st *statement, into any) {
-		if child := head(r, st, into.(*T)); child != nil && st.block != nil {
+		child := head(r, st, into.(*T))
+		if child == nil {
+			return
+		}
+		inner.fill(child)
+		if st.block != nil {
 			r.block(inner, st.block, child)
 		}
 	}}

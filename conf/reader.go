@@ -157,3 +157,12 @@ func values(n int) string {
 	}
 	return plural(n, "value")
 }
+
+// words are tokens as one text.
+func words(tokens []token) string {
+	var texts []string
+	for _, t := range tokens {
+		texts = append(texts, t.text)
+	}
+	return strings.Join(texts, " ")
+}

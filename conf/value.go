@@ -29,7 +29,7 @@ func complain(format string, args ...any) *complaint {
 func quote(text string) string { return strconv.Quote(shorten(text)) }
 
 // number is a whole number from least to most.
-func number[V ~int | ~uint8 | ~uint16](least, most V) kind[V] {
+func number[V ~int | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32](least, most V) kind[V] {
 	expects := fmt.Sprintf("a whole number from %d to %d", least, most)
 	return kind[V]{expects, func(text string) (V, *complaint) {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -116,13 +116,13 @@ func boolean() kind[bool] {
 // only later. noun names what is chosen.
 type choice[V any] struct {
 	noun   string
-	known  []option[V]
+	known  []named[V]
 	notYet []string
 	// anyCase is for the few words that keepalived takes in any case.
 	anyCase bool
 }
 
-type option[V any] struct {
+type named[V any] struct {
 	word string
 	v    V
 }

@@ -44,14 +44,14 @@ func instanceBlock() *blockSpec {
 	type I = rawInstance
 	whole := func(i *I) *I { return i }
 	return &blockSpec{name: "vrrp_instance", done: instanceDone, entries: append([]*entry{
-		setting("state", oneOf(choice[State]{noun: "state", known: []option[State]{
+		setting("state", oneOf(choice[State]{noun: "state", known: []named[State]{
 			{"MASTER", Master}, {"BACKUP", Backup},
 		}}), func(i *I) *field[State] { return &i.state }),
 		setting("interface", vrrpDevice(), func(i *I) *field[string] { return &i.device }),
 		setting("virtual_router_id", number[uint8](1, 255), func(i *I) *field[uint8] { return &i.vrid }),
 		setting("priority", number[uint8](1, 255), func(i *I) *field[uint8] { return &i.priority }),
 		setting("advert_int", advertSeconds(), func(i *I) *field[time.Duration] { return &i.advert }),
-		setting("version", oneOf(choice[uint8]{noun: "VRRP version", known: []option[uint8]{{"2", 2}}, notYet: []string{"3"}}),
+		setting("version", oneOf(choice[uint8]{noun: "VRRP version", known: []named[uint8]{{"2", 2}}, notYet: []string{"3"}}),
 			func(i *I) *field[uint8] { return &i.version }),
 		section("authentication", authBlock(), plain(whole)),
 		section("virtual_ipaddress", vipBlock(), plain(whole)),
@@ -139,7 +139,7 @@ func authBlock() *blockSpec {
 		r.require(b, "auth_type", "expected auth_type PASS")
 	}, entries: []*entry{
 		setting("auth_type", oneOf(choice[AuthType]{noun: "authentication type",
-			known: []option[AuthType]{{"PASS", AuthPass}}, notYet: []string{"AH"}}),
+			known: []named[AuthType]{{"PASS", AuthPass}}, notYet: []string{"AH"}}),
 			func(i *rawInstance) *field[AuthType] { return &i.auth }),
 		{name: "auth_pass", slot: "auth_pass", read: readPassword},
 	}}

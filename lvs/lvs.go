@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Protocol is a transport protocol, by its IP protocol number.
@@ -130,8 +131,52 @@ type VirtualServer struct {
 	// another server where its own is full or quiesced. In IPVS they are one bit
 	// each with mh-port and mh-fallback, and so they are here.
 	SHPort, SHFallback bool
-	RealServers        []RealServer
+	Persistence        Persistence
+	// OnePacket schedules each UDP datagram on its own, without a connection.
+	OnePacket bool
+	// Rules are what IPVS has sysctls for.
+	Rules       ConnRules
+	RealServers []RealServer
 }
+
+// Persistence keeps the clients of a network with one server.
+type Persistence struct {
+	// Timeout is how long after the last new connection it holds; 0 is none.
+	Timeout time.Duration
+	// Netmask covers the part of a client's address that counts; the zero Addr is
+	// all of it.
+	Netmask netip.Addr
+}
+
+// ConnRules say what becomes of connections where IPVS leaves it to sysctls, of
+// whose names and defaults (zero) they are.
+type ConnRules struct {
+	// ReuseMode is net.ipv4.vs.conn_reuse_mode: what a client's port that is used
+	// again means.
+	ReuseMode ReuseMode
+	// ExpireNoDest ends the connections of a server that is removed: UDP is
+	// scheduled anew, TCP reset by the director's own stack; and a SYN leaves a
+	// server of weight 0.
+	ExpireNoDest bool
+	// ExpireQuiescentTemplate ends the persistence of a server of weight 0.
+	ExpireQuiescentTemplate bool
+	// SloppyTCP lets any packet but a reset begin a TCP connection.
+	SloppyTCP bool
+}
+
+// ReuseMode is what a SYN means that meets a connection which has ended.
+type ReuseMode uint8
+
+const (
+	// ReuseSchedules: after TIME_WAIT and CLOSE it is scheduled anew (1, the
+	// kernel's default).
+	ReuseSchedules ReuseMode = iota
+	// ReuseKeeps: it goes on with the same server (0).
+	ReuseKeeps
+	// ReuseFinWait: it is scheduled anew after FIN_WAIT, too, where answers do
+	// not pass the director (2 and 3).
+	ReuseFinWait
+)
 
 // MarkRule gives a mark to the packets of new flows that it fits. What is zero
 // fits everything.
@@ -187,7 +232,9 @@ type Device struct {
 type Plan struct {
 	Services []VirtualServer
 	// Marks give packets the marks that services go by: the first rule that fits.
-	Marks     []MarkRule
+	Marks []MarkRule
+	// Timeouts are the connections' by state.
+	Timeouts  Timeouts
 	Instances []Instance
 	Devices   []Device
 	// Directors are the MAC addresses of other directors: their frames are
