@@ -14,13 +14,12 @@ const (
 	Error Severity = iota
 	// Warning means that the file is used, and how it was understood.
 	Warning
+	// Note means that the file is used, and what of it has no effect.
+	Note
 )
 
 func (s Severity) String() string {
-	if s == Warning {
-		return "warning"
-	}
-	return "error"
+	return [...]string{"error", "warning", "note"}[s]
 }
 
 // Diagnostic is one mistake or remark, with its place.
@@ -39,6 +38,8 @@ type Diagnostic struct {
 	Notes []string
 
 	at place
+	// unready is a file that is right and that weir cannot run yet.
+	unready bool
 }
 
 // Diagnostics is all that one or more files gave rise to.
@@ -58,6 +59,15 @@ func (d Diagnostics) Errors() int { return d.count(Error) }
 
 // Warnings counts the warnings.
 func (d Diagnostics) Warnings() int { return d.count(Warning) }
+
+// Remarks counts the notes.
+func (d Diagnostics) Remarks() int { return d.count(Note) }
+
+// Unready tells whether the file asks for what weir cannot do yet, and cannot
+// leave out.
+func (d Diagnostics) Unready() bool {
+	return slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.unready })
+}
 
 // HasErrors tells whether the file cannot be used.
 func (d Diagnostics) HasErrors() bool { return d.Errors() > 0 }
@@ -82,8 +92,8 @@ func (d *Diagnostics) Append(other Diagnostics) {
 // collector gathers diagnostics during a run.
 type collector struct {
 	list []Diagnostic
-	// counts are of both severities, with what is not kept.
-	counts [2]int
+	// counts are of each severity, with what is not kept.
+	counts [3]int
 }
 
 // maxDiagnostics is how many of each severity are kept: a file with more

@@ -53,6 +53,7 @@ func (p *parser) run(name string, text []byte) (*Config, Diagnostics) {
 	r.block(p.language.root, root, raw)
 	raw.unsure = root.unsure
 	cfg := resolve(r, raw)
+	r.sayRepeats()
 	diags := p.diags.finish(name, b.filesRead)
 	if diags.HasErrors() {
 		return nil, diags

@@ -1,22 +1,23 @@
 package conf
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // resolve makes the typed Config of what the text says: inheritance, defaults,
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
 	cfg := &Config{
-		Global: Global{
-			NotificationEmail:  raw.global.mail,
-			SMTPConnectTimeout: raw.global.timeout.value(30 * time.Second),
-			RouterID:           raw.global.router.value(""),
-		},
-		VRRPInstances:  resolveInstances(r, raw.instances),
+		Global:         raw.global,
+		Machine:        raw.machine,
+		VRRPInstances:  resolveInstances(r, raw),
+		SyncGroups:     raw.sync,
+		GARPGroups:     raw.garp,
+		TrackScripts:   raw.scripts,
+		TrackProcesses: raw.processes,
+		TrackFiles:     raw.files,
+		BFDs:           raw.bfds,
 		VirtualServers: resolveServices(r, raw),
-		Weir:           raw.weir.resolve(r, &raw.global),
+		SSL:            raw.ssl,
+		Weir:           raw.weir.resolve(&raw.global),
 	}
 	raw.weir.resolveRules(r, cfg.VirtualServers)
 	return cfg

@@ -139,7 +139,7 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 		first[at] = raw.head.place()
 		for _, c := range raw.checks {
 			c.resolve(r, raw, checked)
-			raw.Checks = append(raw.Checks, c.TCPCheck)
+			raw.Checks = append(raw.Checks, c.Check)
 		}
 		servers = append(servers, raw.RealServer)
 	}
@@ -159,8 +159,10 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 func (raw *rawServer) inherit(s *rawService) {
 	pass(raw, s, "weight", &raw.Weight, s.Weight)
 	if !raw.has("lvs_method") {
-		raw.Method = s.Method
+		raw.Method, raw.Tunnel = s.Method, s.Tunnel
 	}
+	pass(raw, s, "inhibit_on_failure", &raw.InhibitOnFailure, s.InhibitOnFailure)
+	pass(raw, s, "virtualhost", &raw.VirtualHost, s.VirtualHost)
 	raw.timers.inherit(raw, s, s.timers)
 }
 
@@ -195,22 +197,4 @@ func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
 	r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
 		"take it out; connect_port says which port is checked")
 	return given
-}
-
-// resolve fills in what a check inherits: it connects to the server itself.
-func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
-	c.Timers.inherit(c, server, server.timers)
-	if !c.has("warmup") {
-		c.Warmup = c.DelayLoop
-	}
-	if !c.has("connect_ip") {
-		c.ip = server.Addr
-	}
-	if !c.has("connect_port") {
-		c.port = port
-	}
-	if c.port == 0 && !c.mentions("connect_port") {
-		r.errorAt(c.head.place(), "TCP_CHECK has no port to connect to", "expected connect_port, or a port behind real_server")
-	}
-	c.Connect = netip.AddrPortFrom(c.ip, c.port)
 }

@@ -180,7 +180,7 @@ func (b *builder) brace() (token, bool) {
 func (b *builder) opened(st *statement, brace token) {
 	e := st.entry
 	switch {
-	case b.top().spec == nil || e == nil || e.later || st.broken && e.inner == nil:
+	case b.top().spec == nil || e == nil || st.broken && e.inner == nil:
 		b.push(st, nil, brace)
 	case e.inner == nil && b.excess > 0:
 		b.excess--

@@ -27,12 +27,32 @@ type VirtualServer struct {
 	SHFallback bool              `json:"sh-fallback"`
 	Flag3      bool              `json:"flag-3"`
 	Method     lvs.ForwardMethod `json:"lb_kind"`
+	Tunnel     Tunnel            `json:"tunnel"`
 	// PersistenceTimeout is how long a client stays with its server; 0 is none.
 	PersistenceTimeout time.Duration `json:"persistence_timeout"`
 	// PersistenceGranularity is the netmask of what counts as one client; the
 	// zero Addr is the whole address.
 	PersistenceGranularity netip.Addr `json:"persistence_granularity"`
+	PersistenceEngine      string     `json:"persistence_engine"`
 	OnePacket              bool       `json:"ops"`
+	Hashed                 bool       `json:"hashed"`
+	HASuspend              bool       `json:"ha_suspend"`
+	VirtualHost            string     `json:"virtualhost"`
+	Omega                  bool       `json:"omega"`
+	// The quorum is lost below Quorum less Hysteresis, and regained at Quorum
+	// and Hysteresis.
+	Quorum     int    `json:"quorum"`
+	Hysteresis int    `json:"hysteresis"`
+	QuorumUp   Script `json:"quorum_up"`
+	QuorumDown Script `json:"quorum_down"`
+	// SorryServer is not valid where there is none.
+	SorryServer      netip.AddrPort    `json:"sorry_server"`
+	SorryInhibit     bool              `json:"sorry_server_inhibit"`
+	SorryMethod      lvs.ForwardMethod `json:"sorry_server_lvs_method"`
+	SorryTunnel      Tunnel            `json:"sorry_server_tunnel"`
+	InhibitOnFailure bool              `json:"inhibit_on_failure"`
+	SMTPAlert        bool              `json:"smtp_alert"`
+	SNMPName         string            `json:"snmp_name"`
 	// Weight is that of real servers without one of their own.
 	Weight int `json:"weight"`
 	// Rules are those of the weir block for this service.
@@ -85,15 +105,17 @@ func serviceBlock() *blockSpec {
 	type S = rawService
 	algo := value("lb_algo", scheduler(), func(s *S) *lvs.Scheduler { return &s.Scheduler },
 		"how a new connection gets its real server", initially(lvs.WeightedLeastConnection))
-	method := value("lb_kind", forwardMethod(), func(s *S) *lvs.ForwardMethod { return &s.Method },
-		"how packets reach the real servers", initially(lvs.Masquerade))
-	port := onOff("sh-port", func(s *S) *bool { return &s.SHPort }, "sh and mh look at the client's port, too")
+	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *statement, s *S) (ok bool) {
+		s.Method, s.Tunnel, ok = readMethod(r, st)
+		return ok
+	}, begins(func(s *S) *lvs.ForwardMethod { return &s.Method }, lvs.Masquerade))
+	byPort := onOff("sh-port", func(s *S) *bool { return &s.SHPort }, "sh and mh look at the client's port, too")
 	fallback := onOff("sh-fallback", func(s *S) *bool { return &s.SHFallback },
 		"sh and mh give a client another server where its own is full or quiesced")
 	entries := []*entry{
 		algo, synonym("lvs_sched", algo),
 		method, synonym("lvs_method", method),
-		value("protocol", protocol("TCP", "UDP"), func(s *S) *lvs.Protocol { return &s.Protocol },
+		value("protocol", protocol(), func(s *S) *lvs.Protocol { return &s.Protocol },
 			"the transport protocol", initially(lvs.UDP)),
 		{name: "persistence_timeout", slot: "persistence_timeout", read: readPersistence, expects: "[whole seconds from 1 to 2678400]",
 			help: "how long after its last new connection a client stays with its server; 360 where no time is given", otherwise: "off"},
@@ -103,18 +125,46 @@ func serviceBlock() *blockSpec {
 		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers")),
 		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
 		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
-		port, synonym("mh-port", port), synonym("flag-2", port),
+		byPort, synonym("mh-port", byPort), synonym("flag-2", byPort),
 		fallback, synonym("mh-fallback", fallback), synonym("flag-1", fallback),
 		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
-		section("real_server", serverBlock(), serverHead),
+		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
-	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, later(`
-		persistence_engine hashed
-		ha_suspend virtualhost omega quorum hysteresis quorum_up quorum_down
-		sorry_server sorry_server_inhibit sorry_server_lvs_method
-		inhibit_on_failure smtp_alert snmp_name
-	`)...)}
+	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
+}
+
+// serviceLater are the keywords whose features are still to come.
+func serviceLater() []*entry {
+	type S = rawService
+	return yet(
+		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
+		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
+		onOff("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
+		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
+		onOff("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
+		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
+		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
+		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
+		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
+		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *statement, s *S) bool {
+			addr, port, ok := addrPort(r, st, 1)
+			if ok && len(st.words) > 3 {
+				r.extra(st, 3)
+				return false
+			}
+			s.SorryServer = netip.AddrPortFrom(addr, port)
+			return ok
+		}),
+		onOff("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
+		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *statement, s *S) (ok bool) {
+			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
+			return ok
+		}, otherwise("lb_kind")),
+		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
+		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
+		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+	)
 }
 
 // timerEntries are the keywords of Timers, which stand at three levels.
@@ -126,8 +176,12 @@ func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
 		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
 		value("connect_timeout", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer"),
 		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance"),
-		onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed"),
+		alphaEntry(at),
 	}
+}
+
+func alphaEntry[T any](at func(*T) *Timers) *entry {
+	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
 }
 
 // scheduler is the value of lb_algo.
@@ -143,22 +197,71 @@ func scheduler() kind[lvs.Scheduler] {
 	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: known})
 }
 
-// forwardMethod is the value of lb_kind.
-func forwardMethod() kind[lvs.ForwardMethod] {
-	return oneOf(choice[lvs.ForwardMethod]{noun: "forward method", known: []named[lvs.ForwardMethod]{
-		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute},
-	}, notYet: []string{"TUN"}})
+// Tunnel is how TUN wraps packets; the zero value is IP in IP.
+type Tunnel struct {
+	Type     string `json:"type"`
+	Port     uint16 `json:"port"`
+	Checksum string `json:"checksum"`
+}
+
+// methodWords is the grammar of lb_kind.
+const methodWords = "NAT, DR or TUN [type ipip|gre|gue port N] [nocsum|csum|remcsum]"
+
+// readMethod reads a forward method, and how a tunnel wraps packets.
+func readMethod(r *reader, st *statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
+	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", pending: []string{"TUN"}, known: []named[lvs.ForwardMethod]{
+		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute}, {"TUN", lvs.Tunnel},
+	}})
+	if len(st.words) == 1 {
+		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+methodWords)
+		return 0, t, false
+	}
+	if m, ok = word(r, st, 1, methods); !ok {
+		return m, t, false
+	}
+	if m != lvs.Tunnel {
+		if len(st.words) > 2 {
+			r.extra(st, 2)
+		}
+		return m, t, len(st.words) == 2
+	}
+	t.Type = "ipip"
+	return m, t, t.read(r, st)
+}
+
+func (t *Tunnel) read(r *reader, st *statement) (ok bool) {
+	ok = true
+	for n := 2; n < len(st.words) && ok; n++ {
+		switch text := st.words[n].text; text {
+		case "type":
+			t.Type, ok = after(r, st, n, oneWord("tunnel", "ipip", "gue", "gre"))
+			n++
+		case "port":
+			t.Port, ok = after(r, st, n, port())
+			n++
+		case "nocsum", "csum", "remcsum":
+			t.Checksum = text
+		default:
+			r.errorAt(st.words[n].place, st.keyword()+": unknown word "+quote(text), "expected "+methodWords)
+			return false
+		}
+	}
+	if ok && t.Type == "gue" && t.Port == 0 {
+		r.errorAt(st.all(), st.keyword()+": a gue tunnel has no port", "expected type gue port N")
+		return false
+	}
+	return ok
 }
 
 // protocol is the name of a transport protocol, in any case.
-func protocol(today ...string) kind[lvs.Protocol] {
-	numbers := map[string]lvs.Protocol{"TCP": lvs.TCP, "UDP": lvs.UDP}
-	c := choice[lvs.Protocol]{noun: "protocol", anyCase: true, notYet: []string{"SCTP"}}
-	for _, name := range today {
-		c.known = append(c.known, named[lvs.Protocol]{name, numbers[name]})
-	}
-	return oneOf(c)
+func protocol() kind[lvs.Protocol] {
+	return oneOf(choice[lvs.Protocol]{noun: "protocol", anyCase: true, pending: []string{"SCTP"}, known: []named[lvs.Protocol]{
+		{"TCP", lvs.TCP}, {"UDP", lvs.UDP}, {"SCTP", sctp},
+	}})
 }
+
+// sctp is the number of a protocol that weir will do later.
+const sctp lvs.Protocol = 132
 
 // family tells whether an address family is IPv6.
 func family() kind[bool] {
@@ -228,7 +331,7 @@ func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
 
 // service reads what names a service from a statement's words.
 func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
-	s.Name = words(st.words[from:])
+	s.Name = wordsOf(st.words[from:])
 	switch {
 	case len(st.words) == from:
 		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT, fwmark MARK or group NAME")

@@ -54,15 +54,14 @@ type rawDevice struct {
 // weirBlock is the table of the weir block.
 func weirBlock() *blockSpec {
 	type W = rawWeir
-	device := section("device", deviceBlock(), deviceHead)
+	device := section("device", deviceBlock(), "a device whose packets the data plane sees", deviceHead)
 	device.optional = true
-	device.help = "a device whose packets the data plane sees"
 	entries := []*entry{
 		device,
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
-		section("tables", tablesBlock(), plain(func(w *W) *Tables { return &w.Tables })),
-		section("timeouts", timeoutsBlock(), plain(func(w *W) *Timeouts { return &w.Timeouts })),
-		section("service", rulesBlock(), rulesHead),
+		section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })),
+		section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })),
+		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
 	}
 	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}
 }
@@ -104,7 +103,7 @@ func tablesBlock() *blockSpec {
 	}}
 }
 
-func (w *rawWeir) resolve(r *reader, g *rawGlobal) Weir {
+func (w *rawWeir) resolve(g *Global) Weir {
 	for _, d := range w.order {
 		w.Devices = append(w.Devices, d.Device)
 	}

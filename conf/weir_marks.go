@@ -27,7 +27,7 @@ func readMark(r *reader, st *statement, into any) {
 		case "to":
 			rule.Destination, ok = after(r, st, i, network())
 		case "protocol":
-			rule.Protocol, ok = after(r, st, i, protocol("TCP", "UDP"))
+			rule.Protocol, ok = after(r, st, i, protocol())
 		case "port":
 			var ports [2]uint16
 			ports, ok = after(r, st, i, portRange())

@@ -63,7 +63,7 @@ func rulesHead(r *reader, st *statement, w *rawWeir) *rawRules {
 	s := &rawRules{head: st}
 	from := 1
 	if len(st.words) > 1 && st.words[1].text != "fwmark" && st.words[1].text != "group" {
-		p, ok := word(r, st, 1, protocol("TCP", "UDP"))
+		p, ok := word(r, st, 1, protocol())
 		if !ok {
 			return nil
 		}

@@ -36,15 +36,15 @@ func timeoutsBlock() *blockSpec {
 }
 
 // take fills in lvs_timeouts of global_defs, where the weir block says nothing.
-func (t *Timeouts) take(g *rawGlobal) {
+func (t *Timeouts) take(g *Global) {
 	for _, from := range []struct {
 		name, state string
 		time        time.Duration
 		to          *time.Duration
 	}{
-		{"lvs_timeouts tcp", "tcp_established", g.timeouts.Established, &t.Established},
-		{"lvs_timeouts tcpfin", "tcp_fin_wait", g.timeouts.FinWait, &t.FinWait},
-		{"lvs_timeouts udp", "udp", g.timeouts.UDP, &t.UDP},
+		{"lvs_timeouts tcp", "tcp_established", g.LVSTimeouts.Established, &t.Established},
+		{"lvs_timeouts tcpfin", "tcp_fin_wait", g.LVSTimeouts.FinWait, &t.FinWait},
+		{"lvs_timeouts udp", "udp", g.LVSTimeouts.UDP, &t.UDP},
 	} {
 		if g.has(from.name) && from.time != 0 && !t.has(from.state) {
 			*from.to = from.time

@@ -58,6 +58,9 @@ func run(ctx context.Context, o runOptions) error {
 	if diagnostics.HasErrors() {
 		return errSilent
 	}
+	if diagnostics.Unready() {
+		return fmt.Errorf("%s asks for what weir cannot do yet, see above", o.config)
+	}
 	unlock, err := lock(o.runDir)
 	if err != nil {
 		return err

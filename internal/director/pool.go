@@ -21,7 +21,7 @@ type pool struct {
 // member is a real server: in while all its checks are up.
 type member struct {
 	server lvs.RealServer
-	checks []conf.TCPCheck
+	checks []conf.Check
 	down   []error // by check; nil is up
 }
 
@@ -46,8 +46,9 @@ func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
 			server: lvs.RealServer{
 				Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
 			},
-			checks: slices.Clone(rs.Checks), down: make([]error, len(rs.Checks)),
+			checks: tcpChecks(rs.Checks),
 		}
+		m.down = make([]error, len(m.checks))
 		wasOut := p.wasOut(m.server, plane)
 		for i := range m.checks {
 			if wasOut {
@@ -60,6 +61,11 @@ func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
 		p.members = append(p.members, m)
 	}
 	return p
+}
+
+// tcpChecks are the checks that weir can do; with another one it does not run.
+func tcpChecks(all []conf.Check) []conf.Check {
+	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool { return c.Kind != conf.CheckTCP })
 }
 
 // wasOut tells whether an earlier process had a service without this server.
@@ -113,7 +119,7 @@ func (d *Director) runners() (all []*check.Runner) {
 	return all
 }
 
-func (d *Director) runner(p *pool, m *member, i int, c conf.TCPCheck) *check.Runner {
+func (d *Director) runner(p *pool, m *member, i int, c conf.Check) *check.Runner {
 	return &check.Runner{
 		Checker: check.TCP{Target: c.Connect, Bind: netip.AddrPortFrom(c.Bind, 0), Timeout: c.ConnectTimeout},
 		Timing: check.Timing{

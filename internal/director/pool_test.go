@@ -32,7 +32,7 @@ func (before) Run(context.Context) error                            { return nil
 
 var web = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80}
 
-func server(addr string, checks ...conf.TCPCheck) conf.RealServer {
+func server(addr string, checks ...conf.Check) conf.RealServer {
 	return conf.RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: 1, Method: lvs.DirectRoute, Checks: checks}
 }
 
@@ -51,8 +51,8 @@ func in(d *Director) string {
 }
 
 func TestServersAreInUntilACheckFails(t *testing.T) {
-	twice := []conf.TCPCheck{{}, {}}
-	d := newDirector(nil, server("192.0.2.11", twice...), server("192.0.2.12"), server("192.0.2.13", conf.TCPCheck{Timers: conf.Timers{Alpha: true}}))
+	twice := []conf.Check{{Kind: conf.CheckTCP}, {Kind: conf.CheckTCP}}
+	d := newDirector(nil, server("192.0.2.11", twice...), server("192.0.2.12"), server("192.0.2.13", conf.Check{Kind: conf.CheckTCP, Timers: conf.Timers{Alpha: true}}))
 	refused := errors.New("connection refused")
 	for _, step := range []struct {
 		what    string
@@ -82,7 +82,7 @@ func TestServersAreInUntilACheckFails(t *testing.T) {
 // A process that takes up another's work begins with the servers that were in.
 func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 	was := before{web: {netip.MustParseAddrPort("192.0.2.11:80")}}
-	d := newDirector(was, server("192.0.2.11", conf.TCPCheck{}), server("192.0.2.12", conf.TCPCheck{Timers: conf.Timers{Warmup: time.Minute}}), server("192.0.2.13"))
+	d := newDirector(was, server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12", conf.Check{Kind: conf.CheckTCP, Timers: conf.Timers{Warmup: time.Minute}}), server("192.0.2.13"))
 	if got := in(d); got != "192.0.2.11 192.0.2.13" {
 		t.Errorf("in are %q; want .11, which was in, and .13, which nothing checks", got)
 	}
@@ -121,7 +121,7 @@ func TestGroupIsOnePool(t *testing.T) {
 	mark := lvs.MarkKey(7, false)
 	vs := conf.VirtualServer{
 		Keys: []lvs.ServiceKey{web, dns, mark}, Group: "G", PersistenceTimeout: time.Minute, OnePacket: true,
-		Rules: lvs.ConnRules{SloppyTCP: true}, RealServers: []conf.RealServer{server("192.0.2.11", conf.TCPCheck{}), server("192.0.2.12")},
+		Rules: lvs.ConnRules{SloppyTCP: true}, RealServers: []conf.RealServer{server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12")},
 	}
 	d := New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, before{}, nil, slog.New(slog.DiscardHandler))
 	d.checked(d.pools[0], d.pools[0].members[0], 0, check.Result{Reason: errors.New("refused")})
