@@ -38,6 +38,8 @@ type Diagnostic struct {
 	Notes []string
 
 	at place
+	// repeated is one that a repetition may give more than once.
+	repeated bool
 	// unready is a file that is right and that weir cannot run yet.
 	unready bool
 }
@@ -94,6 +96,8 @@ type collector struct {
 	list []Diagnostic
 	// counts are of each severity, with what is not kept.
 	counts [3]int
+	// seen are those of repetitions.
+	seen map[string]bool
 }
 
 // maxDiagnostics is how many of each severity are kept: a file with more
@@ -103,6 +107,9 @@ const maxDiagnostics = 10000
 // add keeps a diagnostic. What it repeats of the text may hold control
 // characters; no message carries them to a terminal or a log.
 func (c *collector) add(d Diagnostic) {
+	if d.repeated && !c.first(&d) {
+		return
+	}
 	if c.counts[d.Severity]++; c.counts[d.Severity] > maxDiagnostics {
 		return
 	}
@@ -111,6 +118,20 @@ func (c *collector) add(d Diagnostic) {
 		d.Notes[i] = printable(d.Notes[i])
 	}
 	c.list = append(c.list, d)
+}
+
+// first tells whether no diagnostic was given before that says the same of the
+// same place.
+func (c *collector) first(d *Diagnostic) bool {
+	key := fmt.Sprintf("%s:%d:%d:%s", d.File, d.Line, d.Column, d.Message)
+	if c.seen[key] {
+		return false
+	}
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	c.seen[key] = true
+	return true
 }
 
 func (c *collector) errorAt(at place, message, hint string, notes ...string) {
@@ -122,6 +143,11 @@ func (c *collector) warnAt(at place, code, message, hint string, notes ...string
 }
 
 func (c *collector) at(d Diagnostic, at place) {
+	if at.src.expanded {
+		d.Notes = append(d.Notes, "where it reads: "+shorten(at.lineText()))
+		at = at.written()
+		d.repeated = true
+	}
 	d.at = at
 	d.File, d.Line, d.Column = at.src.name, at.line, at.column
 	c.add(d)

@@ -6,10 +6,8 @@ import "fmt"
 type effect uint8
 
 const (
-	// works is a keyword that does what it says.
-	works effect = iota
-	// notYet is one whose feature is still to come: weir goes on without.
-	notYet
+	// The zero effect is a keyword that does what it says; notYet is one whose feature is still to come: weir goes on without.
+	notYet effect = iota + 1
 	// needed is one without whose feature weir cannot go on: it refuses to run.
 	needed
 	// meaningless is one that has nothing to act on in weir.

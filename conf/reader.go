@@ -59,9 +59,6 @@ func (r *reader) again(given map[string]*statement, st *statement) {
 	given[slot] = st
 }
 
-// String is file:line, as notes name it.
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.src.name, p.line) }
-
 // unknown is a keyword that the block does not have: one that belongs in
 // another block, or none at all.
 func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {

@@ -102,7 +102,6 @@ type SyncGroup struct {
 	Notify
 	GlobalTracking bool `json:"global_tracking"`
 	TrackingWeight bool `json:"sync_group_tracking_weight"`
-	at             place
 }
 
 func syncGroupBlock() *blockSpec {
