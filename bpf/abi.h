@@ -17,6 +17,8 @@
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
 #define MAX_CONNS 65536
+#define MAX_HALF_OPEN 10922 /* a sixth of the connections */
+#define MAX_TEMPLATES 65536
 #define MAX_LEASES 256 /* lease 0 never runs out */
 #define MAX_VIPS 4096
 #define MAX_DIRECTORS 1024
@@ -86,6 +88,13 @@ enum service_flags {
 	SERVICE_FALLBACK = 1, /* sh, mh: another server where the client's own may not */
 	SERVICE_PORT = 2,     /* sh, mh: by address and port of the client */
 	SERVICE_BY_MARK = 4,
+	SERVICE_ANY_PORT = 8,           /* of its protocol that has no service of its own */
+	SERVICE_ONE_PACKET = 16,        /* UDP: each datagram on its own */
+	SERVICE_EXPIRE_NODEST = 32,     /* connections of removed servers end */
+	SERVICE_EXPIRE_QUIESCENT = 64,  /* templates of servers of weight 0 do */
+	SERVICE_SLOPPY = 128,           /* TCP may begin with any packet but a reset */
+	SERVICE_KEEP_REUSED = 256,      /* a SYN goes on with what has ended */
+	SERVICE_REUSE_FIN_WAIT = 512,   /* a SYN begins anew in FIN_WAIT, too, but for NAT */
 };
 
 struct service {
@@ -93,6 +102,34 @@ struct service {
 	__u32 lease; /* in leases */
 	enum scheduler scheduler;
 	enum service_flags flags;
+	__u32 persist; /* ticks that a template lives; 0: not persistent */
+	__u32 mark;
+	struct addr netmask; /* of the clients that share one */
+};
+
+/* How many services there are, and of those that take a look-up of their own. */
+struct service_count {
+	__u32 all, any_port, by_mark;
+};
+
+/*
+ * A template: which server the clients of a network have, with a persistent
+ * service (persist.h). By mark it has the mark, and the unspecified address of
+ * its family for vip; the port is 0 where one template is for all.
+ */
+struct template_key {
+	struct addr client, vip;
+	__u32 mark;
+	__u16 port;
+	__u8 protocol;
+	__u8 set; /* 1 */
+};
+
+struct template {
+	__u32 server;
+	__u32 stamp;    /* the tick of the last new connection */
+	__u32 timeout;  /* ticks */
+	__s32 controls; /* live connections */
 };
 
 /*
@@ -143,12 +180,17 @@ enum server_flags {
 	SERVER_RESOLVED = 4, /* dst, src and ifindex are known */
 };
 
-/* How a packet reaches its server: lvs.ForwardMethod's numbers. */
+/*
+ * How a packet reaches its server: lvs.ForwardMethod's numbers, and with them
+ * whether the port stays the one that the client asked for.
+ */
 enum method {
 	METHOD_NAT = 1,
 	METHOD_DR,
 	METHOD_TUN,
+	METHOD_KEEPS_PORT = 4,
 };
+#define METHOD_OF(method_) ((method_) & 3)
 
 /* Where a packet leaves: Ethernet addresses of the next hop and of our device. */
 struct way {
@@ -161,7 +203,7 @@ struct server {
 	struct way way;
 	struct addr addr;
 	__u16 port;
-	__u8 method; /* enum method */
+	__u8 method; /* enum method: of new connections */
 	__u8 protocol;
 	enum server_flags flags;
 	__u32 service; /* index of its service */
@@ -178,7 +220,8 @@ struct load {
 	__u32 upper, lower; /* thresholds of active + inactive; 0: none */
 	__u32 flags;        /* LOAD_FULL */
 	__s32 active, inactive;
-	__u32 zero[2];
+	__s32 persistent; /* templates */
+	__u32 zero;
 };
 
 #define LOAD_FULL 1 /* reached upper, and is not below lower again */
@@ -216,21 +259,29 @@ enum conn_state {
 	STATES,
 };
 
+/* What the client of a server's answers knows, and the way back to it. */
+struct conn_reply {
+	struct addr vip;
+	__u64 ports; /* of the connection's own key */
+	struct way back;
+};
+
 /*
  * A connection. Server and state change only by one compare-and-exchange on
  * the word, so that exactly one CPU wins each change: incarnation << 40 |
- * state << 32 | server's index. A preallocated entry may be reused while
- * another CPU still holds it: the incarnation tells.
+ * method << 36 | state << 32 | server's index. The method is the server's when
+ * the connection began. A preallocated entry may be reused while another CPU
+ * still holds it: the incarnation tells.
  */
 struct conn {
 	__u64 word;
 	__u32 service; /* index of its service */
 	__u32 stamp;   /* the tick in which it was last seen */
-	/* Of a REPLY: what the client knows, and the way back to it. */
-	struct addr vip;
-	__u64 ports; /* of the connection's own key */
-	struct way back;
-	/* Of another: the CPUs whose flow cache may have it, bit n & 63 for CPU n. */
+	union {
+		struct conn_reply reply;      /* of a REPLY */
+		struct template_key template; /* of another: set, if it came by one */
+	} of;
+	/* The CPUs whose flow cache may have it, bit n & 63 for CPU n. */
 	__u64 cached;
 };
 
@@ -258,7 +309,8 @@ struct flow_line {
 	__u32 server;     /* index; its address is the source of what it answers */
 	__u32 stamp;      /* the tick in which the connection was stamped */
 	__u32 generation; /* of flow_knobs, or 0: empty */
-	__u32 answers;    /* 1: to the client */
+	__u16 answers;    /* 1: to the client */
+	__u16 method;     /* of the connection */
 };
 
 /* How the flow cache works at the moment. */
@@ -267,6 +319,21 @@ struct flow_knobs {
 	__u32 generation; /* lines of another one are empty */
 	__u32 refresh;    /* for so many ticks a line is good */
 	__u64 zero;
+};
+
+/* Room in the connection table (room.h), a cache line of its own. */
+struct room {
+	__s64 half_open; /* connections in SYN_RECV */
+	__u64 turn;      /* how many have been half open */
+	__u32 limit;     /* places in their ring */
+	__u32 full;      /* the last tick in which there was too little room, or 0 */
+	__u64 zero[5];
+};
+
+/* A place in the ring: a connection, and its word while it is half open. */
+struct half_open {
+	struct flow_key key;
+	__u64 word;
 };
 
 struct lease {
@@ -291,12 +358,16 @@ enum reason {
 	DROP_TTL,            /* its time to live or hop limit is used up */
 	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
 	DROP_COLLISION,      /* NAT: the server has a connection of this client's port for another VIP */
+	DROP_TABLE_FULL,     /* NAT, and no room to remember it by */
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
 	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */
 	PASS_FRAGMENT,       /* an IP fragment */
 	PASS_NO_SERVICE,     /* of a connection, but the last service has gone */
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
+	NOTE_BY_HASH,        /* forwarded by a hash: its entry is lacking for want of room */
+	NOTE_RECYCLED,       /* the oldest half-open connection gave up its place */
+	NOTE_REFUSED,        /* dropped, and the client told: port unreachable */
 	REASONS,
 };
 

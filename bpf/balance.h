@@ -6,9 +6,10 @@
 /* to_server sends a client's packet to its server, and counts it. */
 static INLINE enum verdict to_server(const struct headers *h, const struct packet *p,
 				     struct sent *sent, const struct server *s, __u32 index,
-				     __u32 conns)
+				     __u32 method, __u32 conns)
 {
-	enum verdict v = s->method == METHOD_NAT ? nat(h, p, sent, s) : direct(h, sent, s);
+	enum verdict v = METHOD_OF(method) == METHOD_NAT ? nat(h, p, sent, s, method) :
+							    direct(h, sent, s);
 
 	if (v == FORWARD) {
 		count(&service_stats, s->service, conns, p->packets, p->bytes);
@@ -49,103 +50,231 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 	return FORWARD;
 }
 
-static INLINE struct service *service_of(const struct packet *p)
+/*
+ * service_of is the service of a new flow's packet: by its mark, by address and
+ * port, or by address (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ */
+static NOINLINE struct service *service_of(const struct packet *p)
 {
 	struct service_key key = {
 		.vip = p->key.to,
 		.port = p->key.ports >> 16,
 		.protocol = p->protocol,
 	};
-	struct service *by_mark = service_by_mark(p);
+	struct service_count *n = service_count_of();
+	struct service *svc = NULL;
 
-	if (by_mark)
-		return by_mark;
-	return bpf_map_lookup_elem(&services, &key);
+	if (!n)
+		return NULL;
+	if (n->by_mark)
+		svc = service_by_mark(p);
+	if (!svc)
+		svc = bpf_map_lookup_elem(&services, &key);
+	if (!svc && n->any_port) {
+		key.port = 0;
+		svc = bpf_map_lookup_elem(&services, &key);
+	}
+	return svc;
+}
+
+/* may_begin says whether this packet may begin a connection. */
+static INLINE bool may_begin(const struct packet *p, const struct service *svc)
+{
+	if (p->protocol != IPPROTO_TCP)
+		return true;
+	return !(p->tcp_flags & TCP_RST) && (p->tcp_flags & TCP_SYN || svc->flags & SERVICE_SLOPPY);
+}
+
+/*
+ * server_for is a new connection's server. While the table lacks room, by direct
+ * routing and tunnels it is one that the flow's packets find without an entry.
+ */
+static INLINE __u32 server_for(struct work *w, const struct service *svc)
+{
+	__u32 index = NO_SERVER;
+
+	if (svc->persist)
+		return persistent(w, svc);
+	if (room_lacked(STATE_SYN_RECV, tick()))
+		index = server_without_entry(w, svc);
+	return index == NO_SERVER ? schedule(svc, &w->packet) : index;
+}
+
+/*
+ * stray is for a packet that begins nothing and has no entry. Where there was no
+ * room for it, it may still have a server, and an entry again as a half-open one.
+ */
+static INLINE enum verdict stray(struct work *w, const struct service *svc, struct conn *old, __u64 word)
+{
+	struct packet *p = &w->packet;
+	struct server *s;
+	__u32 index;
+
+	if (!room_lacked(STATE_ESTABLISHED, tick()))
+		return pass(PASS_NO_CONNECTION);
+	index = server_without_entry(w, svc);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return pass(PASS_NO_CONNECTION);
+	w->method = s->method;
+	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
+		conn_remember(w, old, word, svc->index, index, STATE_SYN_RECV);
+	note(NOTE_BY_HASH);
+	return deliver(w, s, index, 0);
+}
+
+/*
+ * remembered enters a new connection; word is the entry's that is over, and then
+ * the one that it has now. It says why it cannot, which only NAT cannot do without.
+ */
+static INLINE enum reason remembered(struct work *w, const struct service *svc, struct conn *old,
+				     __u64 *word, __u32 *index)
+{
+	__u32 state = conn_begins(&w->packet);
+	bool nat = METHOD_OF(w->method) == METHOD_NAT;
+	__u64 fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	__u32 other;
+
+	if (!fresh && nat && room_made(w))
+		fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	if (!fresh && nat)
+		return DROP_TABLE_FULL;
+	if (!fresh) {
+		other = server_without_entry(w, svc);
+		*index = other == NO_SERVER ? *index : other;
+		return REASON_NONE;
+	}
+	*word = fresh;
+	*index = conn_server(fresh);
+	w->method = conn_method(fresh);
+	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
 }
 
 /* open gives a new flow its server, if it is a service's and ours to give. */
-static NOINLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
+static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct service *svc = service_of(p);
+	enum reason why;
 	struct server *s;
+	bool one_packet;
 	__u32 index;
 
 	if (!svc)
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
-		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	index = schedule(svc, p);
-	if (index == NO_SERVER)
-		return drop(DROP_NO_SERVER);
-	index = conn_remember(w, old, word, svc->index, index);
-	if (index == NO_SERVER)
-		return drop(DROP_EXPIRING);
+	w->template.set = 0;
+	if (!may_begin(p, svc))
+		return stray(w, svc, old, word);
+	index = server_for(w, svc);
+	if (index == NO_SERVER) {
+		note(DROP_NO_SERVER);
+		return REFUSE;
+	}
+	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	w->method = s->method;
+	if (one_packet)
+		return deliver(w, s, index, 1);
+	why = remembered(w, svc, old, &word, &index);
+	if (why)
+		return drop(why);
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (s->method == METHOD_NAT && !(s->flags & SERVER_LOCAL) &&
-	    !reply_remember(w, s, index, svc->index)) {
-		struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+	if (METHOD_OF(w->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL)) {
+		why = reply_remember(w, s, index);
+		if (why) {
+			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
 
-		if (c)
-			conn_drop(p, c, c->word);
-		return drop(DROP_COLLISION);
+			if (c)
+				conn_drop(&p->key, c, c->word);
+			return drop(why);
+		}
 	}
 	return deliver(w, s, index, 1);
 }
 
+/* What becomes of a SYN that meets a connection. */
+enum meeting {
+	GO_ON,   /* with it */
+	ANEW,    /* over it */
+	NOT_OURS,
+};
+
 /*
- * reopen is for a SYN that meets a connection. While the lease runs it goes on
- * with it, as in the kernel. Once the lease has run out it is the start of
- * something new, which belongs to the director that is master now: the entry
- * goes, so that the packets after it pass, too.
+ * meet is for a SYN that meets a connection (ip_vs_in, ip_vs_core.c). While the
+ * lease runs it goes on with it, or begins anew where that has ended, unless it
+ * came by a template. Once the lease has run out it is the start of something
+ * that belongs to the director that is master now: the entry goes, so that the
+ * packets after it pass, too. What is open with a server that has left is
+ * silent; its SYN is a client that tries anew.
  */
-static NOINLINE bool reopen(struct packet *p, struct conn *c, __u64 word)
+static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct server *s)
 {
+	struct packet *p = &w->packet;
+	__u64 word = c->word;
+	__u32 state = conn_state(word), index = conn_server(word);
 	struct service *svc = service_of(p);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
-	if (!svc || may_serve(svc, p))
-		return true;
-	conn_drop(p, c, word);
-	return false;
+	if (svc && !may_serve(svc, p)) {
+		conn_drop(&p->key, c, word);
+		return NOT_OURS;
+	}
+	if (!(s->flags & SERVER_PRESENT))
+		return ANEW;
+	if (!svc)
+		return GO_ON;
+	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
+		return ANEW;
+	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.set)
+		return GO_ON;
+	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
+		return ANEW;
+	return ended(state) ? ANEW : GO_ON;
+}
+
+/* The last service has gone: the kernel's hooks are, too, and the local stack answers. */
+static INLINE bool no_service_left(void)
+{
+	struct service_count *n = service_count_of();
+
+	return n && n->all == 0;
 }
 
 /*
- * orphaned is for what belongs to a connection whose server has left: it is
- * silent. Without any service the kernel's hooks are gone, and the local stack
- * answers.
+ * let_go is for what belongs to a connection whose server has left. It is
+ * silent, unless the service lets it go: then the connection ends, and the packet
+ * begins anew (UDP) or is reset by the local stack (TCP).
  */
-static NOINLINE enum verdict orphaned(void)
+static INLINE bool let_go(struct work *w, struct conn *c, __u64 word)
 {
-	__u32 zero = 0, *n = bpf_map_lookup_elem(&service_count, &zero);
+	struct service *svc = service_of(&w->packet);
 
-	return n && *n == 0 ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
+		return false;
+	conn_drop(&w->packet.key, c, word);
+	return true;
 }
 
-/*
- * full takes a packet the full way: by its connection, or to a new one. It is
- * global, which has it verified once and by itself.
- */
-__noinline int full(void)
+/* route takes a packet the full way: by its connection, or to a new one. */
+static INLINE enum verdict route(struct work *w)
 {
-	struct work *w = work_of();
+	struct packet *p = &w->packet;
 	__u32 now, state, index;
-	struct packet *p;
 	struct server *s;
 	struct conn *c;
 	__u64 word;
 
-	if (!w)
-		return PASS;
-	p = &w->packet;
 	c = bpf_map_lookup_elem(&conns, &p->key);
 	if (!c)
-		return open(w, NULL, 0);
+		goto begin;
 	word = c->word;
 	state = conn_state(word);
 	index = conn_server(word);
@@ -155,23 +284,27 @@ __noinline int full(void)
 		return drop(DROP_EXPIRING);
 	now = tick();
 	if (overdue(c, state, now))
-		return open(w, c, word);
+		goto over;
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
 	if (p->tcp_flags & TCP_SYN) {
-		/*
-		 * What is open with a server that has left is silent, as in the
-		 * kernel; a SYN is a client that tries anew.
-		 */
-		if (ended(state) || !(s->flags & SERVER_PRESENT))
-			return open(w, c, word);
-		if (!reopen(p, c, word))
+		switch (meet(w, c, s)) {
+		case ANEW:
+			goto over;
+		case NOT_OURS:
 			return pass(PASS_PASSIVE);
+		default:
+			break;
+		}
 	}
-	if (!(s->flags & SERVER_PRESENT))
-		return orphaned();
-	if (s->method == METHOD_NAT) {
+	if (!(s->flags & SERVER_PRESENT)) {
+		if (let_go(w, c, word))
+			goto begin;
+		return no_service_left() ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+	}
+	w->method = conn_method(word);
+	if (conn_nat(word)) {
 		if (c->stamp != now)
 			reply_refresh(w, c, s);
 		conn_advance(&p->key, c, word, p, now, INPUT);
@@ -180,6 +313,26 @@ __noinline int full(void)
 	}
 	flow_keep(p, c, NULL, now);
 	return deliver(w, s, index, 0);
+begin:
+	c = NULL;
+	word = 0;
+over:
+	return open(w, c, word);
+}
+
+/* full is route as a global function, which has it verified once and by itself. */
+__noinline int full(void)
+{
+	struct work *w = work_of();
+	enum verdict v;
+
+	if (!w)
+		return PASS;
+	w->victim.word = 0;
+	v = route(w);
+	if (w->victim.word)
+		half_open_end(w);
+	return v;
 }
 
 #define AT_HAND (SERVER_PRESENT | SERVER_RESOLVED)
@@ -214,7 +367,7 @@ static INLINE bool known(const struct headers *h, const struct packet *p, struct
 	}
 	if (l->way.in.sender != p->sender)
 		return false;
-	*v = to_server(h, p, sent, s, l->server, 0);
+	*v = to_server(h, p, sent, s, l->server, l->method, 0);
 	return true;
 }
 
@@ -238,13 +391,13 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	if (v != FORWARD)
 		return v;
 	if (w->answers) {
-		sent->new_port = w->vport;
-		return to_client(h, p, sent, &w->vip, &w->back, w->service, w->server);
+		sent->new_port = w->reply.ports >> 16;
+		return to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	return to_server(h, p, sent, s, w->server, w->conns);
+	return to_server(h, p, sent, s, w->server, w->method, w->conns);
 }
 
 #endif

@@ -6,7 +6,13 @@
 #define NO_SERVER (~0U)
 
 /* flow.h: for whoever has changed the word of a connection. */
-static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u32 server);
+static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word);
+/* persist.h: for whoever makes or ends one that came by a template. */
+static INLINE void template_holds(const struct template_key *key, int n);
+/* room.h: for whoever has changed a connection's state. */
+static INLINE void half_open_moves(const struct flow_key *key, __u64 word, __u32 from, __u32 to);
+static INLINE void room_lacks(struct room *r, __u32 now);
+static INLINE struct room *room_of(void);
 
 static INLINE __u32 tick(void)
 {
@@ -20,12 +26,30 @@ static INLINE __u32 conn_server(__u64 word)
 
 static INLINE __u32 conn_state(__u64 word)
 {
-	return (__u8)(word >> 32);
+	return (word >> 32) & 15;
 }
 
-static INLINE __u64 conn_word(__u64 old, __u32 state, __u32 server)
+/* conn_method is how the connection's packets reach its server (enum method). */
+static INLINE __u32 conn_method(__u64 word)
 {
-	return (((old >> 40) + 1) << 40) | (__u64)state << 32 | server;
+	return (word >> 36) & 15;
+}
+
+static INLINE bool conn_nat(__u64 word)
+{
+	return METHOD_OF(conn_method(word)) == METHOD_NAT;
+}
+
+/* conn_word is the word that comes after another: a new incarnation. */
+static INLINE __u64 conn_word(__u64 before, __u32 method, __u32 state, __u32 server)
+{
+	return (((before >> 40) + 1) << 40) | (__u64)method << 36 | (__u64)state << 32 | server;
+}
+
+/* conn_gone is the word of somebody who has taken the entry to delete it. */
+static INLINE __u64 conn_gone(__u64 word)
+{
+	return conn_word(word, conn_method(word), STATE_GONE, conn_server(word));
 }
 
 /*
@@ -119,6 +143,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 				enum direction d)
 {
 	__u32 state = conn_state(word), next;
+	__u64 fresh;
 
 	if (c->stamp != now)
 		c->stamp = now;
@@ -127,20 +152,28 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	next = tcp_next(d, state, p->tcp_flags);
 	if (next == state)
 		return;
-	if (__sync_val_compare_and_swap(&c->word, word,
-					(word & ~(0xffULL << 32)) | (__u64)next << 32) != word)
+	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
+	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
 	load_move(conn_server(word), state, next);
-	flow_forget(key, c, conn_server(word));
+	half_open_moves(key, fresh, state, next);
+	flow_forget(key, c, word);
 }
 
 /*
- * reply_key is the key of what this server answers to a flow. Its port is the
- * service's own where it has none.
+ * port_at is the port that a flow's packets have at the server: its own, or the
+ * one that the client asked for.
  */
-static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key, const struct server *s)
+static INLINE __u16 port_at(const struct server *s, __u32 method, const struct flow_key *key)
 {
-	__u64 port = s->port ? s->port : (__u16)(key->ports >> 16);
+	return method & METHOD_KEEPS_PORT ? (__u16)(key->ports >> 16) : s->port;
+}
+
+/* reply_key is the key of what this server answers to a flow. */
+static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
+			     const struct server *s, __u32 method)
+{
+	__u64 port = port_at(s, method, key);
 
 	reply->from = s->addr;
 	reply->to = key->from;
@@ -148,15 +181,26 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 }
 
 /* forget_reply deletes the other direction of a NAT connection. */
-static INLINE void forget_reply(const struct flow_key *key, __u32 index)
+static INLINE void forget_reply(const struct flow_key *key, __u64 word)
 {
+	__u32 index = conn_server(word);
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct flow_key reply;
 
-	if (!s || s->method != METHOD_NAT)
+	if (!s || !conn_nat(word))
 		return;
-	reply_key(&reply, key, s);
+	reply_key(&reply, key, s, conn_method(word));
 	bpf_map_delete_elem(&conns, &reply);
+}
+
+/* conn_over counts out a connection whose word the caller has won. */
+static INLINE void conn_over(const struct flow_key *key, struct conn *c, __u64 word)
+{
+	load_add(conn_server(word), conn_state(word), -1);
+	half_open_moves(key, 0, conn_state(word), STATE_GONE);
+	template_holds(&c->of.template, -1);
+	flow_forget(key, c, word);
+	forget_reply(key, word);
 }
 
 /* conn_draft is a connection that is to be entered. */
@@ -172,20 +216,38 @@ static INLINE struct conn *conn_draft(struct work *w, __u64 word, __u32 service,
 }
 
 /*
+ * conn_begins is the state that its first packet leads to, which is a SYN but for
+ * a service that takes others.
+ */
+static INLINE __u32 conn_begins(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP ? tcp_next(INPUT, STATE_NONE, p->tcp_flags) : STATE_UDP;
+}
+
+/* conn_counted counts in a new connection with this word. */
+static INLINE void conn_counted(struct work *w, __u64 word)
+{
+	load_add(conn_server(word), conn_state(word), 1);
+	half_open_moves(&w->packet.key, word, STATE_NONE, conn_state(word));
+	template_holds(&w->template, 1);
+}
+
+/*
  * conn_remember enters the packet's flow with this server: anew, or in the
  * place of an entry whose time is over (old, with the word that was read). It
- * returns the server that the flow has now, which is another CPU's choice
- * where that one was faster, or NO_SERVER where the sweep was.
+ * returns the word that the flow has now, which is another CPU's choice where
+ * that one was faster, GONE where the sweep was, and 0 where there is no room.
  */
-static INLINE __u32 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 service,
-				  __u32 server)
+static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 service,
+				  __u32 server, __u32 state)
 {
 	struct packet *p = &w->packet;
-	__u32 now = tick();
-	__u32 state = p->protocol == IPPROTO_TCP ? STATE_SYN_RECV : STATE_UDP;
+	__u32 now = tick(), method = w->method;
+	struct room *r;
 	/* A new entry's incarnation is any but the one that its place had before. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
-	__u64 fresh = conn_word(before, state, server);
+	__u64 fresh = conn_word(before, method, state, server);
+	struct conn *draft;
 
 	if (old) {
 		__u64 was;
@@ -194,39 +256,40 @@ static INLINE __u32 conn_remember(struct work *w, struct conn *old, __u64 word, 
 		old->stamp = now;
 		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
-			return conn_state(was) == STATE_GONE ? NO_SERVER : conn_server(was);
+			return was;
 		old->service = service;
-		load_add(conn_server(word), conn_state(word), -1);
-		flow_forget(&p->key, old, conn_server(word));
-		forget_reply(&p->key, conn_server(word));
-		load_add(server, state, 1);
-		return server;
+		conn_over(&p->key, old, word);
+		old->of.template = w->template;
+		conn_counted(w, fresh);
+		return fresh;
 	}
-	if (!bpf_map_update_elem(&conns, &p->key, conn_draft(w, fresh, service, now), BPF_NOEXIST)) {
-		load_add(server, state, 1);
-		return server;
+	draft = conn_draft(w, fresh, service, now);
+	draft->of.template = w->template;
+	if (!bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
+		conn_counted(w, fresh);
+		return fresh;
 	}
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
-		return conn_server(old->word);
+		return old->word;
 	note(NOTE_TABLE_FULL);
-	return server;
+	r = room_of();
+	if (r)
+		room_lacks(r, now);
+	return 0;
 }
 
 /*
  * conn_drop deletes a connection whose word was read. Whoever wins the word
  * counts it out.
  */
-static INLINE void conn_drop(struct packet *p, struct conn *c, __u64 word)
+static INLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
 {
-	__u32 state = conn_state(word), server = conn_server(word);
-
-	if (__sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, server)) != word)
-		return;
-	load_add(server, state, -1);
-	flow_forget(&p->key, c, server);
-	forget_reply(&p->key, server);
-	bpf_map_delete_elem(&conns, &p->key);
+	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
+		return false;
+	conn_over(key, c, word);
+	bpf_map_delete_elem(&conns, key);
+	return true;
 }
 
 /* sweep_one deletes a connection whose time is over. */
@@ -239,9 +302,8 @@ static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sw
 	if (state == STATE_REPLY)
 		return 0;
 	if (overdue(c, state, s->now) &&
-	    __sync_val_compare_and_swap(&c->word, word, conn_word(word, STATE_GONE, index)) == word) {
-		load_add(index, state, -1);
-		forget_reply(key, index);
+	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
+		conn_over(key, c, word);
 		bpf_map_delete_elem(map, key);
 		s->expired++;
 		return 0;

@@ -26,18 +26,16 @@ static INLINE struct flow_knobs *flow_knobs_of(void)
 	return bpf_map_lookup_elem(&flow_knobs, &zero);
 }
 
+static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key *k)
+{
+	return k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
+	       k->to.lo * n->seed[3] + k->ports * n->seed[4];
+}
+
 /* flow_slot is the first of the two lines that a flow may have on a CPU. */
 static INLINE __u32 flow_slot(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu)
 {
-	__u64 hash = k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
-		     k->to.lo * n->seed[3] + k->ports * n->seed[4];
-
-	return (cpu << flow_bits) + (hash >> (64 - flow_bits));
-}
-
-static INLINE bool same_addr(const struct addr *a, const struct addr *b)
-{
-	return a->lo == b->lo && a->hi == b->hi;
+	return (cpu << flow_bits) + (flow_hash(n, k) >> (64 - flow_bits));
 }
 
 static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
@@ -119,7 +117,7 @@ static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const str
 
 	if (!n || !flow_state(conn_state(word)))
 		return;
-	if (reply ? !vip_known(c->service, &reply->vip) : from_director(p))
+	if (reply ? !vip_known(c->service, &reply->of.reply.vip) : from_director(p))
 		return;
 	l = flow_place(n, &p->key, cpu, now);
 	if (!l)
@@ -132,14 +130,15 @@ static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const str
 	l->stamp = now;
 	if (reply) {
 		l->peer = p->key.to;
-		l->way.out.back = reply->back;
-		l->way.out.vport = reply->ports >> 16;
+		l->way.out.back = reply->of.reply.back;
+		l->way.out.vport = reply->of.reply.ports >> 16;
 	} else {
 		l->peer = p->key.from;
 		l->way.in.vip = p->key.to;
 		l->way.in.sender = p->sender;
 	}
 	l->answers = reply != NULL;
+	l->method = conn_method(word);
 	__sync_lock_test_and_set(&l->generation, n->generation);
 	if (c->word != word)
 		l->generation = 0;
@@ -176,19 +175,20 @@ static long flow_hunt_one(__u32 cpu, struct flow_hunt *h)
  * flow_forget empties the connection's lines on every CPU, those of its answers,
  * too: for whoever has changed its word.
  */
-static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u32 server)
+static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	struct flow_hunt hunt = { .key = *key };
+	__u32 index = conn_server(word);
 	struct server *s;
 
 	if (!c->cached)
 		return;
 	hunt.cpus = __sync_lock_test_and_set(&c->cached, 0);
 	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
-	s = bpf_map_lookup_elem(&servers, &server);
-	if (!s || s->method != METHOD_NAT)
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !conn_nat(word))
 		return;
-	reply_key(&hunt.key, key, s);
+	reply_key(&hunt.key, key, s, conn_method(word));
 	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
 }
 

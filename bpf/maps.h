@@ -12,8 +12,7 @@
 		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} name_ SEC(".maps")
 
-/* How many services there are. */
-MAP(service_count, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1);
+MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
 struct {
@@ -25,6 +24,9 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
 MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
+MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
+MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
 /* The flow cache. Values of a mapped array begin at a page, and so at cache lines. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -82,13 +82,13 @@ static INLINE void settle_csum(const struct headers *h, const struct packet *p,
 
 /* nat sends a client's packet to the server. */
 static INLINE enum verdict nat(const struct headers *h, const struct packet *p, struct sent *sent,
-			       const struct server *s)
+			       const struct server *s, __u32 method)
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
 	if (!hop_taken(h))
 		return drop(DROP_TTL);
-	sent->new_port = s->port ? s->port : (__u16)(p->key.ports >> 16);
+	sent->new_port = port_at(s, method, &p->key);
 	rewrite(h, sent, &p->key.to, &s->addr, true);
 	head_for(h, sent, &s->way);
 	return FORWARD;

@@ -66,6 +66,11 @@ struct headers {
 #define UNMAPPED(lo_) ((__u32)(lo_))
 #endif
 
+static INLINE bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->lo == b->lo && a->hi == b->hi;
+}
+
 static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struct packet *p)
 {
 	struct udphdr *udp;

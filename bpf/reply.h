@@ -8,37 +8,39 @@
 #define WEIR_REPLY_H
 
 /*
- * reply_remember enters the answers of the packet's flow. It fails where the
- * server has the same client's port in a connection to another virtual address,
- * whose answers could not be told from these.
+ * reply_remember enters the answers of the packet's flow. It says why it cannot:
+ * there is no room, or the server has the same client's port in a connection to
+ * another virtual address, whose answers could not be told from these.
  */
-static NOINLINE bool reply_remember(struct work *w, const struct server *s, __u32 index, __u32 service)
+static NOINLINE enum reason reply_remember(struct work *w, const struct server *s, __u32 index)
 {
-	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, service, tick());
+	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
 	const struct packet *p = &w->packet;
+	struct conn_reply *theirs;
 	struct flow_key key;
 	struct conn *old;
 
-	reply->vip = p->key.to;
-	reply->ports = p->key.ports;
-	reply->back = w->came;
-	reply_key(&key, &p->key, s);
+	reply->of.reply.vip = p->key.to;
+	reply->of.reply.ports = p->key.ports;
+	reply->of.reply.back = w->came;
+	reply_key(&key, &p->key, s, w->method);
 	if (!bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
-		return true;
+		return REASON_NONE;
 	old = bpf_map_lookup_elem(&conns, &key);
-	if (!old) {
-		note(NOTE_TABLE_FULL);
-		return false;
-	}
+	if (!old && room_made(w) && !bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
+		return REASON_NONE;
+	if (!old)
+		return DROP_TABLE_FULL;
 	if (conn_state(old->word) != STATE_REPLY)
-		return false;
-	if (old->ports != p->key.ports || old->vip.lo != p->key.to.lo || old->vip.hi != p->key.to.hi) {
-		struct flow_key other = { .from = p->key.from, .to = old->vip, .ports = old->ports };
+		return DROP_COLLISION;
+	theirs = &old->of.reply;
+	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to)) {
+		struct flow_key other = { .from = p->key.from, .to = theirs->vip, .ports = theirs->ports };
 
 		if (bpf_map_lookup_elem(&conns, &other))
-			return false;
+			return DROP_COLLISION;
 	}
-	return !bpf_map_update_elem(&conns, &key, reply, BPF_ANY);
+	return bpf_map_update_elem(&conns, &key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
 static INLINE bool same_way(const struct way *a, const struct way *b)
@@ -54,19 +56,23 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 	struct flow_key key;
 	struct conn *reply;
 
-	reply_key(&key, client, s);
+	reply_key(&key, client, s, w->method);
 	reply = bpf_map_lookup_elem(&conns, &key);
-	if (!reply || conn_state(reply->word) != STATE_REPLY || same_way(&reply->back, &w->came))
+	if (!reply || conn_state(reply->word) != STATE_REPLY || same_way(&reply->of.reply.back, &w->came))
 		return;
-	reply->back = w->came;
-	flow_forget(client, c, conn_server(c->word));
+	reply->of.reply.back = w->came;
+	flow_forget(client, c, c->word);
 }
 
 /* answer is for a server's packet: it goes back to the client. */
 static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 {
 	struct packet *p = &w->packet;
-	struct flow_key key = { .from = p->key.to, .to = reply->vip, .ports = reply->ports };
+	struct flow_key key = {
+		.from = p->key.to,
+		.to = reply->of.reply.vip,
+		.ports = reply->of.reply.ports,
+	};
 	struct conn *c = bpf_map_lookup_elem(&conns, &key);
 	__u32 now = tick(), server;
 	__u64 word;
@@ -82,9 +88,7 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 	w->answers = true;
 	w->service = c->service;
 	w->server = server;
-	w->vip = reply->vip;
-	w->vport = reply->ports >> 16;
-	w->back = reply->back;
+	w->reply = reply->of.reply;
 	return FORWARD;
 }
 

@@ -7,6 +7,7 @@ enum verdict {
 	PASS,    /* up the local stack */
 	DROP,    /* nowhere */
 	FORWARD, /* out of the device that the server's entry names */
+	REFUSE,  /* nowhere, and the client is told */
 };
 
 static INLINE void note(enum reason r)
@@ -69,12 +70,14 @@ struct work {
 	struct way came; /* back to where it came from */
 	/* If it is to be forwarded: */
 	__u32 service, server; /* indexes */
+	enum method method;    /* of the connection */
 	__u32 conns;           /* 1: it began a connection */
-	__u16 vport;           /* of an answer: what the client knows, and the way to it */
-	bool answers;
-	struct addr vip;
-	struct way back;
+	bool answers;          /* it goes to a client, so: */
+	struct conn_reply reply;
 	struct conn draft; /* a connection on its way into the table */
+	struct template_key template; /* that a new connection comes by, if set */
+	struct template template_draft;
+	struct half_open victim; /* that gives up its place, if it has a word */
 };
 
 struct {
@@ -83,6 +86,13 @@ struct {
 	__type(value, struct work);
 	__uint(max_entries, 1);
 } works SEC(".maps");
+
+static INLINE struct service_count *service_count_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&service_counts, &zero);
+}
 
 static INLINE struct work *work_of(void)
 {

@@ -69,10 +69,13 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 			continue
 		}
 		key := serverKey{
-			service: entry.Service, method: lvs.ForwardMethod(entry.Method),
-			addr: netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
+			service: entry.Service,
+			addr:    netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
 		}
-		p.servers[key] = &server{index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0}
+		p.servers[key] = &server{
+			index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
+			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
+		}
 		p.indexes.servers.claim(i)
 		if !services[entry.Service] {
 			p.indexes.services.claim(entry.Service)

@@ -49,13 +49,19 @@ type bpfConn struct {
 	Word    uint64
 	Service uint32
 	Stamp   uint32
-	Vip     bpfAddr
-	Ports   uint64
-	Back    struct {
-		_       structs.HostLayout
-		Dst     [6]uint8
-		Src     [6]uint8
-		Ifindex uint32
+	Of      struct {
+		_     structs.HostLayout
+		Reply struct {
+			_     structs.HostLayout
+			Vip   bpfAddr
+			Ports uint64
+			Back  struct {
+				_       structs.HostLayout
+				Dst     [6]uint8
+				Src     [6]uint8
+				Ifindex uint32
+			}
+		}
 	}
 	Cached uint64
 }
@@ -119,7 +125,32 @@ type bpfFlowLine struct {
 	Server     uint32
 	Stamp      uint32
 	Generation uint32
-	Answers    uint32
+	Answers    uint16
+	Method     uint16
+}
+
+type bpfHalfOpen struct {
+	_    structs.HostLayout
+	Key  bpfFlowKey
+	Word uint64
+}
+
+type bpfIcmpError struct {
+	_    structs.HostLayout
+	Back struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	From  bpfAddr
+	To    bpfAddr
+	Sent  uint64
+	Quote uint32
+	Type  uint8
+	Code  uint8
+	Tos   uint8
+	Ip6   bool
 }
 
 type bpfLease struct {
@@ -132,14 +163,15 @@ type bpfLease struct {
 }
 
 type bpfLoad struct {
-	_        structs.HostLayout
-	Weight   uint32
-	Upper    uint32
-	Lower    uint32
-	Flags    uint32
-	Active   int32
-	Inactive int32
-	Zero     [2]uint32
+	_          structs.HostLayout
+	Weight     uint32
+	Upper      uint32
+	Lower      uint32
+	Flags      uint32
+	Active     int32
+	Inactive   int32
+	Persistent int32
+	Zero       uint32
 }
 
 type bpfMarkList struct {
@@ -171,6 +203,15 @@ type bpfMember struct {
 	Zero uint32
 }
 
+type bpfMethod uint32
+
+const (
+	bpfMethodMETHOD_NAT        bpfMethod = 1
+	bpfMethodMETHOD_DR         bpfMethod = 2
+	bpfMethodMETHOD_TUN        bpfMethod = 3
+	bpfMethodMETHOD_KEEPS_PORT bpfMethod = 4
+)
+
 type bpfReason uint32
 
 const (
@@ -181,14 +222,27 @@ const (
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
 	bpfReasonDROP_COLLISION      bpfReason = 6
-	bpfReasonPASS_PASSIVE        bpfReason = 7
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 8
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 9
-	bpfReasonPASS_FRAGMENT       bpfReason = 10
-	bpfReasonPASS_NO_SERVICE     bpfReason = 11
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 12
-	bpfReasonREASONS             bpfReason = 13
+	bpfReasonDROP_TABLE_FULL     bpfReason = 7
+	bpfReasonPASS_PASSIVE        bpfReason = 8
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 9
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 10
+	bpfReasonPASS_FRAGMENT       bpfReason = 11
+	bpfReasonPASS_NO_SERVICE     bpfReason = 12
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 13
+	bpfReasonNOTE_BY_HASH        bpfReason = 14
+	bpfReasonNOTE_RECYCLED       bpfReason = 15
+	bpfReasonNOTE_REFUSED        bpfReason = 16
+	bpfReasonREASONS             bpfReason = 17
 )
+
+type bpfRoom struct {
+	_        structs.HostLayout
+	HalfOpen int64
+	Turn     uint64
+	Limit    uint32
+	Full     uint32
+	Zero     [5]uint64
+}
 
 type bpfScheduler uint32
 
@@ -241,14 +295,31 @@ type bpfService struct {
 	Lease     uint32
 	Scheduler bpfScheduler
 	Flags     bpfServiceFlags
+	Persist   uint32
+	Mark      uint32
+	Netmask   bpfAddr
+}
+
+type bpfServiceCount struct {
+	_       structs.HostLayout
+	All     uint32
+	AnyPort uint32
+	ByMark  uint32
 }
 
 type bpfServiceFlags uint32
 
 const (
-	bpfServiceFlagsSERVICE_FALLBACK bpfServiceFlags = 1
-	bpfServiceFlagsSERVICE_PORT     bpfServiceFlags = 2
-	bpfServiceFlagsSERVICE_BY_MARK  bpfServiceFlags = 4
+	bpfServiceFlagsSERVICE_FALLBACK         bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_PORT             bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_BY_MARK          bpfServiceFlags = 4
+	bpfServiceFlagsSERVICE_ANY_PORT         bpfServiceFlags = 8
+	bpfServiceFlagsSERVICE_ONE_PACKET       bpfServiceFlags = 16
+	bpfServiceFlagsSERVICE_EXPIRE_NODEST    bpfServiceFlags = 32
+	bpfServiceFlagsSERVICE_EXPIRE_QUIESCENT bpfServiceFlags = 64
+	bpfServiceFlagsSERVICE_SLOPPY           bpfServiceFlags = 128
+	bpfServiceFlagsSERVICE_KEEP_REUSED      bpfServiceFlags = 256
+	bpfServiceFlagsSERVICE_REUSE_FIN_WAIT   bpfServiceFlags = 512
 )
 
 type bpfServiceKey struct {
@@ -266,6 +337,24 @@ type bpfSweep struct {
 	Now     uint32
 	Live    uint32
 	Expired uint32
+}
+
+type bpfTemplate struct {
+	_        structs.HostLayout
+	Server   uint32
+	Stamp    uint32
+	Timeout  uint32
+	Controls int32
+}
+
+type bpfTemplateKey struct {
+	_        structs.HostLayout
+	Client   bpfAddr
+	Vip      bpfAddr
+	Mark     uint32
+	Port     uint16
+	Protocol uint8
+	Set      uint8
 }
 
 type bpfWork struct {
@@ -290,18 +379,25 @@ type bpfWork struct {
 	}
 	Service uint32
 	Server  uint32
+	Method  bpfMethod
 	Conns   uint32
-	Vport   uint16
 	Answers bool
-	_       [1]byte
-	Vip     bpfAddr
-	Back    struct {
-		_       structs.HostLayout
-		Dst     [6]uint8
-		Src     [6]uint8
-		Ifindex uint32
+	_       [7]byte
+	Reply   struct {
+		_     structs.HostLayout
+		Vip   bpfAddr
+		Ports uint64
+		Back  struct {
+			_       structs.HostLayout
+			Dst     [6]uint8
+			Src     [6]uint8
+			Ifindex uint32
+		}
 	}
-	Draft bpfConn
+	Draft         bpfConn
+	Template      bpfTemplateKey
+	TemplateDraft bpfTemplate
+	Victim        bpfHalfOpen
 }
 
 // Names of all BPF objects in the ELF.
@@ -314,19 +410,23 @@ const (
 	bpfMapDirectors       = "directors"
 	bpfMapFlowKnobs       = "flow_knobs"
 	bpfMapFlowLines       = "flow_lines"
+	bpfMapHalfOpens       = "half_opens"
+	bpfMapIcmpErrors      = "icmp_errors"
 	bpfMapLeases          = "leases"
 	bpfMapLoads           = "loads"
 	bpfMapMarkLists       = "mark_lists"
 	bpfMapMarkRules       = "mark_rules"
 	bpfMapMembers         = "members"
 	bpfMapReasons         = "reasons"
+	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
 	bpfMapServers         = "servers"
-	bpfMapServiceCount    = "service_count"
+	bpfMapServiceCounts   = "service_counts"
 	bpfMapServiceStats    = "service_stats"
 	bpfMapServiceVips     = "service_vips"
 	bpfMapServices        = "services"
 	bpfMapTables          = "tables"
+	bpfMapTemplates       = "templates"
 	bpfMapTimeouts        = "timeouts"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
@@ -399,19 +499,23 @@ type bpfMapSpecs struct {
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
+	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
+	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
-	ServiceCount   *ebpf.MapSpec `ebpf:"service_count"`
+	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
+	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
@@ -452,19 +556,23 @@ type bpfMaps struct {
 	Directors      *ebpf.Map `ebpf:"directors"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
+	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
+	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
-	ServiceCount   *ebpf.Map `ebpf:"service_count"`
+	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
+	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
@@ -478,19 +586,23 @@ func (m *bpfMaps) Close() error {
 		m.Directors,
 		m.FlowKnobs,
 		m.FlowLines,
+		m.HalfOpens,
+		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
 		m.MarkLists,
 		m.MarkRules,
 		m.Members,
 		m.Reasons,
+		m.Rooms,
 		m.ServerStats,
 		m.Servers,
-		m.ServiceCount,
+		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,
 		m.Services,
 		m.Tables,
+		m.Templates,
 		m.Timeouts,
 		m.Vips,
 		m.Works,

@@ -42,7 +42,8 @@ func TestDirectRouting(t *testing.T) {
 		{"another address", edit(v4, func(f *frame) { f.to = "192.0.2.1:80" }), pass,
 			edit(v4, func(f *frame) { f.to = "192.0.2.1:80" })},
 		{"TCP without SYN and without a connection", v4.with("A"), pass, v4.with("A")},
-		{"SYN and ACK without a connection", v4.with("SA"), pass, v4.with("SA")},
+		{"SYN and ACK without a connection, as active FTP has it", v4.with("SA"), back, v4.with("SA").forwarded(rs1MAC)},
+		{"SYN and RST without a connection", v4.with("SR"), pass, v4.with("SR")},
 		{"a fragment", edit(v4, func(f *frame) { f.more = true }), pass, edit(v4, func(f *frame) { f.more = true })},
 		{"another director's frame", v4.by(directorMAC), pass, v4.by(directorMAC)},
 	}
@@ -114,13 +115,6 @@ func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
 	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.200", 1))), func(b *bench) {
 		b.send(t, places[0], syn(1), dropped)
 		b.wantReason(t, "drop_no_next_hop", 1)
-	})
-}
-
-func TestServiceWithoutServersDropsAndIsCounted(t *testing.T) {
-	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 0))), func(b *bench) {
-		b.send(t, places[0], syn(1), dropped)
-		b.wantReason(t, "drop_no_server", 1)
 	})
 }
 

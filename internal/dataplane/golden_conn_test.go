@@ -1,33 +1,45 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/netip"
-	"strings"
 )
 
 // tcpConn is a client's connection, both of its ends played here.
 type tcpConn struct {
 	*player
 	from, to string
-	server   string // the server's address and port, "" before it is known
+	server   served
+	opened   bool
 	closed   bool
 	reset    bool // by the director's own stack: the client has given it up
 }
 
+// served is a server that got a packet, and how.
+type served struct {
+	name   string // as the scenarios have it: rs2, or rs2:8080 where it is not the VIP's port
+	addr   string // address and port
+	direct bool   // by direct routing: it answers by itself
+}
+
 // carry sends a packet of the client's through the director; it says how it
 // fared, and where it was sent on to.
-func (p *player) carry(from, to, proto, flags string) (verdict, string) {
+func (p *player) carry(from, to, proto, flags string) (verdict, served) {
 	f := frame{dst: ourMAC, src: clientMAC, from: from, to: to, proto: proto, flags: flags, payload: "x"}
 	got, out, err := runXDP(p.bench, f.bytes())
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return got, destination(out)
+	return got, destination(out, to)
 }
 
-// answerFrom sends a server's packet back through the director, which must make
-// it one of the VIP's.
-func (p *player) answerFrom(server, client, vip, proto, flags string) {
+// answerFrom sends a server's answer to the client: by itself where it does not
+// come back to the director, which otherwise must make it one of the VIP's.
+func (p *player) answerFrom(at served, client, vip, proto, flags string) (arrives bool) {
+	if at.direct {
+		return true
+	}
+	server := at.addr
 	f := frame{dst: ourMAC, src: rs1MAC, from: server, to: client, proto: proto, flags: flags, payload: "x"}
 	want := f.forwarded(clientMAC)
 	want.from = vip
@@ -35,64 +47,58 @@ func (p *player) answerFrom(server, client, vip, proto, flags string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if got == pass && proto == "udp" { // one that belongs to no connection
+		return false
+	}
 	if got != back || dump(out) != dump(want.bytes()) {
 		p.errorf("the answer %s of %s to %s: %s\n%s", flags, server, client, got, dump(out))
 	}
+	return true
 }
 
-// destination is a frame's, with its port, by the fixtures' layout.
-func destination(out []byte) string {
+// destination is where a frame to this address was sent on to, by the fixtures'
+// layout. By direct routing it is the server with the Ethernet address
+// 02:00:00:00:00:1N.
+func destination(out []byte, to string) served {
 	addr, l4 := out[30:34], 34
 	if out[12] == 0x86 {
 		addr, l4 = out[38:54], 54
 	}
 	a, _ := netip.AddrFromSlice(addr)
-	return netip.AddrPortFrom(a, uint16(out[l4+2])<<8|uint16(out[l4+3])).String()
+	at := netip.AddrPortFrom(a, uint16(out[l4+2])<<8|uint16(out[l4+3]))
+	vip := netip.MustParseAddrPort(to)
+	s := served{addr: at.String(), direct: a == vip.Addr()}
+	if n := addr[len(addr)-1]; s.direct {
+		s.name = fmt.Sprintf("rs%x", out[5]-0x10)
+	} else {
+		s.name = fmt.Sprintf("rs%x", n)
+	}
+	if at.Port() != vip.Port() {
+		s.name += fmt.Sprintf(":%d", at.Port())
+	}
+	return s
 }
 
-// outcome is a verdict as the scenarios tell it; without a server the kernel's
-// client gets a port unreachable, and a packet that goes up the director's stack
-// meets no listener there.
-func (p *player) outcome(v verdict, server string) string {
-	switch v {
-	case back:
-		return name(server)
-	case pass:
-		return "refused"
-	}
-	stats, err := p.Stats()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if stats.Reasons["drop_server_removed"] > 0 {
+// outcome is a verdict as the scenarios tell it; a packet that goes up the
+// director's stack meets no listener there.
+func outcome(v verdict) string {
+	if v == dropped {
 		return "timeout"
 	}
 	return "refused"
 }
 
-// name is a server as the scenarios call it: rs2, or rs2:8080 where its port is
-// not the service's usual one.
-func name(server string) string {
-	at := netip.MustParseAddrPort(server)
-	s := at.Addr().String()
-	n := "rs" + s[strings.LastIndexAny(s, ".:")+1:]
-	if at.Port() != 80 && at.Port() != 53 && at.Port() != 443 {
-		n += ":" + strings.TrimPrefix(server[strings.LastIndex(server, ":"):], ":")
-	}
-	return n
-}
-
 func (c *tcpConn) open() string {
 	v, server := c.carry(c.from, c.to, "tcp", "S")
 	if v != back {
-		return c.outcome(v, "")
+		return outcome(v)
 	}
-	c.server = server
+	c.server, c.opened = server, true
 	c.answerFrom(server, c.from, c.to, "tcp", "SA")
 	c.carry(c.from, c.to, "tcp", "A")
 	c.answerFrom(server, c.from, c.to, "tcp", "AP")
 	c.carry(c.from, c.to, "tcp", "A")
-	return name(server)
+	return server.name
 }
 
 // end closes the connection from the client's side, in order or by a reset.
@@ -117,7 +123,7 @@ func (c *tcpConn) ask() string {
 	switch v {
 	case back:
 		c.answerFrom(server, c.from, c.to, "tcp", "AP")
-		return name(server)
+		return server.name
 	case pass:
 		c.reset = true
 		return "reset"
@@ -128,8 +134,10 @@ func (c *tcpConn) ask() string {
 func (p *player) datagram(from, to netip.AddrPort) string {
 	v, server := p.carry(from.String(), to.String(), "udp", "")
 	if v != back {
-		return p.outcome(v, "")
+		return outcome(v)
 	}
-	p.answerFrom(server, from.String(), to.String(), "udp", "")
-	return name(server)
+	if !p.answerFrom(server, from.String(), to.String(), "udp", "") {
+		return "timeout"
+	}
+	return server.name
 }

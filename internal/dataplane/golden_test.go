@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -17,8 +19,7 @@ import (
 // waiting names the scenarios that ask for what weir does not do yet, by the
 // words that ask for it.
 var waiting = []struct{ words, what string }{
-	{"-p", "persistence"}, {"-o", "one-packet UDP"},
-	{"sysctl", "sysctls"}, {"-i", "tunnels"}, {"-g", "direct routing"},
+	{"-i", "tunnels"},
 }
 
 // TestGolden replays what the real IPVS did, packet by packet through the
@@ -81,7 +82,7 @@ func replay(t *testing.T, name string, s conformance.Scenario, compare compariso
 		}
 	}
 	ns.Do(func() {
-		b := openBench(t, pinsFor(name))
+		b := openBench(t, pinsFor(name), 1<<12)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
@@ -104,6 +105,7 @@ type player struct {
 	step     conformance.Step
 	services []lvs.VirtualServer
 	marks    []lvs.MarkRule
+	rules    lvs.ConnRules
 	held     []*tcpConn
 }
 
@@ -132,6 +134,8 @@ func (p *player) play() {
 	case "mark":
 		p.marks = append(p.marks, lvs.MarkRule{Mark: p.number(words[2]), Destination: prefixOf(words[1])})
 		p.apply()
+	case "sysctl":
+		p.sysctl(words[1])
 	case "tcp", "udp":
 		p.traffic(words)
 	case "close", "reset":
@@ -196,6 +200,20 @@ func (p *player) which(list string) (all []int) {
 	return all
 }
 
+// sysctl is a setting of IPVS: net.ipv4.vs.NAME=VALUE.
+func (p *player) sysctl(setting string) {
+	switch strings.TrimPrefix(setting, "net.ipv4.vs.") {
+	case "conn_reuse_mode=0":
+		p.rules.ReuseMode = lvs.ReuseKeeps
+	case "expire_nodest_conn=1":
+		p.rules.ExpireNoDest = true
+	case "expire_quiescent_template=1":
+		p.rules.ExpireQuiescentTemplate = true
+	default:
+		p.t.Fatalf("line %d: sysctl %s is not known", p.step.Line, setting)
+	}
+}
+
 // admin applies an ipvsadm command to the wanted services.
 func (p *player) admin(args []string) {
 	option := func(name, otherwise string) string {
@@ -217,11 +235,16 @@ func (p *player) admin(args []string) {
 	i := slices.IndexFunc(p.services, func(vs lvs.VirtualServer) bool { return vs.ServiceKey == key })
 	switch verb {
 	case "-A", "-E":
+		if strings.HasPrefix(strings.Join(p.step.Output, ""), "Zero port") {
+			p.refused(key)
+			return
+		}
 		if verb == "-A" {
 			p.services, i = append(p.services, lvs.VirtualServer{ServiceKey: key}), len(p.services)
 		}
 		vs, flags := &p.services[i], option("-b", "")
 		vs.Scheduler = lvs.Scheduler(option("-s", "wlc"))
+		vs.Persistence, vs.OnePacket, vs.Rules = p.persistence(option), slices.Contains(args, "-o"), p.rules
 		vs.SHPort, vs.SHFallback = strings.Contains(flags, "h-port"), strings.Contains(flags, "h-fallback")
 		return
 	case "-D":
@@ -229,7 +252,12 @@ func (p *player) admin(args []string) {
 		return
 	}
 	server := netip.MustParseAddrPort(option("-r", ""))
-	rs := lvs.RealServer{Addr: server.Addr(), Port: server.Port(), Weight: 1, Method: lvs.Masquerade}
+	rs := lvs.RealServer{Addr: server.Addr(), Port: server.Port(), Weight: 1, Method: lvs.DirectRoute}
+	if slices.Contains(args, "-m") {
+		rs.Method = lvs.Masquerade
+	} else if verb == "-a" || verb == "-e" { // a packet keeps its port
+		rs.Port = p.services[i].Port
+	}
 	for name, to := range map[string]any{"-w": &rs.Weight, "-x": &rs.Upper, "-y": &rs.Lower} {
 		if _, err := fmt.Sscan(option(name, "x"), to); err != nil && slices.Contains(args, name) {
 			p.t.Fatal(err)
@@ -248,6 +276,31 @@ func (p *player) admin(args []string) {
 		vs.RealServers = slices.Delete(vs.RealServers, j, j+1)
 	default:
 		p.t.Fatalf("line %d: ipvsadm %s is not known", p.step.Line, verb)
+	}
+}
+
+// persistence is -p TIMEOUT and -M NETMASK, or a prefix length of IPv6.
+func (p *player) persistence(option func(name, otherwise string) string) (out lvs.Persistence) {
+	seconds := option("-p", "")
+	if seconds == "" {
+		return out
+	}
+	out.Timeout = time.Duration(p.number(seconds)) * time.Second
+	mask := option("-M", "")
+	if bits, err := strconv.Atoi(mask); err == nil {
+		ones, _ := netip.ParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+		out.Netmask = netip.PrefixFrom(ones, bits).Masked().Addr()
+	} else if mask != "" {
+		out.Netmask = netip.MustParseAddr(mask)
+	}
+	return out
+}
+
+// refused expects the data plane to refuse a service as ipvsadm does.
+func (p *player) refused(key lvs.ServiceKey) {
+	plan := lvs.Plan{Services: []lvs.VirtualServer{{ServiceKey: key, Scheduler: lvs.RoundRobin}}}
+	if err := p.Set(plan); err == nil {
+		p.errorf("it was taken, want an error")
 	}
 }
 
@@ -283,7 +336,7 @@ func (p *player) traffic(words []string) {
 			c := &tcpConn{player: p, from: from.String(), to: f.To.String()}
 			got = append(got, c.open())
 			switch {
-			case c.server == "":
+			case !c.opened:
 			case hold:
 				p.held = append(p.held, c)
 			default:
@@ -311,7 +364,12 @@ func (p *player) compareList() {
 		if words[0] != "->" || words[1] == "RemoteAddress:Port" {
 			continue
 		}
-		want := words[1] + " " + words[4] + " " + words[5]
+		want := words[1:2:2] // and what is counted in the last columns
+		if slices.Contains(p.step.Words, "--persistent-conn") {
+			want = append(want, words[3:]...)
+		} else {
+			want = append(want, words[4:]...)
+		}
 		i := slices.IndexFunc(stats.Servers, func(s ServerStats) bool {
 			return s.Service == key && s.Server.AddrPort().String() == words[1]
 		})
@@ -319,8 +377,13 @@ func (p *player) compareList() {
 			p.errorf("%s is not there", words[1])
 			continue
 		}
-		if got := fmt.Sprint(words[1], " ", stats.Servers[i].Active, " ", stats.Servers[i].Inactive); got != want {
-			p.errorf("active and inactive: got %s, want %s", got, want)
+		s := stats.Servers[i]
+		got := []string{words[1], strconv.Itoa(s.Active), strconv.Itoa(s.Inactive)}
+		if slices.Contains(p.step.Words, "--persistent-conn") {
+			got = slices.Insert(got, 1, strconv.Itoa(s.Persistent))
+		}
+		if !slices.Equal(got, want) {
+			p.errorf("connections counted: got %s, want %s", got, want)
 		}
 	}
 }
@@ -346,29 +409,38 @@ func (p *player) compareConns() {
 	}
 }
 
-// sleep makes every connection as much older, and sweeps.
+// sleep makes everything as much older, a second at a time, and sweeps each time.
 func (p *player) sleep(seconds string) {
-	d, err := time.ParseDuration(seconds + "s")
+	n, err := strconv.Atoi(seconds)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	aged := map[bpfFlowKey]bpfConn{}
-	var key bpfFlowKey
-	var c bpfConn
-	for all := p.maps.Conns.Iterate(); all.Next(&key, &c); {
-		c.Stamp -= uint32(d / tickLength)
-		aged[key] = c
-	}
-	for key, c := range aged {
-		if err := p.maps.Conns.Put(key, c); err != nil {
+	for second := range time.Duration(n) {
+		ticks := uint32((second+1)*time.Second/tickLength) - uint32(second*time.Second/tickLength)
+		older[bpfFlowKey](p, p.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
+		older[bpfTemplateKey](p, p.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
+		if err := p.sweepConns(); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 	if err := p.forgetFlows(); err != nil { // else they would go on past it
 		p.t.Fatal(err)
 	}
-	if err := p.sweepConns(); err != nil {
-		p.t.Fatal(err)
+}
+
+// older changes every value of a table.
+func older[K comparable, V any](p *player, m *ebpf.Map, age func(*V)) {
+	aged := map[K]V{}
+	var key K
+	var value V
+	for all := m.Iterate(); all.Next(&key, &value); {
+		age(&value)
+		aged[key] = value
+	}
+	for key, value := range aged {
+		if err := m.Put(key, value); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 }
 

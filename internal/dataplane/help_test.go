@@ -53,7 +53,7 @@ func (b *bench) conn(t testing.TB, f frame) (c bpfConn) {
 
 func (b *bench) state(t testing.TB, f frame) bpfConnState {
 	t.Helper()
-	return bpfConnState(uint8(b.conn(t, f).Word >> 32))
+	return bpfConnState(b.conn(t, f).Word >> 32 & 15)
 }
 
 // age makes a connection look as if it was last seen so long ago.

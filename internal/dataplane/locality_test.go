@@ -82,7 +82,7 @@ func (l *localityRun) loadsByAddr(t *testing.T) (loads []sched.Load) {
 	t.Helper()
 	out := slices.DeleteFunc(slices.Clone(l.all), l.serves)
 	for i, rs := range slices.Concat(l.servers, out) {
-		server := l.Plane.servers[serverKey{0, rs.AddrPort(), rs.Method}]
+		server := l.Plane.servers[serverKey{0, rs.AddrPort()}]
 		if server == nil {
 			continue // forgotten
 		}

@@ -73,7 +73,6 @@ type service struct {
 type serverKey struct {
 	service uint32
 	addr    netip.AddrPort
-	method  lvs.ForwardMethod
 }
 
 // server is a real server that the tables hold, or that connections still
@@ -81,8 +80,11 @@ type serverKey struct {
 type server struct {
 	index   uint32
 	present bool
-	removed uint32 // the epoch in which it left
-	hop     netlnk.NextHop
+	method  lvs.ForwardMethod
+	// keepsPort: packets keep the port that the client asked for.
+	keepsPort bool
+	removed   uint32 // the epoch in which it left
+	hop       netlnk.NextHop
 }
 
 // Open loads the programs and makes or adopts the pinned tables.
@@ -102,6 +104,8 @@ func Open(o Options) (*Plane, error) {
 		connections = uint32(o.Connections)
 	}
 	spec.Maps[bpfMapConns].MaxEntries = connections
+	spec.Maps[bpfMapTemplates].MaxEntries = connections
+	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
 	if err := sizeFlows(spec, connections); err != nil {
 		return nil, fmt.Errorf("size the flow cache: %w", err)
 	}
@@ -145,6 +149,9 @@ func (p *Plane) load() error {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
 	if err := setTimeouts(p.maps.Timeouts); err != nil {
+		return err
+	}
+	if err := p.setRoom(); err != nil {
 		return err
 	}
 	return p.startFlows()

@@ -43,6 +43,16 @@ type bench struct {
 // withPlane runs the body inside a namespace with the fixtures' network.
 func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 	t.Helper()
+	connections := 1 << 15
+	if _, ok := t.(*testing.B); ok {
+		connections = 1 << 20
+	}
+	withPlaneOf(t, connections, plan, body)
+}
+
+// withPlaneOf is withPlane with a connection table of this size.
+func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
 	ns, far := nstest.New(t, nsName(t)), nstest.New(t, nsName(t)+"x")
 	nstest.Veth(ns, "eth0", far, "eth0")
 	ns.IP("link", "set", "eth0", "address", ourMAC)
@@ -54,7 +64,7 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 		}
 	}
 	ns.Do(func() {
-		b := openBench(t, pinsFor(nsName(t)))
+		b := openBench(t, pinsFor(nsName(t)), connections)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
@@ -73,12 +83,8 @@ func pinsFor(name string) string {
 	return fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), name)
 }
 
-func openBench(t testing.TB, pins string) *bench {
+func openBench(t testing.TB, pins string, connections int) *bench {
 	t.Helper()
-	connections := 4096
-	if _, ok := t.(*testing.B); ok {
-		connections = 1 << 20
-	}
 	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +119,7 @@ const (
 	dropped verdict = "drop"
 	back    verdict = "out of the device it came by"
 	other   verdict = "out of another device"
+	refused verdict = "an ICMP error, out of the device it came by"
 )
 
 // place is a program under test: the same fixtures run at each.
@@ -128,13 +135,22 @@ type xdpContext struct {
 }
 
 func runXDP(b *bench, in []byte) (verdict, []byte, error) {
-	out := make([]byte, len(in)+256)
-	ret, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
-		Data: in, DataOut: out,
+	run := &ebpf.RunOptions{
+		Data: in, DataOut: make([]byte, len(in)+256),
 		Context: xdpContext{DataEnd: uint32(len(in)), IngressIfindex: uint32(b.index)},
-	})
-	verdicts := map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}
-	return verdicts[ret], out[:len(in)], err
+	}
+	ret, err := b.programs.WeirXdp.Run(run)
+	return verdictOf(map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}[ret], run.DataOut), run.DataOut, err
+}
+
+// verdictOf tells an error that goes back from a packet that is sent on.
+func verdictOf(v verdict, out []byte) verdict {
+	icmp4 := out[12] == 0x08 && out[23] == 1
+	icmp6 := out[12] == 0x86 && out[20] == 58
+	if v == back && (icmp4 || icmp6) {
+		return refused
+	}
+	return v
 }
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
@@ -146,12 +162,11 @@ type skbContext struct {
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.
 func runTC(b *bench, in []byte) (verdict, []byte, error) {
-	out := make([]byte, len(in)+256)
-	ret, err := b.programs.WeirTc.Run(&ebpf.RunOptions{
-		Data: in, DataOut: out, Context: skbContext{Ifindex: uint32(b.index)},
-	})
-	verdicts := map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}
-	return verdicts[ret], out[:len(in)], err
+	run := &ebpf.RunOptions{
+		Data: in, DataOut: make([]byte, len(in)+256), Context: skbContext{Ifindex: uint32(b.index)},
+	}
+	ret, err := b.programs.WeirTc.Run(run)
+	return verdictOf(map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}[ret], run.DataOut), run.DataOut, err
 }
 
 // send runs one packet through the place and fails on what is not expected.
@@ -177,6 +192,9 @@ func (b *bench) pick(t testing.TB, p place, f frame) string {
 	}
 	if got == pass {
 		return "local"
+	}
+	if got == refused { // or dropped, when errors are many
+		return string(dropped)
 	}
 	if got != back {
 		return string(got)

@@ -80,6 +80,9 @@ func (b *bench) wantNothingLeft(t testing.TB) {
 			t.Fatalf("%d connections are left", b.live)
 		}
 	}
+	if n := b.halfOpen(t); n != 0 {
+		t.Errorf("%d are half open", n)
+	}
 	stats, err := b.Stats()
 	if err != nil {
 		t.Fatal(err)

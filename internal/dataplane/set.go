@@ -32,18 +32,35 @@ func (p *Plane) Set(plan lvs.Plan) error {
 		}
 	}
 	errs = append(errs, p.dropServices(wanted), p.dropServers(kept),
-		p.maps.ServiceCount.Put(uint32(0), uint32(len(wanted))), p.setDevices(plan.Devices))
+		p.maps.ServiceCounts.Put(uint32(0), countServices(wanted)), p.setDevices(plan.Devices))
 	return errors.Join(errs...)
 }
 
+// countServices counts them all, and those that take a look-up of their own.
+func countServices(wanted map[lvs.ServiceKey]bool) (n bpfServiceCount) {
+	for key := range wanted {
+		n.All++
+		switch {
+		case key.Mark != 0:
+			n.ByMark++
+		case key.Port == 0:
+			n.AnyPort++
+		}
+	}
+	return n
+}
+
 func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool) error {
+	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
+		return errors.New("a service of all ports takes persistence: give it a time-out")
+	}
 	s, err := p.service(vs.ServiceKey)
 	if err != nil {
 		return err
 	}
 	var list []sched.Server
 	for _, rs := range vs.RealServers {
-		server, err := p.setServer(s.index, vs.ServiceKey, rs)
+		server, err := p.setServer(s.index, vs, rs)
 		if err != nil {
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
@@ -59,6 +76,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	s.present = true
 	if err := p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
 		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
+		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: netmaskWords(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
 		return err
 	}
@@ -77,14 +95,21 @@ func (p *Plane) schedulerIs(s *service, now lvs.Scheduler) error {
 }
 
 func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
-	if vs.SHPort {
-		flags |= bpfServiceFlagsSERVICE_PORT
-	}
-	if vs.SHFallback {
-		flags |= bpfServiceFlagsSERVICE_FALLBACK
-	}
-	if vs.Mark != 0 {
-		flags |= bpfServiceFlagsSERVICE_BY_MARK
+	for flag, set := range map[bpfServiceFlags]bool{
+		bpfServiceFlagsSERVICE_PORT:             vs.SHPort,
+		bpfServiceFlagsSERVICE_FALLBACK:         vs.SHFallback,
+		bpfServiceFlagsSERVICE_BY_MARK:          vs.Mark != 0,
+		bpfServiceFlagsSERVICE_ANY_PORT:         vs.Mark == 0 && vs.Port == 0,
+		bpfServiceFlagsSERVICE_ONE_PACKET:       vs.OnePacket,
+		bpfServiceFlagsSERVICE_EXPIRE_NODEST:    vs.Rules.ExpireNoDest,
+		bpfServiceFlagsSERVICE_EXPIRE_QUIESCENT: vs.Rules.ExpireQuiescentTemplate,
+		bpfServiceFlagsSERVICE_SLOPPY:           vs.Rules.SloppyTCP,
+		bpfServiceFlagsSERVICE_KEEP_REUSED:      vs.Rules.ReuseMode == lvs.ReuseKeeps,
+		bpfServiceFlagsSERVICE_REUSE_FIN_WAIT:   vs.Rules.ReuseMode == lvs.ReuseFinWait,
+	} {
+		if set {
+			flags |= flag
+		}
 	}
 	return flags
 }
@@ -205,7 +230,7 @@ func (p *Plane) table(s *service) (cursor uint64, slots []uint32) {
 	return words[tableCursor], slots
 }
 
-func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) (*server, error) {
+func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer) (*server, error) {
 	if rs.Method != lvs.DirectRoute && rs.Method != lvs.Masquerade {
 		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR or NAT", rs.Method)
 	}
@@ -213,7 +238,7 @@ func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) 
 	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
 		return nil, fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
 	}
-	key := serverKey{service, rs.AddrPort(), rs.Method}
+	key := serverKey{service, rs.AddrPort()}
 	s := p.servers[key]
 	if s == nil {
 		index, err := p.indexes.servers.take(p.maps.Servers.MaxEntries())
@@ -226,7 +251,9 @@ func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) 
 			return nil, err
 		}
 	}
-	s.hop, s.present = freshest(s.hop, hop), true
+	s.hop, s.present, s.method = freshest(s.hop, hop), true, rs.Method
+	// A client of all ports keeps the one that it asked for.
+	s.keepsPort = rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
 	if err := p.setLimits(s.index, rs); err != nil {
 		return nil, err
 	}
@@ -237,7 +264,10 @@ func (p *Plane) setServer(service uint32, vs lvs.ServiceKey, rs lvs.RealServer) 
 func (p *Plane) putServer(key serverKey, protocol lvs.Protocol, s *server) error {
 	entry := bpfServer{
 		Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
-		Method: uint8(key.method), Protocol: uint8(protocol), Service: key.service, Swept: p.epoch,
+		Method: uint8(s.method), Protocol: uint8(protocol), Service: key.service, Swept: p.epoch,
+	}
+	if s.keepsPort {
+		entry.Method |= uint8(bpfMethodMETHOD_KEEPS_PORT)
 	}
 	entry.Way.Ifindex = uint32(s.hop.Index)
 	copy(entry.Way.Dst[:], s.hop.Dst)

@@ -20,8 +20,8 @@ type ServerStats struct {
 	Service lvs.ServiceKey
 	Server  lvs.RealServer // without its weight and thresholds
 	Counter Counter
-	// Active and Inactive are its live connections.
-	Active, Inactive int
+	// Active and Inactive are its live connections, Persistent its templates.
+	Active, Inactive, Persistent int
 }
 
 // Stats is a reading of the data plane's counters.
@@ -46,7 +46,11 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
 	bpfReasonPASS_FRAGMENT:       "pass_fragment",
 	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
+	bpfReasonDROP_TABLE_FULL:     "drop_table_full",
 	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
+	bpfReasonNOTE_BY_HASH:        "note_by_hash",
+	bpfReasonNOTE_RECYCLED:       "note_recycled",
+	bpfReasonNOTE_REFUSED:        "note_refused",
 }
 
 // Stats reads all counters.
@@ -68,12 +72,14 @@ func (p *Plane) Stats() (Stats, error) {
 		if err != nil {
 			return out, fmt.Errorf("counters of %s: %w", key.addr, err)
 		}
-		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: key.method}
+		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: s.method}
 		var load bpfLoad
 		if err := p.maps.Loads.Lookup(s.index, &load); err != nil {
 			return out, fmt.Errorf("load of %s: %w", key.addr, err)
 		}
-		out.Servers = append(out.Servers, ServerStats{byIndex[key.service], rs, c, int(load.Active), int(load.Inactive)})
+		out.Servers = append(out.Servers, ServerStats{
+			byIndex[key.service], rs, c, int(load.Active), int(load.Inactive), int(load.Persistent),
+		})
 	}
 	for reason, name := range reasonNames {
 		var each []uint64

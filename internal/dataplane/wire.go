@@ -17,6 +17,14 @@ func wireAddr(a netip.Addr) bpfAddr {
 	return bpfAddr{Hi: binary.NativeEndian.Uint64(b[:8]), Lo: binary.NativeEndian.Uint64(b[8:])}
 }
 
+// netmaskWords is a netmask as a mapped address is masked; the zero Addr masks nothing.
+func netmaskWords(mask netip.Addr) bpfAddr {
+	if !mask.IsValid() {
+		return bpfAddr{Hi: ^uint64(0), Lo: ^uint64(0)}
+	}
+	return wireAddr(mask)
+}
+
 func (a bpfAddr) netip() netip.Addr {
 	var b [16]byte
 	binary.NativeEndian.PutUint64(b[:8], a.Hi)
