@@ -66,7 +66,7 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer unlock()
-	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Log: log})
+	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Connections: cfg.Weir.Tables.Connections, Log: log})
 	if err != nil {
 		return err
 	}
