@@ -86,7 +86,7 @@ struct {
 			__uint(map_flags, BPF_F_INNER_MAP);
 			__type(key, __u32);
 			__type(value, __u64);
-			__uint(max_entries, 3);
+			__uint(max_entries, TABLE_SLOTS + 1);
 		});
 } tables SEC(".maps");
 

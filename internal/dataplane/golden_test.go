@@ -68,7 +68,8 @@ func compareInOrder(got, want []string) string {
 	return fmt.Sprintf("\n got %s\nwant %s", g, w)
 }
 
-func replay(t *testing.T, name string, s conformance.Scenario, compare comparison) {
+// replay plays a scenario on a data plane of its own, prepared by this.
+func replay(t *testing.T, name string, s conformance.Scenario, compare comparison, prepare ...func(*bench)) {
 	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
 	nstest.Veth(ns, "eth0", far, "eth0")
 	ns.IP("link", "set", "eth0", "address", ourMAC)
@@ -89,6 +90,9 @@ func replay(t *testing.T, name string, s conformance.Scenario, compare compariso
 				t.Error(err)
 			}
 		}()
+		for _, f := range prepare {
+			f(b)
+		}
 		p := &player{bench: b, t: t, compare: compare}
 		for _, step := range s.Steps {
 			p.step = step

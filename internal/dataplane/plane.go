@@ -26,7 +26,10 @@ type Options struct {
 	PinDir string
 	// Connections bounds the connection table; 0 is DefaultConnections.
 	Connections int
-	Log         *slog.Logger
+	// Cycle bounds the turns of wrr that are laid out in a table; 0 is
+	// sched.MaxSlots. A longer cycle costs more for each new connection.
+	Cycle int
+	Log   *slog.Logger
 }
 
 // DefaultConnections is the size of the connection table: 88 bytes each.
@@ -42,6 +45,7 @@ type Plane struct {
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
 	loads      *ebpf.Memory
+	cycle      int // Options.Cycle
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -112,7 +116,10 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
-		leases: map[lvs.InstanceID]uint32{},
+		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
+	}
+	if p.cycle == 0 {
+		p.cycle = sched.MaxSlots
 	}
 	if err := p.load(); err != nil {
 		return nil, err
