@@ -17,6 +17,7 @@
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
 #define MAX_CONNS 65536
+#define MAX_HALF_OPEN 10922 /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256 /* lease 0 never runs out */
 #define MAX_VIPS 4096
@@ -326,6 +327,21 @@ struct flow_knobs {
 	__u64 zero;
 };
 
+/* Room in the connection table (room.h), a cache line of its own. */
+struct room {
+	__s64 half_open; /* connections in SYN_RECV */
+	__u64 turn;      /* how many have been half open */
+	__u32 limit;     /* places in their ring */
+	__u32 full;      /* the last tick in which there was too little room, or 0 */
+	__u64 zero[5];
+};
+
+/* A place in the ring: a connection, and its word while it is half open. */
+struct half_open {
+	struct flow_key key;
+	__u64 word;
+};
+
 struct lease {
 	__u64 until;   /* boot-time nanoseconds; the owner forwards until then */
 	__u32 ifindex; /* whose lease it is: interface, VRID, family */
@@ -348,12 +364,16 @@ enum reason {
 	DROP_TTL,            /* its time to live or hop limit is used up */
 	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
 	DROP_COLLISION,      /* NAT: the server has a connection of this client's port for another VIP */
+	DROP_TABLE_FULL,     /* NAT, and no room to remember it by */
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
 	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */
 	PASS_FRAGMENT,       /* an IP fragment */
 	PASS_NO_SERVICE,     /* of a connection, but the last service has gone */
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
+	NOTE_BY_HASH,        /* forwarded by a hash: its entry is lacking for want of room */
+	NOTE_RECYCLED,       /* the oldest half-open connection gave up its place */
+	NOTE_REFUSED,        /* dropped, and the client told: port unreachable */
 	REASONS,
 };
 

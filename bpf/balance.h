@@ -85,11 +85,77 @@ static INLINE bool may_begin(const struct packet *p, const struct service *svc)
 	return !(p->tcp_flags & TCP_RST) && (p->tcp_flags & TCP_SYN || svc->flags & SERVICE_SLOPPY);
 }
 
+/*
+ * server_for is a new connection's server. While the table lacks room, by direct
+ * routing and tunnels it is one that the flow's packets find without an entry.
+ */
+static INLINE __u32 server_for(struct work *w, const struct service *svc)
+{
+	__u32 index = NO_SERVER;
+
+	if (svc->persist)
+		return persistent(w, svc);
+	if (room_lacked(STATE_SYN_RECV, tick()))
+		index = server_without_entry(w, svc);
+	return index == NO_SERVER ? schedule(svc, &w->packet) : index;
+}
+
+/*
+ * stray is for a packet that begins nothing and has no entry. Where there was no
+ * room for it, it may still have a server, and an entry again as a half-open one.
+ */
+static INLINE enum verdict stray(struct work *w, const struct service *svc, struct conn *old, __u64 word)
+{
+	struct packet *p = &w->packet;
+	struct server *s;
+	__u32 index;
+
+	if (!room_lacked(STATE_ESTABLISHED, tick()))
+		return pass(PASS_NO_CONNECTION);
+	index = server_without_entry(w, svc);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return pass(PASS_NO_CONNECTION);
+	w->method = s->method;
+	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
+		conn_remember(w, old, word, svc->index, index, STATE_SYN_RECV);
+	note(NOTE_BY_HASH);
+	return deliver(w, s, index, 0);
+}
+
+/*
+ * remembered enters a new connection; word is the entry's that is over, and then
+ * the one that it has now. It says why it cannot, which only NAT cannot do without.
+ */
+static INLINE enum reason remembered(struct work *w, const struct service *svc, struct conn *old,
+				     __u64 *word, __u32 *index)
+{
+	__u32 state = conn_begins(&w->packet);
+	bool nat = METHOD_OF(w->method) == METHOD_NAT;
+	__u64 fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	__u32 other;
+
+	if (!fresh && nat && room_made(w))
+		fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	if (!fresh && nat)
+		return DROP_TABLE_FULL;
+	if (!fresh) {
+		other = server_without_entry(w, svc);
+		*index = other == NO_SERVER ? *index : other;
+		return REASON_NONE;
+	}
+	*word = fresh;
+	*index = conn_server(fresh);
+	w->method = conn_method(fresh);
+	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
+}
+
 /* open gives a new flow its server, if it is a service's and ours to give. */
 static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct service *svc = service_of(p);
+	enum reason why;
 	struct server *s;
 	bool one_packet;
 	__u32 index;
@@ -98,36 +164,38 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (!may_begin(p, svc))
-		return pass(PASS_NO_CONNECTION);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
 	w->template.set = 0;
-	index = svc->persist ? persistent(w, svc) : schedule(svc, p);
-	if (index == NO_SERVER)
-		return drop(DROP_NO_SERVER);
+	if (!may_begin(p, svc))
+		return stray(w, svc, old, word);
+	index = server_for(w, svc);
+	if (index == NO_SERVER) {
+		note(DROP_NO_SERVER);
+		return REFUSE;
+	}
 	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
 	w->method = s->method;
-	if (!one_packet) {
-		word = conn_remember(w, old, word, svc->index, index, w->method);
-		if (conn_state(word) == STATE_GONE)
-			return drop(DROP_EXPIRING);
-		index = conn_server(word);
-		w->method = conn_method(word);
-		s = bpf_map_lookup_elem(&servers, &index);
-	}
+	if (one_packet)
+		return deliver(w, s, index, 1);
+	why = remembered(w, svc, old, &word, &index);
+	if (why)
+		return drop(why);
+	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (METHOD_OF(w->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL) && !one_packet &&
-	    !reply_remember(w, s, index)) {
-		struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+	if (METHOD_OF(w->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL)) {
+		why = reply_remember(w, s, index);
+		if (why) {
+			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
 
-		if (c)
-			conn_drop(p, c, c->word);
-		return drop(DROP_COLLISION);
+			if (c)
+				conn_drop(&p->key, c, c->word);
+			return drop(why);
+		}
 	}
 	return deliver(w, s, index, 1);
 }
@@ -156,7 +224,7 @@ static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct s
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
 	if (svc && !may_serve(svc, p)) {
-		conn_drop(p, c, word);
+		conn_drop(&p->key, c, word);
 		return NOT_OURS;
 	}
 	if (!(s->flags & SERVER_PRESENT))
@@ -191,26 +259,19 @@ static INLINE bool let_go(struct work *w, struct conn *c, __u64 word)
 
 	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
 		return false;
-	conn_drop(&w->packet, c, word);
+	conn_drop(&w->packet.key, c, word);
 	return true;
 }
 
-/*
- * full takes a packet the full way: by its connection, or to a new one. It is
- * global, which has it verified once and by itself.
- */
-__noinline int full(void)
+/* route takes a packet the full way: by its connection, or to a new one. */
+static INLINE enum verdict route(struct work *w)
 {
-	struct work *w = work_of();
+	struct packet *p = &w->packet;
 	__u32 now, state, index;
-	struct packet *p;
 	struct server *s;
 	struct conn *c;
 	__u64 word;
 
-	if (!w)
-		return PASS;
-	p = &w->packet;
 	c = bpf_map_lookup_elem(&conns, &p->key);
 	if (!c)
 		goto begin;
@@ -257,6 +318,21 @@ begin:
 	word = 0;
 over:
 	return open(w, c, word);
+}
+
+/* full is route as a global function, which has it verified once and by itself. */
+__noinline int full(void)
+{
+	struct work *w = work_of();
+	enum verdict v;
+
+	if (!w)
+		return PASS;
+	w->victim.word = 0;
+	v = route(w);
+	if (w->victim.word)
+		half_open_end(w);
+	return v;
 }
 
 #define AT_HAND (SERVER_PRESENT | SERVER_RESOLVED)

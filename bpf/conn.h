@@ -9,6 +9,10 @@
 static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word);
 /* persist.h: for whoever makes or ends one that came by a template. */
 static INLINE void template_holds(const struct template_key *key, int n);
+/* room.h: for whoever has changed a connection's state. */
+static INLINE void half_open_moves(const struct flow_key *key, __u64 word, __u32 from, __u32 to);
+static INLINE void room_lacks(struct room *r, __u32 now);
+static INLINE struct room *room_of(void);
 
 static INLINE __u32 tick(void)
 {
@@ -139,6 +143,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 				enum direction d)
 {
 	__u32 state = conn_state(word), next;
+	__u64 fresh;
 
 	if (c->stamp != now)
 		c->stamp = now;
@@ -147,10 +152,11 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	next = tcp_next(d, state, p->tcp_flags);
 	if (next == state)
 		return;
-	if (__sync_val_compare_and_swap(&c->word, word,
-					(word & ~(15ULL << 32)) | (__u64)next << 32) != word)
+	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
+	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
 	load_move(conn_server(word), state, next);
+	half_open_moves(key, fresh, state, next);
 	flow_forget(key, c, word);
 }
 
@@ -191,6 +197,7 @@ static INLINE void forget_reply(const struct flow_key *key, __u64 word)
 static INLINE void conn_over(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), -1);
+	half_open_moves(key, 0, conn_state(word), STATE_GONE);
 	template_holds(&c->of.template, -1);
 	flow_forget(key, c, word);
 	forget_reply(key, word);
@@ -217,18 +224,26 @@ static INLINE __u32 conn_begins(const struct packet *p)
 	return p->protocol == IPPROTO_TCP ? tcp_next(INPUT, STATE_NONE, p->tcp_flags) : STATE_UDP;
 }
 
+/* conn_counted counts in a new connection with this word. */
+static INLINE void conn_counted(struct work *w, __u64 word)
+{
+	load_add(conn_server(word), conn_state(word), 1);
+	half_open_moves(&w->packet.key, word, STATE_NONE, conn_state(word));
+	template_holds(&w->template, 1);
+}
+
 /*
  * conn_remember enters the packet's flow with this server: anew, or in the
  * place of an entry whose time is over (old, with the word that was read). It
  * returns the word that the flow has now, which is another CPU's choice where
- * that one was faster, and GONE where the sweep was.
+ * that one was faster, GONE where the sweep was, and 0 where there is no room.
  */
 static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 service,
-				  __u32 server, __u32 method)
+				  __u32 server, __u32 state)
 {
 	struct packet *p = &w->packet;
-	__u32 now = tick();
-	__u32 state = conn_begins(p);
+	__u32 now = tick(), method = w->method;
+	struct room *r;
 	/* A new entry's incarnation is any but the one that its place had before. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
 	__u64 fresh = conn_word(before, method, state, server);
@@ -245,34 +260,36 @@ static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, 
 		old->service = service;
 		conn_over(&p->key, old, word);
 		old->of.template = w->template;
-		load_add(server, state, 1);
-		template_holds(&w->template, 1);
+		conn_counted(w, fresh);
 		return fresh;
 	}
 	draft = conn_draft(w, fresh, service, now);
 	draft->of.template = w->template;
 	if (!bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
-		load_add(server, state, 1);
-		template_holds(&w->template, 1);
+		conn_counted(w, fresh);
 		return fresh;
 	}
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
 		return old->word;
 	note(NOTE_TABLE_FULL);
-	return fresh;
+	r = room_of();
+	if (r)
+		room_lacks(r, now);
+	return 0;
 }
 
 /*
  * conn_drop deletes a connection whose word was read. Whoever wins the word
  * counts it out.
  */
-static INLINE void conn_drop(struct packet *p, struct conn *c, __u64 word)
+static INLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
-		return;
-	conn_over(&p->key, c, word);
-	bpf_map_delete_elem(&conns, &p->key);
+		return false;
+	conn_over(key, c, word);
+	bpf_map_delete_elem(&conns, key);
+	return true;
 }
 
 /* sweep_one deletes a connection whose time is over. */

@@ -26,13 +26,16 @@ static INLINE struct flow_knobs *flow_knobs_of(void)
 	return bpf_map_lookup_elem(&flow_knobs, &zero);
 }
 
+static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key *k)
+{
+	return k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
+	       k->to.lo * n->seed[3] + k->ports * n->seed[4];
+}
+
 /* flow_slot is the first of the two lines that a flow may have on a CPU. */
 static INLINE __u32 flow_slot(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu)
 {
-	__u64 hash = k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
-		     k->to.lo * n->seed[3] + k->ports * n->seed[4];
-
-	return (cpu << flow_bits) + (hash >> (64 - flow_bits));
+	return (cpu << flow_bits) + (flow_hash(n, k) >> (64 - flow_bits));
 }
 
 static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)

@@ -24,6 +24,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
 MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
+MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
 /* The flow cache. Values of a mapped array begin at a page, and so at cache lines. */
 struct {

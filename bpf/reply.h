@@ -8,11 +8,11 @@
 #define WEIR_REPLY_H
 
 /*
- * reply_remember enters the answers of the packet's flow. It fails where the
- * server has the same client's port in a connection to another virtual address,
- * whose answers could not be told from these.
+ * reply_remember enters the answers of the packet's flow. It says why it cannot:
+ * there is no room, or the server has the same client's port in a connection to
+ * another virtual address, whose answers could not be told from these.
  */
-static NOINLINE bool reply_remember(struct work *w, const struct server *s, __u32 index)
+static NOINLINE enum reason reply_remember(struct work *w, const struct server *s, __u32 index)
 {
 	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
 	const struct packet *p = &w->packet;
@@ -25,22 +25,25 @@ static NOINLINE bool reply_remember(struct work *w, const struct server *s, __u3
 	reply->of.reply.back = w->came;
 	reply_key(&key, &p->key, s, w->method);
 	if (!bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
-		return true;
+		return REASON_NONE;
 	old = bpf_map_lookup_elem(&conns, &key);
-	if (!old) {
-		note(NOTE_TABLE_FULL);
-		return false;
-	}
+	if (!old && room_made(w) && !bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
+		return REASON_NONE;
+	if (!old)
+		return DROP_TABLE_FULL;
 	if (conn_state(old->word) != STATE_REPLY)
-		return false;
+		return DROP_COLLISION;
 	theirs = &old->of.reply;
 	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to)) {
-		struct flow_key other = { .from = p->key.from, .to = theirs->vip, .ports = theirs->ports };
-
-		if (bpf_map_lookup_elem(&conns, &other))
-			return false;
+		/* In the same place: two keys would be too much for the stack of 6.1. */
+		key.from = p->key.from;
+		key.to = theirs->vip;
+		key.ports = theirs->ports;
+		if (bpf_map_lookup_elem(&conns, &key))
+			return DROP_COLLISION;
+		reply_key(&key, &p->key, s, w->method);
 	}
-	return !bpf_map_update_elem(&conns, &key, reply, BPF_ANY);
+	return bpf_map_update_elem(&conns, &key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
 static INLINE bool same_way(const struct way *a, const struct way *b)

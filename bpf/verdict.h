@@ -7,6 +7,7 @@ enum verdict {
 	PASS,    /* up the local stack */
 	DROP,    /* nowhere */
 	FORWARD, /* out of the device that the server's entry names */
+	REFUSE,  /* nowhere, and the client is told */
 };
 
 static INLINE void note(enum reason r)
@@ -76,6 +77,7 @@ struct work {
 	struct conn draft; /* a connection on its way into the table */
 	struct template_key template; /* that a new connection comes by, if set */
 	struct template template_draft;
+	struct half_open victim; /* that gives up its place, if it has a word */
 };
 
 struct {

@@ -16,6 +16,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -40,10 +41,12 @@
 #include "schedule.h"
 #include "direct.h"
 #include "nat.h"
-#include "reply.h"
 #include "persist.h"
+#include "room.h"
+#include "reply.h"
 #include "mark.h"
 #include "balance.h"
+#include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -52,6 +55,7 @@ int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
+	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
@@ -65,6 +69,9 @@ int weir_xdp(struct xdp_md *ctx)
 	switch (balance(&h, &p, &sent)) {
 	case DROP:
 		return XDP_DROP;
+	case REFUSE:
+		error = icmp_refusal(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr));
+		return error ? xdp_icmp(ctx, error) : XDP_DROP;
 	case FORWARD:
 		if (sent.nat)
 			settle_csum(&h, &p, &sent);
@@ -106,6 +113,7 @@ int weir_tc(struct __sk_buff *skb)
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
 	};
+	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed;
@@ -128,6 +136,9 @@ int weir_tc(struct __sk_buff *skb)
 	switch (balance(&h, &p, &sent)) {
 	case DROP:
 		return TC_ACT_SHOT;
+	case REFUSE:
+		error = icmp_refusal(&h, &p, skb->len - sizeof(struct ethhdr));
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
 	case FORWARD:
 		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
 			return TC_ACT_SHOT;

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,8 +26,8 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	ingress link.Link
-	guard   link.Link
+	ingress io.Closer
+	guard   io.Closer
 }
 
 func (d *device) close() {
@@ -107,7 +108,7 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 		return err
 	}
 	defer programs.Close()
-	if d.guard, err = p.attachGuard(programs.WeirGuard, d.index); err != nil {
+	if d.guard, err = p.attachTC(p.guardPin(d.index), programs.WeirGuard, d.index, ebpf.AttachTCXEgress); err != nil {
 		return fmt.Errorf("attach the egress guard: %w", err)
 	}
 	var refused error
@@ -127,16 +128,24 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 
 // programs loads the programs for a device with this Ethernet address.
 func (p *Plane) programs(mac net.HardwareAddr) (*bpfPrograms, error) {
+	spec, err := p.deviceSpec(mac)
+	if err != nil {
+		return nil, err
+	}
+	var programs bpfPrograms
+	if err := spec.LoadAndAssign(&programs, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the programs: %w", err)
+	}
+	return &programs, nil
+}
+
+// deviceSpec is the object for a device with this Ethernet address.
+func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 	spec := p.spec.Copy()
 	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
 		return nil, fmt.Errorf("set the device's address: %w", err)
 	}
-	var programs bpfPrograms
-	err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}})
-	if err != nil {
-		return nil, fmt.Errorf("load the programs: %w", err)
-	}
-	return &programs, nil
+	return spec, nil
 }
 
 func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
@@ -147,13 +156,7 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
-func (p *Plane) attachGuard(program *ebpf.Program, index int) (link.Link, error) {
-	return p.pinned(p.guardPin(index), program, func() (link.Link, error) {
-		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: ebpf.AttachTCXEgress})
-	})
-}
-
-func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (link.Link, error) {
+func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (io.Closer, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -162,15 +165,13 @@ func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (
 			return nil, err
 		}
 	}
-	program, attach := programs.WeirXdp, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: index, Program: programs.WeirXdp, Flags: xdpFlags[hook]})
-	}
+	path := p.ingressPin(index, hook)
 	if hook == lvs.HookTC {
-		program, attach = programs.WeirTc, func() (link.Link, error) {
-			return link.AttachTCX(link.TCXOptions{Interface: index, Program: programs.WeirTc, Attach: ebpf.AttachTCXIngress})
-		}
+		return p.attachTC(path, programs.WeirTc, index, ebpf.AttachTCXIngress)
 	}
-	return p.pinned(p.ingressPin(index, hook), program, attach)
+	return p.pinned(path, programs.WeirXdp, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: programs.WeirXdp, Flags: xdpFlags[hook]})
+	})
 }
 
 var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
@@ -201,7 +202,7 @@ func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.L
 	return l, nil
 }
 
-// detach takes off the link that is pinned there, if there is one. It does not
+// detach takes off the link or filter that is pinned there, if there is one. It does not
 // wait for the last holder's close, which the kernel does in its own time.
 func detach(path string) error {
 	l, err := link.LoadPinnedLink(path, nil)
@@ -209,6 +210,9 @@ func detach(path string) error {
 		return nil
 	}
 	if err != nil {
+		if isFilter, err := detachFilter(path); isFilter {
+			return err
+		}
 		return fmt.Errorf("open the link to take off: %w", err)
 	}
 	defer l.Close()

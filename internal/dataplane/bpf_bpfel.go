@@ -129,6 +129,30 @@ type bpfFlowLine struct {
 	Method     uint16
 }
 
+type bpfHalfOpen struct {
+	_    structs.HostLayout
+	Key  bpfFlowKey
+	Word uint64
+}
+
+type bpfIcmpError struct {
+	_    structs.HostLayout
+	Back struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
+	}
+	From  bpfAddr
+	To    bpfAddr
+	Sent  uint64
+	Quote uint32
+	Type  uint8
+	Code  uint8
+	Tos   uint8
+	Ip6   bool
+}
+
 type bpfLease struct {
 	_       structs.HostLayout
 	Until   uint64
@@ -198,14 +222,27 @@ const (
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
 	bpfReasonDROP_COLLISION      bpfReason = 6
-	bpfReasonPASS_PASSIVE        bpfReason = 7
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 8
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 9
-	bpfReasonPASS_FRAGMENT       bpfReason = 10
-	bpfReasonPASS_NO_SERVICE     bpfReason = 11
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 12
-	bpfReasonREASONS             bpfReason = 13
+	bpfReasonDROP_TABLE_FULL     bpfReason = 7
+	bpfReasonPASS_PASSIVE        bpfReason = 8
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 9
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 10
+	bpfReasonPASS_FRAGMENT       bpfReason = 11
+	bpfReasonPASS_NO_SERVICE     bpfReason = 12
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 13
+	bpfReasonNOTE_BY_HASH        bpfReason = 14
+	bpfReasonNOTE_RECYCLED       bpfReason = 15
+	bpfReasonNOTE_REFUSED        bpfReason = 16
+	bpfReasonREASONS             bpfReason = 17
 )
+
+type bpfRoom struct {
+	_        structs.HostLayout
+	HalfOpen int64
+	Turn     uint64
+	Limit    uint32
+	Full     uint32
+	Zero     [5]uint64
+}
 
 type bpfScheduler uint32
 
@@ -360,6 +397,7 @@ type bpfWork struct {
 	Draft         bpfConn
 	Template      bpfTemplateKey
 	TemplateDraft bpfTemplate
+	Victim        bpfHalfOpen
 }
 
 // Names of all BPF objects in the ELF.
@@ -372,12 +410,15 @@ const (
 	bpfMapDirectors       = "directors"
 	bpfMapFlowKnobs       = "flow_knobs"
 	bpfMapFlowLines       = "flow_lines"
+	bpfMapHalfOpens       = "half_opens"
+	bpfMapIcmpErrors      = "icmp_errors"
 	bpfMapLeases          = "leases"
 	bpfMapLoads           = "loads"
 	bpfMapMarkLists       = "mark_lists"
 	bpfMapMarkRules       = "mark_rules"
 	bpfMapMembers         = "members"
 	bpfMapReasons         = "reasons"
+	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
 	bpfMapServers         = "servers"
 	bpfMapServiceCounts   = "service_counts"
@@ -458,12 +499,15 @@ type bpfMapSpecs struct {
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
+	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
+	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
@@ -512,12 +556,15 @@ type bpfMaps struct {
 	Directors      *ebpf.Map `ebpf:"directors"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
+	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
+	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
+	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
@@ -539,12 +586,15 @@ func (m *bpfMaps) Close() error {
 		m.Directors,
 		m.FlowKnobs,
 		m.FlowLines,
+		m.HalfOpens,
+		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
 		m.MarkLists,
 		m.MarkRules,
 		m.Members,
 		m.Reasons,
+		m.Rooms,
 		m.ServerStats,
 		m.Servers,
 		m.ServiceCounts,

@@ -25,7 +25,7 @@ func TestGoldenWithoutATable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	played := 0
+	played, networks := 0, goldenNetworks(t)
 	for i, s := range scenarios {
 		if !strings.HasPrefix(s.Name, "wrr-") {
 			continue
@@ -33,7 +33,9 @@ func TestGoldenWithoutATable(t *testing.T) {
 		played++
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			replay(t, fmt.Sprintf("walked%d", i), s, compareInOrder, walked)
+			ns := <-networks
+			defer func() { networks <- ns }()
+			replay(t, ns, fmt.Sprintf("walked%d", i), s, compareInOrder, walked)
 		})
 	}
 	if played < 15 {
@@ -248,6 +250,7 @@ func TestTurnsFromTwoCPUs(t *testing.T) {
 				b.cycle = tt.cycle
 				b.set(t, planOf(virtual(lvs.UDP, vip4, lvs.WeightedRoundRobin,
 					real("192.0.2.11", 3), real("192.0.2.12", 2), real("192.0.2.13", 1))))
+				b.xdp() // loaded, before both ask for it
 				var both sync.WaitGroup
 				for cpu := range 2 {
 					both.Go(func() { b.ns.Do(func() { onCPU(t, cpu, func() { b.datagrams(t, 1+cpu*each, each) }) }) })
@@ -274,7 +277,7 @@ func (b *bench) datagrams(t testing.TB, port, n int) {
 		f := syn(port + i)
 		f.proto = "udp"
 		in := f.bytes()
-		if _, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
+		if _, err := b.xdp().Run(&ebpf.RunOptions{
 			Data: in, Context: xdpContext{DataEnd: uint32(len(in)), IngressIfindex: uint32(b.index)},
 		}); err != nil {
 			t.Error(err)

@@ -118,13 +118,6 @@ func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
 	})
 }
 
-func TestServiceWithoutServersDropsAndIsCounted(t *testing.T) {
-	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 0))), func(b *bench) {
-		b.send(t, places[0], syn(1), dropped)
-		b.wantReason(t, "drop_no_server", 1)
-	})
-}
-
 // A director forwards only while its lease runs, and what another director has
 // forwarded goes no further.
 func TestLease(t *testing.T) {
@@ -182,7 +175,7 @@ func TestGuardSilencesAVIPWithoutLease(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				b.renew(t, map[bool]time.Duration{true: time.Hour, false: -time.Second}[tt.leased])
-				got, _, err := b.programs.WeirGuard.Test(tt.packet)
+				got, _, err := b.guard().Test(tt.packet)
 				if err != nil || got != tt.want {
 					t.Errorf("%d, %v, want %d", int32(got), err, int32(tt.want))
 				}

@@ -79,18 +79,10 @@ func destination(out []byte, to string) served {
 	return s
 }
 
-// outcome is a verdict as the scenarios tell it; without a server the kernel's
-// client gets a port unreachable, and a packet that goes up the director's stack
-// meets no listener there.
-func (p *player) outcome(v verdict) string {
-	if v == pass {
-		return "refused"
-	}
-	stats, err := p.Stats()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if stats.Reasons["drop_server_removed"] > 0 {
+// outcome is a verdict as the scenarios tell it; a packet that goes up the
+// director's stack meets no listener there.
+func outcome(v verdict) string {
+	if v == dropped {
 		return "timeout"
 	}
 	return "refused"
@@ -99,7 +91,7 @@ func (p *player) outcome(v verdict) string {
 func (c *tcpConn) open() string {
 	v, server := c.carry(c.from, c.to, "tcp", "S")
 	if v != back {
-		return c.outcome(v)
+		return outcome(v)
 	}
 	c.server, c.opened = server, true
 	c.answerFrom(server, c.from, c.to, "tcp", "SA")
@@ -142,7 +134,7 @@ func (c *tcpConn) ask() string {
 func (p *player) datagram(from, to netip.AddrPort) string {
 	v, server := p.carry(from.String(), to.String(), "udp", "")
 	if v != back {
-		return p.outcome(v)
+		return outcome(v)
 	}
 	if !p.answerFrom(server, from.String(), to.String(), "udp", "") {
 		return "timeout"

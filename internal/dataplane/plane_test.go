@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -35,35 +36,62 @@ var (
 // A bench is a data plane in a namespace of its own, with its programs at hand.
 type bench struct {
 	*Plane
-	ns       *nstest.Namespace
-	index    int
-	programs *bpfPrograms
+	ns             *nstest.Namespace
+	index          int
+	xdp, tc, guard func() *ebpf.Program // each loaded when it is first asked for
 }
 
 // withPlane runs the body inside a namespace with the fixtures' network.
 func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 	t.Helper()
-	ns, far := nstest.New(t, nsName(t)), nstest.New(t, nsName(t)+"x")
+	connections := 1 << 15
+	if _, ok := t.(*testing.B); ok {
+		connections = 1 << 20
+	}
+	withPlaneOf(t, connections, plan, body)
+}
+
+// withPlaneOf is withPlane with a connection table of this size.
+func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
+	// rs1 is 192.0.2.11 with the address rs1MAC, and so on.
+	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
+	onNetwork(t, ns, nsName(t), connections, func(b *bench) {
+		b.set(t, plan)
+		body(b)
+	})
+}
+
+// newNetwork makes a namespace with a device of these addresses, and servers,
+// numbered from 1, at those that the two patterns give.
+func newNetwork(t testing.TB, name string, own []string, servers4, servers6 string) *nstest.Namespace {
+	t.Helper()
+	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
 	nstest.Veth(ns, "eth0", far, "eth0")
-	ns.IP("link", "set", "eth0", "address", ourMAC)
-	ns.IP("addr", "add", "192.0.2.1/24", "dev", "eth0")
-	ns.IP("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
-	for i := 1; i <= serverCount; i++ { // rs1 is 192.0.2.11 with the address rs1MAC, and so on
-		for _, addr := range []string{fmt.Sprintf("192.0.2.%d", 10+i), fmt.Sprintf("2001:db8::%d", 10+i)} {
-			ns.IP("neigh", "add", addr, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
+	setup := []string{"link set eth0 address " + ourMAC}
+	for _, addr := range own {
+		setup = append(setup, "addr add "+addr+" dev eth0 nodad")
+	}
+	for i := 1; i <= serverCount; i++ {
+		for _, pattern := range []string{servers4, servers6} {
+			setup = append(setup, fmt.Sprintf("neigh add "+pattern+" lladdr 02:00:00:00:00:1%d dev eth0 nud permanent", i, i))
 		}
 	}
+	ns.Batch(setup...)
+	return ns
+}
+
+// onNetwork runs the body inside the namespace, with a data plane that ends with it.
+func onNetwork(t testing.TB, ns *nstest.Namespace, name string, connections int, body func(b *bench)) {
+	t.Helper()
 	ns.Do(func() {
-		b := openBench(t, pinsFor(nsName(t)))
+		b := openBench(t, pinsFor(name), connections)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
 				t.Error(err)
 			}
 		}()
-		if err := b.Set(plan); err != nil {
-			t.Fatal(err)
-		}
 		body(b)
 	})
 }
@@ -73,13 +101,13 @@ func pinsFor(name string) string {
 	return fmt.Sprintf("/sys/fs/bpf/weirt-%d-%s", os.Getpid(), name)
 }
 
-func openBench(t testing.TB, pins string) *bench {
+func openBench(t testing.TB, pins string, connections int) *bench {
 	t.Helper()
-	connections := 4096
+	size := Options{PinDir: pins, Connections: connections, RealServers: 1024, Log: slog.New(slog.DiscardHandler)}
 	if _, ok := t.(*testing.B); ok {
-		connections = 1 << 20
+		size.RealServers = 0
 	}
-	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
+	p, err := Open(size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +115,28 @@ func openBench(t testing.TB, pins string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs, err := p.programs(dev.HardwareAddr)
+	b := &bench{Plane: p, index: dev.Index}
+	program := func(name string) func() *ebpf.Program {
+		return sync.OnceValue(func() *ebpf.Program { return b.program(t, dev, name) })
+	}
+	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
+	return b
+}
+
+// program loads one program for the device: the verifier takes its time for each.
+func (b *bench) program(t testing.TB, dev *net.Interface, name string) *ebpf.Program {
+	t.Helper()
+	spec, err := b.deviceSpec(dev.HardwareAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{Plane: p, index: dev.Index, programs: programs}
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
+	all, err := ebpf.NewCollectionWithOptions(spec, *b.pins())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	return all.DetachProgram(name)
 }
 
 // nsName is a short name: a namespace's is at most some 200 bytes, but read by people.
@@ -113,6 +158,7 @@ const (
 	dropped verdict = "drop"
 	back    verdict = "out of the device it came by"
 	other   verdict = "out of another device"
+	refused verdict = "an ICMP error, out of the device it came by"
 )
 
 // place is a program under test: the same fixtures run at each.
@@ -128,13 +174,22 @@ type xdpContext struct {
 }
 
 func runXDP(b *bench, in []byte) (verdict, []byte, error) {
-	out := make([]byte, len(in)+256)
-	ret, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
-		Data: in, DataOut: out,
+	run := &ebpf.RunOptions{
+		Data: in, DataOut: make([]byte, len(in)+256),
 		Context: xdpContext{DataEnd: uint32(len(in)), IngressIfindex: uint32(b.index)},
-	})
-	verdicts := map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}
-	return verdicts[ret], out[:len(in)], err
+	}
+	ret, err := b.xdp().Run(run)
+	return verdictOf(map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}[ret], run.DataOut), run.DataOut, err
+}
+
+// verdictOf tells an error that goes back from a packet that is sent on.
+func verdictOf(v verdict, out []byte) verdict {
+	icmp4 := out[12] == 0x08 && out[23] == 1
+	icmp6 := out[12] == 0x86 && out[20] == 58
+	if v == back && (icmp4 || icmp6) {
+		return refused
+	}
+	return v
 }
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
@@ -146,12 +201,11 @@ type skbContext struct {
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.
 func runTC(b *bench, in []byte) (verdict, []byte, error) {
-	out := make([]byte, len(in)+256)
-	ret, err := b.programs.WeirTc.Run(&ebpf.RunOptions{
-		Data: in, DataOut: out, Context: skbContext{Ifindex: uint32(b.index)},
-	})
-	verdicts := map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}
-	return verdicts[ret], out[:len(in)], err
+	run := &ebpf.RunOptions{
+		Data: in, DataOut: make([]byte, len(in)+256), Context: skbContext{Ifindex: uint32(b.index)},
+	}
+	ret, err := b.tc().Run(run)
+	return verdictOf(map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}[ret], run.DataOut), run.DataOut, err
 }
 
 // send runs one packet through the place and fails on what is not expected.
@@ -177,6 +231,9 @@ func (b *bench) pick(t testing.TB, p place, f frame) string {
 	}
 	if got == pass {
 		return "local"
+	}
+	if got == refused { // or dropped, when errors are many
+		return string(dropped)
 	}
 	if got != back {
 		return string(got)

@@ -46,7 +46,11 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
 	bpfReasonPASS_FRAGMENT:       "pass_fragment",
 	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
+	bpfReasonDROP_TABLE_FULL:     "drop_table_full",
 	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
+	bpfReasonNOTE_BY_HASH:        "note_by_hash",
+	bpfReasonNOTE_RECYCLED:       "note_recycled",
+	bpfReasonNOTE_REFUSED:        "note_refused",
 }
 
 // Stats reads all counters.
