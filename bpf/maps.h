@@ -48,6 +48,9 @@ MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+/* What they stood at when they were last zeroed: for Go alone. */
+MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
+MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);
 MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
 /* Packets' marks: destination -> list, and the lists' rules. */
 struct {

@@ -266,8 +266,8 @@ func (p *player) compareList() {
 	}
 }
 
-// compareConns compares how many connections each server has had. Packets and
-// bytes are those of a real TCP stack, and are not played here.
+// compareConns compares how many connections each service and server has had.
+// Packets and bytes are those of a real TCP stack, and are not played here.
 func (p *player) compareConns() {
 	stats, err := p.Stats()
 	if err != nil {
@@ -275,6 +275,13 @@ func (p *player) compareConns() {
 	}
 	for _, line := range p.step.Output {
 		words := strings.Fields(line)
+		if words[0] == "TCP" || words[0] == "UDP" {
+			key, err := conformance.Service(words[0], words[1], false)
+			p.must(err)
+			if got := fmt.Sprint(stats.Services[key].Counter.Conns); got != words[2] {
+				p.errorf("connections of %s: got %s, want %s", key, got, words[2])
+			}
+		}
 		if words[0] != "->" || len(words) < 3 {
 			continue
 		}

@@ -17,16 +17,17 @@ const refreshEvery = 2 * time.Second
 // settle gathers what the kernel reports in bursts.
 const settle = 10 * time.Millisecond
 
-// Run keeps the ways to the real servers fresh and sweeps the connections,
-// until ctx ends.
+// Run keeps the ways to the real servers fresh, sweeps the connections and
+// estimates the rates, until ctx ends.
 func (p *Plane) Run(ctx context.Context) error {
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery)
+	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery), time.NewTicker(estimateEvery)
 	defer refresh.Stop()
 	defer sweep.Stop()
+	defer estimate.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,6 +46,10 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-sweep.C:
 			if err := p.sweepConns(); err != nil {
 				p.log.Error("sweep connections", "error", err)
+			}
+		case <-estimate.C:
+			if err := p.estimate(); err != nil {
+				p.log.Error("estimate rates", "error", err)
 			}
 		}
 	}

@@ -80,6 +80,7 @@ type service struct {
 	present   bool
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
+	tally     tally
 }
 
 type serverKey struct {
@@ -97,6 +98,7 @@ type server struct {
 	keepsPort bool
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
+	tally     tally
 }
 
 // Open loads the programs and makes or adopts the pinned tables.
@@ -140,7 +142,7 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 		spec.Maps[name].MaxEntries = connections
 	}
 	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
-	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats} {
+	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapServerZeros} {
 		spec.Maps[name].MaxEntries = uint32(cmp.Or(o.RealServers, DefaultRealServers))
 	}
 	if err := sizeFlows(spec, connections); err != nil {

@@ -136,7 +136,7 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	if s := p.services[key]; s != nil {
 		if !s.present { // one that was removed and comes again counts from 0
-			return s, errors.Join(p.clearStats(p.maps.ServiceStats, s.index), p.clearServers(s.index))
+			return s, errors.Join(p.ofServices().begin(s.index, &s.tally), p.clearServers(s.index))
 		}
 		return s, nil
 	}
@@ -146,7 +146,7 @@ func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	}
 	s := &service{index: index}
 	p.services[key] = s
-	return s, p.clearStats(p.maps.ServiceStats, index)
+	return s, p.ofServices().begin(index, &s.tally)
 }
 
 func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer) (*server, error) {
@@ -166,7 +166,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 		}
 		s = &server{index: index}
 		p.servers[key] = s
-		if err := p.clearStats(p.maps.ServerStats, index); err != nil {
+		if err := p.ofServers().begin(index, &s.tally); err != nil {
 			return nil, err
 		}
 	}
@@ -247,16 +247,10 @@ func (p *Plane) protocol(index uint32) lvs.Protocol {
 func (p *Plane) clearServers(service uint32) (err error) {
 	for key, s := range p.servers {
 		if key.service == service {
-			err = errors.Join(err, p.clearStats(p.maps.ServerStats, s.index))
+			err = errors.Join(err, p.ofServers().begin(s.index, &s.tally))
 		}
 	}
 	return err
-}
-
-// clearStats begins the counters of a new service or server at 0.
-func (p *Plane) clearStats(stats *ebpf.Map, index uint32) error {
-	zero := make([]bpfCounter, ebpf.MustPossibleCPU())
-	return stats.Put(index, zero)
 }
 
 // freshest keeps a next hop that was known over one that is being looked for:
