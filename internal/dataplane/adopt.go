@@ -78,7 +78,8 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 		}
 		s := &server{
 			index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
-			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
+			protocol: lvs.Protocol(entry.Protocol),
+			method:   lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
 		}
 		if err := p.ofServers().adopt(i, &s.tally); err != nil {
 			return fmt.Errorf("real server %s: %w", key.addr, err)

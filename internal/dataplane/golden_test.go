@@ -190,10 +190,6 @@ func (p *player) which(list string) (all []int) {
 
 // admin carries out an ipvsadm command; the data plane refuses what that does.
 func (p *player) admin(args []string) {
-	if args[0] == "--set" {
-		p.setTimeouts(args[1:])
-		return
-	}
 	before := p.table
 	p.must(p.table.Admin(args))
 	if !strings.HasPrefix(strings.Join(p.step.Output, ""), "Zero port") {
@@ -325,21 +321,6 @@ func older[K comparable, V any](p *player, m *ebpf.Map, age func(*V)) {
 	for key, value := range aged {
 		if err := m.Put(key, value); err != nil {
 			p.t.Fatal(err)
-		}
-	}
-}
-
-// setTimeouts is ipvsadm --set: tcp, tcpfin and udp in seconds, 0 leaves one.
-func (p *player) setTimeouts(seconds []string) {
-	for i, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_FIN_WAIT, bpfConnStateSTATE_UDP} {
-		d, err := time.ParseDuration(seconds[i] + "s")
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if d > 0 {
-			if err := p.maps.Timeouts.Put(uint32(state), uint32(d/tickLength)); err != nil {
-				p.t.Fatal(err)
-			}
 		}
 	}
 }

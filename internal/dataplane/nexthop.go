@@ -77,18 +77,34 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 func (p *Plane) resolve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	find := p.finder()
 	for key, s := range p.servers {
 		if !s.present {
 			continue
 		}
-		if hop := freshest(s.hop, p.find(key.addr.Addr())); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, find(key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
-			if err := p.putServer(key, p.protocol(key.service), s); err != nil {
+			if err := p.putServer(key, s); err != nil {
 				p.log.Error("write next hop", "real_server", key.addr, "error", err)
 			}
 		}
 	}
 	p.reattach()
+}
+
+// finder is find for many servers at once: it asks once for each address.
+type finder func(netip.Addr) netlnk.NextHop
+
+func (p *Plane) finder() finder {
+	known := map[netip.Addr]netlnk.NextHop{}
+	return func(addr netip.Addr) netlnk.NextHop {
+		hop, ok := known[addr]
+		if !ok {
+			hop = p.find(addr)
+			known[addr] = hop
+		}
+		return hop
+	}
 }
 
 // find asks the kernel for the way to a server, and has it look for a neighbour

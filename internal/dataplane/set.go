@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cilium/ebpf"
 
@@ -18,16 +19,23 @@ import (
 func (p *Plane) Set(plan lvs.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.fits(plan); err != nil {
+		return err
+	}
+	timeouts, err := timeoutsOf(plan.Timeouts)
+	if err != nil {
+		return err
+	}
 	lease, err := p.setInstances(plan.Instances)
 	if err != nil {
 		return err
 	}
-	errs := []error{p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
+	errs := []error{p.setTimeouts(timeouts), p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
 	wanted := map[lvs.ServiceKey]bool{}
-	kept := map[*server]bool{}
+	kept, find := map[*server]bool{}, p.finder()
 	for _, vs := range plan.Services {
 		wanted[vs.ServiceKey] = true
-		if err := p.setService(vs, lease[vs.Addr], kept); err != nil {
+		if err := p.setService(vs, lease[vs.Addr], kept, find); err != nil {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 		}
 	}
@@ -50,7 +58,7 @@ func countServices(wanted map[lvs.ServiceKey]bool) (n bpfServiceCount) {
 	return n
 }
 
-func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool) error {
+func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool, find finder) error {
 	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
 		return errors.New("a service of all ports takes persistence: give it a time-out")
 	}
@@ -60,7 +68,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	}
 	var list []sched.Server
 	for _, rs := range vs.RealServers {
-		server, err := p.setServer(s.index, vs, rs)
+		server, err := p.setServer(s.index, vs, rs, find(rs.Addr))
 		if err != nil {
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
@@ -142,18 +150,20 @@ func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	}
 	index, err := p.indexes.services.take(p.maps.Tables.MaxEntries())
 	if err != nil {
-		return nil, fmt.Errorf("no room for another service: %w", err)
+		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
 	p.services[key] = s
 	return s, p.ofServices().begin(index, &s.tally)
 }
 
-func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer) (*server, error) {
+func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) (*server, error) {
 	if rs.Method != lvs.DirectRoute && rs.Method != lvs.Masquerade {
 		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR or NAT", rs.Method)
 	}
-	hop := p.find(rs.Addr)
+	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
+		return nil, fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
+	}
 	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
 		return nil, fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
 	}
@@ -162,7 +172,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 	if s == nil {
 		index, err := p.indexes.servers.take(p.maps.Servers.MaxEntries())
 		if err != nil {
-			return nil, fmt.Errorf("no room for another real server: %w", err)
+			return nil, fmt.Errorf("no room for another one, with those that connections still refer to (Options.RealServers): %w", err)
 		}
 		s = &server{index: index}
 		p.servers[key] = s
@@ -170,20 +180,20 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 			return nil, err
 		}
 	}
-	s.hop, s.present, s.method = freshest(s.hop, hop), true, rs.Method
+	s.hop, s.present, s.method, s.protocol = freshest(s.hop, hop), true, rs.Method, vs.Protocol
 	// A client of all ports keeps the one that it asked for.
 	s.keepsPort = rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
 	if err := p.setLimits(s.index, rs); err != nil {
 		return nil, err
 	}
-	return s, p.putServer(key, vs.Protocol, s)
+	return s, p.putServer(key, s)
 }
 
 // putServer writes the server's entry as the data plane reads it.
-func (p *Plane) putServer(key serverKey, protocol lvs.Protocol, s *server) error {
+func (p *Plane) putServer(key serverKey, s *server) error {
 	entry := bpfServer{
 		Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
-		Method: uint8(s.method), Protocol: uint8(protocol), Service: key.service, Swept: p.epoch,
+		Method: uint8(s.method), Protocol: uint8(s.protocol), Service: key.service, Swept: p.epoch,
 	}
 	if s.keepsPort {
 		entry.Method |= uint8(bpfMethodMETHOD_KEEPS_PORT)
@@ -229,18 +239,9 @@ func (p *Plane) dropServers(kept map[*server]bool) (err error) {
 			continue
 		}
 		s.present, s.removed = false, p.epoch
-		err = errors.Join(err, p.putServer(key, p.protocol(key.service), s))
+		err = errors.Join(err, p.putServer(key, s))
 	}
 	return err
-}
-
-func (p *Plane) protocol(index uint32) lvs.Protocol {
-	for key, s := range p.services {
-		if s.index == index {
-			return key.Protocol
-		}
-	}
-	return 0
 }
 
 // clearServers begins the counters of a service's servers at 0.
