@@ -189,12 +189,15 @@ func runXDP(b *bench, in []byte) (verdict, []byte, error) {
 
 // verdictOf tells an error that goes back from a packet that is sent on.
 func verdictOf(v verdict, out []byte) verdict {
+	if v != back {
+		return v
+	}
 	icmp4 := out[12] == 0x08 && out[23] == 1
 	icmp6 := out[12] == 0x86 && out[20] == 58
-	if v == back && (icmp4 || icmp6) {
+	if icmp4 || icmp6 {
 		return refused
 	}
-	return v
+	return back
 }
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
