@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole fuzz lint generate generated bench bench-hits bench-pps packages root clean
+.PHONY: random help lab test quick whole fuzz lint generate generated bench bench-hits bench-pps packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,10 @@ generated: generate ## fail where the committed objects are not what the source 
 
 bench: root ## all benchmarks in one table; JSON=1 for programs
 	@$(GO) run ./test/bench all
+	@$(MAKE) --no-print-directory random
+SEED ?= 0
+random: root ## 10 million random packets through the program; SEED=N repeats one run
+	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(SEED)
 bench-hits: root ## nanoseconds a packet, by test-run
 	@$(GO) run ./test/bench hits
 bench-pps: root ## packets a second through namespaces

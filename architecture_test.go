@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"test/bench":             nil,
 	"test/conformance":       {"lvs"},
 	"test/bench/floor":       nil,
+	"test/vm/play":           {"lvs", "internal/dataplane", "test/conformance"},
 }
 
 // only lists libraries that few rooms may know.

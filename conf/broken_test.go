@@ -14,19 +14,28 @@ var update = flag.Bool("update", false, "write what the tests get into their gol
 // TestBroken reads broken variants of the seed's file. Each archive holds
 // keepalived.conf, what it includes, and want: the diagnostics as shown.
 func TestBroken(t *testing.T) {
-	archives, err := filepath.Glob("testdata/broken/*.txtar")
+	checkArchives(t, "testdata/broken/*.txtar", 30, true)
+}
+
+// TestNoted reads files that are right, and of which weir has something to say.
+func TestNoted(t *testing.T) {
+	checkArchives(t, "testdata/noted/*.txtar", 3, false)
+}
+
+func checkArchives(t *testing.T, pattern string, least int, broken bool) {
+	archives, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(archives) < 30 {
-		t.Fatalf("found %d broken files, want at least 30", len(archives))
+	if len(archives) < least {
+		t.Fatalf("found %d files, want at least %d", len(archives), least)
 	}
 	for _, name := range archives {
-		t.Run(filepath.Base(name), func(t *testing.T) { checkBroken(t, name) })
+		t.Run(filepath.Base(name), func(t *testing.T) { checkArchive(t, name, broken) })
 	}
 }
 
-func checkBroken(t *testing.T, name string) {
+func checkArchive(t *testing.T, name string, broken bool) {
 	archive, texts := readArchive(t, name), memory{}
 	want := archive.file("want")
 	for _, f := range archive.files {
@@ -34,8 +43,8 @@ func checkBroken(t *testing.T, name string) {
 	}
 	delete(texts, "want")
 	cfg, diags := parseMemory(texts, "keepalived.conf")
-	if cfg != nil || !diags.HasErrors() {
-		t.Errorf("got a Config and %d errors, want none and at least one", diags.Errors())
+	if (cfg == nil) != broken || diags.HasErrors() != broken {
+		t.Errorf("got a Config: %v, and %d errors; want errors: %v", cfg != nil, diags.Errors(), broken)
 	}
 	var got bytes.Buffer
 	if err := diags.Render(&got, false); err != nil {

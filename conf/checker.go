@@ -7,75 +7,141 @@ import (
 	"time"
 )
 
-// rawTimers are the settings that a virtual_server hands on to its real
-// servers, and these to their checkers.
-type rawTimers struct {
-	delayLoop        field[time.Duration]
-	retry            field[int]
-	delayBeforeRetry field[time.Duration]
-	connectTimeout   field[time.Duration]
-	warmup           field[time.Duration]
-	alpha            field[bool]
+// CheckKind is the keyword of a check.
+type CheckKind string
+
+const (
+	CheckTCP  CheckKind = "TCP_CHECK"
+	CheckHTTP CheckKind = "HTTP_GET"
+	CheckSSL  CheckKind = "SSL_GET"
+	CheckSMTP CheckKind = "SMTP_CHECK"
+	CheckDNS  CheckKind = "DNS_CHECK"
+	CheckMisc CheckKind = "MISC_CHECK"
+	CheckPing CheckKind = "PING_CHECK"
+	CheckUDP  CheckKind = "UDP_CHECK"
+	CheckBFD  CheckKind = "BFD_CHECK"
+	CheckFile CheckKind = "FILE_CHECK"
+)
+
+// Check is a check of a real server with what it inherits.
+type Check struct {
+	given
+	Kind CheckKind `json:"check"`
+	// Connect is where the check connects to, and Bind the address it comes
+	// from; the zero Addr leaves that to the kernel.
+	Connect  netip.AddrPort `json:"connect"`
+	Bind     netip.Addr     `json:"bindto"`
+	BindPort uint16         `json:"bind_port"`
+	BindIf   string         `json:"bind_if"`
+	Mark     uint32         `json:"fwmark"`
+	Timers
+	LogAllFailures bool `json:"log_all_failures"`
+	// What the kinds have of their own; nil for the others.
+	HTTP *HTTPCheck `json:"http,omitempty"`
+	SMTP *SMTPCheck `json:"smtp,omitempty"`
+	DNS  *DNSCheck  `json:"dns,omitempty"`
+	Misc *MiscCheck `json:"misc,omitempty"`
+	UDP  *UDPCheck  `json:"udp,omitempty"`
+	BFD  *BFDCheck  `json:"bfd,omitempty"`
+	File *FileCheck `json:"file,omitempty"`
 }
 
-// or fills what is unset from an enclosing block.
-func (t rawTimers) or(outer rawTimers) rawTimers {
-	return rawTimers{
-		delayLoop:        t.delayLoop.or(outer.delayLoop),
-		retry:            t.retry.or(outer.retry),
-		delayBeforeRetry: t.delayBeforeRetry.or(outer.delayBeforeRetry),
-		connectTimeout:   t.connectTimeout.or(outer.connectTimeout),
-		warmup:           t.warmup.or(outer.warmup),
-		alpha:            t.alpha.or(outer.alpha),
-	}
-}
-
-// timerEntries are the keywords of rawTimers, which stand at three levels.
-func timerEntries[T any](leastRetry int, at func(*T) *rawTimers) []*entry {
-	const tick = time.Microsecond
-	return []*entry{
-		setting("delay_loop", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayLoop }),
-		setting("retry", number(leastRetry, math.MaxInt32), func(t *T) *field[int] { return &at(t).retry }),
-		setting("delay_before_retry", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).delayBeforeRetry }),
-		setting("connect_timeout", seconds(tick, maxWhole), func(t *T) *field[time.Duration] { return &at(t).connectTimeout }),
-		setting("warmup", seconds(0, maxWhole), func(t *T) *field[time.Duration] { return &at(t).warmup }),
-	}
-}
-
-func alphaEntry[T any](at func(*T) *rawTimers) *entry {
-	return toggle("alpha", func(t *T) *field[bool] { return &at(t).alpha })
-}
-
-// rawCheck is a TCP_CHECK as it is written.
+// rawCheck is a check as it is written.
 type rawCheck struct {
-	ip     field[netip.Addr]
-	port   field[uint16]
-	bind   field[netip.Addr]
-	timers rawTimers
+	Check
+	head     *statement
+	ip       netip.Addr
+	port     uint16
+	mentions func(names ...string) bool
 }
 
-// tcpCheckBlock is the table of TCP_CHECK.
-func tcpCheckBlock() *blockSpec {
+// checkTimers are the defaults of a check.
+func checkTimers(kind CheckKind) Timers {
+	t := Timers{DelayLoop: 60 * time.Second, Retry: 1, DelayBeforeRetry: time.Second, ConnectTimeout: 5 * time.Second}
+	switch kind {
+	case CheckHTTP, CheckSSL:
+		t.DelayBeforeRetry = 3 * time.Second
+	case CheckDNS:
+		t.Retry = 3
+	case CheckMisc:
+		t.Retry = 0
+	}
+	return t
+}
+
+// checkBlocks are the keywords of all checks.
+func checkBlocks() []*entry {
+	entries := []*entry{checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"})}
+	return append(entries, mustWait(
+		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries(false)...),
+		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries(true)...),
+		checkSection(CheckSMTP, "a mail server greets", targetEntries(), smtpEntries()...),
+		checkSection(CheckDNS, "a name server answers", targetEntries(), dnsEntries()...),
+		checkSection(CheckMisc, "a program says so", localEntries(), miscEntries()...),
+		checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
+		checkSection(CheckUDP, "a datagram is answered, or at least not refused", targetEntries(), udpEntries()...),
+		checkSection(CheckBFD, "a BFD session is up", []*entry{alphaEntry(func(c *rawCheck) *Timers { return &c.Timers })}, bfdEntries()...),
+		checkSection(CheckFile, "a file says so", nil, fileCheckEntries()...),
+	)...)
+}
+
+// checkSection is the keyword of one kind of check.
+func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *entry {
+	done := func(_ *reader, b *block, into any) { into.(*rawCheck).mentions = b.has }
+	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
+	return section(string(kind), spec, help, func(r *reader, st *statement, parent *rawServer) *rawCheck {
+		if len(st.words) > 1 {
+			r.extra(st, 1)
+		}
+		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
+		c.Kind, c.Timers = kind, checkTimers(kind)
+		c.own()
+		parent.checks = append(parent.checks, c)
+		return c
+	})
+}
+
+// own makes what the kind has of its own.
+func (c *rawCheck) own() {
+	switch c.Kind {
+	case CheckHTTP, CheckSSL:
+		c.HTTP = &HTTPCheck{}
+	case CheckSMTP:
+		c.SMTP = &SMTPCheck{}
+	case CheckDNS:
+		c.DNS = &DNSCheck{}
+	case CheckMisc:
+		c.Misc = &MiscCheck{}
+	case CheckUDP:
+		c.UDP = &UDPCheck{}
+	case CheckBFD:
+		c.BFD = &BFDCheck{}
+	case CheckFile:
+		c.File = &FileCheck{}
+	}
+}
+
+// localEntries are the keywords of a check that connects to nothing.
+func localEntries() []*entry {
 	type C = rawCheck
-	timers := func(c *C) *rawTimers { return &c.timers }
-	entries := []*entry{
-		setting("connect_ip", address(), func(c *C) *field[netip.Addr] { return &c.ip }),
-		setting("connect_port", port(), func(c *C) *field[uint16] { return &c.port }),
-		setting("bindto", address(), func(c *C) *field[netip.Addr] { return &c.bind }),
-		{name: "nb_get_retry", slot: "retry", read: readOldRetry},
-	}
-	entries = append(entries, timerEntries(0, timers)...)
-	entries = append(entries, alphaEntry(timers))
-	return &blockSpec{name: "TCP_CHECK", entries: append(entries, later("bind_port bind_if fwmark log_all_failures")...)}
+	entries := timerEntries(0, func(c *C) *Timers { return &c.Timers })
+	return append(entries, yet(onOff("log_all_failures", func(c *C) *bool { return &c.LogAllFailures }, "log each failed try", otherwise("checker_log_all_failures")))...)
 }
 
-func tcpCheckHead(r *reader, st *statement, parent *rawServer) *rawCheck {
-	if len(st.words) > 1 {
-		r.extra(st, 1)
+// targetEntries are the keywords of a check that connects to the server.
+func targetEntries() []*entry {
+	type C = rawCheck
+	entries := []*entry{
+		value("connect_ip", address(), func(c *C) *netip.Addr { return &c.ip }, "the address that is checked", otherwise("the real server's")),
+		value("connect_port", port(), func(c *C) *uint16 { return &c.port }, "the port that is checked", otherwise("the real server's")),
+		value("bindto", address(), func(c *C) *netip.Addr { return &c.Bind }, "the address that the check comes from", otherwise("the kernel's choice")),
 	}
-	c := &rawCheck{}
-	parent.checks = append(parent.checks, c)
-	return c
+	entries = append(entries, yet(
+		value("bind_port", port(), func(c *C) *uint16 { return &c.BindPort }, "the port that the check comes from", otherwise("the kernel's choice")),
+		value("bind_if", device(), func(c *C) *string { return &c.BindIf }, "the interface of a link-local address"),
+		value("fwmark", mark(), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
+	)...)
+	return append(entries, localEntries()...)
 }
 
 // readOldRetry takes the spelling that only HTTP_GET ever had.
@@ -84,6 +150,53 @@ func readOldRetry(r *reader, st *statement, into any) {
 	if !ok {
 		return
 	}
-	r.warnAt(st.place(), "obsolete", "nb_get_retry in TCP_CHECK is read as retry", fmt.Sprintf(`write "retry %d"`, n))
-	into.(*rawCheck).timers.retry = field[int]{v: n, at: st.words[1].place, set: true}
+	c := into.(*rawCheck)
+	r.warnAt(st.place(), "obsolete", fmt.Sprintf("nb_get_retry in %s is read as retry", c.Kind), fmt.Sprintf(`write "retry %d"`, n))
+	c.Retry = n
+	c.note("retry", st.words[1].place)
+}
+
+// resolve fills in what a check inherits: it connects to the server itself.
+func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
+	c.Timers.inherit(c, server, server.timers)
+	if !c.has("warmup") {
+		c.Warmup = c.DelayLoop
+	}
+	if c.Kind == CheckDNS && !c.has("delay_before_retry") {
+		c.DelayBeforeRetry = c.DelayLoop
+	}
+	switch c.Kind {
+	case CheckMisc, CheckBFD, CheckFile:
+		c.resolveLocal(r)
+		return
+	}
+	if !c.has("connect_ip") {
+		c.ip = server.Addr
+	}
+	if !c.has("connect_port") {
+		c.port = port
+	}
+	if c.port == 0 && c.Kind != CheckPing && !c.mentions("connect_port") {
+		r.errorAt(c.head.place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
+	}
+	c.Connect = netip.AddrPortFrom(c.ip, c.port)
+	if c.HTTP != nil {
+		c.resolveHTTP(r, server)
+	}
+}
+
+func (c *rawCheck) resolveLocal(r *reader) {
+	switch {
+	case c.Kind == CheckMisc:
+		if c.Misc.Path.Command == "" && !c.mentions("misc_path") {
+			r.errorAt(c.head.place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
+		}
+		if !c.has("misc_timeout") {
+			c.Misc.Timeout = c.DelayLoop
+		}
+	case c.Kind == CheckBFD && !c.mentions("name"):
+		r.errorAt(c.head.place(), "BFD_CHECK has no name", "expected name BFD, that of a bfd_instance")
+	case c.Kind == CheckFile && !c.mentions("track_file"):
+		r.errorAt(c.head.place(), "FILE_CHECK has no track_file", "expected track_file NAME, that of a track_file")
+	}
 }

@@ -1,125 +1,20 @@
 package conf
 
-import (
-	"net/netip"
-	"time"
-
-	"weir/lvs"
-)
-
-// Config is a configuration with every default filled in.
+// Config is a configuration with every default filled in. Its JSON names are the
+// keywords.
 type Config struct {
-	Global         Global
-	VRRPInstances  []VRRPInstance
-	VirtualServers []VirtualServer
-	// Devices are those of the weir block, in its order.
-	Devices []lvs.Device
-}
-
-// Global is global_defs.
-type Global struct {
-	NotificationEmail  []string
-	SMTPConnectTimeout time.Duration
-	// RouterID names this director in mails; empty is the local host name.
-	RouterID string
-}
-
-// State is the state a VRRP instance wishes to begin in.
-type State string
-
-const (
-	Master State = "MASTER"
-	Backup State = "BACKUP"
-)
-
-// AuthType is the authentication of a VRRP instance's advertisements.
-type AuthType string
-
-const (
-	AuthNone AuthType = "none"
-	// AuthPass is the clear-text password of RFC 2338.
-	AuthPass AuthType = "PASS"
-)
-
-// Auth is how advertisements are authenticated.
-type Auth struct {
-	Type AuthType
-	// Password has at most eight bytes, what an advertisement carries.
-	Password string
-}
-
-// VRRPInstance is a vrrp_instance.
-type VRRPInstance struct {
-	Name      string
-	State     State
-	Interface string
-	VRID      uint8
-	Priority  uint8
-	// AdvertInterval is a number of whole seconds in version 2.
-	AdvertInterval time.Duration
-	// Version is that of the protocol: 2.
-	Version uint8
-	Auth    Auth
-	VIPs    []VIP
-	// SourceIP is what advertisements come from; the zero Addr stands for the
-	// interface's primary address.
-	SourceIP netip.Addr
-	// UnicastPeers get the advertisements; none means multicast.
-	UnicastPeers []netip.Addr
-	NoPreempt    bool
-	PreemptDelay time.Duration
-	// GARPDelay is when after the first the second set of gratuitous ARPs is
-	// sent (0: no second set), and GARPRepeat the number of rounds in a set.
-	GARPDelay  time.Duration
-	GARPRepeat int
-}
-
-// VIP is a virtual address with its mask and the device it is put on.
-type VIP struct {
-	// Prefix keeps the whole address, not only the network.
-	Prefix netip.Prefix
-	Device string
-}
-
-// VirtualServer is a virtual_server.
-type VirtualServer struct {
-	lvs.ServiceKey
-	Scheduler lvs.Scheduler
-	// SHPort and SHFallback are sh-port and sh-fallback, or mh's.
-	SHPort, SHFallback bool
-	Method             lvs.ForwardMethod
-	RealServers        []RealServer
-}
-
-// RealServer is a real_server. It is up when all its checks are, and always
-// when it has none.
-type RealServer struct {
-	Addr   netip.Addr
-	Port   uint16
-	Weight int
-	Method lvs.ForwardMethod
-	// Upper and Lower are the thresholds of its connections; 0 is none.
-	Upper, Lower uint32
-	Checks       []TCPCheck
-}
-
-// TCPCheck is a TCP_CHECK with what it inherits.
-type TCPCheck struct {
-	// Connect is where the check connects to, and Bind the address it comes
-	// from; the zero Addr leaves that to the kernel.
-	Connect netip.AddrPort
-	Bind    netip.Addr
-	Timeout time.Duration
-	// Retry is how many more tries, DelayBeforeRetry apart, follow a failed
-	// one before the server is down.
-	Retry            int
-	DelayBeforeRetry time.Duration
-	// Interval is the period (delay_loop); Warmup the most that the first
-	// check is put off by chance, so that not all come at once.
-	Interval time.Duration
-	Warmup   time.Duration
-	// Alpha is a server that is down until its first check has passed.
-	Alpha bool
+	Global         Global          `json:"global_defs"`
+	Machine        Machine         `json:"machine"`
+	VRRPInstances  []VRRPInstance  `json:"vrrp_instance"`
+	SyncGroups     []*SyncGroup    `json:"vrrp_sync_group"`
+	GARPGroups     []*GARPGroup    `json:"garp_group"`
+	TrackScripts   []*TrackScript  `json:"vrrp_script"`
+	TrackProcesses []*TrackProcess `json:"vrrp_track_process"`
+	TrackFiles     []*TrackFile    `json:"track_file"`
+	BFDs           []*BFD          `json:"bfd_instance"`
+	VirtualServers []VirtualServer `json:"virtual_server"`
+	SSL            SSL             `json:"SSL"`
+	Weir           Weir            `json:"weir"`
 }
 
 // Summary counts what a configuration holds, for a line of text.

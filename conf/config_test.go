@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"weir/lvs"
 )
@@ -72,8 +73,9 @@ const (
 func TestInstance(t *testing.T) {
 	bare := VRRPInstance{
 		Name: "V", State: Backup, Interface: "e0", VRID: 7, Priority: 100, AdvertInterval: time.Second, Version: 2,
-		Auth: Auth{Type: AuthNone}, VIPs: []VIP{{netip.MustParsePrefix("10.0.0.1/32"), "e0"}},
-		GARPDelay: 5 * time.Second, GARPRepeat: 5,
+		Auth: Auth{Type: AuthNone}, VIPs: []VIP{{Prefix: netip.MustParsePrefix("10.0.0.1/32"), Device: "e0"}},
+		GARP:    GARP{GARPDelay: 5 * time.Second, GARPRepeat: 5, GARPRefreshRepeat: 1, GARPLowerDelay: 5 * time.Second, GARPLowerRepeat: 5},
+		GroupIP: netip.MustParseAddr("224.0.0.18"), Unicast: Unicast{UnicastTTL: 255}, DownTimerAdverts: 3, Accept: true,
 	}
 	tests := []struct {
 		name, in string
@@ -88,15 +90,15 @@ func TestInstance(t *testing.T) {
 		}, ""},
 		{"unicast", "unicast_src_ip 10.0.0.2\nunicast_peer {\n10.0.0.3\n10.0.0.4\n}", func(v *VRRPInstance) {
 			v.SourceIP = netip.MustParseAddr("10.0.0.2")
-			v.UnicastPeers = []netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4")}
+			v.Peers = []Peer{{Addr: netip.MustParseAddr("10.0.0.3"), MaxTTL: 255}, {Addr: netip.MustParseAddr("10.0.0.4"), MaxTTL: 255}}
 		}, ""},
 		{"source of multicast", "mcast_src_ip 10.0.0.2", func(v *VRRPInstance) { v.SourceIP = netip.MustParseAddr("10.0.0.2") }, ""},
 		{"preemption put off", "preempt_delay 1.5", func(v *VRRPInstance) { v.PreemptDelay = 1500 * time.Millisecond }, ""},
 		{"no preemption", "nopreempt", func(v *VRRPInstance) { v.NoPreempt = true }, ""},
 		{"no preemption by the master", "nopreempt\nstate MASTER\npriority 9", func(v *VRRPInstance) { v.State, v.Priority = Master, 9 }, "preempt"},
-		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat = 0, 1 }, ""},
+		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat, v.GARPLowerDelay, v.GARPLowerRepeat = 0, 1, 0, 1 }, ""},
 		{"addresses on other devices", "virtual_ipaddress {\n10.0.1.1/24 dev e1\n}", func(v *VRRPInstance) {
-			v.VIPs = append(v.VIPs, VIP{netip.MustParsePrefix("10.0.1.1/24"), "e1"})
+			v.VIPs = append(v.VIPs, VIP{Prefix: netip.MustParsePrefix("10.0.1.1/24"), Device: "e1"})
 		}, ""},
 		{"password", "authentication\n{\n auth_type PASS\n auth_pass \"a b\"\n}", func(v *VRRPInstance) { v.Auth = Auth{AuthPass, "a b"} }, ""},
 		{"long password", "authentication { auth_type PASS\nauth_pass 0123456789 }", func(v *VRRPInstance) { v.Auth = Auth{AuthPass, "01234567"} }, "password-cut"},
@@ -107,11 +109,16 @@ func TestInstance(t *testing.T) {
 			want := bare
 			tt.want(&want)
 			cfg := parseWith(t, bareInstance+tt.in+"\n}\n", tt.warning)
-			if diff := cmp.Diff([]VRRPInstance{want}, cfg.VRRPInstances, cmp.Comparer(samePrefix), cmp.Comparer(sameAddr)); diff != "" {
+			if diff := cmp.Diff([]VRRPInstance{want}, cfg.VRRPInstances, comparers...); diff != "" {
 				t.Errorf("instances (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// comparers compare Configs by what they say, not where it was said.
+var comparers = []cmp.Option{
+	cmpopts.IgnoreTypes(given{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
 }
 
 func samePrefix(a, b netip.Prefix) bool     { return a == b }
@@ -124,7 +131,9 @@ func parseWith(t *testing.T, text, code string) *Config {
 	cfg, diags := Parse("test.conf", []byte(text))
 	var codes []string
 	for _, d := range diags.All() {
-		codes = append(codes, d.Code)
+		if d.Severity != Note {
+			codes = append(codes, d.Code)
+		}
 	}
 	if got := strings.Join(codes, " "); cfg == nil || got != code {
 		t.Fatalf("diagnostics %q, want %q: %v", got, code, diags.All())
@@ -135,13 +144,13 @@ func parseWith(t *testing.T, text, code string) *Config {
 // TestService reads further lines of a virtual_server.
 func TestService(t *testing.T) {
 	const s = time.Second
-	server := func(addr string, weight int, checks ...TCPCheck) RealServer {
+	server := func(addr string, weight int, checks ...Check) RealServer {
 		return RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: weight, Method: lvs.DirectRoute, Checks: checks}
 	}
-	check := func(to string) TCPCheck {
-		return TCPCheck{Connect: netip.MustParseAddrPort(to), Timeout: 5 * s, Retry: 1, DelayBeforeRetry: s, Interval: 60 * s, Warmup: 60 * s}
+	check := func(to string) Check {
+		return Check{Kind: CheckTCP, Connect: netip.MustParseAddrPort(to), Timers: Timers{ConnectTimeout: 5 * s, Retry: 1, DelayBeforeRetry: s, DelayLoop: 60 * s, Warmup: 60 * s}}
 	}
-	changed := func(c TCPCheck, change func(*TCPCheck)) TCPCheck { change(&c); return c }
+	changed := func(c Check, change func(*Check)) Check { change(&c); return c }
 	tests := []struct {
 		name, in string
 		want     []RealServer
@@ -156,24 +165,26 @@ func TestService(t *testing.T) {
 		{"inheritance", "delay_loop 6\nretry 2\nconnect_timeout 0.25\nalpha\nreal_server 10.0.0.2 80 {\nretry 4\nwarmup 0\n" +
 			"TCP_CHECK {\ndelay_before_retry 3\nalpha off\n}\nTCP_CHECK {\nretry 0\nconnect_ip 10.9.9.9\nconnect_port 81\nbindto 10.0.0.9\n}\n}",
 			[]RealServer{server("10.0.0.2", 1,
-				changed(check("10.0.0.2:80"), func(c *TCPCheck) {
-					c.Timeout, c.Retry, c.DelayBeforeRetry, c.Interval, c.Warmup = s/4, 4, 3*s, 6*s, 0
+				changed(check("10.0.0.2:80"), func(c *Check) {
+					c.ConnectTimeout, c.Retry, c.DelayBeforeRetry, c.DelayLoop, c.Warmup = s/4, 4, 3*s, 6*s, 0
 				}),
-				changed(check("10.9.9.9:81"), func(c *TCPCheck) {
-					c.Timeout, c.Retry, c.Interval, c.Warmup, c.Alpha = s/4, 0, 6*s, 0, true
+				changed(check("10.9.9.9:81"), func(c *Check) {
+					c.ConnectTimeout, c.Retry, c.DelayLoop, c.Warmup, c.Alpha = s/4, 0, 6*s, 0, true
 					c.Bind = netip.MustParseAddr("10.0.0.9")
 				}))}, ""},
 		{"warmup follows delay_loop", "delay_loop 6\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\n}\n}",
-			[]RealServer{server("10.0.0.2", 1, changed(check("10.0.0.2:80"), func(c *TCPCheck) { c.Interval, c.Warmup = 6*s, 6*s }))}, ""},
+			[]RealServer{server("10.0.0.2", 1, changed(check("10.0.0.2:80"), func(c *Check) { c.DelayLoop, c.Warmup = 6*s, 6*s }))}, ""},
 		{"one server twice", "real_server 10.0.0.2 80 {\nweight 3\n}\nreal_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 3)}, "given-twice"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := parseWith(t, bareService+tt.in+"\n}\n", tt.warning)
 			key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("10.0.0.1"), Port: 80}
-			want := []VirtualServer{{ServiceKey: key, Scheduler: lvs.RoundRobin, Method: lvs.DirectRoute, RealServers: tt.want}}
-			if diff := cmp.Diff(want, cfg.VirtualServers, cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort)); diff != "" {
-				t.Errorf("services (-want +got):\n%s", diff)
+			if diff := cmp.Diff([]lvs.ServiceKey{key}, cfg.VirtualServers[0].Keys, comparers...); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.want, cfg.VirtualServers[0].RealServers, comparers...); diff != "" {
+				t.Errorf("servers (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -183,7 +194,7 @@ func TestServiceWarnings(t *testing.T) {
 	servers := "real_server 10.0.0.2 80 {\n}\n}\n"
 	cfg := parseWith(t, "virtual_server 10.0.0.1 80 {\nlvs_sched wrr\nlvs_method DR\n"+servers, "protocol-default")
 	if v := cfg.VirtualServers[0]; v.Protocol != lvs.UDP || v.Scheduler != lvs.WeightedRoundRobin || v.Method != lvs.DirectRoute {
-		t.Errorf("got %v %v %v, want UDP wrr DR", v.ServiceKey, v.Scheduler, v.Method)
+		t.Errorf("got %v %v %v, want UDP wrr DR", v.Keys, v.Scheduler, v.Method)
 	}
 	if cfg := parseWith(t, bareService+"}\n", "no-real-server"); len(cfg.VirtualServers) != 0 {
 		t.Errorf("a service without servers is there: %v", cfg.VirtualServers)
@@ -207,11 +218,12 @@ weir {
   }
 }
 `, "")
-	want := &Config{
-		Global:  Global{[]string{"a@example.org", "Bob <b@example.org>", "c@example.org"}, 7 * time.Second, "lb1"},
-		Devices: []lvs.Device{{Name: "e0", Hook: lvs.HookTC}, {Name: "e1", Hook: lvs.HookAuto}, {Name: "e2", Hook: lvs.HookAuto}},
+	want := Mail{NotificationEmail: []string{"a@example.org", "Bob <b@example.org>", "c@example.org"}, SMTPConnectTimeout: 7 * time.Second, RouterID: "lb1"}
+	if diff := cmp.Diff(want, cfg.Global.Mail, comparers...); diff != "" {
+		t.Errorf("Global (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, cfg); diff != "" {
+	devices := []Device{{Name: "e0", Hook: lvs.HookTC}, {Name: "e1", Hook: lvs.HookAuto}, {Name: "e2", Hook: lvs.HookAuto}}
+	if diff := cmp.Diff(devices, cfg.Weir.Devices, comparers...); diff != "" {
 		t.Errorf("Config (-want +got):\n%s", diff)
 	}
 }
@@ -237,7 +249,7 @@ func TestSpelling(t *testing.T) {
 			if diags.Errors() > 0 || diags.Warnings() != 4 {
 				t.Errorf("diagnostics: %v", diags.All())
 			}
-			if diff := cmp.Diff(want, cfg, cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort), cmp.Comparer(samePrefix)); diff != "" {
+			if diff := cmp.Diff(want, cfg, comparers...); diff != "" {
 				t.Errorf("Config (-want +got):\n%s", diff)
 			}
 		})
@@ -268,7 +280,7 @@ func TestInclude(t *testing.T) {
 	}
 	var ports []uint16
 	for _, v := range cfg.VirtualServers {
-		ports = append(ports, v.Port)
+		ports = append(ports, v.Keys[0].Port)
 	}
 	if diff := cmp.Diff([]uint16{81, 82, 80}, ports); diff != "" {
 		t.Errorf("ports in the order of reading (-want +got):\n%s", diff)

@@ -14,13 +14,12 @@ const (
 	Error Severity = iota
 	// Warning means that the file is used, and how it was understood.
 	Warning
+	// Note means that the file is used, and what of it has no effect.
+	Note
 )
 
 func (s Severity) String() string {
-	if s == Warning {
-		return "warning"
-	}
-	return "error"
+	return [...]string{"error", "warning", "note"}[s]
 }
 
 // Diagnostic is one mistake or remark, with its place.
@@ -39,6 +38,10 @@ type Diagnostic struct {
 	Notes []string
 
 	at place
+	// repeated is one that a repetition may give more than once.
+	repeated bool
+	// unready is a file that is right and that weir cannot run yet.
+	unready bool
 }
 
 // Diagnostics is all that one or more files gave rise to.
@@ -58,6 +61,15 @@ func (d Diagnostics) Errors() int { return d.count(Error) }
 
 // Warnings counts the warnings.
 func (d Diagnostics) Warnings() int { return d.count(Warning) }
+
+// Remarks counts the notes.
+func (d Diagnostics) Remarks() int { return d.count(Note) }
+
+// Unready tells whether the file asks for what weir cannot do yet, and cannot
+// leave out.
+func (d Diagnostics) Unready() bool {
+	return slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.unready })
+}
 
 // HasErrors tells whether the file cannot be used.
 func (d Diagnostics) HasErrors() bool { return d.Errors() > 0 }
@@ -82,8 +94,10 @@ func (d *Diagnostics) Append(other Diagnostics) {
 // collector gathers diagnostics during a run.
 type collector struct {
 	list []Diagnostic
-	// counts are of both severities, with what is not kept.
-	counts [2]int
+	// counts are of each severity, with what is not kept.
+	counts [3]int
+	// seen are those of repetitions.
+	seen map[string]bool
 }
 
 // maxDiagnostics is how many of each severity are kept: a file with more
@@ -93,6 +107,9 @@ const maxDiagnostics = 10000
 // add keeps a diagnostic. What it repeats of the text may hold control
 // characters; no message carries them to a terminal or a log.
 func (c *collector) add(d Diagnostic) {
+	if d.repeated && !c.first(&d) {
+		return
+	}
 	if c.counts[d.Severity]++; c.counts[d.Severity] > maxDiagnostics {
 		return
 	}
@@ -101,6 +118,20 @@ func (c *collector) add(d Diagnostic) {
 		d.Notes[i] = printable(d.Notes[i])
 	}
 	c.list = append(c.list, d)
+}
+
+// first tells whether no diagnostic was given before that says the same of the
+// same place.
+func (c *collector) first(d *Diagnostic) bool {
+	key := fmt.Sprintf("%s:%d:%d:%s", d.File, d.Line, d.Column, d.Message)
+	if c.seen[key] {
+		return false
+	}
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	c.seen[key] = true
+	return true
 }
 
 func (c *collector) errorAt(at place, message, hint string, notes ...string) {
@@ -112,6 +143,11 @@ func (c *collector) warnAt(at place, code, message, hint string, notes ...string
 }
 
 func (c *collector) at(d Diagnostic, at place) {
+	if at.src.expanded {
+		d.Notes = append(d.Notes, "where it reads: "+shorten(at.lineText()))
+		at = at.written()
+		d.repeated = true
+	}
 	d.at = at
 	d.File, d.Line, d.Column = at.src.name, at.line, at.column
 	c.add(d)

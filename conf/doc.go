@@ -16,43 +16,58 @@ package conf
 
 import "path/filepath"
 
+// Options are what a run is told besides the file.
+type Options struct {
+	// ID is the config id, which @ID lines are for; empty is the host's name up
+	// to its first dot.
+	ID string
+}
+
 // Load reads the configuration file at path and what it includes. The Config
 // is nil when the Diagnostics hold an error: a bad file changes nothing.
-func Load(path string) (*Config, Diagnostics) {
-	p := newParser(disk{})
-	text, err := p.files.read(path, true)
+func Load(path string) (*Config, Diagnostics) { return Options{}.Load(path) }
+
+// Load is like the function of this name.
+func (o Options) Load(path string) (*Config, Diagnostics) {
+	p := newParser(disk{}, o)
+	text, err := p.run.includes.files.read(path, true)
 	if err != nil {
 		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
 		return nil, p.diags.finish(path, 1)
 	}
-	return p.run(path, text)
+	return p.parse(path, text)
 }
 
 // Parse reads text as Load would read a file called name; includes are looked
 // for on disk, beside that name.
 func Parse(name string, text []byte) (*Config, Diagnostics) {
-	return newParser(disk{}).run(name, text)
+	return newParser(disk{}, Options{}).parse(name, text)
 }
 
 // parser holds what the steps share during one run.
 type parser struct {
-	files    files
 	diags    collector
 	language *language
+	run      *reading
 }
 
-func newParser(f files) *parser {
-	return &parser{files: f, language: newLanguage()}
+func newParser(f files, o Options) *parser {
+	run := newReading(f)
+	run.id = o.ID
+	return &parser{language: newLanguage(), run: run}
 }
 
-func (p *parser) run(name string, text []byte) (*Config, Diagnostics) {
+func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 	b := &builder{parser: p}
-	root := b.build(filepath.Clean(name), name, text)
-	raw := &rawConfig{weir: rawWeir{byName: map[string]*rawDevice{}}}
+	file := p.run.file(filepath.Clean(name), &source{name: name, text: string(text)}, &p.diags)
+	root := b.build(file)
+	raw := p.language.newRaw()
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
+	raw.unsure = raw.unsure || root.unsure
 	cfg := resolve(r, raw)
-	diags := p.diags.finish(name, b.filesRead)
+	r.sayRepeats()
+	diags := p.diags.finish(name, p.run.includes.read)
 	if diags.HasErrors() {
 		return nil, diags
 	}

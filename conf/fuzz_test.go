@@ -25,7 +25,7 @@ func FuzzLexer(f *testing.F) {
 	corpus(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		var diags collector
-		tokens := lex(&source{name: "fuzz", text: text}, &diags)
+		tokens := lex(&source{name: "fuzz", text: text}, &diags, nil)
 		if tokens[len(tokens)-1].kind != endToken {
 			t.Fatal("the last token is not the end")
 		}

@@ -2,96 +2,108 @@ package conf
 
 import "time"
 
-// rawGlobal is global_defs as it is written.
-type rawGlobal struct {
-	mail    []string
-	timeout field[time.Duration]
-	router  field[string]
+// Global is global_defs.
+type Global struct {
+	given
+	Mail
+	LVSDefaults
+	VRRPDefaults
+	Processes
+	Files
+	Channels
 }
 
 // globalBlock is the table of global_defs.
 func globalBlock() *blockSpec {
-	return &blockSpec{name: "global_defs", entries: append([]*entry{
-		section("notification_email", mailBlock(), plain(func(g *rawGlobal) *rawGlobal { return g })),
-		{name: "smtp_connect_timeout", slot: "smtp_connect_timeout", read: readMailTimeout},
-		setting("router_id", text("a name"), func(g *rawGlobal) *field[string] { return &g.router }),
-	}, later(`
-		notification_email_from smtp_server smtp_helo_name smtp_alert
-		smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails
-		checker_log_all_failures
+	var entries []*entry
+	for _, part := range [][]*entry{
+		mailEntries(), lvsDefaults(), vrrpDefaults(), vrrpFirewall(), processEntries(), fileEntries(), channelEntries(),
+	} {
+		entries = append(entries, part...)
+	}
+	return &blockSpec{name: "global_defs", entries: entries}
+}
 
-		lvs_sync_daemon lvs_timeouts lvs_flush lvs_flush_on_stop
-		lvs_flush_onstop nftables_ipvs nftables_ipvs_priority
-		nftables_ipvs_start_fwmark rs_init_notifies
+// Mail is what stands in global_defs about identity and mails.
+type Mail struct {
+	// RouterID names this director in mails; empty is the local host name.
+	RouterID           string        `json:"router_id"`
+	NotificationEmail  []string      `json:"notification_email"`
+	EmailFrom          string        `json:"notification_email_from"`
+	SMTPServer         HostPort      `json:"smtp_server"`
+	SMTPConnectTimeout time.Duration `json:"smtp_connect_timeout"`
+	SMTPHelo           string        `json:"smtp_helo_name"`
+	SMTPAlert          bool          `json:"smtp_alert"`
+	SMTPAlertVRRP      bool          `json:"smtp_alert_vrrp"`
+	SMTPAlertChecker   bool          `json:"smtp_alert_checker"`
+	NoEmailFaults      bool          `json:"no_email_faults"`
+	NoCheckerEmails    bool          `json:"no_checker_emails"`
+	LogAllFailures     bool          `json:"checker_log_all_failures"`
+}
 
-		vrrp_version vrrp_mcast_group4 vrrp_mcast_group6
-		vrrp_garp_master_delay vrrp_garp_master_repeat
-		vrrp_garp_lower_prio_delay vrrp_garp_lower_prio_repeat
-		vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat
-		vrrp_garp_interval vrrp_gna_interval vrrp_min_garp
-		vrrp_garp_extra_if vrrp_vmac_garp_intvl vrrp_down_timer_adverts
-		vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert
-		v3_checksum_as_v2 vrrp_check_unicast_src vrrp_skip_check_adv_addr
-		vrrp_strict vrrp_owner_ignore_adverts vrrp_notify_priority_changes
-		vrrp_iptables vrrp_ipsets nftables nftables_priority
-		nftables_ifindex nftables_counters disable_local_igmp
-		dynamic_interfaces default_interface vrrp_startup_delay
-		vrrp_delay_after_boot log_unknown_vrids vmac_prefix
-		vmac_addr_prefix vrrp_rx_bufs_policy vrrp_rx_bufs_multiplier
+// HostPort is a host by name or address, and a port.
+type HostPort struct {
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+}
 
-		script_user enable_script_security set_supplementary_groups
-		use_symlink_paths startup_script shutdown_script
-		startup_script_timeout shutdown_script_timeout process_names
-		process_name vrrp_process_name checker_process_name
-		lvs_process_name bfd_process_name vrrp_priority checker_priority
-		bfd_priority vrrp_rt_priority checker_rt_priority bfd_rt_priority
-		vrrp_rlimit_rttime checker_rlimit_rttime bfd_rlimit_rttime
-		vrrp_rlimit_rtime checker_rlimit_rtime bfd_rlimit_rtime
-		vrrp_no_swap checker_no_swap bfd_no_swap vrrp_cpu_affinity
-		checker_cpu_affinity bfd_cpu_affinity max_auto_priority
-		min_auto_priority_delay umask random_seed include_check
-		reload_check_config reload_time_file reload_repeat reload_file
-		config_save_dir tmp_config_directory data_use_instance
-		state_dump_file stats_dump_file json_dump_file json_version
-		iproute_usr_dir iproute_etc_dir
-		vrrp_netlink_cmd_rcv_bufs vrrp_netlink_monitor_rcv_bufs
-		lvs_netlink_cmd_rcv_bufs lvs_netlink_monitor_rcv_bufs
-		process_monitor_rcv_bufs vrrp_netlink_cmd_rcv_bufs_force
-		vrrp_netlink_monitor_rcv_bufs_force lvs_netlink_cmd_rcv_bufs_force
-		lvs_netlink_monitor_rcv_bufs_force process_monitor_rcv_bufs_force
-
-		notify_fifo notify_fifo_script vrrp_notify_fifo
-		vrrp_notify_fifo_script lvs_notify_fifo lvs_notify_fifo_script
-		fifo_write_vrrp_states_on_reload enable_snmp_vrrp
-		enable_snmp_keepalived enable_snmp_checker enable_snmp_rfc
-		enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_socket
-		snmp_vs_stats_update_interval snmp_rs_stats_update_interval
-		enable_dbus dbus_service_name dbus_no_interface_name
-	`)...)}
+func mailEntries() []*entry {
+	type G = Global
+	list := section("notification_email", mailBlock(), "who gets the mails", plain(func(g *G) *G { return g }))
+	return append([]*entry{
+		value("router_id", text("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name")),
+	}, yet(
+		list,
+		value("notification_email_from", text("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
+		custom("smtp_server", "HOST [PORT]", "the mail relay", readMailServer, otherwise("no mail")),
+		custom("smtp_connect_timeout", "whole seconds", "how long a connection to the relay may take", readMailTimeout,
+			begins(func(g *G) *time.Duration { return &g.SMTPConnectTimeout }, 30*time.Second)),
+		value("smtp_helo_name", text("a host name"), func(g *G) *string { return &g.SMTPHelo }, "the name in HELO", otherwise("the host's name")),
+		onOff("smtp_alert", func(g *G) *bool { return &g.SMTPAlert }, "whether there are mails at all, where a block does not say", otherwise("for real servers only")),
+		onOff("smtp_alert_vrrp", func(g *G) *bool { return &g.SMTPAlertVRRP }, "the same for VRRP instances and groups", otherwise("smtp_alert")),
+		onOff("smtp_alert_checker", func(g *G) *bool { return &g.SMTPAlertChecker }, "the same for virtual and real servers", otherwise("smtp_alert")),
+		present("no_email_faults", func(g *G) *bool { return &g.NoEmailFaults }, "no mail on the state FAULT"),
+		present("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
+		onOff("checker_log_all_failures", func(g *G) *bool { return &g.LogAllFailures }, "log each failed try of a check"),
+	)...)
 }
 
 // mailBlock is the list of notification_email: addresses, also several on a
 // line.
 func mailBlock() *blockSpec {
 	const expects = "a mail address"
-	return list("notification_email", expects, func(r *reader, st *statement, g *rawGlobal) {
+	return list("notification_email", expects, func(r *reader, st *statement, g *Global) {
 		for i := range st.words {
 			if address, ok := word(r, st, i, text(expects)); ok {
-				g.mail = append(g.mail, address)
+				g.NotificationEmail = append(g.NotificationEmail, address)
 			}
 		}
+		g.note("notification_email", st.place())
 	})
 }
 
-// readMailTimeout takes 0 as keepalived does: a second.
-func readMailTimeout(r *reader, st *statement, into any) {
-	d, ok := one(r, st, wholeSeconds(0, maxWhole))
-	if !ok {
-		return
+func readMailServer(r *reader, st *statement, g *Global) (ok bool) {
+	if len(st.words) > 3 {
+		r.extra(st, 3)
+		return false
 	}
-	if d == 0 {
+	if g.SMTPServer.Host, ok = after(r, st, 0, text("a host")); ok && len(st.words) > 2 {
+		g.SMTPServer.Port, ok = word(r, st, 2, port())
+	} else {
+		g.SMTPServer.Port = 25
+	}
+	return ok
+}
+
+// readMailTimeout takes 0 as keepalived does: a second.
+func readMailTimeout(r *reader, st *statement, g *Global) bool {
+	d, ok := one(r, st, wholeSeconds(0, maxWhole))
+	if ok && d == 0 {
 		d = time.Second
 		r.warnAt(st.words[1].place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")
 	}
-	into.(*rawGlobal).timeout = field[time.Duration]{v: d, at: st.place(), set: true}
+	if ok {
+		g.SMTPConnectTimeout = d
+	}
+	return ok
 }

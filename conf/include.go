@@ -53,58 +53,144 @@ const (
 	// no file includes itself.
 	maxIncludeDepth = 32
 	maxIncludes     = 4096
-	maxIncluded     = 64 << 20 // bytes in all
+	maxIncluded     = 16 << 20 // bytes in all
 	// maxBraces bounds the patterns one include may stand for.
 	maxBraces = 256
 )
 
-// include reads the files that an include statement names, in its place.
-func (b *builder) include(st *statement) {
-	words := st.words
+// includes are the files that a run includes.
+type includes struct {
+	files files
+	// lexed are the files by the place of their include.
+	lexed map[includeKey][]*lexed
+	// paths are the files being read, the including ones first.
+	paths   []string
+	read    int
+	bytes   int
+	stopped bool
+	// check is what include_check asks of every include.
+	check includeCheck
+}
+
+// includeKey is the place of an include.
+type includeKey struct {
+	src   *source
+	start int
+}
+
+// lexed is a file that has been cut into tokens.
+type lexed struct {
+	src    *source
+	tokens []token
+}
+
+// includeCheck says which includes of nothing are mistakes.
+type includeCheck struct{ readable, match, wildcard, brace bool }
+
+// includeLevels are the words that include, and what they ask for.
+var includeLevels = map[string]includeCheck{
+	"include":  {},
+	"includer": {readable: true},
+	"includem": {match: true},
+	"includew": {wildcard: true, match: true},
+	"includeb": {brace: true, match: true},
+	"includea": {readable: true, match: true, wildcard: true, brace: true},
+}
+
+// isInclude tells a line that includes.
+func isInclude(line string) bool {
+	word := line
+	if i := strings.IndexAny(line[:min(len(line), len("includea")+1)], " \t"); i >= 0 {
+		word = line[:i]
+	}
+	_, ok := includeLevels[word]
+	return ok
+}
+
+// setCheck takes what stands behind include_check.
+func (in *includes) setCheck(words []token) {
+	if len(words) == 0 || words[0].kind != wordToken {
+		in.check = includeLevels["includea"]
+	}
+	checks := map[string]*bool{"readable": &in.check.readable, "match": &in.check.match, "wildcard_match": &in.check.wildcard, "brace_match": &in.check.brace}
+	for _, w := range words {
+		if to := checks[strings.TrimLeft(w.text, "+-")]; w.kind == wordToken && to != nil {
+			*to = !strings.HasPrefix(w.text, "-")
+		}
+	}
+}
+
+// or is what either asks for.
+func (c includeCheck) or(o includeCheck) includeCheck {
+	return includeCheck{c.readable || o.readable, c.match || o.match, c.wildcard || o.wildcard, c.brace || o.brace}
+}
+
+// include reads the files that an include line names.
+func (run *reading) include(l *lexer, line []token) {
+	in := &run.includes
+	words := line
+	for len(words) > 0 && words[len(words)-1].kind != wordToken {
+		words = words[:len(words)-1]
+	}
+	if line[0].broken || len(words) > 1 && words[1].broken {
+		return
+	}
 	if len(words) != 2 || words[1].text == "" {
-		b.diags.errorAt(st.place(), "include takes one file name or pattern", "expected include FILE")
+		l.diags.errorAt(line[0].place, line[0].text+" takes one file name or pattern", "expected "+line[0].text+" FILE")
 		return
 	}
 	at, pattern := words[1].place, words[1].text
-	if len(b.paths) > maxIncludeDepth {
-		b.tooMany(at)
+	if len(in.paths) > maxIncludeDepth {
+		in.tooMany(l, at)
 		return
 	}
 	if !filepath.IsAbs(pattern) {
-		pattern = filepath.Join(filepath.Dir(b.paths[len(b.paths)-1]), pattern)
+		pattern = filepath.Join(filepath.Dir(in.paths[len(in.paths)-1]), pattern)
 	}
-	paths, err := b.expand(pattern)
+	check := in.check.or(includeLevels[line[0].text])
+	paths, err := in.expand(pattern, check.brace)
 	switch {
 	case err != nil:
-		b.diags.errorAt(at, "include: bad pattern: "+err.Error(), "expected a file name, or a pattern with * ? [ ] or { , }")
+		l.diags.errorAt(at, line[0].text+": "+err.Error(), "expected a file name, or a pattern with * ? [ ] or { , }")
+	case len(paths) == 0 && (check.match && !hasWildcard(pattern) || check.wildcard && hasWildcard(pattern)):
+		l.diags.errorAt(at, line[0].text+": no file matches "+pattern, "create the file or remove this line")
 	case len(paths) == 0:
-		b.diags.warnAt(at, "include-missing", "include: no file matches "+pattern, "nothing is read; create the file or remove this line")
+		l.diags.warnAt(at, "include-missing", "include: no file matches "+pattern, "nothing is read; create the file or remove this line")
 	}
+	key := includeKey{at.src, line[0].start}
 	for _, path := range paths {
-		b.includeFile(path, at)
+		if f := run.includeFile(l, path, at); f != nil {
+			in.lexed[key] = append(in.lexed[key], f)
+		}
 	}
 }
+
+func hasWildcard(pattern string) bool { return strings.ContainsAny(pattern, "*?[") }
 
 // tooMany ends the including. It is said once: more of the same would say nothing new.
-func (b *builder) tooMany(at place) {
-	if !b.includesStopped {
-		b.diags.errorAt(at, "include: too much to read",
+func (in *includes) tooMany(l *lexer, at place) {
+	if !in.stopped {
+		l.diags.errorAt(at, "include: too much to read",
 			fmt.Sprintf("expected at most %d files, nested %d deep, of %d MiB in all", maxIncludes, maxIncludeDepth, maxIncluded>>20))
 	}
-	b.includesStopped = true
+	in.stopped = true
 }
 
-// expand lists the files of a pattern, sorted.
-func (b *builder) expand(pattern string) ([]string, error) {
+// expand lists the files of a pattern, sorted. With every each of its braces'
+// patterns has to match one.
+func (in *includes) expand(pattern string, every bool) ([]string, error) {
 	var paths []string
 	patterns, err := expandBraces(pattern)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("bad pattern: %w", err)
 	}
 	for _, p := range patterns {
-		matches, err := b.files.glob(p)
+		matches, err := in.files.glob(p)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("bad pattern: %w", err)
+		}
+		if len(matches) == 0 && every && len(patterns) > 1 {
+			return nil, fmt.Errorf("no file matches %s", p)
 		}
 		paths = append(paths, matches...)
 	}
@@ -138,32 +224,44 @@ func expandBraces(pattern string) ([]string, error) {
 	return done, nil
 }
 
-// includeFile reads one file at an include statement.
-func (b *builder) includeFile(path string, at place) {
+// includeFile reads one file at an include.
+func (run *reading) includeFile(l *lexer, path string, at place) *lexed {
+	in := &run.includes
 	clean := filepath.Clean(path)
-	if slices.Contains(b.paths, clean) {
-		b.diags.errorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", b.chain(clean)...)
-		return
+	if slices.Contains(in.paths, clean) {
+		l.diags.errorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", in.chain(clean)...)
+		return nil
 	}
-	if b.filesRead > maxIncludes || b.included > maxIncluded {
-		b.tooMany(at)
-		return
+	if in.stopped || in.read > maxIncludes || in.bytes > maxIncluded {
+		in.tooMany(l, at)
+		return nil
 	}
-	text, err := b.files.read(path, false)
+	text, err := in.files.read(path, false)
 	if err != nil {
-		b.diags.errorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
-		return
+		l.diags.errorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
+		return nil
 	}
-	b.included += len(text)
-	b.file(clean, &source{name: path, text: string(text), from: at})
+	in.bytes += len(text)
+	return run.file(clean, &source{name: path, text: string(text), from: at}, l.diags)
+}
+
+// file cuts a file into tokens.
+func (run *reading) file(path string, src *source, diags *collector) *lexed {
+	in := &run.includes
+	src.order = in.read
+	in.read++
+	in.paths = append(in.paths, path)
+	tokens := lex(src, diags, run)
+	in.paths = in.paths[:len(in.paths)-1]
+	return &lexed{src: src, tokens: tokens}
 }
 
 // chain says over which files a file comes back to itself; the including file
 // and line follow from the diagnostic's own place.
-func (b *builder) chain(path string) []string {
-	i := slices.Index(b.paths, path)
-	if i == len(b.paths)-1 {
+func (in *includes) chain(path string) []string {
+	i := slices.Index(in.paths, path)
+	if i == len(in.paths)-1 {
 		return nil
 	}
-	return []string{"by way of " + strings.Join(b.paths[i+1:], ", ")}
+	return []string{"by way of " + strings.Join(in.paths[i+1:], ", ")}
 }

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -16,11 +15,91 @@ type entry struct {
 	// stand without one.
 	inner    *blockSpec
 	optional bool
-	// later is a keyword of keepalived that weir does not read yet. It may
-	// have a block, which is skipped.
-	later bool
 	// read takes a statement into the raw block it stands in.
 	read func(r *reader, st *statement, into any)
+	// help says in a sentence what the keyword does, for the reference page.
+	help string
+	// expects says what its values are.
+	expects string
+	// fill puts the default into a new block, and initial is that default.
+	fill    func(into any)
+	initial any
+	// otherwise is the default in words, where it is no value of its own.
+	otherwise string
+	// effect is what the keyword does in weir, and why says why nothing.
+	effect effect
+	why    string
+}
+
+// option says what only some entries have.
+type option func(*entry)
+
+// initially is a keyword's default.
+func initially[V any](v V) option { return func(e *entry) { e.initial = v } }
+
+// begins is the default of a keyword with a grammar of its own.
+func begins[T, V any](at func(*T) *V, v V) option {
+	return func(e *entry) {
+		e.initial = v
+		e.fill = func(into any) { *at(into.(*T)) = v }
+	}
+}
+
+// otherwise is a default in words: what another keyword says.
+func otherwise(words string) option { return func(e *entry) { e.otherwise = words } }
+
+// value is a keyword with one value, which is stored where at says.
+func value[T, V any](name string, k kind[V], at func(*T) *V, help string, options ...option) *entry {
+	e := &entry{name: name, slot: name, help: help, expects: k.expects}
+	for _, o := range options {
+		o(e)
+	}
+	e.read = func(r *reader, st *statement, into any) {
+		if v, ok := one(r, st, k); ok {
+			*at(into.(*T)) = v
+			note(into, e.slot, st.words[1].place)
+		}
+	}
+	if e.initial != nil {
+		e.fill = func(into any) { *at(into.(*T)) = e.initial.(V) }
+	}
+	return e
+}
+
+// onOff is a keyword that stands alone, or with a yes or no.
+func onOff[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
+	e := value(name, boolean(), at, help, options...)
+	e.expects = "[" + e.expects + "]"
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		if len(st.words) > 1 {
+			read(r, st, into)
+			return
+		}
+		*at(into.(*T)) = true
+		note(into, e.slot, st.place())
+	}
+	return e
+}
+
+// note remembers where a block was given a keyword.
+func note(into any, keyword string, at place) {
+	if keyword == "" {
+		return
+	}
+	into.(interface{ note(string, place) }).note(keyword, at)
+}
+
+// fill puts the defaults of a block's keywords into it, once.
+func (s *blockSpec) fill(into any) {
+	if g, ok := into.(interface{ fresh(*blockSpec) bool }); !ok || !g.fresh(s) {
+		return
+	}
+	for _, e := range s.entries {
+		if e.fill != nil {
+			e.fill(into)
+		}
+	}
 }
 
 // blockSpec is one kind of block: its name (none for the whole file) and its table of keywords, or how
@@ -42,7 +121,7 @@ func (s *blockSpec) lookup(name string) *entry { return s.byName[name] }
 
 // language is the whole of keepalived.conf as weir knows it.
 type language struct {
-	root *blockSpec
+	root, weir *blockSpec
 	// homes are the blocks in which a keyword may stand.
 	homes map[string][]*blockSpec
 	// names are all keywords, sorted.
@@ -52,6 +131,7 @@ type language struct {
 func newLanguage() *language {
 	l := &language{root: rootBlock(), homes: map[string][]*blockSpec{}}
 	l.index(l.root, map[*blockSpec]bool{})
+	l.weir = l.root.lookup("weir").inner
 	for name := range l.homes {
 		l.names = append(l.names, name)
 	}
@@ -78,6 +158,9 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 	}
 }
 
+// maxHomes is how many blocks a message lists for a keyword.
+const maxHomes = 3
+
 // home says where a keyword belongs: "in TCP_CHECK or real_server".
 func (l *language) home(keyword string) string {
 	var names []string
@@ -89,8 +172,11 @@ func (l *language) home(keyword string) string {
 			names = append(names, s.name)
 		}
 	}
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0:
 		return ""
+	case len(names) > maxHomes:
+		return "in " + strings.Join(names[:maxHomes], ", ") + " and others"
 	}
 	return "in " + either(names)
 }
@@ -112,57 +198,90 @@ func either(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// field is a value that may be unset, and the statement that set it.
-type field[V any] struct {
-	v   V
-	at  place
-	set bool
-}
-
-// or is f when it is set, and the other one when not: a block's own value
-// goes before the enclosing block's.
-func (f field[V]) or(other field[V]) field[V] {
-	if f.set {
-		return f
-	}
-	return other
-}
-
-// value is the field's value, or the default.
-func (f field[V]) value(otherwise V) V {
-	if f.set {
-		return f.v
-	}
-	return otherwise
-}
-
-// setting is a keyword with one value, which is stored where at says.
-func setting[T, V any](name string, k kind[V], at func(*T) *field[V]) *entry {
-	return &entry{name: name, slot: name, read: func(r *reader, st *statement, into any) {
-		if v, ok := one(r, st, k); ok {
-			*at(into.(*T)) = field[V]{v: v, at: st.words[1].place, set: true}
+// optional is a keyword whose value may be left out, which bare stands for then.
+func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help string, options ...option) *entry {
+	e := value(name, k, at, help, options...)
+	e.expects = "[" + e.expects + "]"
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		if len(st.words) > 1 {
+			read(r, st, into)
+			return
 		}
-	}}
+		*at(into.(*T)) = bare
+		note(into, e.slot, st.place())
+	}
+	return e
 }
 
-// toggle is a keyword that stands alone, or with a yes or no.
-func toggle[T any](name string, at func(*T) *field[bool]) *entry {
-	return &entry{name: name, slot: name, read: func(r *reader, st *statement, into any) {
-		v, ok := true, len(st.words) == 1
+// present is a keyword that only stands alone.
+func present[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
+	return custom(name, "", help, func(r *reader, st *statement, into *T) bool {
+		if len(st.words) > 1 {
+			r.extra(st, 1)
+			return false
+		}
+		*at(into) = true
+		return true
+	}, options...)
+}
+
+// custom is a keyword with a grammar of its own. read tells whether it could be
+// read.
+func custom[T any](name, expects, help string, read func(r *reader, st *statement, into *T) bool, options ...option) *entry {
+	e := &entry{name: name, slot: name, help: help, expects: expects}
+	for _, o := range options {
+		o(e)
+	}
+	e.read = func(r *reader, st *statement, into any) {
+		if read(r, st, into.(*T)) {
+			note(into, e.slot, st.place())
+		}
+	}
+	return e
+}
+
+// many is a keyword with one or more values.
+func many[T, V any](name string, k kind[V], at func(*T) *[]V, help string, options ...option) *entry {
+	return custom(name, k.expects+" ...", help, func(r *reader, st *statement, into *T) bool {
+		values, ok := rest(r, st, 1, k)
+		*at(into) = append(*at(into), values...)
+		return ok
+	}, options...)
+}
+
+// rest reads all words from one on, of which there must be one.
+func rest[V any](r *reader, st *statement, from int, k kind[V]) (values []V, ok bool) {
+	if len(st.words) <= from {
+		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+k.expects)
+		return nil, false
+	}
+	for i := from; i < len(st.words); i++ {
+		v, ok := word(r, st, i, k)
 		if !ok {
-			v, ok = one(r, st, boolean())
+			return nil, false
 		}
-		if ok {
-			*at(into.(*T)) = field[bool]{v: v, at: st.place(), set: true}
-		}
-	}}
+		values = append(values, v)
+	}
+	return values, true
+}
+
+// repeatable lets a keyword stand more than once.
+func repeatable(e *entry) *entry {
+	e.slot = ""
+	return e
 }
 
 // section is a keyword that opens a block. head makes the raw block from the
 // words on the keyword's line; a nil block is skipped, head having said why.
-func section[T, C any](name string, inner *blockSpec, head func(r *reader, st *statement, parent *T) *C) *entry {
-	return &entry{name: name, inner: inner, read: func(r *reader, st *statement, into any) {
-		if child := head(r, st, into.(*T)); child != nil && st.block != nil {
+func section[T, C any](name string, inner *blockSpec, help string, head func(r *reader, st *statement, parent *T) *C) *entry {
+	return &entry{name: name, inner: inner, help: help, read: func(r *reader, st *statement, into any) {
+		child := head(r, st, into.(*T))
+		if child == nil {
+			return
+		}
+		inner.fill(child)
+		if st.block != nil {
 			r.block(inner, st.block, child)
 		}
 	}}
@@ -183,18 +302,6 @@ func list[T any](name, expects string, line func(r *reader, st *statement, into 
 	return &blockSpec{name: name, expects: expects, line: func(r *reader, st *statement, into any) {
 		line(r, st, into.(*T))
 	}}
-}
-
-// later makes entries of keywords that weir does not read yet, so that they
-// are told apart from mistakes.
-func later(names string) []*entry {
-	var entries []*entry
-	for _, name := range strings.Fields(names) {
-		entries = append(entries, &entry{name: name, later: true, read: func(r *reader, st *statement, _ any) {
-			r.errorAt(st.words[0].place, fmt.Sprintf("weir does not read %s yet", name), "take it out for now")
-		}})
-	}
-	return entries
 }
 
 // synonym gives an entry a further name.

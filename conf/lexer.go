@@ -41,26 +41,54 @@ type lexer struct {
 	column int
 	diags  *collector
 	tokens []token
+	// first is the index of the line's first token.
+	first int
+	// run is what the files of a run share; without it a text is only words.
+	run *reading
+	// resolved is a text whose names have been replaced.
+	resolved bool
 }
 
 // byteOrderMark may stand at the start of a file that a Windows editor wrote.
 const byteOrderMark = "\ufeff"
 
 // lex cuts the source into tokens; the last is always an endToken.
-func lex(src *source, diags *collector) []token {
-	l := &lexer{src: src, line: 1, column: 1, diags: diags}
+func lex(src *source, diags *collector, run *reading) []token {
+	l := &lexer{src: src, line: 1, column: 1, diags: diags, run: run}
 	if strings.HasPrefix(src.text, byteOrderMark) {
 		l.pos = len(byteOrderMark)
 	}
-	if !l.isText() {
-		l.emit(endToken, "", l.here())
-		return l.tokens
-	}
-	for l.pos < len(src.text) {
-		l.token()
+	if l.isText() {
+		l.all()
 	}
 	l.emit(endToken, "", l.here())
 	return l.tokens
+}
+
+// all cuts the whole text.
+func (l *lexer) all() {
+	for l.pos < len(l.src.text) {
+		if l.run != nil && l.column == 1 && l.macro() {
+			continue
+		}
+		l.token()
+	}
+	l.lineEnds()
+}
+
+// lineEnds looks at the line that has been read: an include is read here, so
+// that what it defines holds from here on.
+func (l *lexer) lineEnds() {
+	line := l.tokens[l.first:]
+	l.first = len(l.tokens)
+	if l.run == nil || len(line) == 0 || line[0].kind != wordToken {
+		return
+	}
+	if _, ok := includeLevels[line[0].text]; ok {
+		l.run.include(l, line)
+	} else if line[0].text == "include_check" {
+		l.run.includes.setCheck(line[1:])
+	}
 }
 
 // isText refuses a file with a NUL byte: a binary, or UTF-16.
@@ -124,6 +152,7 @@ func (l *lexer) token() {
 		at := l.here()
 		l.next()
 		l.emit(lineToken, "", at)
+		l.lineEnds()
 	case isBlank(c):
 		l.next()
 	case c == '#' || c == '!':
@@ -135,11 +164,31 @@ func (l *lexer) token() {
 		}
 	case c == '}':
 		l.brace(closeToken)
+	case c == '{' && l.placeholder():
 	case c == '{' && l.pair() == 0:
 		l.brace(openToken)
 	default:
 		l.word()
 	}
+}
+
+// placeholder takes a {{ name }} that nobody has filled in.
+func (l *lexer) placeholder() bool {
+	if !strings.HasPrefix(l.src.text[l.pos:], "{{") {
+		return false
+	}
+	text := l.src.text[l.pos:min(len(l.src.text), l.pos+maxName)]
+	end := strings.Index(text, "}}")
+	if end < 0 || strings.ContainsRune(text[:end], '\n') {
+		return false
+	}
+	at := l.here()
+	l.skip(end + 2)
+	at.end = l.pos
+	l.diags.errorAt(at, "the placeholder "+at.text()+" is not filled in", "expected the value itself")
+	l.emit(wordToken, at.text(), at)
+	l.tokens[len(l.tokens)-1].broken = true
+	return true
 }
 
 // isBlank tells white space within a line. A carriage return is one, so that

@@ -44,7 +44,7 @@ func TestLex(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var diags collector
-			got := describe(lex(&source{name: "test", text: tt.in}, &diags))
+			got := describe(lex(&source{name: "test", text: tt.in}, &diags, nil))
 			if diff := cmp.Diff(tt.want, got); diff != "" || len(diags.list) > 0 {
 				t.Errorf("tokens of %q (-want +got):\n%s\ndiagnostics: %v", tt.in, diff, diags.list)
 			}
@@ -81,7 +81,7 @@ func TestLexMistakes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var diags collector
-			lex(&source{name: "test", text: tt.in}, &diags)
+			lex(&source{name: "test", text: tt.in}, &diags, nil)
 			if len(diags.list) != 1 {
 				t.Fatalf("got %d diagnostics, want 1: %v", len(diags.list), diags.list)
 			}

@@ -34,5 +34,5 @@ func (m memory) glob(pattern string) ([]string, error) {
 
 // parseMemory reads the file called name.
 func parseMemory(m memory, name string) (*Config, Diagnostics) {
-	return newParser(m).run(name, []byte(m[name]))
+	return newParser(m, Options{ID: "node01"}).parse(name, []byte(m[name]))
 }

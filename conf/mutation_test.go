@@ -98,7 +98,9 @@ func mutants(line string) map[string]string {
 		return out
 	}
 	out["stray brace after"] = code + "\n" + strings.Repeat(" ", len(code)-len(strings.TrimLeft(code, " "))) + "}" + comment
-	out["no value"] = strings.Replace(code, words[1], "", 1) + comment
+	if words[0] != "persistence_timeout" { // alone it means 360 s
+		out["no value"] = strings.Replace(code, words[1], "", 1) + comment
+	}
 	out["value too many"] = code + " quux" + comment
 	out["unclosed quote"] = strings.Replace(code, words[1], `"`+words[1], 1) + comment
 	if words[0] != "router_id" && words[0] != "auth_pass" && words[0] != "interface" {

@@ -10,6 +10,9 @@ import (
 type reader struct {
 	language *language
 	diags    *collector
+	// said are diagnostics that are given once for several places, in order.
+	said  map[any]*repeat
+	order []any
 }
 
 func (r *reader) errorAt(at place, message, hint string, notes ...string) {
@@ -34,6 +37,7 @@ func (r *reader) block(spec *blockSpec, b *block, into any) {
 			r.unknown(spec, b, st)
 		default:
 			r.again(given, st)
+			r.sayEffect(st.entry, st)
 			st.entry.read(r, st, into)
 		}
 	}
@@ -55,18 +59,16 @@ func (r *reader) again(given map[string]*statement, st *statement) {
 	given[slot] = st
 }
 
-// String is file:line, as notes name it.
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.src.name, p.line) }
-
 // unknown is a keyword that the block does not have: one that belongs in
 // another block, or none at all.
 func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 	word := st.keyword()
-	if home := r.language.home(word); home != "" {
+	near := nearest(word, spec.names())
+	// A letter more or less is a typing error rather than another block's word.
+	if home := r.language.home(word); home != "" && (near == "" || distance(word, near, 2) > 1) {
 		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
 		return
 	}
-	near := nearest(word, spec.names())
 	hint := "not a keyword of keepalived.conf" + skipped(st)
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
@@ -131,6 +133,10 @@ func word[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
 	if complaint == nil {
 		return v, true
 	}
+	if complaint.pending {
+		r.pending(st.keyword()+" "+complaint.what, st.words[i].place)
+		return v, true
+	}
 	hint := complaint.hint
 	if hint == "" {
 		hint = "expected " + k.expects
@@ -156,4 +162,13 @@ func values(n int) string {
 		return "no value"
 	}
 	return plural(n, "value")
+}
+
+// wordsOf is tokens as one text.
+func wordsOf(tokens []token) string {
+	var texts []string
+	for _, t := range tokens {
+		texts = append(texts, t.text)
+	}
+	return strings.Join(texts, " ")
 }

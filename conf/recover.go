@@ -60,7 +60,7 @@ func (b *builder) closeFor(st *statement) {
 		if e == nil {
 			continue
 		}
-		b.unclosed(b.frames[i+1:], fmt.Sprintf("before %s (line %d)", st.keyword(), st.place().line))
+		b.unclosed(b.frames[i+1:], fmt.Sprintf("before %s (line %d)", st.keyword(), st.place().written().line))
 		b.excess -= len(b.frames) - 1 - i
 		b.frames = b.frames[:i+1]
 		st.entry = e
@@ -81,14 +81,14 @@ func (b *builder) unclosed(frames []*frame, where string) {
 			notes = append(notes, fmt.Sprintf("and %d blocks around them", i+1))
 			break
 		}
-		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].owner.title(), frames[i].open.line))
+		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].owner.title(), frames[i].open.written().line))
 	}
 	for _, f := range frames {
 		f.unsure, f.unclosed = true, true
 	}
 	if s := b.skew; s.set && len(frames) == 1 && s.brace.column < s.frame.owner.place().column && s.frame.open.start > inner.open.start {
 		inner = s.frame
-		where = fmt.Sprintf(`before the "}" of line %d`, s.brace.line)
+		where = fmt.Sprintf(`before the "}" of line %d`, s.brace.written().line)
 	}
 	b.skew = skew{}
 	if b.gluedBrace(inner) {
@@ -130,6 +130,7 @@ func (b *builder) unclosedAtEnd() {
 
 // lastLine is the number of the last line that p, the end of a text, ends.
 func (p place) lastLine() int {
+	p = p.written()
 	if p.column == 1 && p.line > 1 {
 		return p.line - 1
 	}
@@ -224,90 +225,41 @@ func (b *builder) unopened(st *statement) {
 // special takes the statements that are not keywords but instructions to the
 // reader of the text, and tells whether st is one.
 func (b *builder) special(st *statement) bool {
-	switch word := st.keyword(); {
-	case b.top().spec == nil:
+	if b.top().spec == nil {
 		return false
-	case word == "include":
-		if !st.broken {
-			b.include(st)
+	}
+	if _, includes := includeLevels[st.keyword()]; includes {
+		for _, f := range b.run.includes.lexed[includeKey{st.place().src, st.place().start}] {
+			b.file(f)
+		}
+		if brace, opens := b.brace(); opens {
+			b.breaks(st, brace.place, st.keyword()+" opens no block", "the block is skipped")
+			b.push(st, nil, brace)
 		}
 		return true
-	case word == "includer", word == "includem", word == "includew", word == "includeb", word == "includea":
-		b.breaks(st, st.place(), "weir does not read "+word+" yet", "write include")
-	case strings.HasPrefix(word, "@"):
-		b.breaks(st, st.place(), "weir does not read lines for one config id ("+shorten(word)+") yet", "take it out for now")
-	case definition(st.words[0].place.text()) != "":
-		b.define(st)
-	case strings.HasPrefix(word, "~SEQ"), strings.HasPrefix(word, "~LST"):
-		b.breaks(st, st.place(), "weir does not read repetitions ("+word[:4]+") yet", "write the lines out")
-	default:
-		b.variables(st)
-		return false
 	}
-	b.top().unsure = true
-	if brace, opens := b.brace(); opens {
-		b.push(st, nil, brace)
-	}
-	return true
+	b.undefined(st)
+	return false
 }
 
-// define notes a line $NAME=value.
-func (b *builder) define(st *statement) {
-	if b.defined == nil {
-		b.defined = map[string]bool{}
-	}
-	name := definition(st.words[0].place.text())
-	b.defined[name] = true
-	b.breaks(st, st.place(), "weir does not read definitions ($"+shorten(name)+"=) yet", "write the value where the name is used")
-}
-
-// definition is the NAME of $NAME=..., and "" of any other word.
-func definition(word string) string {
-	if !strings.HasPrefix(word, "$") {
-		return ""
-	}
-	name := leadingName(word[1:])
-	if name == "" || !strings.HasPrefix(word[1+len(name):], "=") {
-		return ""
-	}
-	return name
-}
-
-// variables breaks a statement that uses a variable. A name that was never
-// defined is text; one that was has its diagnostic already.
-func (b *builder) variables(st *statement) {
+// undefined breaks a statement that uses a name which nothing defines.
+func (b *builder) undefined(st *statement) {
 	for _, w := range st.words {
-		text := w.text
-		for i := strings.IndexByte(text, '$'); i >= 0; i = strings.IndexByte(text, '$') {
-			text = text[i+1:]
-			braced := strings.HasPrefix(text, "{")
-			name := leadingName(strings.TrimPrefix(text, "{"))
-			switch {
-			case name == "":
-			case braced && strings.HasPrefix(name, "_"):
-				b.breaks(st, w.place, "weir does not read ${"+shorten(name)+"} yet", "write the value itself")
-			case b.defined[name] && (braced || text == name):
-				st.broken = true
+		i := strings.Index(w.text, "${")
+		if i < 0 || w.broken {
+			continue
+		}
+		if name, size := use(w.text[i:]); size > 0 {
+			hint := "write $" + shorten(name) + "=VALUE on a line before it"
+			if leadingName(name) != name {
+				hint = "expected ${NAME}"
 			}
+			b.breaks(st, w.place, quote("${"+name+"}")+" is not defined", hint)
 		}
 	}
 	if st.broken {
 		b.top().unsure = b.top().unsure || b.top().spec.lookup(st.keyword()) == nil
 	}
-}
-
-// leadingName is the name that text begins with: letters, digits and
-// underscores, not beginning with a digit.
-func leadingName(text string) string {
-	n := 0
-	for n < len(text) && (isLetter(text[n]) || n > 0 && text[n] >= '0' && text[n] <= '9') {
-		n++
-	}
-	return text[:n]
-}
-
-func isLetter(c byte) bool {
-	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // maxWord is how many runes of the user's words a message repeats.

@@ -35,6 +35,9 @@ func (d Diagnostics) Summary() string {
 	if n := d.Warnings(); n > 0 {
 		parts = append(parts, plural(n, "warning"))
 	}
+	if n := d.Remarks(); n > 0 {
+		parts = append(parts, plural(n, "note"))
+	}
 	if len(parts) == 0 {
 		parts = append(parts, "no mistakes")
 	}
@@ -74,10 +77,7 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	if d.Line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", where, d.Line, d.Column)
 	}
-	severity := red
-	if d.Severity == Warning {
-		severity = yellow
-	}
+	severity := [...]string{red, yellow, bold}[d.Severity]
 	fmt.Fprintf(r, "%s %s %s", r.paint(bold, where+":"), r.paint(severity, d.Severity.String()+":"), d.Message)
 	if d.Code != "" {
 		fmt.Fprintf(r, "  [%s]", d.Code)

@@ -1,33 +1,26 @@
 package conf
 
-import (
-	"fmt"
-	"time"
-
-	"weir/lvs"
-)
+import "fmt"
 
 // resolve makes the typed Config of what the text says: inheritance, defaults,
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
-	return &Config{
-		Global: Global{
-			NotificationEmail:  raw.global.mail,
-			SMTPConnectTimeout: raw.global.timeout.value(30 * time.Second),
-			RouterID:           raw.global.router.value(""),
-		},
-		VRRPInstances:  resolveInstances(r, raw.instances),
-		VirtualServers: resolveServices(r, raw.services),
-		Devices:        resolveDevices(&raw.weir),
+	cfg := &Config{
+		Global:         raw.global,
+		Machine:        raw.machine,
+		VRRPInstances:  resolveInstances(r, raw),
+		SyncGroups:     raw.sync,
+		GARPGroups:     raw.garp,
+		TrackScripts:   raw.scripts,
+		TrackProcesses: raw.processes,
+		TrackFiles:     raw.files,
+		BFDs:           raw.bfds,
+		VirtualServers: resolveServices(r, raw),
+		SSL:            raw.ssl,
+		Weir:           raw.weir.resolve(&raw.global),
 	}
-}
-
-func resolveDevices(w *rawWeir) []lvs.Device {
-	var devices []lvs.Device
-	for _, d := range w.devices {
-		devices = append(devices, lvs.Device{Name: d.name, Hook: d.hook.value(lvs.HookAuto)})
-	}
-	return devices
+	raw.weir.resolveRules(r, cfg.VirtualServers)
+	return cfg
 }
 
 // unique tells whether a key is new, and gives a diagnostic naming the first

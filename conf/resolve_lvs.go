@@ -3,61 +3,120 @@ package conf
 import (
 	"fmt"
 	"net/netip"
-	"time"
+	"slices"
 
 	"weir/lvs"
 )
 
-// The defaults of TCP_CHECK.
-const (
-	defaultDelayLoop        = 60 * time.Second
-	defaultConnectTimeout   = 5 * time.Second
-	defaultRetry            = 1
-	defaultDelayBeforeRetry = time.Second
-)
-
-func resolveServices(r *reader, raw []*rawService) []VirtualServer {
+func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 	first := map[lvs.ServiceKey]place{}
 	var services []VirtualServer
-	for _, s := range raw {
-		key := s.key(r)
-		sure := !s.head.unclosed() && (s.protocol.set || !s.has("protocol"))
-		if sure && !unique(r, first, key, s.head.all(), fmt.Sprintf("virtual_server %s is given twice", key)) {
+	for _, s := range raw.services {
+		s.sayProtocol(r)
+		if !s.resolveKeys(r, raw) || s.collides(r, first) {
 			continue
 		}
 		s.sayDefaults(r)
-		v := VirtualServer{ServiceKey: key, Scheduler: s.scheduler.value(lvs.WeightedLeastConnection), Method: s.method.value(lvs.Masquerade)}
-		v.SHPort, v.SHFallback = s.shPort.v, s.shFallback.v
-		v.RealServers = s.resolveServers(r)
-		if len(s.servers) == 0 && !s.has("real_server") {
+		s.resolvePersistence(r)
+		s.RealServers = s.resolveServers(r)
+		if len(s.servers) == 0 && !s.mentions("real_server") {
 			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
 			continue
 		}
-		services = append(services, v)
+		services = append(services, s.VirtualServer)
 	}
 	return services
 }
 
-// key is what makes the service itself. Without a protocol it is UDP, which
-// surprises enough people to say so.
-func (s *rawService) key(r *reader) lvs.ServiceKey {
-	if !s.protocol.set && !s.has("protocol") {
+// resolveKeys works out which services it is.
+func (s *rawService) resolveKeys(r *reader, raw *rawConfig) (ok bool) {
+	switch {
+	case s.mark != 0:
+		s.Keys = []lvs.ServiceKey{lvs.MarkKey(s.mark, s.markFamily())}
+		return true
+	case s.Group == "":
+		s.Keys = []lvs.ServiceKey{{Protocol: s.Protocol, Addr: s.address, Port: s.port}}
+		return true
+	}
+	g := raw.groups[s.Group]
+	if g == nil {
+		if !raw.unsure {
+			r.errorAt(s.head.words[2].place, fmt.Sprintf("there is no virtual_server_group %s", s.Group), "expected the name of one that the file has")
+		}
+		return false
+	}
+	if s.Keys, ok = g.keys(r, s.Protocol); len(s.Keys) == 0 && ok && !g.head.block.unsure {
+		r.errorAt(g.head.all(), g.head.title()+" has no address", "expected "+groupBlock().expects)
+	}
+	return ok && len(s.Keys) > 0
+}
+
+// markFamily is that of a service by mark: as it says, or as its real servers.
+func (s *rawService) markFamily() bool {
+	if s.has("ip_family") {
+		return s.IPv6
+	}
+	i := slices.IndexFunc(s.servers, func(rs *rawServer) bool { return rs != nil })
+	return i >= 0 && s.servers[i].Addr.Is6()
+}
+
+// collides tells whether another virtual_server has a service of this one's.
+func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]place) bool {
+	if s.head.unclosed() || !s.has("protocol") && s.mentions("protocol") {
+		return false
+	}
+	for _, key := range s.Keys {
+		if !unique(r, first, key, s.head.all(), fmt.Sprintf("virtual_server %s is given twice", key)) {
+			return true
+		}
+	}
+	return false
+}
+
+// sayProtocol warns where none is given: it is UDP then, which surprises enough
+// people to say so. A mark has none.
+func (s *rawService) sayProtocol(r *reader) {
+	switch {
+	case s.mark != 0 && s.has("protocol"):
+		r.warnAt(s.placeOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
+	case s.mark == 0 && !s.has("protocol") && !s.mentions("protocol"):
 		r.warnAt(s.head.place(), "protocol-default", s.head.title()+" has no protocol: it serves UDP",
 			`write "protocol UDP" (or TCP) to say which you mean`)
 	}
-	return lvs.ServiceKey{Protocol: s.protocol.value(lvs.UDP), Addr: s.addr, Port: s.port}
 }
 
 // sayDefaults says which scheduler and forward method are meant where none is
 // named.
 func (s *rawService) sayDefaults(r *reader) {
-	if !s.has("lb_algo", "lvs_sched") {
+	if !s.mentions("lb_algo", "lvs_sched") {
 		r.warnAt(s.head.place(), "scheduler-default", s.head.title()+" has no lb_algo: it is scheduled by wlc",
 			`write "lb_algo wlc" (or another) to say which you mean`)
 	}
-	if !s.has("lb_kind", "lvs_method") {
+	if !s.mentions("lb_kind", "lvs_method") {
 		r.warnAt(s.head.place(), "method-default", s.head.title()+" has no lb_kind: it is forwarded by NAT",
 			`write "lb_kind NAT" (or DR) to say which you mean`)
+	}
+	if s.OnePacket && s.mark == 0 && s.Protocol != lvs.UDP {
+		s.OnePacket = false
+		r.warnAt(s.placeOf("ops"), "no-effect", "ops has no effect with TCP: only UDP is scheduled by the packet", "take it out, or write protocol UDP")
+	}
+}
+
+// resolvePersistence turns on what is implied: a granularity, and the port 0,
+// make a service persistent.
+func (s *rawService) resolvePersistence(r *reader) {
+	if s.PersistenceTimeout != 0 {
+		return
+	}
+	if s.has("persistence_granularity") {
+		s.PersistenceTimeout = defaultPersistence
+	}
+	for _, key := range s.Keys {
+		if key.Mark == 0 && key.Port == 0 && s.PersistenceTimeout == 0 && !s.mentions("persistence_timeout") {
+			s.PersistenceTimeout = defaultPersistence
+			r.warnAt(s.head.all(), "port-zero", s.head.title()+" serves all ports: it is persistent, for 360 s",
+				`write "persistence_timeout 360" (or another time) to say which you mean`)
+		}
 	}
 }
 
@@ -66,60 +125,76 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 	first := map[netip.AddrPort]place{}
 	var servers []RealServer
 	for _, raw := range s.servers {
-		if raw == nil {
+		if raw == nil || !raw.fits(r, s) {
 			continue
 		}
-		at := netip.AddrPortFrom(raw.addr, raw.forcePort(r, s))
+		raw.inherit(s)
+		checked := raw.forcePort(r, s)
+		at := netip.AddrPortFrom(raw.Addr, raw.Port)
 		if before, taken := first[at]; taken && !raw.head.unclosed() {
 			r.warnAt(raw.head.all(), "given-twice", raw.head.title()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+before.String())
 			continue
 		}
 		first[at] = raw.head.place()
-		servers = append(servers, raw.resolve(s, at))
+		for _, c := range raw.checks {
+			c.resolve(r, raw, checked)
+			raw.Checks = append(raw.Checks, c.Check)
+		}
+		servers = append(servers, raw.RealServer)
 	}
 	return servers
 }
 
-// forcePort is the real server's port: with direct routing a packet keeps the
-// one it came with.
+// fits tells whether a service of the server's family is there.
+func (raw *rawServer) fits(r *reader, s *rawService) bool {
+	if slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == raw.Addr.Is4() }) {
+		return true
+	}
+	r.errorAt(raw.head.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", raw.Addr), "NAT and direct routing need the same family on both sides")
+	return false
+}
+
+// inherit takes what virtual_server says for all its servers.
+func (raw *rawServer) inherit(s *rawService) {
+	pass(raw, s, "weight", &raw.Weight, s.Weight)
+	if !raw.has("lvs_method") {
+		raw.Method, raw.Tunnel = s.Method, s.Tunnel
+	}
+	pass(raw, s, "inhibit_on_failure", &raw.InhibitOnFailure, s.InhibitOnFailure)
+	pass(raw, s, "virtualhost", &raw.VirtualHost, s.VirtualHost)
+	raw.timers.inherit(raw, s, s.timers)
+}
+
+// port is the one that all the services have; single is false where they have
+// several, or a mark.
+func (s *rawService) onePort() (port uint16, single bool) {
+	for _, k := range s.Keys {
+		if k.Mark != 0 || k.Port != s.Keys[0].Port {
+			return 0, false
+		}
+	}
+	return s.Keys[0].Port, true
+}
+
+// forcePort settles the real server's port, which only NAT changes: it is 0
+// where packets keep one of several. It returns the port that is checked.
 func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
-	if raw.port != 0 && raw.method.or(s.method).value(lvs.Masquerade) == lvs.Masquerade {
-		return raw.port
+	port, single := s.onePort()
+	given := raw.Port
+	if given == port || given != 0 && raw.Method == lvs.Masquerade {
+		return given
 	}
-	if raw.port != 0 && raw.port != s.port {
-		r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", raw.port, s.port),
-			fmt.Sprintf("write %d", s.port))
+	raw.Port = port
+	switch {
+	case given == 0:
+		return port
+	case single && port != 0:
+		r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", given, port),
+			fmt.Sprintf("write %d", port))
+		return port
 	}
-	return s.port
-}
-
-func (raw *rawServer) resolve(s *rawService, at netip.AddrPort) RealServer {
-	server := RealServer{
-		Addr:   at.Addr(),
-		Port:   at.Port(),
-		Weight: raw.weight.or(s.weight).value(1),
-		Method: raw.method.or(s.method).value(lvs.Masquerade),
-		Upper:  uint32(raw.upper.v),
-		Lower:  uint32(raw.lower.v),
-	}
-	for _, c := range raw.checks {
-		server.Checks = append(server.Checks, c.resolve(c.timers.or(raw.timers).or(s.timers), at))
-	}
-	return server
-}
-
-// resolve fills in a check's defaults: it connects to the server itself.
-func (c *rawCheck) resolve(t rawTimers, server netip.AddrPort) TCPCheck {
-	interval := t.delayLoop.value(defaultDelayLoop)
-	return TCPCheck{
-		Connect:          netip.AddrPortFrom(c.ip.value(server.Addr()), c.port.value(server.Port())),
-		Bind:             c.bind.v,
-		Timeout:          t.connectTimeout.value(defaultConnectTimeout),
-		Retry:            t.retry.value(defaultRetry),
-		DelayBeforeRetry: t.delayBeforeRetry.value(defaultDelayBeforeRetry),
-		Interval:         interval,
-		Warmup:           t.warmup.value(interval),
-		Alpha:            t.alpha.v,
-	}
+	r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
+		"take it out; connect_port says which port is checked")
+	return given
 }

@@ -10,11 +10,8 @@ import (
 
 // The defaults of keepalived.
 const (
-	defaultPriority  = 100
-	ownerPriority    = 255
-	defaultAdvert    = time.Second
-	defaultGARPDelay = 5 * time.Second
-	defaultGARPs     = 5
+	defaultPriority = 100
+	ownerPriority   = 255
 )
 
 // taken is what instances must not share, with the place of its first use.
@@ -24,104 +21,189 @@ type taken struct {
 	vips  map[netip.Addr]place
 }
 
-func resolveInstances(r *reader, raw []*rawInstance) []VRRPInstance {
+func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	first := &taken{map[string]place{}, map[lvs.InstanceID]place{}, map[netip.Addr]place{}}
 	var instances []VRRPInstance
-	for _, i := range raw {
+	for _, i := range raw.instances {
+		i.resolve(r, &raw.global, first)
 		first.check(r, i)
-		instances = append(instances, i.resolve(r, first))
+		instances = append(instances, i.VRRPInstance)
 	}
 	return instances
 }
 
 // check finds what makes an instance collide with an earlier one.
 func (t *taken) check(r *reader, i *rawInstance) {
-	if i.head.unclosed() || !unique(r, t.names, i.name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.name)) {
+	if i.head.unclosed() || !unique(r, t.names, i.Name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
 		return
 	}
-	if !i.vrid.set || !i.device.set {
+	if i.VRID == 0 || i.Interface == "" || len(i.Peers) > 0 {
 		return
 	}
-	id := lvs.InstanceID{Interface: i.device.v, VRID: i.vrid.v}
+	id := lvs.InstanceID{Interface: i.Interface, VRID: i.VRID, IPv6: i.ipv6()}
 	if before, taken := t.ids[id]; taken {
-		r.errorAt(i.vrid.at, fmt.Sprintf("virtual_router_id %d is given twice on %s", id.VRID, id.Interface),
+		r.errorAt(i.placeOf("virtual_router_id"), fmt.Sprintf("virtual_router_id %d is given twice on %s", id.VRID, id.Interface),
 			"expected a number of its own for each instance on an interface", "first given at "+before.String())
 		return
 	}
-	t.ids[id] = i.vrid.at
+	t.ids[id] = i.placeOf("virtual_router_id")
 }
 
+// ipv6 tells whether the instance's addresses are.
+func (i *rawInstance) ipv6() bool { return len(i.vips) > 0 && i.vips[0].Prefix.Addr().Is6() }
+
 // resolve fills in an instance's defaults.
-func (i *rawInstance) resolve(r *reader, first *taken) VRRPInstance {
-	state, priority := i.rank()
-	v := VRRPInstance{
-		Name:           i.name,
-		State:          state,
-		Interface:      i.device.v,
-		VRID:           i.vrid.v,
-		Priority:       priority,
-		AdvertInterval: i.advert.value(defaultAdvert),
-		Version:        i.version.value(2),
-		Auth:           Auth{Type: i.auth.value(AuthNone), Password: i.password.v},
-		VIPs:           i.resolveVIPs(r, first),
-		SourceIP:       i.source.v,
-		UnicastPeers:   i.peers,
-		NoPreempt:      i.noPreempt.v,
-		PreemptDelay:   i.preemptDelay.v,
-		GARPDelay:      i.garpDelay.value(defaultGARPDelay),
-		GARPRepeat:     max(1, i.garpRepeat.value(defaultGARPs)),
+func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
+	i.State, i.Priority = i.rank()
+	i.resolveVersion(r, g)
+	i.resolveAdvert(r)
+	i.VIPs = i.resolveVIPs(r, first)
+	if i.Auth.Type == "" {
+		i.Auth.Type = AuthNone
 	}
-	i.checkPreempt(r, &v)
-	return v
+	i.inheritGARP(g)
+	i.inheritRest(g)
+	i.checkPreempt(r)
 }
 
 // rank is the state and priority where one or both are left to the default:
 // the owner of the addresses is master, and the other way round.
 func (i *rawInstance) rank() (State, uint8) {
-	switch {
-	case !i.priority.set && i.state.v == Master:
-		return Master, ownerPriority
-	case i.priority.v == ownerPriority:
-		return i.state.value(Master), ownerPriority
+	state, priority := i.State, i.Priority
+	if !i.has("priority") {
+		if priority = defaultPriority; state == Master {
+			priority = ownerPriority
+		}
 	}
-	return i.state.value(Backup), i.priority.value(defaultPriority)
+	if !i.has("state") {
+		if state = Backup; priority == ownerPriority {
+			state = Master
+		}
+	}
+	return state, priority
+}
+
+// resolveVersion is 3 for IPv6, which no other version has.
+func (i *rawInstance) resolveVersion(r *reader, g *Global) {
+	from(i, g, "version", "vrrp_version", &i.Version, g.Version)
+	if !i.ipv6() {
+		return
+	}
+	if i.has("version") && i.VRRPInstance.Version == 2 && i.placeOf("version") != g.placeOf("vrrp_version") {
+		r.errorAt(i.placeOf("version"), "version 2 has no IPv6", "write version 3, or take it out")
+		return
+	}
+	i.Version = 3
+	r.pending("VRRP for IPv6", i.vips[0].at)
+}
+
+// maxAdvert3 is what version 3's field of 12 bits holds, in hundredths of a
+// second (RFC 9568, 5.2.7).
+const maxAdvert3 = 4095 * 10 * time.Millisecond
+
+// resolveAdvert holds the interval to what the version's field can say: version
+// 2's is a byte of whole seconds (RFC 3768, 5.3.7).
+func (i *rawInstance) resolveAdvert(r *reader) {
+	at, d := i.placeOf("advert_int"), i.AdvertInterval
+	switch {
+	case !i.has("advert_int"):
+	case i.Version == 2 && (d%time.Second != 0 || d < time.Second):
+		r.errorAt(at, fmt.Sprintf("advert_int: %s is not whole seconds", decimal(d)), "VRRP version 2 sends whole seconds, from 1 to 255")
+	case i.Version == 3 && d > maxAdvert3:
+		r.errorAt(at, fmt.Sprintf("advert_int: %s is out of range", decimal(d)), "VRRP version 3 sends hundredths of a second, up to 40.95")
+	}
+}
+
+// from gives an instance what global_defs says under another name.
+func from[V any](own, outer inheritor, keyword, outerKeyword string, to *V, v V) {
+	if own.has(keyword) {
+		return
+	}
+	*to = v
+	if outer.has(outerKeyword) {
+		own.note(keyword, outer.placeOf(outerKeyword))
+	}
+}
+
+func (i *rawInstance) inheritGARP(g *Global) {
+	from(i, g, "garp_master_delay", "vrrp_garp_master_delay", &i.GARPDelay, g.GARPDelay)
+	from(i, g, "garp_master_repeat", "vrrp_garp_master_repeat", &i.GARPRepeat, g.GARPRepeat)
+	i.GARPRepeat = max(1, i.GARPRepeat)
+	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
+	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
+	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
+	lower, repeat := i.GARPDelay, i.GARPRepeat
+	if g.has("vrrp_garp_lower_prio_delay") {
+		lower = g.GARPLowerDelay
+	}
+	if g.has("vrrp_garp_lower_prio_repeat") {
+		repeat = max(1, g.GARPLowerRepeat)
+	}
+	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, lower)
+	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, repeat)
+	from(i, g, "garp_extra_if", "vrrp_garp_extra_if", &i.GARPExtra, g.GARPExtra)
+}
+
+func (i *rawInstance) inheritRest(g *Global) {
+	from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts)
+	from(i, g, "lower_prio_no_advert", "vrrp_lower_prio_no_advert", &i.LowerPrioNoAdvert, g.LowerPrioNoAdvert || g.Strict)
+	from(i, g, "higher_prio_send_advert", "vrrp_higher_prio_send_advert", &i.HigherPrioSendAdvert, g.HigherPrioSendAdvert)
+	from(i, g, "owner_ignore_adverts", "vrrp_owner_ignore_adverts", &i.OwnerIgnoreAdverts, g.OwnerIgnoreAdverts)
+	from(i, g, "skip_check_adv_addr", "vrrp_skip_check_adv_addr", &i.SkipCheckAdvertAddr, g.SkipCheckAdvertAddr)
+	from(i, g, "strict_mode", "vrrp_strict", &i.Strict, g.Strict)
+	from(i, g, "v3_checksum_as_v2", "v3_checksum_as_v2", &i.ChecksumAsV2, g.ChecksumAsV2)
+	from(i, g, "check_unicast_src", "vrrp_check_unicast_src", &i.CheckSource, g.CheckUnicastSource)
+	from(i, g, "notify_priority_changes", "vrrp_notify_priority_changes", &i.PriorityChanges, g.NotifyPriorityChanges)
+	group := g.Group4
+	if i.ipv6() {
+		group = g.Group6
+	}
+	from(i, g, "mcast_dst_ip", "vrrp_mcast_group4", &i.GroupIP, group)
+	if alert := g.SMTPAlertVRRP || g.SMTPAlert && !g.has("smtp_alert_vrrp"); !i.has("smtp_alert") {
+		i.SMTPAlert = alert
+	}
 }
 
 // checkPreempt clears what contradicts the rest, as keepalived does.
-func (i *rawInstance) checkPreempt(r *reader, v *VRRPInstance) {
-	if v.NoPreempt && v.State == Master {
-		v.NoPreempt = false
-		r.warnAt(i.noPreempt.at, "preempt", "nopreempt has no effect with state MASTER", "write state BACKUP on every director")
+func (i *rawInstance) checkPreempt(r *reader) {
+	if i.NoPreempt && i.State == Master {
+		i.NoPreempt = false
+		r.warnAt(i.placeOf("nopreempt"), "preempt", "nopreempt has no effect with state MASTER", "write state BACKUP on every director")
 	}
+	at := i.placeOf("preempt_delay")
 	switch {
-	case v.PreemptDelay == 0:
+	case i.PreemptDelay == 0:
 		return
-	case v.State == Master:
-		r.warnAt(i.preemptDelay.at, "preempt", "preempt_delay has no effect with state MASTER", "write state BACKUP on every director")
-	case v.NoPreempt:
-		r.warnAt(i.preemptDelay.at, "preempt", "preempt_delay has no effect with nopreempt", "take one of them out")
+	case i.State == Master:
+		r.warnAt(at, "preempt", "preempt_delay has no effect with state MASTER", "write state BACKUP on every director")
+	case i.NoPreempt:
+		r.warnAt(at, "preempt", "preempt_delay has no effect with nopreempt", "take one of them out")
 	default:
 		return
 	}
-	v.PreemptDelay = 0
+	i.PreemptDelay = 0
 }
 
-// resolveVIPs puts each address on its device and refuses one given twice.
+// resolveVIPs puts each address on its device and refuses one given twice, or of
+// another family.
 func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 	if i.noVIPs {
 		r.warnAt(i.head.all(), "no-vip", i.head.title()+" has no virtual address", "expected virtual_ipaddress { IP }")
 	}
 	var vips []VIP
 	for _, raw := range i.vips {
-		addr := raw.prefix.Addr()
+		addr := raw.Prefix.Addr()
+		if addr.Is6() != i.ipv6() {
+			r.errorAt(raw.at, fmt.Sprintf("%s is not of the family of the instance's first address", addr), "write it into virtual_ipaddress_excluded, or an instance of its own")
+			continue
+		}
 		if !unique(r, first.vips, addr, raw.at, fmt.Sprintf("virtual address %s is given twice", addr)) {
 			continue
 		}
-		device := raw.device
-		if device == "" {
-			device = i.device.v
+		if raw.Device == "" {
+			raw.Device = i.Interface
 		}
-		vips = append(vips, VIP{Prefix: raw.prefix, Device: device})
+		vips = append(vips, raw.VIP)
 	}
 	return vips
 }

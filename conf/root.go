@@ -1,26 +1,86 @@
 package conf
 
+import "fmt"
+
 // rawConfig is what a text says, before inheritance and defaults.
 type rawConfig struct {
-	global    rawGlobal
+	global    Global
+	machine   Machine
+	ssl       SSL
 	instances []*rawInstance
+	sync      []*SyncGroup
+	garp      []*GARPGroup
+	scripts   []*TrackScript
+	processes []*TrackProcess
+	files     []*TrackFile
+	bfds      []*BFD
 	services  []*rawService
+	groups    map[string]*rawGroup
 	weir      rawWeir
+	// named are the blocks that have names, by keyword and name.
+	named map[[2]string]*statement
+	// unsure is a text of which something could not be read.
+	unsure bool
 }
+
+// newRaw is the configuration of an empty text.
+func (l *language) newRaw() *rawConfig {
+	c := &rawConfig{groups: map[string]*rawGroup{}, named: map[[2]string]*statement{}}
+	c.weir.devices = map[string]*rawDevice{}
+	for keyword, into := range map[string]any{"global_defs": &c.global, "weir": &c.weir, "SSL": &c.ssl} {
+		l.root.lookup(keyword).inner.fill(into)
+	}
+	l.root.fill(c)
+	l.weir.lookup("tables").inner.fill(&c.weir.Tables)
+	l.weir.lookup("timeouts").inner.fill(&c.weir.Timeouts)
+	return c
+}
+
+func (c *rawConfig) note(keyword string, at place) { c.machine.note(keyword, at) }
+func (c *rawConfig) fresh(s *blockSpec) bool       { return c.machine.fresh(s) }
 
 // rootBlock is the table of what stands outside any block.
 func rootBlock() *blockSpec {
-	return &blockSpec{entries: append([]*entry{
-		section("global_defs", globalBlock(), plain(func(c *rawConfig) *rawGlobal { return &c.global })),
-		section("vrrp_instance", instanceBlock(), instanceHead),
-		section("virtual_server", serviceBlock(), serviceHead),
-		section("weir", weirBlock(), plain(func(c *rawConfig) *rawWeir { return &c.weir })),
-	}, later(`
-		net_namespace net_namespace_ipvs namespace_with_ipsets instance
-		use_pid_dir child_wait_time linkbeat_use_polling linkbeat_interfaces
-		interface_up_down_delays track_group static_ipaddress static_routes
-		static_rules vrrp_sync_group garp_group vrrp_script
-		vrrp_track_process track_file vrrp_track_file bfd_instance
-		virtual_server_group SSL
-	`)...)}
+	type C = rawConfig
+	file := trackFileBlock()
+	files := section("track_file", file, "a file whose number counts for priorities", namedHead(func(c *C, f *TrackFile, name string) { f.Name, c.files = name, append(c.files, f) }))
+	entries := []*entry{
+		section("global_defs", globalBlock(), "what holds for all", plain(func(c *C) *Global { return &c.global })),
+		section("vrrp_instance", instanceBlock(), "a group of directors that share addresses", instanceHead),
+		section("vrrp_sync_group", syncGroupBlock(), "instances that change their states together", namedHead(func(c *C, g *SyncGroup, name string) { g.Name, c.sync = name, append(c.sync, g) })),
+		section("garp_group", garpGroupBlock(), "interfaces whose gratuitous ARPs share a gap", func(r *reader, st *statement, c *C) *GARPGroup {
+			g := &GARPGroup{}
+			c.garp = append(c.garp, g)
+			return g
+		}),
+		section("vrrp_script", trackScriptBlock(), "a program whose result counts for priorities", namedHead(func(c *C, s *TrackScript, name string) { s.Name, c.scripts = name, append(c.scripts, s) })),
+		section("vrrp_track_process", trackProcessBlock(), "processes that count for priorities", namedHead(func(c *C, p *TrackProcess, name string) { p.Name, c.processes = name, append(c.processes, p) })),
+		files, synonym("vrrp_track_file", files),
+		section("bfd_instance", bfdBlock(), "a BFD session", namedHead(func(c *C, b *BFD, name string) { b.Name, c.bfds = name, append(c.bfds, b) })),
+		section("virtual_server_group", groupBlock(), "services that one virtual_server stands for", groupHead),
+		section("virtual_server", serviceBlock(), "a service that clients know, and the real servers behind it", serviceHead),
+		section("SSL", sslBlock(), "the client's certificate of SSL_GET", plain(func(c *C) *SSL { return &c.ssl })),
+		section("weir", weirBlock(), "what keepalived.conf has no words for", plain(func(c *C) *rawWeir { return &c.weir })),
+	}
+	return &blockSpec{entries: append(entries, machineEntries()...)}
+}
+
+// namedHead is the head of a block that has a name of its own.
+func namedHead[C any](add func(c *rawConfig, block *C, name string)) func(*reader, *statement, *rawConfig) *C {
+	return func(r *reader, st *statement, c *rawConfig) *C {
+		name, ok := one(r, st, text("a name"))
+		if !ok {
+			c.unsure = true
+			return nil
+		}
+		key := [2]string{st.keyword(), name}
+		if first := c.named[key]; first != nil {
+			r.errorAt(st.all(), fmt.Sprintf("%s %s is given twice", key[0], shorten(name)), "take one of them out", "first given at "+first.place().String())
+			return nil
+		}
+		c.named[key] = st
+		b := new(C)
+		add(c, b, name)
+		return b
+	}
 }

@@ -1,8 +1,13 @@
 package conf
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
-// source is the text of one file, and how it came to be read.
+// source is the text of one file, or what a line of one stands for, and how it
+// came to be read.
 type source struct {
 	name string
 	text string
@@ -10,6 +15,26 @@ type source struct {
 	order int
 	// from is the include statement's place; its src is nil in the first file.
 	from place
+	// expanded is what the line at line stands for; parts are where it is from.
+	expanded bool
+	line     place
+	parts    []expansion
+}
+
+// file is the source of the file that s is, or is expanded from.
+func (s *source) file() *source {
+	for s.expanded {
+		s = s.line.src
+	}
+	return s
+}
+
+// depth is how many expansions s is in.
+func (s *source) depth() (n int) {
+	for ; s.expanded; s = s.line.src {
+		n++
+	}
+	return n
 }
 
 // place is a stretch of a source on one line.
@@ -19,6 +44,57 @@ type place struct {
 	line, column int
 	// start and end are byte offsets into src.text.
 	start, end int
+}
+
+// String is file:line, as notes name it.
+func (p place) String() string {
+	p = p.written()
+	return fmt.Sprintf("%s:%d", p.src.name, p.line)
+}
+
+// written is where in a file it was written what stands at p.
+func (p place) written() place {
+	for p.src != nil && p.src.expanded {
+		p = p.src.origin(p)
+	}
+	return p
+}
+
+// origin is where a place of an expanded text comes from.
+func (s *source) origin(p place) place {
+	last := -1
+	for i, part := range s.parts {
+		if part.at > p.start {
+			break
+		}
+		last = i
+	}
+	if last < 0 {
+		return s.line
+	}
+	part := s.parts[last]
+	from := part.from
+	if part.literal {
+		skipped := min(p.start-part.at, from.end-from.start)
+		from.end = min(from.end, from.start+skipped+p.end-p.start)
+		from.start += skipped
+		if last+1 < len(s.parts) && p.end > s.parts[last+1].at {
+			from.end = max(from.end, s.parts[last+1].from.end)
+		}
+	}
+	from.column = s.line.column + runes(from.src.text[s.line.start:from.start])
+	return from
+}
+
+// runes counts the runes of a text; a byte that is no UTF-8 counts as one.
+func runes(text string) int { return utf8.RuneCountInString(text) }
+
+// lineText is the line that the place is on, as far as a message can carry it.
+func (p place) lineText() string {
+	before := p.src.text[max(0, p.start-maxWord):p.start]
+	before = before[strings.LastIndexByte(before, '\n')+1:]
+	line, _, _ := strings.Cut(before+p.src.text[p.start:min(len(p.src.text), p.end+maxWord)], "\n")
+	return strings.TrimSpace(line)
 }
 
 // text is what stands at the place, as it is written.

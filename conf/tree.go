@@ -66,13 +66,6 @@ type frame struct {
 type builder struct {
 	*parser
 	frames []*frame
-	// paths are the files being read, the including ones first.
-	paths           []string
-	filesRead       int
-	included        int // bytes
-	includesStopped bool
-	// defined are the names of $NAME= lines, which are not read yet.
-	defined map[string]bool
 
 	// The state of the file being read.
 	tokens []token
@@ -89,20 +82,17 @@ type builder struct {
 }
 
 // build makes the tree of a text and of all that it includes.
-func (b *builder) build(path, name string, text []byte) *block {
+func (b *builder) build(f *lexed) *block {
 	root := &block{}
 	b.frames = []*frame{{block: root, spec: b.language.root}}
-	b.file(path, &source{name: name, text: string(text)})
+	b.file(f)
 	return root
 }
 
 // file reads a file into the innermost open block.
-func (b *builder) file(path string, src *source) {
+func (b *builder) file(f *lexed) {
 	outer := *b
-	src.order = b.filesRead
-	b.filesRead++
-	b.paths = append(b.paths, path)
-	b.tokens, b.next, b.base, b.skew = lex(src, &b.diags), 0, len(b.frames), skew{}
+	b.tokens, b.next, b.base, b.skew = f.tokens, 0, len(b.frames), skew{}
 	b.excess = 0
 	for i := range b.tokens {
 		switch b.tokens[i].kind {
@@ -117,7 +107,6 @@ func (b *builder) file(path string, src *source) {
 	b.unclosedAtEnd()
 	b.top().closed = nil
 	b.tokens, b.next, b.base, b.excess, b.skew = outer.tokens, outer.next, outer.base, outer.excess, outer.skew
-	b.paths = b.paths[:len(b.paths)-1]
 }
 
 func (b *builder) top() *frame { return b.frames[len(b.frames)-1] }
@@ -144,10 +133,11 @@ func (b *builder) item() bool {
 // statement reads one statement, up to its line's end or brace.
 func (b *builder) statement() {
 	st := &statement{}
+	first := b.next
 	for ; b.tokens[b.next].kind == wordToken; b.next++ {
-		st.words = append(st.words, b.tokens[b.next])
 		st.broken = st.broken || b.tokens[b.next].broken
 	}
+	st.words = b.tokens[first:b.next:b.next]
 	if b.special(st) {
 		return
 	}
@@ -180,7 +170,7 @@ func (b *builder) brace() (token, bool) {
 func (b *builder) opened(st *statement, brace token) {
 	e := st.entry
 	switch {
-	case b.top().spec == nil || e == nil || e.later || st.broken && e.inner == nil:
+	case b.top().spec == nil || e == nil || st.broken && e.inner == nil:
 		b.push(st, nil, brace)
 	case e.inner == nil && b.excess > 0:
 		b.excess--

@@ -19,7 +19,11 @@ type kind[V any] struct {
 
 // complaint says what is wrong with a word. An empty hint stands for what the
 // kind expects.
-type complaint struct{ what, hint string }
+type complaint struct {
+	what, hint string
+	// pending is a value that is right, but that weir cannot do yet.
+	pending bool
+}
 
 func complain(format string, args ...any) *complaint {
 	return &complaint{what: fmt.Sprintf(format, args...)}
@@ -29,7 +33,7 @@ func complain(format string, args ...any) *complaint {
 func quote(text string) string { return strconv.Quote(shorten(text)) }
 
 // number is a whole number from least to most.
-func number[V ~int | ~uint8 | ~uint16](least, most V) kind[V] {
+func number[V ~int | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32](least, most V) kind[V] {
 	expects := fmt.Sprintf("a whole number from %d to %d", least, most)
 	return kind[V]{expects, func(text string) (V, *complaint) {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -112,50 +116,51 @@ func boolean() kind[bool] {
 	}}
 }
 
-// choice is one of some words. Those in notYet are keepalived's, and weir's
-// only later. noun names what is chosen.
+// choice is one of some words. noun names what is chosen.
 type choice[V any] struct {
-	noun   string
-	known  []option[V]
-	notYet []string
+	noun  string
+	known []named[V]
+	// pending are the words among them that weir cannot do yet.
+	pending []string
 	// anyCase is for the few words that keepalived takes in any case.
 	anyCase bool
 }
 
-type option[V any] struct {
+type named[V any] struct {
 	word string
 	v    V
 }
 
 func oneOf[V any](c choice[V]) kind[V] {
-	var today []string
+	var all []string
 	for _, o := range c.known {
-		today = append(today, o.word)
+		all = append(all, o.word)
 	}
-	all := append(append([]string(nil), today...), c.notYet...)
-	expects := "one of " + strings.Join(all, " ")
-	return kind[V]{expects, func(text string) (V, *complaint) {
-		var none V
-		same := func(word string) bool { return word == text || c.anyCase && strings.EqualFold(word, text) }
+	return kind[V]{"one of " + strings.Join(all, " "), func(text string) (V, *complaint) {
 		for _, o := range c.known {
-			if same(o.word) {
+			if o.word == text || c.anyCase && strings.EqualFold(o.word, text) {
+				if slices.Contains(c.pending, o.word) {
+					return o.v, &complaint{what: o.word, pending: true}
+				}
 				return o.v, nil
 			}
 		}
-		for _, word := range c.notYet {
-			if same(word) {
-				return none, &complaint{
-					what: fmt.Sprintf("weir does not yet do the %s %s", c.noun, word),
-					hint: "today it does " + strings.Join(today, " "),
-				}
-			}
-		}
+		var none V
 		unknown := complain("unknown %s %s", c.noun, quote(text))
 		if i := slices.IndexFunc(all, func(word string) bool { return strings.EqualFold(word, text) }); i >= 0 {
 			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
 		}
 		return none, unknown
 	}}
+}
+
+// oneWord is one of some words that stand for themselves.
+func oneWord[V ~string](noun string, all ...V) kind[V] {
+	c := choice[V]{noun: noun}
+	for _, w := range all {
+		c.known = append(c.known, named[V]{string(w), w})
+	}
+	return oneOf(c)
 }
 
 // address is an IPv4 or IPv6 address.
@@ -178,13 +183,17 @@ func address() kind[netip.Addr] {
 	}}
 }
 
-// address4 is an IPv4 address, where VRRP version 2 has no other.
-func address4() kind[netip.Addr] {
+// address4 is an IPv4 address, and address6 an IPv6 one.
+func address4() kind[netip.Addr] { return ofFamily("an IPv4 address", netip.Addr.Is4) }
+
+func address6() kind[netip.Addr] { return ofFamily("an IPv6 address", netip.Addr.Is6) }
+
+func ofFamily(expects string, is func(netip.Addr) bool) kind[netip.Addr] {
 	any := address()
-	return kind[netip.Addr]{"an IPv4 address", func(text string) (netip.Addr, *complaint) {
+	return kind[netip.Addr]{expects, func(text string) (netip.Addr, *complaint) {
 		addr, c := any.parse(text)
-		if c == nil && !addr.Is4() {
-			return addr, &complaint{what: text + " is IPv6: weir does not yet do VRRP version 3", hint: "expected an IPv4 address"}
+		if c == nil && !is(addr) {
+			return addr, complain("%s is not %s", text, expects)
 		}
 		return addr, c
 	}}

@@ -1,184 +1,395 @@
 package conf
 
 import (
-	"fmt"
 	"math"
 	"net/netip"
+	"strconv"
+	"time"
 
 	"weir/lvs"
 )
 
+// VirtualServer is a virtual_server: one service, or one for each member of its
+// group, with the real servers that they share.
+type VirtualServer struct {
+	given
+	// Name is what stands after virtual_server, such as "10.0.0.1 80".
+	Name string `json:"virtual_server"`
+	// Keys are the services, and Group their group's name.
+	Keys     []lvs.ServiceKey `json:"keys"`
+	Group    string           `json:"group"`
+	Protocol lvs.Protocol     `json:"protocol"`
+	// IPv6 is the family of a service by mark that has no real server to tell.
+	IPv6      bool          `json:"ip_family"`
+	Scheduler lvs.Scheduler `json:"lb_algo"`
+	// In IPVS sh's and mh's flags are one bit each, and so they are here.
+	SHPort     bool              `json:"sh-port"`
+	SHFallback bool              `json:"sh-fallback"`
+	Flag3      bool              `json:"flag-3"`
+	Method     lvs.ForwardMethod `json:"lb_kind"`
+	Tunnel     Tunnel            `json:"tunnel"`
+	// PersistenceTimeout is how long a client stays with its server; 0 is none.
+	PersistenceTimeout time.Duration `json:"persistence_timeout"`
+	// PersistenceGranularity is the netmask of what counts as one client; the
+	// zero Addr is the whole address.
+	PersistenceGranularity netip.Addr `json:"persistence_granularity"`
+	PersistenceEngine      string     `json:"persistence_engine"`
+	OnePacket              bool       `json:"ops"`
+	Hashed                 bool       `json:"hashed"`
+	HASuspend              bool       `json:"ha_suspend"`
+	VirtualHost            string     `json:"virtualhost"`
+	Omega                  bool       `json:"omega"`
+	// The quorum is lost below Quorum less Hysteresis, and regained at Quorum
+	// and Hysteresis.
+	Quorum     int    `json:"quorum"`
+	Hysteresis int    `json:"hysteresis"`
+	QuorumUp   Script `json:"quorum_up"`
+	QuorumDown Script `json:"quorum_down"`
+	// SorryServer is not valid where there is none.
+	SorryServer      netip.AddrPort    `json:"sorry_server"`
+	SorryInhibit     bool              `json:"sorry_server_inhibit"`
+	SorryMethod      lvs.ForwardMethod `json:"sorry_server_lvs_method"`
+	SorryTunnel      Tunnel            `json:"sorry_server_tunnel"`
+	InhibitOnFailure bool              `json:"inhibit_on_failure"`
+	SMTPAlert        bool              `json:"smtp_alert"`
+	SNMPName         string            `json:"snmp_name"`
+	// Weight is that of real servers without one of their own.
+	Weight int `json:"weight"`
+	// Rules are those of the weir block for this service.
+	Rules       lvs.ConnRules `json:"rules"`
+	RealServers []RealServer  `json:"real_server"`
+}
+
+// Timers are the settings of a check. A virtual_server hands them on to its real
+// servers, and these to their checks.
+type Timers struct {
+	// DelayLoop is the time from one check to the next.
+	DelayLoop time.Duration `json:"delay_loop"`
+	// Retry is how many more tries, DelayBeforeRetry apart, follow a failed
+	// one before the server is down.
+	Retry            int           `json:"retry"`
+	DelayBeforeRetry time.Duration `json:"delay_before_retry"`
+	ConnectTimeout   time.Duration `json:"connect_timeout"`
+	// Warmup is the most that the first check is put off by chance, so that
+	// not all come at once.
+	Warmup time.Duration `json:"warmup"`
+	// Alpha is a server that is down until its first check has passed.
+	Alpha bool `json:"alpha"`
+}
+
+// inherit fills what a block does not say from the enclosing one.
+func (t *Timers) inherit(own, outer inheritor, from Timers) {
+	pass(own, outer, "delay_loop", &t.DelayLoop, from.DelayLoop)
+	pass(own, outer, "retry", &t.Retry, from.Retry)
+	pass(own, outer, "delay_before_retry", &t.DelayBeforeRetry, from.DelayBeforeRetry)
+	pass(own, outer, "connect_timeout", &t.ConnectTimeout, from.ConnectTimeout)
+	pass(own, outer, "warmup", &t.Warmup, from.Warmup)
+	pass(own, outer, "alpha", &t.Alpha, from.Alpha)
+}
+
 // rawService is a virtual_server as it is written.
 type rawService struct {
-	head      *statement
-	addr      netip.Addr
-	port      uint16
-	protocol  field[lvs.Protocol]
-	scheduler field[lvs.Scheduler]
-	method    field[lvs.ForwardMethod]
-	weight    field[int]
-	// What sh and mh do besides: see lvs.VirtualServer.
-	shPort, shFallback field[bool]
-	timers             rawTimers
-	servers            []*rawServer
-	// has tells which keywords stand in the block, rightly or not.
-	has func(names ...string) bool
+	VirtualServer
+	head    *statement
+	address netip.Addr
+	port    uint16
+	mark    uint32
+	timers  Timers
+	servers []*rawServer
+	// mentions tells which keywords stand in the block, rightly or not.
+	mentions func(names ...string) bool
 }
 
 // serviceBlock is the table of virtual_server.
 func serviceBlock() *blockSpec {
 	type S = rawService
-	algo := setting("lb_algo", scheduler(), func(s *S) *field[lvs.Scheduler] { return &s.scheduler })
-	kind := setting("lb_kind", forwardMethod(), func(s *S) *field[lvs.ForwardMethod] { return &s.method })
-	shPort := toggle("sh-port", func(s *S) *field[bool] { return &s.shPort })
-	shFallback := toggle("sh-fallback", func(s *S) *field[bool] { return &s.shFallback })
+	algo := value("lb_algo", scheduler(), func(s *S) *lvs.Scheduler { return &s.Scheduler },
+		"how a new connection gets its real server", initially(lvs.WeightedLeastConnection))
+	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *statement, s *S) (ok bool) {
+		s.Method, s.Tunnel, ok = readMethod(r, st)
+		return ok
+	}, begins(func(s *S) *lvs.ForwardMethod { return &s.Method }, lvs.Masquerade))
+	byPort := onOff("sh-port", func(s *S) *bool { return &s.SHPort }, "sh and mh look at the client's port, too")
+	fallback := onOff("sh-fallback", func(s *S) *bool { return &s.SHFallback },
+		"sh and mh give a client another server where its own is full or quiesced")
 	entries := []*entry{
 		algo, synonym("lvs_sched", algo),
-		kind, synonym("lvs_method", kind),
-		setting("protocol", oneOf(choice[lvs.Protocol]{noun: "protocol", anyCase: true,
-			known: []option[lvs.Protocol]{{"TCP", lvs.TCP}, {"UDP", lvs.UDP}}, notYet: []string{"SCTP"}}),
-			func(s *S) *field[lvs.Protocol] { return &s.protocol }),
-		{name: "persistence_timeout", slot: "persistence_timeout", read: readPersistence},
-		{name: "nat_mask", slot: "nat_mask", read: func(r *reader, st *statement, _ any) {
-			r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
-		}},
-		setting("weight", number(1, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
-		shPort, synonym("mh-port", shPort), synonym("flag-2", shPort),
-		shFallback, synonym("mh-fallback", shFallback), synonym("flag-1", shFallback),
-		section("real_server", serverBlock(), serverHead),
+		method, synonym("lvs_method", method),
+		value("protocol", protocol(), func(s *S) *lvs.Protocol { return &s.Protocol },
+			"the transport protocol", initially(lvs.UDP)),
+		{name: "persistence_timeout", slot: "persistence_timeout", read: readPersistence, expects: "[whole seconds from 1 to 2678400]",
+			help: "how long after its last new connection a client stays with its server; 360 where no time is given", otherwise: "off"},
+		value("persistence_granularity", granularity(), func(s *S) *netip.Addr { return &s.PersistenceGranularity },
+			"which part of a client's address counts for persistence", otherwise("the whole address")),
+		onOff("ops", func(s *S) *bool { return &s.OnePacket }, "schedule each UDP datagram on its own"),
+		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers")),
+		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
+		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
+		byPort, synonym("mh-port", byPort), synonym("flag-2", byPort),
+		fallback, synonym("mh-fallback", fallback), synonym("flag-1", fallback),
+		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
+		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
-	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
-	entries = append(entries, alphaEntry(func(s *S) *rawTimers { return &s.timers }))
-	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, later(`
-		persistence_granularity persistence_engine ops hashed
-		flag-3
-		ha_suspend virtualhost omega quorum hysteresis quorum_up quorum_down
-		sorry_server sorry_server_inhibit sorry_server_lvs_method
-		inhibit_on_failure ip_family smtp_alert snmp_name
-	`)...)}
+	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
+}
+
+// serviceLater are the keywords whose features are still to come.
+func serviceLater() []*entry {
+	type S = rawService
+	return yet(
+		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
+		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
+		onOff("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
+		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
+		onOff("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
+		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
+		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
+		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
+		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
+		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *statement, s *S) bool {
+			addr, port, ok := addrPort(r, st, 1)
+			if ok && len(st.words) > 3 {
+				r.extra(st, 3)
+				return false
+			}
+			s.SorryServer = netip.AddrPortFrom(addr, port)
+			return ok
+		}),
+		onOff("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
+		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *statement, s *S) (ok bool) {
+			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
+			return ok
+		}, otherwise("lb_kind")),
+		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
+		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
+		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+	)
+}
+
+// timerEntries are the keywords of Timers, which stand at three levels.
+func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
+	const tick = time.Microsecond
+	return []*entry{
+		value("delay_loop", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).DelayLoop }, "the time from one check to the next"),
+		value("retry", number(leastRetry, math.MaxInt32), func(t *T) *int { return &at(t).Retry }, "how many more tries follow a failed check before the server is down"),
+		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
+		value("connect_timeout", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer"),
+		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance"),
+		alphaEntry(at),
+	}
+}
+
+func alphaEntry[T any](at func(*T) *Timers) *entry {
+	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
 }
 
 // scheduler is the value of lb_algo.
 func scheduler() kind[lvs.Scheduler] {
-	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: []option[lvs.Scheduler]{
-		{"rr", lvs.RoundRobin}, {"wrr", lvs.WeightedRoundRobin},
-		{"lc", lvs.LeastConnection}, {"wlc", lvs.WeightedLeastConnection},
-		{"sed", lvs.ShortestExpectedDelay}, {"nq", lvs.NeverQueue},
-		{"fo", lvs.WeightedFailover}, {"ovf", lvs.WeightedOverflow},
-		{"dh", lvs.DestinationHash}, {"sh", lvs.SourceHash},
-	}, notYet: []string{"lblc", "lblcr", "mh", "twos"}})
+	var known []named[lvs.Scheduler]
+	for _, s := range []lvs.Scheduler{
+		lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.LeastConnection, lvs.WeightedLeastConnection,
+		lvs.Locality, lvs.LocalityReplicated, lvs.DestinationHash, lvs.SourceHash, lvs.ShortestExpectedDelay,
+		lvs.NeverQueue, lvs.MaglevHash, lvs.WeightedFailover, lvs.WeightedOverflow, lvs.PowerOfTwoChoices,
+	} {
+		known = append(known, named[lvs.Scheduler]{string(s), s})
+	}
+	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: known})
 }
 
-// forwardMethod is the value of lb_kind.
-func forwardMethod() kind[lvs.ForwardMethod] {
-	return oneOf(choice[lvs.ForwardMethod]{noun: "forward method", known: []option[lvs.ForwardMethod]{
-		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute},
-	}, notYet: []string{"TUN"}})
+// Tunnel is how TUN wraps packets; the zero value is IP in IP.
+type Tunnel struct {
+	Type     string `json:"type"`
+	Port     uint16 `json:"port"`
+	Checksum string `json:"checksum"`
 }
 
-// readPersistence takes only 0, which keepalived once took for off.
-func readPersistence(r *reader, st *statement, _ any) {
+// methodWords is the grammar of lb_kind.
+const methodWords = "NAT, DR or TUN [type ipip|gre|gue port N] [nocsum|csum|remcsum]"
+
+// readMethod reads a forward method, and how a tunnel wraps packets.
+func readMethod(r *reader, st *statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
+	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", pending: []string{"TUN"}, known: []named[lvs.ForwardMethod]{
+		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute}, {"TUN", lvs.Tunnel},
+	}})
 	if len(st.words) == 1 {
-		r.errorAt(st.place(), "weir does not do persistence yet", "take persistence_timeout out for now")
+		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+methodWords)
+		return 0, t, false
+	}
+	if m, ok = word(r, st, 1, methods); !ok {
+		return m, t, false
+	}
+	if m != lvs.Tunnel {
+		if len(st.words) > 2 {
+			r.extra(st, 2)
+		}
+		return m, t, len(st.words) == 2
+	}
+	t.Type = "ipip"
+	return m, t, t.read(r, st)
+}
+
+func (t *Tunnel) read(r *reader, st *statement) (ok bool) {
+	ok = true
+	for n := 2; n < len(st.words) && ok; n++ {
+		switch text := st.words[n].text; text {
+		case "type":
+			t.Type, ok = after(r, st, n, oneWord("tunnel", "ipip", "gue", "gre"))
+			n++
+		case "port":
+			t.Port, ok = after(r, st, n, port())
+			n++
+		case "nocsum", "csum", "remcsum":
+			t.Checksum = text
+		default:
+			r.errorAt(st.words[n].place, st.keyword()+": unknown word "+quote(text), "expected "+methodWords)
+			return false
+		}
+	}
+	if ok && t.Type == "gue" && t.Port == 0 {
+		r.errorAt(st.all(), st.keyword()+": a gue tunnel has no port", "expected type gue port N")
+		return false
+	}
+	return ok
+}
+
+// protocol is the name of a transport protocol, in any case.
+func protocol() kind[lvs.Protocol] {
+	return oneOf(choice[lvs.Protocol]{noun: "protocol", anyCase: true, pending: []string{"SCTP"}, known: []named[lvs.Protocol]{
+		{"TCP", lvs.TCP}, {"UDP", lvs.UDP}, {"SCTP", sctp},
+	}})
+}
+
+// sctp is the number of a protocol that weir will do later.
+const sctp lvs.Protocol = 132
+
+// family tells whether an address family is IPv6.
+func family() kind[bool] {
+	return oneOf(choice[bool]{noun: "address family", known: []named[bool]{{"inet", false}, {"inet6", true}}})
+}
+
+// granularity is a netmask for IPv4, or a prefix length for IPv6.
+func granularity() kind[netip.Addr] {
+	const expects = "a netmask such as 255.255.255.0, or an IPv6 prefix length from 1 to 128"
+	return kind[netip.Addr]{expects, func(text string) (netip.Addr, *complaint) {
+		if n, err := strconv.Atoi(text); err == nil {
+			if n < 1 || n > 128 {
+				return netip.Addr{}, complain("%d is out of range", n)
+			}
+			mask := netip.PrefixFrom(allOnes, n).Masked()
+			return mask.Addr(), nil
+		}
+		mask, err := netip.ParseAddr(text)
+		if err != nil || !mask.Is4() || mask.IsUnspecified() {
+			return netip.Addr{}, complain("%s is not a netmask", quote(text))
+		}
+		return mask, nil
+	}}
+}
+
+// allOnes is the netmask of a whole IPv6 address.
+var allOnes = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+
+// defaultPersistence is IPVS's (IP_VS_PERSISTENT_TIMEOUT).
+const defaultPersistence = 360 * time.Second
+
+// readPersistence takes a time, or the default where none is given. 0, which
+// old versions of keepalived took for off, is still that.
+func readPersistence(r *reader, st *statement, into any) {
+	s := into.(*rawService)
+	if len(st.words) == 1 {
+		s.PersistenceTimeout = defaultPersistence
+		s.note("persistence_timeout", st.place())
 		return
 	}
-	n, ok := one(r, st, number(0, int(maxWhole.Seconds())))
-	switch {
-	case !ok:
-	case n > 0:
-		r.errorAt(st.words[1].place, "persistence_timeout: weir does not do persistence yet", "take it out for now")
-	default:
-		r.warnAt(st.place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
+	d, ok := one(r, st, wholeSeconds(0, maxWhole))
+	if !ok {
+		return
 	}
+	if d == 0 {
+		r.warnAt(st.place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
+		return
+	}
+	s.PersistenceTimeout = d
+	s.note("persistence_timeout", st.words[1].place)
 }
 
-// serviceHead makes the service that virtual_server IP PORT begins.
+func readNATMask(r *reader, st *statement, _ any) {
+	r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
+}
+
+// serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
+// MARK [inet|inet6] or group NAME.
 func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
-	if len(st.words) > 1 && (st.words[1].text == "fwmark" || st.words[1].text == "group") {
-		r.errorAt(st.words[1].place, "weir does not do virtual_server "+st.words[1].text+" yet", "expected virtual_server IP PORT")
+	s := &rawService{head: st}
+	if !r.service(st, 1, s) {
 		return nil
 	}
-	addr, port, ok := addrPort(r, st)
-	if !ok {
-		return nil
-	}
-	if port == 0 {
-		r.errorAt(st.all(), "weir does not yet serve all ports of an address", "expected virtual_server IP PORT")
-		return nil
-	}
-	s := &rawService{head: st, addr: addr, port: port}
 	c.services = append(c.services, s)
 	return s
 }
 
-// addrPort reads IP [PORT] on the keyword's line; the port is 0 when absent.
-func addrPort(r *reader, st *statement) (netip.Addr, uint16, bool) {
-	if len(st.words) == 1 {
+// service reads what names a service from a statement's words.
+func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
+	s.Name = wordsOf(st.words[from:])
+	switch {
+	case len(st.words) == from:
+		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT, fwmark MARK or group NAME")
+		return false
+	case st.words[from].text == "fwmark":
+		s.mark, ok = after(r, st, from, mark())
+		if from += 2; ok && len(st.words) > from {
+			s.IPv6, ok = word(r, st, from, family())
+			s.note("ip_family", st.words[from].place)
+			from++
+		}
+	case st.words[from].text == "group":
+		s.Group, ok = after(r, st, from, text("the name of a virtual_server_group"))
+		from += 2
+	default:
+		s.address, s.port, ok = addrPort(r, st, from)
+		from += 2
+	}
+	if ok && len(st.words) > from {
+		r.extra(st, from)
+		return false
+	}
+	return ok
+}
+
+// after reads the word behind the one at i.
+func after[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
+	if len(st.words) == i+1 {
+		var none V
+		r.errorAt(st.words[i].place, st.words[i].text+" lacks its value", "expected "+k.expects)
+		return none, false
+	}
+	return word(r, st, i+1, k)
+}
+
+// addrPort reads IP [PORT]; the port is 0 when absent.
+func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
+	if len(st.words) == from {
 		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT")
 		return netip.Addr{}, 0, false
 	}
-	addr, ok := word(r, st, 1, address())
-	if !ok || len(st.words) == 2 {
+	addr, ok := word(r, st, from, address())
+	if !ok || len(st.words) == from+1 {
 		return addr, 0, ok
 	}
-	k := port()
-	n, ok := word(r, st, 2, kind[int]{k.expects, number(0, math.MaxUint16).parse})
-	if ok && len(st.words) > 3 {
-		r.extra(st, 3)
-		return addr, 0, false
-	}
+	k := number(0, math.MaxUint16)
+	k.expects = "a port from 1 to 65535, or 0 for all"
+	n, ok := word(r, st, from+1, k)
 	return addr, uint16(n), ok
 }
 
-func serviceDone(_ *reader, b *block, into any) { into.(*rawService).has = b.has }
-
-// rawServer is a real_server as it is written.
-type rawServer struct {
-	head   *statement
-	addr   netip.Addr
-	port   uint16
-	weight field[int]
-	upper  field[int]
-	lower  field[int]
-	method field[lvs.ForwardMethod]
-	timers rawTimers
-	checks []*rawCheck
+// mark is a firewall mark.
+func mark() kind[uint32] {
+	k := number(1, math.MaxUint32)
+	return kind[uint32]{"a mark from 1 to 4294967295", func(text string) (uint32, *complaint) {
+		n, c := k.parse(text)
+		return uint32(n), c
+	}}
 }
 
-// serverBlock is the table of real_server.
-func serverBlock() *blockSpec {
-	type S = rawServer
-	entries := []*entry{
-		setting("weight", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.weight }),
-		setting("lvs_method", forwardMethod(), func(s *S) *field[lvs.ForwardMethod] { return &s.method }),
-		setting("uthreshold", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.upper }),
-		setting("lthreshold", number(0, math.MaxInt32), func(s *S) *field[int] { return &s.lower }),
-		section("TCP_CHECK", tcpCheckBlock(), tcpCheckHead),
-	}
-	entries = append(entries, timerEntries(1, func(s *S) *rawTimers { return &s.timers })...)
-	entries = append(entries, alphaEntry(func(s *S) *rawTimers { return &s.timers }))
-	return &blockSpec{name: "real_server", entries: append(entries, later(`
-		inhibit_on_failure notify_up notify_down
-		virtualhost smtp_alert snmp_name
-		HTTP_GET SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK PING_CHECK
-		UDP_CHECK BFD_CHECK FILE_CHECK
-	`)...)}
-}
-
-// serverHead makes the server that real_server IP [PORT] begins.
-func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
-	addr, port, ok := addrPort(r, st)
-	if !ok {
-		// The service is not empty, only unreadable here.
-		parent.servers = append(parent.servers, nil)
-		return nil
-	}
-	if addr.Is4() != parent.addr.Is4() {
-		r.errorAt(st.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", addr), "NAT and direct routing need the same family on both sides")
-		parent.servers = append(parent.servers, nil)
-		return nil
-	}
-	s := &rawServer{head: st, addr: addr, port: port}
-	parent.servers = append(parent.servers, s)
-	return s
-}
+func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = b.has }

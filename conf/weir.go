@@ -6,32 +6,74 @@ import (
 	"weir/lvs"
 )
 
-// rawWeir is the weir block: what keepalived.conf has no words for.
-type rawWeir struct {
-	devices []*rawDevice
-	byName  map[string]*rawDevice
+// Weir is the weir block: what keepalived.conf has no words for. A keepalived
+// that reads the file takes each word of it for an unknown one, so that none may
+// be a word that keepalived knows outside any block.
+type Weir struct {
+	given
+	// Devices are in the order of the file.
+	Devices []Device `json:"device"`
+	// Marks give packets their marks: the first that fits.
+	Marks    []lvs.MarkRule `json:"mark"`
+	Tables   Tables         `json:"tables"`
+	Timeouts Timeouts       `json:"timeouts"`
+	// Rules are those of every service that has none of its own.
+	Rules
 }
 
-// rawDevice is a device of the weir block.
+// Device is a device of the weir block.
+type Device struct {
+	given
+	Name string   `json:"device"`
+	Hook lvs.Hook `json:"hook"`
+}
+
+// Tables are the sizes of the data plane's tables, in entries.
+type Tables struct {
+	given
+	Connections int `json:"connections"`
+	Templates   int `json:"templates"`
+	Services    int `json:"services"`
+	Servers     int `json:"servers"`
+}
+
+// rawWeir is the weir block as it is written.
+type rawWeir struct {
+	Weir
+	order    []*rawDevice
+	devices  map[string]*rawDevice
+	services []*rawRules
+}
+
+// rawDevice is a device as it is written.
 type rawDevice struct {
+	Device
 	head *statement
-	name string
-	hook field[lvs.Hook]
 }
 
 // weirBlock is the table of the weir block.
 func weirBlock() *blockSpec {
-	device := section("device", deviceBlock(), deviceHead)
+	type W = rawWeir
+	device := section("device", deviceBlock(), "a device whose packets the data plane sees", deviceHead)
 	device.optional = true
-	return &blockSpec{name: "weir", entries: []*entry{device}}
+	entries := []*entry{
+		device,
+		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
+		section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })),
+		section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })),
+		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
+	}
+	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}
 }
 
 // deviceBlock is the table of device.
 func deviceBlock() *blockSpec {
 	return &blockSpec{name: "device", entries: []*entry{
-		setting("hook", oneOf(choice[lvs.Hook]{noun: "hook", known: []option[lvs.Hook]{
+		value("hook", oneOf(choice[lvs.Hook]{noun: "hook", known: []named[lvs.Hook]{
 			{"auto", lvs.HookAuto}, {"native", lvs.HookNative}, {"generic", lvs.HookGeneric}, {"tc", lvs.HookTC},
-		}}), func(d *rawDevice) *field[lvs.Hook] { return &d.hook }),
+		}}), func(d *rawDevice) *lvs.Hook { return &d.Hook },
+			"where the data plane meets the packets: XDP in the driver (native) or after it (generic), or tc; auto is native on real cards and virtio, and tc elsewhere",
+			initially(lvs.HookAuto)),
 	}}
 }
 
@@ -41,11 +83,30 @@ func deviceHead(r *reader, st *statement, w *rawWeir) *rawDevice {
 	if !ok {
 		return nil
 	}
-	if d := w.byName[name]; d != nil {
+	if d := w.devices[name]; d != nil {
 		r.errorAt(st.all(), fmt.Sprintf("device %s is given twice", name), "take one of them out", "first given at "+d.head.place().String())
 		return nil
 	}
-	d := &rawDevice{head: st, name: name}
-	w.devices, w.byName[name] = append(w.devices, d), d
+	d := &rawDevice{head: st, Device: Device{Name: name}}
+	w.order, w.devices[name] = append(w.order, d), d
 	return d
+}
+
+// tablesBlock is the table of tables.
+func tablesBlock() *blockSpec {
+	type T = Tables
+	return &blockSpec{name: "tables", entries: []*entry{
+		value("connections", number(1024, 1<<28), func(t *T) *int { return &t.Connections }, "the room for connections, 88 bytes each", initially(1<<20)),
+		value("templates", number(1024, 1<<28), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18)),
+		value("services", number(16, 1<<16), func(t *T) *int { return &t.Services }, "the room for services", initially(4096)),
+		value("servers", number(16, 1<<20), func(t *T) *int { return &t.Servers }, "the room for real servers of all services", initially(65536)),
+	}}
+}
+
+func (w *rawWeir) resolve(g *Global) Weir {
+	for _, d := range w.order {
+		w.Devices = append(w.Devices, d.Device)
+	}
+	w.Timeouts.take(g)
+	return w.Weir
 }

@@ -232,7 +232,9 @@ type Device struct {
 type Plan struct {
 	Services []VirtualServer
 	// Marks give packets the marks that services go by: the first rule that fits.
-	Marks     []MarkRule
+	Marks []MarkRule
+	// Timeouts are the connections' by state.
+	Timeouts  Timeouts
 	Instances []Instance
 	Devices   []Device
 	// Directors are the MAC addresses of other directors: their frames are

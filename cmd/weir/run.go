@@ -58,12 +58,15 @@ func run(ctx context.Context, o runOptions) error {
 	if diagnostics.HasErrors() {
 		return errSilent
 	}
+	if diagnostics.Unready() {
+		return fmt.Errorf("%s asks for what weir cannot do yet, see above", o.config)
+	}
 	unlock, err := lock(o.runDir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Log: log})
+	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Connections: cfg.Weir.Tables.Connections, Log: log})
 	if err != nil {
 		return err
 	}

@@ -128,16 +128,24 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 
 // programs loads the programs for a device with this Ethernet address.
 func (p *Plane) programs(mac net.HardwareAddr) (*bpfPrograms, error) {
+	spec, err := p.deviceSpec(mac)
+	if err != nil {
+		return nil, err
+	}
+	var programs bpfPrograms
+	if err := spec.LoadAndAssign(&programs, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the programs: %w", err)
+	}
+	return &programs, nil
+}
+
+// deviceSpec is the object for a device with this Ethernet address.
+func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 	spec := p.spec.Copy()
 	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
 		return nil, fmt.Errorf("set the device's address: %w", err)
 	}
-	var programs bpfPrograms
-	err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}})
-	if err != nil {
-		return nil, fmt.Errorf("load the programs: %w", err)
-	}
-	return &programs, nil
+	return spec, nil
 }
 
 func (p *Plane) ingressPin(index int, hook lvs.Hook) string {

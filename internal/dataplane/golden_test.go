@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := map[string][]string{}
+	left, networks := map[string][]string{}, goldenNetworks(t)
 	for i, s := range scenarios {
 		if why := waits(s); why != "" {
 			left[why] = append(left[why], s.Name)
@@ -37,12 +38,28 @@ func TestGolden(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			replay(t, fmt.Sprintf("golden%d", i), s, compareInOrder)
+			ns := <-networks
+			defer func() { networks <- ns }()
+			replay(t, ns, fmt.Sprintf("golden%d", i), s, compareInOrder)
 		})
 	}
 	for why, names := range left {
 		t.Logf("waiting for %s: %s", why, strings.Join(names, " "))
 	}
+}
+
+// goldenNetworks are as many as scenarios run at once; they go with the test. Each
+// scenario has a data plane of its own in one of them.
+func goldenNetworks(t *testing.T) chan *nstest.Namespace {
+	networks := make(chan *nstest.Namespace, runtime.GOMAXPROCS(0))
+	for i := range cap(networks) {
+		networks <- goldenNetwork(t, fmt.Sprintf("golden%d", i))
+	}
+	return networks
+}
+
+func goldenNetwork(t *testing.T, name string) *nstest.Namespace {
+	return newNetwork(t, name, []string{"10.0.1.1/24", "10.0.2.254/24", "fd00:2::254/64"}, "10.0.2.%d", "fd00:2::%d")
 }
 
 func waits(s conformance.Scenario) string {
@@ -68,27 +85,8 @@ func compareInOrder(got, want []string) string {
 	return fmt.Sprintf("\n got %s\nwant %s", g, w)
 }
 
-func replay(t *testing.T, name string, s conformance.Scenario, compare comparison) {
-	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
-	nstest.Veth(ns, "eth0", far, "eth0")
-	ns.IP("link", "set", "eth0", "address", ourMAC)
-	for _, a := range []string{"10.0.1.1/24", "10.0.2.254/24"} {
-		ns.IP("addr", "add", a, "dev", "eth0")
-	}
-	ns.IP("addr", "add", "fd00:2::254/64", "dev", "eth0", "nodad")
-	for i := 1; i <= serverCount; i++ {
-		for _, a := range []string{fmt.Sprintf("10.0.2.%d", i), fmt.Sprintf("fd00:2::%d", i)} {
-			ns.IP("neigh", "add", a, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
-		}
-	}
-	ns.Do(func() {
-		b := openBench(t, pinsFor(name), 1<<12)
-		b.ns = ns
-		defer func() {
-			if err := b.Remove(); err != nil {
-				t.Error(err)
-			}
-		}()
+func replay(t *testing.T, ns *nstest.Namespace, name string, s conformance.Scenario, compare comparison) {
+	onNetwork(t, ns, name, 1<<12, func(b *bench) {
 		p := &player{bench: b, t: t, compare: compare}
 		for _, step := range s.Steps {
 			p.step = step

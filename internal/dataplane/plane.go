@@ -4,6 +4,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,11 +27,18 @@ type Options struct {
 	PinDir string
 	// Connections bounds the connection table; 0 is DefaultConnections.
 	Connections int
+	// RealServers bounds the real servers of all services together; 0 is
+	// DefaultRealServers.
+	RealServers int
 	Log         *slog.Logger
 }
 
 // DefaultConnections is the size of the connection table: 88 bytes each.
 const DefaultConnections = 1 << 20
+
+// DefaultRealServers is the size of the servers' tables: 96 bytes each, and 40
+// more for each CPU.
+const DefaultRealServers = 1 << 16
 
 // Plane is the data plane of this network namespace.
 type Plane struct {
@@ -99,15 +107,8 @@ func Open(o Options) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
-	connections := uint32(DefaultConnections)
-	if o.Connections > 0 {
-		connections = uint32(o.Connections)
-	}
-	spec.Maps[bpfMapConns].MaxEntries = connections
-	spec.Maps[bpfMapTemplates].MaxEntries = connections
-	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
-	if err := sizeFlows(spec, connections); err != nil {
-		return nil, fmt.Errorf("size the flow cache: %w", err)
+	if err := size(spec, o); err != nil {
+		return nil, err
 	}
 	p := &Plane{
 		log: o.Log, pinDir: o.PinDir, spec: spec,
@@ -125,6 +126,22 @@ func Open(o Options) (*Plane, error) {
 	return p, nil
 }
 
+// size gives the tables the sizes that the options ask for.
+func size(spec *ebpf.CollectionSpec, o Options) error {
+	connections := uint32(cmp.Or(o.Connections, DefaultConnections))
+	for _, name := range []string{bpfMapConns, bpfMapTemplates} {
+		spec.Maps[name].MaxEntries = connections
+	}
+	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
+	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats} {
+		spec.Maps[name].MaxEntries = uint32(cmp.Or(o.RealServers, DefaultRealServers))
+	}
+	if err := sizeFlows(spec, connections); err != nil {
+		return fmt.Errorf("size the flow cache: %w", err)
+	}
+	return nil
+}
+
 // load makes or opens the tables and the sweep, which belongs to no device.
 func (p *Plane) load() error {
 	var objects struct {
@@ -132,14 +149,13 @@ func (p *Plane) load() error {
 		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
 		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
 	}
-	options := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
-	err := p.spec.LoadAndAssign(&objects, options)
+	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
 		if err := removePins(p.pinDir); err != nil {
 			return err
 		}
-		err = p.spec.LoadAndAssign(&objects, options)
+		err = p.spec.LoadAndAssign(&objects, p.pins())
 	}
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
@@ -155,6 +171,11 @@ func (p *Plane) load() error {
 		return err
 	}
 	return p.startFlows()
+}
+
+// pins has tables opened where they are pinned, or pinned there.
+func (p *Plane) pins() *ebpf.CollectionOptions {
+	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
 }
 
 // Close lets go of the data plane without stopping it: what is pinned stays and

@@ -162,8 +162,8 @@ func (d *Director) serveHere() error {
 			if err != nil {
 				return fmt.Errorf("look for %s on this machine: %w", m.server.Addr, err)
 			}
-			if local && m.server.Method == lvs.DirectRoute && !slices.Contains(vips, p.key.Addr) {
-				vips = append(vips, p.key.Addr)
+			if local && m.server.Method == lvs.DirectRoute {
+				vips = p.addresses(vips)
 			}
 		}
 	}
@@ -175,4 +175,14 @@ func (d *Director) serveHere() error {
 	}
 	d.log.Info("this machine is a real server", "vips", vips)
 	return nil
+}
+
+// addresses adds those of the pool's services to a list.
+func (p *pool) addresses(list []netip.Addr) []netip.Addr {
+	for _, key := range p.keys {
+		if key.Mark == 0 && !slices.Contains(list, key.Addr) {
+			list = append(list, key.Addr)
+		}
+	}
+	return list
 }

@@ -71,7 +71,7 @@ func (in *instance) open(log *slog.Logger) (err error) {
 	}
 	in.cfg.SourceIP = source
 	in.link, err = vrrp.OpenLink(vrrp.LinkConfig{
-		Interface: in.cfg.Interface, VRID: in.cfg.VRID, Source: source, UnicastPeers: in.cfg.UnicastPeers,
+		Interface: in.cfg.Interface, VRID: in.cfg.VRID, Source: source, UnicastPeers: in.cfg.UnicastPeers(),
 	}, log)
 	return err
 }
@@ -92,7 +92,7 @@ func (in *instance) start(log *slog.Logger) (err error) {
 	c := vrrp.Config{
 		Name: in.cfg.Name, VRID: in.cfg.VRID, Priority: in.cfg.Priority,
 		AdvertInterval: in.cfg.AdvertInterval, VIPs: in.addrs(), Source: in.cfg.SourceIP,
-		UnicastPeers: in.cfg.UnicastPeers, StartMaster: in.cfg.State == conf.Master,
+		UnicastPeers: in.cfg.UnicastPeers(), StartMaster: in.cfg.State == conf.Master,
 		NoPreempt: in.cfg.NoPreempt, PreemptDelay: in.cfg.PreemptDelay, GARPDelay: in.cfg.GARPDelay,
 		HandOver: vrrp.MaxSkewTime, Resume: resume,
 	}

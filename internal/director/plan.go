@@ -11,9 +11,9 @@ import (
 
 // plan is what the data plane is to do as the picture stands.
 func (d *Director) plan() lvs.Plan {
-	plan := lvs.Plan{Devices: d.devices()}
+	plan := lvs.Plan{Devices: d.devices(), Marks: d.cfg.Weir.Marks, Timeouts: d.cfg.Weir.Timeouts.Timeouts}
 	for _, p := range d.pools {
-		plan.Services = append(plan.Services, p.service())
+		plan.Services = append(plan.Services, p.services()...)
 	}
 	for _, in := range d.instances {
 		plan.Instances = append(plan.Instances, lvs.Instance{ID: in.id, VIPs: in.addrs()})
@@ -27,7 +27,10 @@ func (d *Director) plan() lvs.Plan {
 // network a VIP without an instance or such a server is, and those of the weir
 // block, which says by which hook.
 func (d *Director) devices() []lvs.Device {
-	devices := slices.Clone(d.cfg.Devices)
+	var devices []lvs.Device
+	for _, c := range d.cfg.Weir.Devices {
+		devices = append(devices, lvs.Device{Name: c.Name, Hook: c.Hook})
+	}
 	add := func(name string) {
 		if !slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == name }) {
 			devices = append(devices, lvs.Device{Name: name, Hook: lvs.HookAuto})
@@ -40,9 +43,11 @@ func (d *Director) devices() []lvs.Device {
 		}
 	}
 	for _, p := range d.pools {
-		if d.instanceOf(p.key.Addr) == nil {
-			for _, name := range networksOf(p.key.Addr) {
-				add(name)
+		for _, key := range p.keys {
+			if key.Mark == 0 && d.instanceOf(key.Addr) == nil {
+				for _, name := range networksOf(key.Addr) {
+					add(name)
+				}
 			}
 		}
 		for _, m := range p.members {

@@ -11,15 +11,17 @@ import (
 
 // pool is a virtual server and which of its real servers are in.
 type pool struct {
-	key     lvs.ServiceKey
-	empty   lvs.VirtualServer // the service without its servers
+	// keys are its services: several where it is that of a group.
+	keys    []lvs.ServiceKey
+	name    string
+	empty   lvs.VirtualServer // a service without its key and servers
 	members []*member
 }
 
 // member is a real server: in while all its checks are up.
 type member struct {
 	server lvs.RealServer
-	checks []conf.TCPCheck
+	checks []conf.Check
 	down   []error // by check; nil is up
 }
 
@@ -31,18 +33,23 @@ func (errUnchecked) Error() string { return "not checked yet" }
 // newPool begins with every server in, but those that have to pass a check
 // first: by alpha, or because an earlier process had taken them out.
 func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
-	p := &pool{key: vs.ServiceKey, empty: lvs.VirtualServer{
-		ServiceKey: vs.ServiceKey, Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
+	p := &pool{keys: vs.Keys, name: vs.Keys[0].String(), empty: lvs.VirtualServer{
+		Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
+		Persistence: lvs.Persistence{Timeout: vs.PersistenceTimeout, Netmask: vs.PersistenceGranularity},
+		OnePacket:   vs.OnePacket, Rules: vs.Rules,
 	}}
-	serving, adopted := plane.Serving(vs.ServiceKey)
+	if vs.Group != "" {
+		p.name = "group " + vs.Group
+	}
 	for _, rs := range vs.RealServers {
 		m := &member{
 			server: lvs.RealServer{
 				Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
 			},
-			checks: slices.Clone(rs.Checks), down: make([]error, len(rs.Checks)),
+			checks: tcpChecks(rs.Checks),
 		}
-		wasOut := adopted && !slices.Contains(serving, netip.AddrPortFrom(rs.Addr, rs.Port))
+		m.down = make([]error, len(m.checks))
+		wasOut := p.wasOut(m.server, plane)
 		for i := range m.checks {
 			if wasOut {
 				m.checks[i].Alpha, m.checks[i].Warmup = true, 0
@@ -56,19 +63,48 @@ func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
 	return p
 }
 
+// tcpChecks are the checks that weir can do; with another one it does not run.
+func tcpChecks(all []conf.Check) []conf.Check {
+	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool { return c.Kind != conf.CheckTCP })
+}
+
+// wasOut tells whether an earlier process had a service without this server.
+func (p *pool) wasOut(rs lvs.RealServer, plane DataPlane) bool {
+	return slices.ContainsFunc(p.keys, func(key lvs.ServiceKey) bool {
+		serving, adopted := plane.Serving(key)
+		return adopted && fits(rs, key) && !slices.Contains(serving, as(rs, key).AddrPort())
+	})
+}
+
+// fits tells whether a server can serve this service of a group: one of its
+// address family.
+func fits(rs lvs.RealServer, key lvs.ServiceKey) bool { return rs.Addr.Is4() == key.Addr.Is4() }
+
+// as is the server in this service: only NAT changes the port.
+func as(rs lvs.RealServer, key lvs.ServiceKey) lvs.RealServer {
+	if rs.Method != lvs.Masquerade || rs.Port == 0 {
+		rs.Port = key.Port
+	}
+	return rs
+}
+
 func (m *member) in() bool {
 	return !slices.ContainsFunc(m.down, func(reason error) bool { return reason != nil })
 }
 
-// service is the virtual server with the real servers that are in.
-func (p *pool) service() lvs.VirtualServer {
-	vs := p.empty
-	for _, m := range p.members {
-		if m.in() {
-			vs.RealServers = append(vs.RealServers, m.server)
+// services are the virtual server's, each with the real servers that are in.
+func (p *pool) services() (all []lvs.VirtualServer) {
+	for _, key := range p.keys {
+		vs := p.empty
+		vs.ServiceKey = key
+		for _, m := range p.members {
+			if m.in() && fits(m.server, key) {
+				vs.RealServers = append(vs.RealServers, as(m.server, key))
+			}
 		}
+		all = append(all, vs)
 	}
-	return vs
+	return all
 }
 
 // runners are the checks of all servers.
@@ -83,11 +119,11 @@ func (d *Director) runners() (all []*check.Runner) {
 	return all
 }
 
-func (d *Director) runner(p *pool, m *member, i int, c conf.TCPCheck) *check.Runner {
+func (d *Director) runner(p *pool, m *member, i int, c conf.Check) *check.Runner {
 	return &check.Runner{
-		Checker: check.TCP{Target: c.Connect, Bind: netip.AddrPortFrom(c.Bind, 0), Timeout: c.Timeout},
+		Checker: check.TCP{Target: c.Connect, Bind: netip.AddrPortFrom(c.Bind, 0), Timeout: c.ConnectTimeout},
 		Timing: check.Timing{
-			DelayLoop: c.Interval, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry,
+			DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry,
 			Warmup: c.Warmup, Alpha: c.Alpha,
 		},
 		Report: func(r check.Result) {
@@ -104,7 +140,7 @@ func (d *Director) checked(p *pool, m *member, i int, r check.Result) (then func
 	if m.in() == was {
 		return nil
 	}
-	log := d.log.With("virtual_server", p.key.String(), "real_server", m.server.AddrPort().String())
+	log := d.log.With("virtual_server", p.name, "real_server", m.server.AddrPort().String())
 	if m.in() {
 		return func() { log.Info("real server", "state", "up") }
 	}

@@ -32,12 +32,12 @@ func (before) Run(context.Context) error                            { return nil
 
 var web = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80}
 
-func server(addr string, checks ...conf.TCPCheck) conf.RealServer {
+func server(addr string, checks ...conf.Check) conf.RealServer {
 	return conf.RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: 1, Method: lvs.DirectRoute, Checks: checks}
 }
 
 func newDirector(plane before, servers ...conf.RealServer) *Director {
-	vs := conf.VirtualServer{ServiceKey: web, Scheduler: lvs.RoundRobin, RealServers: servers}
+	vs := conf.VirtualServer{Keys: []lvs.ServiceKey{web}, Scheduler: lvs.RoundRobin, RealServers: servers}
 	return New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, plane, nil, slog.New(slog.DiscardHandler))
 }
 
@@ -51,8 +51,8 @@ func in(d *Director) string {
 }
 
 func TestServersAreInUntilACheckFails(t *testing.T) {
-	twice := []conf.TCPCheck{{}, {}}
-	d := newDirector(nil, server("192.0.2.11", twice...), server("192.0.2.12"), server("192.0.2.13", conf.TCPCheck{Alpha: true}))
+	twice := []conf.Check{{Kind: conf.CheckTCP}, {Kind: conf.CheckTCP}}
+	d := newDirector(nil, server("192.0.2.11", twice...), server("192.0.2.12"), server("192.0.2.13", conf.Check{Kind: conf.CheckTCP, Timers: conf.Timers{Alpha: true}}))
 	refused := errors.New("connection refused")
 	for _, step := range []struct {
 		what    string
@@ -82,7 +82,7 @@ func TestServersAreInUntilACheckFails(t *testing.T) {
 // A process that takes up another's work begins with the servers that were in.
 func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 	was := before{web: {netip.MustParseAddrPort("192.0.2.11:80")}}
-	d := newDirector(was, server("192.0.2.11", conf.TCPCheck{}), server("192.0.2.12", conf.TCPCheck{Warmup: time.Minute}), server("192.0.2.13"))
+	d := newDirector(was, server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12", conf.Check{Kind: conf.CheckTCP, Timers: conf.Timers{Warmup: time.Minute}}), server("192.0.2.13"))
 	if got := in(d); got != "192.0.2.11 192.0.2.13" {
 		t.Errorf("in are %q; want .11, which was in, and .13, which nothing checks", got)
 	}
@@ -99,7 +99,7 @@ func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 
 func TestPlanNamesDevicesOnce(t *testing.T) {
 	d := newDirector(nil, server("192.0.2.11"))
-	d.cfg.Devices = []lvs.Device{{Name: "ens160", Hook: lvs.HookNative}}
+	d.cfg.Weir.Devices = []conf.Device{{Name: "ens160", Hook: lvs.HookNative}}
 	d.instances = []*instance{{
 		id:   lvs.InstanceID{Interface: "ens160", VRID: 51},
 		vips: []conf.VIP{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "ens192"}},
@@ -111,5 +111,31 @@ func TestPlanNamesDevicesOnce(t *testing.T) {
 	}
 	if len(plan.Instances) != 1 || plan.Instances[0].VIPs[0] != web.Addr {
 		t.Errorf("instances %+v, want the VIP of the service", plan.Instances)
+	}
+}
+
+// A group is one pool: its checks serve all of its services, and its servers
+// have each service's port where direct routing keeps it.
+func TestGroupIsOnePool(t *testing.T) {
+	dns := lvs.ServiceKey{Protocol: lvs.UDP, Addr: web.Addr, Port: 53}
+	mark := lvs.MarkKey(7, false)
+	vs := conf.VirtualServer{
+		Keys: []lvs.ServiceKey{web, dns, mark}, Group: "G", PersistenceTimeout: time.Minute, OnePacket: true,
+		Rules: lvs.ConnRules{SloppyTCP: true}, RealServers: []conf.RealServer{server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12")},
+	}
+	d := New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, before{}, nil, slog.New(slog.DiscardHandler))
+	d.checked(d.pools[0], d.pools[0].members[0], 0, check.Result{Reason: errors.New("refused")})
+	services := d.plan().Services
+	if len(services) != 3 {
+		t.Fatalf("%d services, want one for each member of the group", len(services))
+	}
+	for i, key := range vs.Keys {
+		got := services[i]
+		if got.ServiceKey != key || len(got.RealServers) != 1 || got.RealServers[0].Port != key.Port {
+			t.Errorf("service %+v, want %s with .12 alone, at its port", got, key)
+		}
+		if got.Persistence.Timeout != time.Minute || !got.OnePacket || !got.Rules.SloppyTCP {
+			t.Errorf("service %+v lacks what the group says", got)
+		}
 	}
 }

@@ -1,0 +1,48 @@
+package conf
+
+import (
+	"math"
+	"time"
+)
+
+// MiscCheck is what MISC_CHECK has of its own.
+type MiscCheck struct {
+	Path    Script        `json:"misc_path"`
+	Timeout time.Duration `json:"misc_timeout"`
+	Dynamic bool          `json:"misc_dynamic"`
+	User    Script        `json:"user"`
+}
+
+func miscEntries() []*entry {
+	type C = rawCheck
+	return []*entry{
+		script("misc_path", func(c *C) *Script { return &c.Misc.Path }, "the program: exit code 0 is up"),
+		value("misc_timeout", wholeSeconds(time.Second, maxWhole), func(c *C) *time.Duration { return &c.Misc.Timeout }, "how long a run may take", otherwise("delay_loop")),
+		onOff("misc_dynamic", func(c *C) *bool { return &c.Misc.Dynamic }, "exit codes from 2 to 255 are up, with a weight of 0 to 253"),
+		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user")),
+	}
+}
+
+// BFDCheck is what BFD_CHECK has of its own.
+type BFDCheck struct {
+	Name string `json:"name"`
+}
+
+func bfdEntries() []*entry {
+	return []*entry{value("name", text("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session")}
+}
+
+// FileCheck is what FILE_CHECK has of its own.
+type FileCheck struct {
+	TrackFile string `json:"track_file"`
+	Weight    int    `json:"weight"`
+	Reverse   bool   `json:"reverse"`
+}
+
+func fileCheckEntries() []*entry {
+	type C = rawCheck
+	return []*entry{
+		value("track_file", text("a track_file's name"), func(c *C) *string { return &c.File.TrackFile }, "the file"),
+		weighted(math.MaxInt32, func(c *C) *int { return &c.File.Weight }, func(c *C) *bool { return &c.File.Reverse }, "what its number is multiplied with and added to the server's weight"),
+	}
+}

@@ -1,0 +1,134 @@
+package conf
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// reads is what a text stands for on the machine node01: words parted by blanks,
+// lines by a bar.
+func reads(t *testing.T, text string) (got string, diags collector) {
+	t.Helper()
+	run := newReading(memory{})
+	run.id = "node01"
+	var lines []string
+	var words []string
+	for _, tok := range run.file("dir/main.conf", &source{name: "dir/main.conf", text: text}, &diags).tokens {
+		switch tok.kind {
+		case wordToken:
+			words = append(words, tok.text)
+		case openToken:
+			words = append(words, "{")
+		case closeToken:
+			words = append(words, "}")
+		default:
+			if len(words) > 0 {
+				lines = append(lines, strings.Join(words, " "))
+			}
+			words = nil
+		}
+	}
+	return strings.Join(lines, "|"), diags
+}
+
+// TestTextLanguage reads what lines stand for, as keepalived does.
+func TestTextLanguage(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"own id", "@node01 a b\nc", "a b|c"},
+		{"other id", "@node02 a b\nc", "c"},
+		{"not the own id", "@^node01 a\n@^node02 b", "b"},
+		{"indented id", "  @node01\ta {\n}", "a {|}"},
+		{"a definition for one id", "@node01 $A=1\n@node02 $A=2\nx $A", "x 1"},
+		{"use with braces", "$A=1\nx${A}y ${A}", "x1y 1"},
+		{"use without braces", "$A=1\nx$A $A", "x1 1"},
+		{"a name without braces ends at a blank", "$A=1\n$A.1", "$A.1"},
+		{"late", "$B=${A}x\n$A=1\n${B}\n$A=2\n${B}", "1x|2x"},
+		{"within one another", "$A=1\n$B=<${A}>\n$C=[${B}]\n${C}", "[<1>]"},
+		{"a name that nothing defines", "a$b ${c}", "a$b ${c}"},
+		{"indented definition", "  $A=x y\nz $A", "z x y"},
+		{"a blank before = is no definition", "$A =1", "$A =1"},
+		{"several lines", "$A=\\\nx {\\\n  y ${B}\\\n}\n$B=3\n$A", "x {|y 3|}"},
+		{"quotes in a value", "$A=\"x y\"\n${A}z", "x yz"},
+		{"a comment in a value", "$A=x # y\n${A}", "x"},
+		{"no name in a comment", "$A=1\nx # ${A}", "x"},
+		{"own words", "${_INSTANCE} a${_HASH}b \"${_BANG}\" ${_RANDOM 4 4}", "node01 a#b ! 4"},
+		{"count to", "~SEQ(i, 3) a$i", "a1|a2|a3"},
+		{"count from to", "~SEQ(i,8,10) a${i}b", "a8b|a9b|a10b"},
+		{"count by", "~SEQ(i, 1, 2, 6) $i", "1|3|5"},
+		{"count down", "~SEQ(i,3,-1,1) $i", "3|2|1"},
+		{"count in hexadecimal", "~SEQx(i,9,11) a$i", "a9|aa|ab"},
+		{"count to a definition", "$N=2\n~SEQ(i,$N) a$i", "a1|a2"},
+		{"list", "~LST(v, x, y) a$v", "ax|ay"},
+		{"list of tuples", "~LST({v,w}, {x,1}, {y,2}) ${v}${w}", "x1|y2"},
+		{"names with dollars", "~LST({$v,$w},{x,1},{y,2}) ${v}${w}", "x1|y2"},
+		{"loop in loop", "~SEQ(i,2) ~LST(v,x,y) ${i}${v}", "1x|1y|2x|2y"},
+		{"a definition with the loop's variable", "$B=a {\\\nb ${i}\\\n}\n~SEQ(i,2) $B", "a {|b 1|}|a {|b 2|}"},
+		{"loop for one id", "@node01 ~SEQ(i,2) a$i\n@node02 ~SEQ(i,2) b$i", "a1|a2"},
+		{"no name in an include's line", "$A=1\ninclude $A", "include $A"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, diags := reads(t, tt.in)
+			if diff := cmp.Diff(tt.want, got); diff != "" || diags.counts[Error] > 0 {
+				t.Errorf("%q (-want +got):\n%s\ndiagnostics: %v", tt.in, diff, diags.list)
+			}
+		})
+	}
+	if got, _ := reads(t, "${_PWD}"); !strings.HasSuffix(got, "/conf/dir") {
+		t.Errorf("_PWD is %q, want the folder of the file", got)
+	}
+}
+
+// TestTextMistakes wants one error each.
+func TestTextMistakes(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"$_A=1", "begin with _"},
+		{"~SEQ i 3", "lacks its brackets"},
+		{"~SEQ(i) x", "takes a name and 1 to 3 numbers"},
+		{"~SEQ(i,a) x", "counts by whole numbers"},
+		{"~SEQ(i,1,0,3) x", "never comes to its end"},
+		{"~SEQ(i,1,-1,3) x", "never comes to its end"},
+		{"~SEQ(1,3) x", "has no name"},
+		{"~SEQ(i,2000000) x", "repeats more than"},
+		{"~SEQ(i,2000) ~SEQ(j,2000) x", "repeats more than"},
+		{"~LST({a,b},{1}) x", "has 1 value for 2 names"},
+		{"~LST({a,b) x", "without its partner"},
+		{"$A=${A}${A}\n${A}", "stand for too much text"},
+		{"$A=" + strings.Repeat("x", 1000) + "\n~SEQ(i,100000) $A", "stand for too much text"},
+		{"$A=~SEQ(i,2) $B\n$B=$A\n$A", ""},
+	}
+	for _, tt := range tests {
+		_, diags := reads(t, tt.in)
+		if tt.want == "" {
+			continue // it only has to come to an end
+		}
+		if diags.counts[Error] != 1 || !strings.Contains(diags.list[0].Message, tt.want) {
+			t.Errorf("%q: got %v, want one error with %q", tt.in, diags.list, tt.want)
+		}
+	}
+}
+
+// TestIncludeLevels includes what is not there.
+func TestIncludeLevels(t *testing.T) {
+	files := memory{"a.conf": "", "b.conf": ""}
+	tests := []struct {
+		in    string
+		fails bool
+	}{
+		{"include x.conf", false}, {"includer x.conf", false}, {"includem x.conf", true}, {"includea x.conf", true},
+		{"includem *.txt", false}, {"includew *.txt", true}, {"includea *.txt", true}, {"includea [ab].conf", false},
+		{"includem {a,x}.conf", false}, {"includeb {a,x}.conf", true}, {"includeb {a,b}.conf", false},
+		{"global_defs {\ninclude_check\n}\ninclude x.conf", true},
+		{"global_defs {\ninclude_check +match -wildcard_match\n}\ninclude x.conf", true},
+		{"global_defs {\ninclude_check readable\n}\ninclude x.conf", false},
+	}
+	for _, tt := range tests {
+		files["main.conf"] = tt.in + "\n"
+		_, diags := parseMemory(files, "main.conf")
+		if diags.HasErrors() != tt.fails || diags.Errors() > 1 {
+			t.Errorf("%q: %v, fails: %v", tt.in, diags.All(), tt.fails)
+		}
+	}
+}

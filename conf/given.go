@@ -1,0 +1,56 @@
+package conf
+
+import "slices"
+
+// given notes where the keywords of a block stand. Every block of a Config has
+// one, so that each value can say where it comes from; a keyword without a place
+// is a default, or inherited.
+type given struct {
+	places map[string]place
+	// filled are the tables whose defaults it has.
+	filled []*blockSpec
+}
+
+// fresh tells whether the defaults of a table are still to be filled in.
+func (g *given) fresh(s *blockSpec) bool {
+	if slices.Contains(g.filled, s) {
+		return false
+	}
+	g.filled = append(g.filled, s)
+	return true
+}
+
+func (g *given) note(keyword string, at place) {
+	if g.places == nil {
+		g.places = map[string]place{}
+	}
+	g.places[keyword] = at
+}
+
+// has tells whether a block gives one of some keywords.
+func (g *given) has(keywords ...string) bool {
+	for _, k := range keywords {
+		if _, ok := g.places[k]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// placeOf is where a keyword was given.
+func (g *given) placeOf(keyword string) place { return g.places[keyword] }
+
+// inheritor is a block that knows what it was given.
+type inheritor interface {
+	has(keywords ...string) bool
+	placeOf(keyword string) place
+	note(keyword string, at place)
+}
+
+// pass hands a value from an outer block on to one that does not say it itself.
+func pass[V any](own, outer inheritor, keyword string, to *V, from V) {
+	if !own.has(keyword) && outer.has(keyword) {
+		*to = from
+		own.note(keyword, outer.placeOf(keyword))
+	}
+}

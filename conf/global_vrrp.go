@@ -1,0 +1,169 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+)
+
+// VRRPDefaults are what stands in global_defs for every VRRP instance.
+type VRRPDefaults struct {
+	Version                 uint8         `json:"vrrp_version"`
+	Group4                  netip.Addr    `json:"vrrp_mcast_group4"`
+	Group6                  netip.Addr    `json:"vrrp_mcast_group6"`
+	GARPDelay               time.Duration `json:"vrrp_garp_master_delay"`
+	GARPRepeat              int           `json:"vrrp_garp_master_repeat"`
+	GARPLowerDelay          time.Duration `json:"vrrp_garp_lower_prio_delay"`
+	GARPLowerRepeat         int           `json:"vrrp_garp_lower_prio_repeat"`
+	GARPRefresh             time.Duration `json:"vrrp_garp_master_refresh"`
+	GARPRefreshRepeat       int           `json:"vrrp_garp_master_refresh_repeat"`
+	GARPInterval            time.Duration `json:"vrrp_garp_interval"`
+	GNAInterval             time.Duration `json:"vrrp_gna_interval"`
+	MinGARP                 bool          `json:"vrrp_min_garp"`
+	GARPExtra               ExtraGARP     `json:"vrrp_garp_extra_if"`
+	DownTimerAdverts        int           `json:"vrrp_down_timer_adverts"`
+	LowerPrioNoAdvert       bool          `json:"vrrp_lower_prio_no_advert"`
+	HigherPrioSendAdvert    bool          `json:"vrrp_higher_prio_send_advert"`
+	ChecksumAsV2            bool          `json:"v3_checksum_as_v2"`
+	CheckUnicastSource      bool          `json:"vrrp_check_unicast_src"`
+	SkipCheckAdvertAddr     bool          `json:"vrrp_skip_check_adv_addr"`
+	Strict                  bool          `json:"vrrp_strict"`
+	OwnerIgnoreAdverts      bool          `json:"vrrp_owner_ignore_adverts"`
+	NotifyPriorityChanges   bool          `json:"vrrp_notify_priority_changes"`
+	IPTables                []string      `json:"vrrp_iptables"`
+	IPSets                  []string      `json:"vrrp_ipsets"`
+	NFTables                string        `json:"nftables"`
+	NFTablesPriority        int32         `json:"nftables_priority"`
+	NFTablesIfindex         bool          `json:"nftables_ifindex"`
+	NFTablesCounters        bool          `json:"nftables_counters"`
+	DisableIGMP             bool          `json:"disable_local_igmp"`
+	DynamicInterfaces       string        `json:"dynamic_interfaces"`
+	DefaultInterface        string        `json:"default_interface"`
+	StartupDelay            time.Duration `json:"vrrp_startup_delay"`
+	DelayAfterBoot          time.Duration `json:"vrrp_delay_after_boot"`
+	LogUnknownVRIDs         bool          `json:"log_unknown_vrids"`
+	VMACPrefix              string        `json:"vmac_prefix"`
+	VMACAddrPrefix          string        `json:"vmac_addr_prefix"`
+	ReceiveBufferPolicy     string        `json:"vrrp_rx_bufs_policy"`
+	ReceiveBufferMultiplier int           `json:"vrrp_rx_bufs_multiplier"`
+}
+
+// ExtraGARP is when gratuitous ARPs go out on other interfaces, too.
+type ExtraGARP struct {
+	All      bool          `json:"all"`
+	Interval time.Duration `json:"interval"`
+}
+
+// The bounds of what is repeated.
+const (
+	maxDelay  = 24 * time.Hour
+	maxRepeat = math.MaxInt16
+)
+
+func vrrpDefaults() []*entry {
+	type G = Global
+	extra := custom("vrrp_garp_extra_if", "[all] whole seconds from 1 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
+		func(r *reader, st *statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
+	return append([]*entry{
+		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
+		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
+		value("vrrp_garp_master_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
+	}, yet(
+		value("vrrp_mcast_group4", address4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
+		value("vrrp_mcast_group6", address6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
+		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
+		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
+		value("vrrp_garp_master_refresh", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
+		value("vrrp_garp_master_refresh_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
+		value("vrrp_garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
+		value("vrrp_gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
+		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
+		extra, synonym("vrrp_vmac_garp_intvl", extra),
+		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
+		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
+		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
+		onOff("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
+		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
+		present("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
+		present("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
+		present("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
+		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
+		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
+		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
+		value("vrrp_startup_delay", seconds(time.Millisecond, maxDelay), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
+		value("vrrp_delay_after_boot", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
+		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
+		value("vmac_prefix", text("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
+		value("vmac_addr_prefix", text("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
+	)...)
+}
+
+func vrrpFirewall() []*entry {
+	type G = Global
+	entries := ignored("accept and no_accept are up to its own data plane, which needs no firewall rules",
+		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains),
+		custom("vrrp_ipsets", "[NAME...]", "names of ipsets", func(_ *reader, st *statement, g *G) bool {
+			g.IPSets = texts(st.words[1:])
+			return true
+		}),
+		optional("nftables", text("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept"),
+		value("nftables_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NFTablesPriority }, "its chains' priority", initially(int32(-1))),
+		present("nftables_ifindex", func(g *G) *bool { return &g.NFTablesIfindex }, "sets by a device's number"),
+		present("nftables_counters", func(g *G) *bool { return &g.NFTablesCounters }, "counters in the rules"),
+		present("disable_local_igmp", func(g *G) *bool { return &g.DisableIGMP }, "no IGMP reports for link-local groups"),
+	)
+	return append(entries, ignored("its sockets hold what they need",
+		value("vrrp_rx_bufs_policy", bufferPolicy(), func(g *G) *string { return &g.ReceiveBufferPolicy }, "the size of a receive buffer", otherwise("the system's")),
+		value("vrrp_rx_bufs_multiplier", number(1, math.MaxInt32), func(g *G) *int { return &g.ReceiveBufferMultiplier }, "how many packets it holds", initially(3)),
+	)...)
+}
+
+func readChains(r *reader, st *statement, g *Global) bool {
+	if len(st.words) > 3 {
+		r.extra(st, 3)
+		return false
+	}
+	if g.IPTables = texts(st.words[1:]); len(g.IPTables) == 0 {
+		g.IPTables = []string{"INPUT"}
+	}
+	return true
+}
+
+// bufferPolicy is MTU, ADVERT or a number of bytes.
+func bufferPolicy() kind[string] {
+	return kind[string]{"MTU, ADVERT or a number of bytes", func(text string) (string, *complaint) {
+		if text != "MTU" && text != "ADVERT" && !isDigits(text) {
+			return "", complain("%s is no size", quote(text))
+		}
+		return text, nil
+	}}
+}
+
+// vrrpVersion is the version of the protocol.
+func vrrpVersion() kind[uint8] {
+	return oneOf(choice[uint8]{noun: "VRRP version", known: []named[uint8]{{"2", 2}, {"3", 3}}, pending: []string{"3"}})
+}
+
+// readExtraGARP reads [all] SECONDS.
+func readExtraGARP(r *reader, st *statement, least time.Duration, to *ExtraGARP) (ok bool) {
+	at := 0
+	if len(st.words) > 1 && st.words[1].text == "all" {
+		to.All = true
+		at = 1
+	}
+	to.Interval, ok = after(r, st, at, wholeSeconds(least*time.Second, maxDelay))
+	if ok && len(st.words) > at+2 {
+		r.errorAt(st.words[at+2].place, fmt.Sprintf("%s: %s is too much", st.keyword(), quote(st.words[at+2].text)), "expected [all] and the seconds")
+		return false
+	}
+	return ok
+}
+
+// texts are what tokens say.
+func texts(tokens []token) (list []string) {
+	for _, t := range tokens {
+		list = append(list, t.text)
+	}
+	return list
+}

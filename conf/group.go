@@ -1,0 +1,177 @@
+package conf
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"weir/lvs"
+)
+
+// rawGroup is a virtual_server_group as it is written.
+type rawGroup struct {
+	head    *statement
+	name    string
+	members []rawMember
+}
+
+// rawMember is a line of a virtual_server_group: a range of addresses with a
+// port, or a mark. A mark without a family has that of the group's addresses.
+type rawMember struct {
+	first, last netip.Addr
+	port        uint16
+	mark        uint32
+	family      string
+	at          place
+}
+
+// maxServices bounds what the groups of a file may stand for.
+const maxServices = 4096
+
+// groupBlock is the list of virtual_server_group.
+func groupBlock() *blockSpec {
+	return list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
+}
+
+// groupHead makes the group that virtual_server_group NAME begins.
+func groupHead(r *reader, st *statement, c *rawConfig) *rawGroup {
+	name, ok := one(r, st, text("the group's name"))
+	if !ok {
+		return nil
+	}
+	if g := c.group(name); g != nil {
+		r.errorAt(st.all(), st.title()+" is given twice", "take one of them out", "first given at "+g.head.place().String())
+		return nil
+	}
+	g := &rawGroup{head: st, name: name}
+	c.groups[name] = g
+	return g
+}
+
+func (c *rawConfig) group(name string) *rawGroup { return c.groups[name] }
+
+func readMember(r *reader, st *statement, g *rawGroup) {
+	m, ok := rawMember{at: st.all()}, false
+	rest := 2
+	if st.words[0].text == "fwmark" {
+		if m.mark, ok = after(r, st, 0, mark()); ok && len(st.words) > 2 {
+			_, ok = word(r, st, 2, family())
+			m.family, rest = st.words[2].text, 3
+		}
+	} else {
+		if r.misplacedIn(st, "virtual_server_group") {
+			g.head.block.unsure = true
+			return
+		}
+		var span [2]netip.Addr
+		if span, ok = word(r, st, 0, addressRange()); ok && len(st.words) > 1 {
+			n, fits := word(r, st, 1, number(0, 65535))
+			m.port, ok = uint16(n), fits
+		}
+		m.first, m.last = span[0], span[1]
+	}
+	if ok && len(st.words) > rest {
+		r.extra(st, rest)
+		ok = false
+	}
+	if !ok {
+		g.head.block.unsure = true
+		return
+	}
+	g.members = append(g.members, m)
+}
+
+// addressRange is one address, A-B with a whole address or the last part of one,
+// or a network, all of whose addresses are meant.
+func addressRange() kind[[2]netip.Addr] {
+	const expects = "IP, IP-IP, IP-N or IP/LEN"
+	any := address()
+	return kind[[2]netip.Addr]{expects, func(text string) (span [2]netip.Addr, c *complaint) {
+		if strings.Contains(text, "/") {
+			p, err := netip.ParsePrefix(text)
+			if err != nil {
+				return span, complain("%s is not a network", quote(text))
+			}
+			return [2]netip.Addr{p.Masked().Addr(), lastOf(p)}, nil
+		}
+		from, to, ranged := strings.Cut(text, "-")
+		first, c := any.parse(from)
+		if c != nil || !ranged {
+			return [2]netip.Addr{first, first}, c
+		}
+		last, c := any.parse(to)
+		if c != nil {
+			last, c = any.parse(lastPart(first, to))
+		}
+		switch {
+		case c != nil || last.Is4() != first.Is4():
+			return span, complain("%s is not a range of addresses", quote(text))
+		case last.Less(first):
+			return span, complain("%s ends before it begins", quote(text))
+		}
+		return [2]netip.Addr{first, last}, nil
+	}}
+}
+
+// lastPart is an address with its last number, or group of hexadecimal digits,
+// replaced.
+func lastPart(a netip.Addr, part string) string {
+	text := a.String()
+	i := strings.LastIndexAny(text, ".:")
+	return text[:i+1] + part
+}
+
+// lastOf is the last address of a network.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return last
+}
+
+// keys are the services that a group stands for, in the order of its lines.
+func (g *rawGroup) keys(r *reader, p lvs.Protocol) (keys []lvs.ServiceKey, ok bool) {
+	ipv6, ok := g.family(r)
+	if !ok {
+		return nil, false
+	}
+	for _, m := range g.members {
+		if m.mark != 0 {
+			keys = append(keys, lvs.MarkKey(m.mark, m.family == "inet6" || m.family == "" && ipv6))
+			continue
+		}
+		for a := m.first; ; a = a.Next() {
+			if len(keys) == maxServices {
+				r.errorAt(m.at, fmt.Sprintf("%s stands for more than %d services", g.head.title(), maxServices), "write fewer addresses, or one mark for all (see mark in the weir block)")
+				return nil, false
+			}
+			keys = append(keys, lvs.ServiceKey{Protocol: p, Addr: a, Port: m.port})
+			if a == m.last {
+				break
+			}
+		}
+	}
+	return keys, true
+}
+
+// family is that of the group's addresses. With addresses of both, a mark has to
+// say its own.
+func (g *rawGroup) family(r *reader) (ipv6, ok bool) {
+	var families [2]bool
+	for _, m := range g.members {
+		if m.mark == 0 && m.first.Is4() {
+			families[0] = true
+		} else if m.mark == 0 {
+			families[1] = true
+		}
+	}
+	for _, m := range g.members {
+		if m.mark != 0 && m.family == "" && families[0] && families[1] {
+			r.errorAt(m.at, "a mark beside addresses of both families", "expected fwmark MARK inet, or inet6")
+			return false, false
+		}
+	}
+	return families[1], true
+}

@@ -1,0 +1,106 @@
+package conf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Option is a word of a route or a rule, with its value.
+type Option struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// lineWord is a word of a line's grammar and what stands behind it; nil is
+// nothing.
+type lineWord struct {
+	name  string
+	check func(text string) *complaint
+	// expects says what the value is.
+	expects string
+	// may is a word that may stand before the value, such as lock.
+	may string
+}
+
+// lineWordOf makes a lineWord of a kind of value.
+func lineWordOf[V any](names string, k kind[V]) (list []lineWord) {
+	for _, name := range strings.Fields(names) {
+		list = append(list, lineWord{name: name, expects: k.expects, check: func(text string) *complaint {
+			_, c := k.parse(text)
+			return c
+		}})
+	}
+	return list
+}
+
+// flagWords are words without a value.
+func flagWords(names string) (list []lineWord) {
+	for _, name := range strings.Fields(names) {
+		list = append(list, lineWord{name: name})
+	}
+	return list
+}
+
+// lockable lets a word be followed by lock.
+func lockable(list []lineWord) []lineWord {
+	for i := range list {
+		list[i].may = "lock"
+	}
+	return list
+}
+
+// grammar is the words of a line. bare takes a word that is none of them, and
+// tells whether it could.
+type grammar struct {
+	what  string
+	words []lineWord
+	bare  func(text string) bool
+}
+
+// read takes a line's words apart.
+func (g *grammar) read(r *reader, st *statement) (options []Option, ok bool) {
+	for n := 0; n < len(st.words); n++ {
+		text := st.words[n].text
+		i := slices.IndexFunc(g.words, func(w lineWord) bool { return w.name == text })
+		switch {
+		case i < 0 && g.bare(text):
+			continue
+		case i < 0:
+			g.unknown(r, st.words[n])
+			return nil, false
+		case g.words[i].check == nil:
+			options = append(options, Option{Name: text})
+			continue
+		}
+		w := g.words[i]
+		o := Option{Name: text}
+		if w.may != "" && n+1 < len(st.words) && st.words[n+1].text == w.may {
+			o.Value = w.may + " "
+			n++
+		}
+		if n++; n >= len(st.words) {
+			r.errorAt(st.words[n-1].place, text+" lacks its value", "expected "+w.expects)
+			return nil, false
+		}
+		if c := w.check(st.words[n].text); c != nil {
+			r.errorAt(st.words[n].place, text+": "+c.what, "expected "+w.expects)
+			return nil, false
+		}
+		o.Value += st.words[n].text
+		options = append(options, o)
+	}
+	return options, true
+}
+
+func (g *grammar) unknown(r *reader, at token) {
+	var names []string
+	for _, w := range g.words {
+		names = append(names, w.name)
+	}
+	hint := "take it out"
+	if near := nearest(at.text, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	r.errorAt(at.place, fmt.Sprintf("unknown word %s in a %s", quote(at.text), g.what), hint)
+}

@@ -1,0 +1,82 @@
+package conf
+
+import (
+	"math"
+	"net/netip"
+
+	"weir/lvs"
+)
+
+// RealServer is a real_server. It is up when all its checks are, and always
+// when it has none.
+type RealServer struct {
+	given
+	Addr netip.Addr `json:"address"`
+	// Port is 0 where packets keep theirs.
+	Port   uint16            `json:"port"`
+	Weight int               `json:"weight"`
+	Method lvs.ForwardMethod `json:"lvs_method"`
+	// Upper and Lower are the thresholds of its connections; 0 is none.
+	Upper            uint32  `json:"uthreshold"`
+	Lower            uint32  `json:"lthreshold"`
+	Checks           []Check `json:"checks"`
+	Tunnel           Tunnel  `json:"tunnel"`
+	InhibitOnFailure bool    `json:"inhibit_on_failure"`
+	NotifyUp         Script  `json:"notify_up"`
+	NotifyDown       Script  `json:"notify_down"`
+	VirtualHost      string  `json:"virtualhost"`
+	SMTPAlert        bool    `json:"smtp_alert"`
+	SNMPName         string  `json:"snmp_name"`
+}
+
+// rawServer is a real_server as it is written.
+type rawServer struct {
+	RealServer
+	head   *statement
+	timers Timers
+	checks []*rawCheck
+}
+
+// serverBlock is the table of real_server.
+func serverBlock() *blockSpec {
+	type S = rawServer
+	threshold := number[uint32](0, math.MaxInt32)
+	entries := []*entry{
+		value("weight", number(0, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the server's share; 0 sends it no new connections", initially(1)),
+		custom("lvs_method", methodWords, "how packets reach this server", func(r *reader, st *statement, s *S) (ok bool) {
+			s.Method, s.Tunnel, ok = readMethod(r, st)
+			return ok
+		}, otherwise("lb_kind of virtual_server")),
+		value("uthreshold", threshold, func(s *S) *uint32 { return &s.Upper }, "from so many connections on it gets no new ones; 0 is no limit", initially(uint32(0))),
+		value("lthreshold", threshold, func(s *S) *uint32 { return &s.Lower }, "below so many connections it gets new ones again; 0 is three quarters of uthreshold", initially(uint32(0))),
+	}
+	entries = append(entries, checkBlocks()...)
+	entries = append(entries, yet(
+		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "when it is down it gets weight 0 and stays", otherwise("that of virtual_server")),
+		script("notify_up", func(s *S) *Script { return &s.NotifyUp }, "runs when it comes up"),
+		script("notify_down", func(s *S) *Script { return &s.NotifyDown }, "runs when it goes down"),
+		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server")),
+		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),
+		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+	)...)
+	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	return &blockSpec{name: "real_server", entries: entries}
+}
+
+// serverHead makes the server that real_server IP [PORT] begins.
+func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
+	s := &rawServer{head: st}
+	var ok bool
+	if s.Addr, s.Port, ok = addrPort(r, st, 1); !ok {
+		// The service is not empty, only unreadable here.
+		parent.servers = append(parent.servers, nil)
+		return nil
+	}
+	if len(st.words) > 3 {
+		r.extra(st, 3)
+		parent.servers = append(parent.servers, nil)
+		return nil
+	}
+	parent.servers = append(parent.servers, s)
+	return s
+}

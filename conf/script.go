@@ -1,0 +1,53 @@
+package conf
+
+import "strings"
+
+// Script is a program that weir runs, with its arguments.
+type Script struct {
+	// Command is the program's path and its arguments as one text.
+	Command string `json:"command"`
+	// User and Group are whose it runs as; empty is script_user's. Supplementary
+	// is a colon before the group: the user's other groups, too.
+	User          string `json:"user"`
+	Group         string `json:"group"`
+	Supplementary bool   `json:"supplementary"`
+}
+
+// scriptWords is the grammar behind a script's keyword.
+const scriptWords = `"PATH [ARGUMENT...]" [USER [[:]GROUP]]`
+
+// script is a keyword that names a program.
+func script[T any](name string, at func(*T) *Script, help string, options ...option) *entry {
+	return custom(name, scriptWords, help, func(r *reader, st *statement, into *T) (ok bool) {
+		*at(into), ok = readScript(r, st, 1)
+		return ok
+	}, options...)
+}
+
+// readScript reads a program and whose it is from the words of a statement.
+func readScript(r *reader, st *statement, from int) (s Script, ok bool) {
+	if len(st.words) <= from {
+		r.errorAt(st.place(), st.keyword()+" lacks its program", "expected "+scriptWords)
+		return s, false
+	}
+	if s.Command, ok = word(r, st, from, text("a program")); !ok {
+		return s, false
+	}
+	return s, s.user(r, st, from+1)
+}
+
+// user reads [USER [[:]GROUP]], and tells whether nothing is behind it.
+func (s *Script) user(r *reader, st *statement, from int) bool {
+	words := st.words[min(from, len(st.words)):]
+	if len(words) > 0 {
+		s.User = words[0].text
+	}
+	if len(words) > 1 {
+		s.Group, s.Supplementary = strings.CutPrefix(words[1].text, ":")
+	}
+	if len(words) > 2 {
+		r.extra(st, from+2)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,132 @@
+package conf
+
+import "time"
+
+// Machine is what stands outside the blocks: about the process, and what it
+// gives the machine for as long as it runs.
+type Machine struct {
+	given
+	NetNamespace     string           `json:"net_namespace"`
+	NetNamespaceIPVS string           `json:"net_namespace_ipvs"`
+	NamespaceIPSets  bool             `json:"namespace_with_ipsets"`
+	Instance         string           `json:"instance"`
+	PIDDir           bool             `json:"use_pid_dir"`
+	ChildWaitTime    time.Duration    `json:"child_wait_time"`
+	LinkPolling      bool             `json:"linkbeat_use_polling"`
+	LinkbeatDevices  []Option         `json:"linkbeat_interfaces"`
+	UpDownDelays     []InterfaceDelay `json:"interface_up_down_delays"`
+	TrackGroups      []TrackGroup     `json:"track_group"`
+	Addresses        []VIP            `json:"static_ipaddress"`
+	Routes           []Route          `json:"static_routes"`
+	Rules            []Rule           `json:"static_rules"`
+}
+
+// InterfaceDelay is how long a change of a link waits before it counts.
+type InterfaceDelay struct {
+	Interface string        `json:"interface"`
+	Down      time.Duration `json:"down"`
+	Up        time.Duration `json:"up"`
+}
+
+// TrackGroup are the instances that fail with a static address or route.
+type TrackGroup struct {
+	given
+	Name    string   `json:"track_group"`
+	Members []string `json:"group"`
+}
+
+// machineEntries are the keywords outside any block that say something alone,
+// and the static blocks.
+func machineEntries() []*entry {
+	type C = rawConfig
+	machine := func(c *C) *Machine { return &c.machine }
+	entries := yet(
+		value("net_namespace", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespace }, "the network namespace to run in"),
+		value("net_namespace_ipvs", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
+		value("instance", text("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
+		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
+		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", trackGroupHead),
+		section("static_ipaddress", vipBlock("static_ipaddress", func(m *Machine, v rawVIP) { m.Addresses = append(m.Addresses, v.VIP) }), "addresses that this machine has", plain(machine)),
+		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
+		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
+	)
+	entries = append(entries, ignored(oneProcess,
+		present("use_pid_dir", func(c *C) *bool { return &c.machine.PIDDir }, "files of process numbers in a folder"),
+		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &c.machine.ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
+		present("namespace_with_ipsets", func(c *C) *bool { return &c.machine.NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
+	)...)
+	return append(entries, ignored("it follows the kernel's reports of every link",
+		present("linkbeat_use_polling", func(c *C) *bool { return &c.machine.LinkPolling }, "ask for the state of links"),
+		section("linkbeat_interfaces", linkbeatBlock(), "the interfaces whose state is asked for", plain(machine)),
+	)...)
+}
+
+func delayBlock() *blockSpec {
+	return list("interface_up_down_delays", "INTERFACE DOWN [UP]", func(r *reader, st *statement, m *Machine) {
+		var d InterfaceDelay
+		var ok bool
+		if d.Interface, ok = word(r, st, 0, device()); !ok {
+			return
+		}
+		delays, ok := rest(r, st, 1, seconds(0, 255*time.Second))
+		if ok && len(delays) > 2 {
+			r.extra(st, 3)
+			return
+		}
+		if !ok {
+			return
+		}
+		if d.Down = delays[0]; len(delays) > 1 {
+			d.Up = delays[1]
+		}
+		m.UpDownDelays = append(m.UpDownDelays, d)
+	})
+}
+
+func trackGroupBlock() *blockSpec {
+	type G = TrackGroup
+	names := list("group", "the names of vrrp_instances", func(_ *reader, st *statement, g *G) { g.Members = append(g.Members, texts(st.words)...) })
+	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
+}
+
+func trackGroupHead(r *reader, st *statement, c *rawConfig) *TrackGroup {
+	name, ok := one(r, st, text("a name"))
+	if !ok {
+		return nil
+	}
+	c.machine.TrackGroups = append(c.machine.TrackGroups, TrackGroup{Name: name})
+	return &c.machine.TrackGroups[len(c.machine.TrackGroups)-1]
+}
+
+func linkbeatBlock() *blockSpec {
+	ways := oneWord("way to ask", "MII", "ETHTOOL", "IOCTL", "mii", "ethtool", "ioctl")
+	return list("linkbeat_interfaces", "INTERFACE [MII|ETHTOOL|IOCTL]", func(r *reader, st *statement, m *Machine) {
+		name, ok := word(r, st, 0, device())
+		o := Option{Name: name}
+		if ok && len(st.words) > 1 {
+			o.Value, ok = word(r, st, 1, ways)
+		}
+		if ok {
+			m.LinkbeatDevices = append(m.LinkbeatDevices, o)
+		}
+	})
+}
+
+// SSL is the client's side of SSL_GET: its certificate.
+type SSL struct {
+	given
+	Password    string `json:"password"`
+	CA          string `json:"ca"`
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+}
+
+func sslBlock() *blockSpec {
+	type S = SSL
+	return &blockSpec{name: "SSL", entries: yet(
+		value("password", text("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
+		value("ca", text("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
+		value("certificate", text("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
+		value("key", text("a path"), func(s *S) *string { return &s.Key }, "the own key"),
+	)}
+}

@@ -1,0 +1,202 @@
+package conf
+
+import (
+	"math"
+	"net/netip"
+	"time"
+)
+
+// TrackScript is a vrrp_script.
+type TrackScript struct {
+	given
+	Name     string        `json:"vrrp_script"`
+	Script   Script        `json:"script"`
+	User     Script        `json:"user"`
+	Interval time.Duration `json:"interval"`
+	Timeout  time.Duration `json:"timeout"`
+	Weight   int           `json:"weight"`
+	Reverse  bool          `json:"reverse"`
+	Rise     int           `json:"rise"`
+	Fall     int           `json:"fall"`
+	InitFail bool          `json:"init_fail"`
+}
+
+// weighted is a weight with [reverse] behind it.
+func weighted[T any](most int, weight func(*T) *int, reverse func(*T) *bool, help string) *entry {
+	k := number(-most, most)
+	return custom("weight", k.expects+" [reverse]", help, func(r *reader, st *statement, into *T) bool {
+		n, back, next, ok := readWeight(r, st, 0, most)
+		if ok && len(st.words) > next {
+			r.extra(st, next)
+			return false
+		}
+		if ok {
+			*weight(into), *reverse(into) = n, back
+		}
+		return ok
+	}, begins(weight, 0))
+}
+
+func trackScriptBlock() *blockSpec {
+	type S = TrackScript
+	const tick = time.Millisecond
+	return &blockSpec{name: "vrrp_script", done: func(r *reader, b *block, into any) {
+		r.require(b, "script", `expected script "PATH [ARGUMENT...]"`)
+		if s := into.(*S); !s.has("timeout") {
+			s.Timeout = s.Interval
+		}
+	}, entries: yet(
+		script("script", func(s *S) *Script { return &s.Script }, "the program: exit code 0 is good"),
+		value("interval", seconds(tick, maxWhole), func(s *S) *time.Duration { return &s.Interval }, "the time between its runs", initially(time.Second)),
+		value("timeout", seconds(tick, maxWhole), func(s *S) *time.Duration { return &s.Timeout }, "how long a run may take", otherwise("interval")),
+		weighted(253, func(s *S) *int { return &s.Weight }, func(s *S) *bool { return &s.Reverse }, "what is added to the priority while it is good (positive) or bad (negative); 0 is a fault while it is bad"),
+		value("rise", number(1, math.MaxInt32), func(s *S) *int { return &s.Rise }, "so many good runs make it good", initially(1)),
+		value("fall", number(1, math.MaxInt32), func(s *S) *int { return &s.Fall }, "so many bad runs make it bad", initially(1)),
+		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
+		present("init_fail", func(s *S) *bool { return &s.InitFail }, "it is bad until its first run"),
+	)}
+}
+
+// TrackProcess is a vrrp_track_process.
+type TrackProcess struct {
+	given
+	Name           string        `json:"vrrp_track_process"`
+	Process        []string      `json:"process"`
+	ParamMatch     string        `json:"param_match"`
+	Weight         int           `json:"weight"`
+	Reverse        bool          `json:"reverse"`
+	Quorum         int           `json:"quorum"`
+	QuorumMax      int           `json:"quorum_max"`
+	ForkDelay      time.Duration `json:"fork_delay"`
+	TerminateDelay time.Duration `json:"terminate_delay"`
+	FullCommand    bool          `json:"full_command"`
+}
+
+func trackProcessBlock() *blockSpec {
+	type P = TrackProcess
+	delay := seconds(0, time.Hour)
+	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *block, _ any) {
+		r.require(b, "process", "expected process NAME [ARGUMENT...]")
+	}, entries: yet(
+		many("process", text("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments"),
+		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
+		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
+		value("quorum", number(1, 65535), func(p *P) *int { return &p.Quorum }, "so many processes are enough", initially(1)),
+		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),
+		value("fork_delay", delay, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
+		value("terminate_delay", delay, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
+		custom("delay", delay.expects, "both delays", func(r *reader, st *statement, p *P) bool {
+			d, ok := one(r, st, delay)
+			p.ForkDelay, p.TerminateDelay = d, d
+			return ok
+		}),
+		present("full_command", func(p *P) *bool { return &p.FullCommand }, "match the whole command"),
+	)}
+}
+
+// TrackFile is a track_file.
+type TrackFile struct {
+	given
+	Name      string `json:"track_file"`
+	File      string `json:"file"`
+	Weight    int    `json:"weight"`
+	Reverse   bool   `json:"reverse"`
+	Init      bool   `json:"init_file"`
+	InitValue int    `json:"init_value"`
+	Overwrite bool   `json:"overwrite"`
+}
+
+func trackFileBlock() *blockSpec {
+	type F = TrackFile
+	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority; 0 is a fault while it is not 0")
+	begins(func(f *F) *int { return &f.Weight }, 1)(weight)
+	return &blockSpec{name: "track_file", done: func(r *reader, b *block, _ any) {
+		r.require(b, "file", "expected file PATH")
+	}, entries: yet(
+		value("file", text("a path"), func(f *F) *string { return &f.File }, "the file: one whole number"),
+		weight,
+		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
+	)}
+}
+
+func readInitFile(r *reader, st *statement, f *TrackFile) (ok bool) {
+	f.Init, ok = true, true
+	for n := 1; n < len(st.words) && ok; n++ {
+		if st.words[n].text == "overwrite" {
+			f.Overwrite = true
+			continue
+		}
+		f.InitValue, ok = word(r, st, n, number(math.MinInt32, math.MaxInt32))
+	}
+	return ok
+}
+
+// BFD is a bfd_instance.
+type BFD struct {
+	given
+	Name        string     `json:"bfd_instance"`
+	Neighbor    netip.Addr `json:"neighbor_ip"`
+	Source      netip.Addr `json:"source_ip"`
+	MinRx       int        `json:"min_rx"`
+	MinTx       int        `json:"min_tx"`
+	IdleTx      int        `json:"idle_tx"`
+	Multiplier  int        `json:"multiplier"`
+	Passive     bool       `json:"passive"`
+	TTL         int        `json:"ttl"`
+	HopLimit    int        `json:"hoplimit"`
+	MaxHops     int        `json:"max_hops"`
+	Multihop    bool       `json:"multihop"`
+	Weight      int        `json:"weight"`
+	Reverse     bool       `json:"reverse"`
+	VRRPOnly    bool       `json:"vrrp"`
+	CheckerOnly bool       `json:"checker"`
+}
+
+func bfdBlock() *blockSpec {
+	type B = BFD
+	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the other end")
+	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *block, _ any) {
+		if !b.has("neighbour_ip") {
+			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
+		}
+	}, entries: yet(
+		neighbor, synonym("neighbour_ip", neighbor),
+		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the own address"),
+		value("min_rx", number(1, math.MaxInt32), func(b *B) *int { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10)),
+		value("min_tx", number(1, math.MaxInt32), func(b *B) *int { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10)),
+		value("idle_tx", number(1000, math.MaxInt32), func(b *B) *int { return &b.IdleTx }, "the same while the session is down", initially(1000)),
+		value("multiplier", number(1, 255), func(b *B) *int { return &b.Multiplier }, "so many lost packets end the session", initially(5)),
+		present("passive", func(b *B) *bool { return &b.Passive }, "wait for the other end to begin"),
+		value("ttl", number(1, 255), func(b *B) *int { return &b.TTL }, "the TTL of packets", initially(255)),
+		value("hoplimit", number(1, 255), func(b *B) *int { return &b.HopLimit }, "the hop limit of packets", initially(64)),
+		value("max_hops", number(0, 255), func(b *B) *int { return &b.MaxHops }, "how many hops the other end may be away", initially(0)),
+		onOff("multihop", func(b *B) *bool { return &b.Multihop }, "the port of multihop sessions, 4784"),
+		weighted(253, func(b *B) *int { return &b.Weight }, func(b *B) *bool { return &b.Reverse }, "what is added to the priority while the session is up"),
+		present("vrrp", func(b *B) *bool { return &b.VRRPOnly }, "only for VRRP instances"),
+		present("checker", func(b *B) *bool { return &b.CheckerOnly }, "only for BFD_CHECK"),
+	)}
+}
+
+// GARPGroup is a garp_group: interfaces whose gratuitous ARPs share a gap.
+type GARPGroup struct {
+	given
+	GARPInterval time.Duration `json:"garp_interval"`
+	GNAInterval  time.Duration `json:"gna_interval"`
+	Interfaces   []string      `json:"interfaces"`
+}
+
+func garpGroupBlock() *blockSpec {
+	type G = GARPGroup
+	names := list("interfaces", "the names of network interfaces", func(r *reader, st *statement, g *G) {
+		list, ok := rest(r, st, 0, device())
+		if g.Interfaces = append(g.Interfaces, list...); ok {
+			g.note("interfaces", st.place())
+		}
+	})
+	return &blockSpec{name: "garp_group", entries: yet(
+		value("garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs", otherwise("vrrp_garp_interval")),
+		value("gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", otherwise("vrrp_gna_interval")),
+		many("interface", device(), func(g *G) *[]string { return &g.Interfaces }, "the interface"),
+		section("interfaces", names, "the interfaces", plain(func(g *G) *G { return g })),
+	)}
+}

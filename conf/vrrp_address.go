@@ -1,0 +1,174 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// VIP is an address with its mask and the device it is put on: a virtual one, or
+// one of static_ipaddress.
+type VIP struct {
+	// Prefix keeps the whole address, not only the network.
+	Prefix netip.Prefix `json:"address"`
+	Device string       `json:"dev"`
+	// Broadcast is an address, + or -.
+	Broadcast  string       `json:"broadcast"`
+	Scope      string       `json:"scope"`
+	Label      string       `json:"label"`
+	Peer       netip.Prefix `json:"peer"`
+	VMAC       bool         `json:"use_vmac"`
+	Flags      []string     `json:"flags"`
+	NoTrack    bool         `json:"no_track"`
+	TrackGroup string       `json:"track_group"`
+	// PreferredLifetime is seconds, or forever.
+	PreferredLifetime string `json:"preferred_lft"`
+}
+
+// rawVIP is a line of virtual_ipaddress.
+type rawVIP struct {
+	VIP
+	at place
+}
+
+// addressWords is the grammar of an address line.
+const addressWords = "IP[/LEN] [dev INTERFACE] [brd IP|+|-] [scope SCOPE] [label LABEL] [peer IP[/LEN]] [use_vmac] [home] [-nodad] [mngtmpaddr] [noprefixroute] [autojoin] [no_track] [track_group NAME] [preferred_lft SECONDS|forever]"
+
+// addressHint is the beginning of that, for messages.
+const addressHint = "IP[/LEN] [dev INTERFACE] and other words of ip address"
+
+// addressFlags are the words of an address line that stand alone and are the
+// kernel's (IFA_F_*).
+var addressFlags = []string{"home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin"}
+
+// vipBlock is a list of addresses.
+func vipBlock[T any](name string, add func(*T, rawVIP)) *blockSpec {
+	return list(name, addressWords, func(r *reader, st *statement, into *T) {
+		if r.misplacedIn(st, name) {
+			return
+		}
+		if v, ok := readVIP(r, st); ok {
+			add(into, v)
+			note(into, name, st.place())
+		}
+	})
+}
+
+func readVIP(r *reader, st *statement) (v rawVIP, ok bool) {
+	v.at = st.place()
+	if v.Prefix, ok = word(r, st, 0, virtualAddress()); !ok {
+		return v, false
+	}
+	for n := 1; n < len(st.words); n++ {
+		used, ok := v.option(r, st, n)
+		if !ok {
+			return v, false
+		}
+		n += used
+	}
+	return v, true
+}
+
+// option reads one option of an address line, and tells how many words follow it.
+func (v *rawVIP) option(r *reader, st *statement, n int) (used int, ok bool) {
+	used = 1
+	switch name := st.words[n].text; {
+	case name == "dev":
+		v.Device, ok = after(r, st, n, device())
+	case name == "brd", name == "broadcast":
+		v.Broadcast, ok = after(r, st, n, broadcast())
+	case name == "scope":
+		v.Scope, ok = after(r, st, n, scope())
+	case name == "label":
+		v.Label, ok = after(r, st, n, text("a label"))
+	case name == "peer":
+		v.Peer, ok = after(r, st, n, network())
+	case name == "track_group":
+		v.TrackGroup, ok = after(r, st, n, text("a track_group's name"))
+	case name == "preferred_lft":
+		v.PreferredLifetime, ok = after(r, st, n, lifetime())
+	case name == "use_vmac":
+		v.VMAC, used, ok = true, 0, true
+	case name == "no_track":
+		v.NoTrack, used, ok = true, 0, true
+	case slices.Contains(addressFlags, name):
+		v.Flags, used, ok = append(v.Flags, name), 0, true
+	default:
+		r.errorAt(st.words[n].place, fmt.Sprintf("unknown word %s after an address", quote(name)), "expected "+addressHint)
+	}
+	if ok && st.words[n].text != "dev" {
+		r.once("address "+st.words[n].text, Diagnostic{Severity: Note, Code: codeNotYet, Message: st.words[n].text + " of an address is accepted and has no effect yet"}, st.words[n].place)
+	}
+	return used, ok
+}
+
+func broadcast() kind[string] {
+	a := address4()
+	return kind[string]{"an IPv4 address, + or -", func(text string) (string, *complaint) {
+		if text == "+" || text == "-" {
+			return text, nil
+		}
+		_, c := a.parse(text)
+		return text, c
+	}}
+}
+
+// scope is a scope by name, or by the number of one.
+func scope() kind[string] {
+	names := oneWord("scope", "site", "link", "host", "nowhere", "global")
+	return kind[string]{names.expects, func(text string) (string, *complaint) {
+		if n, err := strconv.ParseUint(text, 0, 8); err == nil {
+			return strconv.FormatUint(n, 10), nil
+		}
+		return names.parse(text)
+	}}
+}
+
+func lifetime() kind[string] {
+	k := number(0, math.MaxUint32)
+	return kind[string]{"seconds, or forever", func(text string) (string, *complaint) {
+		if text == "forever" {
+			return text, nil
+		}
+		_, c := k.parse(text)
+		return text, c
+	}}
+}
+
+// misplacedIn tells whether a line of a list is a keyword of another block,
+// and says so.
+func (r *reader) misplacedIn(st *statement, list string) bool {
+	home := r.language.home(st.keyword())
+	if home != "" {
+		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced in %s", st.keyword(), list), "it belongs "+home)
+	}
+	return home != ""
+}
+
+// virtualAddress is an address with or without a mask's length; without one the
+// mask is that of a host.
+func virtualAddress() kind[netip.Prefix] {
+	any := address()
+	return kind[netip.Prefix]{addressHint, func(text string) (netip.Prefix, *complaint) {
+		base, length, masked := strings.Cut(text, "/")
+		addr, c := any.parse(base)
+		if c != nil {
+			return netip.Prefix{}, c
+		}
+		if addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() {
+			return netip.Prefix{}, &complaint{what: text + " cannot be a virtual address", hint: "expected a unicast address"}
+		}
+		bits := addr.BitLen()
+		if masked {
+			n, c := number(1, addr.BitLen()).parse(length)
+			if c != nil {
+				return netip.Prefix{}, &complaint{what: fmt.Sprintf("%s is not a mask's length", quote(length)), hint: fmt.Sprintf("expected 1 to %d", addr.BitLen())}
+			}
+			bits = n
+		}
+		return netip.PrefixFrom(addr, bits), nil
+	}}
+}

@@ -1,0 +1,119 @@
+package conf
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// AuthType is the authentication of a VRRP instance's advertisements.
+type AuthType string
+
+const (
+	AuthNone AuthType = "none"
+	// AuthPass is the clear-text password of RFC 2338.
+	AuthPass AuthType = "PASS"
+	// AuthHeader is the authentication header of RFC 2338.
+	AuthHeader AuthType = "AH"
+)
+
+// Auth is how advertisements are authenticated.
+type Auth struct {
+	Type AuthType `json:"auth_type"`
+	// Password has at most eight bytes, what an advertisement carries.
+	Password string `json:"auth_pass"`
+}
+
+// HMAC is auth_hmac: signed advertisements as some keepalived have them.
+type HMAC struct {
+	given
+	Keys       []HMACKey     `json:"key"`
+	ActiveKey  int           `json:"active_key"`
+	AntiReplay string        `json:"anti_replay"`
+	TimeWindow time.Duration `json:"time_window"`
+	Mode       string        `json:"mode"`
+}
+
+// HMACKey is a key with its number.
+type HMACKey struct {
+	ID  int    `json:"id"`
+	Key string `json:"key"`
+}
+
+// authBlock is the table of authentication.
+func authBlock() *blockSpec {
+	type I = rawInstance
+	types := oneOf(choice[AuthType]{noun: "authentication type", known: []named[AuthType]{{"PASS", AuthPass}, {"AH", AuthHeader}}, pending: []string{"AH"}})
+	return &blockSpec{name: "authentication", done: func(r *reader, b *block, _ any) {
+		if b.has("auth_type") {
+			r.require(b, "auth_pass", "expected auth_pass, up to 8 characters, the same on both directors")
+			return
+		}
+		r.require(b, "auth_type", "expected auth_type PASS")
+	}, entries: []*entry{
+		value("auth_type", types, func(i *I) *AuthType { return &i.Auth.Type }, "a clear-text password (PASS), or the authentication header (AH)", initially(AuthNone)),
+		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword),
+	}}
+}
+
+// maxPassword is what an advertisement of version 2 has room for, in bytes.
+const maxPassword = 8
+
+// readPassword cuts a long password as keepalived does, and says so.
+func readPassword(r *reader, st *statement, i *rawInstance) bool {
+	pass, ok := one(r, st, text("a password"))
+	if !ok {
+		return false
+	}
+	if len(pass) > maxPassword {
+		pass = pass[:maxPassword]
+		r.warnAt(st.words[1].place, "password-cut", fmt.Sprintf("auth_pass is cut to its first %d bytes", maxPassword),
+			"an advertisement has no room for more")
+	}
+	i.Auth.Password = pass
+	return true
+}
+
+// hmacBlock is the table of auth_hmac.
+func hmacBlock() *blockSpec {
+	type H = HMAC
+	id := number(1, 255)
+	return &blockSpec{name: "auth_hmac", entries: []*entry{
+		repeatable(custom("key", "ID VALUE", "a key of 32 to 64 bytes: hex:..., file:PATH or text", func(r *reader, st *statement, h *H) (ok bool) {
+			var k HMACKey
+			if k.ID, ok = after(r, st, 0, id); !ok {
+				return false
+			}
+			if k.Key, ok = after(r, st, 1, hmacKey()); ok && len(st.words) > 3 {
+				r.extra(st, 3)
+			}
+			h.Keys = append(h.Keys, k)
+			return ok
+		})),
+		value("active_key", id, func(h *H) *int { return &h.ActiveKey }, "the key that signs"),
+		value("anti_replay", oneWord("way", "time", "monotonic"), func(h *H) *string { return &h.AntiReplay }, "how a repeated advertisement is told", initially("time")),
+		value("time_window", wholeSeconds(time.Second, 300*time.Second), func(h *H) *time.Duration { return &h.TimeWindow }, "how far clocks may differ", otherwise("three times advert_int, and 5 at least")),
+		value("mode", oneWord("mode", "enforce", "permissive", "receive-only"), func(h *H) *string { return &h.Mode }, "what becomes of unsigned ones", initially("enforce")),
+	}}
+}
+
+func hmacKey() kind[string] {
+	return kind[string]{"hex:DIGITS, file:PATH or 32 to 64 characters", func(text string) (string, *complaint) {
+		if strings.HasPrefix(text, "file:/") {
+			return text, nil
+		}
+		size := len(text)
+		if digits, ok := strings.CutPrefix(text, "hex:"); ok {
+			b, err := hex.DecodeString(digits)
+			if err != nil {
+				return "", complain("the key is no hexadecimal number")
+			}
+			size = len(b)
+		}
+		if size < 32 || size > 64 {
+			return "", complain("the key has %d bytes", size)
+		}
+		return text, nil
+	}}
+}

@@ -1,0 +1,222 @@
+package conf
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// State is the state a VRRP instance wishes to begin in.
+type State string
+
+const (
+	Master State = "MASTER"
+	Backup State = "BACKUP"
+)
+
+// VRRPInstance is a vrrp_instance.
+type VRRPInstance struct {
+	given
+	Name      string `json:"vrrp_instance"`
+	State     State  `json:"state"`
+	Interface string `json:"interface"`
+	VRF       string `json:"vrf"`
+	VRID      uint8  `json:"virtual_router_id"`
+	Priority  uint8  `json:"priority"`
+	// AdvertInterval is a number of whole seconds in version 2.
+	AdvertInterval time.Duration `json:"advert_int"`
+	// Version is that of the protocol: 2 or 3.
+	Version uint8 `json:"version"`
+	Auth    Auth  `json:"authentication"`
+	HMAC    HMAC  `json:"auth_hmac"`
+	VIPs    []VIP `json:"virtual_ipaddress"`
+	// Excluded are VIPs that no advertisement lists.
+	Excluded           []VIP   `json:"virtual_ipaddress_excluded"`
+	NoVIPs             bool    `json:"no_virtual_ipaddress"`
+	Routes             []Route `json:"virtual_routes"`
+	Rules              []Rule  `json:"virtual_rules"`
+	PromoteSecondaries bool    `json:"promote_secondaries"`
+	VMAC               Macvlan `json:"use_vmac"`
+	VMACAddr           bool    `json:"use_vmac_addr"`
+	VMACXmitBase       bool    `json:"vmac_xmit_base"`
+	IPVLAN             Ipvlan  `json:"use_ipvlan"`
+	// SourceIP is what advertisements come from; the zero Addr stands for the
+	// interface's primary address.
+	SourceIP netip.Addr `json:"mcast_src_ip"`
+	GroupIP  netip.Addr `json:"mcast_dst_ip"`
+	Unicast
+	ChecksumAsV2       bool `json:"v3_checksum_as_v2"`
+	IgnoreOwnInterface bool `json:"dont_track_primary"`
+	Tracks
+	NoPreempt    bool          `json:"nopreempt"`
+	PreemptDelay time.Duration `json:"preempt_delay"`
+	GARP
+	DownTimerAdverts     int    `json:"down_timer_adverts"`
+	TimerExpiredBackup   int    `json:"timer_expired_backup"`
+	LowerPrioNoAdvert    bool   `json:"lower_prio_no_advert"`
+	HigherPrioSendAdvert bool   `json:"higher_prio_send_advert"`
+	OwnerIgnoreAdverts   bool   `json:"owner_ignore_adverts"`
+	Accept               bool   `json:"accept"`
+	SkipCheckAdvertAddr  bool   `json:"skip_check_adv_addr"`
+	Strict               bool   `json:"strict_mode"`
+	Debug                int    `json:"debug"`
+	ReceiveBuffer        int    `json:"kernel_rx_buf_size"`
+	SyncInterface        string `json:"lvs_sync_daemon_interface"`
+	Notify
+	NotifyDeleted      Script `json:"notify_deleted"`
+	NotifyMasterRX     Script `json:"notify_master_rx_lower_pri"`
+	WantsNotifyDeleted bool   `json:"-"`
+}
+
+// GARP is what a master announces, and when.
+type GARP struct {
+	// GARPDelay is when after the first the second set of gratuitous ARPs is
+	// sent (0: no second set), and GARPRepeat the number of rounds in a set.
+	GARPDelay         time.Duration `json:"garp_master_delay"`
+	GARPRepeat        int           `json:"garp_master_repeat"`
+	GARPRefresh       time.Duration `json:"garp_master_refresh"`
+	GARPRefreshRepeat int           `json:"garp_master_refresh_repeat"`
+	GARPLowerDelay    time.Duration `json:"garp_lower_prio_delay"`
+	GARPLowerRepeat   int           `json:"garp_lower_prio_repeat"`
+	GARPExtra         ExtraGARP     `json:"garp_extra_if"`
+}
+
+// rawInstance is a vrrp_instance as it is written.
+type rawInstance struct {
+	VRRPInstance
+	head    *statement
+	vips    []rawVIP
+	hasPeer map[netip.Addr]bool
+	// empty is an instance that says it has VIPs and lists none.
+	mentions func(names ...string) bool
+	noVIPs   bool
+}
+
+// instanceBlock is the table of vrrp_instance.
+func instanceBlock() *blockSpec {
+	type I = rawInstance
+	whole := func(i *I) *I { return i }
+	entries := []*entry{
+		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise")),
+		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard"),
+		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors"),
+		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
+		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
+		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
+		section("authentication", authBlock(), "the password of version 2", plain(whole)),
+		section("virtual_ipaddress", vipBlock("virtual_ipaddress", func(i *I, v rawVIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
+		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
+		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
+		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
+		onOff("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
+		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *statement, into any) { into.(*I).NoPreempt = false }},
+		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
+		value("garp_master_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
+		value("garp_master_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
+		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
+		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
+	}
+	entries = append(entries, instanceLater()...)
+	entries = append(entries, notifyEntries(func(i *I) *Notify { return &i.Notify })...)
+	entries = append(entries, trackEntries(func(i *I) *Tracks { return &i.Tracks })...)
+	return &blockSpec{name: "vrrp_instance", done: instanceDone, entries: entries}
+}
+
+// instanceLater are the keywords whose features are still to come, or mean
+// nothing here.
+func instanceLater() []*entry {
+	type I = rawInstance
+	whole := func(i *I) *I { return i }
+	extra := custom("garp_extra_if", "[all] whole seconds from 0 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
+		func(r *reader, st *statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
+	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
+	entries := yet(
+		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", func(i *I, v rawVIP) { i.Excluded = append(i.Excluded, v.VIP) }), "more addresses, which advertisements do not list", plain(whole)),
+		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
+		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
+		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
+		present("promote_secondaries", func(i *I) *bool { return &i.PromoteSecondaries }, "further addresses stay when the first of a network goes"),
+		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),
+		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "the same for VIPs on other interfaces"),
+		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
+		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
+		value("mcast_dst_ip", address(), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
+		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs")),
+		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
+		value("garp_master_refresh", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
+		value("garp_master_refresh_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
+		value("garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
+		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
+		extra, synonym("vmac_garp_intvl", extra),
+		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts")),
+		expired, synonym("thread_timer_expired", expired),
+		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
+		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
+		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
+		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *statement, i *I) bool {
+			i.Accept = false
+			return true
+		}),
+		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
+		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
+		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
+		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
+		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon"),
+	)
+	entries = append(entries, yet(unicastEntries()...)...)
+	entries = append(entries, ignored("its signature's form belongs to one version of keepalived",
+		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })))...)
+	entries = append(entries, ignored("IPv6 needs no switch", &entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *statement, any) {}})...)
+	entries = append(entries, ignored("it follows the kernel's reports of every link", &entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *statement, any) {}})...)
+	return append(entries, ignored("keepalived does not use it either",
+		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "a level", initially(0)),
+		value("kernel_rx_buf_size", number(1, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
+	)...)
+}
+
+func readNotifyDeleted(r *reader, st *statement, i *rawInstance) (ok bool) {
+	i.WantsNotifyDeleted = true
+	if len(st.words) == 1 {
+		return true
+	}
+	i.NotifyDeleted, ok = readScript(r, st, 1)
+	return ok
+}
+
+// instanceHead makes the instance that vrrp_instance NAME begins.
+func instanceHead(r *reader, st *statement, c *rawConfig) *rawInstance {
+	name, ok := one(r, st, text("the instance's name"))
+	if !ok {
+		c.unsure = true
+		return nil
+	}
+	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
+	i.Name, i.Accept = name, true
+	c.instances = append(c.instances, i)
+	return i
+}
+
+func instanceDone(r *reader, b *block, into any) {
+	i := into.(*rawInstance)
+	if !b.has("unicast_peer") {
+		r.require(b, "interface", "expected interface NAME")
+	}
+	r.require(b, "virtual_router_id", "expected virtual_router_id, a number from 1 to 255, the same on both directors")
+	i.mentions = b.has
+	i.noVIPs = !b.unsure && !slices.ContainsFunc(b.statements, func(st *statement) bool {
+		mentions := st.entry != nil && (st.entry.name == "virtual_ipaddress" || st.entry.name == "no_virtual_ipaddress")
+		return mentions && (st.broken || st.block == nil || st.block.unsure || len(st.block.statements) > 0)
+	})
+}
+
+// vrrpDevice is an interface that advertisements can leave by.
+func vrrpDevice() kind[string] {
+	k := device()
+	return kind[string]{k.expects, func(text string) (string, *complaint) {
+		if text == "lo" {
+			return "", &complaint{what: "no advertisement leaves by lo", hint: "expected the interface that the other directors are on"}
+		}
+		return k.parse(text)
+	}}
+}

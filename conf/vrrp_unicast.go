@@ -1,0 +1,178 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// Unicast is who gets advertisements where no group does.
+type Unicast struct {
+	// Peers get the advertisements; none means multicast.
+	Peers            []Peer `json:"unicast_peer"`
+	UnicastTTL       int    `json:"unicast_ttl"`
+	FaultWithoutPeer bool   `json:"unicast_fault_no_peer"`
+	CheckSource      bool   `json:"check_unicast_src"`
+	// OldChecksum is "", "on" or "never".
+	OldChecksum string `json:"old_unicast_checksum"`
+	TrackSource bool   `json:"track_src_ip"`
+}
+
+// Peer is another director, and between which TTLs its advertisements come.
+type Peer struct {
+	Addr   netip.Addr `json:"address"`
+	MinTTL int        `json:"min_ttl"`
+	MaxTTL int        `json:"max_ttl"`
+}
+
+// UnicastPeers are the addresses of the peers.
+func (u *Unicast) UnicastPeers() (list []netip.Addr) {
+	for _, p := range u.Peers {
+		list = append(list, p.Addr)
+	}
+	return list
+}
+
+func unicastEntries() []*entry {
+	type I = rawInstance
+	return []*entry{
+		value("unicast_ttl", number(0, 255), func(i *I) *int { return &i.UnicastTTL }, "the TTL of unicast advertisements", initially(255)),
+		present("unicast_fault_no_peer", func(i *I) *bool { return &i.FaultWithoutPeer }, "without peers stand in FAULT rather than use the group"),
+		onOff("check_unicast_src", func(i *I) *bool { return &i.CheckSource }, "take advertisements only from peers", otherwise("vrrp_check_unicast_src")),
+		optional("old_unicast_checksum", oneWord("option", "never"), "on", func(i *I) *string { return &i.OldChecksum }, "the checksum of keepalived before 1.3.7"),
+		present("track_src_ip", func(i *I) *bool { return &i.TrackSource }, "stand in FAULT while the source address is not there"),
+	}
+}
+
+// peerBlock is the list of unicast_peer.
+func peerBlock() *blockSpec {
+	const expects = "IP [min_ttl N] [max_ttl N]"
+	return list("unicast_peer", expects, func(r *reader, st *statement, i *rawInstance) {
+		if r.misplacedIn(st, "unicast_peer") {
+			return
+		}
+		p := Peer{MaxTTL: 255}
+		var ok bool
+		if p.Addr, ok = word(r, st, 0, address()); !ok {
+			return
+		}
+		for n := 1; n < len(st.words) && ok; n += 2 {
+			switch st.words[n].text {
+			case "min_ttl":
+				p.MinTTL, ok = after(r, st, n, number(0, 255))
+			case "max_ttl":
+				p.MaxTTL, ok = after(r, st, n, number(0, 255))
+			default:
+				r.errorAt(st.words[n].place, fmt.Sprintf("unknown word %s after a peer", quote(st.words[n].text)), "expected "+expects)
+				return
+			}
+		}
+		switch {
+		case !ok:
+		case i.hasPeer[p.Addr]:
+			r.warnAt(st.place(), "given-twice", "peer "+p.Addr.String()+" is given twice", "take one of them out")
+		default:
+			i.Peers, i.hasPeer[p.Addr] = append(i.Peers, p), true
+			i.note("unicast_peer", st.place())
+		}
+	})
+}
+
+// Macvlan is use_vmac: a device with the instance's own MAC address.
+type Macvlan struct {
+	On        bool   `json:"on"`
+	Name      string `json:"name"`
+	Interface string `json:"interface"`
+	MAC       string `json:"mac"`
+	Notify    bool   `json:"netlink_notify_msg"`
+	Group     int    `json:"group"`
+}
+
+// Ipvlan is use_ipvlan.
+type Ipvlan struct {
+	On        bool       `json:"on"`
+	Name      string     `json:"name"`
+	Interface string     `json:"interface"`
+	Addr      netip.Addr `json:"address"`
+	Mode      string     `json:"mode"`
+	Group     int        `json:"group"`
+}
+
+const (
+	macvlanWords = "[[NAME] INTERFACE] [MAC] [netlink_notify_msg] [group N]"
+	ipvlanWords  = "[[NAME] INTERFACE] [IP] [bridge|private|vepa] [group N]"
+)
+
+func readMacvlan(r *reader, st *statement, i *rawInstance) bool {
+	v := &i.VMAC
+	*v = Macvlan{On: true}
+	return r.link(st, &v.Name, &v.Interface, &v.Group, macvlanWords, func(word string) bool {
+		if word == "netlink_notify_msg" {
+			v.Notify = true
+			return true
+		}
+		// Five octets get the VRID as the sixth.
+		_, five := net.ParseMAC(word + ":00")
+		_, six := net.ParseMAC(word)
+		if n := strings.Count(word, ":"); (n == 4 && five == nil) || (n == 5 && six == nil) {
+			v.MAC = word
+			return true
+		}
+		return false
+	})
+}
+
+func readIpvlan(r *reader, st *statement, i *rawInstance) bool {
+	v := &i.IPVLAN
+	*v = Ipvlan{On: true, Mode: "bridge"}
+	return r.link(st, &v.Name, &v.Interface, &v.Group, ipvlanWords, func(word string) bool {
+		if word == "bridge" || word == "private" || word == "vepa" {
+			v.Mode = word
+			return true
+		}
+		p, err := netip.ParsePrefix(word)
+		if err == nil {
+			v.Addr = p.Addr()
+			return true
+		}
+		a, err := netip.ParseAddr(word)
+		if err == nil {
+			v.Addr = a
+		}
+		return err == nil
+	})
+}
+
+// link reads the words of a device that is made: names first, then what own
+// takes, and its group.
+func (r *reader) link(st *statement, name, base *string, group *int, expects string, own func(string) bool) (ok bool) {
+	var names []string
+	for n := 1; n < len(st.words); n++ {
+		switch text := st.words[n].text; {
+		case text == "group":
+			if *group, ok = after(r, st, n, number(0, math.MaxInt32)); !ok {
+				return false
+			}
+			n++
+		case own(text):
+		case len(names) < 2:
+			d, ok := word(r, st, n, device())
+			if !ok {
+				return false
+			}
+			names = append(names, d)
+		default:
+			r.errorAt(st.words[n].place, fmt.Sprintf("%s: unknown word %s", st.keyword(), quote(text)), "expected "+expects)
+			return false
+		}
+	}
+	switch len(names) {
+	case 1:
+		*name = names[0]
+	case 2:
+		*name, *base = names[0], names[1]
+	}
+	return true
+}
