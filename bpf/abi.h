@@ -203,12 +203,12 @@ struct server {
 	struct way way;
 	struct addr addr;
 	__u16 port;
-	__u8 method; /* enum method: of new connections */
-	__u8 protocol;
+	__u16 mtu;   /* of the way to it */
 	enum server_flags flags;
 	__u32 service; /* index of its service */
 	__u32 swept;   /* the last sweep that met a connection of this server */
-	__u64 zero[2];
+	__u8 method;   /* enum method: of new connections */
+	__u8 zero[15];
 };
 
 /*
@@ -358,6 +358,7 @@ enum reason {
 	DROP_TTL,            /* its time to live or hop limit is used up */
 	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
 	DROP_COLLISION,      /* NAT: the server has a connection of this client's port for another VIP */
+	DROP_TOO_BIG,        /* for the way to the server, and not to be cut */
 	DROP_TABLE_FULL,     /* NAT, and no room to remember it by */
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
@@ -367,7 +368,7 @@ enum reason {
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
 	NOTE_BY_HASH,        /* forwarded by a hash: its entry is lacking for want of room */
 	NOTE_RECYCLED,       /* the oldest half-open connection gave up its place */
-	NOTE_REFUSED,        /* dropped, and the client told: port unreachable */
+	NOTE_ICMP_SENT,      /* dropped, and the client told why */
 	REASONS,
 };
 

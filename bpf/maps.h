@@ -15,6 +15,8 @@
 MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
+/* Our own addresses on the ways to the servers, for tunnels. */
+MAP(tunnel_sources, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVERS);
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

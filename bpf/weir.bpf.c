@@ -22,6 +22,7 @@
 
 #define INLINE __always_inline
 #define NOINLINE __attribute__((noinline))
+#define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
@@ -43,9 +44,10 @@
 #include "persist.h"
 #include "room.h"
 #include "reply.h"
+#include "icmp.h"
+#include "tunnel.h"
 #include "mark.h"
 #include "balance.h"
-#include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -71,9 +73,14 @@ int weir_xdp(struct xdp_md *ctx)
 	case REFUSE:
 		error = icmp_refusal(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr));
 		return error ? xdp_icmp(ctx, error) : XDP_DROP;
+	case TOO_BIG:
+		error = icmp_too_big(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr), sent.mtu);
+		return error ? xdp_icmp(ctx, error) : XDP_DROP;
 	case FORWARD:
 		if (sent.nat)
 			settle_csum(&h, &p, &sent);
+		if (sent.outer && !xdp_encapsulate(ctx, sent.outer))
+			return XDP_DROP;
 		if (sent.ifindex == ctx->ingress_ifindex)
 			return XDP_TX;
 		return bpf_redirect(sent.ifindex, 0);
@@ -138,8 +145,13 @@ int weir_tc(struct __sk_buff *skb)
 	case REFUSE:
 		error = icmp_refusal(&h, &p, skb->len - sizeof(struct ethhdr));
 		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case TOO_BIG:
+		error = icmp_too_big(&h, &p, skb->len - sizeof(struct ethhdr), sent.mtu);
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
 	case FORWARD:
 		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
+			return TC_ACT_SHOT;
+		if (sent.outer && !skb_encapsulate(skb, &p, sent.outer))
 			return TC_ACT_SHOT;
 		return bpf_redirect(sent.ifindex, 0);
 	default:

@@ -147,10 +147,12 @@ type bpfIcmpError struct {
 	To    bpfAddr
 	Sent  uint64
 	Quote uint32
+	Rest  uint32
 	Type  uint8
 	Code  uint8
 	Tos   uint8
 	Ip6   bool
+	_     [4]byte
 }
 
 type bpfLease struct {
@@ -222,17 +224,18 @@ const (
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
 	bpfReasonDROP_COLLISION      bpfReason = 6
-	bpfReasonDROP_TABLE_FULL     bpfReason = 7
-	bpfReasonPASS_PASSIVE        bpfReason = 8
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 9
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 10
-	bpfReasonPASS_FRAGMENT       bpfReason = 11
-	bpfReasonPASS_NO_SERVICE     bpfReason = 12
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 13
-	bpfReasonNOTE_BY_HASH        bpfReason = 14
-	bpfReasonNOTE_RECYCLED       bpfReason = 15
-	bpfReasonNOTE_REFUSED        bpfReason = 16
-	bpfReasonREASONS             bpfReason = 17
+	bpfReasonDROP_TOO_BIG        bpfReason = 7
+	bpfReasonDROP_TABLE_FULL     bpfReason = 8
+	bpfReasonPASS_PASSIVE        bpfReason = 9
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 10
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 11
+	bpfReasonPASS_FRAGMENT       bpfReason = 12
+	bpfReasonPASS_NO_SERVICE     bpfReason = 13
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 14
+	bpfReasonNOTE_BY_HASH        bpfReason = 15
+	bpfReasonNOTE_RECYCLED       bpfReason = 16
+	bpfReasonNOTE_ICMP_SENT      bpfReason = 17
+	bpfReasonREASONS             bpfReason = 18
 )
 
 type bpfRoom struct {
@@ -271,14 +274,14 @@ type bpfServer struct {
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	Addr     bpfAddr
-	Port     uint16
-	Method   uint8
-	Protocol uint8
-	Flags    bpfServerFlags
-	Service  uint32
-	Swept    uint32
-	Zero     [2]uint64
+	Addr    bpfAddr
+	Port    uint16
+	Mtu     uint16
+	Flags   bpfServerFlags
+	Service uint32
+	Swept   uint32
+	Method  uint8
+	Zero    [15]uint8
 }
 
 type bpfServerFlags uint32
@@ -397,7 +400,24 @@ type bpfWork struct {
 	Draft         bpfConn
 	Template      bpfTemplateKey
 	TemplateDraft bpfTemplate
-	Victim        bpfHalfOpen
+	Outer         struct {
+		_   structs.HostLayout
+		Way struct {
+			_       structs.HostLayout
+			Dst     [6]uint8
+			Src     [6]uint8
+			Ifindex uint32
+		}
+		From     bpfAddr
+		To       bpfAddr
+		Length   uint16
+		Df       uint16
+		Protocol uint8
+		Tos      uint8
+		Ttl      uint8
+		_        [1]byte
+	}
+	Victim bpfHalfOpen
 }
 
 // Names of all BPF objects in the ELF.
@@ -428,6 +448,7 @@ const (
 	bpfMapTables          = "tables"
 	bpfMapTemplates       = "templates"
 	bpfMapTimeouts        = "timeouts"
+	bpfMapTunnelSources   = "tunnel_sources"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
 	bpfProgWeirGuard      = "weir_guard"
@@ -517,6 +538,7 @@ type bpfMapSpecs struct {
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
 	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
+	TunnelSources  *ebpf.MapSpec `ebpf:"tunnel_sources"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
 }
@@ -574,6 +596,7 @@ type bpfMaps struct {
 	Tables         *ebpf.Map `ebpf:"tables"`
 	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
+	TunnelSources  *ebpf.Map `ebpf:"tunnel_sources"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
 }
@@ -604,6 +627,7 @@ func (m *bpfMaps) Close() error {
 		m.Tables,
 		m.Templates,
 		m.Timeouts,
+		m.TunnelSources,
 		m.Vips,
 		m.Works,
 	)

@@ -14,7 +14,6 @@ import (
 func TestDirectRouting(t *testing.T) {
 	v4 := frame{dst: ourMAC, src: clientMAC, from: "198.51.100.9:4312", to: "192.0.2.100:80", proto: "tcp", flags: "S"}
 	v6 := frame{dst: ourMAC, src: clientMAC, from: "[2001:db8:9::9]:4312", to: "[2001:db8::100]:80", proto: "tcp", flags: "S"}
-	edit := func(f frame, change func(f *frame)) frame { change(&f); return f }
 	tests := []struct {
 		name    string
 		in      frame

@@ -78,7 +78,7 @@ func (p *Plane) resolve() {
 		}
 		if hop := freshest(s.hop, p.find(key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
-			if err := p.putServer(key, p.protocol(key.service), s); err != nil {
+			if err := p.putServer(key, s); err != nil {
 				p.log.Error("write next hop", "real_server", key.addr, "error", err)
 			}
 		}
@@ -101,5 +101,6 @@ func (p *Plane) find(addr netip.Addr) netlnk.NextHop {
 
 func sameHop(a, b netlnk.NextHop) bool {
 	return a.Index == b.Index && a.Gateway == b.Gateway && a.Local == b.Local && a.Valid == b.Valid &&
+		a.Source == b.Source && a.MTU == b.MTU &&
 		string(a.Src) == string(b.Src) && string(a.Dst) == string(b.Dst)
 }

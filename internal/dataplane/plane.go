@@ -133,7 +133,7 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 		spec.Maps[name].MaxEntries = connections
 	}
 	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
-	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats} {
+	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapTunnelSources} {
 		spec.Maps[name].MaxEntries = uint32(cmp.Or(o.RealServers, DefaultRealServers))
 	}
 	if err := sizeFlows(spec, connections); err != nil {

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cilium/ebpf"
 
@@ -231,8 +232,8 @@ func (p *Plane) table(s *service) (cursor uint64, slots []uint32) {
 }
 
 func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer) (*server, error) {
-	if rs.Method != lvs.DirectRoute && rs.Method != lvs.Masquerade {
-		return nil, fmt.Errorf("forward method %s is not to be had yet: use DR or NAT", rs.Method)
+	if rs.Method != lvs.Tunnel && vs.Addr.Is4() != rs.Addr.Is4() {
+		return nil, fmt.Errorf("%s to another address family: only TUN does that", rs.Method)
 	}
 	hop := p.find(rs.Addr)
 	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
@@ -257,14 +258,14 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 	if err := p.setLimits(s.index, rs); err != nil {
 		return nil, err
 	}
-	return s, p.putServer(key, vs.Protocol, s)
+	return s, p.putServer(key, s)
 }
 
 // putServer writes the server's entry as the data plane reads it.
-func (p *Plane) putServer(key serverKey, protocol lvs.Protocol, s *server) error {
+func (p *Plane) putServer(key serverKey, s *server) error {
 	entry := bpfServer{
 		Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
-		Method: uint8(s.method), Protocol: uint8(protocol), Service: key.service, Swept: p.epoch,
+		Method: uint8(s.method), Service: key.service, Swept: p.epoch, Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),
 	}
 	if s.keepsPort {
 		entry.Method |= uint8(bpfMethodMETHOD_KEEPS_PORT)
@@ -280,6 +281,11 @@ func (p *Plane) putServer(key serverKey, protocol lvs.Protocol, s *server) error
 	}
 	if s.hop.Valid {
 		entry.Flags |= bpfServerFlagsSERVER_RESOLVED
+	}
+	if s.method == lvs.Tunnel && s.hop.Source.IsValid() {
+		if err := p.maps.TunnelSources.Put(s.index, wireAddr(s.hop.Source)); err != nil {
+			return fmt.Errorf("enter our address on the way: %w", err)
+		}
 	}
 	return p.maps.Servers.Put(s.index, entry)
 }
@@ -310,18 +316,9 @@ func (p *Plane) dropServers(kept map[*server]bool) (err error) {
 			continue
 		}
 		s.present, s.removed = false, p.epoch
-		err = errors.Join(err, p.putServer(key, p.protocol(key.service), s))
+		err = errors.Join(err, p.putServer(key, s))
 	}
 	return err
-}
-
-func (p *Plane) protocol(index uint32) lvs.Protocol {
-	for key, s := range p.services {
-		if s.index == index {
-			return key.Protocol
-		}
-	}
-	return 0
 }
 
 // clearServers begins the counters of a service's servers at 0.

@@ -47,10 +47,11 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonPASS_FRAGMENT:       "pass_fragment",
 	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
 	bpfReasonDROP_TABLE_FULL:     "drop_table_full",
+	bpfReasonDROP_TOO_BIG:        "drop_too_big",
 	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
 	bpfReasonNOTE_BY_HASH:        "note_by_hash",
 	bpfReasonNOTE_RECYCLED:       "note_recycled",
-	bpfReasonNOTE_REFUSED:        "note_refused",
+	bpfReasonNOTE_ICMP_SENT:      "note_icmp_sent",
 }
 
 // Stats reads all counters.

@@ -138,9 +138,13 @@ func setServer(vs *lvs.VirtualServer, verb string, args []string) error {
 		return err
 	}
 	rs := lvs.RealServer{Addr: at.Addr(), Port: at.Port(), Weight: 1, Method: lvs.DirectRoute}
-	if slices.Contains(args, "-m") {
+	switch {
+	case slices.Contains(args, "-m"):
 		rs.Method = lvs.Masquerade
-	} else if verb != "-d" { // a packet keeps its port
+	case slices.Contains(args, "-i"):
+		rs.Method = lvs.Tunnel
+	}
+	if rs.Method != lvs.Masquerade && verb != "-d" { // a packet keeps its port
 		rs.Port = vs.Port
 	}
 	for name, to := range map[string]any{"-w": &rs.Weight, "-x": &rs.Upper, "-y": &rs.Lower} {
