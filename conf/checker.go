@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -73,8 +74,8 @@ func checkTimers(kind CheckKind) Timers {
 func checkBlocks() []*entry {
 	entries := []*entry{checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"})}
 	return append(entries, mustWait(
-		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries(false)...),
-		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries(true)...),
+		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries()...),
+		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries()...),
 		checkSection(CheckSMTP, "a mail server greets", targetEntries(), smtpEntries()...),
 		checkSection(CheckDNS, "a name server answers", targetEntries(), dnsEntries()...),
 		checkSection(CheckMisc, "a program says so", localEntries(), miscEntries()...),
@@ -125,6 +126,7 @@ func (c *rawCheck) own() {
 func localEntries() []*entry {
 	type C = rawCheck
 	entries := timerEntries(0, func(c *C) *Timers { return &c.Timers })
+	entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.name == "connect_timeout" })
 	return append(entries, yet(onOff("log_all_failures", func(c *C) *bool { return &c.LogAllFailures }, "log each failed try", otherwise("checker_log_all_failures")))...)
 }
 
@@ -139,8 +141,9 @@ func targetEntries() []*entry {
 	entries = append(entries, yet(
 		value("bind_port", port(), func(c *C) *uint16 { return &c.BindPort }, "the port that the check comes from", otherwise("the kernel's choice")),
 		value("bind_if", device(), func(c *C) *string { return &c.BindIf }, "the interface of a link-local address"),
-		value("fwmark", mark(), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
+		value("fwmark", number[uint32](0, math.MaxUint32), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
 	)...)
+	entries = append(entries, connectTimeout(func(c *C) *Timers { return &c.Timers }))
 	return append(entries, localEntries()...)
 }
 

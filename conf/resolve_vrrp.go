@@ -49,7 +49,7 @@ func (t *taken) check(r *reader, i *rawInstance) {
 	t.ids[id] = i.placeOf("virtual_router_id")
 }
 
-// ipv6 tells whether the instance's addresses are.
+// ipv6 tells whether the instance's addresses are: it has those of the first.
 func (i *rawInstance) ipv6() bool { return len(i.vips) > 0 && i.vips[0].Prefix.Addr().Is6() }
 
 // resolve fills in an instance's defaults.
@@ -58,8 +58,14 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	i.resolveVersion(r, g)
 	i.resolveAdvert(r)
 	i.VIPs = i.resolveVIPs(r, first)
+	i.checkFamilies(r)
+	i.checkUnicast(r)
 	if i.Auth.Type == "" {
 		i.Auth.Type = AuthNone
+	}
+	if i.Auth.Type != AuthNone && i.Version == 3 {
+		r.warnAt(i.placeOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
+		i.Auth = Auth{Type: AuthNone}
 	}
 	i.inheritGARP(g)
 	i.inheritRest(g)
@@ -90,8 +96,7 @@ func (i *rawInstance) resolveVersion(r *reader, g *Global) {
 		return
 	}
 	if i.has("version") && i.VRRPInstance.Version == 2 && i.placeOf("version") != g.placeOf("vrrp_version") {
-		r.errorAt(i.placeOf("version"), "version 2 has no IPv6", "write version 3, or take it out")
-		return
+		r.warnAt(i.placeOf("version"), "no-effect", "version 2 has no IPv6: it is read as version 3", "write version 3, or take it out")
 	}
 	i.Version = 3
 	r.pending("VRRP for IPv6", i.vips[0].at)
@@ -112,6 +117,57 @@ func (i *rawInstance) resolveAdvert(r *reader) {
 	case i.Version == 3 && d > maxAdvert3:
 		r.errorAt(at, fmt.Sprintf("advert_int: %s is out of range", decimal(d)), "VRRP version 3 sends hundredths of a second, up to 40.95")
 	}
+}
+
+// checkFamilies holds the addresses that advertisements come from and go to to the
+// family of the instance's.
+func (i *rawInstance) checkFamilies(r *reader) {
+	if len(i.vips) == 0 {
+		return
+	}
+	wrong := func(keyword string, a netip.Addr) {
+		if a.IsValid() && a.Is6() != i.ipv6() {
+			r.errorAt(i.placeOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
+		}
+	}
+	if i.has("mcast_dst_ip") {
+		wrong("mcast_dst_ip", i.GroupIP)
+	}
+	wrong("mcast_src_ip", i.SourceIP)
+	for _, p := range i.Peers {
+		wrong("unicast_peer", p.Addr)
+	}
+}
+
+// checkUnicast warns of words about unicast advertisements where there are none.
+func (i *rawInstance) checkUnicast(r *reader) {
+	if len(i.Peers) > 0 {
+		return
+	}
+	for _, keyword := range []string{"unicast_ttl", "check_unicast_src", "old_unicast_checksum"} {
+		if i.has(keyword) {
+			r.warnAt(i.placeOf(keyword), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
+		}
+	}
+	if at, empty := i.emptyPeers(); empty {
+		r.warnAt(at, "unicast-without-peers", "unicast_peer has no peer: advertisements go to the group", "expected the addresses of the other directors")
+	}
+	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
+		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
+	}
+	if i.VRF != "" && i.Interface != "" {
+		r.warnAt(i.placeOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
+	}
+}
+
+// emptyPeers finds a list of peers without any.
+func (i *rawInstance) emptyPeers() (place, bool) {
+	for _, st := range i.head.block.statementsOf("unicast_peer") {
+		if st.block != nil && !st.block.unsure && len(st.block.statements) == 0 {
+			return st.place(), true
+		}
+	}
+	return place{}, false
 }
 
 // from gives an instance what global_defs says under another name.
@@ -203,7 +259,7 @@ func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 		if raw.Device == "" {
 			raw.Device = i.Interface
 		}
-		vips = append(vips, raw.VIP)
+		vips = append(vips, raw)
 	}
 	return vips
 }
