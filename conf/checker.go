@@ -97,6 +97,7 @@ func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *
 		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
 		c.Kind, c.Timers = kind, checkTimers(kind)
 		c.own()
+		c.note("check", st.place())
 		parent.checks = append(parent.checks, c)
 		return c
 	})
@@ -162,11 +163,9 @@ func readOldRetry(r *reader, st *statement, into any) {
 // resolve fills in what a check inherits: it connects to the server itself.
 func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 	c.Timers.inherit(c, server, server.timers)
-	if !c.has("warmup") {
-		c.Warmup = c.DelayLoop
-	}
-	if c.Kind == CheckDNS && !c.has("delay_before_retry") {
-		c.DelayBeforeRetry = c.DelayLoop
+	from(c, c, "warmup", "delay_loop", &c.Warmup, c.DelayLoop)
+	if c.Kind == CheckDNS {
+		from(c, c, "delay_before_retry", "delay_loop", &c.DelayBeforeRetry, c.DelayLoop)
 	}
 	switch c.Kind {
 	case CheckMisc, CheckBFD, CheckFile:
@@ -183,6 +182,8 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 		r.errorAt(c.head.place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
 	}
 	c.Connect = netip.AddrPortFrom(c.ip, c.port)
+	from(c, c, "connect", "connect_ip", &c.ip, c.ip)
+	from(c, c, "connect", "connect_port", &c.port, c.port)
 	if c.HTTP != nil {
 		c.resolveHTTP(r, server)
 	}

@@ -188,8 +188,9 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 func (raw *rawServer) inherit(s *rawService) {
 	pass(raw, s, "weight", &raw.Weight, s.Weight)
 	if !raw.has("lvs_method") {
-		raw.Method, raw.Tunnel = s.Method, s.Tunnel
+		raw.Tunnel = s.Tunnel
 	}
+	from(raw, s, "lvs_method", "lb_kind", &raw.Method, s.Method)
 	pass(raw, s, "inhibit_on_failure", &raw.InhibitOnFailure, s.InhibitOnFailure)
 	pass(raw, s, "virtualhost", &raw.VirtualHost, s.VirtualHost)
 	raw.timers.inherit(raw, s, s.timers)

@@ -170,17 +170,6 @@ func (i *rawInstance) emptyPeers() (place, bool) {
 	return place{}, false
 }
 
-// from gives an instance what global_defs says under another name.
-func from[V any](own, outer inheritor, keyword, outerKeyword string, to *V, v V) {
-	if own.has(keyword) {
-		return
-	}
-	*to = v
-	if outer.has(outerKeyword) {
-		own.note(keyword, outer.placeOf(outerKeyword))
-	}
-}
-
 func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_delay", "vrrp_garp_master_delay", &i.GARPDelay, g.GARPDelay)
 	from(i, g, "garp_master_repeat", "vrrp_garp_master_repeat", &i.GARPRepeat, g.GARPRepeat)
@@ -188,15 +177,16 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
 	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
 	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
-	lower, repeat := i.GARPDelay, i.GARPRepeat
-	if g.has("vrrp_garp_lower_prio_delay") {
-		lower = g.GARPLowerDelay
+	own := [2]bool{i.has("garp_lower_prio_delay"), i.has("garp_lower_prio_repeat")}
+	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, g.GARPLowerDelay)
+	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, g.GARPLowerRepeat)
+	// An instance's own garp_master_ keywords hold for these, too.
+	if !own[0] && i.placeOf("garp_master_delay") != g.placeOf("vrrp_garp_master_delay") {
+		i.GARPLowerDelay = i.GARPDelay
 	}
-	if g.has("vrrp_garp_lower_prio_repeat") {
-		repeat = max(1, g.GARPLowerRepeat)
+	if !own[1] && i.placeOf("garp_master_repeat") != g.placeOf("vrrp_garp_master_repeat") {
+		i.GARPLowerRepeat = i.GARPRepeat
 	}
-	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, lower)
-	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, repeat)
 	from(i, g, "garp_extra_if", "vrrp_garp_extra_if", &i.GARPExtra, g.GARPExtra)
 }
 
@@ -215,9 +205,7 @@ func (i *rawInstance) inheritRest(g *Global) {
 		group = g.Group6
 	}
 	from(i, g, "mcast_dst_ip", "vrrp_mcast_group4", &i.GroupIP, group)
-	if alert := g.SMTPAlertVRRP || g.SMTPAlert && !g.has("smtp_alert_vrrp"); !i.has("smtp_alert") {
-		i.SMTPAlert = alert
-	}
+	from(i, g, "smtp_alert", "smtp_alert_vrrp", &i.SMTPAlert, g.SMTPAlertVRRP)
 }
 
 // checkPreempt clears what contradicts the rest, as keepalived does.

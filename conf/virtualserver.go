@@ -20,7 +20,7 @@ type VirtualServer struct {
 	Group    string           `json:"group"`
 	Protocol lvs.Protocol     `json:"protocol"`
 	// IPv6 is the family of a service by mark that has no real server to tell.
-	IPv6      bool          `json:"ip_family"`
+	IPv6      bool          `json:"-"`
 	Scheduler lvs.Scheduler `json:"lb_algo"`
 	// In IPVS sh's and mh's flags are one bit each, and so they are here.
 	SHPort     bool              `json:"sh-port"`
@@ -344,6 +344,8 @@ func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
 	if !r.service(st, 1, s) {
 		return nil
 	}
+	s.note("virtual_server", st.place())
+	s.note("keys", st.place())
 	c.services = append(c.services, s)
 	return s
 }

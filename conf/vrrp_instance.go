@@ -193,6 +193,7 @@ func instanceHead(r *reader, st *statement, c *rawConfig) *rawInstance {
 	}
 	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
 	i.Name, i.Accept, i.at = name, true, st.all()
+	i.note("vrrp_instance", st.place())
 	c.instances = append(c.instances, i)
 	return i
 }

@@ -18,6 +18,8 @@ import (
 var verbs = []func() *cobra.Command{
 	runCommand,
 	checkCommand,
+	formatCommand,
+	showCommand,
 	realserverCommand,
 	labCommand,
 }
