@@ -91,8 +91,8 @@ func (b *bench) wantCountersWithin(t testing.TB, packets, size uint64) {
 	}
 	forwarded := uint64(0)
 	for key, c := range stats.Services {
-		check(key.String(), c)
-		forwarded += c.Packets + c.OutPackets
+		check(key.String(), c.Counter)
+		forwarded += c.Counter.Packets + c.Counter.OutPackets
 	}
 	for _, s := range stats.Servers {
 		check(s.Server.AddrPort().String(), s.Counter)
