@@ -114,7 +114,11 @@ func (b *bench) wantCountersWithin(t testing.TB, packets, size uint64) {
 
 // everythingPlan has services of every kind.
 func everythingPlan() lvs.Plan {
-	v6 := func(n int) lvs.RealServer { s := real("192.0.2.11", 1); s.Addr = addr(fmt.Sprintf("2001:db8::1%d", n)); return s }
+	v6 := func(n int) lvs.RealServer {
+		s := real("192.0.2.11", 1)
+		s.Addr = addr(fmt.Sprintf("2001:db8::1%d", n))
+		return s
+	}
 	v6nat := v6(2)
 	v6nat.Method = lvs.Masquerade
 	udp := virtual(lvs.UDP, vip4, lvs.WeightedLeastConnection, real("192.0.2.11", 1), masqueraded("192.0.2.12", 8080))
