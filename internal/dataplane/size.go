@@ -36,7 +36,7 @@ type Options struct {
 
 // The default sizes, with what each entry takes.
 const (
-	DefaultConnections = 1 << 20 // 88 bytes
+	DefaultConnections = 1 << 20 // 168 bytes, and 128 of the flow cache
 	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
 	DefaultRealServers = 1 << 16 // 136 bytes, and 40 more for each CPU
 	DefaultCacheLines  = 1 << 16 // memory is taken line by line
