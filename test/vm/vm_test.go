@@ -101,8 +101,8 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// Random scenarios have the same outcome with IPVS and with weir, and so have a
-// few that are always the same. SEED (one or more numbers) and N (scenarios a
+// Random scenarios have the same outcome with IPVS and with weir, and so have
+// those that once had not. SEED (one or more numbers) and N (scenarios a
 // seed) say which: otherwise a new seed, which is printed.
 func TestScenarios(t *testing.T) {
 	path := program(t, "play", "build", "./test/vm/play")
@@ -121,7 +121,7 @@ func TestScenarios(t *testing.T) {
 	}
 	t.Run("fixed", func(t *testing.T) {
 		t.Parallel()
-		play(t, path+" test/vm/testdata/*.txt")
+		play(t, path+" test/conformance/testdata/found/*.txt")
 	})
 }
 
