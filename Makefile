@@ -28,8 +28,13 @@ quick: lint ## the tests of the rooms, without whole clusters
 whole: ## whole clusters in network namespaces
 	$(TESTS) -timeout 25m ./test/...
 
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
+N ?= 100
+test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
+	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
 lint: ## formatting, vet, staticcheck
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
