@@ -24,7 +24,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery)
+	refresh, sweep := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0))
 	defer refresh.Stop()
 	defer sweep.Stop()
 	for {
@@ -43,9 +43,11 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-refresh.C:
 			p.resolve()
 		case <-sweep.C:
+			begun := time.Now()
 			if err := p.sweepConns(); err != nil {
 				p.log.Error("sweep connections", "error", err)
 			}
+			sweep.Reset(p.pause() - time.Since(begun))
 		}
 	}
 }
