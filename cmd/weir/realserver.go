@@ -68,11 +68,11 @@ func realserverStartCommand() *cobra.Command {
 			return realserverStart(cmd, rs, vips, o)
 		})
 	flags := cmd.Flags()
-	flags.StringVar(&o.method, "method", "direct", "how the director sends packets: `direct` or tunnel")
+	flags.StringVar(&o.method, "method", "direct", "`how` the director sends packets: direct or tunnel")
 	flags.StringArrayVar(&o.devices, "device", nil,
 		"`device` by which tunnelled packets come, sent to its addresses; may be given several times (default all with an address of their own)")
 	flags.StringArrayVar(&o.directors, "director", nil, "`address` that may send tunnelled packets; may be given several times (default any)")
-	flags.StringVar(&o.decap, "decap", "auto", "what takes packets out of tunnels: kernel (its ipip, sit and ip6tnl devices), bpf, or `auto`, the kernel's where it has them")
+	flags.StringVar(&o.decap, "decap", "auto", "`what` takes packets out of tunnels: kernel (its ipip, sit and ip6tnl devices), bpf, or auto, the kernel's where it has them")
 	return cmd
 }
 
