@@ -80,6 +80,7 @@ func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 	// A letter more or less is a typing error rather than another block's word.
 	if home := r.language.home(word); home != "" && (near == "" || distance(word, near, 2) > 1) {
 		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
+		b.unsure = true
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)
