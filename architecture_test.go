@@ -30,8 +30,9 @@ var may = map[string][]string{
 	"cmd/weir":               {"conf", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest": nil,
 	"test/bench":             nil,
-	"test/conformance":       nil,
+	"test/conformance":       {"lvs"},
 	"test/bench/floor":       nil,
+	"test/vm/play":           {"lvs", "internal/dataplane", "test/conformance"},
 }
 
 // only lists libraries that few rooms may know.

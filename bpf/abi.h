@@ -133,14 +133,20 @@ struct template {
 };
 
 /*
- * A service's table, an array of 64-bit words: element 0 is the cursor, element
- * 1 the number of slots, and the slots follow, each a server's index. rr and wrr
- * draw from it in turn, dh, sh and mh by a hash; for the schedulers that scan (lc,
- * wlc, ...) it is the list of servers, newest first.
+ * A service's table, an array of 64-bit words. dh, sh and mh go to a slot by a
+ * hash, and for the schedulers that scan (lc, wlc, ...) the slots are the list of
+ * servers, newest first: each is a server's index.
+ *
+ * rr and wrr (cycle.h) have the list behind the slots: a server's turns << 32 | its
+ * index. The slots are one cycle, and the cursor counts the turns; or there are no
+ * slots, and the cursor is the last turn: its place << 32 | its level.
  */
 #define TABLE_CURSOR 0
-#define TABLE_LENGTH 1
-#define TABLE_SLOTS 2
+#define TABLE_LENGTH 1  /* the number of slots */
+#define TABLE_SERVERS 2 /* the number of servers in the list behind them */
+#define TABLE_TOP 3     /* the most turns that one of those has */
+#define TABLE_HEAD 4    /* the count at which a round had just begun */
+#define TABLE_SLOTS 5
 
 /*
  * The cache of lblc and lblcr (locality.h): which server a destination was given,
@@ -164,6 +170,11 @@ struct cache_line {
 struct member {
 	__u32 next; /* a server's index, or NO_SERVER */
 	__u32 zero;
+};
+
+/* Argument of weir_limits, a syscall program: a server's new thresholds. */
+struct limits {
+	__u32 server, upper, lower;
 };
 
 /* Argument of the cache's sweep (a syscall program) and what it found. */
@@ -203,12 +214,12 @@ struct server {
 	struct way way;
 	struct addr addr;
 	__u16 port;
-	__u8 method; /* enum method: of new connections */
-	__u8 protocol;
+	__u16 mtu;   /* of the way to it */
 	enum server_flags flags;
 	__u32 service; /* index of its service */
 	__u32 swept;   /* the last sweep that met a connection of this server */
-	__u64 zero[2];
+	__u8 method;   /* enum method: of new connections */
+	__u8 zero[15];
 };
 
 /*
@@ -358,6 +369,7 @@ enum reason {
 	DROP_TTL,            /* its time to live or hop limit is used up */
 	DROP_EXPIRING,       /* its entry was being deleted in this very moment */
 	DROP_COLLISION,      /* NAT: the server has a connection of this client's port for another VIP */
+	DROP_TOO_BIG,        /* for the way to the server, and not to be cut */
 	DROP_TABLE_FULL,     /* NAT, and no room to remember it by */
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
@@ -367,7 +379,7 @@ enum reason {
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
 	NOTE_BY_HASH,        /* forwarded by a hash: its entry is lacking for want of room */
 	NOTE_RECYCLED,       /* the oldest half-open connection gave up its place */
-	NOTE_REFUSED,        /* dropped, and the client told: port unreachable */
+	NOTE_ICMP_SENT,      /* dropped, and the client told why */
 	REASONS,
 };
 

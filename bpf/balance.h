@@ -3,14 +3,39 @@
 #ifndef WEIR_BALANCE_H
 #define WEIR_BALANCE_H
 
+/*
+ * too_big is for a packet that does not fit on the way to its server. One that
+ * may be cut is not: here nobody cuts.
+ */
+static INLINE enum verdict too_big(const struct headers *h, struct sent *sent, const struct server *s,
+				   __u32 method)
+{
+	if (!(s->flags & SERVER_RESOLVED))
+		return drop(DROP_NO_NEXT_HOP);
+	note(DROP_TOO_BIG);
+	sent->mtu = s->mtu - outer_bytes(s, method);
+	return h->ip4 && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
+}
+
 /* to_server sends a client's packet to its server, and counts it. */
 static INLINE enum verdict to_server(const struct headers *h, const struct packet *p,
 				     struct sent *sent, const struct server *s, __u32 index,
 				     __u32 method, __u32 conns)
 {
-	enum verdict v = METHOD_OF(method) == METHOD_NAT ? nat(h, p, sent, s, method) :
-							    direct(h, sent, s);
+	enum verdict v;
 
+	if (p->bytes + outer_bytes(s, method) > s->mtu && p->packets == 1)
+		return too_big(h, sent, s, method);
+	switch (METHOD_OF(method)) {
+	case METHOD_NAT:
+		v = nat(h, p, sent, s, method);
+		break;
+	case METHOD_TUN:
+		v = tunnel(h, p, sent, s, index);
+		break;
+	default:
+		v = direct(h, sent, s);
+	}
 	if (v == FORWARD) {
 		count(&service_stats, s->service, conns, p->packets, p->bytes);
 		count(&server_stats, index, conns, p->packets, p->bytes);
@@ -118,7 +143,7 @@ static INLINE enum verdict stray(struct work *w, const struct service *svc, stru
 		return pass(PASS_NO_CONNECTION);
 	w->method = s->method;
 	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
-		conn_remember(w, old, word, svc->index, index, STATE_SYN_RECV);
+		conn_remember(w, old, word, index, STATE_SYN_RECV);
 	note(NOTE_BY_HASH);
 	return deliver(w, s, index, 0);
 }
@@ -132,11 +157,11 @@ static INLINE enum reason remembered(struct work *w, const struct service *svc, 
 {
 	__u32 state = conn_begins(&w->packet);
 	bool nat = METHOD_OF(w->method) == METHOD_NAT;
-	__u64 fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	__u64 fresh = conn_remember(w, old, *word, *index, state);
 	__u32 other;
 
 	if (!fresh && nat && room_made(w))
-		fresh = conn_remember(w, old, *word, svc->index, *index, state);
+		fresh = conn_remember(w, old, *word, *index, state);
 	if (!fresh && nat)
 		return DROP_TABLE_FULL;
 	if (!fresh) {
@@ -166,6 +191,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 		return pass(PASS_PASSIVE);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
+	w->service = svc->index;
 	w->template.set = 0;
 	if (!may_begin(p, svc))
 		return stray(w, svc, old, word);

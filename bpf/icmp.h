@@ -41,6 +41,7 @@ struct icmp_error {
 	struct addr from, to;
 	__u64 sent;  /* the time until which errors have been sent */
 	__u32 quote; /* bytes of the packet, from its IP header on */
+	__be32 rest; /* of the header: the MTU */
 	__u8 type, code;
 	__u8 tos;
 	bool ip6;
@@ -83,7 +84,9 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 /* Types and codes. */
 #define ICMP4_UNREACHABLE 3
 #define ICMP4_PORT 3
+#define ICMP4_FRAGMENT 4
 #define ICMP6_UNREACHABLE 1
+#define ICMP6_TOO_BIG 2
 #define ICMP6_PORT 4
 
 /* icmp_refusal is the kernel's port unreachable: there is no server to be had. */
@@ -95,6 +98,24 @@ static INLINE struct icmp_error *icmp_refusal(const struct headers *h, const str
 		return NULL;
 	e->type = e->ip6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
 	e->code = e->ip6 ? ICMP6_PORT : ICMP4_PORT;
+	e->rest = 0;
+	return e;
+}
+
+/*
+ * icmp_too_big says how big a packet may be: "fragmentation needed" (RFC 1191),
+ * or "packet too big".
+ */
+static INLINE struct icmp_error *icmp_too_big(const struct headers *h, const struct packet *p, __u32 bytes,
+					      __u32 mtu)
+{
+	struct icmp_error *e = icmp_about(h, p, bytes);
+
+	if (!e)
+		return NULL;
+	e->type = e->ip6 ? ICMP6_TOO_BIG : ICMP4_UNREACHABLE;
+	e->code = e->ip6 ? 0 : ICMP4_FRAGMENT;
+	e->rest = bpf_htonl(mtu);
 	return e;
 }
 
@@ -149,6 +170,9 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 
 		if (!now)
 			break;
+		/* The verifier of 6.1 does not see from that that it is at least 1. */
+		asm volatile("" : "+r"(now));
+		now = ((now - 1) & (CHUNK - 1)) + 1;
 		if (load_bytes(ctx, skb, at, chunk, now))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (__be32 *)chunk, CHUNK, sum);
@@ -179,6 +203,7 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 	head.ip.check = csum_fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&head.ip, sizeof(head.ip), 0));
 	head.icmp.type = e->type;
 	head.icmp.code = e->code;
+	head.icmp.rest = e->rest;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.icmp, sizeof(head.icmp), 0);
 	sum = csum_bytes(ctx, skb, FRAME_BYTES(head), e->quote, sum);
 	if (sum < 0)
@@ -204,6 +229,7 @@ static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 	__builtin_memcpy(&head.ip.daddr, &e->to, 16);
 	head.icmp.type = e->type;
 	head.icmp.code = e->code;
+	head.icmp.rest = e->rest;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.icmp, sizeof(head.icmp), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.ip.saddr, 32, sum);
 	sum = bpf_csum_diff(NULL, 0, &length, sizeof(length), sum);
@@ -231,7 +257,7 @@ static NOINLINE int xdp_icmp(struct xdp_md *ctx, struct icmp_error *e)
 		return XDP_DROP;
 	if (e->ip6 ? icmp6_write(ctx, false, e) : icmp4_write(ctx, false, e))
 		return XDP_DROP;
-	note(NOTE_REFUSED);
+	note(NOTE_ICMP_SENT);
 	return XDP_TX;
 }
 
@@ -243,7 +269,7 @@ static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
 		return TC_ACT_SHOT;
 	if (e->ip6 ? icmp6_write(skb, true, e) : icmp4_write(skb, true, e))
 		return TC_ACT_SHOT;
-	note(NOTE_REFUSED);
+	note(NOTE_ICMP_SENT);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -37,19 +37,25 @@ static long mark_try(__u32 turn, struct mark_search *m)
 	return 1;
 }
 
+/* mark_list_of is the list for the flow's destination, or NULL. */
+static INLINE struct mark_list *mark_list_of(const struct flow_key *key)
+{
+	struct mark_prefix to = { .bits = 128 };
+
+	__builtin_memcpy(to.addr, &key->to, sizeof(to.addr));
+	return bpf_map_lookup_elem(&mark_lists, &to);
+}
+
 /* mark_of is the mark that the first fitting rule gives the flow, or 0. */
 static NOINLINE __u32 mark_of(const struct flow_key *key)
 {
-	struct mark_search m = { .key = key };
-	struct mark_prefix to = { .bits = 128 };
-	struct mark_list *list;
+	struct mark_list *list = mark_list_of(key);
 
-	__builtin_memcpy(to.addr, &key->to, sizeof(to.addr));
-	list = bpf_map_lookup_elem(&mark_lists, &to);
 	if (!list)
 		return 0;
-	m.first = list->first;
-	m.count = list->count;
+
+	struct mark_search m = { .key = key, .first = list->first, .count = list->count };
+
 	bpf_loop(MAX_MARK_RULES, mark_try, &m, 0);
 	return m.mark;
 }

@@ -35,10 +35,13 @@ static NOINLINE enum reason reply_remember(struct work *w, const struct server *
 		return DROP_COLLISION;
 	theirs = &old->of.reply;
 	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to)) {
-		struct flow_key other = { .from = p->key.from, .to = theirs->vip, .ports = theirs->ports };
-
-		if (bpf_map_lookup_elem(&conns, &other))
+		/* In the same place: two keys would be too much for the stack of 6.1. */
+		key.from = p->key.from;
+		key.to = theirs->vip;
+		key.ports = theirs->ports;
+		if (bpf_map_lookup_elem(&conns, &key))
 			return DROP_COLLISION;
+		reply_key(&key, &p->key, s, w->method);
 	}
 	return bpf_map_update_elem(&conns, &key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }

@@ -26,35 +26,6 @@ struct pick {
 };
 
 /*
- * draw takes the next slot of a table scheduler. A server that is full is passed
- * over by drawing again, so that the others' cycle goes on. Cursor and slots are
- * in one map: a new table and its cursor come into force together.
- */
-static long draw(__u32 turn, struct pick *p)
-{
-	void *table = table_of(p->service);
-	__u64 *cursor, *length, *slot;
-	struct load *l;
-	__u32 server;
-
-	if (!table)
-		return 1;
-	cursor = table_at(table, TABLE_CURSOR);
-	length = table_at(table, TABLE_LENGTH);
-	if (!cursor || !length || turn >= *length)
-		return 1;
-	slot = table_at(table, TABLE_SLOTS + __sync_fetch_and_add(cursor, 1) % *length);
-	if (!slot)
-		return 1;
-	server = *slot;
-	l = bpf_map_lookup_elem(&loads, &server);
-	if (!l || load_full(l))
-		return 0;
-	p->server = server;
-	return 1;
-}
-
-/*
  * The schedulers that scan compare overhead / weight without dividing, and keep
  * the earlier server of two that are equal (net/netfilter/ipvs/ip_vs_lc.c,
  * ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c, ip_vs_fo.c, ip_vs_ovf.c).
@@ -74,12 +45,13 @@ static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 }
 
 /*
- * overhead weighs an active connection like 256 inactive ones
- * (ip_vs_dest_conn_overhead, include/net/ip_vs.h).
+ * overhead weighs an active connection like 257 inactive ones: 256 times the
+ * active and all (ip_vs_dest_conn_overhead, include/net/ip_vs.h, as of 2026; 256
+ * in earlier kernels).
  */
 static INLINE __u64 overhead(const struct load *l)
 {
-	return ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+	return (__u64)(__u32)l->active * 257 + (__u32)l->inactive;
 }
 
 /* scan looks at one server of the list; it ends early when none can be better. */

@@ -7,7 +7,8 @@ enum verdict {
 	PASS,    /* up the local stack */
 	DROP,    /* nowhere */
 	FORWARD, /* out of the device that the server's entry names */
-	REFUSE,  /* nowhere, and the client is told */
+	REFUSE,  /* nowhere, and the client is told that there is no server */
+	TOO_BIG, /* nowhere, and the client is told how big it may be */
 };
 
 static INLINE void note(enum reason r)
@@ -58,6 +59,17 @@ struct sent {
 	bool nat;
 	__u16 old_port, new_port;
 	__u32 csum; /* what the address adds to the sum */
+	__u32 outer; /* bytes of the header that goes in front (tunnel.h) */
+	__u32 mtu;   /* of a packet that is too big */
+};
+
+/* An outer header that is to go in front. */
+struct outer {
+	struct way way;
+	struct addr from, to;
+	__u16 length; /* of the packet inside */
+	__be16 df;
+	__u8 protocol, tos, ttl;
 };
 
 /*
@@ -77,6 +89,7 @@ struct work {
 	struct conn draft; /* a connection on its way into the table */
 	struct template_key template; /* that a new connection comes by, if set */
 	struct template template_draft;
+	struct outer outer;
 	struct half_open victim; /* that gives up its place, if it has a word */
 };
 

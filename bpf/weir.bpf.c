@@ -22,6 +22,7 @@
 
 #define INLINE __always_inline
 #define NOINLINE __attribute__((noinline))
+#define IP_DF 0x4000
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
@@ -34,6 +35,7 @@
 #include "conn.h"
 #include "flow.h"
 #include "sched.h"
+#include "cycle.h"
 #include "mh.h"
 #include "twos.h"
 #include "locality.h"
@@ -43,9 +45,10 @@
 #include "persist.h"
 #include "room.h"
 #include "reply.h"
+#include "icmp.h"
+#include "tunnel.h"
 #include "mark.h"
 #include "balance.h"
-#include "icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -71,9 +74,14 @@ int weir_xdp(struct xdp_md *ctx)
 	case REFUSE:
 		error = icmp_refusal(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr));
 		return error ? xdp_icmp(ctx, error) : XDP_DROP;
+	case TOO_BIG:
+		error = icmp_too_big(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr), sent.mtu);
+		return error ? xdp_icmp(ctx, error) : XDP_DROP;
 	case FORWARD:
 		if (sent.nat)
 			settle_csum(&h, &p, &sent);
+		if (sent.outer && !xdp_encapsulate(ctx, sent.outer))
+			return XDP_DROP;
 		if (sent.ifindex == ctx->ingress_ifindex)
 			return XDP_TX;
 		return bpf_redirect(sent.ifindex, 0);
@@ -138,8 +146,13 @@ int weir_tc(struct __sk_buff *skb)
 	case REFUSE:
 		error = icmp_refusal(&h, &p, skb->len - sizeof(struct ethhdr));
 		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case TOO_BIG:
+		error = icmp_too_big(&h, &p, skb->len - sizeof(struct ethhdr), sent.mtu);
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
 	case FORWARD:
 		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
+			return TC_ACT_SHOT;
+		if (sent.outer && !skb_encapsulate(skb, &p, sent.outer))
 			return TC_ACT_SHOT;
 		return bpf_redirect(sent.ifindex, 0);
 	default:
@@ -204,6 +217,24 @@ int weir_guard(struct __sk_buff *skb)
 		return neighbour_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	}
 	return TC_ACT_UNSPEC;
+}
+
+/*
+ * weir_limits sets a server's thresholds, and whether it is full by these: in the
+ * kernel that, too, changes with the edit (__ip_vs_update_dest, ip_vs_ctl.c).
+ */
+SEC("syscall")
+int weir_limits(struct limits *to)
+{
+	__u32 server = to->server;
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
+
+	if (!l)
+		return 0;
+	l->upper = to->upper;
+	l->lower = to->lower;
+	load_settle(l);
+	return 0;
 }
 
 SEC("syscall")

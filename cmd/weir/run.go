@@ -72,7 +72,11 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer unlock()
-	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Connections: cfg.Weir.Tables.Connections, Log: log})
+	tables := cfg.Weir.Tables
+	plane, err := dataplane.Open(dataplane.Options{
+		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
+		Services: tables.Services, RealServers: tables.Servers,
+	})
 	if err != nil {
 		return err
 	}

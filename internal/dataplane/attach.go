@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,8 +26,8 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	ingress link.Link
-	guard   link.Link
+	ingress io.Closer
+	guard   io.Closer
 }
 
 func (d *device) close() {
@@ -102,17 +103,16 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 // attach puts the programs on the device: the guard first, then the ingress at
 // the place that was asked for, or, on auto, at the best that works.
 func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
-	programs, err := p.programs(l.MAC)
+	spec, err := p.deviceSpec(l.MAC)
 	if err != nil {
 		return err
 	}
-	defer programs.Close()
-	if d.guard, err = p.attachGuard(programs.WeirGuard, d.index); err != nil {
+	if d.guard, err = p.attachGuard(spec, d.index); err != nil {
 		return fmt.Errorf("attach the egress guard: %w", err)
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l) {
-		if d.ingress, err = p.attachIngress(programs, d.index, c.hook); err == nil {
+		if d.ingress, err = p.attachIngress(spec, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if refused != nil {
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
@@ -125,18 +125,14 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 	return refused
 }
 
-// programs loads the programs for a device with this Ethernet address.
-func (p *Plane) programs(mac net.HardwareAddr) (*bpfPrograms, error) {
+// deviceSpec is the object for a device with this Ethernet address. Of its programs
+// only those are loaded that the device gets: each takes the kernel a while to verify.
+func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 	spec := p.spec.Copy()
 	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
 		return nil, fmt.Errorf("set the device's address: %w", err)
 	}
-	var programs bpfPrograms
-	err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}})
-	if err != nil {
-		return nil, fmt.Errorf("load the programs: %w", err)
-	}
-	return &programs, nil
+	return spec, nil
 }
 
 func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
@@ -147,13 +143,18 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
-func (p *Plane) attachGuard(program *ebpf.Program, index int) (link.Link, error) {
-	return p.pinned(p.guardPin(index), program, func() (link.Link, error) {
-		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: ebpf.AttachTCXEgress})
-	})
+func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+	var guard struct {
+		Program *ebpf.Program `ebpf:"weir_guard"`
+	}
+	if err := spec.LoadAndAssign(&guard, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer guard.Program.Close()
+	return p.attachTC(p.guardPin(index), guard.Program, index, ebpf.AttachTCXEgress)
 }
 
-func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (link.Link, error) {
+func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -162,15 +163,34 @@ func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (
 			return nil, err
 		}
 	}
-	program, attach := programs.WeirXdp, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: index, Program: programs.WeirXdp, Flags: xdpFlags[hook]})
-	}
 	if hook == lvs.HookTC {
-		program, attach = programs.WeirTc, func() (link.Link, error) {
-			return link.AttachTCX(link.TCXOptions{Interface: index, Program: programs.WeirTc, Attach: ebpf.AttachTCXIngress})
-		}
+		return p.attachIngressTC(spec, index)
 	}
-	return p.pinned(p.ingressPin(index, hook), program, attach)
+	return p.attachXDP(spec, index, hook)
+}
+
+func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+	var tc struct {
+		Program *ebpf.Program `ebpf:"weir_tc"`
+	}
+	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer tc.Program.Close()
+	return p.attachTC(p.ingressPin(index, lvs.HookTC), tc.Program, index, ebpf.AttachTCXIngress)
+}
+
+func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
+	var xdp struct {
+		Program *ebpf.Program `ebpf:"weir_xdp"`
+	}
+	if err := spec.LoadAndAssign(&xdp, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer xdp.Program.Close()
+	return p.pinned(p.ingressPin(index, hook), xdp.Program, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: xdp.Program, Flags: xdpFlags[hook]})
+	})
 }
 
 var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
@@ -201,7 +221,7 @@ func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.L
 	return l, nil
 }
 
-// detach takes off the link that is pinned there, if there is one. It does not
+// detach takes off the link or filter that is pinned there, if there is one. It does not
 // wait for the last holder's close, which the kernel does in its own time.
 func detach(path string) error {
 	l, err := link.LoadPinnedLink(path, nil)
@@ -209,6 +229,9 @@ func detach(path string) error {
 		return nil
 	}
 	if err != nil {
+		if isFilter, err := detachFilter(path); isFilter {
+			return err
+		}
 		return fmt.Errorf("open the link to take off: %w", err)
 	}
 	defer l.Close()

@@ -147,10 +147,12 @@ type bpfIcmpError struct {
 	To    bpfAddr
 	Sent  uint64
 	Quote uint32
+	Rest  uint32
 	Type  uint8
 	Code  uint8
 	Tos   uint8
 	Ip6   bool
+	_     [4]byte
 }
 
 type bpfLease struct {
@@ -160,6 +162,13 @@ type bpfLease struct {
 	Vrid    uint8
 	Ipv6    uint8
 	Zero    [2]uint8
+}
+
+type bpfLimits struct {
+	_      structs.HostLayout
+	Server uint32
+	Upper  uint32
+	Lower  uint32
 }
 
 type bpfLoad struct {
@@ -222,17 +231,18 @@ const (
 	bpfReasonDROP_TTL            bpfReason = 4
 	bpfReasonDROP_EXPIRING       bpfReason = 5
 	bpfReasonDROP_COLLISION      bpfReason = 6
-	bpfReasonDROP_TABLE_FULL     bpfReason = 7
-	bpfReasonPASS_PASSIVE        bpfReason = 8
-	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 9
-	bpfReasonPASS_NO_CONNECTION  bpfReason = 10
-	bpfReasonPASS_FRAGMENT       bpfReason = 11
-	bpfReasonPASS_NO_SERVICE     bpfReason = 12
-	bpfReasonNOTE_TABLE_FULL     bpfReason = 13
-	bpfReasonNOTE_BY_HASH        bpfReason = 14
-	bpfReasonNOTE_RECYCLED       bpfReason = 15
-	bpfReasonNOTE_REFUSED        bpfReason = 16
-	bpfReasonREASONS             bpfReason = 17
+	bpfReasonDROP_TOO_BIG        bpfReason = 7
+	bpfReasonDROP_TABLE_FULL     bpfReason = 8
+	bpfReasonPASS_PASSIVE        bpfReason = 9
+	bpfReasonPASS_FROM_DIRECTOR  bpfReason = 10
+	bpfReasonPASS_NO_CONNECTION  bpfReason = 11
+	bpfReasonPASS_FRAGMENT       bpfReason = 12
+	bpfReasonPASS_NO_SERVICE     bpfReason = 13
+	bpfReasonNOTE_TABLE_FULL     bpfReason = 14
+	bpfReasonNOTE_BY_HASH        bpfReason = 15
+	bpfReasonNOTE_RECYCLED       bpfReason = 16
+	bpfReasonNOTE_ICMP_SENT      bpfReason = 17
+	bpfReasonREASONS             bpfReason = 18
 )
 
 type bpfRoom struct {
@@ -271,14 +281,14 @@ type bpfServer struct {
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	Addr     bpfAddr
-	Port     uint16
-	Method   uint8
-	Protocol uint8
-	Flags    bpfServerFlags
-	Service  uint32
-	Swept    uint32
-	Zero     [2]uint64
+	Addr    bpfAddr
+	Port    uint16
+	Mtu     uint16
+	Flags   bpfServerFlags
+	Service uint32
+	Swept   uint32
+	Method  uint8
+	Zero    [15]uint8
 }
 
 type bpfServerFlags uint32
@@ -397,7 +407,24 @@ type bpfWork struct {
 	Draft         bpfConn
 	Template      bpfTemplateKey
 	TemplateDraft bpfTemplate
-	Victim        bpfHalfOpen
+	Outer         struct {
+		_   structs.HostLayout
+		Way struct {
+			_       structs.HostLayout
+			Dst     [6]uint8
+			Src     [6]uint8
+			Ifindex uint32
+		}
+		From     bpfAddr
+		To       bpfAddr
+		Length   uint16
+		Df       uint16
+		Protocol uint8
+		Tos      uint8
+		Ttl      uint8
+		_        [1]byte
+	}
+	Victim bpfHalfOpen
 }
 
 // Names of all BPF objects in the ELF.
@@ -420,17 +447,21 @@ const (
 	bpfMapReasons         = "reasons"
 	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
+	bpfMapServerZeros     = "server_zeros"
 	bpfMapServers         = "servers"
 	bpfMapServiceCounts   = "service_counts"
 	bpfMapServiceStats    = "service_stats"
 	bpfMapServiceVips     = "service_vips"
+	bpfMapServiceZeros    = "service_zeros"
 	bpfMapServices        = "services"
 	bpfMapTables          = "tables"
 	bpfMapTemplates       = "templates"
 	bpfMapTimeouts        = "timeouts"
+	bpfMapTunnelSources   = "tunnel_sources"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
 	bpfProgWeirGuard      = "weir_guard"
+	bpfProgWeirLimits     = "weir_limits"
 	bpfProgWeirSweep      = "weir_sweep"
 	bpfProgWeirSweepCache = "weir_sweep_cache"
 	bpfProgWeirTc         = "weir_tc"
@@ -483,6 +514,7 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
+	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.ProgramSpec `ebpf:"weir_tc"`
@@ -509,14 +541,17 @@ type bpfMapSpecs struct {
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
+	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
+	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
 	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
+	TunnelSources  *ebpf.MapSpec `ebpf:"tunnel_sources"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
 }
@@ -566,14 +601,17 @@ type bpfMaps struct {
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
+	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
+	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
 	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
+	TunnelSources  *ebpf.Map `ebpf:"tunnel_sources"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
 }
@@ -596,14 +634,17 @@ func (m *bpfMaps) Close() error {
 		m.Reasons,
 		m.Rooms,
 		m.ServerStats,
+		m.ServerZeros,
 		m.Servers,
 		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,
+		m.ServiceZeros,
 		m.Services,
 		m.Tables,
 		m.Templates,
 		m.Timeouts,
+		m.TunnelSources,
 		m.Vips,
 		m.Works,
 	)
@@ -623,6 +664,7 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
+	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.Program `ebpf:"weir_tc"`
@@ -632,6 +674,7 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirGuard,
+		p.WeirLimits,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirTc,

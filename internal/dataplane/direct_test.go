@@ -14,7 +14,6 @@ import (
 func TestDirectRouting(t *testing.T) {
 	v4 := frame{dst: ourMAC, src: clientMAC, from: "198.51.100.9:4312", to: "192.0.2.100:80", proto: "tcp", flags: "S"}
 	v6 := frame{dst: ourMAC, src: clientMAC, from: "[2001:db8:9::9]:4312", to: "[2001:db8::100]:80", proto: "tcp", flags: "S"}
-	edit := func(f frame, change func(f *frame)) frame { change(&f); return f }
 	tests := []struct {
 		name    string
 		in      frame
@@ -175,7 +174,7 @@ func TestGuardSilencesAVIPWithoutLease(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				b.renew(t, map[bool]time.Duration{true: time.Hour, false: -time.Second}[tt.leased])
-				got, _, err := b.programs.WeirGuard.Test(tt.packet)
+				got, _, err := b.guard().Test(tt.packet)
 				if err != nil || got != tt.want {
 					t.Errorf("%d, %v, want %d", int32(got), err, int32(tt.want))
 				}

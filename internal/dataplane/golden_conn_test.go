@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // tcpConn is a client's connection, both of its ends played here.
@@ -19,7 +20,7 @@ type tcpConn struct {
 type served struct {
 	name   string // as the scenarios have it: rs2, or rs2:8080 where it is not the VIP's port
 	addr   string // address and port
-	direct bool   // by direct routing: it answers by itself
+	direct bool   // by direct routing or a tunnel: it answers by itself
 }
 
 // carry sends a packet of the client's through the director; it says how it
@@ -57,9 +58,10 @@ func (p *player) answerFrom(at served, client, vip, proto, flags string) (arrive
 }
 
 // destination is where a frame to this address was sent on to, by the fixtures'
-// layout. By direct routing it is the server with the Ethernet address
-// 02:00:00:00:00:1N.
+// layout. By direct routing or through a tunnel it is the server with the
+// Ethernet address 02:00:00:00:00:1N.
 func destination(out []byte, to string) served {
+	out = decapsulated(out)
 	addr, l4 := out[30:34], 34
 	if out[12] == 0x86 {
 		addr, l4 = out[38:54], 54
@@ -77,6 +79,21 @@ func destination(out []byte, to string) served {
 		s.name += fmt.Sprintf(":%d", at.Port())
 	}
 	return s
+}
+
+// decapsulated takes the outer header of a tunnel off.
+func decapsulated(out []byte) []byte {
+	protocol, outer := out[23], 20
+	if out[12] == 0x86 {
+		protocol, outer = out[20], 40
+	}
+	switch protocol {
+	case 4:
+		return append(append(slices.Clone(out[:12]), 0x08, 0x00), out[14+outer:]...)
+	case 41:
+		return append(append(slices.Clone(out[:12]), 0x86, 0xdd), out[14+outer:]...)
+	}
+	return out
 }
 
 // outcome is a verdict as the scenarios tell it; a packet that goes up the

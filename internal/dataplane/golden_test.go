@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // waiting names the scenarios that ask for what weir does not do yet, by the
 // words that ask for it.
 var waiting = []struct{ words, what string }{
-	{"-i", "tunnels"},
+	{"--tun-type", "GRE and GUE"},
 }
 
 // TestGolden replays what the real IPVS did, packet by packet through the
@@ -29,7 +30,12 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := map[string][]string{}
+	found, err := conformance.Load("../../test/conformance/testdata/found") // by test/vm
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenarios = append(scenarios, found...)
+	left, networks := map[string][]string{}, goldenNetworks(t)
 	for i, s := range scenarios {
 		if why := waits(s); why != "" {
 			left[why] = append(left[why], s.Name)
@@ -37,12 +43,28 @@ func TestGolden(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			replay(t, fmt.Sprintf("golden%d", i), s, compareInOrder)
+			ns := <-networks
+			defer func() { networks <- ns }()
+			replay(t, ns, fmt.Sprintf("golden%d", i), s, compareInOrder)
 		})
 	}
 	for why, names := range left {
 		t.Logf("waiting for %s: %s", why, strings.Join(names, " "))
 	}
+}
+
+// goldenNetworks are as many as scenarios run at once; they go with the test. Each
+// scenario has a data plane of its own in one of them.
+func goldenNetworks(t *testing.T) chan *nstest.Namespace {
+	networks := make(chan *nstest.Namespace, runtime.GOMAXPROCS(0))
+	for i := range cap(networks) {
+		networks <- goldenNetwork(t, fmt.Sprintf("golden%d", i))
+	}
+	return networks
+}
+
+func goldenNetwork(t *testing.T, name string) *nstest.Namespace {
+	return newNetwork(t, name, []string{"10.0.1.1/24", "10.0.2.254/24", "fd00:2::254/64"}, "10.0.2.%d", "fd00:2::%d")
 }
 
 func waits(s conformance.Scenario) string {
@@ -68,27 +90,12 @@ func compareInOrder(got, want []string) string {
 	return fmt.Sprintf("\n got %s\nwant %s", g, w)
 }
 
-func replay(t *testing.T, name string, s conformance.Scenario, compare comparison) {
-	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
-	nstest.Veth(ns, "eth0", far, "eth0")
-	ns.IP("link", "set", "eth0", "address", ourMAC)
-	for _, a := range []string{"10.0.1.1/24", "10.0.2.254/24"} {
-		ns.IP("addr", "add", a, "dev", "eth0")
-	}
-	ns.IP("addr", "add", "fd00:2::254/64", "dev", "eth0", "nodad")
-	for i := 1; i <= serverCount; i++ {
-		for _, a := range []string{fmt.Sprintf("10.0.2.%d", i), fmt.Sprintf("fd00:2::%d", i)} {
-			ns.IP("neigh", "add", a, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
+// replay plays a scenario on a data plane of its own, prepared by this.
+func replay(t *testing.T, ns *nstest.Namespace, name string, s conformance.Scenario, compare comparison, prepare ...func(*bench)) {
+	onNetwork(t, ns, name, 1<<12, func(b *bench) {
+		for _, f := range prepare {
+			f(b)
 		}
-	}
-	ns.Do(func() {
-		b := openBench(t, pinsFor(name), 1<<12)
-		b.ns = ns
-		defer func() {
-			if err := b.Remove(); err != nil {
-				t.Error(err)
-			}
-		}()
 		p := &player{bench: b, t: t, compare: compare}
 		for _, step := range s.Steps {
 			p.step = step
@@ -100,13 +107,11 @@ func replay(t *testing.T, name string, s conformance.Scenario, compare compariso
 // player is a scenario under way.
 type player struct {
 	*bench
-	t        *testing.T
-	compare  comparison
-	step     conformance.Step
-	services []lvs.VirtualServer
-	marks    []lvs.MarkRule
-	rules    lvs.ConnRules
-	held     []*tcpConn
+	t       *testing.T
+	compare comparison
+	step    conformance.Step
+	table   conformance.Table
+	held    []*tcpConn
 }
 
 func (p *player) errorf(format string, args ...any) {
@@ -124,23 +129,24 @@ func (p *player) play() {
 			p.compareConns()
 			return
 		case slices.Contains(words, "-Ln"):
-			if !slices.ContainsFunc(p.services, byLot) {
+			if !slices.ContainsFunc(p.table.Plan().Services, byLot) {
 				p.compareList()
 			}
 			return
 		}
 		p.admin(words[1:])
-		p.apply()
 	case "mark":
-		p.marks = append(p.marks, lvs.MarkRule{Mark: p.number(words[2]), Destination: prefixOf(words[1])})
-		p.apply()
+		p.must(p.table.Mark(words[1], words[2]))
+		p.set(p.t, p.table.Plan())
 	case "sysctl":
-		p.sysctl(words[1])
+		p.must(p.table.Sysctl(words[1]))
 	case "tcp", "udp":
 		p.traffic(words)
 	case "close", "reset":
 		for _, i := range p.which(words[1]) {
-			p.held[i].end(words[0] == "reset")
+			if i < len(p.held) && !p.held[i].closed { // random scenarios name others, too
+				p.held[i].end(words[0] == "reset")
+			}
 		}
 	case "sleep":
 		p.sleep(words[1])
@@ -159,22 +165,11 @@ func (p *player) play() {
 	}
 }
 
-func (p *player) apply() { p.set(p.t, lvs.Plan{Services: p.services, Marks: p.marks}) }
-
-func (p *player) number(word string) uint32 {
-	n, err := strconv.ParseUint(word, 10, 32)
+func (p *player) must(err error) {
+	p.t.Helper()
 	if err != nil {
 		p.t.Fatalf("line %d: %v", p.step.Line, err)
 	}
-	return uint32(n)
-}
-
-// prefixOf is "10.8.0.0/16" or one address.
-func prefixOf(word string) netip.Prefix {
-	if a, err := netip.ParseAddr(word); err == nil {
-		return netip.PrefixFrom(a, a.BitLen())
-	}
-	return netip.MustParsePrefix(word)
 }
 
 // byLot says whether a service's counts are a matter of chance.
@@ -200,118 +195,18 @@ func (p *player) which(list string) (all []int) {
 	return all
 }
 
-// sysctl is a setting of IPVS: net.ipv4.vs.NAME=VALUE.
-func (p *player) sysctl(setting string) {
-	switch strings.TrimPrefix(setting, "net.ipv4.vs.") {
-	case "conn_reuse_mode=0":
-		p.rules.ReuseMode = lvs.ReuseKeeps
-	case "expire_nodest_conn=1":
-		p.rules.ExpireNoDest = true
-	case "expire_quiescent_template=1":
-		p.rules.ExpireQuiescentTemplate = true
-	default:
-		p.t.Fatalf("line %d: sysctl %s is not known", p.step.Line, setting)
-	}
-}
-
-// admin applies an ipvsadm command to the wanted services.
+// admin carries out an ipvsadm command; the data plane refuses what that does.
 func (p *player) admin(args []string) {
-	option := func(name, otherwise string) string {
-		if i := slices.Index(args, name); i >= 0 {
-			return args[i+1]
-		}
-		return otherwise
-	}
-	verb := args[0]
-	switch verb {
-	case "-C":
-		p.services = nil
-		return
-	case "--set":
-		p.setTimeouts(args[1:])
+	before := p.table
+	p.must(p.table.Admin(args))
+	if !slices.ContainsFunc(p.step.Output, func(line string) bool { return strings.HasPrefix(line, "exit ") }) {
+		p.set(p.t, p.table.Plan())
 		return
 	}
-	key := p.service(map[string]string{"-t": "TCP", "-u": "UDP", "-f": "FWM"}[args[1]], args[2], slices.Contains(args, "-6"))
-	i := slices.IndexFunc(p.services, func(vs lvs.VirtualServer) bool { return vs.ServiceKey == key })
-	switch verb {
-	case "-A", "-E":
-		if strings.HasPrefix(strings.Join(p.step.Output, ""), "Zero port") {
-			p.refused(key)
-			return
-		}
-		if verb == "-A" {
-			p.services, i = append(p.services, lvs.VirtualServer{ServiceKey: key}), len(p.services)
-		}
-		vs, flags := &p.services[i], option("-b", "")
-		vs.Scheduler = lvs.Scheduler(option("-s", "wlc"))
-		vs.Persistence, vs.OnePacket, vs.Rules = p.persistence(option), slices.Contains(args, "-o"), p.rules
-		vs.SHPort, vs.SHFallback = strings.Contains(flags, "h-port"), strings.Contains(flags, "h-fallback")
-		return
-	case "-D":
-		p.services = slices.Delete(p.services, i, i+1)
-		return
-	}
-	server := netip.MustParseAddrPort(option("-r", ""))
-	rs := lvs.RealServer{Addr: server.Addr(), Port: server.Port(), Weight: 1, Method: lvs.DirectRoute}
-	if slices.Contains(args, "-m") {
-		rs.Method = lvs.Masquerade
-	} else if verb == "-a" || verb == "-e" { // a packet keeps its port
-		rs.Port = p.services[i].Port
-	}
-	for name, to := range map[string]any{"-w": &rs.Weight, "-x": &rs.Upper, "-y": &rs.Lower} {
-		if _, err := fmt.Sscan(option(name, "x"), to); err != nil && slices.Contains(args, name) {
-			p.t.Fatal(err)
-		}
-	}
-	vs := &p.services[i]
-	vs.RealServers = slices.Clone(vs.RealServers)
-	j := slices.IndexFunc(vs.RealServers, func(r lvs.RealServer) bool { return r.AddrPort() == server })
-	switch verb {
-	case "-a":
-		vs.RealServers = append(vs.RealServers, rs)
-	case "-e":
-		rs.Edits = vs.RealServers[j].Edits + 1
-		vs.RealServers[j] = rs
-	case "-d":
-		vs.RealServers = slices.Delete(vs.RealServers, j, j+1)
-	default:
-		p.t.Fatalf("line %d: ipvsadm %s is not known", p.step.Line, verb)
-	}
-}
-
-// persistence is -p TIMEOUT and -M NETMASK, or a prefix length of IPv6.
-func (p *player) persistence(option func(name, otherwise string) string) (out lvs.Persistence) {
-	seconds := option("-p", "")
-	if seconds == "" {
-		return out
-	}
-	out.Timeout = time.Duration(p.number(seconds)) * time.Second
-	mask := option("-M", "")
-	if bits, err := strconv.Atoi(mask); err == nil {
-		ones, _ := netip.ParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
-		out.Netmask = netip.PrefixFrom(ones, bits).Masked().Addr()
-	} else if mask != "" {
-		out.Netmask = netip.MustParseAddr(mask)
-	}
-	return out
-}
-
-// refused expects the data plane to refuse a service as ipvsadm does.
-func (p *player) refused(key lvs.ServiceKey) {
-	plan := lvs.Plan{Services: []lvs.VirtualServer{{ServiceKey: key, Scheduler: lvs.RoundRobin}}}
-	if err := p.Set(plan); err == nil {
+	if err := p.Set(p.table.Plan()); err == nil {
 		p.errorf("it was taken, want an error")
 	}
-}
-
-// service is one as ipvsadm names it: "TCP 10.0.1.100:80", "FWM 7".
-func (p *player) service(kind, name string, ipv6 bool) lvs.ServiceKey {
-	if kind == "FWM" {
-		return lvs.MarkKey(p.number(name), ipv6)
-	}
-	at := netip.MustParseAddrPort(name)
-	protocol := map[string]lvs.Protocol{"TCP": lvs.TCP, "UDP": lvs.UDP}[kind]
-	return lvs.ServiceKey{Protocol: protocol, Addr: at.Addr(), Port: at.Port()}
+	p.table = before
 }
 
 // traffic makes the connections that the recorded lines tell of, and compares
@@ -349,47 +244,33 @@ func (p *player) traffic(words []string) {
 	}
 }
 
-// compareList compares weights and counts with what ipvsadm -Ln showed.
+// compareList compares the counts with what ipvsadm -Ln showed.
 func (p *player) compareList() {
 	stats, err := p.Stats()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	var key lvs.ServiceKey
-	for _, line := range p.step.Output {
-		words := strings.Fields(line)
-		if slices.Contains([]string{"TCP", "UDP", "FWM"}, words[0]) {
-			key = p.service(words[0], words[1], words[2] == "IPv6")
-		}
-		if words[0] != "->" || words[1] == "RemoteAddress:Port" {
-			continue
-		}
-		want := words[1:2:2] // and what is counted in the last columns
-		if slices.Contains(p.step.Words, "--persistent-conn") {
-			want = append(want, words[3:]...)
-		} else {
-			want = append(want, words[4:]...)
-		}
+	p.must(err)
+	list, err := p.step.Listing()
+	p.must(err)
+	for _, want := range list {
 		i := slices.IndexFunc(stats.Servers, func(s ServerStats) bool {
-			return s.Service == key && s.Server.AddrPort().String() == words[1]
+			return s.Service == want.Service && s.Server.AddrPort() == want.Server
 		})
 		if i < 0 {
-			p.errorf("%s is not there", words[1])
+			p.errorf("%s is not there", want.Server)
 			continue
 		}
-		s := stats.Servers[i]
-		got := []string{words[1], strconv.Itoa(s.Active), strconv.Itoa(s.Inactive)}
+		s, got := stats.Servers[i], want
+		got.Active, got.Inactive = s.Active, s.Inactive
 		if slices.Contains(p.step.Words, "--persistent-conn") {
-			got = slices.Insert(got, 1, strconv.Itoa(s.Persistent))
+			got.Persistent = s.Persistent
 		}
-		if !slices.Equal(got, want) {
-			p.errorf("connections counted: got %s, want %s", got, want)
+		if got != want {
+			p.errorf("got %s, want %s", got, want)
 		}
 	}
 }
 
-// compareConns compares how many connections each server has had. Packets and
-// bytes are those of a real TCP stack, and are not played here.
+// compareConns compares how many connections each service and server has had.
+// Packets and bytes are those of a real TCP stack, and are not played here.
 func (p *player) compareConns() {
 	stats, err := p.Stats()
 	if err != nil {
@@ -397,6 +278,13 @@ func (p *player) compareConns() {
 	}
 	for _, line := range p.step.Output {
 		words := strings.Fields(line)
+		if words[0] == "TCP" || words[0] == "UDP" {
+			key, err := conformance.Service(words[0], words[1], false)
+			p.must(err)
+			if got := fmt.Sprint(stats.Services[key].Counter.Conns); got != words[2] {
+				p.errorf("connections of %s: got %s, want %s", key, got, words[2])
+			}
+		}
 		if words[0] != "->" || len(words) < 3 {
 			continue
 		}
@@ -440,21 +328,6 @@ func older[K comparable, V any](p *player, m *ebpf.Map, age func(*V)) {
 	for key, value := range aged {
 		if err := m.Put(key, value); err != nil {
 			p.t.Fatal(err)
-		}
-	}
-}
-
-// setTimeouts is ipvsadm --set: tcp, tcpfin and udp in seconds, 0 leaves one.
-func (p *player) setTimeouts(seconds []string) {
-	for i, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_FIN_WAIT, bpfConnStateSTATE_UDP} {
-		d, err := time.ParseDuration(seconds[i] + "s")
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if d > 0 {
-			if err := p.maps.Timeouts.Put(uint32(state), uint32(d/tickLength)); err != nil {
-				p.t.Fatal(err)
-			}
 		}
 	}
 }

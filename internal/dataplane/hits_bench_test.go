@@ -30,7 +30,7 @@ func BenchmarkHits(b *testing.B) {
 		plane.send(b, places[0], syn(1).with("A"), back)
 		ack, notOurs := syn(1).with("A").bytes(), syn(1).with("A").bytes()
 		notOurs[33] = 1 // 192.0.2.1, which has no service
-		xdp, tc := plane.programs.WeirXdp, plane.programs.WeirTc
+		xdp, tc := plane.xdp(), plane.tc()
 		for _, v := range []variant{
 			{"empty/xdp", floors.WrapXDP, floors.EmptyXDP(), ack, 3},
 			{"empty/tc", floors.WrapTC, floors.EmptyTC(), ack, 7},

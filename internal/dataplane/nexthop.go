@@ -17,16 +17,17 @@ const refreshEvery = 2 * time.Second
 // settle gathers what the kernel reports in bursts.
 const settle = 10 * time.Millisecond
 
-// Run keeps the ways to the real servers fresh and sweeps the connections,
-// until ctx ends.
+// Run keeps the ways to the real servers fresh, sweeps the connections and
+// estimates the rates, until ctx ends.
 func (p *Plane) Run(ctx context.Context) error {
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery)
+	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery), time.NewTicker(estimateEvery)
 	defer refresh.Stop()
 	defer sweep.Stop()
+	defer estimate.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,6 +46,10 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-sweep.C:
 			if err := p.sweepConns(); err != nil {
 				p.log.Error("sweep connections", "error", err)
+			}
+		case <-estimate.C:
+			if err := p.estimate(); err != nil {
+				p.log.Error("estimate rates", "error", err)
 			}
 		}
 	}
@@ -72,18 +77,34 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 func (p *Plane) resolve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	find := p.finder()
 	for key, s := range p.servers {
 		if !s.present {
 			continue
 		}
-		if hop := freshest(s.hop, p.find(key.addr.Addr())); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, find(key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
-			if err := p.putServer(key, p.protocol(key.service), s); err != nil {
+			if err := p.putServer(key, s); err != nil {
 				p.log.Error("write next hop", "real_server", key.addr, "error", err)
 			}
 		}
 	}
 	p.reattach()
+}
+
+// finder is find for many servers at once: it asks once for each address.
+type finder func(netip.Addr) netlnk.NextHop
+
+func (p *Plane) finder() finder {
+	known := map[netip.Addr]netlnk.NextHop{}
+	return func(addr netip.Addr) netlnk.NextHop {
+		hop, ok := known[addr]
+		if !ok {
+			hop = p.find(addr)
+			known[addr] = hop
+		}
+		return hop
+	}
 }
 
 // find asks the kernel for the way to a server, and has it look for a neighbour
@@ -101,5 +122,6 @@ func (p *Plane) find(addr netip.Addr) netlnk.NextHop {
 
 func sameHop(a, b netlnk.NextHop) bool {
 	return a.Index == b.Index && a.Gateway == b.Gateway && a.Local == b.Local && a.Valid == b.Valid &&
+		a.Source == b.Source && a.MTU == b.MTU &&
 		string(a.Src) == string(b.Src) && string(a.Dst) == string(b.Dst)
 }

@@ -18,6 +18,7 @@ type frame struct {
 	ttl      int    // 0 is 64
 	options  int    // bytes of IPv4 options, or 8-byte blocks of IPv6 extension headers
 	more     bool   // the first of several fragments
+	mayCut   bool   // without "don't fragment"
 	payload  string
 }
 
@@ -41,6 +42,9 @@ func (f frame) ip4(from, to netip.Addr, ttl, proto byte, l4 []byte) []byte {
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
 	binary.BigEndian.PutUint16(h[4:], 0x1234)
 	binary.BigEndian.PutUint16(h[6:], 0x4000)
+	if f.mayCut {
+		h[6] = 0
+	}
 	if f.more {
 		binary.BigEndian.PutUint16(h[6:], 0x2000)
 	}
@@ -134,3 +138,6 @@ func dump(b []byte) string {
 	}
 	return s.String()
 }
+
+// edit is a frame changed so.
+func edit(f frame, change func(f *frame)) frame { change(&f); return f }

@@ -19,19 +19,6 @@ import (
 	"weir/lvs"
 )
 
-// Options say where the data plane lives and how large it is.
-type Options struct {
-	// PinDir is a folder of a bpf file system; it is made, and the file system
-	// mounted at /sys/fs/bpf, where missing.
-	PinDir string
-	// Connections bounds the connection table; 0 is DefaultConnections.
-	Connections int
-	Log         *slog.Logger
-}
-
-// DefaultConnections is the size of the connection table: 88 bytes each.
-const DefaultConnections = 1 << 20
-
 // Plane is the data plane of this network namespace.
 type Plane struct {
 	log    *slog.Logger
@@ -41,7 +28,10 @@ type Plane struct {
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
-	loads      *ebpf.Memory
+	// limits sets a server's thresholds.
+	limits *ebpf.Program
+	loads  *ebpf.Memory
+	cycle  int // Options.Cycle
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -55,6 +45,7 @@ type Plane struct {
 	epoch     uint32         // number of the last sweep
 	live      int            // connections that it met
 	flows     bpfFlowKnobs
+	timeouts  timeouts
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
@@ -68,6 +59,7 @@ type service struct {
 	present   bool
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
+	tally     tally
 }
 
 type serverKey struct {
@@ -85,10 +77,15 @@ type server struct {
 	keepsPort bool
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
+	tally     tally
 }
 
 // Open loads the programs and makes or adopts the pinned tables.
 func Open(o Options) (*Plane, error) {
+	o, err := o.checked()
+	if err != nil {
+		return nil, fmt.Errorf("sizes of the data plane: %w", err)
+	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the locked-memory limit: %w", err)
 	}
@@ -99,21 +96,14 @@ func Open(o Options) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
-	connections := uint32(DefaultConnections)
-	if o.Connections > 0 {
-		connections = uint32(o.Connections)
-	}
-	spec.Maps[bpfMapConns].MaxEntries = connections
-	spec.Maps[bpfMapTemplates].MaxEntries = connections
-	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
-	if err := sizeFlows(spec, connections); err != nil {
-		return nil, fmt.Errorf("size the flow cache: %w", err)
+	if err := size(spec, o); err != nil {
+		return nil, err
 	}
 	p := &Plane{
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
-		leases: map[lvs.InstanceID]uint32{},
+		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
 		return nil, err
@@ -131,30 +121,35 @@ func (p *Plane) load() error {
 		bpfMaps
 		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
 		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
+		Limits     *ebpf.Program `ebpf:"weir_limits"`
 	}
-	options := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
-	err := p.spec.LoadAndAssign(&objects, options)
+	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
 		if err := removePins(p.pinDir); err != nil {
 			return err
 		}
-		err = p.spec.LoadAndAssign(&objects, options)
+		err = p.spec.LoadAndAssign(&objects, p.pins())
 	}
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.sweep, p.cacheSweep = objects.bpfMaps, objects.Sweep, objects.CacheSweep
+	p.maps, p.sweep, p.cacheSweep, p.limits = objects.bpfMaps, objects.Sweep, objects.CacheSweep, objects.Limits
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
-	}
-	if err := setTimeouts(p.maps.Timeouts); err != nil {
-		return err
 	}
 	if err := p.setRoom(); err != nil {
 		return err
 	}
-	return p.startFlows()
+	if err := p.startFlows(); err != nil {
+		return err
+	}
+	return p.takeUpTimeouts()
+}
+
+// pins has tables opened where they are pinned, or pinned there.
+func (p *Plane) pins() *ebpf.CollectionOptions {
+	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
 }
 
 // Close lets go of the data plane without stopping it: what is pinned stays and
@@ -163,9 +158,9 @@ func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		d.close()
 	}
-	for _, sweep := range []*ebpf.Program{p.sweep, p.cacheSweep} {
-		if sweep != nil {
-			sweep.Close()
+	for _, program := range []*ebpf.Program{p.sweep, p.cacheSweep, p.limits} {
+		if program != nil {
+			program.Close()
 		}
 	}
 	return p.maps.Close()

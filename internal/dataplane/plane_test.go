@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -35,9 +36,9 @@ var (
 // A bench is a data plane in a namespace of its own, with its programs at hand.
 type bench struct {
 	*Plane
-	ns       *nstest.Namespace
-	index    int
-	programs *bpfPrograms
+	ns             *nstest.Namespace
+	index          int
+	xdp, tc, guard func() *ebpf.Program // each loaded when it is first asked for
 }
 
 // withPlane runs the body inside a namespace with the fixtures' network.
@@ -53,27 +54,44 @@ func withPlane(t testing.TB, plan lvs.Plan, body func(b *bench)) {
 // withPlaneOf is withPlane with a connection table of this size.
 func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *bench)) {
 	t.Helper()
-	ns, far := nstest.New(t, nsName(t)), nstest.New(t, nsName(t)+"x")
+	// rs1 is 192.0.2.11 with the address rs1MAC, and so on.
+	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
+	onNetwork(t, ns, nsName(t), connections, func(b *bench) {
+		b.set(t, plan)
+		body(b)
+	})
+}
+
+// newNetwork makes a namespace with a device of these addresses, and servers,
+// numbered from 1, at those that the two patterns give.
+func newNetwork(t testing.TB, name string, own []string, servers4, servers6 string) *nstest.Namespace {
+	t.Helper()
+	ns, far := nstest.New(t, name), nstest.New(t, name+"x")
 	nstest.Veth(ns, "eth0", far, "eth0")
-	ns.IP("link", "set", "eth0", "address", ourMAC)
-	ns.IP("addr", "add", "192.0.2.1/24", "dev", "eth0")
-	ns.IP("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
-	for i := 1; i <= serverCount; i++ { // rs1 is 192.0.2.11 with the address rs1MAC, and so on
-		for _, addr := range []string{fmt.Sprintf("192.0.2.%d", 10+i), fmt.Sprintf("2001:db8::%d", 10+i)} {
-			ns.IP("neigh", "add", addr, "lladdr", fmt.Sprintf("02:00:00:00:00:%d", 10+i), "dev", "eth0", "nud", "permanent")
+	setup := []string{"link set eth0 address " + ourMAC}
+	for _, addr := range own {
+		setup = append(setup, "addr add "+addr+" dev eth0 nodad")
+	}
+	for i := 1; i <= serverCount; i++ {
+		for _, pattern := range []string{servers4, servers6} {
+			setup = append(setup, fmt.Sprintf("neigh add "+pattern+" lladdr 02:00:00:00:00:1%d dev eth0 nud permanent", i, i))
 		}
 	}
+	ns.Batch(setup...)
+	return ns
+}
+
+// onNetwork runs the body inside the namespace, with a data plane that ends with it.
+func onNetwork(t testing.TB, ns *nstest.Namespace, name string, connections int, body func(b *bench)) {
+	t.Helper()
 	ns.Do(func() {
-		b := openBench(t, pinsFor(nsName(t)), connections)
+		b := openBench(t, pinsFor(name), connections)
 		b.ns = ns
 		defer func() {
 			if err := b.Remove(); err != nil {
 				t.Error(err)
 			}
 		}()
-		if err := b.Set(plan); err != nil {
-			t.Fatal(err)
-		}
 		body(b)
 	})
 }
@@ -85,7 +103,16 @@ func pinsFor(name string) string {
 
 func openBench(t testing.TB, pins string, connections int) *bench {
 	t.Helper()
-	p, err := Open(Options{PinDir: pins, Connections: connections, Log: slog.New(slog.DiscardHandler)})
+	size := Options{PinDir: pins, Connections: connections, RealServers: 1024, Log: slog.New(slog.DiscardHandler)}
+	if _, ok := t.(*testing.B); ok {
+		size.RealServers = 0
+	}
+	return benchOf(t, size)
+}
+
+func benchOf(t testing.TB, o Options) *bench {
+	t.Helper()
+	p, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +120,28 @@ func openBench(t testing.TB, pins string, connections int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs, err := p.programs(dev.HardwareAddr)
+	b := &bench{Plane: p, index: dev.Index}
+	program := func(name string) func() *ebpf.Program {
+		return sync.OnceValue(func() *ebpf.Program { return b.program(t, dev, name) })
+	}
+	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
+	return b
+}
+
+// program loads one program for the device: the verifier takes its time for each.
+func (b *bench) program(t testing.TB, dev *net.Interface, name string) *ebpf.Program {
+	t.Helper()
+	spec, err := b.deviceSpec(dev.HardwareAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{Plane: p, index: dev.Index, programs: programs}
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
+	all, err := ebpf.NewCollectionWithOptions(spec, *b.pins())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	return all.DetachProgram(name)
 }
 
 // nsName is a short name: a namespace's is at most some 200 bytes, but read by people.
@@ -139,18 +183,21 @@ func runXDP(b *bench, in []byte) (verdict, []byte, error) {
 		Data: in, DataOut: make([]byte, len(in)+256),
 		Context: xdpContext{DataEnd: uint32(len(in)), IngressIfindex: uint32(b.index)},
 	}
-	ret, err := b.programs.WeirXdp.Run(run)
+	ret, err := b.xdp().Run(run)
 	return verdictOf(map[uint32]verdict{1: dropped, 2: pass, 3: back, 4: other}[ret], run.DataOut), run.DataOut, err
 }
 
 // verdictOf tells an error that goes back from a packet that is sent on.
 func verdictOf(v verdict, out []byte) verdict {
+	if v != back {
+		return v
+	}
 	icmp4 := out[12] == 0x08 && out[23] == 1
 	icmp6 := out[12] == 0x86 && out[20] == 58
-	if v == back && (icmp4 || icmp6) {
+	if icmp4 || icmp6 {
 		return refused
 	}
-	return v
+	return back
 }
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
@@ -165,7 +212,7 @@ func runTC(b *bench, in []byte) (verdict, []byte, error) {
 	run := &ebpf.RunOptions{
 		Data: in, DataOut: make([]byte, len(in)+256), Context: skbContext{Ifindex: uint32(b.index)},
 	}
-	ret, err := b.programs.WeirTc.Run(run)
+	ret, err := b.tc().Run(run)
 	return verdictOf(map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}[ret], run.DataOut), run.DataOut, err
 }
 

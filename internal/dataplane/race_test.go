@@ -17,7 +17,7 @@ import (
 func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 	const opens = 100_000
 	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
-		for state := range defaultTimeouts {
+		for state := range b.timeouts {
 			if err := b.maps.Timeouts.Put(uint32(state), uint32(0)); err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func (b *bench) hammer(t testing.TB, n int) {
 	packets := [][]byte{syn(1).bytes(), syn(1).with("A").bytes(), syn(1).with("R").bytes()}
 	for range n {
 		for _, packet := range packets {
-			_, err := b.programs.WeirXdp.Run(&ebpf.RunOptions{
+			_, err := b.xdp().Run(&ebpf.RunOptions{
 				Data: packet, Context: xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(b.index)},
 			})
 			if err != nil {

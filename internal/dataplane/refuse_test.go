@@ -42,7 +42,7 @@ func TestClientIsToldThatThereIsNoServer(t *testing.T) {
 					}
 				}
 				b.wantReason(t, "drop_no_server", 8)
-				b.wantReason(t, "note_refused", 8)
+				b.wantReason(t, "note_icmp_sent", 8)
 			})
 		})
 	}
@@ -70,13 +70,25 @@ func TestRefusalsAreLimited(t *testing.T) {
 	})
 }
 
-// unreachable is the error about a frame, as RFC 792 and RFC 4443 have it.
+// unreachable is the port unreachable about a frame.
 func (f frame) unreachable(ident []byte) []byte {
+	return f.icmp(ident, []byte{3, 3, 0, 0, 0, 0, 0, 0}, []byte{1, 4, 0, 0, 0, 0, 0, 0})
+}
+
+// tooBig says how big it may be (RFC 1191, RFC 4443).
+func (f frame) tooBig(mtu int, ident []byte) []byte {
+	hi, lo := byte(mtu>>8), byte(mtu)
+	return f.icmp(ident, []byte{3, 4, 0, 0, 0, 0, hi, lo}, []byte{2, 0, 0, 0, 0, 0, hi, lo})
+}
+
+// icmp is the error about a frame, as RFC 792 and RFC 4443 have it, with the
+// header for its family.
+func (f frame) icmp(ident, head4, head6 []byte) []byte {
 	from, to := netip.MustParseAddrPort(f.from).Addr(), netip.MustParseAddrPort(f.to).Addr()
 	quoted := f.bytes()[14:]
 	eth := append(mac(f.src), mac(f.dst)...)
 	if from.Is4() {
-		body := append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, quoted[:min(len(quoted), 576-28)]...)
+		body := append(head4, quoted[:min(len(quoted), 576-28)]...)
 		binary.BigEndian.PutUint16(body[2:], ^sum(body))
 		ip := make([]byte, 20)
 		ip[0], ip[1], ip[8], ip[9] = 0x45, 0xc0, 64, 1
@@ -87,7 +99,7 @@ func (f frame) unreachable(ident []byte) []byte {
 		binary.BigEndian.PutUint16(ip[10:], ^sum(ip))
 		return append(append(append(eth, 0x08, 0x00), ip...), body...)
 	}
-	body := append([]byte{1, 4, 0, 0, 0, 0, 0, 0}, quoted[:min(len(quoted), 1280-48)]...)
+	body := append(head6, quoted[:min(len(quoted), 1280-48)]...)
 	pseudo := append(append(to.AsSlice(), from.AsSlice()...), 0, 0, byte(len(body)>>8), byte(len(body)), 0, 0, 0, 58)
 	binary.BigEndian.PutUint16(body[2:], ^sum(append(pseudo, body...)))
 	ip := make([]byte, 8, 40)

@@ -21,7 +21,7 @@ func TestGoldenByLot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, s := range scenarios {
-		t.Run(s.Name, func(t *testing.T) { replay(t, fmt.Sprintf("lot%d", i), s, compareTotals) })
+		t.Run(s.Name, func(t *testing.T) { replay(t, goldenNetwork(t, "lot"), fmt.Sprintf("lot%d", i), s, compareTotals) })
 	}
 }
 

@@ -19,6 +19,10 @@ type NextHop struct {
 	Src, Dst net.HardwareAddr
 	// Gateway is the router in between; invalid where the address is on the link.
 	Gateway netip.Addr
+	// Source is our own address that packets to it come from, and MTU how many
+	// bytes they may have.
+	Source netip.Addr
+	MTU    int
 	// Local is true when the address is this machine's own: no frame leaves.
 	Local bool
 	// Valid is true when Src and Dst are known and may be used.
@@ -43,6 +47,9 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
 	}
 	hop.Src = l.Attrs().HardwareAddr
+	if hop.MTU == 0 { // the route's own goes before the device's
+		hop.MTU = l.Attrs().MTU
+	}
 	n, err := neighbour(hop.Index, key)
 	if err != nil {
 		return NextHop{}, err
@@ -100,7 +107,10 @@ func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, unix.ENETUNREACH)
 	}
 	r := routes[0]
-	hop = NextHop{Index: r.LinkIndex, Local: r.Type == unix.RTN_LOCAL}
+	hop = NextHop{Index: r.LinkIndex, MTU: r.MTU, Local: r.Type == unix.RTN_LOCAL}
+	if src, ok := netip.AddrFromSlice(r.Src); ok {
+		hop.Source = src.Unmap()
+	}
 	if r.Type != unix.RTN_LOCAL && r.Type != unix.RTN_UNICAST {
 		return NextHop{}, key, fmt.Errorf("route to %s: not the address of one machine (route type %d)", dst, r.Type)
 	}

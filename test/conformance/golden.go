@@ -35,7 +35,7 @@ func Load(dir string) ([]Scenario, error) {
 			return nil, err
 		}
 		s := Scenario{Name: strings.TrimSuffix(filepath.Base(path), ".txt")}
-		if s.Steps, err = parse(string(text)); err != nil {
+		if s.Steps, err = Parse(string(text)); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		all = append(all, s)
@@ -46,7 +46,8 @@ func Load(dir string) ([]Scenario, error) {
 	return all, nil
 }
 
-func parse(text string) (steps []Step, err error) {
+// Parse reads one scenario.
+func Parse(text string) (steps []Step, err error) {
 	n := 0
 	for line := range strings.Lines(text) {
 		n++

@@ -43,6 +43,16 @@ func (n *Namespace) IP(args ...string) string {
 	return run(n.t, append([]string{"-n", n.Name}, args...)...)
 }
 
+// Batch runs several of ip's commands at once, a line each.
+func (n *Namespace) Batch(commands ...string) {
+	n.t.Helper()
+	cmd := exec.Command("ip", "-n", n.Name, "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("ip -batch: %v\n%s\n%s", err, strings.Join(commands, "\n"), out)
+	}
+}
+
 // Do runs fn on this goroutine with its thread inside the namespace. What fn
 // starts in other goroutines is outside again.
 func (n *Namespace) Do(fn func()) {

@@ -1,0 +1,72 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weir/internal/netlnk"
+)
+
+// attachTC puts a program on a device's tc hook: by a tcx link, or, on kernels
+// before 6.6, which have none, by a filter of clsact.
+func (p *Plane) attachTC(path string, program *ebpf.Program, index int, where ebpf.AttachType) (io.Closer, error) {
+	l, err := p.pinned(path, program, func() (link.Link, error) {
+		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: where})
+	})
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return filtered{}, p.attachFilter(path, program, index, where == ebpf.AttachTCXEgress)
+	}
+	return l, err
+}
+
+// filtered is what this process holds of a filter: nothing. The device does.
+type filtered struct{}
+
+func (filtered) Close() error { return nil }
+
+// attachFilter sets the filter, or replaces its program. A filter stays without
+// a pin, too: the program is pinned where a link would be, first, so that whoever
+// reads the pins knows of the filter.
+func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, egress bool) error {
+	next := filepath.Join(p.pinDir, "next_"+filepath.Base(path))
+	if err := unpin(next); err != nil {
+		return err
+	}
+	if err := program.Pin(next); err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	if err := netlnk.SetFilter(index, egress, program.FD(), "weir"); err != nil {
+		return errors.Join(err, unpin(path))
+	}
+	return nil
+}
+
+// detachFilter takes off the filter whose program is pinned there; isFilter is
+// false where something else is.
+func detachFilter(path string) (isFilter bool, err error) {
+	program, err := ebpf.LoadPinnedProgram(path, nil)
+	if err != nil {
+		return false, nil
+	}
+	program.Close()
+	name := filepath.Base(path)
+	egress := strings.HasPrefix(name, "guard_")
+	var index int
+	if _, err := fmt.Sscanf(name[strings.Index(name, "_"):], "_%d", &index); err != nil {
+		return true, fmt.Errorf("pin %s: which device is not to be read from its name: %w", path, err)
+	}
+	if err := netlnk.DeleteFilter(index, egress); err != nil {
+		return true, fmt.Errorf("detach: %w", err)
+	}
+	return true, unpin(path)
+}

@@ -1,0 +1,101 @@
+package conformance
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Compare says in which steps two transcripts of one scenario differ: of want,
+// which IPVS played, and of got. A client that gets no server is the same in
+// both, refused or not: IPVS tells it by ICMP, weir is silent.
+// Where servers are drawn by lot, totals are compared.
+func Compare(want, got string) (differences string, err error) {
+	w, err := Parse(want)
+	if err != nil {
+		return "", err
+	}
+	g, err := Parse(got)
+	if err != nil {
+		return "", err
+	}
+	if len(w) != len(g) {
+		return "", fmt.Errorf("%d steps and %d steps: not the same scenario", len(w), len(g))
+	}
+	byLot := strings.Contains(want, " -s twos")
+	for i := range w {
+		a, b, err := w[i].outcome(byLot)
+		if err != nil {
+			return "", err
+		}
+		c, d, err := g[i].outcome(byLot)
+		if err != nil {
+			return "", err
+		}
+		differs := !slices.Equal(a, c)
+		if byLot && w[i].isTraffic() {
+			differs = !alike(b, d)
+		}
+		if differs {
+			differences += fmt.Sprintf("%s\n  IPVS: %s\n  weir: %s\n", strings.Join(w[i].Words, " "), strings.Join(a, "; "), strings.Join(c, "; "))
+		}
+	}
+	return differences, nil
+}
+
+func (s Step) isTraffic() bool { return s.Words[0] == "tcp" || s.Words[0] == "udp" }
+
+// outcome is what is compared of a step: lines, and how often each server was
+// picked.
+func (s Step) outcome(byLot bool) (lines []string, picks map[string]int, err error) {
+	switch {
+	case s.isTraffic():
+		flows, err := s.Flows()
+		picks = map[string]int{}
+		for _, f := range flows {
+			for i, p := range f.Picks {
+				if p == "refused" || p == "timeout" || p == "reset" {
+					f.Picks[i] = "none"
+				}
+				picks[f.Picks[i]]++
+			}
+			lines = append(lines, fmt.Sprintf("%s -> %s %s", f.From, f.To, strings.Join(f.Picks, " ")))
+		}
+		return lines, picks, err
+	case slices.Contains(s.Words, "-Ln"):
+		list, err := s.Listing()
+		var all Listed
+		for _, l := range list {
+			lines = append(lines, l.String())
+			all.Active += l.Active
+			all.Inactive += l.Inactive
+		}
+		if byLot {
+			lines = []string{fmt.Sprintf("%d active, %d inactive together", all.Active, all.Inactive)}
+		}
+		slices.Sort(lines)
+		return lines, nil, err
+	}
+	return s.Output, nil, nil
+}
+
+// alike says whether two draws may be of the same odds: each server's totals
+// differ by no more than five standard deviations, and whoever got nothing at
+// all in one got next to nothing in the other.
+func alike(a, b map[string]int) bool {
+	total := 0.0
+	for _, n := range a {
+		total += float64(n)
+	}
+	for _, counts := range []map[string]int{a, b} {
+		for name := range counts {
+			x, y := float64(a[name]), float64(b[name])
+			p := (x + y) / (2 * total)
+			if math.Abs(x-y) > 5*math.Sqrt(2*total*p*(1-p))+1e-9 {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,45 @@
+package conformance_test
+
+import (
+	"strings"
+	"testing"
+
+	"weir/test/conformance"
+)
+
+// Whatever the seed: the commands make sense, one after the other, every
+// scheduler and kind of service occurs, and the same seed gives the same again.
+func TestRandom(t *testing.T) {
+	var all strings.Builder
+	for number := range uint64(500) {
+		text := conformance.Random(7, number)
+		if text != conformance.Random(7, number) {
+			t.Fatalf("scenario %d is not always the same", number)
+		}
+		all.WriteString(text)
+		steps, err := conformance.Parse(text)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		var table conformance.Table
+		for _, s := range steps {
+			if s.Words[0] != "ipvsadm" || s.Words[1] == "-Ln" {
+				continue
+			}
+			if err := table.Admin(s.Words[1:]); err != nil {
+				t.Fatalf("line %d: %v in\n%s", s.Line, err, text)
+			}
+		}
+	}
+	for _, scheduler := range append([]string{"twos"}, conformance.Schedulers...) {
+		if !strings.Contains(all.String(), " -s "+scheduler) {
+			t.Errorf("no service has %s", scheduler)
+		}
+	}
+	for _, word := range []string{" -p 300", " -M 255", " -M 126", " -o", "-fallback", "-port", " -g", " -m", " -x ", " -y ", " -w 0",
+		"\n$ echo", "\n$ close", "\n$ mark", " -D ", " -d ", " -e ", " -E ", " hold", " same", "[fd00:1::100]", "sysctl"} {
+		if !strings.Contains(all.String(), word) {
+			t.Errorf("%q never occurs", word)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+// Command play plays scenarios in the guest, each twice: against the kernel's
+// IPVS, told by the real ipvsadm, and against weir's data plane. It prints
+// both transcripts where they differ, and then exits with status 1.
+//
+//	play -seed N -n COUNT     so many random scenarios
+//	play FILE...              these files
+//	play -record FILE         what IPVS does, as the file should have it
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"weir/test/conformance"
+)
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "director" { // started by startWeir
+		exit(direct(os.Args[2]))
+		return
+	}
+	seed := flag.Uint64("seed", 1, "seed of the random scenarios")
+	n := flag.Uint64("n", 0, "how many of them")
+	first := flag.Uint64("first", 0, "number of the first one")
+	record := flag.Bool("record", false, "print what IPVS does, compare nothing")
+	flag.Parse()
+	var all []scenario
+	for i := range *n {
+		all = append(all, scenario{fmt.Sprintf("seed %d, scenario %d", *seed, *first+i), conformance.Random(*seed, *first+i)})
+	}
+	for _, path := range flag.Args() {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			exit(err)
+		}
+		all = append(all, scenario{path, string(text)})
+	}
+	exit(playAll(all, *record))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "play:", err)
+		os.Exit(1)
+	}
+}
+
+type scenario struct{ name, text string }
+
+func playAll(all []scenario, record bool) error {
+	began := time.Now()
+	if err := makeNet(); err != nil {
+		return err
+	}
+	servers, err := serve()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the network is there after %.1f s\n", time.Since(began).Seconds())
+	differ := 0
+	for i, s := range all {
+		ipvs, err := servers.play(fmt.Sprintf("ipvs%d", i), s.text, startIPVS)
+		if err != nil {
+			return fmt.Errorf("%s against IPVS: %w\n%s", s.name, err, s.text)
+		}
+		if record {
+			fmt.Print(ipvs)
+			continue
+		}
+		weir, err := servers.play(fmt.Sprintf("weir%d", i), s.text, startWeir)
+		if err != nil {
+			return fmt.Errorf("%s against weir: %w\n%s", s.name, err, s.text)
+		}
+		differences, err := conformance.Compare(ipvs, weir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if differences != "" {
+			differ++
+			fmt.Printf("DIFFERENT: %s\n%s--- IPVS:\n%s--- weir:\n%s---\n", s.name, differences, ipvs, weir)
+		}
+	}
+	fmt.Printf("%d scenarios, %d differ, %.1f s\n", len(all), differ, time.Since(began).Seconds())
+	if differ > 0 {
+		return fmt.Errorf("%d of %d scenarios differ", differ, len(all))
+	}
+	return nil
+}
