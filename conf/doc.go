@@ -2,16 +2,22 @@
 //
 // A text passes four steps, one file or two each:
 //
-//	lexer.go    text to words, braces and line ends, each with its place
-//	tree.go     tokens to statements and blocks; includes; misplaced braces
+//	lexer.go    text to words, braces and line ends, each with its place; on
+//	            the way expand.go and repeat.go replace what lines stand for,
+//	            and include.go reads what is included
+//	tree.go     tokens to statements and blocks; recover.go: misplaced braces
 //	language.go statements against the tables of keywords, into raw blocks
 //	resolve_*   raw blocks to the typed Config: inheritance, defaults, and
-//	            the rules that span blocks
+//	            the rules that span blocks; refs.go: names that nothing has
+//
+// lint.go and pair.go explain what is right and hardly meant. format.go lays a
+// text out, show.go, schema.go and reference.go are made of types and tables.
 //
 // Every step goes on after a mistake, so that one run finds them all, and
 // takes care that one mistake gives one Diagnostic. The tables of keywords are
-// one file per block (global.go, vrrp.go, virtualserver.go, checker.go,
-// weir.go); a new keyword is one line in a table.
+// one file per block or part of one (global_*.go, vrrp_*.go, virtualserver.go,
+// check*.go, weir_*.go), beside the types of Config; a new keyword is one line in
+// a table.
 package conf
 
 import (

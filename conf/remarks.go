@@ -23,7 +23,7 @@ var remarks = []remark{
 	{"no-effect", true, "a keyword cannot do anything beside the others"},
 	{"no-meaning", false, "a keyword has nothing to act on in weir"},
 	{"no-real-server", true, "a virtual_server without a real_server is left out"},
-	{"no-vip", false, "a vrrp_instance without virtual addresses protects nothing"},
+	{"no-vip", true, "a vrrp_instance without virtual addresses protects nothing"},
 	{"not-ready", false, "weir cannot do it yet, and refuses to run without it"},
 	{"not-yet", false, "weir cannot do it yet, and runs without it"},
 	{"obsolete", true, "a word of old versions"},

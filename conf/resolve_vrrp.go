@@ -61,6 +61,7 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	i.VIPs = i.resolveVIPs(r, first)
 	i.checkFamilies(r)
 	i.checkUnicast(r)
+	i.checkDevices(r)
 	if i.Auth.Type == "" {
 		i.Auth.Type = AuthNone
 	}
@@ -157,6 +158,10 @@ func (i *rawInstance) checkUnicast(r *reader) {
 	if at, empty := i.emptyPeers(); empty {
 		r.warnAt(at, "unicast-without-peers", "unicast_peer has no peer: advertisements go to the group", "expected the addresses of the other directors")
 	}
+}
+
+// checkDevices warns of words about devices that another word undoes.
+func (i *rawInstance) checkDevices(r *reader) {
 	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
 		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
 	}

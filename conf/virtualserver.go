@@ -3,7 +3,6 @@ package conf
 import (
 	"math"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"weir/lvs"
@@ -202,112 +201,6 @@ func alphaEntry[T any](at func(*T) *Timers) *entry {
 	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
 }
 
-// scheduler is the value of lb_algo.
-func scheduler() kind[lvs.Scheduler] {
-	var known []named[lvs.Scheduler]
-	for _, s := range []lvs.Scheduler{
-		lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.LeastConnection, lvs.WeightedLeastConnection,
-		lvs.Locality, lvs.LocalityReplicated, lvs.DestinationHash, lvs.SourceHash, lvs.ShortestExpectedDelay,
-		lvs.NeverQueue, lvs.MaglevHash, lvs.WeightedFailover, lvs.WeightedOverflow, lvs.PowerOfTwoChoices,
-	} {
-		known = append(known, named[lvs.Scheduler]{string(s), s})
-	}
-	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: known})
-}
-
-// Tunnel is how TUN wraps packets; the zero value is IP in IP.
-type Tunnel struct {
-	Type     string `json:"type"`
-	Port     uint16 `json:"port"`
-	Checksum string `json:"checksum"`
-}
-
-// methodWords is the grammar of lb_kind.
-const methodWords = "NAT, DR or TUN [type ipip|gre|gue port N] [nocsum|csum|remcsum]"
-
-// readMethod reads a forward method, and how a tunnel wraps packets.
-func readMethod(r *reader, st *statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
-	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", pending: []string{"TUN"}, known: []named[lvs.ForwardMethod]{
-		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute}, {"TUN", lvs.Tunnel},
-	}})
-	if len(st.words) == 1 {
-		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+methodWords)
-		return 0, t, false
-	}
-	if m, ok = word(r, st, 1, methods); !ok {
-		return m, t, false
-	}
-	if m != lvs.Tunnel {
-		if len(st.words) > 2 {
-			r.extra(st, 2)
-		}
-		return m, t, len(st.words) == 2
-	}
-	t.Type = "ipip"
-	return m, t, t.read(r, st)
-}
-
-func (t *Tunnel) read(r *reader, st *statement) (ok bool) {
-	ok = true
-	for n := 2; n < len(st.words) && ok; n++ {
-		switch text := st.words[n].text; text {
-		case "type":
-			t.Type, ok = after(r, st, n, oneWord("tunnel", "ipip", "gue", "gre"))
-			n++
-		case "port":
-			t.Port, ok = after(r, st, n, port())
-			n++
-		case "nocsum", "csum", "remcsum":
-			t.Checksum = text
-		default:
-			r.errorAt(st.words[n].place, st.keyword()+": unknown word "+quote(text), "expected "+methodWords)
-			return false
-		}
-	}
-	if ok && t.Type == "gue" && t.Port == 0 {
-		r.errorAt(st.all(), st.keyword()+": a gue tunnel has no port", "expected type gue port N")
-		return false
-	}
-	return ok
-}
-
-// protocol is the name of a transport protocol, in any case.
-func protocol() kind[lvs.Protocol] {
-	return oneOf(choice[lvs.Protocol]{noun: "protocol", anyCase: true, pending: []string{"SCTP"}, known: []named[lvs.Protocol]{
-		{"TCP", lvs.TCP}, {"UDP", lvs.UDP}, {"SCTP", sctp},
-	}})
-}
-
-// sctp is the number of a protocol that weir will do later.
-const sctp lvs.Protocol = 132
-
-// family tells whether an address family is IPv6.
-func family() kind[bool] {
-	return oneOf(choice[bool]{noun: "address family", known: []named[bool]{{"inet", false}, {"inet6", true}}})
-}
-
-// granularity is a netmask for IPv4, or a prefix length for IPv6.
-func granularity() kind[netip.Addr] {
-	const expects = "a netmask such as 255.255.255.0, or an IPv6 prefix length from 1 to 128"
-	return kind[netip.Addr]{expects, func(text string) (netip.Addr, *complaint) {
-		if n, err := strconv.Atoi(text); err == nil {
-			if n < 1 || n > 128 {
-				return netip.Addr{}, complain("%d is out of range", n)
-			}
-			mask := netip.PrefixFrom(allOnes, n).Masked()
-			return mask.Addr(), nil
-		}
-		mask, err := netip.ParseAddr(text)
-		if err != nil || !mask.Is4() || mask.IsUnspecified() {
-			return netip.Addr{}, complain("%s is not a netmask", quote(text))
-		}
-		return mask, nil
-	}}
-}
-
-// allOnes is the netmask of a whole IPv6 address.
-var allOnes = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
-
 // defaultPersistence is IPVS's (IP_VS_PERSISTENT_TIMEOUT).
 const defaultPersistence = 360 * time.Second
 
@@ -376,41 +269,6 @@ func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
 		return false
 	}
 	return ok
-}
-
-// after reads the word behind the one at i.
-func after[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
-	if len(st.words) == i+1 {
-		var none V
-		r.errorAt(st.words[i].place, st.words[i].text+" lacks its value", "expected "+k.expects)
-		return none, false
-	}
-	return word(r, st, i+1, k)
-}
-
-// addrPort reads IP [PORT]; the port is 0 when absent.
-func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
-	if len(st.words) == from {
-		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT")
-		return netip.Addr{}, 0, false
-	}
-	addr, ok := word(r, st, from, address())
-	if !ok || len(st.words) == from+1 {
-		return addr, 0, ok
-	}
-	k := number(0, math.MaxUint16)
-	k.expects = "a port from 1 to 65535, or 0 for all"
-	n, ok := word(r, st, from+1, k)
-	return addr, uint16(n), ok
-}
-
-// mark is a firewall mark.
-func mark() kind[uint32] {
-	k := number(1, math.MaxUint32)
-	return kind[uint32]{"a mark from 1 to 4294967295", func(text string) (uint32, *complaint) {
-		n, c := k.parse(text)
-		return uint32(n), c
-	}}
 }
 
 func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = b.has }
