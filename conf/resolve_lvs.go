@@ -154,10 +154,13 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 	first := map[netip.AddrPort]place{}
 	servers := make([]RealServer, 0, len(s.servers))
 	for _, raw := range s.servers {
-		if raw == nil || !raw.fits(r, s) {
+		if raw == nil {
 			continue
 		}
 		raw.inherit(s)
+		if !raw.fits(r, s) {
+			continue
+		}
 		checked := raw.forcePort(r, s)
 		at := netip.AddrPortFrom(raw.Addr, raw.Port)
 		if before, taken := first[at]; taken && !raw.head.unclosed() {
@@ -176,9 +179,10 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 	return servers
 }
 
-// fits tells whether a service of the server's family is there.
+// fits tells whether a service of the server's family is there, which only
+// tunnels can do without.
 func (raw *rawServer) fits(r *reader, s *rawService) bool {
-	if slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == raw.Addr.Is4() }) {
+	if raw.Method == lvs.Tunnel || slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == raw.Addr.Is4() }) {
 		return true
 	}
 	r.errorAt(raw.head.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", raw.Addr), "NAT and direct routing need the same family on both sides")

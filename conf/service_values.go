@@ -33,7 +33,7 @@ const methodWords = "NAT, DR or TUN [type ipip|gre|gue port N] [nocsum|csum|remc
 
 // readMethod reads a forward method, and how a tunnel wraps packets.
 func readMethod(r *reader, st *statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
-	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", pending: []string{"TUN"}, known: []named[lvs.ForwardMethod]{
+	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", known: []named[lvs.ForwardMethod]{
 		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute}, {"TUN", lvs.Tunnel},
 	}})
 	if len(st.words) == 1 {
@@ -60,6 +60,9 @@ func (t *Tunnel) read(r *reader, st *statement) (ok bool) {
 		case "type":
 			t.Type, ok = after(r, st, n, oneWord("tunnel", "ipip", "gue", "gre"))
 			n++
+			if ok && t.Type != "ipip" {
+				r.pending(st.keyword()+" TUN type "+t.Type, st.words[n].place)
+			}
 		case "port":
 			t.Port, ok = after(r, st, n, port())
 			n++

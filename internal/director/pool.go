@@ -77,8 +77,10 @@ func (p *pool) wasOut(rs lvs.RealServer, plane DataPlane) bool {
 }
 
 // fits tells whether a server can serve this service of a group: one of its
-// address family.
-func fits(rs lvs.RealServer, key lvs.ServiceKey) bool { return rs.Addr.Is4() == key.Addr.Is4() }
+// address family, or any through a tunnel.
+func fits(rs lvs.RealServer, key lvs.ServiceKey) bool {
+	return rs.Method == lvs.Tunnel || rs.Addr.Is4() == key.Addr.Is4()
+}
 
 // as is the server in this service: only NAT changes the port.
 func as(rs lvs.RealServer, key lvs.ServiceKey) lvs.RealServer {
