@@ -133,14 +133,20 @@ struct template {
 };
 
 /*
- * A service's table, an array of 64-bit words: element 0 is the cursor, element
- * 1 the number of slots, and the slots follow, each a server's index. rr and wrr
- * draw from it in turn, dh, sh and mh by a hash; for the schedulers that scan (lc,
- * wlc, ...) it is the list of servers, newest first.
+ * A service's table, an array of 64-bit words. dh, sh and mh go to a slot by a
+ * hash, and for the schedulers that scan (lc, wlc, ...) the slots are the list of
+ * servers, newest first: each is a server's index.
+ *
+ * rr and wrr (cycle.h) have the list behind the slots: a server's turns << 32 | its
+ * index. The slots are one cycle, and the cursor counts the turns; or there are no
+ * slots, and the cursor is the last turn: its place << 32 | its level.
  */
 #define TABLE_CURSOR 0
-#define TABLE_LENGTH 1
-#define TABLE_SLOTS 2
+#define TABLE_LENGTH 1  /* the number of slots */
+#define TABLE_SERVERS 2 /* the number of servers in the list behind them */
+#define TABLE_TOP 3     /* the most turns that one of those has */
+#define TABLE_HEAD 4    /* the count at which a round had just begun */
+#define TABLE_SLOTS 5
 
 /*
  * The cache of lblc and lblcr (locality.h): which server a destination was given,

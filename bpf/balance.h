@@ -143,7 +143,7 @@ static INLINE enum verdict stray(struct work *w, const struct service *svc, stru
 		return pass(PASS_NO_CONNECTION);
 	w->method = s->method;
 	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
-		conn_remember(w, old, word, svc->index, index, STATE_SYN_RECV);
+		conn_remember(w, old, word, index, STATE_SYN_RECV);
 	note(NOTE_BY_HASH);
 	return deliver(w, s, index, 0);
 }
@@ -157,11 +157,11 @@ static INLINE enum reason remembered(struct work *w, const struct service *svc, 
 {
 	__u32 state = conn_begins(&w->packet);
 	bool nat = METHOD_OF(w->method) == METHOD_NAT;
-	__u64 fresh = conn_remember(w, old, *word, svc->index, *index, state);
+	__u64 fresh = conn_remember(w, old, *word, *index, state);
 	__u32 other;
 
 	if (!fresh && nat && room_made(w))
-		fresh = conn_remember(w, old, *word, svc->index, *index, state);
+		fresh = conn_remember(w, old, *word, *index, state);
 	if (!fresh && nat)
 		return DROP_TABLE_FULL;
 	if (!fresh) {
@@ -191,6 +191,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 		return pass(PASS_PASSIVE);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
+	w->service = svc->index;
 	w->template.set = 0;
 	if (!may_begin(p, svc))
 		return stray(w, svc, old, word);

@@ -233,13 +233,13 @@ static INLINE void conn_counted(struct work *w, __u64 word)
 }
 
 /*
- * conn_remember enters the packet's flow with this server: anew, or in the
+ * conn_remember enters the packet's flow, of w->service, with this server: anew, or in the
  * place of an entry whose time is over (old, with the word that was read). It
  * returns the word that the flow has now, which is another CPU's choice where
  * that one was faster, GONE where the sweep was, and 0 where there is no room.
  */
-static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 service,
-				  __u32 server, __u32 state)
+static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 server,
+				    __u32 state)
 {
 	struct packet *p = &w->packet;
 	__u32 now = tick(), method = w->method;
@@ -257,13 +257,13 @@ static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, 
 		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
 			return was;
-		old->service = service;
+		old->service = w->service;
 		conn_over(&p->key, old, word);
 		old->of.template = w->template;
 		conn_counted(w, fresh);
 		return fresh;
 	}
-	draft = conn_draft(w, fresh, service, now);
+	draft = conn_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
 	if (!bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
 		conn_counted(w, fresh);
@@ -283,7 +283,7 @@ static INLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, 
  * conn_drop deletes a connection whose word was read. Whoever wins the word
  * counts it out.
  */
-static INLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
+static NOINLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
 		return false;

@@ -170,6 +170,9 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 
 		if (!now)
 			break;
+		/* The verifier of 6.1 does not see from that that it is at least 1. */
+		asm volatile("" : "+r"(now));
+		now = ((now - 1) & (CHUNK - 1)) + 1;
 		if (load_bytes(ctx, skb, at, chunk, now))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (__be32 *)chunk, CHUNK, sum);

@@ -50,6 +50,9 @@ MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+/* What they stood at when they were last zeroed: for Go alone. */
+MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
+MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);
 MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
 /* Packets' marks: destination -> list, and the lists' rules. */
 struct {
@@ -90,7 +93,7 @@ struct {
 			__uint(map_flags, BPF_F_INNER_MAP);
 			__type(key, __u32);
 			__type(value, __u64);
-			__uint(max_entries, 3);
+			__uint(max_entries, TABLE_SLOTS + 1);
 		});
 } tables SEC(".maps");
 

@@ -69,7 +69,7 @@ static NOINLINE void half_open_begins(const struct flow_key *key, __u64 word)
 }
 
 /* half_open_end ends the victim of this packet, if it is half open yet. */
-static NOINLINE bool half_open_end(struct work *w)
+static INLINE bool half_open_end(struct work *w)
 {
 	const struct flow_key *key = &w->victim.key;
 	__u64 word = w->victim.word;

@@ -26,35 +26,6 @@ struct pick {
 };
 
 /*
- * draw takes the next slot of a table scheduler. A server that is full is passed
- * over by drawing again, so that the others' cycle goes on. Cursor and slots are
- * in one map: a new table and its cursor come into force together.
- */
-static long draw(__u32 turn, struct pick *p)
-{
-	void *table = table_of(p->service);
-	__u64 *cursor, *length, *slot;
-	struct load *l;
-	__u32 server;
-
-	if (!table)
-		return 1;
-	cursor = table_at(table, TABLE_CURSOR);
-	length = table_at(table, TABLE_LENGTH);
-	if (!cursor || !length || turn >= *length)
-		return 1;
-	slot = table_at(table, TABLE_SLOTS + __sync_fetch_and_add(cursor, 1) % *length);
-	if (!slot)
-		return 1;
-	server = *slot;
-	l = bpf_map_lookup_elem(&loads, &server);
-	if (!l || load_full(l))
-		return 0;
-	p->server = server;
-	return 1;
-}
-
-/*
  * The schedulers that scan compare overhead / weight without dividing, and keep
  * the earlier server of two that are equal (net/netfilter/ipvs/ip_vs_lc.c,
  * ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c, ip_vs_fo.c, ip_vs_ovf.c).

@@ -3,16 +3,6 @@
 #ifndef WEIR_SCHEDULE_H
 #define WEIR_SCHEDULE_H
 
-/* drawn is the server of rr and wrr. */
-static NOINLINE __u32 drawn(const struct service *svc)
-{
-	struct pick pick = { .service = svc->index, .server = NO_SERVER };
-
-	if (!draw(0, &pick))
-		bpf_loop(MAX_TURNS, draw, &pick, 0);
-	return pick.server;
-}
-
 /*
  * choose is a global function, so that the verifier goes through all schedulers
  * once, and not again for each way that leads here. It returns a server's index.

@@ -35,6 +35,7 @@
 #include "conn.h"
 #include "flow.h"
 #include "sched.h"
+#include "cycle.h"
 #include "mh.h"
 #include "twos.h"
 #include "locality.h"

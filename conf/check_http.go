@@ -40,26 +40,21 @@ type StatusRange struct {
 	Last  int `json:"last"`
 }
 
-func httpEntries(tls bool) []*entry {
+func httpEntries() []*entry {
 	type C = rawCheck
 	retry := value("nb_get_retry", number(0, math.MaxInt32), func(c *C) *int { return &c.Retry }, "obsolete: see retry")
 	retry.slot = "retry"
-	entries := []*entry{
-		retry,
+	return []*entry{
+		retry.warns("retry"),
 		value("virtualhost", text("a host name"), func(c *C) *string { return &c.HTTP.VirtualHost }, "the Host of requests", otherwise("that of real_server, or of virtual_server")),
-		value("http_protocol", oneOf(choice[string]{noun: "HTTP version", anyCase: true, known: []named[string]{{"1.0", "1.0"}, {"1.0C", "1.0C"}, {"1.0K", "1.0K"}, {"1.1", "1.1"}, {"1.1K", "1.1K"}}}),
-			func(c *C) *string { return &c.HTTP.Protocol }, "the version of requests; C closes the connection, K keeps it", initially("1.0")),
+		value("http_protocol", oneOf(choice[string]{noun: "HTTP version", anyCase: true, known: []named[string]{{"1.0", "1.0"}, {"1.0C", "1.0C"}, {"1.1", "1.1"}}}),
+			func(c *C) *string { return &c.HTTP.Protocol }, "the version of requests; with C it asks to close the connection", initially("1.0")),
 		onOff("fast_recovery", func(c *C) *bool { return &c.HTTP.FastRecovery }, "one round of all pages is enough to be up again"),
 		repeatable(section("url", urlBlock(), "a page", urlHead)),
-	}
-	if !tls {
-		return entries
-	}
-	return append(entries,
 		onOff("enable_sni", func(c *C) *bool { return &c.HTTP.SNI }, "send the server's name in TLS"),
 		value("sni_name", text("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "that name", otherwise("virtualhost")),
 		onOff("tls_compliant", func(c *C) *bool { return &c.HTTP.TLSCompliant }, "a connection that ends without TLS saying so is a failure"),
-	)
+	}
 }
 
 func urlHead(r *reader, st *statement, c *rawCheck) *URL {
@@ -152,7 +147,7 @@ type SMTPCheck struct {
 
 func smtpEntries() []*entry {
 	type C = rawCheck
-	host := &blockSpec{name: "host", entries: targetEntries()[:3]}
+	host := &blockSpec{name: "host", entries: targetEntries()}
 	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
 	return []*entry{
 		value("helo_name", text("a host name"), func(c *C) *string { return &c.SMTP.Helo }, "the name in HELO", initially("smtpchecker.keepalived.org")),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -73,8 +74,8 @@ func checkTimers(kind CheckKind) Timers {
 func checkBlocks() []*entry {
 	entries := []*entry{checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"})}
 	return append(entries, mustWait(
-		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries(false)...),
-		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries(true)...),
+		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries()...),
+		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries()...),
 		checkSection(CheckSMTP, "a mail server greets", targetEntries(), smtpEntries()...),
 		checkSection(CheckDNS, "a name server answers", targetEntries(), dnsEntries()...),
 		checkSection(CheckMisc, "a program says so", localEntries(), miscEntries()...),
@@ -96,6 +97,7 @@ func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *
 		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
 		c.Kind, c.Timers = kind, checkTimers(kind)
 		c.own()
+		c.note("check", st.place())
 		parent.checks = append(parent.checks, c)
 		return c
 	})
@@ -125,6 +127,7 @@ func (c *rawCheck) own() {
 func localEntries() []*entry {
 	type C = rawCheck
 	entries := timerEntries(0, func(c *C) *Timers { return &c.Timers })
+	entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.name == "connect_timeout" })
 	return append(entries, yet(onOff("log_all_failures", func(c *C) *bool { return &c.LogAllFailures }, "log each failed try", otherwise("checker_log_all_failures")))...)
 }
 
@@ -139,8 +142,9 @@ func targetEntries() []*entry {
 	entries = append(entries, yet(
 		value("bind_port", port(), func(c *C) *uint16 { return &c.BindPort }, "the port that the check comes from", otherwise("the kernel's choice")),
 		value("bind_if", device(), func(c *C) *string { return &c.BindIf }, "the interface of a link-local address"),
-		value("fwmark", mark(), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
+		value("fwmark", number[uint32](0, math.MaxUint32), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
 	)...)
+	entries = append(entries, connectTimeout(func(c *C) *Timers { return &c.Timers }))
 	return append(entries, localEntries()...)
 }
 
@@ -159,11 +163,9 @@ func readOldRetry(r *reader, st *statement, into any) {
 // resolve fills in what a check inherits: it connects to the server itself.
 func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 	c.Timers.inherit(c, server, server.timers)
-	if !c.has("warmup") {
-		c.Warmup = c.DelayLoop
-	}
-	if c.Kind == CheckDNS && !c.has("delay_before_retry") {
-		c.DelayBeforeRetry = c.DelayLoop
+	from(c, c, "warmup", "delay_loop", &c.Warmup, c.DelayLoop)
+	if c.Kind == CheckDNS {
+		from(c, c, "delay_before_retry", "delay_loop", &c.DelayBeforeRetry, c.DelayLoop)
 	}
 	switch c.Kind {
 	case CheckMisc, CheckBFD, CheckFile:
@@ -180,6 +182,8 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 		r.errorAt(c.head.place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
 	}
 	c.Connect = netip.AddrPortFrom(c.ip, c.port)
+	from(c, c, "connect", "connect_ip", &c.ip, c.ip)
+	from(c, c, "connect", "connect_port", &c.port, c.port)
 	if c.HTTP != nil {
 		c.resolveHTTP(r, server)
 	}

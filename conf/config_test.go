@@ -96,7 +96,7 @@ func TestInstance(t *testing.T) {
 		{"preemption put off", "preempt_delay 1.5", func(v *VRRPInstance) { v.PreemptDelay = 1500 * time.Millisecond }, ""},
 		{"no preemption", "nopreempt", func(v *VRRPInstance) { v.NoPreempt = true }, ""},
 		{"no preemption by the master", "nopreempt\nstate MASTER\npriority 9", func(v *VRRPInstance) { v.State, v.Priority = Master, 9 }, "preempt"},
-		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat, v.GARPLowerDelay, v.GARPLowerRepeat = 0, 1, 0, 1 }, ""},
+		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat, v.GARPLowerDelay, v.GARPLowerRepeat = 0, 1, 0, 1 }, "raised"},
 		{"addresses on other devices", "virtual_ipaddress {\n10.0.1.1/24 dev e1\n}", func(v *VRRPInstance) {
 			v.VIPs = append(v.VIPs, VIP{Prefix: netip.MustParsePrefix("10.0.1.1/24"), Device: "e1"})
 		}, ""},
@@ -118,7 +118,7 @@ func TestInstance(t *testing.T) {
 
 // comparers compare Configs by what they say, not where it was said.
 var comparers = []cmp.Option{
-	cmpopts.IgnoreTypes(given{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
+	cmpopts.IgnoreTypes(given{}, place{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
 }
 
 func samePrefix(a, b netip.Prefix) bool     { return a == b }
@@ -157,7 +157,7 @@ func TestService(t *testing.T) {
 		warning  string
 	}{
 		{"no check", "real_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 1)}, ""},
-		{"no port", "real_server 10.0.0.2 { weight 0 }", []RealServer{server("10.0.0.2", 0)}, ""},
+		{"no port", "real_server 10.0.0.2 { weight 0 }", []RealServer{server("10.0.0.2", 0)}, "quorum-weight"},
 		{"another port", "real_server 10.0.0.2 8080 { TCP_CHECK { } }", []RealServer{server("10.0.0.2", 1, check("10.0.0.2:80"))}, "dr-port"},
 		{"weight of all", "weight 5\nreal_server 10.0.0.2 80 {\n}\nreal_server 10.0.0.3 80 {\nweight 6\n}",
 			[]RealServer{server("10.0.0.2", 5), server("10.0.0.3", 6)}, ""},

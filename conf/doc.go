@@ -14,13 +14,21 @@
 // weir.go); a new keyword is one line in a table.
 package conf
 
-import "path/filepath"
+import (
+	"net/netip"
+	"path/filepath"
+)
 
 // Options are what a run is told besides the file.
 type Options struct {
 	// ID is the config id, which @ID lines are for; empty is the host's name up
 	// to its first dot.
 	ID string
+	// Silence are kinds of warnings that are not wanted.
+	Silence []string
+	// Networks are those of this machine by interface; VIPs are looked for in
+	// them. None are where the file is another machine's.
+	Networks map[string][]netip.Prefix
 }
 
 // Load reads the configuration file at path and what it includes. The Config
@@ -49,12 +57,13 @@ type parser struct {
 	diags    collector
 	language *language
 	run      *reading
+	options  Options
 }
 
 func newParser(f files, o Options) *parser {
 	run := newReading(f)
 	run.id = o.ID
-	return &parser{language: newLanguage(), run: run}
+	return &parser{language: newLanguage(), run: run, options: o}
 }
 
 func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
@@ -65,9 +74,14 @@ func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
 	raw.unsure = raw.unsure || root.unsure
+	refs(r, raw)
 	cfg := resolve(r, raw)
+	if p.diags.counts[Error] == 0 {
+		lint(r, cfg, p.options)
+	}
 	r.sayRepeats()
 	diags := p.diags.finish(name, p.run.includes.read)
+	diags.silence(append(cfg.Weir.Silence, p.options.Silence...))
 	if diags.HasErrors() {
 		return nil, diags
 	}

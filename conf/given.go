@@ -54,3 +54,14 @@ func pass[V any](own, outer inheritor, keyword string, to *V, from V) {
 		own.note(keyword, outer.placeOf(keyword))
 	}
 }
+
+// from gives a block what another says under another name.
+func from[V any](own, outer inheritor, keyword, outerKeyword string, to *V, v V) {
+	if own.has(keyword) {
+		return
+	}
+	*to = v
+	if outer.has(outerKeyword) {
+		own.note(keyword, outer.placeOf(outerKeyword))
+	}
+}

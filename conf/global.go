@@ -24,6 +24,16 @@ func globalBlock() *blockSpec {
 	return &blockSpec{name: "global_defs", entries: entries}
 }
 
+// derive fills in the defaults that are other keywords' values.
+func (g *Global) derive() {
+	from(g, g, "vrrp_garp_lower_prio_delay", "vrrp_garp_master_delay", &g.GARPLowerDelay, g.GARPDelay)
+	from(g, g, "vrrp_garp_lower_prio_repeat", "vrrp_garp_master_repeat", &g.GARPLowerRepeat, g.GARPRepeat)
+	from(g, g, "snmp_rs_stats_update_interval", "snmp_vs_stats_update_interval", &g.SNMPRSInterval, g.SNMPVSInterval)
+	from(g, g, "vmac_addr_prefix", "vmac_prefix", &g.VMACAddrPrefix, g.VMACPrefix)
+	from(g, g, "smtp_alert_vrrp", "smtp_alert", &g.SMTPAlertVRRP, g.SMTPAlert)
+	from(g, g, "smtp_alert_checker", "smtp_alert", &g.SMTPAlertChecker, g.SMTPAlert)
+}
+
 // Mail is what stands in global_defs about identity and mails.
 type Mail struct {
 	// RouterID names this director in mails; empty is the local host name.

@@ -59,7 +59,7 @@ func processEntries() []*entry {
 	type G = Global
 	entries := yet(
 		custom("script_user", "USER [[:]GROUP]", "whose scripts run as that name nobody", readScriptUser, otherwise("keepalived_script if there is one, or weir's own")),
-		present("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
+		onOff("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
 		present("set_supplementary_groups", func(g *G) *bool { return &g.SupplementaryGroups }, "scripts have all groups of their user"),
 		onOff("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
 		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else"),

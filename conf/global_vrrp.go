@@ -68,26 +68,26 @@ func vrrpDefaults() []*entry {
 	return append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
-		value("vrrp_garp_master_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
+		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
 	}, yet(
-		value("vrrp_mcast_group4", address4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
-		value("vrrp_mcast_group6", address6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
+		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
+		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
 		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
-		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
+		atLeastOne("vrrp_garp_lower_prio_repeat", func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
 		value("vrrp_garp_master_refresh", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
-		value("vrrp_garp_master_refresh_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
+		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
 		value("vrrp_garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
 		value("vrrp_gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
-		extra, synonym("vrrp_vmac_garp_intvl", extra),
+		extra, obsolete("vrrp_vmac_garp_intvl", extra),
 		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
 		onOff("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
-		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
-		present("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
-		present("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
-		present("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
+		onOff("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
+		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
+		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
+		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
@@ -158,6 +158,20 @@ func readExtraGARP(r *reader, st *statement, least time.Duration, to *ExtraGARP)
 		return false
 	}
 	return ok
+}
+
+// atLeastOne is a number of rounds; 0 is read as 1, as keepalived does.
+func atLeastOne[T any](name string, at func(*T) *int, help string, options ...option) *entry {
+	e := value(name, number(0, maxRepeat), at, help, options...)
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		read(r, st, into)
+		if to := at(into.(*T)); len(st.words) > 1 && *to == 0 {
+			*to = 1
+			r.warnAt(st.words[1].place, "raised", st.keyword()+" 0 is read as 1", "write 1")
+		}
+	}
+	return e
 }
 
 // texts are what tokens say.

@@ -30,7 +30,13 @@ const maxServices = 4096
 
 // groupBlock is the list of virtual_server_group.
 func groupBlock() *blockSpec {
-	return list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
+	spec := list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
+	spec.done = func(r *reader, b *block, into any) {
+		if len(into.(*rawGroup).members) == 0 && !b.unsure {
+			r.errorAt(b.owner.all(), b.owner.title()+" has no address", "expected "+spec.expects)
+		}
+	}
+	return spec
 }
 
 // groupHead makes the group that virtual_server_group NAME begins.

@@ -304,6 +304,23 @@ func list[T any](name, expects string, line func(r *reader, st *statement, into 
 	}}
 }
 
+// obsolete gives an entry an old name, which a warning tells.
+func obsolete(name string, e *entry) *entry { return synonym(name, e).warns(e.name) }
+
+// warns has a keyword tell that it is obsolete, and what to write instead.
+func (e *entry) warns(instead string) *entry {
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		hint := "take it out"
+		if instead != "" {
+			hint = "write " + instead
+		}
+		r.warnAt(st.place(), "obsolete", st.keyword()+" is a word of old versions", hint)
+		read(r, st, into)
+	}
+	return e
+}
+
 // synonym gives an entry a further name.
 func synonym(name string, e *entry) *entry {
 	other := *e

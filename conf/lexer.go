@@ -9,11 +9,12 @@ import (
 type tokenKind uint8
 
 const (
-	wordToken  tokenKind = iota
-	openToken            // {
-	closeToken           // }
-	lineToken            // the end of a line
-	endToken             // the end of the file
+	wordToken    tokenKind = iota
+	openToken              // {
+	closeToken             // }
+	lineToken              // the end of a line
+	endToken               // the end of the file
+	commentToken           // a comment, where they are kept
 )
 
 // token is a word, a brace or a line's end, with its place.
@@ -47,6 +48,8 @@ type lexer struct {
 	run *reading
 	// resolved is a text whose names have been replaced.
 	resolved bool
+	// comments tells that comments are kept.
+	comments bool
 }
 
 // byteOrderMark may stand at the start of a file that a Windows editor wrote.
@@ -156,8 +159,12 @@ func (l *lexer) token() {
 	case isBlank(c):
 		l.next()
 	case c == '#' || c == '!':
+		at := l.here()
 		for l.pos < len(l.src.text) && l.peek(0) != '\n' {
 			l.next()
+		}
+		if at.end = l.pos; l.comments {
+			l.emit(commentToken, "", at)
 		}
 	case l.continues():
 		for l.next() != "\n" {

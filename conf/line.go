@@ -19,6 +19,8 @@ type lineWord struct {
 	check func(text string) *complaint
 	// expects says what the value is.
 	expects string
+	// rest is a word that all others of the line, or up to nexthop, belong to.
+	rest bool
 	// may is a word that may stand before the value, such as lock.
 	may string
 }
@@ -69,6 +71,13 @@ func (g *grammar) read(r *reader, st *statement) (options []Option, ok bool) {
 		case i < 0:
 			g.unknown(r, st.words[n])
 			return nil, false
+		case g.words[i].rest:
+			from := n
+			for n+1 < len(st.words) && st.words[n+1].text != "nexthop" {
+				n++
+			}
+			options = append(options, Option{Name: text, Value: wordsOf(st.words[from+1 : n+1])})
+			continue
 		case g.words[i].check == nil:
 			options = append(options, Option{Name: text})
 			continue

@@ -77,6 +77,10 @@ func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
 		parent.servers = append(parent.servers, nil)
 		return nil
 	}
+	s.note("address", st.words[1].place)
+	if s.Port != 0 {
+		s.note("port", st.words[2].place)
+	}
 	parent.servers = append(parent.servers, s)
 	return s
 }

@@ -5,6 +5,7 @@ import "fmt"
 // resolve makes the typed Config of what the text says: inheritance, defaults,
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
+	raw.global.derive()
 	cfg := &Config{
 		Global:         raw.global,
 		Machine:        raw.machine,

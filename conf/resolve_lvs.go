@@ -12,13 +12,19 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 	first := map[lvs.ServiceKey]place{}
 	var services []VirtualServer
 	for _, s := range raw.services {
+		if !s.resolveKeys(r, raw) {
+			continue
+		}
 		s.sayProtocol(r)
-		if !s.resolveKeys(r, raw) || s.collides(r, first) {
+		if s.collides(r, first) {
 			continue
 		}
 		s.sayDefaults(r)
 		s.resolvePersistence(r)
+		s.lintFlags(r)
 		s.RealServers = s.resolveServers(r)
+		s.resolveQuorum(r)
+		s.checkSorry(r)
 		if len(s.servers) == 0 && !s.mentions("real_server") {
 			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
 			continue
@@ -45,9 +51,7 @@ func (s *rawService) resolveKeys(r *reader, raw *rawConfig) (ok bool) {
 		}
 		return false
 	}
-	if s.Keys, ok = g.keys(r, s.Protocol); len(s.Keys) == 0 && ok && !g.head.block.unsure {
-		r.errorAt(g.head.all(), g.head.title()+" has no address", "expected "+groupBlock().expects)
-	}
+	s.Keys, ok = g.keys(r, s.Protocol)
 	return ok && len(s.Keys) > 0
 }
 
@@ -79,10 +83,15 @@ func (s *rawService) sayProtocol(r *reader) {
 	switch {
 	case s.mark != 0 && s.has("protocol"):
 		r.warnAt(s.placeOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
-	case s.mark == 0 && !s.has("protocol") && !s.mentions("protocol"):
+	case !s.byMark() && !s.has("protocol") && !s.mentions("protocol"):
 		r.warnAt(s.head.place(), "protocol-default", s.head.title()+" has no protocol: it serves UDP",
 			`write "protocol UDP" (or TCP) to say which you mean`)
 	}
+}
+
+// byMark tells whether all the services are by mark.
+func (s *rawService) byMark() bool {
+	return !slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Mark == 0 })
 }
 
 // sayDefaults says which scheduler and forward method are meant where none is
@@ -117,6 +126,26 @@ func (s *rawService) resolvePersistence(r *reader) {
 			r.warnAt(s.head.all(), "port-zero", s.head.title()+" serves all ports: it is persistent, for 360 s",
 				`write "persistence_timeout 360" (or another time) to say which you mean`)
 		}
+	}
+}
+
+// checkSorry holds the sorry server to the service's family, and warns of what is
+// said of none.
+func (s *rawService) checkSorry(r *reader) {
+	a := s.SorryServer.Addr()
+	if a.IsValid() && !slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == a.Is4() }) {
+		r.errorAt(s.placeOf("sorry_server"), fmt.Sprintf("%s is not of the address family of its virtual_server", a), "expected an address of the same family")
+	}
+	for _, keyword := range []string{"sorry_server_inhibit", "sorry_server_lvs_method"} {
+		if s.has(keyword) && !s.mentions("sorry_server") {
+			r.warnAt(s.placeOf(keyword), "no-effect", keyword+" has no effect without sorry_server", "take it out, or write sorry_server IP PORT")
+		}
+	}
+	if a.IsValid() && !s.has("sorry_server_lvs_method") {
+		s.SorryMethod, s.SorryTunnel = s.Method, s.Tunnel
+	}
+	if s.has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
+		r.errorAt(s.placeOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
 	}
 }
 
@@ -159,8 +188,9 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 func (raw *rawServer) inherit(s *rawService) {
 	pass(raw, s, "weight", &raw.Weight, s.Weight)
 	if !raw.has("lvs_method") {
-		raw.Method, raw.Tunnel = s.Method, s.Tunnel
+		raw.Tunnel = s.Tunnel
 	}
+	from(raw, s, "lvs_method", "lb_kind", &raw.Method, s.Method)
 	pass(raw, s, "inhibit_on_failure", &raw.InhibitOnFailure, s.InhibitOnFailure)
 	pass(raw, s, "virtualhost", &raw.VirtualHost, s.VirtualHost)
 	raw.timers.inherit(raw, s, s.timers)

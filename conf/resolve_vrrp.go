@@ -49,7 +49,7 @@ func (t *taken) check(r *reader, i *rawInstance) {
 	t.ids[id] = i.placeOf("virtual_router_id")
 }
 
-// ipv6 tells whether the instance's addresses are.
+// ipv6 tells whether the instance's addresses are: it has those of the first.
 func (i *rawInstance) ipv6() bool { return len(i.vips) > 0 && i.vips[0].Prefix.Addr().Is6() }
 
 // resolve fills in an instance's defaults.
@@ -58,8 +58,14 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	i.resolveVersion(r, g)
 	i.resolveAdvert(r)
 	i.VIPs = i.resolveVIPs(r, first)
+	i.checkFamilies(r)
+	i.checkUnicast(r)
 	if i.Auth.Type == "" {
 		i.Auth.Type = AuthNone
+	}
+	if i.Auth.Type != AuthNone && i.Version == 3 {
+		r.warnAt(i.placeOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
+		i.Auth = Auth{Type: AuthNone}
 	}
 	i.inheritGARP(g)
 	i.inheritRest(g)
@@ -90,8 +96,7 @@ func (i *rawInstance) resolveVersion(r *reader, g *Global) {
 		return
 	}
 	if i.has("version") && i.VRRPInstance.Version == 2 && i.placeOf("version") != g.placeOf("vrrp_version") {
-		r.errorAt(i.placeOf("version"), "version 2 has no IPv6", "write version 3, or take it out")
-		return
+		r.warnAt(i.placeOf("version"), "no-effect", "version 2 has no IPv6: it is read as version 3", "write version 3, or take it out")
 	}
 	i.Version = 3
 	r.pending("VRRP for IPv6", i.vips[0].at)
@@ -114,15 +119,55 @@ func (i *rawInstance) resolveAdvert(r *reader) {
 	}
 }
 
-// from gives an instance what global_defs says under another name.
-func from[V any](own, outer inheritor, keyword, outerKeyword string, to *V, v V) {
-	if own.has(keyword) {
+// checkFamilies holds the addresses that advertisements come from and go to to the
+// family of the instance's.
+func (i *rawInstance) checkFamilies(r *reader) {
+	if len(i.vips) == 0 {
 		return
 	}
-	*to = v
-	if outer.has(outerKeyword) {
-		own.note(keyword, outer.placeOf(outerKeyword))
+	wrong := func(keyword string, a netip.Addr) {
+		if a.IsValid() && a.Is6() != i.ipv6() {
+			r.errorAt(i.placeOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
+		}
 	}
+	if i.has("mcast_dst_ip") {
+		wrong("mcast_dst_ip", i.GroupIP)
+	}
+	wrong("mcast_src_ip", i.SourceIP)
+	for _, p := range i.Peers {
+		wrong("unicast_peer", p.Addr)
+	}
+}
+
+// checkUnicast warns of words about unicast advertisements where there are none.
+func (i *rawInstance) checkUnicast(r *reader) {
+	if len(i.Peers) > 0 {
+		return
+	}
+	for _, keyword := range []string{"unicast_ttl", "check_unicast_src", "old_unicast_checksum"} {
+		if i.has(keyword) {
+			r.warnAt(i.placeOf(keyword), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
+		}
+	}
+	if at, empty := i.emptyPeers(); empty {
+		r.warnAt(at, "unicast-without-peers", "unicast_peer has no peer: advertisements go to the group", "expected the addresses of the other directors")
+	}
+	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
+		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
+	}
+	if i.VRF != "" && i.Interface != "" {
+		r.warnAt(i.placeOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
+	}
+}
+
+// emptyPeers finds a list of peers without any.
+func (i *rawInstance) emptyPeers() (place, bool) {
+	for _, st := range i.head.block.statementsOf("unicast_peer") {
+		if st.block != nil && !st.block.unsure && len(st.block.statements) == 0 {
+			return st.place(), true
+		}
+	}
+	return place{}, false
 }
 
 func (i *rawInstance) inheritGARP(g *Global) {
@@ -132,15 +177,16 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
 	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
 	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
-	lower, repeat := i.GARPDelay, i.GARPRepeat
-	if g.has("vrrp_garp_lower_prio_delay") {
-		lower = g.GARPLowerDelay
+	own := [2]bool{i.has("garp_lower_prio_delay"), i.has("garp_lower_prio_repeat")}
+	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, g.GARPLowerDelay)
+	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, g.GARPLowerRepeat)
+	// An instance's own garp_master_ keywords hold for these, too.
+	if !own[0] && i.placeOf("garp_master_delay") != g.placeOf("vrrp_garp_master_delay") {
+		i.GARPLowerDelay = i.GARPDelay
 	}
-	if g.has("vrrp_garp_lower_prio_repeat") {
-		repeat = max(1, g.GARPLowerRepeat)
+	if !own[1] && i.placeOf("garp_master_repeat") != g.placeOf("vrrp_garp_master_repeat") {
+		i.GARPLowerRepeat = i.GARPRepeat
 	}
-	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, lower)
-	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, repeat)
 	from(i, g, "garp_extra_if", "vrrp_garp_extra_if", &i.GARPExtra, g.GARPExtra)
 }
 
@@ -159,9 +205,7 @@ func (i *rawInstance) inheritRest(g *Global) {
 		group = g.Group6
 	}
 	from(i, g, "mcast_dst_ip", "vrrp_mcast_group4", &i.GroupIP, group)
-	if alert := g.SMTPAlertVRRP || g.SMTPAlert && !g.has("smtp_alert_vrrp"); !i.has("smtp_alert") {
-		i.SMTPAlert = alert
-	}
+	from(i, g, "smtp_alert", "smtp_alert_vrrp", &i.SMTPAlert, g.SMTPAlertVRRP)
 }
 
 // checkPreempt clears what contradicts the rest, as keepalived does.
@@ -203,7 +247,7 @@ func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 		if raw.Device == "" {
 			raw.Device = i.Interface
 		}
-		vips = append(vips, raw.VIP)
+		vips = append(vips, raw)
 	}
 	return vips
 }

@@ -55,29 +55,31 @@ func TestScheduling(t *testing.T) {
 			t.Errorf("lb_algo %s is read as %s", name, got)
 		}
 	}
-	bare := parseWith(t, service("10.0.0.1 80", "protocol UDP"), "").VirtualServers[0]
+	of := func(scheduler, lines string) string {
+		return strings.Replace(service("10.0.0.1 80", "protocol UDP\n"+lines), "lb_algo rr", "lb_algo "+scheduler, 1)
+	}
 	tests := []struct {
-		in   string
-		want func(*VirtualServer)
+		scheduler, in string
+		want          func(*VirtualServer)
 	}{
-		{"sh-port\nsh-fallback", func(v *VirtualServer) { v.SHPort, v.SHFallback = true, true }},
-		{"mh-port", func(v *VirtualServer) { v.SHPort = true }},
-		{"flag-1", func(v *VirtualServer) { v.SHFallback = true }},
-		{"flag-2", func(v *VirtualServer) { v.SHPort = true }},
-		{"ops", func(v *VirtualServer) { v.OnePacket = true }},
-		{"persistence_timeout", func(v *VirtualServer) { v.PersistenceTimeout = 360 * time.Second }},
-		{"persistence_timeout 2678400", func(v *VirtualServer) { v.PersistenceTimeout = maxWhole }},
-		{"persistence_granularity 255.255.255.0", func(v *VirtualServer) {
+		{"sh", "sh-port\nsh-fallback", func(v *VirtualServer) { v.SHPort, v.SHFallback = true, true }},
+		{"mh", "mh-port", func(v *VirtualServer) { v.SHPort = true }},
+		{"rr", "flag-1", func(v *VirtualServer) { v.SHFallback = true }},
+		{"rr", "flag-2", func(v *VirtualServer) { v.SHPort = true }},
+		{"rr", "ops", func(v *VirtualServer) { v.OnePacket = true }},
+		{"rr", "persistence_timeout", func(v *VirtualServer) { v.PersistenceTimeout = 360 * time.Second }},
+		{"rr", "persistence_timeout 2678400", func(v *VirtualServer) { v.PersistenceTimeout = maxWhole }},
+		{"rr", "persistence_granularity 255.255.255.0", func(v *VirtualServer) {
 			v.PersistenceTimeout, v.PersistenceGranularity = 360*time.Second, netip.MustParseAddr("255.255.255.0")
 		}},
-		{"persistence_timeout 7\npersistence_granularity 64", func(v *VirtualServer) {
+		{"rr", "persistence_timeout 7\npersistence_granularity 64", func(v *VirtualServer) {
 			v.PersistenceTimeout, v.PersistenceGranularity = 7*time.Second, netip.MustParseAddr("ffff:ffff:ffff:ffff::")
 		}},
 	}
 	for _, tt := range tests {
-		want := bare
+		want := parseWith(t, of(tt.scheduler, ""), "").VirtualServers[0]
 		tt.want(&want)
-		got := parseWith(t, service("10.0.0.1 80", "protocol UDP\n"+tt.in), "").VirtualServers[0]
+		got := parseWith(t, of(tt.scheduler, tt.in), "").VirtualServers[0]
 		if diff := cmp.Diff(want, got, comparers...); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.in, diff)
 		}

@@ -46,7 +46,7 @@ func machineEntries() []*entry {
 		value("instance", text("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", trackGroupHead),
-		section("static_ipaddress", vipBlock("static_ipaddress", func(m *Machine, v rawVIP) { m.Addresses = append(m.Addresses, v.VIP) }), "addresses that this machine has", plain(machine)),
+		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
 	)
@@ -85,7 +85,10 @@ func delayBlock() *blockSpec {
 
 func trackGroupBlock() *blockSpec {
 	type G = TrackGroup
-	names := list("group", "the names of vrrp_instances", func(_ *reader, st *statement, g *G) { g.Members = append(g.Members, texts(st.words)...) })
+	names := list("group", "the names of vrrp_instances", func(_ *reader, st *statement, g *G) {
+		g.Members = append(g.Members, texts(st.words)...)
+		g.note("group", st.place())
+	})
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 

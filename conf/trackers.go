@@ -193,7 +193,12 @@ func garpGroupBlock() *blockSpec {
 			g.note("interfaces", st.place())
 		}
 	})
-	return &blockSpec{name: "garp_group", entries: yet(
+	done := func(r *reader, b *block, _ any) {
+		if !b.has("garp_interval", "gna_interval") {
+			r.warnAt(b.owner.place(), "garp-group-empty", "a garp_group without a delay changes nothing", "expected garp_interval or gna_interval")
+		}
+	}
+	return &blockSpec{name: "garp_group", done: done, entries: yet(
 		value("garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs", otherwise("vrrp_garp_interval")),
 		value("gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", otherwise("vrrp_gna_interval")),
 		many("interface", device(), func(g *G) *[]string { return &g.Interfaces }, "the interface"),

@@ -48,6 +48,19 @@ type block struct {
 // unclosed tells whether the statement's block lacks its closing brace.
 func (st *statement) unclosed() bool { return st.block != nil && st.block.unclosed }
 
+// statementsOf are a block's statements of one keyword; b may be nil.
+func (b *block) statementsOf(keyword string) (list []*statement) {
+	if b == nil {
+		return nil
+	}
+	for _, st := range b.statements {
+		if st.entry != nil && st.entry.name == keyword && !st.broken {
+			list = append(list, st)
+		}
+	}
+	return list
+}
+
 // frame is a block that is open while the tree is built.
 type frame struct {
 	*block

@@ -199,6 +199,21 @@ func ofFamily(expects string, is func(netip.Addr) bool) kind[netip.Addr] {
 	}}
 }
 
+// group4 and group6 are multicast addresses.
+func group4() kind[netip.Addr] { return multicast(address4()) }
+
+func group6() kind[netip.Addr] { return multicast(address6()) }
+
+func multicast(k kind[netip.Addr]) kind[netip.Addr] {
+	return kind[netip.Addr]{strings.Replace(k.expects, " address", " multicast address", 1), func(text string) (netip.Addr, *complaint) {
+		a, c := k.parse(text)
+		if c == nil && !a.IsMulticast() {
+			c = complain("%s is not a multicast address", text)
+		}
+		return a, c
+	}}
+}
+
 // port is a port number.
 func port() kind[uint16] {
 	k := number[uint16](1, math.MaxUint16)

@@ -20,7 +20,7 @@ type VirtualServer struct {
 	Group    string           `json:"group"`
 	Protocol lvs.Protocol     `json:"protocol"`
 	// IPv6 is the family of a service by mark that has no real server to tell.
-	IPv6      bool          `json:"ip_family"`
+	IPv6      bool          `json:"-"`
 	Scheduler lvs.Scheduler `json:"lb_algo"`
 	// In IPVS sh's and mh's flags are one bit each, and so they are here.
 	SHPort     bool              `json:"sh-port"`
@@ -55,6 +55,7 @@ type VirtualServer struct {
 	SNMPName         string            `json:"snmp_name"`
 	// Weight is that of real servers without one of their own.
 	Weight int `json:"weight"`
+	at     place
 	// Rules are those of the weir block for this service.
 	Rules       lvs.ConnRules `json:"rules"`
 	RealServers []RealServer  `json:"real_server"`
@@ -96,6 +97,8 @@ type rawService struct {
 	mark    uint32
 	timers  Timers
 	servers []*rawServer
+	// flags are where sh's and mh's flags stand, by name.
+	flags map[string]place
 	// mentions tells which keywords stand in the block, rightly or not.
 	mentions func(names ...string) bool
 }
@@ -125,13 +128,24 @@ func serviceBlock() *blockSpec {
 		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers")),
 		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
 		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
-		byPort, synonym("mh-port", byPort), synonym("flag-2", byPort),
-		fallback, synonym("mh-fallback", fallback), synonym("flag-1", fallback),
+		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
+		noted(fallback), noted(synonym("mh-fallback", fallback)), synonym("flag-1", fallback),
 		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
 	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
+}
+
+// noted has a flag remember by which of its names it was given.
+func noted(e *entry) *entry {
+	e = synonym(e.name, e)
+	read := e.read
+	e.read = func(r *reader, st *statement, into any) {
+		into.(*rawService).flags[st.keyword()] = st.place()
+		read(r, st, into)
+	}
+	return e
 }
 
 // serviceLater are the keywords whose features are still to come.
@@ -174,10 +188,14 @@ func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
 		value("delay_loop", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).DelayLoop }, "the time from one check to the next"),
 		value("retry", number(leastRetry, math.MaxInt32), func(t *T) *int { return &at(t).Retry }, "how many more tries follow a failed check before the server is down"),
 		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
-		value("connect_timeout", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer"),
+		connectTimeout(at),
 		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance"),
 		alphaEntry(at),
 	}
+}
+
+func connectTimeout[T any](at func(*T) *Timers) *entry {
+	return value("connect_timeout", seconds(time.Microsecond, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer")
 }
 
 func alphaEntry[T any](at func(*T) *Timers) *entry {
@@ -321,10 +339,13 @@ func readNATMask(r *reader, st *statement, _ any) {
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
 func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
-	s := &rawService{head: st}
+	s := &rawService{head: st, flags: map[string]place{}}
+	s.at = st.all()
 	if !r.service(st, 1, s) {
 		return nil
 	}
+	s.note("virtual_server", st.place())
+	s.note("keys", st.place())
 	c.services = append(c.services, s)
 	return s
 }

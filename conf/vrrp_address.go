@@ -26,12 +26,7 @@ type VIP struct {
 	TrackGroup string       `json:"track_group"`
 	// PreferredLifetime is seconds, or forever.
 	PreferredLifetime string `json:"preferred_lft"`
-}
-
-// rawVIP is a line of virtual_ipaddress.
-type rawVIP struct {
-	VIP
-	at place
+	at                place
 }
 
 // addressWords is the grammar of an address line.
@@ -45,21 +40,21 @@ const addressHint = "IP[/LEN] [dev INTERFACE] and other words of ip address"
 var addressFlags = []string{"home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin"}
 
 // vipBlock is a list of addresses.
-func vipBlock[T any](name string, add func(*T, rawVIP)) *blockSpec {
+func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *blockSpec {
 	return list(name, addressWords, func(r *reader, st *statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
-		if v, ok := readVIP(r, st); ok {
+		if v, ok := readVIP(r, st, k); ok {
 			add(into, v)
 			note(into, name, st.place())
 		}
 	})
 }
 
-func readVIP(r *reader, st *statement) (v rawVIP, ok bool) {
+func readVIP(r *reader, st *statement, k kind[netip.Prefix]) (v VIP, ok bool) {
 	v.at = st.place()
-	if v.Prefix, ok = word(r, st, 0, virtualAddress()); !ok {
+	if v.Prefix, ok = word(r, st, 0, k); !ok {
 		return v, false
 	}
 	for n := 1; n < len(st.words); n++ {
@@ -73,7 +68,7 @@ func readVIP(r *reader, st *statement) (v rawVIP, ok bool) {
 }
 
 // option reads one option of an address line, and tells how many words follow it.
-func (v *rawVIP) option(r *reader, st *statement, n int) (used int, ok bool) {
+func (v *VIP) option(r *reader, st *statement, n int) (used int, ok bool) {
 	used = 1
 	switch name := st.words[n].text; {
 	case name == "dev":
@@ -148,18 +143,27 @@ func (r *reader) misplacedIn(st *statement, list string) bool {
 	return home != ""
 }
 
-// virtualAddress is an address with or without a mask's length; without one the
-// mask is that of a host.
+// virtualAddress is a hostAddress that can be moved from machine to machine.
 func virtualAddress() kind[netip.Prefix] {
+	host := hostAddress()
+	return kind[netip.Prefix]{addressHint, func(text string) (netip.Prefix, *complaint) {
+		p, c := host.parse(text)
+		if a := p.Addr(); c == nil && (a.IsUnspecified() || a.IsMulticast() || a.IsLoopback()) {
+			c = &complaint{what: text + " cannot be a virtual address", hint: "expected a unicast address"}
+		}
+		return p, c
+	}}
+}
+
+// hostAddress is an address with or without a mask's length; without one the
+// mask is that of a host.
+func hostAddress() kind[netip.Prefix] {
 	any := address()
 	return kind[netip.Prefix]{addressHint, func(text string) (netip.Prefix, *complaint) {
 		base, length, masked := strings.Cut(text, "/")
 		addr, c := any.parse(base)
 		if c != nil {
 			return netip.Prefix{}, c
-		}
-		if addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() {
-			return netip.Prefix{}, &complaint{what: text + " cannot be a virtual address", hint: "expected a unicast address"}
 		}
 		bits := addr.BitLen()
 		if masked {

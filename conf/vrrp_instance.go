@@ -67,6 +67,7 @@ type VRRPInstance struct {
 	NotifyDeleted      Script `json:"notify_deleted"`
 	NotifyMasterRX     Script `json:"notify_master_rx_lower_pri"`
 	WantsNotifyDeleted bool   `json:"-"`
+	at                 place
 }
 
 // GARP is what a master announces, and when.
@@ -85,10 +86,9 @@ type GARP struct {
 // rawInstance is a vrrp_instance as it is written.
 type rawInstance struct {
 	VRRPInstance
-	head    *statement
-	vips    []rawVIP
-	hasPeer map[netip.Addr]bool
-	// empty is an instance that says it has VIPs and lists none.
+	head     *statement
+	vips     []VIP
+	hasPeer  map[netip.Addr]bool
 	mentions func(names ...string) bool
 	noVIPs   bool
 }
@@ -105,7 +105,7 @@ func instanceBlock() *blockSpec {
 		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
 		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
-		section("virtual_ipaddress", vipBlock("virtual_ipaddress", func(i *I, v rawVIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
+		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
@@ -113,7 +113,7 @@ func instanceBlock() *blockSpec {
 		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *statement, into any) { into.(*I).NoPreempt = false }},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
 		value("garp_master_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
-		value("garp_master_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
+		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
 	}
@@ -132,7 +132,7 @@ func instanceLater() []*entry {
 		func(r *reader, st *statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
-		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", func(i *I, v rawVIP) { i.Excluded = append(i.Excluded, v.VIP) }), "more addresses, which advertisements do not list", plain(whole)),
+		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses, which advertisements do not list", plain(whole)),
 		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
 		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
@@ -141,16 +141,16 @@ func instanceLater() []*entry {
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "the same for VIPs on other interfaces"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
-		value("mcast_dst_ip", address(), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
+		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
 		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs")),
 		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
 		value("garp_master_refresh", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
-		value("garp_master_refresh_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
+		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
 		value("garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
-		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
-		extra, synonym("vmac_garp_intvl", extra),
+		atLeastOne("garp_lower_prio_repeat", func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
+		extra, obsolete("vmac_garp_intvl", extra),
 		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts")),
-		expired, synonym("thread_timer_expired", expired),
+		expired, obsolete("thread_timer_expired", expired),
 		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
 		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
 		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
@@ -162,13 +162,13 @@ func instanceLater() []*entry {
 		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
 		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
 		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
-		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon"),
+		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, yet(unicastEntries()...)...)
 	entries = append(entries, ignored("its signature's form belongs to one version of keepalived",
 		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })))...)
-	entries = append(entries, ignored("IPv6 needs no switch", &entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *statement, any) {}})...)
-	entries = append(entries, ignored("it follows the kernel's reports of every link", &entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *statement, any) {}})...)
+	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *statement, any) {}}).warns(""))...)
+	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
 		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "a level", initially(0)),
 		value("kernel_rx_buf_size", number(1, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
@@ -192,7 +192,8 @@ func instanceHead(r *reader, st *statement, c *rawConfig) *rawInstance {
 		return nil
 	}
 	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
-	i.Name, i.Accept = name, true
+	i.Name, i.Accept, i.at = name, true, st.all()
+	i.note("vrrp_instance", st.place())
 	c.instances = append(c.instances, i)
 	return i
 }

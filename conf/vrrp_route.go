@@ -3,6 +3,7 @@ package conf
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -27,11 +28,12 @@ func routeWords() []lineWord {
 	name := text("a name or a number")
 	var all []lineWord
 	for _, part := range [][]lineWord{
+		{{name: "encap", rest: true}},
 		flagWords("add append prepend blackhole unreachable prohibit throw inet inet6 no_track onlink nexthop"),
 		lineWordOf("src via gw or", inetAddress()),
 		lineWordOf("dev oif vrf", device()),
 		lineWordOf("scope", scope()),
-		lineWordOf("table realms proto protocol tos dsfield features encap label", name),
+		lineWordOf("table realms proto protocol tos dsfield features label", name),
 		lineWordOf("metric preference priority", big),
 		lockable(lineWordOf("mtu advmss hoplimit rtt rttvar reordering window cwnd ssthresh rto_min initcwnd initrwnd", text("a number"))),
 		lockable(lineWordOf("congctl", text("the name of an algorithm"))),
@@ -93,9 +95,25 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 			r.errorAt(st.all(), "a route without a destination", "expected "+expects)
 			return
 		}
+		if !route.says("dev") && !route.says("oif") && !route.says("no_track") {
+			r.warnAt(st.place(), "route-untracked", "a route without a device is not watched", "write dev INTERFACE, or no_track")
+		}
 		add(into, route)
 		note(into, name, st.place())
 	})
+}
+
+// says tells whether a route has a word outside its next hops.
+func (t *Route) says(word string) bool {
+	for _, o := range t.Options {
+		switch o.Name {
+		case "nexthop":
+			return false
+		case word:
+			return true
+		}
+	}
+	return false
 }
 
 // via tells whether text is the address behind "via inet6".
@@ -122,6 +140,21 @@ func ruleWords() []lineWord {
 	return all
 }
 
+// check wants an action of a rule, and warns where it has no priority.
+func (t *Rule) check(r *reader, st *statement) bool {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(t.Options, func(o Option) bool { return slices.Contains(words, o.Name) })
+	}
+	if !has("table", "lookup", "goto", "nop", "l3mdev", "blackhole", "unreachable", "prohibit", "type") {
+		r.errorAt(st.all(), "a rule without an action", "expected table TABLE, goto N, nop, blackhole, unreachable or prohibit")
+		return false
+	}
+	if !has("priority", "preference", "order", "pref", "l3mdev") {
+		r.warnAt(st.place(), "rule-priority", "a rule without a priority stands before all others", "write priority N")
+	}
+	return true
+}
+
 func allOrNetwork() kind[string] {
 	n := network()
 	return kind[string]{"a network, all or default", func(text string) (string, *complaint) {
@@ -143,7 +176,7 @@ func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 		}
 		rule := Rule{Words: wordsOf(st.words)}
 		var ok bool
-		if rule.Options, ok = g.read(r, st); !ok {
+		if rule.Options, ok = g.read(r, st); !ok || !rule.check(r, st) {
 			return
 		}
 		add(into, rule)

@@ -10,6 +10,7 @@ type Track struct {
 	Weight    int  `json:"weight"`
 	HasWeight bool `json:"has_weight"`
 	Reverse   bool `json:"reverse"`
+	at        place
 }
 
 // Tracks are what an instance or a sync group watches.
@@ -50,7 +51,7 @@ func trackEntries[T any](at func(*T) *Tracks) []*entry {
 func trackBlock[T any](name string, most int, at func(*T) *[]Track) *blockSpec {
 	expects := fmt.Sprintf("NAME [weight -%d..%d [reverse|noreverse]]", most, most)
 	return list(name, expects, func(r *reader, st *statement, into *T) {
-		t := Track{Name: st.words[0].text}
+		t := Track{Name: st.words[0].text, at: st.place()}
 		var ok bool
 		rest := 1
 		if len(st.words) > 1 && st.words[1].text == "weight" {

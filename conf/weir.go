@@ -17,6 +17,8 @@ type Weir struct {
 	Marks    []lvs.MarkRule `json:"mark"`
 	Tables   Tables         `json:"tables"`
 	Timeouts Timeouts       `json:"timeouts"`
+	// Silence are kinds of warnings that are not wanted.
+	Silence []string `json:"silence"`
 	// Rules are those of every service that has none of its own.
 	Rules
 }
@@ -59,6 +61,7 @@ func weirBlock() *blockSpec {
 	entries := []*entry{
 		device,
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
+		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
 		section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })),
 		section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })),
 		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
@@ -96,8 +99,8 @@ func deviceHead(r *reader, st *statement, w *rawWeir) *rawDevice {
 func tablesBlock() *blockSpec {
 	type T = Tables
 	return &blockSpec{name: "tables", entries: []*entry{
-		value("connections", number(1024, 1<<28), func(t *T) *int { return &t.Connections }, "the room for connections, 88 bytes each", initially(1<<20)),
-		value("templates", number(1024, 1<<28), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18)),
+		value("connections", number(1024, 1<<26), func(t *T) *int { return &t.Connections }, "the room for connections, some 300 bytes each", initially(1<<20)),
+		value("templates", number(1024, 1<<26), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18)),
 		value("services", number(16, 1<<16), func(t *T) *int { return &t.Services }, "the room for services", initially(4096)),
 		value("servers", number(16, 1<<20), func(t *T) *int { return &t.Servers }, "the room for real servers of all services", initially(65536)),
 	}}

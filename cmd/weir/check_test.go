@@ -20,6 +20,7 @@ func TestCheck(t *testing.T) {
 	}
 	good := write("good.conf", "global_defs {\n  router_id lb1\n}\n")
 	bad := write("bad.conf", "global_defs {\n  roter_id lb1\n}\n")
+	ids := write("ids.conf", "global_defs {\n@lb2 @^lb1     quux\n}\n")
 	tests := []struct {
 		name  string
 		paths []string
@@ -30,6 +31,11 @@ func TestCheck(t *testing.T) {
 		{"warnings alone", []string{"../../examples/seed/master.conf"}, false, []string{"[obsolete]", "\n\n4 warnings in 1 file\n"}},
 		{"an error", []string{bad}, true, []string{`bad.conf:2:3: error: unknown keyword "roter_id" in global_defs`, "\n\n1 error in 1 file\n"}},
 		{"several files", []string{good, bad, "../../examples/seed/backup.conf"}, true, []string{"good.conf: ok", "1 error, 4 warnings in 3 files\n"}},
+		{"what is silenced", []string{"--silence", "obsolete", "../../examples/seed/master.conf"}, false, []string{"master.conf: ok: 1 VRRP instance, 1 virtual server, 2 real servers\n"}},
+		{"two directors that agree", []string{"--silence=obsolete", "../../examples/seed/master.conf", "../../examples/seed/backup.conf"}, false, []string{"master.conf: ok", "backup.conf: ok"}},
+		{"two directors that do not", []string{"--silence=obsolete", "../../examples/seed/master.conf", "../../examples/seed/master.conf"}, false, []string{"[pair-priority]", "\n\n2 warnings in 2 files\n"}},
+		{"another host's lines", []string{"--config-id=lb2", ids}, true, []string{"ids.conf:2:16: error: unknown keyword"}},
+		{"this host's lines", []string{"--config-id=lb1", ids}, false, []string{"ids.conf: ok"}},
 		{"a missing file", []string{filepath.Join(dir, "gone.conf")}, true, []string{"gone.conf: error: cannot be read: no such file or directory\n"}},
 	}
 	for _, tt := range tests {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -17,6 +18,8 @@ import (
 var verbs = []func() *cobra.Command{
 	runCommand,
 	checkCommand,
+	formatCommand,
+	showCommand,
 	realserverCommand,
 	labCommand,
 }
@@ -41,6 +44,9 @@ func rootCommand() *cobra.Command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
+	if filepath.Base(os.Args[0]) == "keepalived" {
+		os.Exit(keepalivedMain(ctx, keepalivedCommand()))
+	}
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "weir:", err)

@@ -39,11 +39,17 @@ goes with "weir realserver stop".`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.config, "config", "f", "/etc/keepalived/keepalived.conf", "configuration `file`")
-	flags.StringVar(&o.runDir, "run-dir", "/run/weir", "`folder` for the lock and the real server's state")
-	flags.StringVar(&o.pinDir, "pin-dir", "/sys/fs/bpf/weir", "`folder` of a bpf file system for the data plane's pins")
-	flags.StringVar(&o.log, "log", "text", "`form` of the log on standard error: text or json")
+	d := defaultRun("/etc/keepalived/keepalived.conf")
+	flags.StringVarP(&o.config, "config", "f", d.config, "configuration `file`")
+	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock and the real server's state")
+	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of a bpf file system for the data plane's pins")
+	flags.StringVar(&o.log, "log", d.log, "`form` of the log on standard error: text or json")
 	return cmd
+}
+
+// defaultRun is "weir run -f config".
+func defaultRun(config string) runOptions {
+	return runOptions{config: config, runDir: "/run/weir", pinDir: "/sys/fs/bpf/weir", log: "text"}
 }
 
 func run(ctx context.Context, o runOptions) error {
@@ -66,7 +72,11 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer unlock()
-	plane, err := dataplane.Open(dataplane.Options{PinDir: o.pinDir, Connections: cfg.Weir.Tables.Connections, Log: log})
+	tables := cfg.Weir.Tables
+	plane, err := dataplane.Open(dataplane.Options{
+		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
+		Services: tables.Services, RealServers: tables.Servers,
+	})
 	if err != nil {
 		return err
 	}

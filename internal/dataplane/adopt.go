@@ -20,7 +20,11 @@ func (p *Plane) adopt() error {
 	services := map[uint32]bool{}
 	entries := p.maps.Services.Iterate()
 	for entries.Next(&key, &value) {
-		p.services[key.lvs()] = &service{index: value.Index, present: true, scheduler: value.Scheduler.lvs()}
+		s := &service{index: value.Index, present: true, scheduler: value.Scheduler.lvs()}
+		if err := p.ofServices().adopt(s.index, &s.tally); err != nil {
+			return fmt.Errorf("virtual server %s: %w", key.lvs(), err)
+		}
+		p.services[key.lvs()] = s
 		p.indexes.services.claim(value.Index)
 		services[value.Index] = true
 	}
@@ -72,10 +76,14 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 			service: entry.Service,
 			addr:    netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
 		}
-		p.servers[key] = &server{
+		s := &server{
 			index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
 			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
 		}
+		if err := p.ofServers().adopt(i, &s.tally); err != nil {
+			return fmt.Errorf("real server %s: %w", key.addr, err)
+		}
+		p.servers[key] = s
 		p.indexes.servers.claim(i)
 		if !services[entry.Service] {
 			p.indexes.services.claim(entry.Service)

@@ -103,17 +103,16 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 // attach puts the programs on the device: the guard first, then the ingress at
 // the place that was asked for, or, on auto, at the best that works.
 func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
-	programs, err := p.programs(l.MAC)
+	spec, err := p.deviceSpec(l.MAC)
 	if err != nil {
 		return err
 	}
-	defer programs.Close()
-	if d.guard, err = p.attachTC(p.guardPin(d.index), programs.WeirGuard, d.index, ebpf.AttachTCXEgress); err != nil {
+	if d.guard, err = p.attachGuard(spec, d.index); err != nil {
 		return fmt.Errorf("attach the egress guard: %w", err)
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l) {
-		if d.ingress, err = p.attachIngress(programs, d.index, c.hook); err == nil {
+		if d.ingress, err = p.attachIngress(spec, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if refused != nil {
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
@@ -126,20 +125,8 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 	return refused
 }
 
-// programs loads the programs for a device with this Ethernet address.
-func (p *Plane) programs(mac net.HardwareAddr) (*bpfPrograms, error) {
-	spec, err := p.deviceSpec(mac)
-	if err != nil {
-		return nil, err
-	}
-	var programs bpfPrograms
-	if err := spec.LoadAndAssign(&programs, p.pins()); err != nil {
-		return nil, fmt.Errorf("load the programs: %w", err)
-	}
-	return &programs, nil
-}
-
-// deviceSpec is the object for a device with this Ethernet address.
+// deviceSpec is the object for a device with this Ethernet address. Of its programs
+// only those are loaded that the device gets: each takes the kernel a while to verify.
 func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 	spec := p.spec.Copy()
 	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
@@ -156,7 +143,18 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
-func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (io.Closer, error) {
+func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+	var guard struct {
+		Program *ebpf.Program `ebpf:"weir_guard"`
+	}
+	if err := spec.LoadAndAssign(&guard, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer guard.Program.Close()
+	return p.attachTC(p.guardPin(index), guard.Program, index, ebpf.AttachTCXEgress)
+}
+
+func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -165,12 +163,33 @@ func (p *Plane) attachIngress(programs *bpfPrograms, index int, hook lvs.Hook) (
 			return nil, err
 		}
 	}
-	path := p.ingressPin(index, hook)
 	if hook == lvs.HookTC {
-		return p.attachTC(path, programs.WeirTc, index, ebpf.AttachTCXIngress)
+		return p.attachIngressTC(spec, index)
 	}
-	return p.pinned(path, programs.WeirXdp, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: index, Program: programs.WeirXdp, Flags: xdpFlags[hook]})
+	return p.attachXDP(spec, index, hook)
+}
+
+func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+	var tc struct {
+		Program *ebpf.Program `ebpf:"weir_tc"`
+	}
+	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer tc.Program.Close()
+	return p.attachTC(p.ingressPin(index, lvs.HookTC), tc.Program, index, ebpf.AttachTCXIngress)
+}
+
+func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
+	var xdp struct {
+		Program *ebpf.Program `ebpf:"weir_xdp"`
+	}
+	if err := spec.LoadAndAssign(&xdp, p.pins()); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer xdp.Program.Close()
+	return p.pinned(p.ingressPin(index, hook), xdp.Program, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: xdp.Program, Flags: xdpFlags[hook]})
 	})
 }
 

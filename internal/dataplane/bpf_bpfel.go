@@ -440,10 +440,12 @@ const (
 	bpfMapReasons         = "reasons"
 	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
+	bpfMapServerZeros     = "server_zeros"
 	bpfMapServers         = "servers"
 	bpfMapServiceCounts   = "service_counts"
 	bpfMapServiceStats    = "service_stats"
 	bpfMapServiceVips     = "service_vips"
+	bpfMapServiceZeros    = "service_zeros"
 	bpfMapServices        = "services"
 	bpfMapTables          = "tables"
 	bpfMapTemplates       = "templates"
@@ -530,10 +532,12 @@ type bpfMapSpecs struct {
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
+	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
+	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
 	Templates      *ebpf.MapSpec `ebpf:"templates"`
@@ -588,10 +592,12 @@ type bpfMaps struct {
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
+	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
+	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
 	Templates      *ebpf.Map `ebpf:"templates"`
@@ -619,10 +625,12 @@ func (m *bpfMaps) Close() error {
 		m.Reasons,
 		m.Rooms,
 		m.ServerStats,
+		m.ServerZeros,
 		m.Servers,
 		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,
+		m.ServiceZeros,
 		m.Services,
 		m.Tables,
 		m.Templates,

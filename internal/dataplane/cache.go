@@ -12,7 +12,7 @@ import (
 // cacheLimit is from how many lines on those that were not used for six minutes
 // leave the cache of lblc and lblcr: what the kernel allows each service
 // (IP_VS_LBLC_TAB_SIZE * 16, net/netfilter/ipvs/ip_vs_lblc.c), here for all of
-// them together.
+// them together, and at most a quarter of what there is room for.
 const cacheLimit = 16384
 
 // cached says whether a scheduler remembers destinations.
@@ -21,7 +21,7 @@ func cached(s lvs.Scheduler) bool { return s == lvs.Locality || s == lvs.Localit
 // sweepCache deletes what was not used for long, and keeps the numbers of the
 // servers that the rest refers to.
 func (p *Plane) sweepCache() error {
-	args := bpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines)}
+	args := bpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines, min(cacheLimit, p.maps.Cache.MaxEntries()/4))}
 	if _, err := p.cacheSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 		return fmt.Errorf("sweep the cache of destinations: %w", err)
 	}
@@ -31,11 +31,11 @@ func (p *Plane) sweepCache() error {
 
 // cacheGoal is how many lines are to leave before their time: a third more than
 // are too many, but never more than half of what is allowed (ip_vs_lblc_check_expire).
-func cacheGoal(lines uint32) uint32 {
-	if lines <= cacheLimit {
+func cacheGoal(lines, limit uint32) uint32 {
+	if lines <= limit {
 		return 0
 	}
-	return min((lines-cacheLimit)*4/3, cacheLimit/2)
+	return min((lines-limit)*4/3, limit/2)
 }
 
 // forgetDestinations empties a service's cache: it belongs to the scheduler.

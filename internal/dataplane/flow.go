@@ -35,7 +35,7 @@ func (p *Plane) startFlows() error {
 			p.flows.Seed[i] = binary.NativeEndian.Uint64(secret[8*i:]) | 1
 		}
 	}
-	p.flows.Refresh = flowRefresh(0, defaultTimeouts)
+	p.flows.Refresh = 1
 	return p.forgetFlows()
 }
 
@@ -52,7 +52,7 @@ func (p *Plane) forgetFlows() error {
 // paceFlows sets for how long a line is good, after a sweep has counted the
 // connections.
 func (p *Plane) paceFlows(live int) error {
-	refresh := flowRefresh(live, defaultTimeouts)
+	refresh := flowRefresh(live, p.timeouts)
 	if refresh == p.flows.Refresh {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (p *Plane) putFlows() error {
 // connection: a connection may end so much too early. It grows with their
 // number, to 4 s for a million, so that few packets take the full way; and it
 // is at most an eighth of the time-outs of the states that have lines.
-func flowRefresh(live int, timeouts map[bpfConnState]time.Duration) uint32 {
+func flowRefresh(live int, timeouts timeouts) uint32 {
 	const perConnection = 4 * time.Microsecond
 	refresh := time.Duration(live) * perConnection
 	for _, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_UDP} {

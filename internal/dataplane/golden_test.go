@@ -85,8 +85,12 @@ func compareInOrder(got, want []string) string {
 	return fmt.Sprintf("\n got %s\nwant %s", g, w)
 }
 
-func replay(t *testing.T, ns *nstest.Namespace, name string, s conformance.Scenario, compare comparison) {
+// replay plays a scenario on a data plane of its own, prepared by this.
+func replay(t *testing.T, ns *nstest.Namespace, name string, s conformance.Scenario, compare comparison, prepare ...func(*bench)) {
 	onNetwork(t, ns, name, 1<<12, func(b *bench) {
+		for _, f := range prepare {
+			f(b)
+		}
 		p := &player{bench: b, t: t, compare: compare}
 		for _, step := range s.Steps {
 			p.step = step
@@ -186,10 +190,6 @@ func (p *player) which(list string) (all []int) {
 
 // admin carries out an ipvsadm command; the data plane refuses what that does.
 func (p *player) admin(args []string) {
-	if args[0] == "--set" {
-		p.setTimeouts(args[1:])
-		return
-	}
 	before := p.table
 	p.must(p.table.Admin(args))
 	if !slices.ContainsFunc(p.step.Output, func(line string) bool { return strings.HasPrefix(line, "exit ") }) {
@@ -262,8 +262,8 @@ func (p *player) compareList() {
 	}
 }
 
-// compareConns compares how many connections each server has had. Packets and
-// bytes are those of a real TCP stack, and are not played here.
+// compareConns compares how many connections each service and server has had.
+// Packets and bytes are those of a real TCP stack, and are not played here.
 func (p *player) compareConns() {
 	stats, err := p.Stats()
 	if err != nil {
@@ -271,6 +271,13 @@ func (p *player) compareConns() {
 	}
 	for _, line := range p.step.Output {
 		words := strings.Fields(line)
+		if words[0] == "TCP" || words[0] == "UDP" {
+			key, err := conformance.Service(words[0], words[1], false)
+			p.must(err)
+			if got := fmt.Sprint(stats.Services[key].Counter.Conns); got != words[2] {
+				p.errorf("connections of %s: got %s, want %s", key, got, words[2])
+			}
+		}
 		if words[0] != "->" || len(words) < 3 {
 			continue
 		}
@@ -314,21 +321,6 @@ func older[K comparable, V any](p *player, m *ebpf.Map, age func(*V)) {
 	for key, value := range aged {
 		if err := m.Put(key, value); err != nil {
 			p.t.Fatal(err)
-		}
-	}
-}
-
-// setTimeouts is ipvsadm --set: tcp, tcpfin and udp in seconds, 0 leaves one.
-func (p *player) setTimeouts(seconds []string) {
-	for i, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_FIN_WAIT, bpfConnStateSTATE_UDP} {
-		d, err := time.ParseDuration(seconds[i] + "s")
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if d > 0 {
-			if err := p.maps.Timeouts.Put(uint32(state), uint32(d/tickLength)); err != nil {
-				p.t.Fatal(err)
-			}
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package dataplane
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // indexes hands out the numbers by which services and servers are known to the
 // data plane, the lowest free one first.
@@ -13,19 +10,19 @@ type indexes struct {
 
 type pool struct {
 	used []bool
+	low  int // below it none is free
 }
 
 func (p *pool) take(most uint32) (uint32, error) {
-	i := slices.Index(p.used, false)
-	if i < 0 {
-		if uint32(len(p.used)) >= most {
-			return 0, fmt.Errorf("all %d places are taken", most)
-		}
-		p.used = append(p.used, false)
-		i = len(p.used) - 1
+	for p.low < len(p.used) && p.used[p.low] {
+		p.low++
 	}
-	p.used[i] = true
-	return uint32(i), nil
+	if uint32(p.low) >= most {
+		return 0, fmt.Errorf("all %d places are taken", most)
+	}
+	i := uint32(p.low)
+	p.claim(i)
+	return i, nil
 }
 
 func (p *pool) claim(i uint32) {
@@ -35,4 +32,7 @@ func (p *pool) claim(i uint32) {
 	p.used[i] = true
 }
 
-func (p *pool) free(i uint32) { p.used[i] = false }
+func (p *pool) free(i uint32) {
+	p.used[i] = false
+	p.low = min(p.low, int(i))
+}

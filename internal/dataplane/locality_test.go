@@ -226,7 +226,7 @@ func TestCacheBelongsToTheScheduler(t *testing.T) {
 // third more than are too many.
 func TestCacheLimit(t *testing.T) {
 	for lines, want := range map[uint32]uint32{0: 0, 16384: 0, 16387: 4, 30000: 8192} {
-		if got := cacheGoal(lines); got != want {
+		if got := cacheGoal(lines, cacheLimit); got != want {
 			t.Errorf("%d lines: %d may go, want %d", lines, got, want)
 		}
 	}

@@ -17,16 +17,17 @@ const refreshEvery = 2 * time.Second
 // settle gathers what the kernel reports in bursts.
 const settle = 10 * time.Millisecond
 
-// Run keeps the ways to the real servers fresh and sweeps the connections,
-// until ctx ends.
+// Run keeps the ways to the real servers fresh, sweeps the connections and
+// estimates the rates, until ctx ends.
 func (p *Plane) Run(ctx context.Context) error {
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0))
+	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	defer refresh.Stop()
 	defer sweep.Stop()
+	defer estimate.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -48,6 +49,10 @@ func (p *Plane) Run(ctx context.Context) error {
 				p.log.Error("sweep connections", "error", err)
 			}
 			sweep.Reset(p.pause() - time.Since(begun))
+		case <-estimate.C:
+			if err := p.estimate(); err != nil {
+				p.log.Error("estimate rates", "error", err)
+			}
 		}
 	}
 }
@@ -74,11 +79,12 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 func (p *Plane) resolve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	find := p.finder()
 	for key, s := range p.servers {
 		if !s.present {
 			continue
 		}
-		if hop := freshest(s.hop, p.find(key.addr.Addr())); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, find(key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
 			if err := p.putServer(key, s); err != nil {
 				p.log.Error("write next hop", "real_server", key.addr, "error", err)
@@ -86,6 +92,21 @@ func (p *Plane) resolve() {
 		}
 	}
 	p.reattach()
+}
+
+// finder is find for many servers at once: it asks once for each address.
+type finder func(netip.Addr) netlnk.NextHop
+
+func (p *Plane) finder() finder {
+	known := map[netip.Addr]netlnk.NextHop{}
+	return func(addr netip.Addr) netlnk.NextHop {
+		hop, ok := known[addr]
+		if !ok {
+			hop = p.find(addr)
+			known[addr] = hop
+		}
+		return hop
+	}
 }
 
 // find asks the kernel for the way to a server, and has it look for a neighbour

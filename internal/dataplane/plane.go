@@ -4,7 +4,6 @@
 package dataplane
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,26 +19,6 @@ import (
 	"weir/lvs"
 )
 
-// Options say where the data plane lives and how large it is.
-type Options struct {
-	// PinDir is a folder of a bpf file system; it is made, and the file system
-	// mounted at /sys/fs/bpf, where missing.
-	PinDir string
-	// Connections bounds the connection table; 0 is DefaultConnections.
-	Connections int
-	// RealServers bounds the real servers of all services together; 0 is
-	// DefaultRealServers.
-	RealServers int
-	Log         *slog.Logger
-}
-
-// DefaultConnections is the size of the connection table: 88 bytes each.
-const DefaultConnections = 1 << 20
-
-// DefaultRealServers is the size of the servers' tables: 96 bytes each, and 40
-// more for each CPU.
-const DefaultRealServers = 1 << 16
-
 // Plane is the data plane of this network namespace.
 type Plane struct {
 	log    *slog.Logger
@@ -50,6 +29,7 @@ type Plane struct {
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
 	loads      *ebpf.Memory
+	cycle      int // Options.Cycle
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -63,6 +43,7 @@ type Plane struct {
 	epoch     uint32         // number of the last sweep
 	live      int            // connections that it met
 	flows     bpfFlowKnobs
+	timeouts  timeouts
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
@@ -76,6 +57,7 @@ type service struct {
 	present   bool
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
+	tally     tally
 }
 
 type serverKey struct {
@@ -93,10 +75,15 @@ type server struct {
 	keepsPort bool
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
+	tally     tally
 }
 
 // Open loads the programs and makes or adopts the pinned tables.
 func Open(o Options) (*Plane, error) {
+	o, err := o.checked()
+	if err != nil {
+		return nil, fmt.Errorf("sizes of the data plane: %w", err)
+	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the locked-memory limit: %w", err)
 	}
@@ -114,7 +101,7 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
-		leases: map[lvs.InstanceID]uint32{},
+		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
 		return nil, err
@@ -124,22 +111,6 @@ func Open(o Options) (*Plane, error) {
 		return nil, fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err)
 	}
 	return p, nil
-}
-
-// size gives the tables the sizes that the options ask for.
-func size(spec *ebpf.CollectionSpec, o Options) error {
-	connections := uint32(cmp.Or(o.Connections, DefaultConnections))
-	for _, name := range []string{bpfMapConns, bpfMapTemplates} {
-		spec.Maps[name].MaxEntries = connections
-	}
-	spec.Maps[bpfMapHalfOpens].MaxEntries = max(1, connections/6)
-	for _, name := range []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapTunnelSources} {
-		spec.Maps[name].MaxEntries = uint32(cmp.Or(o.RealServers, DefaultRealServers))
-	}
-	if err := sizeFlows(spec, connections); err != nil {
-		return fmt.Errorf("size the flow cache: %w", err)
-	}
-	return nil
 }
 
 // load makes or opens the tables and the sweep, which belongs to no device.
@@ -164,13 +135,13 @@ func (p *Plane) load() error {
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
-	if err := setTimeouts(p.maps.Timeouts); err != nil {
-		return err
-	}
 	if err := p.setRoom(); err != nil {
 		return err
 	}
-	return p.startFlows()
+	if err := p.startFlows(); err != nil {
+		return err
+	}
+	return p.takeUpTimeouts()
 }
 
 // pins has tables opened where they are pinned, or pinned there.

@@ -107,7 +107,12 @@ func openBench(t testing.TB, pins string, connections int) *bench {
 	if _, ok := t.(*testing.B); ok {
 		size.RealServers = 0
 	}
-	p, err := Open(size)
+	return benchOf(t, size)
+}
+
+func benchOf(t testing.TB, o Options) *bench {
+	t.Helper()
+	p, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 	const opens = 100_000
 	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
-		for state := range defaultTimeouts {
+		for state := range b.timeouts {
 			if err := b.maps.Timeouts.Put(uint32(state), uint32(0)); err != nil {
 				t.Fatal(err)
 			}

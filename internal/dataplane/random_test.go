@@ -91,8 +91,8 @@ func (b *bench) wantCountersWithin(t testing.TB, packets, size uint64) {
 	}
 	forwarded := uint64(0)
 	for key, c := range stats.Services {
-		check(key.String(), c)
-		forwarded += c.Packets + c.OutPackets
+		check(key.String(), c.Counter)
+		forwarded += c.Counter.Packets + c.Counter.OutPackets
 	}
 	for _, s := range stats.Servers {
 		check(s.Server.AddrPort().String(), s.Counter)
@@ -114,7 +114,11 @@ func (b *bench) wantCountersWithin(t testing.TB, packets, size uint64) {
 
 // everythingPlan has services of every kind.
 func everythingPlan() lvs.Plan {
-	v6 := func(n int) lvs.RealServer { s := real("192.0.2.11", 1); s.Addr = addr(fmt.Sprintf("2001:db8::1%d", n)); return s }
+	v6 := func(n int) lvs.RealServer {
+		s := real("192.0.2.11", 1)
+		s.Addr = addr(fmt.Sprintf("2001:db8::1%d", n))
+		return s
+	}
 	v6nat := v6(2)
 	v6nat.Method = lvs.Masquerade
 	udp := virtual(lvs.UDP, vip4, lvs.WeightedLeastConnection, real("192.0.2.11", 1), masqueraded("192.0.2.12", 8080))

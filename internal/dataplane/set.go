@@ -19,16 +19,23 @@ import (
 func (p *Plane) Set(plan lvs.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.fits(plan); err != nil {
+		return err
+	}
+	timeouts, err := timeoutsOf(plan.Timeouts)
+	if err != nil {
+		return err
+	}
 	lease, err := p.setInstances(plan.Instances)
 	if err != nil {
 		return err
 	}
-	errs := []error{p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
+	errs := []error{p.setTimeouts(timeouts), p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
 	wanted := map[lvs.ServiceKey]bool{}
-	kept := map[*server]bool{}
+	kept, find := map[*server]bool{}, p.finder()
 	for _, vs := range plan.Services {
 		wanted[vs.ServiceKey] = true
-		if err := p.setService(vs, lease[vs.Addr], kept); err != nil {
+		if err := p.setService(vs, lease[vs.Addr], kept, find); err != nil {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 		}
 	}
@@ -51,7 +58,7 @@ func countServices(wanted map[lvs.ServiceKey]bool) (n bpfServiceCount) {
 	return n
 }
 
-func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool) error {
+func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool, find finder) error {
 	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
 		return errors.New("a service of all ports takes persistence: give it a time-out")
 	}
@@ -61,7 +68,7 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	}
 	var list []sched.Server
 	for _, rs := range vs.RealServers {
-		server, err := p.setServer(s.index, vs, rs)
+		server, err := p.setServer(s.index, vs, rs, find(rs.Addr))
 		if err != nil {
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
@@ -137,105 +144,26 @@ var schedulers = map[lvs.Scheduler]bpfScheduler{
 func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	if s := p.services[key]; s != nil {
 		if !s.present { // one that was removed and comes again counts from 0
-			return s, errors.Join(p.clearStats(p.maps.ServiceStats, s.index), p.clearServers(s.index))
+			return s, errors.Join(p.ofServices().begin(s.index, &s.tally), p.clearServers(s.index))
 		}
 		return s, nil
 	}
 	index, err := p.indexes.services.take(p.maps.Tables.MaxEntries())
 	if err != nil {
-		return nil, fmt.Errorf("no room for another service: %w", err)
+		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
 	p.services[key] = s
-	return s, p.clearStats(p.maps.ServiceStats, index)
+	return s, p.ofServices().begin(index, &s.tally)
 }
 
-// layOut swaps in a new table where the servers, their order, their weights or
-// the scheduler have changed, going on after the last turn of the old one. A table
-// that an earlier process left stays, if it is of the same servers.
-func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server) error {
-	if s.layout != nil && s.layout.Same(scheduler, list) {
-		return nil
-	}
-	cursor, slots := p.table(s)
-	layout, err := sched.Edit(scheduler, list, s.layout, cursor)
-	if err != nil {
-		return err
-	}
-	if s.layout == nil {
-		if left, ok := layout.Rotated(slots); ok && slots != nil {
-			s.layout = left
-			return nil
-		}
-	}
-	if err := p.putTable(s.index, layout.Slots); err != nil {
-		return err
-	}
-	s.layout = layout
-	return nil
-}
-
-// putTable makes a table and puts it in force, its cursor at its first slot.
-func (p *Plane) putTable(index uint32, slots []uint32) error {
-	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
-	spec.MaxEntries = uint32(tableSlots + len(slots))
-	table, err := ebpf.NewMap(spec)
-	if err != nil {
-		return err
-	}
-	defer table.Close()
-	words := make([]uint64, tableSlots, spec.MaxEntries)
-	words[tableLength] = uint64(len(slots))
-	for _, slot := range slots {
-		words = append(words, uint64(slot))
-	}
-	if err := fill(table, words); err != nil {
-		return err
-	}
-	return p.maps.Tables.Put(index, table)
-}
-
-// The first elements of a table (bpf/abi.h).
-const (
-	tableCursor = 0
-	tableLength = 1
-	tableSlots  = 2
-)
-
-func fill(array *ebpf.Map, words []uint64) error {
-	keys := make([]uint32, len(words))
-	for i := range keys {
-		keys[i] = uint32(i)
-	}
-	_, err := array.BatchUpdate(keys, words, nil)
-	return err
-}
-
-// table reads the service's present table: how often it was drawn from, and its
-// slots, nil where there is none.
-func (p *Plane) table(s *service) (cursor uint64, slots []uint32) {
-	var table *ebpf.Map
-	if err := p.maps.Tables.Lookup(s.index, &table); err != nil {
-		return 0, nil
-	}
-	defer table.Close()
-	keys, words := make([]uint32, table.MaxEntries()), make([]uint64, table.MaxEntries())
-	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, words, nil)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(words) { // that is its end
-		return 0, nil
-	}
-	slots = make([]uint32, 0, n-tableSlots)
-	for _, word := range words[tableSlots:] {
-		slots = append(slots, uint32(word))
-	}
-	return words[tableCursor], slots
-}
-
-func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer) (*server, error) {
+func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) (*server, error) {
 	if rs.Method != lvs.Tunnel && vs.Addr.Is4() != rs.Addr.Is4() {
 		return nil, fmt.Errorf("%s to another address family: only TUN does that", rs.Method)
 	}
-	hop := p.find(rs.Addr)
+	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
+		return nil, fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
+	}
 	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
 		return nil, fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
 	}
@@ -244,11 +172,11 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 	if s == nil {
 		index, err := p.indexes.servers.take(p.maps.Servers.MaxEntries())
 		if err != nil {
-			return nil, fmt.Errorf("no room for another real server: %w", err)
+			return nil, fmt.Errorf("no room for another one, with those that connections still refer to (Options.RealServers): %w", err)
 		}
 		s = &server{index: index}
 		p.servers[key] = s
-		if err := p.clearStats(p.maps.ServerStats, index); err != nil {
+		if err := p.ofServers().begin(index, &s.tally); err != nil {
 			return nil, err
 		}
 	}
@@ -325,16 +253,10 @@ func (p *Plane) dropServers(kept map[*server]bool) (err error) {
 func (p *Plane) clearServers(service uint32) (err error) {
 	for key, s := range p.servers {
 		if key.service == service {
-			err = errors.Join(err, p.clearStats(p.maps.ServerStats, s.index))
+			err = errors.Join(err, p.ofServers().begin(s.index, &s.tally))
 		}
 	}
 	return err
-}
-
-// clearStats begins the counters of a new service or server at 0.
-func (p *Plane) clearStats(stats *ebpf.Map, index uint32) error {
-	zero := make([]bpfCounter, ebpf.MustPossibleCPU())
-	return stats.Put(index, zero)
 }
 
 // freshest keeps a next hop that was known over one that is being looked for:

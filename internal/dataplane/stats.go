@@ -3,16 +3,16 @@ package dataplane
 import (
 	"fmt"
 
-	"github.com/cilium/ebpf"
-
 	"weir/lvs"
 )
 
-// Counter is what passed, since the service or server was added: from the
-// clients, and to them where the answers pass the director (NAT).
-type Counter struct {
-	Conns, Packets, Bytes uint64
-	OutPackets, OutBytes  uint64
+// ServiceStats is what a service has to do.
+type ServiceStats struct {
+	// Counter has what passed with servers that were removed, too.
+	Counter Counter
+	Rates   Rates
+	// Present is false for one that was removed, while connections refer to it.
+	Present bool
 }
 
 // ServerStats is a real server's share of its service.
@@ -20,13 +20,16 @@ type ServerStats struct {
 	Service lvs.ServiceKey
 	Server  lvs.RealServer // without its weight and thresholds
 	Counter Counter
+	Rates   Rates
+	// Present is false for one that was removed, while connections refer to it.
+	Present bool
 	// Active and Inactive are its live connections, Persistent its templates.
 	Active, Inactive, Persistent int
 }
 
 // Stats is a reading of the data plane's counters.
 type Stats struct {
-	Services map[lvs.ServiceKey]Counter
+	Services map[lvs.ServiceKey]ServiceStats
 	Servers  []ServerStats
 	Reasons  map[string]uint64 // packets not forwarded, by reason
 	Live     int               // connections at the last sweep
@@ -58,20 +61,20 @@ var reasonNames = map[bpfReason]string{
 func (p *Plane) Stats() (Stats, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := Stats{Services: map[lvs.ServiceKey]Counter{}, Reasons: map[string]uint64{}, Live: p.live}
+	out := Stats{Services: map[lvs.ServiceKey]ServiceStats{}, Reasons: map[string]uint64{}, Live: p.live}
 	byIndex := map[uint32]lvs.ServiceKey{}
 	for key, s := range p.services {
 		byIndex[s.index] = key
-		c, err := readCounter(p.maps.ServiceStats, s.index)
+		c, err := p.ofServices().read(s.index, &s.tally)
 		if err != nil {
-			return out, fmt.Errorf("counters of %s: %w", key, err)
+			return out, fmt.Errorf("virtual server %s: %w", key, err)
 		}
-		out.Services[key] = c
+		out.Services[key] = ServiceStats{Counter: c, Rates: s.tally.rates(), Present: s.present}
 	}
 	for key, s := range p.servers {
-		c, err := readCounter(p.maps.ServerStats, s.index)
+		c, err := p.ofServers().read(s.index, &s.tally)
 		if err != nil {
-			return out, fmt.Errorf("counters of %s: %w", key.addr, err)
+			return out, fmt.Errorf("real server %s: %w", key.addr, err)
 		}
 		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: s.method}
 		var load bpfLoad
@@ -79,7 +82,8 @@ func (p *Plane) Stats() (Stats, error) {
 			return out, fmt.Errorf("load of %s: %w", key.addr, err)
 		}
 		out.Servers = append(out.Servers, ServerStats{
-			byIndex[key.service], rs, c, int(load.Active), int(load.Inactive), int(load.Persistent),
+			Service: byIndex[key.service], Server: rs, Counter: c, Rates: s.tally.rates(), Present: s.present,
+			Active: int(load.Active), Inactive: int(load.Inactive), Persistent: int(load.Persistent),
 		})
 	}
 	for reason, name := range reasonNames {
@@ -92,19 +96,4 @@ func (p *Plane) Stats() (Stats, error) {
 		}
 	}
 	return out, nil
-}
-
-func readCounter(m *ebpf.Map, index uint32) (sum Counter, err error) {
-	var each []bpfCounter
-	if err := m.Lookup(index, &each); err != nil {
-		return sum, err
-	}
-	for _, c := range each {
-		sum.Conns += c.Conns
-		sum.Packets += c.Packets
-		sum.Bytes += c.Bytes
-		sum.OutPackets += c.OutPackets
-		sum.OutBytes += c.OutBytes
-	}
-	return sum, nil
 }

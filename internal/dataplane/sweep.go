@@ -29,36 +29,6 @@ const (
 	sweepMost  = 4 * time.Second
 )
 
-// tickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
-const tickLength = 1 << 26 * time.Nanosecond
-
-// defaultTimeouts is how long a connection may be silent in each state: tcp
-// 900, tcpfin 120 and udp 300 seconds, the inner ones as in IPVS
-// (tcp_timeouts in net/netfilter/ipvs/ip_vs_proto_tcp.c).
-var defaultTimeouts = map[bpfConnState]time.Duration{
-	bpfConnStateSTATE_NONE:        2 * time.Second,
-	bpfConnStateSTATE_ESTABLISHED: 900 * time.Second,
-	bpfConnStateSTATE_SYN_SENT:    120 * time.Second,
-	bpfConnStateSTATE_SYN_RECV:    60 * time.Second,
-	bpfConnStateSTATE_FIN_WAIT:    120 * time.Second,
-	bpfConnStateSTATE_TIME_WAIT:   120 * time.Second,
-	bpfConnStateSTATE_CLOSE:       10 * time.Second,
-	bpfConnStateSTATE_CLOSE_WAIT:  60 * time.Second,
-	bpfConnStateSTATE_LAST_ACK:    30 * time.Second,
-	bpfConnStateSTATE_LISTEN:      120 * time.Second,
-	bpfConnStateSTATE_SYNACK:      120 * time.Second,
-	bpfConnStateSTATE_UDP:         300 * time.Second,
-}
-
-func setTimeouts(m *ebpf.Map) error {
-	for state, limit := range defaultTimeouts {
-		if err := m.Put(uint32(state), uint32(limit/tickLength)); err != nil {
-			return fmt.Errorf("set the time-out of connection state %d: %w", state, err)
-		}
-	}
-	return nil
-}
-
 // tick is now in the connections' unit.
 func tick() uint32 {
 	var t unix.Timespec

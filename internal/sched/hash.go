@@ -6,7 +6,7 @@ const hashSlots = 256
 
 // destinationHash gives the servers the table's slots in turn, whatever their
 // weights (ip_vs_dh_reassign, net/netfilter/ipvs/ip_vs_dh.c).
-func destinationHash(list []Server, _ *Layout, _ uint64) (*Layout, error) {
+func destinationHash(list []Server) (*Layout, error) {
 	l := &Layout{}
 	for i := range hashSlots {
 		if len(list) > 0 {
@@ -19,7 +19,7 @@ func destinationHash(list []Server, _ *Layout, _ uint64) (*Layout, error) {
 // sourceHash gives each server in turn as many slots as its weight says, and one
 // to a quiesced server, whose clients are refused (ip_vs_sh_reassign,
 // net/netfilter/ipvs/ip_vs_sh.c).
-func sourceHash(list []Server, _ *Layout, _ uint64) (*Layout, error) {
+func sourceHash(list []Server) (*Layout, error) {
 	l := &Layout{}
 	for at, given := 0, 0; len(list) > 0 && len(l.Slots) < hashSlots; {
 		s := list[at%len(list)]

@@ -33,7 +33,7 @@ type preference struct {
 // preference that is still free, until all are taken (ip_vs_mh_populate,
 // net/netfilter/ipvs/ip_vs_mh.c). The preferences come from addresses and ports,
 // so that the slots of the others hardly change when a server comes or goes.
-func maglev(list []Server, _ *Layout, _ uint64) (*Layout, error) {
+func maglev(list []Server) (*Layout, error) {
 	if len(list) > mhSlots {
 		return nil, fmt.Errorf("mh: %d servers, at most %d can be laid out", len(list), mhSlots)
 	}

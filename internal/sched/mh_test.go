@@ -90,7 +90,7 @@ func (p *maglevPlayer) edit(t *testing.T, verb string, at netip.AddrPort, weight
 		p.servers = slices.Delete(p.servers, i, i+1)
 	}
 	p.weights[s.Index] = s.Weight
-	l, err := Edit(lvs.MaglevHash, p.servers, p.layout, 0)
+	l, err := Edit(lvs.MaglevHash, p.servers, p.layout, 0, MaxSlots)
 	if err != nil {
 		t.Fatal(err)
 	}

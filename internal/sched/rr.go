@@ -2,31 +2,52 @@ package sched
 
 import "slices"
 
-// roundRobin gives each server with a weight one slot. It goes on with the one
+// roundRobin gives each server with a weight one turn. It goes on with the one
 // after the server that had the last turn, or, where that one has gone, after the
-// one that stood before it (net/netfilter/ipvs/ip_vs_rr.c).
-func roundRobin(list []Server, before *Layout, drawn uint64) (*Layout, error) {
-	first := 0
-	if slot, ok := before.last(drawn); ok {
-		first = after(before.list, list, before.Slots[slot])
-	}
-	l := &Layout{}
-	for i := range list {
-		if s := list[(first+i)%len(list)]; s.Weight > 0 {
-			l.Slots = append(l.Slots, s.Index)
+// one that stood before it (net/netfilter/ipvs/ip_vs_rr.c). Its cycle is no longer
+// than its list, and so is always laid out.
+func roundRobin(list []Server, before *Layout, cursor uint64, _ int) (*Layout, error) {
+	l := &Layout{stands: after(before, cursor, list)}
+	var shares []Share
+	begin := Turn{Level: 1}
+	for i, s := range list {
+		if s.Weight == 0 {
+			continue
+		}
+		shares = append(shares, Share{s.Index, 1})
+		if i < l.stands {
+			begin.Place++
 		}
 	}
+	l.Cycle = newCycle(shares, begin, MaxSlots)
 	return l, nil
 }
 
-// after is the place in the new list that follows a server of the old one.
-func after(old, list []Server, server uint32) int {
-	at := slices.IndexFunc(old, func(s Server) bool { return s.Index == server })
-	for ; at >= 0; at-- {
-		i := slices.IndexFunc(list, func(s Server) bool { return s.Index == old[at].Index })
-		if i >= 0 {
+// after is the place in the new list that follows the server which had the last
+// turn in the old one.
+func after(before *Layout, cursor uint64, list []Server) int {
+	if before == nil {
+		return 0
+	}
+	for at := before.lastServed(cursor); at > 0; at-- {
+		old := before.list[at-1].Index
+		if i := slices.IndexFunc(list, func(s Server) bool { return s.Index == old }); i >= 0 {
 			return i + 1
 		}
 	}
 	return 0
+}
+
+// lastServed is the place in rr's list, counted from 1, of the server that had
+// the last turn; it may be quiesced by now.
+func (l *Layout) lastServed(cursor uint64) int {
+	if l.Cycle == nil || cursor == l.Cycle.First {
+		return l.stands
+	}
+	place := l.Cycle.turn(cursor).Place
+	if place == 0 {
+		return 0
+	}
+	server := l.Cycle.Shares[place-1].Server
+	return 1 + slices.IndexFunc(l.list, func(s Server) bool { return s.Index == server })
 }

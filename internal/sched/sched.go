@@ -1,8 +1,7 @@
 // Package sched lays out, for each service, the table that the data plane
-// schedules by. For rr and wrr one pass over it is one cycle of the kernel's
-// scheduler; for dh, sh and mh it is indexed by a hash; for those that scan (lc,
-// wlc, sed, nq, fo, ovf) it is the list of servers, and Pick is their plain Go
-// model.
+// schedules by. For rr and wrr it is one cycle of the kernel's scheduler; for dh,
+// sh and mh it is indexed by a hash; for those that scan (lc, wlc, sed, nq, fo,
+// ovf) it is the list of servers. Pick and Mark are plain Go models.
 package sched
 
 import (
@@ -13,7 +12,8 @@ import (
 	"weir/lvs"
 )
 
-// MaxSlots bounds a table.
+// MaxSlots bounds a table: its slots, a cycle that is laid out, and the servers
+// of a list (MAX_TURNS in bpf/sched.h).
 const MaxSlots = 65536
 
 // Server is a destination as a scheduler sees it.
@@ -37,21 +37,20 @@ func (s Server) same(other Server) bool {
 // edit as the kernel would.
 type Layout struct {
 	Scheduler lvs.Scheduler
-	// Slots are drawn from in turn, each a server's index.
+	// Slots are each a server's index, but for rr and wrr, which have a Cycle.
 	Slots []uint32
+	Cycle *Cycle
 	// list is IPVS's list of the servers: the one added last stands first.
 	list []Server
-	// thresholds are wrr's, slot by slot, and threshold the one before the first.
-	thresholds []int
-	threshold  int
+	// stands is the place in it, counted from 1, of the server that had the last
+	// turn of rr before the cycle began.
+	stands int
+	// step is by how much the threshold of wrr falls from level to level.
+	step int
 }
 
-// builders lay out each scheduler's table for a list, going on after one that
-// was drawn from so many times; before is nil for a new service.
-var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint64) (*Layout, error){
-	lvs.RoundRobin:         roundRobin,
-	lvs.WeightedRoundRobin: weightedRoundRobin,
-
+// builders lay out each scheduler's table for a list.
+var builders = map[lvs.Scheduler]func(list []Server) (*Layout, error){
 	lvs.LeastConnection:         wholeList,
 	lvs.WeightedLeastConnection: wholeList,
 	lvs.ShortestExpectedDelay:   wholeList,
@@ -67,18 +66,26 @@ var builders = map[lvs.Scheduler]func(list []Server, before *Layout, drawn uint6
 	lvs.MaglevHash:      maglev,
 }
 
+// inTurn lay out the cycles of the schedulers that go on after the turn at which
+// the cursor of the table before stood; before is nil for a new service.
+var inTurn = map[lvs.Scheduler]func(list []Server, before *Layout, cursor uint64, most int) (*Layout, error){
+	lvs.RoundRobin:         roundRobin,
+	lvs.WeightedRoundRobin: weightedRoundRobin,
+}
+
 // New lays out the table of a service whose servers were added in this order,
 // one by one. No server to be had makes an empty table.
-func New(s lvs.Scheduler, servers []Server) (*Layout, error) { return Edit(s, servers, nil, 0) }
+func New(s lvs.Scheduler, servers []Server) (*Layout, error) {
+	return Edit(s, servers, nil, 0, MaxSlots)
+}
 
 // Edit lays out the table of a service that has these servers now, in the order
-// in which they were added. Before is its table until now, which was drawn from
-// so many times: the scheduler goes on where it stood, as the kernel's does after
-// each of the edits in between. The new table begins with the next turn.
-func Edit(s lvs.Scheduler, servers []Server, before *Layout, drawn uint64) (*Layout, error) {
-	build := builders[s]
-	if build == nil {
-		return nil, fmt.Errorf("unknown scheduler %q", s)
+// in which they were added. Before is its table until now, whose cursor stands
+// here: the scheduler goes on from there, as the kernel's does after each of the
+// edits in between. A cycle of more turns than most is not laid out.
+func Edit(s lvs.Scheduler, servers []Server, before *Layout, cursor uint64, most int) (*Layout, error) {
+	if len(servers) > MaxSlots {
+		return nil, fmt.Errorf("%d servers in one service: at most %d can be scheduled", len(servers), MaxSlots)
 	}
 	list := newestFirst(servers)
 	before.rememberWeights(list)
@@ -86,14 +93,23 @@ func Edit(s lvs.Scheduler, servers []Server, before *Layout, drawn uint64) (*Lay
 		// A service that gets another scheduler begins anew, with all its servers
 		// there already.
 		before = &Layout{Scheduler: s, list: list}
-		drawn = 0
 	}
-	l, err := build(list, before, drawn)
+	l, err := build(s, list, before, cursor, most)
 	if err != nil {
 		return nil, err
 	}
 	l.Scheduler, l.list = s, list
 	return l, nil
+}
+
+func build(s lvs.Scheduler, list []Server, before *Layout, cursor uint64, most int) (*Layout, error) {
+	if b := inTurn[s]; b != nil {
+		return b(list, before, cursor, min(most, MaxSlots))
+	}
+	if b := builders[s]; b != nil {
+		return b(list)
+	}
+	return nil, fmt.Errorf("unknown scheduler %q", s)
 }
 
 // rememberWeights gives each server its last weight: the present one, or, where
@@ -119,26 +135,12 @@ func (l *Layout) Same(s lvs.Scheduler, servers []Server) bool {
 	return l.Scheduler == s && slices.EqualFunc(l.list, newestFirst(servers), Server.same)
 }
 
-// Rotated is the layout as a table has it that an earlier process laid out, its
-// cycle beginning elsewhere; ok is false where the table is of other servers.
-func (l *Layout) Rotated(slots []uint32) (rotated *Layout, ok bool) {
-	n := len(l.Slots)
-	if len(slots) != n {
-		return nil, false
+// Left makes the layout that of a table which an earlier process left: of the
+// same servers, with this Head, and turns taken that only its cursor tells of.
+func (l *Layout) Left(head uint64) {
+	if l.Cycle != nil {
+		l.Cycle.Head, l.Cycle.First = head, ^uint64(0)
 	}
-	for first := range max(n, 1) {
-		turned := append(slices.Clone(l.Slots[first:]), l.Slots[:first]...)
-		if !slices.Equal(turned, slots) {
-			continue
-		}
-		r := *l
-		r.Slots = turned
-		if l.thresholds != nil {
-			r.thresholds = append(slices.Clone(l.thresholds[first:]), l.thresholds[:first]...)
-		}
-		return &r, true
-	}
-	return nil, false
 }
 
 // newestFirst is IPVS's order of its list.
@@ -148,20 +150,9 @@ func newestFirst(servers []Server) []Server {
 	return list
 }
 
-// last is the slot that was drawn last; ok is false where none was.
-func (l *Layout) last(drawn uint64) (slot int, ok bool) {
-	if l == nil || drawn == 0 || len(l.Slots) == 0 {
-		return 0, false
-	}
-	return int((drawn - 1) % uint64(len(l.Slots))), true
-}
-
 // wholeList is the table of a scheduler that scans: every server, quiesced ones
 // too, since their weight is looked at when a connection comes.
-func wholeList(list []Server, _ *Layout, _ uint64) (*Layout, error) {
-	if len(list) > MaxSlots {
-		return nil, fmt.Errorf("%d servers: at most %d can be looked through", len(list), MaxSlots)
-	}
+func wholeList(list []Server) (*Layout, error) {
 	l := &Layout{}
 	for _, s := range list {
 		l.Slots = append(l.Slots, s.Index)

@@ -182,7 +182,7 @@ func (n *floodNetwork) begun(t *testing.T) (conns uint64) {
 		t.Fatal(err)
 	}
 	for _, c := range stats.Services {
-		conns += c.Conns
+		conns += c.Counter.Conns
 	}
 	return conns
 }

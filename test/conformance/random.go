@@ -144,7 +144,7 @@ func (g *generator) addServer(s *offered) {
 	}
 	b := &backend{at: host + ":" + s.port, method: " -m"}
 	switch {
-	case !s.mark && g.chance(35):
+	case !s.mark && g.chance(35) || s.onePacket: // NAT does not translate the answers of these
 		b.method = " -g"
 	case s.port == "80" && g.chance(20):
 		b.at = host + ":8080"
@@ -158,7 +158,11 @@ func (g *generator) addServer(s *offered) {
 
 // share is a server's weight and thresholds.
 func (g *generator) share(s *offered) string {
-	out := fmt.Sprintf(" -w %d", pick(g, 0, 1, 1, 1, 2, 2, 3, 4, 5, 7, 10, 100))
+	weight := pick(g, 0, 1, 1, 1, 2, 2, 3, 4, 5, 7, 10, 100)
+	if len(s.servers) < 2 && weight == 0 { // who is refused takes long to be
+		weight = 1
+	}
+	out := fmt.Sprintf(" -w %d", weight)
 	if g.chance(20) {
 		upper := 2 + g.r.IntN(5)
 		out += fmt.Sprintf(" -x %d", upper)

@@ -16,6 +16,7 @@ type Table struct {
 	services []lvs.VirtualServer
 	marks    []lvs.MarkRule
 	rules    lvs.ConnRules
+	timeouts lvs.Timeouts
 }
 
 // Plan is the table as the data plane takes it. What IPVS has sysctls for is the
@@ -25,7 +26,7 @@ func (t *Table) Plan() lvs.Plan {
 	for i := range services {
 		services[i].Rules = t.rules
 	}
-	return lvs.Plan{Services: services, Marks: t.marks}
+	return lvs.Plan{Services: services, Marks: t.marks, Timeouts: t.timeouts}
 }
 
 // Mark is the step "mark CIDR N".
@@ -64,9 +65,12 @@ func (t *Table) Sysctl(setting string) error {
 // Admin is "ipvsadm ARGS", of what changes the table.
 func (t *Table) Admin(args []string) error {
 	verb := args[0]
-	if verb == "-C" {
+	switch verb {
+	case "-C":
 		t.services = nil
 		return nil
+	case "--set":
+		return t.set(args[1:])
 	}
 	if len(args) < 3 {
 		return fmt.Errorf("ipvsadm %s: no service is named", verb)
@@ -91,6 +95,23 @@ func (t *Table) Admin(args []string) error {
 		return nil
 	}
 	return setServer(&t.services[i], verb, args)
+}
+
+// set is --set TCP TCPFIN UDP, in seconds; 0 leaves one as it is.
+func (t *Table) set(seconds []string) error {
+	for i, to := range []*time.Duration{&t.timeouts.Established, &t.timeouts.FinWait, &t.timeouts.UDP} {
+		if i >= len(seconds) {
+			return fmt.Errorf("ipvsadm --set takes three times, %d are given", len(seconds))
+		}
+		n, err := number(seconds[i])
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			*to = time.Duration(n) * time.Second
+		}
+	}
+	return nil
 }
 
 // option is the word after this one, or another where it is not there.

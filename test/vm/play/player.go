@@ -70,7 +70,7 @@ func (s *servers) play(ns, text string, start func(ns string) (director, error))
 	if err := d.stop(); err != nil {
 		return "", err
 	}
-	return p.out.String(), deleteDirector(ns)
+	return p.out.String(), unplug(ns)
 }
 
 func (p *player) do(words []string) error {

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"weir/conf"
+)
+
+// showCommand is "weir show config|schema|reference".
+func showCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "show", Short: "Show a configuration as it is in effect, and the language itself"}
+	cmd.AddCommand(showConfigCommand(),
+		showTextCommand("schema", "Show the JSON schema of what show config --json prints", conf.Schema),
+		showTextCommand("reference", "Show the page of the whole configuration language", func() ([]byte, error) { return conf.Reference(), nil }))
+	return cmd
+}
+
+func showConfigCommand() *cobra.Command {
+	var asJSON bool
+	var id string
+	cmd := &cobra.Command{
+		Use:   "config FILE",
+		Short: "Show every value of a configuration, and where each comes from",
+		Long: `Show a configuration with what it includes, every default filled in and every
+name replaced. Behind each value stands the line that it was given on, or that
+it is a default. With --json the same for programs: in each block, origins says
+where keywords were given; "weir show schema" prints the schema.
+
+The exit code is 1 when the file has an error.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, diags := conf.Options{ID: id}.Load(args[0])
+			if diags.HasErrors() {
+				if err := diags.Render(cmd.ErrOrStderr(), colourful(cmd.ErrOrStderr())); err != nil {
+					return err
+				}
+				return errSilent
+			}
+			return showConfig(cmd.OutOrStdout(), cfg, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&id, "config-id", "", "take the lines for this config `id` (@ID) rather than for this host's name")
+	return cmd
+}
+
+func showConfig(out io.Writer, cfg *conf.Config, asJSON bool) error {
+	if !asJSON {
+		return cfg.Show(out)
+	}
+	text, err := cfg.JSON()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", text)
+	return err
+}
+
+// showTextCommand shows a text that is generated.
+func showTextCommand(name, short string, text func() ([]byte, error)) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		t, err := text()
+		if err != nil {
+			return err
+		}
+		_, err = cmd.OutOrStdout().Write(t)
+		return err
+	}}
+}

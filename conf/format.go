@@ -1,0 +1,231 @@
+package conf
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Format gives a configuration its canonical layout: four blanks for each block
+// around a line, one between words, an opening brace on its keyword's line, a
+// closing one alone, at most one empty line. Comments, quotes and the words
+// themselves stay as they are. A text whose braces or quotes do not fit is left
+// alone, and the diagnostics say why.
+func Format(name string, text []byte) ([]byte, Diagnostics) {
+	f := &formatter{name: name}
+	rest := strings.TrimPrefix(string(text), byteOrderMark)
+	for number := 1; rest != ""; {
+		line, after := logicalLine(rest)
+		if after == "" && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") {
+			f.fail((&source{name: name, text: line}).whole(number), "the last line goes on after its backslash")
+		}
+		f.line(line, number)
+		number += strings.Count(line, "\n") + 1
+		rest = after
+	}
+	if f.depth > 0 {
+		f.fail(f.opened[f.depth-1], "this block is not closed")
+	}
+	diags := f.diags.finish(name, 1)
+	if diags.HasErrors() {
+		return text, diags
+	}
+	return f.text(), diags
+}
+
+// logicalLine is the text's first line, with those that a backslash continues.
+func logicalLine(text string) (line, rest string) {
+	end := 0
+	for {
+		n := strings.IndexByte(text[end:], '\n')
+		if n < 0 {
+			return text, ""
+		}
+		end += n
+		if !strings.HasSuffix(strings.TrimSuffix(text[:end], "\r"), "\\") || isCommented(text[:end]) {
+			return text[:end], text[end+1:]
+		}
+		end++
+	}
+}
+
+// isCommented tells whether a line is nothing but a comment.
+func isCommented(line string) bool {
+	line = strings.TrimLeft(line, " \t")
+	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "!")
+}
+
+// formatter lays lines out.
+type formatter struct {
+	name  string
+	diags collector
+	out   []laidOut
+	depth int
+	// opened are the lines of the blocks that are open.
+	opened []place
+}
+
+// laidOut is a line of the result.
+type laidOut struct {
+	depth   int
+	text    string
+	comment string
+	// verbatim is a line of the text language, which is kept as it is.
+	verbatim bool
+}
+
+// line lays one line out.
+func (f *formatter) line(line string, number int) {
+	head := strings.TrimLeft(line, " \t\r")
+	switch {
+	case strings.TrimSpace(line) == "":
+		f.blank()
+	case definition(head) != "", strings.HasPrefix(head, "~"):
+		f.keep(strings.TrimRight(head, " \t\r"), number)
+	case head[0] == '@':
+		id, rest, _ := strings.Cut(strings.ReplaceAll(head, "\t", " "), " ")
+		if rest = strings.TrimLeft(rest, " "); definition(rest) != "" || strings.HasPrefix(rest, "~") {
+			f.keep(id+" "+strings.TrimRight(rest, " \r"), number)
+			return
+		}
+		f.words(rest, id, number)
+	default:
+		f.words(line, "", number)
+	}
+}
+
+// keep lays out a line of the text language, whose words mean what they are.
+func (f *formatter) keep(line string, number int) {
+	opens := strings.HasPrefix(line, "~") && strings.HasSuffix(line, "{")
+	f.out = append(f.out, laidOut{depth: f.depth, text: line, verbatim: true})
+	if opens {
+		f.open((&source{name: f.name, text: line}).whole(number))
+	}
+}
+
+// blank is an empty line: at most one in a row, and none where a block begins.
+func (f *formatter) blank() {
+	if n := len(f.out); n > 0 && f.out[n-1].text+f.out[n-1].comment != "" && !strings.HasSuffix(f.out[n-1].text, "{") {
+		f.out = append(f.out, laidOut{})
+	}
+}
+
+// words lays out a line of words and braces, behind a config id if there is one.
+func (f *formatter) words(line, id string, number int) {
+	src := &source{name: f.name, text: line}
+	l := &lexer{src: src, line: number, column: 1, diags: &f.diags, comments: true}
+	if !l.isText() {
+		return
+	}
+	l.all()
+	statement := id
+	flush := func() {
+		if strings.HasSuffix(statement, "\\") {
+			f.fail(src.whole(number), "a word that ends in a backslash would continue its line")
+		}
+		if statement != "" {
+			f.out = append(f.out, laidOut{depth: f.depth, text: statement})
+		}
+		statement = ""
+	}
+	first := true
+	for _, t := range l.tokens {
+		alone := first
+		first = false
+		switch t.kind {
+		case lineToken: // behind a comment that ends in a backslash
+			flush()
+			first = true
+		case wordToken:
+			statement = strings.TrimPrefix(statement+" "+t.place.text(), " ")
+		case openToken:
+			f.attach(statement)
+			statement = ""
+			f.open(t.place)
+		case closeToken:
+			flush()
+			f.close(t.place)
+		case commentToken:
+			comment := strings.TrimRight(t.place.text(), " \t\r")
+			f.comment(statement, comment, alone && id == "")
+			statement = ""
+		}
+	}
+	flush()
+}
+
+// whole is the beginning of a source that is one line, whose number is given.
+func (s *source) whole(number int) place { return place{src: s, line: number, column: 1} }
+
+// attach puts an opening brace behind its keyword: on this line, or the last one
+// that holds a statement.
+func (f *formatter) attach(statement string) {
+	if statement != "" {
+		f.out = append(f.out, laidOut{depth: f.depth, text: statement + " {"})
+		return
+	}
+	for i := len(f.out) - 1; i >= 0; i-- {
+		o := &f.out[i]
+		if o.text == "" {
+			continue
+		}
+		if o.verbatim || o.depth != f.depth || strings.HasSuffix(o.text, "{") || o.text == "}" {
+			break
+		}
+		o.text += " {"
+		for n := i + 1; n < len(f.out); n++ {
+			f.out[n].depth++
+		}
+		return
+	}
+	f.out = append(f.out, laidOut{depth: f.depth, text: "{"})
+}
+
+func (f *formatter) open(at place) {
+	f.opened = append(f.opened[:f.depth], at)
+	f.depth++
+}
+
+func (f *formatter) close(at place) {
+	if f.depth == 0 {
+		f.fail(at, `stray "}"`)
+		return
+	}
+	if n := len(f.out); f.out[n-1].text+f.out[n-1].comment == "" {
+		f.out = f.out[:n-1]
+	}
+	f.depth--
+	f.out = append(f.out, laidOut{depth: f.depth, text: "}"})
+}
+
+// comment lays a comment out: alone, or behind what stands before it.
+func (f *formatter) comment(statement, comment string, alone bool) {
+	if statement == "" && !alone && len(f.out) > 0 {
+		f.out[len(f.out)-1].comment = comment
+		return
+	}
+	f.out = append(f.out, laidOut{depth: f.depth, text: statement, comment: comment})
+}
+
+func (f *formatter) fail(at place, message string) {
+	f.diags.errorAt(at, message, "the text is left as it is; see weir check")
+}
+
+// text is the result.
+func (f *formatter) text() []byte {
+	var b bytes.Buffer
+	for len(f.out) > 0 && f.out[len(f.out)-1].text+f.out[len(f.out)-1].comment == "" {
+		f.out = f.out[:len(f.out)-1]
+	}
+	for _, o := range f.out {
+		line := o.text
+		if o.comment != "" {
+			line = strings.TrimPrefix(line+" "+o.comment, " ")
+		}
+		if line != "" {
+			b.WriteString(strings.Repeat("    ", o.depth))
+			b.WriteString(line)
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,71 @@
+package conf
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFormat(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"blanks", "a   b\t c \r\n\n\n\nd\n\n", "a b c\n\nd\n"},
+		{"blocks", "a{\nb 1\n\n}\nc\n{\n\nd { e 2 } }\n", "a {\n    b 1\n}\nc {\n    d {\n        e 2\n    }\n}\n"},
+		{"comments", "#x\na { # y\n !z\nb 1#w\n} # v\n", "#x\na { # y\n    !z\n    b 1 #w\n} # v\n"},
+		{"a comment before the brace", "a # x\n# y\n{\nb\n}\n", "a { # x\n    # y\n    b\n}\n"},
+		{"quotes stay", "a \"b  {\"  'c  # d\n", "a \"b  {\"  'c  # d\n"},
+		{"a comment sign in quotes", "a  \"b  # c\"  # d\n", "a \"b  # c\" # d\n"},
+		{"definitions stay", " $A=x  y \\\n   z {\\\n }\nb  $A\n", "$A=x  y \\\n   z {\\\n }\nb $A\n"},
+		{"repetitions stay", "v {\n~LST({a, b},  {1, 2})   c ${a}\n}\n", "v {\n    ~LST({a, b},  {1, 2})   c ${a}\n}\n"},
+		{"a repeated block", "~SEQ(i,2) v $i {\nb\n}\n", "~SEQ(i,2) v $i {\n    b\n}\n"},
+		{"config ids", "v {\n@lb1   a  1\n@^lb1\tb {\nc\n}\n}\n", "v {\n    @lb1 a 1\n    @^lb1 b {\n        c\n    }\n}\n"},
+		{"a continued line", "a \\\n   b\n", "a b\n"},
+		{"byte order mark", "\ufeffa\n", "a\n"},
+		{"no last newline", "a {\n}", "a {\n}\n"},
+		{"nothing", "\n\n", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, diags := Format("test.conf", []byte(tt.in))
+			if tt.name == "quotes stay" {
+				if !diags.HasErrors() || string(got) != tt.in {
+					t.Errorf("an unclosed quote: got %q, %v; want it left alone, and an error", got, diags.All())
+				}
+				return
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" || diags.HasErrors() {
+				t.Errorf("(-want +got):\n%s%v", diff, diags.All())
+			}
+			if again, _ := Format("test.conf", got); string(again) != string(got) {
+				t.Errorf("twice gives something else (-once +twice):\n%s", cmp.Diff(string(got), string(again)))
+			}
+		})
+	}
+	for _, in := range []string{"a {\n", "}\n", "a { }\n}\n", "a \"b\n", "a\x00\n"} {
+		if got, diags := Format("test.conf", []byte(in)); string(got) != in || diags.Errors() != 1 {
+			t.Errorf("%q: got %q and %v, want it left alone and one error", in, got, diags.All())
+		}
+	}
+}
+
+// FuzzFormat wants the same meaning, and the same again.
+func FuzzFormat(f *testing.F) {
+	corpus(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		once, diags := Format("main", []byte(text))
+		if diags.HasErrors() {
+			return
+		}
+		twice, diags := Format("main", once)
+		if diags.HasErrors() || string(twice) != string(once) {
+			t.Fatalf("%q became %q and then %q: %v", text, once, twice, diags.All())
+		}
+		before, diags := parseMemory(memory{"main": text}, "main")
+		after, _ := parseMemory(memory{"main": string(once)}, "main")
+		if (before == nil) != (after == nil) {
+			t.Fatalf("%q is right: %v; formatted %q: %v; %v", text, before != nil, once, after != nil, diags.All())
+		}
+		if diff := cmp.Diff(before, after, comparers...); diff != "" {
+			t.Fatalf("%q became %q (-before +after):\n%s", text, once, diff)
+		}
+	})
+}

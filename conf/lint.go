@@ -1,0 +1,105 @@
+package conf
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"weir/lvs"
+)
+
+// lint explains mistakes that are no mistakes of the language: what is written
+// is right, and hardly what was meant.
+func lint(r *reader, cfg *Config, o Options) {
+	for i := range cfg.VirtualServers {
+		v := &cfg.VirtualServers[i]
+		lintQuorum(r, v)
+		lintVIP(r, cfg, v)
+		for n := range v.RealServers {
+			rs := &v.RealServers[n]
+			if rs.Upper > 0 && rs.Lower > rs.Upper {
+				r.warnAt(rs.placeOf("lthreshold"), "threshold", fmt.Sprintf("lthreshold %d is above uthreshold %d", rs.Lower, rs.Upper), "expected less")
+			}
+		}
+	}
+	if len(o.Networks) > 0 {
+		lintNetworks(r, cfg, o)
+	}
+}
+
+func lintQuorum(r *reader, v *VirtualServer) {
+	if v.Quorum > 1 && v.Hysteresis == 0 && v.has("quorum") && !v.has("hysteresis") {
+		r.warnAt(v.placeOf("quorum"), "quorum-hysteresis", fmt.Sprintf("quorum %d has no hysteresis: one server that comes and goes flips the service", v.Quorum),
+			"write hysteresis, such as 1")
+	}
+}
+
+// lintVIP looks for the address of a service among those of the instances: one
+// that no director has reaches nobody. A file without instances leaves its
+// addresses to somebody else.
+func lintVIP(r *reader, cfg *Config, v *VirtualServer) {
+	if len(cfg.VRRPInstances) == 0 {
+		return
+	}
+	for _, key := range v.Keys {
+		if key.Mark == 0 && !cfg.holds(key.Addr) {
+			r.warnAt(v.at, "service-without-vip", fmt.Sprintf("no vrrp_instance has the address %s", key.Addr), "write it into virtual_ipaddress, if it is not this machine's own")
+			return
+		}
+	}
+}
+
+// holds tells whether an instance, or the machine, has an address.
+func (c *Config) holds(a netip.Addr) bool {
+	is := func(v VIP) bool { return v.Prefix.Addr() == a }
+	return slices.ContainsFunc(c.Machine.Addresses, is) || slices.ContainsFunc(c.VRRPInstances, func(v VRRPInstance) bool {
+		return slices.ContainsFunc(v.VIPs, is) || slices.ContainsFunc(v.Excluded, is)
+	})
+}
+
+// lintNetworks looks for the VIPs in the networks of this machine, where their
+// interface is one of its own. A VIP that brings its network needs none.
+func lintNetworks(r *reader, cfg *Config, o Options) {
+	for _, v := range cfg.VRRPInstances {
+		for _, vip := range v.VIPs {
+			networks, ours := o.Networks[vip.Device]
+			single := vip.Prefix.Bits() == vip.Prefix.Addr().BitLen()
+			inside := slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(vip.Prefix.Addr()) })
+			if ours && single && !inside && vip.Prefix.Addr().Is4() {
+				r.warnAt(vip.at, "vip-network", fmt.Sprintf("%s is in no network of %s", vip.Prefix.Addr(), vip.Device), fmt.Sprintf("%s has %v", vip.Device, networks))
+			}
+		}
+	}
+}
+
+// lintFlags tells flags of another scheduler.
+func (s *rawService) lintFlags(r *reader) {
+	for flag, scheduler := range map[string]lvs.Scheduler{"sh-port": lvs.SourceHash, "sh-fallback": lvs.SourceHash, "mh-port": lvs.MaglevHash, "mh-fallback": lvs.MaglevHash} {
+		if at, ok := s.flags[flag]; ok && s.Scheduler != scheduler {
+			r.warnAt(at, "flag-scheduler", fmt.Sprintf("%s is a flag of the scheduler %s, not of %s", flag, scheduler, s.Scheduler), "take it out")
+		}
+	}
+	if at := s.placeOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
+		r.warnAt(at, "flag-scheduler", "hashed is a flag of the scheduler sh", "take it out")
+	}
+}
+
+// resolveQuorum settles the quorum, which may be no more than what the servers weigh.
+func (s *rawService) resolveQuorum(r *reader) {
+	sum := 0
+	for _, rs := range s.RealServers {
+		sum += rs.Weight
+	}
+	if s.Quorum > sum && len(s.RealServers) > 0 {
+		at := s.head.all()
+		if s.has("quorum") {
+			at = s.placeOf("quorum")
+		}
+		r.warnAt(at, "quorum-weight", fmt.Sprintf("quorum %d is more than the servers weigh: it is read as %d", s.Quorum, sum), fmt.Sprintf("expected at most %d", sum))
+		s.Quorum = sum
+	}
+	if s.Hysteresis > 0 && s.Hysteresis >= s.Quorum {
+		r.warnAt(s.placeOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
+		s.Hysteresis = 0
+	}
+}

@@ -1,0 +1,115 @@
+package conf
+
+import "fmt"
+
+// refs holds names to what they name: trackers, groups' members, sessions.
+func refs(r *reader, raw *rawConfig) {
+	if raw.unsure {
+		return
+	}
+	n := raw.names()
+	for _, i := range raw.instances {
+		n.tracks(r, &i.Tracks)
+		for _, v := range i.vips {
+			n.look(r, v.at, "track_group", v.TrackGroup)
+		}
+	}
+	for _, g := range raw.sync {
+		n.tracks(r, &g.Tracks)
+		n.members(r, g.placeOf("group"), g.Members)
+	}
+	for i := range raw.machine.TrackGroups {
+		g := &raw.machine.TrackGroups[i]
+		n.members(r, g.placeOf("group"), g.Members)
+	}
+	for _, v := range raw.machine.Addresses {
+		n.look(r, v.at, "track_group", v.TrackGroup)
+	}
+	for _, s := range raw.services {
+		for _, rs := range s.servers {
+			n.checks(r, rs)
+		}
+	}
+}
+
+// names are what blocks of a file are called, by keyword.
+type names map[string]map[string]bool
+
+func (c *rawConfig) names() names {
+	n := names{}
+	add := func(keyword, name string) {
+		if n[keyword] == nil {
+			n[keyword] = map[string]bool{}
+		}
+		n[keyword][name] = true
+	}
+	for _, i := range c.instances {
+		add("vrrp_instance", i.Name)
+	}
+	for _, s := range c.scripts {
+		add("vrrp_script", s.Name)
+	}
+	for _, p := range c.processes {
+		add("vrrp_track_process", p.Name)
+	}
+	for _, f := range c.files {
+		add("track_file", f.Name)
+	}
+	for _, b := range c.bfds {
+		add("bfd_instance", b.Name)
+	}
+	for _, g := range c.machine.TrackGroups {
+		add("track_group", g.Name)
+	}
+	return n
+}
+
+// look gives a diagnostic where nothing has a name that something uses.
+func (n names) look(r *reader, at place, keyword, name string) {
+	if name == "" || n[keyword][name] {
+		return
+	}
+	var known []string
+	for k := range n[keyword] {
+		known = append(known, k)
+	}
+	hint := fmt.Sprintf("expected the name of a %s of this file", keyword)
+	if near := nearest(name, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, shorten(name)), hint)
+}
+
+func (n names) members(r *reader, at place, members []string) {
+	for _, m := range members {
+		n.look(r, at, "vrrp_instance", m)
+	}
+}
+
+func (n names) tracks(r *reader, t *Tracks) {
+	for _, list := range []struct {
+		keyword string
+		tracks  []Track
+	}{
+		{"vrrp_script", t.Scripts}, {"track_file", t.Files},
+		{"vrrp_track_process", t.Processes}, {"bfd_instance", t.BFDs},
+	} {
+		for _, track := range list.tracks {
+			n.look(r, track.at, list.keyword, track.Name)
+		}
+	}
+}
+
+func (n names) checks(r *reader, rs *rawServer) {
+	if rs == nil {
+		return
+	}
+	for _, c := range rs.checks {
+		switch {
+		case c.BFD != nil:
+			n.look(r, c.placeOf("name"), "bfd_instance", c.BFD.Name)
+		case c.File != nil:
+			n.look(r, c.placeOf("track_file"), "track_file", c.File.TrackFile)
+		}
+	}
+}

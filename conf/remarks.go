@@ -1,0 +1,97 @@
+package conf
+
+import "slices"
+
+// remark is a kind of warning or note. Each can be silenced by its name, in the
+// weir block or by a flag.
+type remark struct {
+	code string
+	// refused is a warning for which "keepalived -t" refuses a file (exit code 5).
+	refused bool
+	explain string
+}
+
+// remarks are all kinds, sorted.
+var remarks = []remark{
+	{"dr-port", true, "only NAT changes a packet's port: with direct routing or a tunnel a real server has that of its virtual server"},
+	{"flag-scheduler", true, "a flag belongs to another scheduler than the service's"},
+	{"garp-group-empty", true, "a garp_group without a delay changes nothing"},
+	{"given-twice", false, "a keyword or a block stands twice: one of them counts"},
+	{"hysteresis", true, "hysteresis has to be below quorum, which could never be lost otherwise"},
+	{"include-missing", false, "an include matches no file"},
+	{"method-default", true, "a virtual_server without lb_kind is forwarded by NAT"},
+	{"no-effect", true, "a keyword cannot do anything beside the others"},
+	{"no-meaning", false, "a keyword has nothing to act on in weir"},
+	{"no-real-server", true, "a virtual_server without a real_server is left out"},
+	{"no-vip", false, "a vrrp_instance without virtual addresses protects nothing"},
+	{"not-ready", false, "weir cannot do it yet, and refuses to run without it"},
+	{"not-yet", false, "weir cannot do it yet, and runs without it"},
+	{"obsolete", true, "a word of old versions"},
+	{"pair-advert", false, "two directors of an instance disagree about version, interval or authentication: they will both be master"},
+	{"pair-priority", false, "two directors of an instance have the same priority, or both or neither wish to be master"},
+	{"pair-services", false, "two directors do not serve the same: clients see another service after a failure"},
+	{"pair-unicast", false, "two directors do not send their advertisements to one another"},
+	{"pair-vips", false, "two directors of an instance do not have the same addresses"},
+	{"password-cut", true, "an advertisement has room for 8 bytes of a password"},
+	{"port-zero", true, "a service of all ports has to be persistent, or a client's connections are spread over the servers"},
+	{"preempt", true, "nopreempt and preempt_delay have no effect with state MASTER"},
+	{"protocol-default", true, "a virtual_server without protocol serves UDP"},
+	{"quorum-hysteresis", false, "with a quorum above 1 and no hysteresis one server that comes and goes flips the service"},
+	{"quorum-weight", true, "a quorum above the servers' weights could never be reached"},
+	{"raised", true, "a number below the least is read as the least"},
+	{"route-untracked", true, "a route that names no device is not watched"},
+	{"rule-priority", true, "a rule without a priority stands before all others"},
+	{"scheduler-default", true, "a virtual_server without lb_algo is scheduled by wlc"},
+	{"service-without-vip", false, "no vrrp_instance has the address of a virtual_server"},
+	{"threshold", false, "a lower threshold above the upper one"},
+	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
+	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},
+}
+
+func remarkOf(code string) (remark, bool) {
+	i := slices.IndexFunc(remarks, func(r remark) bool { return r.code == code })
+	if i < 0 {
+		return remark{}, false
+	}
+	return remarks[i], true
+}
+
+// remarkCode is the name of a kind of warning.
+func remarkCode() kind[string] {
+	return kind[string]{"the name of a warning, as it stands in brackets", func(text string) (string, *complaint) {
+		if _, ok := remarkOf(text); ok {
+			return text, nil
+		}
+		var names []string
+		for _, r := range remarks {
+			names = append(names, r.code)
+		}
+		unknown := complain("there is no warning %s", quote(text))
+		if near := nearest(text, names); near != "" {
+			unknown.hint = "did you mean \"" + near + "\"?"
+		}
+		return "", unknown
+	}}
+}
+
+// IsRemark tells whether there is a kind of warning of this name.
+func IsRemark(code string) bool {
+	_, ok := remarkOf(code)
+	return ok
+}
+
+// silence takes out the warnings and notes of some kinds.
+func (d *Diagnostics) silence(codes []string) {
+	d.list = slices.DeleteFunc(d.list, func(one Diagnostic) bool {
+		return one.Severity != Error && !one.unready && slices.Contains(codes, one.Code)
+	})
+}
+
+// Refused tells whether keepalived -t refuses the file: for an error, and for
+// the warnings that it takes for one.
+func (d Diagnostics) Refused() bool {
+	return slices.ContainsFunc(d.list, func(one Diagnostic) bool {
+		r, _ := remarkOf(one.Code)
+		return one.Severity == Error || r.refused
+	})
+}

@@ -1,0 +1,114 @@
+package dataplane
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/sched"
+	"weir/lvs"
+)
+
+// Options say where the data plane lives and how large it is. A size of 0 is the
+// default. Tables that an earlier process left with other sizes are not taken up.
+type Options struct {
+	// PinDir is a folder of a bpf file system; it is made, and the file system
+	// mounted at /sys/fs/bpf, where missing.
+	PinDir string
+	// Connections bounds the connection table.
+	Connections int
+	// Templates bounds the table of persistent clients; by default it is as large
+	// as that of the connections.
+	Templates int
+	// Services bounds the virtual servers, and RealServers the real servers of all
+	// of them together. What was removed counts while connections refer to it.
+	Services, RealServers int
+	// CacheLines bounds the destinations that lblc and lblcr remember.
+	CacheLines int
+	// Cycle bounds the turns of wrr that are laid out in a table, 8 bytes each. A
+	// longer cycle costs more for each new connection.
+	Cycle int
+	Log   *slog.Logger
+}
+
+// The default sizes, with what each entry takes.
+const (
+	DefaultConnections = 1 << 20 // 168 bytes, and 128 of the flow cache
+	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
+	DefaultRealServers = 1 << 16 // 136 bytes, and 40 more for each CPU
+	DefaultCacheLines  = 1 << 16 // memory is taken line by line
+)
+
+// membersPerLine is for how many servers of a line there is room, on average.
+const membersPerLine = 4
+
+// checked are the options with the defaults in their places.
+func (o Options) checked() (Options, error) {
+	for _, size := range []struct {
+		name            string
+		value           *int
+		otherwise, most int
+	}{
+		{"Connections", &o.Connections, DefaultConnections, 1 << 26},
+		{"Templates", &o.Templates, cmp.Or(o.Connections, DefaultConnections), 1 << 26},
+		{"Services", &o.Services, DefaultServices, 1 << 16},
+		{"RealServers", &o.RealServers, DefaultRealServers, 1 << 20},
+		{"CacheLines", &o.CacheLines, DefaultCacheLines, 1 << 24},
+		{"Cycle", &o.Cycle, sched.MaxSlots, sched.MaxSlots},
+	} {
+		if *size.value < 0 || *size.value > size.most {
+			return o, fmt.Errorf("%s is %d: expected 1 to %d, or 0 for the default of %d", size.name, *size.value, size.most, size.otherwise)
+		}
+		*size.value = cmp.Or(*size.value, size.otherwise)
+	}
+	return o, nil
+}
+
+// size gives the tables the sizes that the options ask for.
+func size(spec *ebpf.CollectionSpec, o Options) error {
+	services := []string{bpfMapServices, bpfMapTables, bpfMapServiceVips, bpfMapServiceStats, bpfMapServiceZeros}
+	servers := []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapServerZeros, bpfMapTunnelSources}
+	for entries, names := range map[*int][]string{
+		&o.Connections: {bpfMapConns},
+		&o.Templates:   {bpfMapTemplates},
+		&o.Services:    services,
+		&o.RealServers: servers,
+		&o.CacheLines:  {bpfMapCache},
+	} {
+		for _, name := range names {
+			spec.Maps[name].MaxEntries = uint32(*entries)
+		}
+	}
+	spec.Maps[bpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
+	spec.Maps[bpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
+	spec.Maps[bpfMapVips].MaxEntries = max(spec.Maps[bpfMapVips].MaxEntries, uint32(o.Services))
+	if err := sizeFlows(spec, uint32(o.Connections)); err != nil {
+		return fmt.Errorf("size the flow cache: %w", err)
+	}
+	return nil
+}
+
+// fits says what of a plan there is no room for.
+func (p *Plane) fits(plan lvs.Plan) error {
+	type member struct {
+		service lvs.ServiceKey
+		server  netip.AddrPort
+	}
+	services, servers := map[lvs.ServiceKey]bool{}, map[member]bool{}
+	for _, vs := range plan.Services {
+		services[vs.ServiceKey] = true
+		for _, rs := range vs.RealServers {
+			servers[member{vs.ServiceKey, rs.AddrPort()}] = true
+		}
+	}
+	if most := int(p.maps.Services.MaxEntries()); len(services) > most {
+		return fmt.Errorf("%d virtual servers: %d fit; open the data plane with a larger Options.Services", len(services), most)
+	}
+	if most := int(p.maps.Servers.MaxEntries()); len(servers) > most {
+		return fmt.Errorf("%d real servers, all services together: %d fit; open the data plane with a larger Options.RealServers", len(servers), most)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"weir/lvs"
+)
+
+// Counter is what passed since the service or server was added, or zeroed: from
+// the clients, and to them where the answers pass the director (NAT).
+type Counter struct {
+	Conns, Packets, Bytes uint64
+	OutPackets, OutBytes  uint64
+}
+
+func (c Counter) plus(b bpfCounter) Counter {
+	return Counter{c.Conns + b.Conns, c.Packets + b.Packets, c.Bytes + b.Bytes, c.OutPackets + b.OutPackets, c.OutBytes + b.OutBytes}
+}
+
+func (c Counter) minus(d Counter) Counter {
+	return Counter{c.Conns - d.Conns, c.Packets - d.Packets, c.Bytes - d.Bytes, c.OutPackets - d.OutPackets, c.OutBytes - d.OutBytes}
+}
+
+// tally is how a service's or server's counters are read. The data plane only
+// ever adds to them, so that zeroing notes where they stood.
+type tally struct {
+	zero Counter
+	estimator
+}
+
+// tallies are the counters of all services, or of all servers, and where they
+// were zeroed, which outlives the process.
+type tallies struct {
+	stats, zeros *ebpf.Map
+}
+
+func (p *Plane) ofServices() tallies { return tallies{p.maps.ServiceStats, p.maps.ServiceZeros} }
+func (p *Plane) ofServers() tallies  { return tallies{p.maps.ServerStats, p.maps.ServerZeros} }
+
+// raw is what the data plane has counted, on all CPUs together.
+func (t tallies) raw(index uint32) (sum Counter, err error) {
+	var each []bpfCounter
+	if err := t.stats.Lookup(index, &each); err != nil {
+		return sum, fmt.Errorf("read the counters: %w", err)
+	}
+	for _, c := range each {
+		sum = sum.plus(c)
+	}
+	return sum, nil
+}
+
+// begin starts the counters of a new service or server at 0.
+func (t tallies) begin(index uint32, of *tally) error {
+	*of = tally{}
+	return errors.Join(t.stats.Put(index, make([]bpfCounter, ebpf.MustPossibleCPU())), t.zeros.Put(index, bpfCounter{}))
+}
+
+// adopt goes on with counters that an earlier process left; their rates begin
+// anew.
+func (t tallies) adopt(index uint32, of *tally) error {
+	now, err := t.raw(index)
+	if err != nil {
+		return err
+	}
+	var zero bpfCounter
+	if err := t.zeros.Lookup(index, &zero); err != nil {
+		return fmt.Errorf("read where the counters were zeroed: %w", err)
+	}
+	of.zero = Counter{}.plus(zero)
+	of.restart(now)
+	return nil
+}
+
+// reset has the counters count from 0 from now on.
+func (t tallies) reset(index uint32, of *tally) error {
+	now, err := t.raw(index)
+	if err != nil {
+		return err
+	}
+	of.zero = now
+	of.restart(now)
+	return t.zeros.Put(index, bpfCounter{
+		Conns: now.Conns, Packets: now.Packets, Bytes: now.Bytes, OutPackets: now.OutPackets, OutBytes: now.OutBytes,
+	})
+}
+
+// estimate takes the rates' next sample.
+func (t tallies) estimate(index uint32, of *tally) error {
+	now, err := t.raw(index)
+	if err == nil {
+		of.sample(now)
+	}
+	return err
+}
+
+// read is what was counted since the counters were zeroed.
+func (t tallies) read(index uint32, of *tally) (Counter, error) {
+	now, err := t.raw(index)
+	return now.minus(of.zero), err
+}
+
+// Zero has the counters of these services and of their servers count from 0, and
+// their rates begin anew, as ipvsadm -Z does; without a key those of all services.
+// What was counted with servers that are in no service now stays (ip_vs_zero_service,
+// net/netfilter/ipvs/ip_vs_ctl.c).
+func (p *Plane) Zero(keys ...lvs.ServiceKey) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := map[uint32]bool{}
+	for _, key := range keys {
+		s := p.services[key]
+		if s == nil || !s.present {
+			return fmt.Errorf("zero the counters of %s: there is no such service", key)
+		}
+		wanted[s.index] = true
+	}
+	return p.eachTally(func(t tallies, service, index uint32, of *tally) error {
+		if len(keys) > 0 && !wanted[service] {
+			return nil
+		}
+		return t.reset(index, of)
+	})
+}
+
+// estimate takes the next sample of all rates.
+func (p *Plane) estimate() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.eachTally(func(t tallies, _, index uint32, of *tally) error { return t.estimate(index, of) })
+}
+
+// eachTally goes through the services and servers that the plan has.
+func (p *Plane) eachTally(do func(t tallies, service, index uint32, of *tally) error) error {
+	for key, s := range p.services {
+		if !s.present {
+			continue
+		}
+		if err := do(p.ofServices(), s.index, s.index, &s.tally); err != nil {
+			return fmt.Errorf("virtual server %s: %w", key, err)
+		}
+	}
+	for key, s := range p.servers {
+		if !s.present {
+			continue
+		}
+		if err := do(p.ofServers(), key.service, s.index, &s.tally); err != nil {
+			return fmt.Errorf("real server %s: %w", key.addr, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package dataplane
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"weir/lvs"
+)
+
+// tickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
+const tickLength = 1 << 26 * time.Nanosecond
+
+// longestTimeout is far from where the stamps wrap round, which is after nine years.
+const longestTimeout = 365 * 24 * time.Hour
+
+// timeouts is how long a connection may be silent in each state.
+type timeouts map[bpfConnState]time.Duration
+
+// timeoutsOf takes what is 0 from IPVS: tcp 900, tcpfin 120 and udp 300 seconds,
+// the inner ones as in tcp_timeouts (net/netfilter/ipvs/ip_vs_proto_tcp.c).
+func timeoutsOf(t lvs.Timeouts) (timeouts, error) {
+	all := timeouts{}
+	for _, of := range []struct {
+		state     bpfConnState
+		name      string
+		wanted    time.Duration
+		otherwise time.Duration
+	}{
+		{bpfConnStateSTATE_NONE, "None", t.None, 2 * time.Second},
+		{bpfConnStateSTATE_ESTABLISHED, "Established", t.Established, 900 * time.Second},
+		{bpfConnStateSTATE_SYN_SENT, "SynSent", t.SynSent, 120 * time.Second},
+		{bpfConnStateSTATE_SYN_RECV, "SynRecv", t.SynRecv, 60 * time.Second},
+		{bpfConnStateSTATE_FIN_WAIT, "FinWait", t.FinWait, 120 * time.Second},
+		{bpfConnStateSTATE_TIME_WAIT, "TimeWait", t.TimeWait, 120 * time.Second},
+		{bpfConnStateSTATE_CLOSE, "Close", t.Close, 10 * time.Second},
+		{bpfConnStateSTATE_CLOSE_WAIT, "CloseWait", t.CloseWait, 60 * time.Second},
+		{bpfConnStateSTATE_LAST_ACK, "LastAck", t.LastAck, 30 * time.Second},
+		{bpfConnStateSTATE_LISTEN, "Listen", t.Listen, 120 * time.Second},
+		{bpfConnStateSTATE_SYNACK, "SynAck", t.SynAck, 120 * time.Second},
+		{bpfConnStateSTATE_UDP, "UDP", t.UDP, 300 * time.Second},
+	} {
+		switch {
+		case of.wanted == 0:
+			all[of.state] = of.otherwise
+		case of.wanted < tickLength || of.wanted > longestTimeout:
+			return nil, fmt.Errorf("time-out %s is %s: expected %s to %s, or 0 for %s", of.name, of.wanted, tickLength, longestTimeout, of.otherwise)
+		default:
+			all[of.state] = of.wanted
+		}
+	}
+	return all, nil
+}
+
+// setTimeouts puts time-outs in force, at once and for the connections that there
+// are, too.
+func (p *Plane) setTimeouts(all timeouts) error {
+	if maps.Equal(p.timeouts, all) {
+		return nil
+	}
+	for state, limit := range all {
+		if err := p.maps.Timeouts.Put(uint32(state), uint32(limit/tickLength)); err != nil {
+			return fmt.Errorf("set the time-out of connection state %d: %w", state, err)
+		}
+	}
+	p.timeouts = all
+	return p.paceFlows(p.live)
+}
+
+// takeUpTimeouts begins with those that an earlier process left in force, or with
+// the kernel's: until a plan says otherwise no connection ends before its time.
+func (p *Plane) takeUpTimeouts() error {
+	all, err := timeoutsOf(lvs.Timeouts{})
+	if err != nil {
+		return err
+	}
+	for state := range all {
+		var ticks uint32
+		if err := p.maps.Timeouts.Lookup(uint32(state), &ticks); err != nil {
+			return fmt.Errorf("read the time-out of connection state %d: %w", state, err)
+		}
+		if ticks > 0 {
+			all[state] = time.Duration(ticks) * tickLength
+		}
+	}
+	return p.setTimeouts(all)
+}

@@ -1,0 +1,97 @@
+package dataplane
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/lvs"
+)
+
+func (b *bench) liveAfter(t testing.TB) int {
+	t.Helper()
+	if err := b.sweepConns(); err != nil {
+		t.Fatal(err)
+	}
+	return b.live
+}
+
+// A plan's time-outs are in force at once, for connections that there are, too;
+// what it leaves at 0 is the kernel's.
+func TestTimeoutsFollowThePlan(t *testing.T) {
+	plan := twoServers(lvs.RoundRobin)
+	with := func(timeouts lvs.Timeouts) lvs.Plan {
+		plan := plan
+		plan.Timeouts = timeouts
+		return plan
+	}
+	withPlane(t, plan, func(b *bench) {
+		b.send(t, places[0], syn(1), back)
+		b.send(t, places[0], syn(1).with("A"), back)
+		b.send(t, places[0], syn(2), back)
+		for _, step := range []struct {
+			name     string
+			timeouts lvs.Timeouts
+			silent   time.Duration // the established one, 1; and the half open one, 2
+			live     int
+		}{
+			{"the kernel's", lvs.Timeouts{}, 50 * time.Second, 2},
+			{"longer than the kernel's", lvs.Timeouts{Established: 2 * time.Hour, SynRecv: 2 * time.Hour}, time.Hour, 2},
+			{"one of them is the kernel's again", lvs.Timeouts{Established: 2 * time.Hour}, time.Hour, 1},
+			{"shorter", lvs.Timeouts{Established: 20 * time.Second}, 30 * time.Second, 0},
+		} {
+			for port := 1; port <= b.liveAfter(t); port++ {
+				b.age(t, syn(port), 0)
+			}
+			b.set(t, with(step.timeouts))
+			for port := 1; port <= b.live; port++ {
+				b.age(t, syn(port), step.silent)
+			}
+			if got := b.liveAfter(t); got != step.live {
+				t.Errorf("%s: %d connections live after %s, want %d", step.name, got, step.silent, step.live)
+			}
+		}
+	})
+}
+
+// A line of the flow cache is good for an eighth of the time-out at most, and
+// what was set outlives the process until the next plan.
+func TestTimeoutsOfTheFlowCacheAndOfTheNextProcess(t *testing.T) {
+	plan := twoServers(lvs.RoundRobin)
+	plan.Timeouts = lvs.Timeouts{Established: 4 * time.Second, UDP: 2 * time.Hour}
+	withPlane(t, plan, func(b *bench) {
+		if err := b.paceFlows(1_000_000); err != nil {
+			t.Fatal(err)
+		}
+		if want := uint32(500 * time.Millisecond / tickLength); b.flows.Refresh != want {
+			t.Errorf("a line is good for %d ticks, want %d", b.flows.Refresh, want)
+		}
+		next, err := Open(Options{PinDir: b.pinDir, Connections: 1 << 15, RealServers: 1024, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer next.Close()
+		var ticks uint32
+		if err := next.maps.Timeouts.Lookup(uint32(bpfConnStateSTATE_UDP), &ticks); err != nil {
+			t.Fatal(err)
+		}
+		if want := uint32(2 * time.Hour / tickLength); ticks != want {
+			t.Errorf("UDP has %d ticks after a restart, want %d", ticks, want)
+		}
+	})
+}
+
+func TestTimeoutsThatMakeNoSense(t *testing.T) {
+	plan := twoServers(lvs.RoundRobin)
+	withPlane(t, plan, func(b *bench) {
+		for _, wrong := range []time.Duration{-time.Second, time.Nanosecond, 400 * 24 * time.Hour} {
+			err := b.Set(lvs.Plan{Timeouts: lvs.Timeouts{FinWait: wrong}})
+			if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("time-out FinWait is %s: expected ", wrong)) {
+				t.Errorf("%s: got %v", wrong, err)
+			}
+		}
+		b.send(t, places[0], syn(1), back) // nothing has changed
+	})
+}

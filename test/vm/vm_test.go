@@ -1,0 +1,134 @@
+// Package vm tests weir in a guest with Debian's kernel 6.1, which has the real
+// IPVS: see build and run.
+package vm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// root is the project's folder, which the guest sees as its working folder.
+const root = "../.."
+
+func TestMain(m *testing.M) {
+	// Once for all tests, so that none of them has it in its time.
+	build := exec.Command("./build")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "make the guest (as root, on Debian 12):", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// guest runs a command in a fresh guest; it returns its output and status.
+func guest(t *testing.T, limit time.Duration, command string) (output string, status int) {
+	t.Helper()
+	began := time.Now()
+	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), root, command)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	t.Logf("%s\n%s(%.0f s in the guest)", command, out.String(), time.Since(began).Seconds())
+	return out.String(), c.ProcessState.ExitCode()
+}
+
+// program builds a static program into build/guest, and returns its path.
+func program(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path := filepath.Join("build", "guest", name)
+	c := exec.Command("go", append(args[:1:1], append([]string{"-o", path}, args[1:]...)...)...)
+	c.Dir = root
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	return path
+}
+
+// The guest gives back output and status, and ends when its time is over.
+func TestGuest(t *testing.T) {
+	if out, status := guest(t, time.Minute, "uname -r; ipvsadm -Ln; exit 3"); status != 3 ||
+		!strings.HasPrefix(out, "6.1.") || !strings.Contains(out, "IP Virtual Server version 1.2.1") {
+		t.Errorf("status %d, want 3 and a kernel 6.1 with IPVS", status)
+	}
+	if _, status := guest(t, 15*time.Second, "sleep 1000"); status != 124 {
+		t.Errorf("status %d after the time-out, want 124", status)
+	}
+	if left, err := filepath.Glob(root + "/build/vm/run.*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// fixtures are tests of the data plane that are played on 6.1, too: the verifier
+// takes the programs, links and filters come and go, and packets of each kind
+// fare as they should. All of them would take too long there.
+var fixtures = []string{
+	"TestAttach", "TestAttachmentOutlivesTheProcess", "TestUnknownDeviceChangesNothing",
+	"TestDirectRouting/(xdp|tc)/(IPv4_TCP_SYN|IPv6_UDP|IPv6_extension_headers|a_fragment)$",
+	"TestMasquerade", "TestClientIsToldThatThereIsNoServer",
+	"TestGolden/^(wrr-7-5-3-2|mh-delete-and-add|lblcr-ipv6|persist-fwmark-mask|sh-fallback-port|sed-hold-and-close)$",
+}
+
+func TestPackets(t *testing.T) {
+	path := program(t, "dataplane.test", "test", "-c", "./internal/dataplane")
+	var commands []string
+	for _, f := range fixtures {
+		commands = append(commands, fmt.Sprintf("../../%s -test.v -test.run '^%s'", path, f))
+	}
+	out, status := guest(t, 10*time.Minute, "cd internal/dataplane && "+strings.Join(commands, " && "))
+	if status != 0 {
+		t.Errorf("status %d", status)
+	}
+	for _, f := range fixtures {
+		name, _, _ := strings.Cut(f, "/")
+		if !strings.Contains(out, "--- PASS: "+name+" ") {
+			t.Errorf("%s did not run", name)
+		}
+	}
+}
+
+// Random scenarios have the same outcome with IPVS and with weir, and so have a
+// few that are always the same. SEED (one or more numbers) and N (scenarios a
+// seed) say which: otherwise a new seed, which is printed.
+func TestScenarios(t *testing.T) {
+	path := program(t, "play", "build", "./test/vm/play")
+	seeds, n := strings.Fields(os.Getenv("SEED")), os.Getenv("N")
+	if len(seeds) == 0 {
+		seeds = []string{strconv.FormatUint(uint64(rand.Uint32()), 10)}
+	}
+	if n == "" {
+		n = "12"
+	}
+	for _, seed := range seeds {
+		t.Run("seed "+seed, func(t *testing.T) {
+			t.Parallel()
+			play(t, fmt.Sprintf("%s -seed %s -n %s", path, seed, n))
+		})
+	}
+	t.Run("fixed", func(t *testing.T) {
+		t.Parallel()
+		play(t, path+" test/vm/testdata/*.txt")
+	})
+}
+
+func play(t *testing.T, command string) {
+	out, status := guest(t, 2*time.Hour, command)
+	if status != 0 || !strings.Contains(out, " 0 differ") {
+		t.Errorf("status %d: see the scenarios that differ above; as a file, one is played again by\n"+
+			"  CGO_ENABLED=0 go build -o build/guest/play ./test/vm/play && test/vm/run . 'build/guest/play FILE'", status)
+	}
+}
