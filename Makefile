@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: random help lab test quick whole fuzz lint generate generated bench bench-hits bench-pps packages root clean
+.PHONY: help lab test quick whole test-vm random fuzz lint generate generated bench bench-hits bench-pps packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,13 @@ quick: lint ## the tests of the rooms, without whole clusters
 whole: ## whole clusters in network namespaces
 	$(TESTS) -timeout 25m ./test/...
 
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
+N ?= 100
+test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
+	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
 lint: ## formatting, vet, staticcheck
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
@@ -50,9 +55,8 @@ ROUNDS ?= 15
 bench: root ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS)
 	@$(MAKE) --no-print-directory random
-SEED ?= 0
 random: root ## 10 million random packets through the program; SEED=N repeats one run
-	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(SEED)
+	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
 bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
 	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
 bench-pps: root ## packets a second through namespaces

@@ -172,6 +172,11 @@ struct member {
 	__u32 zero;
 };
 
+/* Argument of weir_limits, a syscall program: a server's new thresholds. */
+struct limits {
+	__u32 server, upper, lower;
+};
+
 /* Argument of the cache's sweep (a syscall program) and what it found. */
 struct cache_sweep {
 	__u32 epoch; /* number of this sweep */

@@ -45,12 +45,13 @@ static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 }
 
 /*
- * overhead weighs an active connection like 256 inactive ones
- * (ip_vs_dest_conn_overhead, include/net/ip_vs.h).
+ * overhead weighs an active connection like 257 inactive ones: 256 times the
+ * active and all (ip_vs_dest_conn_overhead, include/net/ip_vs.h, as of 2026; 256
+ * in earlier kernels).
  */
 static INLINE __u64 overhead(const struct load *l)
 {
-	return ((__u64)(__u32)l->active << 8) + (__u32)l->inactive;
+	return (__u64)(__u32)l->active * 257 + (__u32)l->inactive;
 }
 
 /* scan looks at one server of the list; it ends early when none can be better. */

@@ -219,6 +219,24 @@ int weir_guard(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
+/*
+ * weir_limits sets a server's thresholds, and whether it is full by these: in the
+ * kernel that, too, changes with the edit (__ip_vs_update_dest, ip_vs_ctl.c).
+ */
+SEC("syscall")
+int weir_limits(struct limits *to)
+{
+	__u32 server = to->server;
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
+
+	if (!l)
+		return 0;
+	l->upper = to->upper;
+	l->lower = to->lower;
+	load_settle(l);
+	return 0;
+}
+
 SEC("syscall")
 int weir_sweep(struct sweep *s)
 {

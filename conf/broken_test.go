@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +21,43 @@ func TestBroken(t *testing.T) {
 // TestNoted reads files that are right, and of which weir has something to say.
 func TestNoted(t *testing.T) {
 	checkArchives(t, "testdata/noted/*.txtar", 3, false)
+}
+
+// TestMistakes reads texts with one mistake each, and wants one error, shown at
+// its place.
+func TestMistakes(t *testing.T) {
+	const name = "testdata/mistakes.txtar"
+	archive := readArchive(t, name)
+	made := 0
+	for i := range archive.files {
+		text := archive.files[i]
+		number, ok := strings.CutSuffix(text.name, ".conf")
+		if !ok {
+			continue
+		}
+		made++
+		_, diags := parseMemory(memory{"test.conf": text.text}, "test.conf")
+		var got bytes.Buffer
+		if err := diags.Render(&got, false); err != nil {
+			t.Fatal(err)
+		}
+		if diags.Errors() != 1 {
+			t.Errorf("%s: %d errors, want 1:\n%s\n%s", text.name, diags.Errors(), text.text, got.String())
+		}
+		want := archive.file(number + ".want")
+		if *update {
+			want.text = got.String()
+		}
+		if diff := cmp.Diff(want.text, got.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text.name, diff)
+		}
+	}
+	if *update {
+		archive.write(t, name)
+	}
+	if made < 200 {
+		t.Errorf("%d mistakes, want at least 200", made)
+	}
 }
 
 func checkArchives(t *testing.T, pattern string, least int, broken bool) {

@@ -95,14 +95,26 @@ func (d *Diagnostics) Append(other Diagnostics) {
 type collector struct {
 	list []Diagnostic
 	// counts are of each severity, with what is not kept.
-	counts [3]int
+	counts  [3]int
+	stopped bool
 	// seen are those of repetitions.
 	seen map[string]bool
 }
 
 // maxDiagnostics is how many of each severity are kept: a file with more
 // mistakes is not a configuration.
-const maxDiagnostics = 10000
+const maxDiagnostics = 1000
+
+// full tells whether reading on makes no sense.
+func (c *collector) full() bool { return c.stopped || c.counts[Error] >= maxDiagnostics }
+
+// stop gives a last diagnostic: the text is no configuration.
+func (c *collector) stop(at place, message, hint string) {
+	if !c.stopped {
+		c.errorAt(at, message, hint)
+	}
+	c.stopped = true
+}
 
 // add keeps a diagnostic. What it repeats of the text may hold control
 // characters; no message carries them to a terminal or a log.
@@ -149,7 +161,7 @@ func (c *collector) at(d Diagnostic, at place) {
 		d.repeated = true
 	}
 	d.at = at
-	d.File, d.Line, d.Column = at.src.name, at.line, at.column
+	d.File, d.Line, d.Column = at.src.name, int(at.line), int(at.column)
 	c.add(d)
 }
 
@@ -161,7 +173,7 @@ func (c *collector) finish(name string, files int) Diagnostics {
 	for severity, n := range c.counts {
 		if n > maxDiagnostics {
 			s := Severity(severity)
-			more := fmt.Sprintf("%s more, which are not shown", plural(n-maxDiagnostics, s.String()))
+			more := fmt.Sprintf("%s more at least, which are not shown", plural(n-maxDiagnostics, s.String()))
 			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
 		}
 	}

@@ -32,7 +32,9 @@ func newReading(f files) *reading {
 
 const (
 	// maxExpanded bounds what the lines of a configuration stand for, in bytes.
-	maxExpanded = 8 << 20
+	maxExpanded = 32 << 20
+	// overhead is what an expansion costs beside its text, in bytes.
+	overhead = 256
 	// maxName is the longest use of a name, in bytes.
 	maxName = 128
 	// maxNesting bounds definitions within definitions.
@@ -42,7 +44,7 @@ const (
 // expansion is where a part of an expanded text comes from: from at on, up to
 // the next one.
 type expansion struct {
-	at int
+	at int32
 	// literal is text that stands as it is at from; otherwise from is the use
 	// of a name, which stands for the part.
 	literal bool
@@ -143,9 +145,7 @@ func definition(word string) string {
 // line, and each end is one in the value, too.
 func (l *lexer) define(line, head, name string) {
 	at := l.here()
-	at.start += len(line) - len(head)
-	at.column += len(line) - len(head)
-	at.end = at.start + 1 + len(name)
+	at = at.further(len(line)-len(head), 1+len(name))
 	l.skip(len(line))
 	value := strings.TrimRight(head[len(name)+2:], "\r")
 	for strings.HasSuffix(value, "\\") && l.pos < len(l.src.text) {
@@ -174,11 +174,11 @@ func (l *lexer) define(line, head, name string) {
 // grow counts what lines stand for, and tells whether that is still within
 // bounds. That it is not is said once.
 func (run *reading) grow(n int, at place, diags *collector) bool {
-	if run.expanded += n; run.expanded <= maxExpanded {
+	if run.expanded += n + overhead; run.expanded <= maxExpanded {
 		return true
 	}
 	if !run.stopped {
-		diags.errorAt(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
+		diags.stop(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
 	}
 	run.stopped = true
 	return false
@@ -188,8 +188,8 @@ func (run *reading) grow(n int, at place, diags *collector) bool {
 // use takes: ${NAME}, or $NAME before a blank or the end.
 func use(text string) (name string, size int) {
 	if strings.HasPrefix(text, "${") {
-		end := strings.IndexAny(text[:min(len(text), maxName)], "}\n")
-		if end < 0 || text[end] != '}' {
+		end := 2 + strings.IndexAny(text[2:min(len(text), maxName)], "}{$\n")
+		if end < 2 || text[end] != '}' {
 			return "", 0
 		}
 		return text[2:end], end + 1
@@ -254,7 +254,7 @@ func random(bounds []string) (string, bool) {
 // expand reads what a line stands for, once or repeated, in its place.
 func (l *lexer) expand(line string, repeated bool) {
 	at := l.here()
-	at.end = l.pos + len(line)
+	at = at.further(0, len(line))
 	l.skip(len(line))
 	if l.src.depth() >= maxNesting {
 		l.diags.errorAt(at, "definitions are nested too deep", fmt.Sprintf("expected at most %d levels: does one stand for itself?", maxNesting))
@@ -310,7 +310,9 @@ func (l *lexer) substitute(at place, from int, local map[string]string) {
 			continue
 		}
 		e.add(&text, l.nested(value, local, 0), false, at, i, i+size)
-		changed = true
+		if changed = true; !l.run.grow(0, at, l.diags) {
+			return
+		}
 		i += size
 	}
 	e.text = text.String()
@@ -360,13 +362,13 @@ func (s *source) add(text *strings.Builder, part string, literal bool, line plac
 		return
 	}
 	if last := len(s.parts) - 1; literal && last >= 0 && s.parts[last].literal {
-		s.parts[last].from.end = line.start + end
+		s.parts[last].from.end = line.start + int32(end)
 		text.WriteString(part)
 		return
 	}
 	from := line // whose column is that of the line, see origin
-	from.start, from.end = line.start+start, line.start+end
-	s.parts = append(s.parts, expansion{at: text.Len(), literal: literal, from: from})
+	from.start, from.end = line.start+int32(start), line.start+int32(end)
+	s.parts = append(s.parts, expansion{at: int32(text.Len()), literal: literal, from: from})
 	text.WriteString(part)
 }
 

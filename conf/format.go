@@ -112,7 +112,7 @@ func (f *formatter) blank() {
 // words lays out a line of words and braces, behind a config id if there is one.
 func (f *formatter) words(line, id string, number int) {
 	src := &source{name: f.name, text: line}
-	l := &lexer{src: src, line: number, column: 1, diags: &f.diags, comments: true}
+	l := &lexer{src: src, line: int32(number), column: 1, diags: &f.diags, comments: true}
 	if !l.isText() {
 		return
 	}
@@ -154,7 +154,7 @@ func (f *formatter) words(line, id string, number int) {
 }
 
 // whole is the beginning of a source that is one line, whose number is given.
-func (s *source) whole(number int) place { return place{src: s, line: number, column: 1} }
+func (s *source) whole(number int) place { return place{src: s, line: int32(number), column: 1} }
 
 // attach puts an opening brace behind its keyword: on this line, or the last one
 // that holds a statement.

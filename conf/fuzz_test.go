@@ -29,13 +29,13 @@ func FuzzLexer(f *testing.F) {
 		if tokens[len(tokens)-1].kind != endToken {
 			t.Fatal("the last token is not the end")
 		}
-		end := 0
+		end := int32(0)
 		for _, tok := range tokens {
-			if tok.start < end || tok.end < tok.start || tok.end > len(text) {
+			if tok.start < end || tok.end < tok.start || int(tok.end) > len(text) {
 				t.Fatalf("token %+v is out of order or outside the text", tok)
 			}
 			end = tok.end
-			checkPlace(t, text, tok.line, tok.column)
+			checkPlace(t, text, int(tok.line), int(tok.column))
 		}
 		for _, d := range diags.list {
 			checkPlace(t, text, d.Line, d.Column)

@@ -6,9 +6,16 @@ import "slices"
 // one, so that each value can say where it comes from; a keyword without a place
 // is a default, or inherited.
 type given struct {
-	places map[string]place
+	places []origin
 	// filled are the tables whose defaults it has.
 	filled []*blockSpec
+}
+
+// origin is where a keyword stands: blocks have few, so that a list is smaller and
+// faster than a map.
+type origin struct {
+	keyword string
+	at      place
 }
 
 // fresh tells whether the defaults of a table are still to be filled in.
@@ -21,16 +28,29 @@ func (g *given) fresh(s *blockSpec) bool {
 }
 
 func (g *given) note(keyword string, at place) {
-	if g.places == nil {
-		g.places = map[string]place{}
+	if i := g.index(keyword); i >= 0 {
+		g.places[i].at = at
+		return
 	}
-	g.places[keyword] = at
+	if g.places == nil {
+		g.places = make([]origin, 0, 8)
+	}
+	g.places = append(g.places, origin{keyword, at})
+}
+
+func (g *given) index(keyword string) int {
+	for i := range g.places {
+		if g.places[i].keyword == keyword {
+			return i
+		}
+	}
+	return -1
 }
 
 // has tells whether a block gives one of some keywords.
 func (g *given) has(keywords ...string) bool {
 	for _, k := range keywords {
-		if _, ok := g.places[k]; ok {
+		if g.index(k) >= 0 {
 			return true
 		}
 	}
@@ -38,7 +58,12 @@ func (g *given) has(keywords ...string) bool {
 }
 
 // placeOf is where a keyword was given.
-func (g *given) placeOf(keyword string) place { return g.places[keyword] }
+func (g *given) placeOf(keyword string) place {
+	if i := g.index(keyword); i >= 0 {
+		return g.places[i].at
+	}
+	return place{}
+}
 
 // inheritor is a block that knows what it was given.
 type inheritor interface {

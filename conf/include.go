@@ -75,7 +75,7 @@ type includes struct {
 // includeKey is the place of an include.
 type includeKey struct {
 	src   *source
-	start int
+	start int32
 }
 
 // lexed is a file that has been cut into tokens.

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -38,8 +39,8 @@ type token struct {
 type lexer struct {
 	src    *source
 	pos    int
-	line   int
-	column int
+	line   int32
+	column int32
 	diags  *collector
 	tokens []token
 	// first is the index of the line's first token.
@@ -61,6 +62,7 @@ func lex(src *source, diags *collector, run *reading) []token {
 	if strings.HasPrefix(src.text, byteOrderMark) {
 		l.pos = len(byteOrderMark)
 	}
+	l.tokens = make([]token, 0, min(len(src.text)/5+8, maxTokens+2))
 	if l.isText() {
 		l.all()
 	}
@@ -70,7 +72,7 @@ func lex(src *source, diags *collector, run *reading) []token {
 
 // all cuts the whole text.
 func (l *lexer) all() {
-	for l.pos < len(l.src.text) {
+	for l.pos < len(l.src.text) && !l.diags.full() {
 		if l.run != nil && l.column == 1 && l.macro() {
 			continue
 		}
@@ -111,7 +113,7 @@ func (l *lexer) isText() bool {
 
 // here is the empty place at the lexer's position.
 func (l *lexer) here() place {
-	return place{src: l.src, line: l.line, column: l.column, start: l.pos, end: l.pos}
+	return place{src: l.src, line: l.line, column: l.column, start: int32(l.pos), end: int32(l.pos)}
 }
 
 // peek is the byte n after the position, 0 past the end of the text.
@@ -124,6 +126,11 @@ func (l *lexer) peek(n int) byte {
 
 // next takes one rune; a byte that is no UTF-8 counts as one.
 func (l *lexer) next() string {
+	if c := l.src.text[l.pos]; c < utf8.RuneSelf && c != '\n' {
+		l.pos++
+		l.column++
+		return l.src.text[l.pos-1 : l.pos]
+	}
 	_, size := utf8.DecodeRuneInString(l.src.text[l.pos:])
 	s := l.src.text[l.pos : l.pos+size]
 	l.pos += size
@@ -135,7 +142,15 @@ func (l *lexer) next() string {
 	return s
 }
 
+// maxTokens bounds the words, braces and lines of a file: of a configuration of
+// 10 MB, and of one that is nothing but short words.
+const maxTokens = 1_200_000
+
 func (l *lexer) emit(kind tokenKind, text string, at place) {
+	if len(l.tokens) == maxTokens && kind != endToken {
+		l.diags.stop(at, "too much to read", fmt.Sprintf("expected at most %d words and lines in a file", maxTokens))
+		return
+	}
 	at.end = max(at.end, at.start)
 	l.tokens = append(l.tokens, token{kind: kind, text: text, place: at})
 }
@@ -160,10 +175,13 @@ func (l *lexer) token() {
 		l.next()
 	case c == '#' || c == '!':
 		at := l.here()
-		for l.pos < len(l.src.text) && l.peek(0) != '\n' {
-			l.next()
+		if end := strings.IndexByte(l.src.text[l.pos:], '\n'); end >= 0 {
+			l.pos += end
+		} else {
+			l.pos = len(l.src.text)
 		}
-		if at.end = l.pos; l.comments {
+		l.column++ // which nothing reads behind a comment
+		if at.end = int32(l.pos); l.comments {
 			l.emit(commentToken, "", at)
 		}
 	case l.continues():
@@ -191,7 +209,7 @@ func (l *lexer) placeholder() bool {
 	}
 	at := l.here()
 	l.skip(end + 2)
-	at.end = l.pos
+	at.end = int32(l.pos)
 	l.diags.errorAt(at, "the placeholder "+at.text()+" is not filled in", "expected the value itself")
 	l.emit(wordToken, at.text(), at)
 	l.tokens[len(l.tokens)-1].broken = true
@@ -226,14 +244,39 @@ func (l *lexer) pair() int {
 	}
 }
 
+// plain takes a word without anything special in it, and tells whether the next
+// one is such.
+func (l *lexer) plain() bool {
+	end := l.pos
+	for end < len(l.src.text) {
+		c := l.src.text[end]
+		if isBlank(c) || c == '\n' || c == '#' || c == '!' {
+			break
+		}
+		if c >= utf8.RuneSelf || c == '"' || c == '\'' || c == '\\' || c == '{' {
+			return false
+		}
+		end++
+	}
+	at := l.here()
+	at.end = int32(end)
+	l.column += int32(end - l.pos)
+	l.pos = end
+	l.emit(wordToken, at.text(), at)
+	return true
+}
+
 // word takes one word, quoted parts included.
 func (l *lexer) word() {
+	if l.plain() {
+		return
+	}
 	at := l.here()
 	var text strings.Builder
 	broken := false
 	for l.pos < len(l.src.text) && !l.wordEnds() {
 		switch c := l.peek(0); {
-		case c == '"', c == '\'' && l.singleQuoted(l.pos == at.start):
+		case c == '"', c == '\'' && l.singleQuoted(l.pos == int(at.start)):
 			if !l.quoted(&text) {
 				broken = true
 			}
@@ -250,7 +293,7 @@ func (l *lexer) word() {
 			text.WriteString(l.next())
 		}
 	}
-	at.end = l.pos
+	at.end = int32(l.pos)
 	l.emit(wordToken, text.String(), at)
 	l.tokens[len(l.tokens)-1].broken = broken
 }
@@ -282,7 +325,7 @@ func (l *lexer) singleQuoted(start bool) bool {
 func (l *lexer) quoted(text *strings.Builder) bool {
 	at := l.here()
 	quote := l.next()
-	at.end = l.pos
+	at.end = int32(l.pos)
 	for l.pos < len(l.src.text) {
 		switch c := l.peek(0); {
 		case c == quote[0]:

@@ -25,18 +25,25 @@ func (r *reader) warnAt(at place, code, message, hint string, notes ...string) {
 
 // block reads a block's statements into its raw form.
 func (r *reader) block(spec *blockSpec, b *block, into any) {
-	given := map[string]*statement{}
-	for _, st := range b.statements {
+	var given []*statement
+	for i, st := range b.statements {
+		if r.diags.full() {
+			return
+		}
 		switch {
 		case st.broken && st.entry == nil:
 			b.unsure = true
 		case st.broken:
 		case spec.line != nil:
+			if i == maxLines {
+				r.diags.stop(st.place(), spec.name+" has too many lines", fmt.Sprintf("expected at most %d", maxLines))
+				return
+			}
 			spec.line(r, st, into)
 		case st.entry == nil:
 			r.unknown(spec, b, st)
 		default:
-			r.again(given, st)
+			given = r.again(given, st)
 			r.sayEffect(st.entry, st)
 			st.entry.read(r, st, into)
 		}
@@ -46,17 +53,23 @@ func (r *reader) block(spec *blockSpec, b *block, into any) {
 	}
 }
 
+// maxLines bounds the lists of a configuration.
+const maxLines = 1 << 16
+
 // again warns of a setting that is given twice: the last one counts.
-func (r *reader) again(given map[string]*statement, st *statement) {
-	slot := st.entry.slot
-	if slot == "" {
-		return
+func (r *reader) again(given []*statement, st *statement) []*statement {
+	if st.entry.slot == "" {
+		return given
 	}
-	if first := given[slot]; first != nil {
-		r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
-			"take one of them out", "first given at "+first.place().String())
+	for i, first := range given {
+		if first.entry.slot == st.entry.slot {
+			r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
+				"take one of them out", "first given at "+first.place().String())
+			given[i] = st
+			return given
+		}
 	}
-	given[slot] = st
+	return append(given, st)
 }
 
 // unknown is a keyword that the block does not have: one that belongs in
@@ -67,6 +80,7 @@ func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 	// A letter more or less is a typing error rather than another block's word.
 	if home := r.language.home(word); home != "" && (near == "" || distance(word, near, 2) > 1) {
 		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
+		b.unsure = true
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)

@@ -129,7 +129,7 @@ func (b *builder) unclosedAtEnd() {
 }
 
 // lastLine is the number of the last line that p, the end of a text, ends.
-func (p place) lastLine() int {
+func (p place) lastLine() int32 {
 	p = p.written()
 	if p.column == 1 && p.line > 1 {
 		return p.line - 1

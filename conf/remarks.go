@@ -46,6 +46,7 @@ var remarks = []remark{
 	{"threshold", false, "a lower threshold above the upper one"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
 	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},
+	{"vip-twice", false, "two instances have the same virtual address, or one has it twice"},
 }
 
 func remarkOf(code string) (remark, bool) {

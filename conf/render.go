@@ -117,7 +117,7 @@ func (r *renderer) excerpt(at place, attribute, hint string) {
 // an ellipsis on the sides where something is left out.
 func window(at place) (before, marked, after string) {
 	text := at.src.text
-	left, cut := at.start, false
+	left, cut := int(at.start), false
 	for n := 0; left > 0 && text[left-1] != '\n'; n++ {
 		if n == maxCells*2/3 {
 			cut = true

@@ -32,14 +32,12 @@ func (l *lexer) loops(at place, line string) (all []loop, body int, ok bool) {
 		}
 		opening, closing := strings.IndexByte(rest, '('), strings.IndexByte(rest, ')')
 		where := at
-		where.column += runes(line[:body])
-		where.start += body
-		where.end = where.start + min(4, len(rest))
+		where = where.further(body, min(4, len(rest)))
 		if opening < 0 || closing < opening {
 			l.diags.errorAt(where, rest[:4]+" lacks its brackets", "expected "+repeatWords[rest[:4]])
 			return nil, 0, false
 		}
-		where.end = where.start + closing + 1
+		where.end = where.start + int32(closing) + 1
 		arguments := l.nested(rest[opening+1:closing], nil, 0)
 		one, complaint := readLoop(strings.TrimSpace(rest[:opening]), arguments)
 		if complaint == "" {

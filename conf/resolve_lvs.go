@@ -152,7 +152,7 @@ func (s *rawService) checkSorry(r *reader) {
 // resolveServers fills in the real servers; one given twice counts once.
 func (s *rawService) resolveServers(r *reader) []RealServer {
 	first := map[netip.AddrPort]place{}
-	var servers []RealServer
+	servers := make([]RealServer, 0, len(s.servers))
 	for _, raw := range s.servers {
 		if raw == nil || !raw.fits(r, s) {
 			continue
@@ -166,6 +166,7 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 			continue
 		}
 		first[at] = raw.head.place()
+		raw.Checks = slices.Grow(raw.Checks, len(raw.checks))
 		for _, c := range raw.checks {
 			c.resolve(r, raw, checked)
 			raw.Checks = append(raw.Checks, c.Check)

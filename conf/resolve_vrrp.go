@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"weir/lvs"
@@ -66,6 +67,10 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	if i.Auth.Type != AuthNone && i.Version == 3 {
 		r.warnAt(i.placeOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
 		i.Auth = Auth{Type: AuthNone}
+	}
+	if i.Auth.Type == AuthHeader && i.State == Master {
+		r.warnAt(i.placeOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
+		i.State = Backup
 	}
 	i.inheritGARP(g)
 	i.inheritRest(g)
@@ -241,8 +246,13 @@ func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 			r.errorAt(raw.at, fmt.Sprintf("%s is not of the family of the instance's first address", addr), "write it into virtual_ipaddress_excluded, or an instance of its own")
 			continue
 		}
-		if !unique(r, first.vips, addr, raw.at, fmt.Sprintf("virtual address %s is given twice", addr)) {
-			continue
+		if before, taken := first.vips[addr]; taken {
+			r.warnAt(raw.at, "vip-twice", fmt.Sprintf("virtual address %s is given twice", addr), "take one of them out", "first given at "+before.String())
+			if slices.ContainsFunc(vips, func(v VIP) bool { return v.Prefix.Addr() == addr }) {
+				continue
+			}
+		} else {
+			first.vips[addr] = raw.at
 		}
 		if raw.Device == "" {
 			raw.Device = i.Interface

@@ -41,15 +41,24 @@ func (s *source) depth() (n int) {
 type place struct {
 	src *source
 	// line and column are 1-based; the column counts runes.
-	line, column int
+	line, column int32
 	// start and end are byte offsets into src.text.
-	start, end int
+	start, end int32
 }
 
 // String is file:line, as notes name it.
 func (p place) String() string {
 	p = p.written()
 	return fmt.Sprintf("%s:%d", p.src.name, p.line)
+}
+
+// further is the place of size bytes that begin some bytes behind p's start, on
+// the same line.
+func (p place) further(bytes, size int) place {
+	p.column += int32(runes(p.src.text[p.start : int(p.start)+bytes]))
+	p.start += int32(bytes)
+	p.end = p.start + int32(size)
+	return p
 }
 
 // written is where in a file it was written what stands at p.
@@ -82,7 +91,7 @@ func (s *source) origin(p place) place {
 			from.end = max(from.end, s.parts[last+1].from.end)
 		}
 	}
-	from.column = s.line.column + runes(from.src.text[s.line.start:from.start])
+	from.column = s.line.column + int32(runes(from.src.text[s.line.start:from.start]))
 	return from
 }
 
@@ -93,7 +102,7 @@ func runes(text string) int { return utf8.RuneCountInString(text) }
 func (p place) lineText() string {
 	before := p.src.text[max(0, p.start-maxWord):p.start]
 	before = before[strings.LastIndexByte(before, '\n')+1:]
-	line, _, _ := strings.Cut(before+p.src.text[p.start:min(len(p.src.text), p.end+maxWord)], "\n")
+	line, _, _ := strings.Cut(before+p.src.text[p.start:min(len(p.src.text), int(p.end)+maxWord)], "\n")
 	return strings.TrimSpace(line)
 }
 

@@ -126,6 +126,9 @@ func (b *builder) top() *frame { return b.frames[len(b.frames)-1] }
 
 // item reads what stands at the next token, and tells whether more follows.
 func (b *builder) item() bool {
+	if b.diags.full() {
+		return false
+	}
 	switch t := b.tokens[b.next]; t.kind {
 	case endToken:
 		return false

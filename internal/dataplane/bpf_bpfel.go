@@ -164,6 +164,13 @@ type bpfLease struct {
 	Zero    [2]uint8
 }
 
+type bpfLimits struct {
+	_      structs.HostLayout
+	Server uint32
+	Upper  uint32
+	Lower  uint32
+}
+
 type bpfLoad struct {
 	_          structs.HostLayout
 	Weight     uint32
@@ -454,6 +461,7 @@ const (
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
 	bpfProgWeirGuard      = "weir_guard"
+	bpfProgWeirLimits     = "weir_limits"
 	bpfProgWeirSweep      = "weir_sweep"
 	bpfProgWeirSweepCache = "weir_sweep_cache"
 	bpfProgWeirTc         = "weir_tc"
@@ -506,6 +514,7 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
+	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.ProgramSpec `ebpf:"weir_tc"`
@@ -655,6 +664,7 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
+	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.Program `ebpf:"weir_tc"`
@@ -664,6 +674,7 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirGuard,
+		p.WeirLimits,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirTc,

@@ -30,6 +30,11 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	found, err := conformance.Load("../../test/conformance/testdata/found") // by test/vm
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenarios = append(scenarios, found...)
 	left, networks := map[string][]string{}, goldenNetworks(t)
 	for i, s := range scenarios {
 		if why := waits(s); why != "" {
@@ -139,7 +144,9 @@ func (p *player) play() {
 		p.traffic(words)
 	case "close", "reset":
 		for _, i := range p.which(words[1]) {
-			p.held[i].end(words[0] == "reset")
+			if i < len(p.held) && !p.held[i].closed { // random scenarios name others, too
+				p.held[i].end(words[0] == "reset")
+			}
 		}
 	case "sleep":
 		p.sleep(words[1])

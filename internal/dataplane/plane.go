@@ -28,8 +28,10 @@ type Plane struct {
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
-	loads      *ebpf.Memory
-	cycle      int // Options.Cycle
+	// limits sets a server's thresholds.
+	limits *ebpf.Program
+	loads  *ebpf.Memory
+	cycle  int // Options.Cycle
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -119,6 +121,7 @@ func (p *Plane) load() error {
 		bpfMaps
 		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
 		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
+		Limits     *ebpf.Program `ebpf:"weir_limits"`
 	}
 	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
@@ -131,7 +134,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.sweep, p.cacheSweep = objects.bpfMaps, objects.Sweep, objects.CacheSweep
+	p.maps, p.sweep, p.cacheSweep, p.limits = objects.bpfMaps, objects.Sweep, objects.CacheSweep, objects.Limits
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
@@ -155,9 +158,9 @@ func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		d.close()
 	}
-	for _, sweep := range []*ebpf.Program{p.sweep, p.cacheSweep} {
-		if sweep != nil {
-			sweep.Close()
+	for _, program := range []*ebpf.Program{p.sweep, p.cacheSweep, p.limits} {
+		if program != nil {
+			program.Close()
 		}
 	}
 	return p.maps.Close()

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,45 @@ func TestThresholds(t *testing.T) {
 				got := b.picks(t, places[0], 100, 2)
 				if available := got == "rs2 rs1" || got == "rs1 rs2"; available != tt.available {
 					t.Errorf("after %d closed, lower %d: %s, available %v, want %v", tt.closed, tt.lower, got, available, tt.available)
+				}
+			})
+		})
+	}
+}
+
+// Whether a server is full follows an edit of its thresholds at once, as in the
+// kernel: rs2 has four connections and is full, then it is edited.
+func TestEditedThresholds(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		edits     [][2]uint32 // upper, lower
+		available bool
+	}{
+		{"none any more", [][2]uint32{{0, 0}}, true},
+		{"raised, not below the lower one", [][2]uint32{{6, 4}}, false},
+		{"raised, below the lower one", [][2]uint32{{6, 5}}, true},
+		{"raised, below three quarters", [][2]uint32{{8, 0}}, true},
+		{"lowered", [][2]uint32{{3, 0}}, false},
+		{"taken away and set higher", [][2]uint32{{0, 0}, {5, 1}}, true},
+		{"taken away and set again", [][2]uint32{{0, 0}, {4, 0}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			full := real("192.0.2.12", 1)
+			full.Upper = 4
+			plan := func() lvs.Plan {
+				return planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1), full))
+			}
+			withPlane(t, plan(), func(b *bench) {
+				if got, want := b.picks(t, places[0], 1, 10), "rs2 rs1 rs2 rs1 rs2 rs1 rs2 rs1 rs1 rs1"; got != want {
+					t.Fatalf("got %s, want %s", got, want)
+				}
+				for _, e := range tt.edits {
+					full.Upper, full.Lower = e[0], e[1]
+					full.Edits++
+					b.set(t, plan())
+				}
+				if got := b.picks(t, places[0], 100, 2); strings.Contains(got, "rs2") != tt.available {
+					t.Errorf("got %s, rs2 available: want %v", got, tt.available)
 				}
 			})
 		})

@@ -45,6 +45,7 @@ func better(s lvs.Scheduler, l, best Load) bool {
 	}
 }
 
-// overhead weighs an active connection like 256 inactive ones
-// (ip_vs_dest_conn_overhead, include/net/ip_vs.h).
-func (l Load) overhead() int { return l.Active<<8 + l.Inactive }
+// overhead weighs an active connection like 257 inactive ones: 256 times the
+// active and all (ip_vs_dest_conn_overhead, include/net/ip_vs.h, as of 2026; 256 in
+// earlier kernels).
+func (l Load) overhead() int { return l.Active*257 + l.Inactive }

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// patience is how long a client waits; under a second, so that it never sends a
-// SYN again.
-const patience = 900 * time.Millisecond
+// patience is how long a client waits, on a machine that may have much else to do.
+// A refusal over IPv6 may be lost while connect holds the socket: then the second
+// SYN, after a second, is the one that is refused.
+const patience = 2500 * time.Millisecond
 
 // dial opens a TCP connection and says who answers.
 func dial(from, to netip.AddrPort) (*net.TCPConn, string) {
