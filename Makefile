@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: random help lab test quick whole fuzz lint generate generated bench bench-hits bench-pps packages root clean
+.PHONY: help lab test quick whole test-vm random fuzz lint generate generated bench bench-hits bench-pps packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,16 +51,16 @@ generate: ## rebuild the BPF objects and their Go types with clang-19
 generated: generate ## fail where the committed objects are not what the source gives
 	@git diff --exit-code --stat -- '*_bpfel.go' '*_bpfel.o' || { echo 'the committed BPF objects differ from their source: run make generate and commit'; exit 1; }
 
-bench: root ## all benchmarks in one table; JSON=1 for programs
-	@$(GO) run ./test/bench all
+ROUNDS ?= 15
+bench: root ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
+	@$(GO) run ./test/bench -rounds $(ROUNDS)
 	@$(MAKE) --no-print-directory random
-SEED ?= 0
 random: root ## 10 million random packets through the program; SEED=N repeats one run
-	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(SEED)
-bench-hits: root ## nanoseconds a packet, by test-run
-	@$(GO) run ./test/bench hits
+	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
+bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
+	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
 bench-pps: root ## packets a second through namespaces
-	@$(GO) run ./test/bench pps
+	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

@@ -23,7 +23,7 @@
 #define MAX_VIPS 4096
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
-#define MAX_FLOW_LINES 2 /* of all CPUs */
+#define MAX_FLOW_LINES 4 /* of all CPUs */
 #define MAX_MARK_LISTS 8192
 #define MAX_MARK_RULES 65536
 #define MAX_CACHE_LINES 65536

@@ -16,7 +16,7 @@
 #define WEIR_FLOW_H
 
 /* The lines of a CPU are 1 << flow_bits; there are so many CPUs. */
-volatile const __u32 flow_bits = 1;
+volatile const __u32 flow_bits = 2;
 volatile const __u32 flow_cpus = 1;
 
 static INLINE struct flow_knobs *flow_knobs_of(void)
@@ -32,7 +32,12 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
 	       k->to.lo * n->seed[3] + k->ports * n->seed[4];
 }
 
-/* flow_slot is the first of the two lines that a flow may have on a CPU. */
+/*
+ * A flow may have one of so many lines on a CPU: that of its slot, or one whose
+ * number differs from it in the lowest bits only.
+ */
+#define FLOW_WAYS 4
+
 static INLINE __u32 flow_slot(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu)
 {
 	return (cpu << flow_bits) + (flow_hash(n, k) >> (64 - flow_bits));
@@ -47,6 +52,27 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 	return same_addr(&l->peer, &k->from) && same_addr(&l->way.in.vip, &k->to);
 }
 
+/*
+ * flow_one_of is the flow's line, if it is this one or its neighbour. Both are
+ * read before either is looked at, so that the CPU waits for memory once.
+ */
+static INLINE struct flow_line *flow_one_of(__u32 at, const struct flow_key *k)
+{
+	__u32 beside = at ^ 1;
+	struct flow_line *a = bpf_map_lookup_elem(&flow_lines, &at);
+	struct flow_line *b = bpf_map_lookup_elem(&flow_lines, &beside);
+	__u64 in_a, in_b;
+
+	if (!a || !b)
+		return NULL;
+	in_a = a->ports;
+	in_b = b->ports;
+	asm volatile("" : "+r"(in_a), "+r"(in_b));
+	if (in_a == k->ports && flow_matches(a, k))
+		return a;
+	return in_b == k->ports && flow_matches(b, k) ? b : NULL;
+}
+
 /* flow_find is the flow's line on this CPU, if it is good, or NULL. */
 static INLINE struct flow_line *flow_find(const struct flow_key *k)
 {
@@ -57,13 +83,11 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 	if (!n)
 		return NULL;
 	at = flow_slot(n, k, bpf_get_smp_processor_id());
-	l = bpf_map_lookup_elem(&flow_lines, &at);
-	if (!l || !flow_matches(l, k)) {
-		at ^= 1;
-		l = bpf_map_lookup_elem(&flow_lines, &at);
-		if (!l || !flow_matches(l, k))
-			return NULL;
-	}
+	l = flow_one_of(at, k);
+	if (!l)
+		l = flow_one_of(at ^ 2, k);
+	if (!l)
+		return NULL;
 	return l->generation == n->generation && tick() - l->stamp < n->refresh ? l : NULL;
 }
 
@@ -73,26 +97,28 @@ static INLINE bool flow_state(__u32 state)
 	return state == STATE_ESTABLISHED || state == STATE_UDP;
 }
 
-/* flow_place is the line that a flow is to have: its own, or the older of two. */
+/* flow_place is the line that a flow is to have: its own, an empty one, or the oldest. */
 static INLINE struct flow_line *flow_place(const struct flow_knobs *n, const struct flow_key *k,
 					   __u32 cpu, __u32 now)
 {
-	__u32 at = flow_slot(n, k, cpu);
-	struct flow_line *a = bpf_map_lookup_elem(&flow_lines, &at), *b;
+	__u32 slot = flow_slot(n, k, cpu), age, oldest = 0;
+	struct flow_line *place = NULL;
 
-	at ^= 1;
-	b = bpf_map_lookup_elem(&flow_lines, &at);
-	if (!a || !b)
-		return NULL;
-	if (flow_matches(a, k))
-		return a;
-	if (flow_matches(b, k))
-		return b;
-	if (a->generation != n->generation)
-		return a;
-	if (b->generation != n->generation)
-		return b;
-	return now - a->stamp >= now - b->stamp ? a : b;
+	for (__u32 way = 0; way < FLOW_WAYS; way++) {
+		__u32 at = slot ^ way;
+		struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
+
+		if (!l)
+			return NULL;
+		if (flow_matches(l, k))
+			return l;
+		age = l->generation == n->generation ? now - l->stamp : ~0U;
+		if (!place || age > oldest) {
+			place = l;
+			oldest = age;
+		}
+	}
+	return place;
 }
 
 /* A line of answers leaves the virtual address to its service, if that has only one. */
@@ -161,12 +187,12 @@ static INLINE void flow_empty(const struct flow_key *k, __u32 at)
 static long flow_hunt_one(__u32 cpu, struct flow_hunt *h)
 {
 	struct flow_knobs *n = flow_knobs_of();
-	__u32 at;
 
 	if (n && h->cpus >> (cpu & 63) & 1) {
-		at = flow_slot(n, &h->key, cpu);
-		flow_empty(&h->key, at);
-		flow_empty(&h->key, at ^ 1);
+		__u32 slot = flow_slot(n, &h->key, cpu);
+
+		for (__u32 way = 0; way < FLOW_WAYS; way++)
+			flow_empty(&h->key, slot ^ way);
 	}
 	return 0;
 }

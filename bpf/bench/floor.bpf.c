@@ -4,9 +4,9 @@
  *
  * BPF_PROG_TEST_RUN repeats one packet without setting it back, so a program
  * that rewrites it would meet its own work. wrap_xdp and wrap_tc put the
- * headers back as they were, draw the next client where asked to, and then
- * tail-call the program under test. A program that does nothing, behind the
- * same wrapper, tells what that costs.
+ * headers back as they were, draw the flow where asked to, and then tail-call
+ * the program under test. A program that does nothing, behind the same wrapper,
+ * tells what that costs.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -27,9 +27,16 @@ struct headers {
 	struct tcphdr tcp;
 } __attribute__((packed));
 
-volatile __u64 original[7]; /* the Ethernet, IPv4 and TCP headers as they were: 54 bytes */
-volatile __u32 clients;     /* how many clients take turns; 0: always the same */
-volatile __u32 turn;        /* whose turn it is */
+/* The headers as they were: 54 bytes with IPv4, 74 with IPv6. */
+volatile __u64 original[10];
+volatile __u32 ip6;
+/* Flow n is told apart by the client's address and port, which stand there. */
+volatile __u32 flows; /* 0: always the packet's own */
+volatile __u32 by_lot; /* 0: one after the other */
+volatile __u32 scattered; /* 0: a client has 32,768 of them */
+volatile __u32 address_at, port_at;
+volatile __u32 turn;  /* whose turn it is */
+volatile __u64 lot = 88172645463325252ULL;
 
 #define PROGRAM(name_)                                                                             \
 	struct {                                                                                   \
@@ -42,23 +49,48 @@ volatile __u32 turn;        /* whose turn it is */
 PROGRAM(xdp_program);
 PROGRAM(tc_program);
 
+/* draw is the next flow's number; by lot with xorshift. */
+INLINE __u32 draw(void)
+{
+	__u64 x = lot;
+
+	if (!by_lot)
+		return turn++ % flows;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	lot = x;
+	return (x >> 32) * flows >> 32;
+}
+
 INLINE int restore(void *data, void *end)
 {
-	struct headers *h = data;
 	__u64 *words = data;
+	__u32 flow, *address;
+	__u16 *port;
 
-	if ((void *)(h + 1) > end)
+	if (data + 54 > end)
 		return -1;
 	for (int i = 0; i < 6; i++)
 		words[i] = original[i];
 	*(__u32 *)(words + 6) = original[6];
 	*((__u16 *)(words + 6) + 2) = original[6] >> 32;
-	if (clients) {
-		__u32 client = turn++ % clients;
-
-		h->ip.saddr = bpf_htonl(0x0a000000 + (client >> 15));
-		h->tcp.source = bpf_htons(1024 + (client & 0x7fff));
+	if (ip6) {
+		if (data + 74 > end)
+			return -1;
+		for (int i = 6; i < 9; i++)
+			words[i] = original[i];
+		*(__u16 *)(words + 9) = original[9];
 	}
+	if (!flows)
+		return 0;
+	flow = draw();
+	address = data + (address_at & 63);
+	port = data + (port_at & 63);
+	if ((void *)(address + 1) > end || (void *)(port + 1) > end)
+		return -1;
+	*address = bpf_htonl(0x0a000000 + (scattered ? flow : flow >> 15));
+	*port = bpf_htons(1024 + (flow & 0x7fff));
 	return 0;
 }
 
@@ -96,11 +128,17 @@ int empty_tc(struct __sk_buff *skb)
  * dr40 is the floor: the plainest program that does direct routing at all, with
  * the service looked up for every packet, one 40-byte connection key written
  * field by field, and two counters. It knows no states, no time, no IPv6.
+ * new_c40 is the same for packets that each begin a connection, its server taken
+ * in turn.
  */
 struct service_key {
 	__u32 addr[4];
 	__u16 port;
 	__u8 protocol, zero;
+};
+
+struct service {
+	__u32 index, servers, cursor;
 };
 
 struct flow_key {
@@ -131,9 +169,10 @@ struct counter {
 		__uint(max_entries, size_);                                                        \
 	} name_ SEC(".maps")
 
-MAP(floor_services, BPF_MAP_TYPE_HASH, struct service_key, __u32, 1024);
+MAP(floor_services, BPF_MAP_TYPE_HASH, struct service_key, struct service, 1024);
 MAP(floor_flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 1024);
 MAP(floor_servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, 1024);
+MAP(floor_turns, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1024); /* whose turn it is -> server */
 MAP(floor_service_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
 MAP(floor_server_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
 
@@ -147,46 +186,90 @@ INLINE void count(void *map, __u32 index, __u32 bytes)
 	}
 }
 
-SEC("xdp.frags")
-int dr40(struct xdp_md *ctx)
+/* parse gives the packet's headers and its connection's key, or NULL. */
+INLINE struct headers *parse(struct xdp_md *ctx, struct flow_key *fk)
 {
 	struct headers *h = (void *)(long)ctx->data;
-	struct service_key sk = {};
-	struct flow_key fk = {};
-	struct server *server;
-	struct flow *flow;
-	__u32 *service, i;
 
 	if ((void *)(h + 1) > (void *)(long)ctx->data_end || h->eth.h_proto != bpf_htons(ETH_P_IP))
-		return XDP_PASS;
+		return NULL;
 	if (h->ip.ihl != 5 || h->ip.frag_off & bpf_htons(0x3fff) || h->ip.protocol != IPPROTO_TCP ||
 	    h->ip.ttl <= 1)
-		return XDP_PASS;
+		return NULL;
+	fk->client[2] = fk->vip[2] = bpf_htonl(0xffff);
+	fk->client[3] = h->ip.saddr;
+	fk->vip[3] = h->ip.daddr;
+	fk->sport = h->tcp.source;
+	fk->dport = h->tcp.dest;
+	fk->protocol = IPPROTO_TCP;
+	return h;
+}
+
+INLINE struct service *service_of(const struct headers *h)
+{
+	struct service_key sk = {};
+
 	sk.addr[2] = bpf_htonl(0xffff);
 	sk.addr[3] = h->ip.daddr;
 	sk.port = h->tcp.dest;
 	sk.protocol = IPPROTO_TCP;
-	service = bpf_map_lookup_elem(&floor_services, &sk);
-	if (!service)
-		return XDP_PASS;
-	fk.client[2] = fk.vip[2] = bpf_htonl(0xffff);
-	fk.client[3] = h->ip.saddr;
-	fk.vip[3] = h->ip.daddr;
-	fk.sport = h->tcp.source;
-	fk.dport = h->tcp.dest;
-	fk.protocol = IPPROTO_TCP;
-	flow = bpf_map_lookup_elem(&floor_flows, &fk);
-	if (!flow)
-		return XDP_DROP;
-	i = flow->server;
-	server = bpf_map_lookup_elem(&floor_servers, &i);
+	return bpf_map_lookup_elem(&floor_services, &sk);
+}
+
+INLINE int send(struct headers *h, const struct service *service, __u32 i)
+{
+	struct server *server = bpf_map_lookup_elem(&floor_servers, &i);
+
 	if (!server)
 		return XDP_DROP;
 	__builtin_memcpy(h->eth.h_dest, server->dst, 6);
 	__builtin_memcpy(h->eth.h_source, server->src, 6);
-	count(&floor_service_count, *service, bpf_ntohs(h->ip.tot_len));
+	count(&floor_service_count, service->index, bpf_ntohs(h->ip.tot_len));
 	count(&floor_server_count, i, bpf_ntohs(h->ip.tot_len));
 	return XDP_TX;
+}
+
+SEC("xdp.frags")
+int dr40(struct xdp_md *ctx)
+{
+	struct flow_key fk = {};
+	struct headers *h = parse(ctx, &fk);
+	struct service *service;
+	struct flow *flow;
+
+	if (!h)
+		return XDP_PASS;
+	service = service_of(h);
+	if (!service)
+		return XDP_PASS;
+	flow = bpf_map_lookup_elem(&floor_flows, &fk);
+	return flow ? send(h, service, flow->server) : XDP_DROP;
+}
+
+SEC("xdp.frags")
+int new_c40(struct xdp_md *ctx)
+{
+	struct flow_key fk = {};
+	struct headers *h = parse(ctx, &fk);
+	struct flow flow = {};
+	struct service *service;
+	__u32 at, *server;
+
+	if (!h)
+		return XDP_PASS;
+	service = service_of(h);
+	if (!service || !service->servers)
+		return XDP_PASS;
+	if (bpf_map_lookup_elem(&floor_flows, &fk))
+		return XDP_DROP;
+	at = __sync_fetch_and_add(&service->cursor, 1) % service->servers;
+	server = bpf_map_lookup_elem(&floor_turns, &at);
+	if (!server)
+		return XDP_DROP;
+	flow.server = *server;
+	if (bpf_map_update_elem(&floor_flows, &fk, &flow, BPF_ANY))
+		return XDP_DROP;
+	return send(h, service, flow.server);
 }
 
 /*

@@ -10,22 +10,23 @@ import (
 	"weir/internal/realserver"
 )
 
-// realserverCommand is "weir realserver": what a machine behind direct routing
-// needs beside its service.
+// realserverCommand is "weir realserver": what a machine behind direct routing or
+// a tunnel needs beside its service.
 func realserverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "realserver",
-		Short: "Make this machine a real server behind direct routing",
+		Short: "Make this machine a real server behind direct routing or a tunnel",
 		Long: `Make this machine a real server behind direct routing: the virtual address is
 put on lo, and the machine keeps silent about it on the wire (arp_ignore 1 and
-arp_announce 2 of all and lo). What was there before is remembered in the state
-file and restored by stop.`,
+arp_announce 2 of all and lo). With start --method tunnel it takes packets for
+the address out of tunnels, too: IPv4 or IPv6 in IPv4 or IPv6. What was there
+before is remembered in the state file and restored by stop.`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE:         func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		realserverVerb("start", "Put virtual addresses on lo and keep silent about them", realserverStart),
+		realserverStartCommand(),
 		realserverVerb("stop", "Take virtual addresses from lo (all that start put there, when none is given)", realserverStop),
 		realserverVerb("status", "Verify, and say what is wrong and what to do", realserverStatus),
 	)
@@ -42,7 +43,7 @@ func realserverVerb(name, short string, run func(*cobra.Command, *realserver.Rea
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			addrs, err := parseVIPs(vips)
+			addrs, err := parseAddrs("--vip", vips)
 			if err != nil {
 				return err
 			}
@@ -54,27 +55,85 @@ func realserverVerb(name, short string, run func(*cobra.Command, *realserver.Rea
 	return cmd
 }
 
-func parseVIPs(args []string) ([]netip.Addr, error) {
+// startOptions are the flags that only start has.
+type startOptions struct {
+	method, decap      string
+	devices, directors []string
+}
+
+func realserverStartCommand() *cobra.Command {
+	var o startOptions
+	cmd := realserverVerb("start", "Put virtual addresses on lo and keep silent about them",
+		func(cmd *cobra.Command, rs *realserver.RealServer, vips []netip.Addr) error {
+			return realserverStart(cmd, rs, vips, o)
+		})
+	flags := cmd.Flags()
+	flags.StringVar(&o.method, "method", "direct", "`how` the director sends packets: direct or tunnel")
+	flags.StringArrayVar(&o.devices, "device", nil,
+		"`device` by which tunnelled packets come, sent to its addresses; may be given several times (default all with an address of their own)")
+	flags.StringArrayVar(&o.directors, "director", nil, "`address` that may send tunnelled packets; may be given several times (default any)")
+	flags.StringVar(&o.decap, "decap", "auto", "`what` takes packets out of tunnels: kernel (its ipip, sit and ip6tnl devices), bpf, or auto, the kernel's where it has them")
+	return cmd
+}
+
+// tunnel reads what the flags say of tunnels; nil is none.
+func (o startOptions) tunnel() (*realserver.Tunnel, error) {
+	switch o.method {
+	case "direct":
+		if len(o.devices) > 0 || len(o.directors) > 0 || o.decap != "auto" {
+			return nil, errors.New("--device, --director and --decap are for tunnels: add --method tunnel")
+		}
+		return nil, nil
+	case "tunnel":
+	default:
+		return nil, fmt.Errorf("--method %s: expected direct or tunnel", o.method)
+	}
+	switch o.decap {
+	case "auto", "kernel", "bpf":
+	default:
+		return nil, fmt.Errorf("--decap %s: expected auto, kernel or bpf", o.decap)
+	}
+	directors, err := parseAddrs("--director", o.directors)
+	if err != nil {
+		return nil, err
+	}
+	return &realserver.Tunnel{Devices: o.devices, Directors: directors, Decap: realserver.Decap(o.decap)}, nil
+}
+
+func parseAddrs(flag string, args []string) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, arg := range args {
 		a, err := netip.ParseAddr(arg)
 		if err != nil {
-			return nil, fmt.Errorf("--vip: %q is not an IP address: expected one like 192.168.25.100 or 2001:db8::100", arg)
+			return nil, fmt.Errorf("%s: %q is not an IP address: expected one like 192.168.25.100 or 2001:db8::100", flag, arg)
 		}
 		addrs = append(addrs, a)
 	}
 	return addrs, nil
 }
 
-func realserverStart(cmd *cobra.Command, rs *realserver.RealServer, vips []netip.Addr) error {
+func realserverStart(cmd *cobra.Command, rs *realserver.RealServer, vips []netip.Addr, o startOptions) error {
 	if len(vips) == 0 {
 		return errors.New("start needs at least one virtual address: --vip 192.168.25.100")
 	}
-	if err := rs.Start(vips); err != nil {
+	tunnel, err := o.tunnel()
+	if err != nil {
 		return err
 	}
+	if tunnel == nil {
+		err = rs.Start(vips)
+	} else {
+		err = rs.StartTunnel(vips, *tunnel)
+	}
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
 	for _, vip := range vips {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is on lo, and this machine keeps silent about it\n", vip)
+		fmt.Fprintf(out, "%s is on lo, and this machine keeps silent about it\n", vip)
+	}
+	if tunnel != nil {
+		fmt.Fprintln(out, "packets for it come out of tunnels: see weir realserver status")
 	}
 	return nil
 }

@@ -225,3 +225,17 @@ func TestFreshest(t *testing.T) {
 		})
 	}
 }
+
+func TestSweepPause(t *testing.T) {
+	for _, tt := range []struct {
+		live int
+		want time.Duration
+	}{
+		{0, 750 * time.Millisecond}, {100_000, 750 * time.Millisecond}, {500_000, 2 * time.Second},
+		{1_000_000, 4 * time.Second}, {10_000_000, 4 * time.Second},
+	} {
+		if got := sweepPause(tt.live); got != tt.want {
+			t.Errorf("with %d connections %v, want %v", tt.live, got, tt.want)
+		}
+	}
+}

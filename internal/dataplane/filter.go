@@ -21,7 +21,7 @@ func (p *Plane) attachTC(path string, program *ebpf.Program, index int, where eb
 		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: where})
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) {
-		return filtered{}, p.attachFilter(path, program, index, where == ebpf.AttachTCXEgress)
+		return filtered{}, p.attachFilter(path, program, index, filterPlace(where == ebpf.AttachTCXEgress))
 	}
 	return l, err
 }
@@ -34,7 +34,7 @@ func (filtered) Close() error { return nil }
 // attachFilter sets the filter, or replaces its program. A filter stays without
 // a pin, too: the program is pinned where a link would be, first, so that whoever
 // reads the pins knows of the filter.
-func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, egress bool) error {
+func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, place netlnk.FilterPlace) error {
 	next := filepath.Join(p.pinDir, "next_"+filepath.Base(path))
 	if err := unpin(next); err != nil {
 		return err
@@ -45,10 +45,17 @@ func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, egre
 	if err := os.Rename(next, path); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
-	if err := netlnk.SetFilter(index, egress, program.FD(), "weir"); err != nil {
+	if err := netlnk.SetFilter(index, place, program.FD(), "weir"); err != nil {
 		return errors.Join(err, unpin(path))
 	}
 	return nil
+}
+
+func filterPlace(egress bool) netlnk.FilterPlace {
+	if egress {
+		return netlnk.FilterEgress
+	}
+	return netlnk.FilterIngress
 }
 
 // detachFilter takes off the filter whose program is pinned there; isFilter is
@@ -60,12 +67,12 @@ func detachFilter(path string) (isFilter bool, err error) {
 	}
 	program.Close()
 	name := filepath.Base(path)
-	egress := strings.HasPrefix(name, "guard_")
+	place := filterPlace(strings.HasPrefix(name, "guard_"))
 	var index int
 	if _, err := fmt.Sscanf(name[strings.Index(name, "_"):], "_%d", &index); err != nil {
 		return true, fmt.Errorf("pin %s: which device is not to be read from its name: %w", path, err)
 	}
-	if err := netlnk.DeleteFilter(index, egress); err != nil {
+	if err := netlnk.DeleteFilter(index, place); err != nil {
 		return true, fmt.Errorf("detach: %w", err)
 	}
 	return true, unpin(path)

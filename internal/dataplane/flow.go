@@ -12,10 +12,10 @@ import (
 
 // sizeFlows gives the flow cache (bpf/flow.h) its size: two lines for each
 // connection that the table can hold, shared out to the CPUs, each of which
-// has a power of two.
+// has a power of two, and at least the four that a flow may have.
 func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {
 	cpus := ebpf.MustPossibleCPU()
-	each := max(1, bits.Len(uint(2*int(connections)/cpus))-1)
+	each := max(2, bits.Len(uint(2*int(connections)/cpus))-1)
 	spec.Maps[bpfMapFlowLines].MaxEntries = uint32(cpus) << each
 	if err := spec.Variables[bpfVarFlowBits].Set(uint32(each)); err != nil {
 		return err

@@ -2,130 +2,76 @@ package dataplane
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
-
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"weir/lvs"
 	"weir/test/bench/floor"
 )
 
-// BenchmarkHits is `make bench-hits`: CPU time of the thread, in nanoseconds a
-// packet, over BPF_PROG_TEST_RUN. Each program runs behind the wrapper that
-// sets the packet back; "empty" is that wrapper with a program that does
-// nothing. One run is one round; test/bench interleaves the rounds.
+// BenchmarkHits is `bench hits`: packets of established flows, one flow, or one
+// of many at random. One CPU gets them all, so the table is twice as large as
+// it must be, for this CPU's share of the flow cache to be that of two.
 func BenchmarkHits(b *testing.B) {
-	floors, err := floor.Load()
-	if err != nil {
-		b.Fatal(err)
+	for _, flows := range []int{1, 10_000, 1_000_000} {
+		b.Run(strconv.Itoa(flows), func(b *testing.B) {
+			b.Run("dr", func(b *testing.B) { benchDirect(b, flows) })
+			b.Run("nat", func(b *testing.B) { benchNAT(b, flows) })
+		})
 	}
-	defer floors.Close()
-	client, vip := netip.MustParseAddrPort("198.51.100.9:1"), netip.MustParseAddrPort("192.0.2.100:80")
-	if err := floors.Connect(client, vip); err != nil {
-		b.Fatal(err)
-	}
-	withPlane(b, benchPlan(lvs.RoundRobin), func(plane *bench) {
-		plane.send(b, places[0], syn(1), back)
-		plane.send(b, places[0], syn(1).with("A"), back)
+}
+
+var ask6 = frame{dst: ourMAC, src: clientMAC, from: "[2001:db8:1::9]:1", to: "[2001:db8::100]:80", proto: "tcp"}
+
+func benchDirect(b *testing.B, flows int) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1), real("192.0.2.12", 2)),
+		virtual(lvs.TCP, vip6, lvs.RoundRobin, real("2001:db8::11", 1), real("2001:db8::12", 2)))
+	withFloor(b, tableFor(2*flows), plan, func(m *meter) {
+		if err := m.floor.Connect(netip.AddrPortFrom(vip4, 80), flows); err != nil {
+			b.Fatal(err)
+		}
 		ack, notOurs := syn(1).with("A").bytes(), syn(1).with("A").bytes()
 		notOurs[33] = 1 // 192.0.2.1, which has no service
-		xdp, tc := plane.xdp(), plane.tc()
-		for _, v := range []variant{
-			{"empty/xdp", floors.WrapXDP, floors.EmptyXDP(), ack, 3},
-			{"empty/tc", floors.WrapTC, floors.EmptyTC(), ack, 7},
-			{"dr40/xdp", floors.WrapXDP, floors.DR40(), ack, 3},
-			{"pass/xdp", floors.WrapXDP, xdp, notOurs, 2},
-			{"pass/tc", floors.WrapTC, tc, notOurs, ^uint32(0)},
-			{"hit/xdp", floors.WrapXDP, xdp, ack, 3},
-			{"hit/tc", floors.WrapTC, tc, ack, 7},
-		} {
-			b.Run(v.name, func(b *testing.B) { v.measure(b, plane, 0) })
-		}
-		plane.set(b, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080))))
-		ask := syn(2)
-		answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: "A"}
-		plane.send(b, places[0], ask, back)
-		plane.send(b, places[0], ask.with("A"), back)
-		for _, v := range []variant{
-			{"nat_in/xdp", floors.WrapXDP, xdp, ask.with("A").bytes(), 3},
-			{"nat_in/tc", floors.WrapTC, tc, ask.with("A").bytes(), 7},
-			{"nat_out/xdp", floors.WrapXDP, xdp, answer.bytes(), 3},
-			{"nat_out/tc", floors.WrapTC, tc, answer.bytes(), 7},
-		} {
-			b.Run(v.name, func(b *testing.B) { v.measure(b, plane, 0) })
-		}
-		for _, s := range []lvs.Scheduler{lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.WeightedLeastConnection} {
-			plane.set(b, benchPlan(s))
-			for _, v := range []variant{
-				{"new_" + string(s) + "/xdp", floors.WrapXDP, xdp, syn(1).bytes(), 3},
-				{"new_" + string(s) + "/tc", floors.WrapTC, tc, syn(1).bytes(), 7},
-			} {
-				b.Run(v.name, func(b *testing.B) {
-					plane.forgetConns(b)
-					v.measure(b, plane, 1<<31)
-				})
-			}
-		}
+		known := floor.Flows{Count: uint32(flows), ByLot: true}
+		m.run(b, "empty/xdp", m.floor.EmptyXDP(), ack, known, 3)
+		m.run(b, "empty/tc", m.floor.EmptyTC(), ack, known, 7)
+		m.run(b, "dr40/xdp", m.floor.DR40(), ack, known, 3)
+		m.run(b, "pass/xdp", m.xdp(), notOurs, known, 2)
+		m.run(b, "pass/tc", m.tc(), notOurs, known, ^uint32(0))
+		m.establish(b, flows, syn(1))
+		m.hit(b, "ip4/xdp", m.xdp(), ack, known, 3)
+		m.hit(b, "ip4/tc", m.tc(), ack, known, 7)
+		m.forget(b)
+		m.establish(b, flows, ask6)
+		m.hit(b, "ip6/xdp", m.xdp(), ask6.with("A").bytes(), known, 3)
+		m.hit(b, "ip6/tc", m.tc(), ask6.with("A").bytes(), known, 7)
 	})
 }
 
-func benchPlan(s lvs.Scheduler) lvs.Plan {
-	return planOf(virtual(lvs.TCP, vip4, s, real("192.0.2.11", 1), real("192.0.2.12", 2)))
+func benchNAT(b *testing.B, flows int) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
+	withFloor(b, tableFor(4*flows), plan, func(m *meter) {
+		ask := syn(1)
+		answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: "A"}
+		known := floor.Flows{Count: uint32(flows), ByLot: true}
+		answers := floor.Flows{Count: uint32(flows), ByLot: true, ToClient: true}
+		m.establish(b, flows, ask)
+		m.each(b, floor.Flows{Count: uint32(flows), ToClient: true}, answer)
+		m.hit(b, "in/xdp", m.xdp(), ask.with("A").bytes(), known, 3)
+		m.hit(b, "in/tc", m.tc(), ask.with("A").bytes(), known, 7)
+		m.hit(b, "out/xdp", m.xdp(), answer.bytes(), answers, 3)
+		m.hit(b, "out/tc", m.tc(), answer.bytes(), answers, 7)
+	})
 }
 
-// variant is a program, the packet it gets, and what it must return.
-type variant struct {
-	name    string
-	wrap    func(p *ebpf.Program, packet []byte, clients uint32) (*ebpf.Program, error)
-	program *ebpf.Program
-	packet  []byte
-	want    uint32
-}
-
-// measure runs b.N packets, of so many clients in turn, in one system call.
-func (v variant) measure(b *testing.B, plane *bench, clients uint32) {
-	plane.ns.Do(func() { v.run(b, plane, clients) }) // a sub-benchmark has its own thread
-}
-
-func (v variant) run(b *testing.B, plane *bench, clients uint32) {
-	wrapper, err := v.wrap(v.program, v.packet, clients)
-	if err != nil {
+// establish opens so many connections, and gives each a line of the flow cache.
+func (m *meter) establish(b *testing.B, flows int, ask frame) {
+	b.Helper()
+	m.each(b, floor.Flows{Count: uint32(flows)}, ask.with("S"), ask.with("A"))
+	if err := m.sweepConns(); err != nil { // which sets for how long a line is good
 		b.Fatal(err)
 	}
-	var context any = skbContext{Ifindex: uint32(plane.index)}
-	if wrapper.Type() == ebpf.XDP {
-		context = xdpContext{DataEnd: uint32(len(v.packet)), IngressIfindex: uint32(plane.index)}
-	}
-	begun := threadTime(b)
-	got, err := wrapper.Run(&ebpf.RunOptions{Data: v.packet, Context: context, Repeat: uint32(b.N)})
-	spent := threadTime(b) - begun
-	if err != nil || got != v.want {
-		b.Fatalf("returned %d, %v, want %d", int32(got), err, int32(v.want))
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(spent)/float64(b.N), "ns/packet")
-}
-
-func threadTime(b *testing.B) int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		b.Fatal(err)
-	}
-	return t.Nano()
-}
-
-// forgetConns empties the connection table.
-func (b *bench) forgetConns(t testing.TB) {
-	t.Helper()
-	keys, values := make([]bpfFlowKey, 65536), make([]bpfConn, 65536)
-	for cursor := new(ebpf.MapBatchCursor); ; {
-		n, err := b.maps.Conns.BatchLookupAndDelete(cursor, keys, values, nil)
-		if err != nil {
-			return
-		}
-		if n == 0 {
-			t.Fatal("the connection table cannot be emptied")
-		}
+	if m.live != flows {
+		b.Fatalf("%d connections are live, want %d", m.live, flows)
 	}
 }

@@ -24,7 +24,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTicker(sweepEvery), time.NewTicker(estimateEvery)
+	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	defer refresh.Stop()
 	defer sweep.Stop()
 	defer estimate.Stop()
@@ -44,9 +44,11 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-refresh.C:
 			p.resolve()
 		case <-sweep.C:
+			begun := time.Now()
 			if err := p.sweepConns(); err != nil {
 				p.log.Error("sweep connections", "error", err)
 			}
+			sweep.Reset(p.pause() - time.Since(begun))
 		case <-estimate.C:
 			if err := p.estimate(); err != nil {
 				p.log.Error("estimate rates", "error", err)

@@ -9,8 +9,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sweepEvery is how late a connection may leave after its time is over.
-const sweepEvery = time.Second
+// sweepPause is the time from one sweep to the next: a connection may leave so
+// much too late. It grows with their number, to 4 s for a million, which keeps
+// the sweep's share of a CPU small.
+func sweepPause(live int) time.Duration {
+	const perConnection = 4 * time.Microsecond
+	return min(max(sweepLeast, time.Duration(live)*perConnection), sweepMost)
+}
+
+// pause is that of the connections which the last sweep met.
+func (p *Plane) pause() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return sweepPause(p.live)
+}
+
+const (
+	sweepLeast = 750 * time.Millisecond
+	sweepMost  = 4 * time.Second
+)
 
 // tick is now in the connections' unit.
 func tick() uint32 {

@@ -12,13 +12,19 @@ import (
 	"weir/internal/netlnk"
 )
 
-// A filter is set, its program replaced, and taken off, on either side, and
-// neither without clsact nor without the device is there anything to take off.
+// A filter is set, its program replaced, and taken off, at each place, beside one
+// at every other, and neither without clsact nor without the device is there
+// anything to take off.
 func TestFilter(t *testing.T) {
 	near, _ := pair(t)
 	near.Do(func() {
 		dev := link(t, "ens160").Index
-		for side, egress := range map[string]bool{"ingress": false, "egress": true} {
+		others := map[string]int{}
+		for _, tt := range []struct {
+			side  string
+			place netlnk.FilterPlace
+		}{{"ingress", netlnk.FilterIngress}, {"egress", netlnk.FilterEgress}, {"ingress", netlnk.FilterDecap}} {
+			side, place := tt.side, tt.place
 			shown := func() string {
 				out, err := exec.Command("tc", "-n", near.Name, "filter", "show", "dev", "ens160", side).CombinedOutput()
 				if err != nil {
@@ -26,31 +32,57 @@ func TestFilter(t *testing.T) {
 				}
 				return string(out)
 			}
-			if err := netlnk.DeleteFilter(dev, egress); err != nil {
+			if err := netlnk.DeleteFilter(dev, place); err != nil {
 				t.Errorf("delete none: %v", err)
 			}
+			wantProgram(t, dev, place, 0)
 			for _, name := range []string{"first", "second"} {
-				if err := netlnk.SetFilter(dev, egress, program(t).FD(), name); err != nil {
+				p := program(t)
+				if err := netlnk.SetFilter(dev, place, p.FD(), name); err != nil {
 					t.Fatal(err)
 				}
-				if got := shown(); strings.Count(got, "direct-action") != 1 || !strings.Contains(got, name) {
+				if got := shown(); strings.Count(got, "direct-action") != 1+others[side] || !strings.Contains(got, name) {
 					t.Errorf("%s after %s:\n%s", side, name, got)
 				}
+				wantProgram(t, dev, place, idOf(t, p))
 			}
-			if err := netlnk.DeleteFilter(dev, egress); err != nil {
+			if err := netlnk.DeleteFilter(dev, place); err != nil {
 				t.Error(err)
 			}
-			if got := shown(); strings.Contains(got, "direct-action") {
+			if got := shown(); strings.Count(got, "direct-action") != others[side] {
 				t.Errorf("%s after the deletion:\n%s", side, got)
 			}
+			wantProgram(t, dev, place, 0)
+			if err := netlnk.SetFilter(dev, place, program(t).FD(), "stays"); err != nil {
+				t.Fatal(err)
+			}
+			others[side]++
 		}
-		if err := netlnk.SetFilter(dev+1000, false, program(t).FD(), "x"); err == nil {
+		if err := netlnk.SetFilter(dev+1000, netlnk.FilterIngress, program(t).FD(), "x"); err == nil {
 			t.Error("set on no device: no error")
 		}
-		if err := netlnk.DeleteFilter(dev+1000, false); err != nil {
+		if err := netlnk.DeleteFilter(dev+1000, netlnk.FilterIngress); err != nil {
 			t.Errorf("delete from no device: %v", err)
 		}
+		wantProgram(t, dev+1000, netlnk.FilterIngress, 0)
 	})
+}
+
+func wantProgram(t *testing.T, dev int, place netlnk.FilterPlace, want int) {
+	t.Helper()
+	if got, err := netlnk.FilterProgram(dev, place); err != nil || got != want {
+		t.Errorf("place %d of device %d has program %d, %v, want %d", place, dev, got, err, want)
+	}
+}
+
+func idOf(t *testing.T, p *ebpf.Program) int {
+	t.Helper()
+	info, err := p.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	return int(id)
 }
 
 // program is one that lets packets pass.

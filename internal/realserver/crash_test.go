@@ -18,6 +18,9 @@ import (
 // that TestKilledHalfWay kills.
 const crashState = "WEIR_TEST_CRASH_STATE"
 
+// crashMethod names the one that says by what method it starts.
+const crashMethod = "WEIR_TEST_CRASH_METHOD"
+
 func TestMain(m *testing.M) {
 	if file := os.Getenv(crashState); file != "" {
 		if err := startStopForever(file); err != nil {
@@ -33,7 +36,7 @@ func startStopForever(file string) error {
 	rs := realserver.New(file)
 	for {
 		fmt.Println("round")
-		if err := rs.Start(vips{vip, vip2}); err != nil {
+		if err := startBy(os.Getenv(crashMethod), rs); err != nil {
 			return err
 		}
 		if err := rs.Stop(nil); err != nil {
@@ -42,10 +45,25 @@ func startStopForever(file string) error {
 	}
 }
 
+func startBy(method string, rs *realserver.RealServer) error {
+	if method == "tunnel" {
+		return rs.StartTunnel(vips{vip, vip2}, byBPF)
+	}
+	return rs.Start(vips{vip, vip2})
+}
+
 // Whenever the process dies, another Stop restores what was there before its
 // first Start.
 func TestKilledHalfWay(t *testing.T) {
-	n := nstest.New(t, "crash")
+	for _, method := range []string{"direct", "tunnel"} {
+		t.Run(method, func(t *testing.T) { killHalfWay(t, method) })
+	}
+}
+
+func killHalfWay(t *testing.T, method string) {
+	n := nstest.New(t, "crash-"+method)
+	nstest.Veth(n, "ens160", n, "peer")
+	n.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
 	rs := realserver.New(filepath.Join(t.TempDir(), "realserver.json"))
 	var before string
 	n.Do(func() {
@@ -55,7 +73,7 @@ func TestKilledHalfWay(t *testing.T) {
 	})
 	interrupted := 0
 	for round := range 30 {
-		killed(t, n, rs.StateFile(), func(out *bufio.Scanner) {
+		killed(t, n, rs.StateFile(), method, func(out *bufio.Scanner) {
 			for range 1 + round/2%3 {
 				if !out.Scan() {
 					t.Fatal("the process ended by itself")
@@ -73,8 +91,15 @@ func TestKilledHalfWay(t *testing.T) {
 			if snapshot(t) != before {
 				interrupted++
 			}
+			// Whatever was half done, start makes it whole, as stop takes it away.
+			if round%3 == 0 {
+				must(t, startBy(method, rs))
+				wantAttached(t, "ens160", method == "tunnel")
+				wantWell(t, rs)
+			}
 			must(t, rs.Stop(nil))
 			check(t, fmt.Sprintf("killed, round %d, then stopped", round), before)
+			wantAttached(t, "ens160", false)
 		})
 	}
 	t.Logf("30 kills, %d of them half-way", interrupted)
@@ -85,10 +110,10 @@ func TestKilledHalfWay(t *testing.T) {
 
 // killed runs the process in the namespace until the moment has come, and kills
 // it.
-func killed(t *testing.T, n *nstest.Namespace, file string, moment func(out *bufio.Scanner)) {
+func killed(t *testing.T, n *nstest.Namespace, file, method string, moment func(out *bufio.Scanner)) {
 	t.Helper()
 	cmd := exec.Command("ip", "netns", "exec", n.Name, os.Args[0])
-	cmd.Env = append(os.Environ(), crashState+"="+file)
+	cmd.Env = append(os.Environ(), crashState+"="+file, crashMethod+"="+method)
 	cmd.Stderr = os.Stderr
 	// Should this test die first, its process goes with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -1,7 +1,8 @@
-// Package realserver gives a machine what a real server behind direct routing
-// needs: the virtual address on lo, so that it takes packets sent to it, and
+// Package realserver gives a machine what a real server behind direct routing or
+// a tunnel needs: the virtual address on lo, so that it takes packets sent to it,
 // silence about it on the wire (arp_ignore, arp_announce), so that clients and
-// routers find the director there.
+// routers find the director there, and for a tunnel whatever takes the outer
+// header off (tunnel.go).
 package realserver
 
 import (
@@ -44,7 +45,14 @@ func (r *RealServer) StateFile() string { return r.stateFile }
 // be called again, with the same addresses or more: it repairs what has changed,
 // and what it remembered the first time stays. An address that lo had already is
 // left there by Stop. It switches lo on.
-func (r *RealServer) Start(vips []netip.Addr) error {
+func (r *RealServer) Start(vips []netip.Addr) error { return r.start(vips, nil) }
+
+// StartTunnel does what Start does, and has the machine take packets for the
+// addresses out of tunnels. Called again, it adds devices and directors to those
+// of before, and follows this machine's own addresses.
+func (r *RealServer) StartTunnel(vips []netip.Addr, t Tunnel) error { return r.start(vips, &t) }
+
+func (r *RealServer) start(vips []netip.Addr, t *Tunnel) error {
 	vips, err := canonical(vips)
 	if err != nil {
 		return err
@@ -67,6 +75,11 @@ func (r *RealServer) Start(vips []netip.Addr) error {
 	if err := s.remember(vips, r.directs); err != nil {
 		return err
 	}
+	if t != nil {
+		if err := s.rememberTunnel(vips, *t); err != nil {
+			return err
+		}
+	}
 	// The memory comes first: a crash from here on loses nothing.
 	if err := r.save(s); err != nil {
 		return err
@@ -74,7 +87,7 @@ func (r *RealServer) Start(vips []netip.Addr) error {
 	return s.apply()
 }
 
-// Stop takes the addresses from lo; none given means all that Start put there.
+// Stop takes the addresses from lo, and out of the tunnels; none given means all that Start put there.
 // With the last IPv4 address the sysctls return to what they were, but for one
 // that somebody else has set to another value since. Addresses that were never
 // started are none of its business.
@@ -158,17 +171,28 @@ func (s *state) apply() error {
 			return err
 		}
 	}
-	return nil
+	if s.Decap == nil {
+		return nil
+	}
+	return s.applyDecap()
 }
 
-// undo takes addresses from lo and then, with the last one, the silence.
+// undo has tunnels end, takes addresses from lo and then, with the last one, the
+// silence.
 func (s *state) undo(vips []netip.Addr) error {
-	var rest []vipState
+	var gone, rest []vipState
 	for _, v := range s.VIPs {
 		if len(vips) > 0 && !slices.Contains(vips, v.Addr) {
 			rest = append(rest, v)
-			continue
+		} else {
+			gone = append(gone, v)
 		}
+	}
+	s.VIPs = rest
+	if err := s.undoTunnels(); err != nil {
+		return err
+	}
+	for _, v := range gone {
 		if !v.Added {
 			continue
 		}
@@ -176,7 +200,6 @@ func (s *state) undo(vips []netip.Addr) error {
 			return err
 		}
 	}
-	s.VIPs = rest
 	if s.hasIPv4() {
 		return nil
 	}
@@ -192,17 +215,23 @@ func (s *state) undo(vips []netip.Addr) error {
 // host is the address alone, /32 or /128: lo must not take a whole subnet.
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// canonical checks the addresses, and drops repetitions.
+// canonical checks virtual addresses, and drops repetitions.
 func canonical(vips []netip.Addr) ([]netip.Addr, error) {
-	var out []netip.Addr
-	for _, vip := range vips {
-		a := vip.Unmap()
+	return checked(vips, "virtual address %s: expected an address that clients can reach, like 192.168.25.100 or 2001:db8::100")
+}
+
+// canonicalDirectors checks directors' addresses, and drops repetitions.
+func canonicalDirectors(directors []netip.Addr) ([]netip.Addr, error) {
+	return checked(directors, "director %s: expected the address from which it sends tunnelled packets, like 192.168.25.31 or 2001:db8::31")
+}
+
+func checked(addrs []netip.Addr, complaint string) (out []netip.Addr, err error) {
+	for _, addr := range addrs {
+		a := addr.Unmap()
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.Zone() != "" {
-			return nil, fmt.Errorf("virtual address %s: expected an address that clients can reach, like 192.168.25.100 or 2001:db8::100", vip)
+			return nil, fmt.Errorf(complaint, addr)
 		}
-		if !slices.Contains(out, a) {
-			out = append(out, a)
-		}
+		out = union(out, []netip.Addr{a})
 	}
 	return out, nil
 }

@@ -29,12 +29,27 @@ type state struct {
 	// DirectorDevices may carry the addresses, too, while this machine is the
 	// master director.
 	DirectorDevices []string `json:"director_devices,omitempty"`
+	// Decap is nil where no address is a tunnel's.
+	Decap *decapState `json:"decap,omitempty"`
 }
 
 type vipState struct {
 	Addr netip.Addr `json:"address"`
 	// Added is false for an address that lo had before.
 	Added bool `json:"added"`
+	// Tunnel is true where packets for it come in tunnels, too.
+	Tunnel bool `json:"tunnel,omitempty"`
+}
+
+// decapState is what Start was told of tunnels, and what it may have made.
+type decapState struct {
+	By        Decap        `json:"by"` // kernel or bpf
+	Devices   []string     `json:"devices,omitempty"`
+	Directors []netip.Addr `json:"directors,omitempty"`
+	// Attached are the devices that may have the program, Tunnels the tunnel
+	// devices that may be there.
+	Attached []string        `json:"attached,omitempty"`
+	Tunnels  []netlnk.Tunnel `json:"tunnels,omitempty"`
 }
 
 type sysctlState struct {
@@ -124,7 +139,28 @@ func parse(b []byte) (*state, error) {
 			return nil, fmt.Errorf("unexpected sysctl %q of device %q", c.Name, c.Device)
 		}
 	}
-	return &s, nil
+	return &s, s.checkDecap()
+}
+
+func (s *state) checkDecap() error {
+	if s.Decap == nil {
+		if len(s.tunnelVIPs()) > 0 {
+			return errors.New("it does not say who decapsulates")
+		}
+		return nil
+	}
+	if s.Decap.By != DecapKernel && s.Decap.By != DecapBPF {
+		return fmt.Errorf("unexpected decapsulation by %q", s.Decap.By)
+	}
+	if _, err := canonicalDirectors(s.Decap.Directors); err != nil {
+		return err
+	}
+	for _, t := range s.Decap.Tunnels {
+		if !strings.HasPrefix(t.Name, "weir-"+t.Kind) || !slices.Contains([]string{"ipip", "sit", "ip6tnl"}, t.Kind) {
+			return fmt.Errorf("unexpected tunnel device %q of kind %q", t.Name, t.Kind)
+		}
+	}
+	return nil
 }
 
 // save replaces the state file at once and lasting: at any moment the path holds

@@ -23,6 +23,10 @@ func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
 // Status compares the kernel's state with what Start would make of it, for the
 // given addresses or, with none, for all that were started. It changes nothing.
 func (r *RealServer) Status(vips []netip.Addr) (Report, error) {
@@ -62,6 +66,9 @@ func (r *RealServer) Status(vips []netip.Addr) (Report, error) {
 			return Report{}, err
 		}
 	}
+	if err := rep.lookAtTunnels(s, links); err != nil {
+		return Report{}, err
+	}
 	return rep, nil
 }
 
@@ -86,7 +93,7 @@ func (r *Report) lookAtAddress(vip netip.Addr, links []netlnk.Link, directs []st
 		case len(link.MAC) == 0 || !link.Up:
 			// Nobody can ask for the address there.
 		case slices.Contains(directs, h.Dev):
-			r.Notes = append(r.Notes, fmt.Sprintf("%s is on %s, too: this machine is the master director", vip, h.Dev))
+			r.note("%s is on %s, too: this machine is the master director", vip, h.Dev)
 		default:
 			r.problem("%s is on %s, too, where this machine answers %s for it: unless it is the master director, run ip address del %s dev %s",
 				vip, h.Dev, resolution(vip), h.Prefix, h.Dev)

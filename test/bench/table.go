@@ -8,14 +8,6 @@ import (
 	"strings"
 )
 
-// row is a benchmark and its figures, in nanoseconds a packet.
-type row struct {
-	name, what string
-	of         string  // the row that it is compared with
-	bar        float64 // the ratio that is meant to hold; 0: none
-	figures    []float64
-}
-
 // report is what is printed.
 type report struct {
 	Machine string       `json:"machine"`
@@ -24,88 +16,174 @@ type report struct {
 }
 
 type partResult struct {
-	Name  string   `json:"name"`
-	Title string   `json:"title"`
-	Rows  []result `json:"rows"`
+	Name    string      `json:"name"`
+	Title   string      `json:"title"`
+	Columns []string    `json:"columns"`
+	Rows    []rowResult `json:"rows"`
 }
 
-type result struct {
-	Name   string  `json:"name"`
-	What   string  `json:"what"`
-	Min    float64 `json:"min_ns"`
-	Median float64 `json:"median_ns"`
-	Ratio  float64 `json:"ratio,omitempty"` // of the minima
-	Of     string  `json:"of,omitempty"`
+type rowResult struct {
+	Name  string  `json:"name"`
+	What  string  `json:"what"`
+	Unit  string  `json:"unit"`
+	Of    string  `json:"of,omitempty"`
+	Cells []cell  `json:"cells"`
+	Flat  float64 `json:"flat,omitempty"` // the largest cell's ratio to the first
+	bar   string
+}
+
+type cell struct {
+	Figure float64 `json:"figure"` // the minimum, or the maximum where that counts
+	Median float64 `json:"median"`
+	Ratio  float64 `json:"ratio,omitempty"`
 	Bar    float64 `json:"bar,omitempty"`
+	Most   float64 `json:"most,omitempty"`
+}
+
+// figures are those of all rounds, by column and row: "64/rr".
+type figures map[string][]float64
+
+func (p *part) path(c column, r row) string { return strings.TrimPrefix(c.name+"/"+r.name, "/") }
+
+func (r *row) in() string {
+	if r.unit == "" {
+		return "ns/packet"
+	}
+	return r.unit
 }
 
 // take reads one round's output: lines such as
-// "BenchmarkHits/hit/xdp-2  300000  42.28 ns/packet".
-func (p *part) take(output string, counts bool) error {
+// "BenchmarkHits/1/dr/ip4/xdp-2  100000  42.28 ns/packet".
+func (p *part) take(output string, into figures) error {
+	wanted := map[string]string{}
+	for _, c := range p.columns {
+		for _, r := range p.rows {
+			wanted[p.path(c, r)] = r.in()
+		}
+	}
 	found := 0
 	for line := range strings.Lines(output) {
-		fields := strings.Fields(line)
 		name, ok := strings.CutPrefix(line, p.bench+"/")
-		if !ok || len(fields) < 4 || fields[3] != "ns/packet" {
+		fields := strings.Fields(name)
+		if !ok || len(fields) < 4 {
 			continue
 		}
-		name = name[:strings.LastIndex(strings.Fields(name)[0], "-")]
-		i := slices.IndexFunc(p.rows, func(r row) bool { return r.name == name })
-		if i < 0 {
-			return fmt.Errorf("the benchmark %q is in no table", name)
+		name = fields[0][:strings.LastIndex(fields[0], "-")]
+		if wanted[name] != fields[3] {
+			return fmt.Errorf("the benchmark %q in %s is in no table", name, fields[3])
 		}
-		ns, err := strconv.ParseFloat(fields[2], 64)
+		figure, err := strconv.ParseFloat(fields[2], 64)
 		if err != nil {
 			return fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
 		}
 		found++
-		if counts {
-			p.rows[i].figures = append(p.rows[i].figures, ns)
-		}
+		into[name] = append(into[name], figure)
 	}
-	if found != len(p.rows) {
-		return fmt.Errorf("%d of %d benchmarks gave a figure", found, len(p.rows))
+	if found != len(wanted) {
+		return fmt.Errorf("%d of %d benchmarks gave a figure", found, len(wanted))
 	}
 	return nil
 }
 
-func (p *part) result() partResult {
+func (p *part) result(all figures) partResult {
 	out := partResult{Name: p.name, Title: p.title}
-	lowest := map[string]float64{}
-	for _, r := range p.rows {
-		lowest[r.name] = slices.Min(r.figures)
+	for _, c := range p.columns {
+		out.Columns = append(out.Columns, c.what)
 	}
 	for _, r := range p.rows {
-		slices.Sort(r.figures)
-		x := result{Name: r.name, What: r.what, Min: r.figures[0], Median: r.figures[len(r.figures)/2], Of: r.of, Bar: r.bar}
-		if r.of != "" {
-			x.Ratio = x.Min / lowest[r.of]
+		x := rowResult{Name: r.name, What: r.what, Unit: r.in(), Of: r.of, bar: r.bar()}
+		for i, c := range p.columns {
+			x.Cells = append(x.Cells, r.cell(i, all[p.path(c, r)], all[p.path(c, row{name: r.of})]))
+		}
+		if r.flat != 0 {
+			most := slices.MaxFunc(x.Cells, func(a, b cell) int { return int(a.Figure - b.Figure) })
+			x.Flat = most.Figure / x.Cells[0].Figure
 		}
 		out.Rows = append(out.Rows, x)
 	}
 	return out
 }
 
+func (r *row) cell(column int, own, of []float64) cell {
+	slices.Sort(own)
+	x := cell{Figure: own[0], Median: own[len(own)/2]}
+	if r.worst {
+		x.Figure = own[len(own)-1]
+	}
+	if r.of != "" {
+		x.Ratio = x.Figure / slices.Min(of)
+	}
+	if r.bars != nil {
+		x.Bar = r.bars[column]
+	}
+	if r.most != nil {
+		x.Most = r.most[column]
+	}
+	return x
+}
+
+// bar tells what is meant to hold, for the end of the row's line.
+func (r *row) bar() string {
+	var s []string
+	for _, list := range [][]float64{r.bars, r.most} {
+		var each []string
+		for _, bar := range list {
+			text := "-"
+			if bar != 0 {
+				text = strconv.FormatFloat(bar, 'f', -1, 64)
+			}
+			each = append(each, text)
+		}
+		if each != nil {
+			s = append(s, strings.Join(slices.Compact(each), ", "))
+		}
+	}
+	if r.flat != 0 {
+		s = append(s, "flat "+strconv.FormatFloat(r.flat, 'f', -1, 64))
+	}
+	return strings.Join(s, "; ")
+}
+
 func (r *report) print(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%d interleaved rounds; ratios are of the minima\n", r.Machine, r.Rounds)
+	fmt.Fprintf(&b, "%s\n%d interleaved rounds; figures are minima, but for how late an entry leaves;\n"+
+		"beside each its ratio to that of the row which is named, and behind it the bar\n", r.Machine, r.Rounds)
 	for _, p := range r.Parts {
-		fmt.Fprintf(&b, "\n%s: %s\n%-34s %8s %8s %9s  %s\n", p.Name, p.Title, "", "min", "median", "M pkt/s", "ratio")
+		fmt.Fprintf(&b, "\n%s: %s\n%-32s", p.Name, p.Title, "")
+		for _, c := range p.Columns {
+			fmt.Fprintf(&b, " %15s", c)
+		}
+		b.WriteString("\n")
 		for _, x := range p.Rows {
-			fmt.Fprintf(&b, "%-34s %8.1f %8.1f %9.2f  %s\n", x.What, x.Min, x.Median, 1e3/x.Median, x.ratio())
+			b.WriteString(strings.TrimRight(x.line(), " ") + "\n")
 		}
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-func (x result) ratio() string {
-	if x.Of == "" {
-		return ""
+func (x *rowResult) line() string {
+	s := fmt.Sprintf("%-32s", x.What)
+	for _, c := range x.Cells {
+		digits := 1
+		if x.Unit != "ns/packet" {
+			digits = 2
+		}
+		s += fmt.Sprintf(" %9.*f", digits, c.Figure)
+		if x.Of != "" {
+			s += fmt.Sprintf(" %5.2f", c.Ratio)
+		} else {
+			s += "      "
+		}
 	}
-	s := fmt.Sprintf("%.2f of %s", x.Ratio, x.Of)
-	if x.Bar != 0 {
-		s += fmt.Sprintf("  (bar %g)", x.Bar)
+	if x.Of != "" {
+		s += "  of " + x.Of
+	}
+	if x.Flat != 0 {
+		s += fmt.Sprintf(", flat %.2f", x.Flat)
+	}
+	if x.bar != "" {
+		s += "  (bar " + x.bar + ")"
 	}
 	return s
 }

@@ -8,28 +8,43 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	p := part{name: "hits", title: "ns", bench: "BenchmarkHits", rows: []row{
-		{name: "dr40/xdp", what: "floor"}, {name: "hit/xdp", what: "established", of: "dr40/xdp", bar: 1.3},
+	p := part{name: "hits", title: "ns", bench: "BenchmarkHits", columns: []column{{"1", "1 flow"}, {"10", "ten"}}, rows: []row{
+		{name: "dr40", what: "floor"},
+		{name: "hit/xdp", what: "established", of: "dr40", bars: []float64{0.8, 0.5}, flat: 1.2},
+		{name: "late", what: "latest", unit: "s", worst: true, most: []float64{0, 5}},
 	}}
-	for round, figures := range [][2]string{{"1", "1"}, {"40.0", "44.0"}, {"50.0", "60.0"}, {"41.0", "50.0"}} {
-		out := "goos: linux\nBenchmarkHits/dr40/xdp-2 \t 300000\t " + figures[0] + " ns/packet\n" +
-			"BenchmarkHits/hit/xdp-2 \t 300000\t " + figures[1] + " ns/packet\nPASS\n"
-		if err := p.take(out, round > 0); err != nil {
+	all := figures{}
+	for _, round := range [][6]string{
+		{"40.0", "44.0", "1.5", "80.0", "48.0", "2.5"}, {"50.0", "60.0", "2.5", "90.0", "50.0", "1.0"},
+		{"41.0", "50.0", "0.5", "90.0", "60.0", "1.0"},
+	} {
+		var out strings.Builder
+		out.WriteString("goos: linux\n")
+		for i, name := range []string{"1/dr40", "1/hit/xdp", "1/late", "10/dr40", "10/hit/xdp", "10/late"} {
+			unit := "ns/packet"
+			if strings.HasSuffix(name, "late") {
+				unit = "s"
+			}
+			out.WriteString("BenchmarkHits/" + name + "-2 \t 300000\t " + round[i] + " " + unit + "\n")
+		}
+		if err := p.take(out.String(), all); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var got strings.Builder
-	r := report{Machine: "a machine", Rounds: 3, Parts: []partResult{p.result()}}
+	r := report{Machine: "a machine", Rounds: 3, Parts: []partResult{p.result(all)}}
 	if err := r.print(&got); err != nil {
 		t.Fatal(err)
 	}
 	want := `a machine
-3 interleaved rounds; ratios are of the minima
+3 interleaved rounds; figures are minima, but for how late an entry leaves;
+beside each its ratio to that of the row which is named, and behind it the bar
 
 hits: ns
-                                        min   median   M pkt/s  ratio
-floor                                  40.0     41.0     24.39  
-established                            44.0     50.0     20.00  1.10 of dr40/xdp  (bar 1.3)
+                                          1 flow             ten
+floor                                 40.0            80.0
+established                           44.0  1.10      48.0  0.60  of dr40, flat 1.09  (bar 0.8, 0.5; flat 1.2)
+latest                                2.50            2.50        (bar -, 5)
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("the table differs (-want +got):\n%s", diff)
@@ -37,21 +52,34 @@ established                            44.0     50.0     20.00  1.10 of dr40/xdp
 }
 
 func TestTakeRefusesARoundThatLacksAFigure(t *testing.T) {
-	p := part{bench: "BenchmarkHits", rows: []row{{name: "hit/xdp"}, {name: "hit/tc"}}}
-	if err := p.take("BenchmarkHits/hit/xdp-2 1 5.0 ns/packet\n", true); err == nil {
+	p := part{bench: "BenchmarkHits", columns: single, rows: []row{{name: "hit/xdp"}, {name: "hit/tc"}}}
+	if err := p.take("BenchmarkHits/hit/xdp-2 1 5.0 ns/packet\n", figures{}); err == nil {
 		t.Error("a round without hit/tc is taken")
 	}
-	if err := p.take("BenchmarkHits/new-2 1 5.0 ns/packet\n", true); err == nil {
+	if err := p.take("BenchmarkHits/new-2 1 5.0 ns/packet\n", figures{}); err == nil {
 		t.Error("a benchmark that is in no table is taken")
 	}
 }
 
-// The benchmarks themselves must not rot: one short round of each.
+func TestPartsAreChosenByName(t *testing.T) {
+	if all, err := choose(nil); err != nil || len(all) != len(parts) {
+		t.Errorf("no name: %d parts, %v", len(all), err)
+	}
+	if some, err := choose([]string{"pps", "hits"}); err != nil || len(some) != 2 || some[0].name != "pps" {
+		t.Errorf("two names: %v, %v", some, err)
+	}
+	if _, err := choose([]string{"hit"}); err == nil || !strings.Contains(err.Error(), "hits, new") {
+		t.Errorf("a wrong name: %v", err)
+	}
+}
+
+// The benchmarks themselves must not rot: one short round of each, of its first
+// column. It shows nothing about speed.
 func TestBenchmarksRun(t *testing.T) {
 	dir := t.TempDir()
 	for _, p := range parts {
-		p.packets = 2000
-		if err := p.measure(dir, 1); err != nil {
+		p.packets, p.columns = min(p.packets, 2000), p.columns[:1]
+		if _, err := p.measure(dir, 0); err != nil {
 			t.Error(err)
 		}
 	}

@@ -110,7 +110,7 @@ func newFloodNetwork(t *testing.T, method lvs.ForwardMethod) *floodNetwork {
 func (n *floodNetwork) start(t *testing.T, plan lvs.Plan) {
 	t.Helper()
 	var err error
-	if n.generator, err = floor.Load(); err != nil {
+	if n.generator, err = floor.Load(1); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.generator.Close() })
@@ -156,7 +156,7 @@ func (n *floodNetwork) flood(t *testing.T) {
 		syn := make([]byte, 60)
 		copy(syn, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0x99, 8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 0, 192, 0, 2, 100})
 		copy(syn[34:], []byte{4, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 2, 2, 0})
-		if err := n.generator.SetPacket(syn, 1<<30); err != nil {
+		if err := n.generator.SetPacket(syn, floor.Flows{Count: 1 << 30}); err != nil {
 			t.Fatal(err)
 		}
 		for sent := 0; n.begun(t) < floodSYNs; sent += floodSYNs / 40 {

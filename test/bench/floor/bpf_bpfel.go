@@ -44,6 +44,13 @@ type bpfServer struct {
 	Zero uint32
 }
 
+type bpfService struct {
+	_       structs.HostLayout
+	Index   uint32
+	Servers uint32
+	Cursor  uint32
+}
+
 type bpfServiceKey struct {
 	_        structs.HostLayout
 	Addr     [4]uint32
@@ -62,17 +69,25 @@ const (
 	bpfMapFloorServers      = "floor_servers"
 	bpfMapFloorServiceCount = "floor_service_count"
 	bpfMapFloorServices     = "floor_services"
+	bpfMapFloorTurns        = "floor_turns"
 	bpfMapTcProgram         = "tc_program"
 	bpfMapXdpProgram        = "xdp_program"
 	bpfProgDr40             = "dr40"
 	bpfProgEmptyTc          = "empty_tc"
 	bpfProgEmptyXdp         = "empty_xdp"
 	bpfProgGenerate         = "generate"
+	bpfProgNewC40           = "new_c40"
 	bpfProgSink             = "sink"
 	bpfProgWrapTc           = "wrap_tc"
 	bpfProgWrapXdp          = "wrap_xdp"
-	bpfVarClients           = "clients"
+	bpfVarAddressAt         = "address_at"
+	bpfVarByLot             = "by_lot"
+	bpfVarFlows             = "flows"
+	bpfVarIp6               = "ip6"
+	bpfVarLot               = "lot"
 	bpfVarOriginal          = "original"
+	bpfVarPortAt            = "port_at"
+	bpfVarScattered         = "scattered"
 	bpfVarTurn              = "turn"
 )
 
@@ -122,6 +137,7 @@ type bpfProgramSpecs struct {
 	EmptyTc  *ebpf.ProgramSpec `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.ProgramSpec `ebpf:"empty_xdp"`
 	Generate *ebpf.ProgramSpec `ebpf:"generate"`
+	NewC40   *ebpf.ProgramSpec `ebpf:"new_c40"`
 	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
 	WrapTc   *ebpf.ProgramSpec `ebpf:"wrap_tc"`
 	WrapXdp  *ebpf.ProgramSpec `ebpf:"wrap_xdp"`
@@ -137,6 +153,7 @@ type bpfMapSpecs struct {
 	FloorServers      *ebpf.MapSpec `ebpf:"floor_servers"`
 	FloorServiceCount *ebpf.MapSpec `ebpf:"floor_service_count"`
 	FloorServices     *ebpf.MapSpec `ebpf:"floor_services"`
+	FloorTurns        *ebpf.MapSpec `ebpf:"floor_turns"`
 	TcProgram         *ebpf.MapSpec `ebpf:"tc_program"`
 	XdpProgram        *ebpf.MapSpec `ebpf:"xdp_program"`
 }
@@ -145,9 +162,15 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	Clients  *ebpf.VariableSpec `ebpf:"clients"`
-	Original *ebpf.VariableSpec `ebpf:"original"`
-	Turn     *ebpf.VariableSpec `ebpf:"turn"`
+	AddressAt *ebpf.VariableSpec `ebpf:"address_at"`
+	ByLot     *ebpf.VariableSpec `ebpf:"by_lot"`
+	Flows     *ebpf.VariableSpec `ebpf:"flows"`
+	Ip6       *ebpf.VariableSpec `ebpf:"ip6"`
+	Lot       *ebpf.VariableSpec `ebpf:"lot"`
+	Original  *ebpf.VariableSpec `ebpf:"original"`
+	PortAt    *ebpf.VariableSpec `ebpf:"port_at"`
+	Scattered *ebpf.VariableSpec `ebpf:"scattered"`
+	Turn      *ebpf.VariableSpec `ebpf:"turn"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -176,6 +199,7 @@ type bpfMaps struct {
 	FloorServers      *ebpf.Map `ebpf:"floor_servers"`
 	FloorServiceCount *ebpf.Map `ebpf:"floor_service_count"`
 	FloorServices     *ebpf.Map `ebpf:"floor_services"`
+	FloorTurns        *ebpf.Map `ebpf:"floor_turns"`
 	TcProgram         *ebpf.Map `ebpf:"tc_program"`
 	XdpProgram        *ebpf.Map `ebpf:"xdp_program"`
 }
@@ -188,6 +212,7 @@ func (m *bpfMaps) Close() error {
 		m.FloorServers,
 		m.FloorServiceCount,
 		m.FloorServices,
+		m.FloorTurns,
 		m.TcProgram,
 		m.XdpProgram,
 	)
@@ -197,9 +222,15 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	Clients  *ebpf.Variable `ebpf:"clients"`
-	Original *ebpf.Variable `ebpf:"original"`
-	Turn     *ebpf.Variable `ebpf:"turn"`
+	AddressAt *ebpf.Variable `ebpf:"address_at"`
+	ByLot     *ebpf.Variable `ebpf:"by_lot"`
+	Flows     *ebpf.Variable `ebpf:"flows"`
+	Ip6       *ebpf.Variable `ebpf:"ip6"`
+	Lot       *ebpf.Variable `ebpf:"lot"`
+	Original  *ebpf.Variable `ebpf:"original"`
+	PortAt    *ebpf.Variable `ebpf:"port_at"`
+	Scattered *ebpf.Variable `ebpf:"scattered"`
+	Turn      *ebpf.Variable `ebpf:"turn"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -210,6 +241,7 @@ type bpfPrograms struct {
 	EmptyTc  *ebpf.Program `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.Program `ebpf:"empty_xdp"`
 	Generate *ebpf.Program `ebpf:"generate"`
+	NewC40   *ebpf.Program `ebpf:"new_c40"`
 	Sink     *ebpf.Program `ebpf:"sink"`
 	WrapTc   *ebpf.Program `ebpf:"wrap_tc"`
 	WrapXdp  *ebpf.Program `ebpf:"wrap_xdp"`
@@ -221,6 +253,7 @@ func (p *bpfPrograms) Close() error {
 		p.EmptyTc,
 		p.EmptyXdp,
 		p.Generate,
+		p.NewC40,
 		p.Sink,
 		p.WrapTc,
 		p.WrapXdp,

@@ -57,7 +57,7 @@ type network struct {
 }
 
 func build(b *testing.B) *network {
-	programs, err := floor.Load()
+	programs, err := floor.Load(1024)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func (n *network) send(b *testing.B, frame []byte, count int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := n.programs.SetPacket(frame, flows); err != nil {
+		if err := n.programs.SetPacket(frame, floor.Flows{Count: flows}); err != nil {
 			b.Fatal(err)
 		}
 		type context struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }

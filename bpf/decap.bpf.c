@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * decap.bpf.c - a real server's end of a tunnel, at tc ingress: it takes the
+ * outer header off packets for a VIP, and the inner packet goes on up the local
+ * stack. For kernels that have no ipip, sit or ip6tnl device, or where nothing
+ * but the VIPs may come out of a tunnel.
+ *
+ * What it does not take passes untouched, and is counted where it looked like a
+ * tunnel's. Fragments of an outer packet are among that: the kernel puts them
+ * together only after tc ingress, finds nobody who wants the whole, and answers
+ * "protocol unreachable". So the way from the director must carry the outer
+ * packet whole; the director sees to it (it sets DF, and tells clients the size).
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define INLINE __always_inline
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+
+/* Since 6.3; older headers lack them (include/uapi/linux/bpf.h). */
+#define DECAP_L3_IPV4 (1ULL << 7)
+#define DECAP_L3_IPV6 (1ULL << 8)
+
+#include "abi.h"
+#include "parse.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* What became of a packet that looked like a tunnel's. */
+enum decap_count {
+	DECAPSULATED,
+	PASSED_ADDRESS,   /* the outer destination is no address of the tunnel */
+	PASSED_FRAGMENT,  /* a fragment of an outer packet */
+	PASSED_OPTIONS,   /* an outer header with options or an extension header */
+	PASSED_MALFORMED, /* headers that are cut, wrong, or longer than the packet */
+	PASSED_SOURCE,    /* the sender is no director */
+	PASSED_INNER,     /* the inner destination is no VIP */
+	PASSED_REFUSED,   /* the kernel's helper would not take the header off */
+	DROPPED_CE,       /* congestion was met, and the inner packet cannot say so */
+	DECAP_COUNTS,
+};
+
+/* Addresses, each as a key; the value means nothing. */
+#define ADDRS(name_)                                                                               \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__type(key, struct addr);                                                          \
+		__type(value, __u8);                                                               \
+		__uint(max_entries, MAX_VIPS);                                                     \
+	} name_ SEC(".maps")
+
+ADDRS(vips);
+ADDRS(tunnel_addrs);
+ADDRS(directors);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, enum decap_count);
+	__type(value, __u64);
+	__uint(max_entries, DECAP_COUNTS);
+} counts SEC(".maps");
+
+/* Only directors may send; false: anybody may. */
+volatile const bool directors_only;
+
+/* Not among the counts: the packet is none of a tunnel's, or ends too early. */
+#define NO_TUNNEL -1
+#define SHORT -2
+
+/* What is known of a tunnelled packet. */
+struct tunnelled {
+	struct addr from, to, inner_to;
+	__u32 bytes;     /* of the frame behind its Ethernet header */
+	__u32 outer_len; /* of the outer header */
+	__u32 payload;   /* what the outer header says that it carries */
+	bool outer6, inner6;
+	__u8 outer_ecn, inner_ecn;
+	__u8 tos;        /* the inner IPv4 header's, or of IPv6's the second byte */
+};
+
+#define ECN 3
+#define ECT1 1
+#define ECT0 2
+#define CE 3
+
+static INLINE bool among(void *addrs, const struct addr *a)
+{
+	return bpf_map_lookup_elem(addrs, a);
+}
+
+static INLINE bool tunnels(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6;
+}
+
+/* A correct IPv4 header of 20 bytes adds up to 0xffff (RFC 1071). */
+static INLINE bool sum_fits(const struct iphdr *ip)
+{
+	const __u16 *word = (const void *)ip;
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < 10; i++)
+		sum += word[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+static INLINE int parse_outer4(struct cursor *c, struct tunnelled *t)
+{
+	struct iphdr *ip = take(c, sizeof(*ip));
+	__u32 total;
+
+	if (!ip)
+		return SHORT;
+	if (ip->version != 4 || !tunnels(ip->protocol))
+		return NO_TUNNEL;
+	t->from.hi = t->to.hi = 0;
+	t->from.lo = MAPPED(ip->saddr);
+	t->to.lo = MAPPED(ip->daddr);
+	if (!among(&tunnel_addrs, &t->to))
+		return PASSED_ADDRESS;
+	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
+		return PASSED_FRAGMENT;
+	if (ip->ihl > 5)
+		return PASSED_OPTIONS;
+	total = bpf_ntohs(ip->tot_len);
+	/* The kernel would have verified the sum, had it seen this header. */
+	if (ip->ihl < 5 || total < sizeof(*ip) || total > t->bytes || !sum_fits(ip))
+		return PASSED_MALFORMED;
+	t->outer6 = false;
+	t->outer_len = sizeof(*ip);
+	t->payload = total - sizeof(*ip);
+	t->outer_ecn = ip->tos & ECN;
+	t->inner6 = ip->protocol == IPPROTO_IPV6;
+	return DECAPSULATED;
+}
+
+/*
+ * An extension header is looked into only to count it: Linux's own tunnels put
+ * a destination option there (RFC 2473), directors do not.
+ */
+static INLINE int parse_extension(struct cursor *c, __u8 kind)
+{
+	__u8 *ext;
+
+	switch (kind) {
+	case IPPROTO_FRAGMENT:
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		ext = take(c, 8);
+		if (!ext)
+			return SHORT;
+		if (!tunnels(ext[0]))
+			return NO_TUNNEL;
+		return kind == IPPROTO_FRAGMENT ? PASSED_FRAGMENT : PASSED_OPTIONS;
+	}
+	return NO_TUNNEL;
+}
+
+static INLINE int parse_outer6(struct cursor *c, struct tunnelled *t)
+{
+	struct ipv6hdr *ip = take(c, sizeof(*ip));
+	int found;
+
+	if (!ip)
+		return SHORT;
+	if (ip->version != 6)
+		return NO_TUNNEL;
+	if (!tunnels(ip->nexthdr)) {
+		found = parse_extension(c, ip->nexthdr);
+		if (found < 0)
+			return found;
+	} else {
+		found = DECAPSULATED;
+	}
+	t->from = *(struct addr *)&ip->saddr;
+	t->to = *(struct addr *)&ip->daddr;
+	if (!among(&tunnel_addrs, &t->to))
+		return PASSED_ADDRESS;
+	if (found != DECAPSULATED)
+		return found;
+	t->outer6 = true;
+	t->outer_len = sizeof(*ip);
+	t->payload = bpf_ntohs(ip->payload_len);
+	if (t->payload + sizeof(*ip) > t->bytes)
+		return PASSED_MALFORMED;
+	t->outer_ecn = ((__u8 *)ip)[1] >> 4 & ECN;
+	t->inner6 = ip->nexthdr == IPPROTO_IPV6;
+	return DECAPSULATED;
+}
+
+static INLINE int parse_inner4(struct cursor *c, struct tunnelled *t)
+{
+	struct iphdr *ip = take(c, sizeof(*ip));
+
+	if (!ip)
+		return SHORT;
+	if (ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->tot_len) < ip->ihl * 4 ||
+	    bpf_ntohs(ip->tot_len) > t->payload)
+		return PASSED_MALFORMED;
+	t->inner_to.hi = 0;
+	t->inner_to.lo = MAPPED(ip->daddr);
+	t->tos = ip->tos;
+	t->inner_ecn = ip->tos & ECN;
+	return DECAPSULATED;
+}
+
+static INLINE int parse_inner6(struct cursor *c, struct tunnelled *t)
+{
+	struct ipv6hdr *ip = take(c, sizeof(*ip));
+
+	if (!ip)
+		return SHORT;
+	if (ip->version != 6 || bpf_ntohs(ip->payload_len) + sizeof(*ip) > t->payload)
+		return PASSED_MALFORMED;
+	t->inner_to = *(struct addr *)&ip->daddr;
+	t->tos = ((__u8 *)ip)[1];
+	t->inner_ecn = t->tos >> 4 & ECN;
+	return DECAPSULATED;
+}
+
+/* parse_tunnelled says what is to become of a packet, or that it is too short. */
+static INLINE int parse_tunnelled(struct __sk_buff *skb, struct tunnelled *t)
+{
+	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
+	int found = NO_TUNNEL;
+
+	if (!take(&c, sizeof(struct ethhdr)))
+		return SHORT;
+	t->bytes = skb->len - sizeof(struct ethhdr);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		found = parse_outer4(&c, t);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		found = parse_outer6(&c, t);
+	if (found != DECAPSULATED)
+		return found;
+	found = t->inner6 ? parse_inner6(&c, t) : parse_inner4(&c, t);
+	if (found != DECAPSULATED)
+		return found;
+	if (directors_only && !among(&directors, &t->from))
+		return PASSED_SOURCE;
+	if (!among(&vips, &t->inner_to))
+		return PASSED_INNER;
+	if (t->outer_ecn == CE && !t->inner_ecn)
+		return DROPPED_CE;
+	return DECAPSULATED;
+}
+
+/*
+ * take_off removes the outer header. The size of a GSO packet's segments stays:
+ * it is the inner packet's. So does what is known of its checksum, which is the
+ * inner TCP's or UDP's, as a tunnel's header has none of its own.
+ */
+static INLINE long take_off(struct __sk_buff *skb, const struct tunnelled *t)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	__be16 proto = t->inner6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+
+	if (t->inner6 == t->outer6)
+		return bpf_skb_adjust_room(skb, -(int)t->outer_len, BPF_ADJ_ROOM_MAC, flags);
+	flags |= t->inner6 ? DECAP_L3_IPV6 : DECAP_L3_IPV4;
+	if (bpf_skb_adjust_room(skb, -(int)t->outer_len, BPF_ADJ_ROOM_MAC, flags))
+		return -1;
+	bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0);
+	return 0;
+}
+
+/*
+ * carry_ecn gives the inner packet the outer one's congestion mark (RFC 6040,
+ * figure 4). Where the inner packet cannot carry it, it was dropped before.
+ */
+static INLINE long carry_ecn(struct __sk_buff *skb, const struct tunnelled *t)
+{
+	__u32 shift = t->inner6 ? 4 : 0;
+	__u8 ecn = t->outer_ecn, tos;
+
+	if (ecn == t->inner_ecn || t->inner_ecn == CE || !t->inner_ecn)
+		return 0;
+	if (ecn != CE && ecn != ECT1)
+		return 0;
+	tos = (t->tos & ~(ECN << shift)) | ecn << shift;
+	if (t->inner6)
+		return bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + 1, &tos, 1, BPF_F_RECOMPUTE_CSUM);
+	/* The header's own sum makes up for the change: the packet's stays. */
+	if (bpf_l3_csum_replace(skb, sizeof(struct ethhdr) + offsetof(struct iphdr, check),
+				bpf_htons(t->tos), bpf_htons(tos), 2))
+		return -1;
+	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + offsetof(struct iphdr, tos), &tos, 1, 0);
+}
+
+static INLINE int decapsulate(struct __sk_buff *skb)
+{
+	const __u32 headers = sizeof(struct ethhdr) + 2 * sizeof(struct ipv6hdr);
+	struct tunnelled t = {};
+	int found = parse_tunnelled(skb, &t);
+
+	if (found == SHORT && skb->len > skb->data_end - skb->data) {
+		if (bpf_skb_pull_data(skb, skb->len < headers ? skb->len : headers))
+			return NO_TUNNEL;
+		found = parse_tunnelled(skb, &t);
+	}
+	if (found == SHORT)
+		return t.outer_len ? PASSED_MALFORMED : NO_TUNNEL;
+	if (found != DECAPSULATED)
+		return found;
+	if (take_off(skb, &t))
+		return PASSED_REFUSED;
+	bpf_set_hash_invalid(skb); /* it was the tunnel's, one for all clients */
+	return carry_ecn(skb, &t) ? DROPPED_CE : DECAPSULATED;
+}
+
+/*
+ * A frame with a VLAN tag is its VLAN device's: it comes again there, without
+ * the tag.
+ */
+SEC("tc")
+int weir_decap(struct __sk_buff *skb)
+{
+	enum decap_count key;
+	__u64 *n;
+	int found;
+
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	found = decapsulate(skb);
+	if (found < 0)
+		return TC_ACT_UNSPEC;
+	key = found;
+	n = bpf_map_lookup_elem(&counts, &key);
+	if (n)
+		(*n)++;
+	return found == DROPPED_CE ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}

@@ -1,0 +1,219 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk/nstest"
+	"weir/lvs"
+	"weir/test/bench/floor"
+)
+
+// BenchmarkExpiry is `bench expiry`: how late connections leave, and what the
+// sweep of so many costs, and whether packets wait for it.
+func BenchmarkExpiry(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			withFloor(b, tableFor(n+n/2), manyServers(lvs.RoundRobin, 2), func(m *meter) {
+				m.each(b, floor.Flows{Count: uint32(n)}, syn(1), syn(1).with("A"))
+				m.report(b, "share", "%", func() float64 { return m.sweepShare(b) })
+				probe := m.newProbe(b)
+				m.report(b, "quiet", "ms", func() float64 { return probe.longest(b) })
+				m.report(b, "swept", "ms", func() float64 {
+					stop := m.sweepAlways(b)
+					defer stop()
+					return probe.longest(b)
+				})
+				m.report(b, "late", "s", func() float64 { return m.lateness(b, n) })
+			})
+		})
+	}
+}
+
+// report measures once, whatever b.N is, and tells the figure.
+func (m *meter) report(b *testing.B, name, unit string, measure func() float64) {
+	figure := math.NaN()
+	b.Run(name, func(b *testing.B) {
+		m.ns.Do(func() {
+			if math.IsNaN(figure) {
+				figure = measure()
+			}
+		})
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(figure, unit)
+	})
+}
+
+// sweepShare is what the sweeps take of a CPU, in percent.
+func (m *meter) sweepShare(b *testing.B) float64 {
+	least := int64(math.MaxInt64)
+	for range 3 {
+		begun := threadTime(b)
+		if err := m.sweepConns(); err != nil {
+			b.Fatal(err)
+		}
+		least = min(least, threadTime(b)-begun)
+	}
+	return float64(least) / float64(m.pause()) * 100
+}
+
+// lateness has all connections' time end just after a sweep, which is the worst
+// moment, and tells after how many seconds the last of them has gone.
+func (m *meter) lateness(b *testing.B, n int) float64 {
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error)
+	go func() { m.ns.Do(func() { done <- m.Run(ctx) }) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}()
+	sweeps := func() uint32 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.epoch
+	}
+	for first := sweeps(); sweeps() == first; { // the first one comes soon; it sets the pace
+		time.Sleep(time.Millisecond)
+	}
+	over := time.Now()
+	if err := m.maps.Timeouts.Put(uint32(bpfConnStateSTATE_ESTABLISHED), uint32(0)); err != nil {
+		b.Fatal(err)
+	}
+	if err := m.maps.Timeouts.Put(uint32(bpfConnStateSTATE_SYN_RECV), uint32(0)); err != nil {
+		b.Fatal(err)
+	}
+	if got := m.count(b); got < n {
+		b.Fatalf("%d connections are live, want %d", got, n)
+	}
+	for m.count(b) > 0 {
+		if time.Since(over) > time.Minute {
+			b.Fatalf("%d connections are left", m.count(b))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(over).Seconds()
+}
+
+// sweepAlways sweeps without a pause on the CPU that takes the probe's packets.
+func (m *meter) sweepAlways(b *testing.B) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		m.ns.Do(func() {
+			onCPU(b, 0, func() {
+				for {
+					select {
+					case <-ended:
+						return
+					default:
+						if err := m.sweepConns(); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				}
+			})
+		})
+	}()
+	return func() { close(ended); <-done }
+}
+
+// probe is a client, and a server beside it, who measure how long a packet takes
+// through the director: it comes and leaves by one device at tc, on CPU 0.
+type probe struct {
+	ns     *nstest.Namespace
+	socket int
+	port   int
+}
+
+const probeMAC = "02:00:00:00:00:55"
+
+func (m *meter) newProbe(b *testing.B) *probe {
+	p := &probe{ns: nstest.New(b, nsName(b)+"p"), port: 1024}
+	nstest.Veth(m.ns, "eth1", p.ns, "eth0")
+	p.ns.IP("link", "set", "eth0", "address", probeMAC)
+	m.ns.Batch("link set eth1 address "+ourMAC, "addr add 198.18.0.1/24 dev eth1",
+		"neigh add 198.18.0.2 lladdr "+probeMAC+" dev eth1 nud permanent")
+	rps := exec.Command("ip", "netns", "exec", m.ns.Name, "sh", "-c", "echo 1 > /sys/class/net/eth1/queues/rx-0/rps_cpus")
+	if out, err := rps.CombinedOutput(); err != nil {
+		b.Fatalf("have CPU 0 take the packets: %v\n%s", err, out)
+	}
+	plan := manyServers(lvs.RoundRobin, 2)
+	other := virtual(lvs.TCP, addr("192.0.2.101"), lvs.RoundRobin, real("198.18.0.2", 1))
+	plan.Services, plan.Devices = append(plan.Services, other), []lvs.Device{{Name: "eth1", Hook: lvs.HookTC}}
+	m.set(b, plan)
+	p.ns.Do(func() { p.open(b) })
+	b.Cleanup(func() { unix.Close(p.socket) })
+	return p
+}
+
+// open opens a socket for raw frames, that sees no frames of its own.
+func (p *probe) open(b *testing.B) {
+	device, err := net.InterfaceByName("eth0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ip := int(wirePort(unix.ETH_P_IP))
+	if p.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, ip); err != nil {
+		b.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(p.socket, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+		b.Fatal(err)
+	}
+	if err := unix.Bind(p.socket, &unix.SockaddrLinklayer{Protocol: uint16(ip), Ifindex: device.Index}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// longest sends packets, each a new connection, one when the one before it has
+// arrived, and returns the longest that one took, in milliseconds. It has the
+// other CPU for itself, which the kernel grants for 95 % of a second.
+func (p *probe) longest(b *testing.B) float64 {
+	var most time.Duration
+	onCPU(b, runtime.NumCPU()-1, func() {
+		realTime(b, unix.SCHED_FIFO, 1)
+		defer realTime(b, unix.SCHED_NORMAL, 0)
+		for end := time.Now().Add(400 * time.Millisecond); time.Now().Before(end); p.port++ {
+			most = max(most, p.once(b))
+		}
+	})
+	return float64(most) / float64(time.Millisecond)
+}
+
+func (p *probe) once(b *testing.B) time.Duration {
+	f := syn(1024 + p.port%60000).by(probeMAC)
+	f.from, f.to = fmt.Sprintf("198.18.%d.9:%d", 1+p.port/60000, 1024+p.port%60000), "192.0.2.101:80"
+	packet, got := f.bytes(), make([]byte, 128)
+	begun := time.Now()
+	if _, err := unix.Write(p.socket, packet); err != nil {
+		b.Fatal(err)
+	}
+	for {
+		n, err := unix.Read(p.socket, got)
+		took := time.Since(begun)
+		if err == nil && n >= len(packet) && string(got[26:36]) == string(packet[26:36]) {
+			return took
+		}
+		if took > 5*time.Second {
+			b.Fatalf("packet %d does not arrive: %v", p.port, err)
+		}
+	}
+}
+
+func realTime(b *testing.B, policy, priority uint32) {
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,188 @@
+package dataplane
+
+import (
+	"errors"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weir/lvs"
+	"weir/test/bench/floor"
+)
+
+// meter is a data plane whose programs are measured, and the floor's beside it.
+// A figure is the thread's CPU time over BPF_PROG_TEST_RUN, in nanoseconds a
+// packet, on one CPU, which has a flow cache of its own. Each program runs behind
+// the wrapper that sets the packet back. One run is one round: test/bench
+// interleaves the rounds.
+type meter struct {
+	*bench
+	floor *floor.Programs
+}
+
+// withFloor runs the body with a data plane, and with the floor's programs, whose
+// table is of the same size, and which have as many servers.
+func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)) {
+	floors, err := floor.Load(connections)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer floors.Close()
+	if err := floors.Serve(netip.AddrPortFrom(vip4, 80), len(plan.Services[0].RealServers)); err != nil {
+		b.Fatal(err)
+	}
+	withPlaneOf(b, connections, lvs.Plan{}, func(plane *bench) {
+		plane.ns.IP("route", "add", "10.1.0.0/16", "via", "192.0.2.11") // to any number of servers
+		plane.set(b, plan)
+		body(&meter{plane, floors})
+	})
+}
+
+// tableFor is the size of a table for so many connections.
+func tableFor(connections int) int { return max(1<<16, 1<<bits.Len(uint(connections-1))) }
+
+// run measures the program on b.N packets, each of which it must give this verdict.
+func (m *meter) run(b *testing.B, name string, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32) {
+	b.Run(name, func(b *testing.B) {
+		m.ns.Do(func() { // a sub-benchmark has its own thread
+			spent := m.repeat(b, program, packet, flows, want, b.N)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(spent)/float64(b.N), "ns/packet")
+		})
+	})
+}
+
+// each runs the packets of every flow, in turns that are short, so that few
+// connections are half open at once.
+func (m *meter) each(b *testing.B, flows floor.Flows, packets ...frame) {
+	b.Helper()
+	const turn = 1 << 14
+	for ; flows.First < flows.Count; flows.First += turn {
+		for _, packet := range packets {
+			m.repeat(b, m.xdp(), packet.bytes(), flows, 3, int(min(turn, flows.Count-flows.First)))
+		}
+	}
+}
+
+// repeat runs so many packets in one system call, and returns the CPU time.
+func (m *meter) repeat(b *testing.B, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32, n int) int64 {
+	b.Helper()
+	wrap, context := m.floor.WrapTC, any(skbContext{Ifindex: uint32(m.index)})
+	if program.Type() == ebpf.XDP {
+		wrap, context = m.floor.WrapXDP, xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(m.index)}
+	}
+	wrapper, err := wrap(program, packet, flows)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var spent int64
+	onCPU(b, runtime.NumCPU()-1, func() {
+		defer noSignals(b)()
+		begun := threadTime(b)
+		got, err := wrapper.Run(&ebpf.RunOptions{Data: packet, Context: context, Repeat: uint32(n)})
+		spent = threadTime(b) - begun
+		if err != nil || got != want {
+			b.Fatalf("returned %d, %v, want %d", int32(got), err, int32(want))
+		}
+	})
+	return spent
+}
+
+// noSignals keeps Go's own signals off this thread: one that interrupts the call
+// has it begin again.
+func noSignals(b *testing.B) (as func()) {
+	var before, urgent unix.Sigset_t
+	urgent.Val[0] = 1 << (unix.SIGURG - 1)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, &before); err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func threadTime(b *testing.B) int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return t.Nano()
+}
+
+// hit measures the program on packets of established flows.
+func (m *meter) hit(b *testing.B, name string, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32) {
+	b.Helper()
+	m.spread(b)
+	m.run(b, name, program, packet, flows, want)
+}
+
+// spread makes the lines of the flow cache look as if their flows had been there
+// for long, each line filled at its own time: so that as many go stale in any
+// moment as do in the long run.
+func (m *meter) spread(b *testing.B) {
+	b.Helper()
+	lines, err := m.maps.FlowLines.Memory()
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	chunk := make([]bpfFlowLine, min(1<<14, int(m.maps.FlowLines.MaxEntries())))
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&chunk[0])), len(chunk)*int(unsafe.Sizeof(chunk[0])))
+	for at := int64(0); at < int64(lines.Size()); at += int64(len(raw)) {
+		if _, err := lines.ReadAt(raw, at); err != nil {
+			b.Fatal(err)
+		}
+		now := tick()
+		for i := range chunk {
+			chunk[i].Stamp = now - r.Uint32N(m.flows.Refresh)
+		}
+		if _, err := lines.WriteAt(raw, at); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// forget empties the tables of connections and templates, and the flow cache.
+func (m *meter) forget(b *testing.B) {
+	b.Helper()
+	keys, values := make([]bpfFlowKey, 65536), make([]bpfConn, 65536)
+	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
+		return m.maps.Conns.BatchLookupAndDelete(c, keys, values, nil)
+	})
+	clients, templates := make([]bpfTemplateKey, 65536), make([]bpfTemplate, 65536)
+	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
+		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)
+	})
+	for _, s := range m.servers {
+		var load bpfLoad
+		if err := m.maps.Loads.Lookup(s.index, &load); err != nil {
+			b.Fatal(err)
+		}
+		load.Active, load.Inactive, load.Persistent = 0, 0, 0
+		if err := m.maps.Loads.Put(s.index, load); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := m.forgetFlows(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func empty(b *testing.B, batch func(*ebpf.MapBatchCursor) (int, error)) {
+	b.Helper()
+	for cursor := new(ebpf.MapBatchCursor); ; {
+		if _, err := batch(cursor); errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
+			return
+		} else if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

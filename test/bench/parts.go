@@ -1,0 +1,99 @@
+package main
+
+// part is one benchmark: a table of rows, and of columns, which say how many
+// flows, servers or connections there are.
+type part struct {
+	name, pkg, bench, title string
+	packets                 int // a round
+	columns                 []column
+	rows                    []row
+}
+
+// column is a sub-benchmark, "" for a part that has but one.
+type column struct{ name, what string }
+
+// row is a sub-benchmark of each column and its figures. A bar is what weir means
+// to keep: of the ratio to another row, in the same column, or, without one, of
+// the figure itself. Flat is a bar of the ratio to the row's own first column.
+type row struct {
+	name, what string
+	unit       string    // of the figure; "" is ns/packet
+	worst      bool      // what counts is the largest figure of all rounds, not the smallest
+	of         string    // the row that it is compared with
+	bars       []float64 // by column; 0: none
+	most       []float64 // the same of the figure itself
+	flat       float64
+}
+
+var single = []column{{"", "ns a packet"}}
+
+// parts are what can be measured, in the order in which they are told.
+var parts = []part{
+	{"hits", dataplane, "BenchmarkHits",
+		"packets of established flows, at random: ns a packet, CPU time over BPF_PROG_TEST_RUN, the wrapper in it", 100_000,
+		[]column{{"1", "1 flow"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, []row{
+			{name: "dr/empty/xdp", what: "wrapper alone, XDP"},
+			{name: "dr/empty/tc", what: "wrapper alone, tc"},
+			{name: "dr/dr40/xdp", what: "floor: plainest direct routing"},
+			{name: "dr/pass/xdp", what: "not ours, XDP"},
+			{name: "dr/pass/tc", what: "not ours, tc"},
+			{name: "dr/ip4/xdp", what: "DR, XDP", of: "dr/dr40/xdp", bars: []float64{0.8, 0, 0.5}},
+			{name: "dr/ip4/tc", what: "DR, tc", of: "dr/ip4/xdp", bars: []float64{1.3, 0, 0}},
+			{name: "dr/ip6/xdp", what: "DR, IPv6, XDP", of: "dr/ip4/xdp", bars: []float64{1.2, 1.2, 1.2}},
+			{name: "dr/ip6/tc", what: "DR, IPv6, tc", of: "dr/ip4/tc", bars: []float64{1.2, 1.2, 1.2}},
+			{name: "nat/in/xdp", what: "NAT to the server, XDP", of: "dr/ip4/xdp", bars: []float64{1.25, 1.25, 1.25}},
+			{name: "nat/in/tc", what: "NAT to the server, tc", of: "dr/ip4/tc", bars: []float64{1.25, 1.25, 1.25}},
+			{name: "nat/out/xdp", what: "NAT to the client, XDP", of: "dr/ip4/xdp", bars: []float64{1.25, 1.25, 1.25}},
+			{name: "nat/out/tc", what: "NAT to the client, tc", of: "dr/ip4/tc", bars: []float64{1.25, 1.25, 1.25}},
+		}},
+	{"new", dataplane, "BenchmarkNew",
+		"packets that begin a connection, by scheduler and number of servers: ns a packet", 30_000,
+		[]column{{"2", "2 servers"}, {"64", "64"}, {"1024", "1,024"}}, []row{
+			{name: "new_c40", what: "floor: look-up, turn, insert"},
+			{name: "rr", what: "rr", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
+			{name: "wrr", what: "wrr", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
+			{name: "dh", what: "dh", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
+			{name: "sh", what: "sh", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
+			{name: "mh", what: "mh", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
+			{name: "lc", what: "lc", of: "new_c40"},
+			{name: "wlc", what: "wlc", of: "new_c40", most: []float64{0, 0, 10_000}},
+			{name: "sed", what: "sed", of: "new_c40"},
+			{name: "nq", what: "nq", of: "new_c40"},
+			{name: "fo", what: "fo", of: "new_c40"},
+			{name: "ovf", what: "ovf", of: "new_c40"},
+			{name: "twos", what: "twos", of: "new_c40"},
+			{name: "lblc", what: "lblc", of: "new_c40"},
+			{name: "lblcr", what: "lblcr", of: "new_c40"},
+		}},
+	{"live", dataplane, "BenchmarkLive",
+		"the same with 64 servers, beside live connections: ns a packet", 30_000,
+		[]column{{"1", "1 live"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, []row{
+			{name: "new_c40", what: "floor: look-up, turn, insert"},
+			{name: "rr", what: "rr", of: "new_c40", bars: []float64{2, 2, 2}},
+			{name: "wlc", what: "wlc", of: "new_c40"},
+		}},
+	{"persist", dataplane, "BenchmarkPersist",
+		"new connections with persistence: ns a packet", 30_000,
+		[]column{{"2", "2 servers"}, {"1024", "1,024"}}, []row{
+			{name: "rr", what: "rr, not persistent"},
+			{name: "known", what: "by the client's template", of: "rr"},
+			{name: "unknown", what: "template and connection", of: "rr"},
+		}},
+	{"expiry", dataplane, "BenchmarkExpiry",
+		"connections whose time is over, all at once, and the sweep", 1,
+		[]column{{"100000", "100,000"}, {"1000000", "1,000,000"}}, []row{
+			{name: "late", what: "latest entry leaves, s late", unit: "s", worst: true, most: []float64{1, 5}},
+			{name: "share", what: "the sweep's share of a CPU, %", unit: "%", most: []float64{5, 5}},
+			{name: "quiet", what: "longest packet delay, no sweep, ms", unit: "ms"},
+			{name: "swept", what: "the same while sweeps run, ms", unit: "ms", most: []float64{1, 1}},
+		}},
+	{"pps", "weir/test/bench/pps", "BenchmarkPPS",
+		"through namespaces, 60 bytes, 1,024 flows, one sending CPU", 400_000, single, []row{
+			{name: "floor", what: "generator, dropped on arrival"},
+			{name: "weir_native", what: "weir, native XDP, DR", of: "ip_forward", bars: []float64{0.4}},
+			{name: "weir_tc", what: "weir, tc, DR", of: "ip_forward"},
+			{name: "ip_forward", what: "kernel ip_forward, no balancing"},
+		}},
+}
+
+const dataplane = "weir/internal/dataplane"
