@@ -174,7 +174,7 @@ func TestService(t *testing.T) {
 				}))}, ""},
 		{"warmup follows delay_loop", "delay_loop 6\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\n}\n}",
 			[]RealServer{server("10.0.0.2", 1, changed(check("10.0.0.2:80"), func(c *Check) { c.DelayLoop, c.Warmup = 6*s, 6*s }))}, ""},
-		{"one server twice", "real_server 10.0.0.2 80 {\nweight 3\n}\nreal_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 3)}, "given-twice"},
+		{"one server twice", "real_server 10.0.0.2 80 {\nweight 3\n}\nreal_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 3)}, "listed-twice"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,8 @@ type entry struct {
 	// slot is what a second statement would overwrite; "" when the keyword
 	// may stand more than once. Synonyms share a slot.
 	slot string
+	// first is a keyword of which the first statement counts.
+	first bool
 	// inner is the block the keyword opens, optional tells that it may also
 	// stand without one.
 	inner    *blockSpec

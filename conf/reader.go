@@ -43,9 +43,11 @@ func (r *reader) block(spec *blockSpec, b *block, into any) {
 		case st.entry == nil:
 			r.unknown(spec, b, st)
 		default:
-			given = r.again(given, st)
-			r.sayEffect(st.entry, st)
-			st.entry.read(r, st, into)
+			var counts bool
+			if given, counts = r.again(given, st); counts {
+				r.sayEffect(st.entry, st)
+				st.entry.read(r, st, into)
+			}
 		}
 	}
 	if spec.done != nil {
@@ -56,20 +58,26 @@ func (r *reader) block(spec *blockSpec, b *block, into any) {
 // maxLines bounds the lists of a configuration.
 const maxLines = 1 << 16
 
-// again warns of a setting that is given twice: the last one counts.
-func (r *reader) again(given []*statement, st *statement) []*statement {
+// again warns of a setting that is given twice: the last one counts, but of
+// scripts the first. It tells whether this one does.
+func (r *reader) again(given []*statement, st *statement) (now []*statement, counts bool) {
 	if st.entry.slot == "" {
-		return given
+		return given, true
 	}
 	for i, first := range given {
+		if first.entry.slot == st.entry.slot && st.entry.first {
+			r.warnAt(st.place(), "listed-twice", st.keyword()+" is given twice: the first one counts",
+				"take one of them out", "first given at "+first.place().String())
+			return given, false
+		}
 		if first.entry.slot == st.entry.slot {
 			r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
 				"take one of them out", "first given at "+first.place().String())
 			given[i] = st
-			return given
+			return given, true
 		}
 	}
-	return append(given, st)
+	return append(given, st), true
 }
 
 // unknown is a keyword that the block does not have: one that belongs in

@@ -19,6 +19,7 @@ var remarks = []remark{
 	{"given-twice", false, "a keyword or a block stands twice: one of them counts"},
 	{"hysteresis", true, "hysteresis has to be below quorum, which could never be lost otherwise"},
 	{"include-missing", false, "an include matches no file"},
+	{"listed-twice", true, "a real server, a tracker or a script stands twice: the first one counts"},
 	{"method-default", true, "a virtual_server without lb_kind is forwarded by NAT"},
 	{"no-effect", true, "a keyword cannot do anything beside the others"},
 	{"no-meaning", false, "a keyword has nothing to act on in weir"},
@@ -43,10 +44,12 @@ var remarks = []remark{
 	{"rule-priority", true, "a rule without a priority stands before all others"},
 	{"scheduler-default", true, "a virtual_server without lb_algo is scheduled by wlc"},
 	{"service-without-vip", false, "no vrrp_instance has the address of a virtual_server"},
+	{"sync-group-single", true, "a vrrp_sync_group of one instance keeps nothing together"},
 	{"threshold", false, "a lower threshold above the upper one"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
 	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},
 	{"vip-twice", false, "two instances have the same virtual address, or one has it twice"},
+	{"vmac-unicast", true, "unicast advertisements of an instance with use_vmac leave by the base interface"},
 }
 
 func remarkOf(code string) (remark, bool) {

@@ -164,7 +164,7 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 		checked := raw.forcePort(r, s)
 		at := netip.AddrPortFrom(raw.Addr, raw.Port)
 		if before, taken := first[at]; taken && !raw.head.unclosed() {
-			r.warnAt(raw.head.all(), "given-twice", raw.head.title()+" is given twice: the first one counts",
+			r.warnAt(raw.head.all(), "listed-twice", raw.head.title()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+before.String())
 			continue
 		}

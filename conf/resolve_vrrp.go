@@ -165,6 +165,17 @@ func (i *rawInstance) checkDevices(r *reader) {
 	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
 		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
 	}
+	if i.Interface == "" && len(i.Peers) > 0 && !i.mentions("interface") {
+		r.pending("an instance without interface", i.head.place())
+		if i.VMAC.On || i.IPVLAN.On {
+			r.warnAt(i.head.place(), "no-effect", "use_vmac and use_ipvlan have no effect without interface", "write interface NAME")
+			i.VMAC, i.IPVLAN = Macvlan{}, Ipvlan{}
+		}
+	}
+	if i.VMAC.On && !i.VMACXmitBase && len(i.Peers) > 0 {
+		i.VMACXmitBase = true
+		r.warnAt(i.placeOf("use_vmac"), "vmac-unicast", "with unicast_peer advertisements of use_vmac leave by the base interface", "write vmac_xmit_base")
+	}
 	if i.VRF != "" && i.Interface != "" {
 		r.warnAt(i.placeOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
 	}

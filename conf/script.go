@@ -18,10 +18,12 @@ const scriptWords = `"PATH [ARGUMENT...]" [USER [[:]GROUP]]`
 
 // script is a keyword that names a program.
 func script[T any](name string, at func(*T) *Script, help string, options ...option) *entry {
-	return custom(name, scriptWords, help, func(r *reader, st *statement, into *T) (ok bool) {
+	e := custom(name, scriptWords, help, func(r *reader, st *statement, into *T) (ok bool) {
 		*at(into), ok = readScript(r, st, 1)
 		return ok
 	}, options...)
+	e.first = true
+	return e
 }
 
 // readScript reads a program and whose it is from the words of a statement.

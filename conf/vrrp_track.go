@@ -1,6 +1,9 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Track is a line of a track_ block: what is watched, and what it weighs.
 type Track struct {
@@ -64,6 +67,10 @@ func trackBlock[T any](name string, most int, at func(*T) *[]Track) *blockSpec {
 			r.errorAt(st.words[rest].place, fmt.Sprintf("unknown word %s in %s", quote(st.words[rest].text), name), "expected "+expects)
 			return
 		}
+		if slices.ContainsFunc(*at(into), func(other Track) bool { return other.Name == t.Name }) {
+			r.warnAt(st.place(), "listed-twice", fmt.Sprintf("%s stands twice in %s: the first one counts", shorten(t.Name), name), "take one of them out")
+			return
+		}
 		*at(into) = append(*at(into), t)
 		note(into, name, st.place())
 	})
@@ -118,6 +125,11 @@ func syncGroupBlock() *blockSpec {
 	)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
 	entries = append(entries, notifyEntries(func(g *G) *Notify { return &g.Notify })...)
-	done := func(r *reader, b *block, _ any) { r.require(b, "group", "expected group { INSTANCE... }") }
+	done := func(r *reader, b *block, into any) {
+		r.require(b, "group", "expected group { INSTANCE... }")
+		if g := into.(*G); len(g.Members) == 1 && !b.unsure {
+			r.warnAt(g.placeOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
+		}
+	}
 	return &blockSpec{name: "vrrp_sync_group", done: done, entries: entries}
 }
