@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -80,7 +81,7 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	rs := realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)
+	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
 	err = director.New(cfg, plane, rs, log).Run(ctx)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
@@ -88,6 +89,14 @@ func run(ctx context.Context, o runOptions) error {
 	}
 	log.Info("stopped")
 	return errors.Join(err, plane.Remove())
+}
+
+// thisMachine takes packets out of tunnels by the kernel's devices where it has
+// them, on every device, from anybody: a director is not always known.
+type thisMachine struct{ *realserver.RealServer }
+
+func (m thisMachine) StartTunnel(vips []netip.Addr) error {
+	return m.RealServer.StartTunnel(vips, realserver.Tunnel{})
 }
 
 // vipDevices are where this machine has VIPs while it is master: there, a real

@@ -37,11 +37,13 @@ type DataPlane interface {
 	Run(ctx context.Context) error
 }
 
-// RealServer prepares this machine to be a real server of direct routing.
+// RealServer prepares this machine to be a real server. Both are idempotent.
 type RealServer interface {
 	// Start puts the VIPs on lo and keeps the machine from answering ARP for
-	// them. It is idempotent.
+	// them, as direct routing needs.
 	Start(vips []netip.Addr) error
+	// StartTunnel has packets for them come out of tunnels, too.
+	StartTunnel(vips []netip.Addr) error
 }
 
 // Director runs one configuration.
@@ -152,29 +154,48 @@ func (d *Director) post(e event) {
 }
 
 // serveHere sets this machine up as a real server where the configuration says
-// that it is one by direct routing. It stays one when weir stops: the other
-// director goes on sending clients here.
+// that it is one by direct routing or a tunnel. What comes to it as master needs
+// no tunnel, but while another director is the master, that one's packets come in
+// one. It stays a real server when weir stops: the other goes on sending clients
+// here.
 func (d *Director) serveHere() error {
-	var vips []netip.Addr
+	direct, err := d.servedHere(lvs.DirectRoute)
+	if err != nil {
+		return err
+	}
+	tunnelled, err := d.servedHere(lvs.Tunnel)
+	if err != nil {
+		return err
+	}
+	if len(direct) > 0 {
+		if err := d.realserver.Start(direct); err != nil {
+			return fmt.Errorf("set this machine up as a real server: %w", err)
+		}
+		d.log.Info("this machine is a real server", "vips", direct)
+	}
+	if len(tunnelled) > 0 {
+		if err := d.realserver.StartTunnel(tunnelled); err != nil {
+			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
+		}
+		d.log.Info("this machine is a real server behind a tunnel", "vips", tunnelled)
+	}
+	return nil
+}
+
+// servedHere lists the VIPs for which this machine is a real server by a method.
+func (d *Director) servedHere(method lvs.ForwardMethod) (vips []netip.Addr, err error) {
 	for _, p := range d.pools {
 		for _, m := range p.members {
 			local, err := netlnk.LocalAddr(m.server.Addr)
 			if err != nil {
-				return fmt.Errorf("look for %s on this machine: %w", m.server.Addr, err)
+				return nil, fmt.Errorf("look for %s on this machine: %w", m.server.Addr, err)
 			}
-			if local && m.server.Method == lvs.DirectRoute {
+			if local && m.server.Method == method {
 				vips = p.addresses(vips)
 			}
 		}
 	}
-	if len(vips) == 0 {
-		return nil
-	}
-	if err := d.realserver.Start(vips); err != nil {
-		return fmt.Errorf("set this machine up as a real server: %w", err)
-	}
-	d.log.Info("this machine is a real server", "vips", vips)
-	return nil
+	return vips, nil
 }
 
 // addresses adds those of the pool's services to a list.

@@ -152,8 +152,12 @@ func prefixOf(a netlink.Addr) (netip.Prefix, bool) {
 }
 
 func ipNet(p netip.Prefix) *netlink.Addr {
-	return &netlink.Addr{IPNet: &net.IPNet{
+	a := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   p.Addr().AsSlice(),
 		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
 	}}
+	if p.Addr().IsLoopback() {
+		a.Scope = unix.RT_SCOPE_HOST // or it could be the source of what leaves
+	}
+	return a
 }

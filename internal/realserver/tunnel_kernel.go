@@ -63,9 +63,14 @@ func (s *state) tunnelName(t netlnk.Tunnel, others []netlnk.Tunnel) string {
 	}
 }
 
+// tunnelAddress is nobody's, and never leaves the machine.
+var tunnelAddress = netip.MustParsePrefix("127.127.0.1/32")
+
 // addTunnels makes the devices, and has them take packets from everywhere: the
 // way back to a client does not lead through the tunnel, which a strict
 // rp_filter would want (2 is loose; the kernel takes the larger of it and all's).
+// On a device without an IPv4 address, loose drops as much as strict does
+// (__fib_validate_source, net/ipv4/fib_frontend.c).
 func (s *state) addTunnels(want []netlnk.Tunnel) error {
 	for _, t := range want {
 		have, err := netlnk.TunnelByName(t.Name)
@@ -79,6 +84,9 @@ func (s *state) addTunnels(want []netlnk.Tunnel) error {
 			return err
 		}
 		if err := netlnk.SetSysctl(t.Name, "rp_filter", "2"); err != nil {
+			return err
+		}
+		if _, err := netlnk.AddAddress(t.Name, tunnelAddress); err != nil {
 			return err
 		}
 		if err := netlnk.SetUp(t.Name); err != nil {

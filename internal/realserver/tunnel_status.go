@@ -140,8 +140,13 @@ func (r *Report) lookAtTunnelDevices(s *state, want layout, links []netlnk.Link)
 		if err != nil {
 			return err
 		}
-		if strict {
-			r.problem("rp_filter of %s is strict, so all that comes out of the tunnel is dropped: %s", t.Name, again(s))
+		addressed, err := netlnk.HasAddress(t.Name, tunnelAddress)
+		if err != nil {
+			return err
+		}
+		if strict || !addressed {
+			r.problem("rp_filter of %s is strict, or it has lost its address %s, so IPv4 packets that come out of the tunnel are dropped: %s",
+				t.Name, tunnelAddress, again(s))
 		}
 		names = append(names, t.Name)
 	}
