@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -36,13 +37,14 @@ func guest(t *testing.T, limit time.Duration, command string) (output string, st
 	began := time.Now()
 	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), root, command)
 	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
+	live := io.MultiWriter(&out, os.Stderr) // a guest may take a while
+	c.Stdout, c.Stderr = live, live
 	err := c.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	t.Logf("%s\n%s(%.0f s in the guest)", command, out.String(), time.Since(began).Seconds())
+	t.Logf("%.0f s in the guest: %s", time.Since(began).Seconds(), command)
 	return out.String(), c.ProcessState.ExitCode()
 }
 
@@ -61,26 +63,33 @@ func program(t *testing.T, name string, args ...string) string {
 
 // The guest gives back output and status, and ends when its time is over.
 func TestGuest(t *testing.T) {
-	if out, status := guest(t, time.Minute, "uname -r; ipvsadm -Ln; exit 3"); status != 3 ||
+	if out, status := guest(t, 5*time.Minute, "uname -r; ipvsadm -Ln; exit 3"); status != 3 ||
 		!strings.HasPrefix(out, "6.1.") || !strings.Contains(out, "IP Virtual Server version 1.2.1") {
 		t.Errorf("status %d, want 3 and a kernel 6.1 with IPVS", status)
 	}
 	if _, status := guest(t, 15*time.Second, "sleep 1000"); status != 124 {
 		t.Errorf("status %d after the time-out, want 124", status)
 	}
-	if left, err := filepath.Glob(root + "/build/vm/run.*"); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
+	left, err := filepath.Glob(root + "/build/vm/run.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left { // other guests may be running
+		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Ext(dir), ".")); err != nil {
+			t.Errorf("left behind: %s", dir)
+		}
 	}
 }
 
 // fixtures are tests of the data plane that are played on 6.1, too: the verifier
 // takes the programs, links and filters come and go, and packets of each kind
-// fare as they should. All of them would take too long there.
+// fare as they should. Each takes seconds there, for what the kernel verifies and
+// for making the network: so they are few.
 var fixtures = []string{
-	"TestAttach$", "TestAttachmentOutlivesTheProcess$", "TestUnknownDeviceChangesNothing$",
-	"TestDirectRouting/(xdp|tc)/(IPv4_TCP_SYN|IPv6_UDP|IPv6_extension_headers|a_fragment)$",
-	"TestMasquerade$", "TestClientIsToldThatThereIsNoServer$", "TestEditedThresholds$",
-	"TestGolden/^(wrr-7-5-3-2|mh-delete-and-add|lblcr-ipv6|persist-fwmark-mask|sh-fallback-port|sed-hold-and-close)$",
+	"TestAttach$", "TestAttachmentOutlivesTheProcess$",
+	"TestDirectRouting$/(xdp|tc)/IPv4_TCP_SYN$",
+	"TestMasquerade$/(xdp_IPv4_TCP|tc_IPv6_UDP)$",
+	"TestGolden$/^(wrr-7-5-3-2|persist-fwmark-mask)$",
 }
 
 func TestPackets(t *testing.T) {
@@ -94,7 +103,7 @@ func TestPackets(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	for _, f := range fixtures {
-		name, _, _ := strings.Cut(strings.TrimSuffix(f, "$"), "/")
+		name, _, _ := strings.Cut(f, "$")
 		if !strings.Contains(out, "--- PASS: "+name+" ") {
 			t.Errorf("%s did not run", name)
 		}

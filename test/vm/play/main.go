@@ -69,6 +69,9 @@ func playAll(all []scenario, record bool) error {
 			fmt.Print(ipvs)
 			continue
 		}
+		if i%20 == 19 {
+			fmt.Printf("%d scenarios, %d differ so far, %.1f s\n", i, differ, time.Since(began).Seconds())
+		}
 		weir, err := servers.play(fmt.Sprintf("weir%d", i), s.text, startWeir)
 		if err != nil {
 			return fmt.Errorf("%s against weir: %w\n%s", s.name, err, s.text)
