@@ -155,9 +155,13 @@ type BFD struct {
 func bfdBlock() *blockSpec {
 	type B = BFD
 	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the other end")
-	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *block, _ any) {
+	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *block, into any) {
 		if !b.has("neighbour_ip") {
 			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
+		}
+		own, other := into.(*B).Source, into.(*B).Neighbor
+		if own.IsValid() && other.IsValid() && (own == other || own.Is4() != other.Is4()) {
+			r.errorAt(into.(*B).placeOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
 		}
 	}, entries: yet(
 		neighbor, synonym("neighbour_ip", neighbor),
