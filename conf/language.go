@@ -70,18 +70,7 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 
 // onOff is a keyword that stands alone, or with a yes or no.
 func onOff[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
-	e := value(name, boolean(), at, help, options...)
-	e.expects = "[" + e.expects + "]"
-	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
-		if len(st.words) > 1 {
-			read(r, st, into)
-			return
-		}
-		*at(into.(*T)) = true
-		note(into, e.slot, st.place())
-	}
-	return e
+	return optional(name, boolean(), true, at, help, options...)
 }
 
 // note remembers where a block was given a keyword.
