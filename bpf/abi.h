@@ -287,7 +287,7 @@ struct conn_reply {
 struct conn {
 	__u64 word;
 	__u32 service; /* index of its service */
-	__u32 stamp;   /* the tick in which it was last seen */
+	__u32 stamp;   /* the tick in which it was last seen, but for its lines */
 	union {
 		struct conn_reply reply;      /* of a REPLY */
 		struct template_key template; /* of another: set, if it came by one */
@@ -318,7 +318,7 @@ struct flow_line {
 		struct flow_to_client out;
 	} way;
 	__u32 server;     /* index; its address is the source of what it answers */
-	__u32 stamp;      /* the tick in which the connection was stamped */
+	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* of flow_knobs, or 0: empty */
 	__u16 answers;    /* 1: to the client */
 	__u16 method;     /* of the connection */
@@ -328,7 +328,7 @@ struct flow_line {
 struct flow_knobs {
 	__u64 seed[5];    /* secret odd numbers: nobody can aim flows at one line */
 	__u32 generation; /* lines of another one are empty */
-	__u32 refresh;    /* for so many ticks a line is good */
+	__u32 idle;       /* ticks without a packet, after which a line is not good */
 	__u64 zero;
 };
 

@@ -309,7 +309,7 @@ static INLINE enum verdict route(struct work *w)
 	if (state == STATE_GONE)
 		return drop(DROP_EXPIRING);
 	now = tick();
-	if (overdue(c, state, now))
+	if (overdue(&p->key, c, state, now))
 		goto over;
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
@@ -331,13 +331,12 @@ static INLINE enum verdict route(struct work *w)
 	}
 	w->method = conn_method(word);
 	if (conn_nat(word)) {
-		if (c->stamp != now)
-			reply_refresh(w, c, s);
+		reply_refresh(w, c, s);
 		conn_advance(&p->key, c, word, p, now, INPUT);
 	} else {
 		conn_advance(&p->key, c, word, p, now, ONLY);
 	}
-	flow_keep(p, c, NULL, now);
+	flow_keep(w, c, NULL, now);
 	return deliver(w, s, index, 0);
 begin:
 	c = NULL;

@@ -7,6 +7,8 @@
 
 /* flow.h: for whoever has changed the word of a connection. */
 static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word);
+/* flow.h: for whoever would end one for its silence. */
+static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit);
 /* persist.h: for whoever makes or ends one that came by a template. */
 static INLINE void template_holds(const struct template_key *key, int n);
 /* room.h: for whoever has changed a connection's state. */
@@ -121,11 +123,12 @@ static INLINE __u32 tcp_next(enum direction d, __u32 state, __u8 flags)
 	return (row >> (state * 4 & 63)) & 15;
 }
 
-static INLINE bool overdue(const struct conn *c, __u32 state, __u32 now)
+/* overdue says whether the connection has been silent for longer than its state allows. */
+static INLINE bool overdue(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
 
-	return limit && (__s32)(now - c->stamp) > (__s32)*limit;
+	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_heard(key, c, now, *limit);
 }
 
 /* A new client's SYN may take over an entry whose connection has ended. */
@@ -301,7 +304,7 @@ static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sw
 
 	if (state == STATE_REPLY)
 		return 0;
-	if (overdue(c, state, s->now) &&
+	if (overdue(key, c, state, s->now) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
 		conn_over(key, c, word);
 		bpf_map_delete_elem(map, key);

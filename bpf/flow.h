@@ -5,12 +5,14 @@
  * its server, and nothing else.
  *
  * Each CPU has lines of its own and only it fills them, so that they are whole
- * without a lock. A line is good for flow_refresh ticks; then its flow takes the
- * full way once, which stamps the connection. What a connection holds in caches
- * it knows (conn.cached), and whoever changes its state or its server, by
- * winning its word, empties those lines. The order makes that certain: a CPU
- * that fills a line enters itself in conn.cached first, and reads the word again
- * after; one that changes the word reads conn.cached after.
+ * without a lock. What a connection holds in caches it knows (conn.cached), and
+ * whoever changes its state or its server, by winning its word, empties those
+ * lines. The order makes that certain: a CPU that fills a line enters itself in
+ * conn.cached first, and reads the word again after; one that changes the word
+ * takes conn.cached after.
+ *
+ * A line knows when it was last used, and its connection does not: before one
+ * ends for its silence, its lines are asked (flow_heard).
  */
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
@@ -33,14 +35,16 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
 }
 
 /*
- * A flow may have one of so many lines on a CPU: that of its slot, or one whose
- * number differs from it in the lowest bits only.
+ * A flow may have one of so many lines on a CPU, two beside each other in either
+ * of two places: where many flows meet in one, few do in both.
  */
 #define FLOW_WAYS 4
 
-static INLINE __u32 flow_slot(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu)
+static INLINE __u32 flow_way(__u64 hash, __u32 cpu, __u32 way)
 {
-	return (cpu << flow_bits) + (flow_hash(n, k) >> (64 - flow_bits));
+	if (way & 2)
+		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
+	return (cpu << flow_bits) + (hash >> (64 - flow_bits) ^ (way & 1));
 }
 
 static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
@@ -78,17 +82,23 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 {
 	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
-	__u32 at;
+	__u32 cpu = bpf_get_smp_processor_id(), now;
+	__u64 hash;
 
 	if (!n)
 		return NULL;
-	at = flow_slot(n, k, bpf_get_smp_processor_id());
-	l = flow_one_of(at, k);
+	now = tick();
+	hash = flow_hash(n, k);
+	l = flow_one_of(flow_way(hash, cpu, 0), k);
 	if (!l)
-		l = flow_one_of(at ^ 2, k);
+		l = flow_one_of(flow_way(hash, cpu, 2), k);
 	if (!l)
 		return NULL;
-	return l->generation == n->generation && tick() - l->stamp < n->refresh ? l : NULL;
+	if (l->generation != n->generation || now - l->used > n->idle)
+		return NULL;
+	if (l->used != now)
+		l->used = now;
+	return l;
 }
 
 /* The states of connections that have lines. */
@@ -98,27 +108,62 @@ static INLINE bool flow_state(__u32 state)
 }
 
 /* flow_place is the line that a flow is to have: its own, an empty one, or the oldest. */
-static INLINE struct flow_line *flow_place(const struct flow_knobs *n, const struct flow_key *k,
+static NOINLINE struct flow_line *flow_place(const struct flow_knobs *n, const struct flow_key *k,
 					   __u32 cpu, __u32 now)
 {
-	__u32 slot = flow_slot(n, k, cpu), age, oldest = 0;
 	struct flow_line *place = NULL;
+	__u64 hash = flow_hash(n, k);
+	__u32 age, oldest = 0;
 
 	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		__u32 at = slot ^ way;
+		__u32 at = flow_way(hash, cpu, way);
 		struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
 
 		if (!l)
 			return NULL;
 		if (flow_matches(l, k))
 			return l;
-		age = l->generation == n->generation ? now - l->stamp : ~0U;
+		age = l->generation == n->generation ? now - l->used : ~0U;
 		if (!place || age > oldest) {
 			place = l;
 			oldest = age;
 		}
 	}
 	return place;
+}
+
+/* flow_client is the key of the line's connection: what its client sends. */
+static INLINE bool flow_client(struct flow_key *k, const struct flow_line *l)
+{
+	__u32 index = l->server;
+	struct server *s;
+	struct addr *vip;
+
+	k->from = l->peer;
+	k->to = l->way.in.vip;
+	k->ports = l->ports;
+	if (!l->answers)
+		return true;
+	s = bpf_map_lookup_elem(&servers, &index);
+	index = s ? s->service : 0;
+	vip = bpf_map_lookup_elem(&service_vips, &index);
+	if (!s || !vip)
+		return false;
+	k->to = *vip;
+	k->ports = (l->ports >> 16 & 0xffff) | (__u64)l->way.out.vport << 16 | l->ports >> 32 << 32;
+	return true;
+}
+
+/* flow_tells has the connection know when a line that another gets was last used. */
+static NOINLINE void flow_tells(struct flow_key *key, const struct flow_line *l)
+{
+	struct conn *c;
+
+	if (!l->generation || !flow_client(key, l))
+		return;
+	c = bpf_map_lookup_elem(&conns, key);
+	if (c && conn_server(c->word) == l->server && (__s32)(l->used - c->stamp) > 0)
+		c->stamp = l->used;
 }
 
 /* A line of answers leaves the virtual address to its service, if that has only one. */
@@ -133,9 +178,9 @@ static INLINE bool vip_known(__u32 service, const struct addr *vip)
  * flow_keep enters the packet's flow into this CPU's cache: what its client
  * sends, or, with the entry of the answers, what comes back.
  */
-static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const struct conn *reply,
-			       __u32 now)
+static NOINLINE void flow_keep(struct work *w, struct conn *c, const struct conn *reply, __u32 now)
 {
+	const struct packet *p = &w->packet;
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u64 word = c->word, bit = 1ULL << (cpu & 63);
 	struct flow_knobs *n = flow_knobs_of();
@@ -148,12 +193,14 @@ static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const str
 	l = flow_place(n, &p->key, cpu, now);
 	if (!l)
 		return;
+	if (!flow_matches(l, &p->key))
+		flow_tells(&w->other, l);
 	if (!(c->cached & bit))
 		__sync_fetch_and_or(&c->cached, bit);
 	l->generation = 0;
 	l->ports = p->key.ports;
 	l->server = conn_server(word);
-	l->stamp = now;
+	l->used = now;
 	if (reply) {
 		l->peer = p->key.to;
 		l->way.out.back = reply->of.reply.back;
@@ -166,56 +213,108 @@ static NOINLINE void flow_keep(const struct packet *p, struct conn *c, const str
 	l->answers = reply != NULL;
 	l->method = conn_method(word);
 	__sync_lock_test_and_set(&l->generation, n->generation);
-	if (c->word != word)
+	if (c->word != word || !(c->cached & bit))
 		l->generation = 0;
 }
 
-/* Emptying the lines of a flow: passed from turn to turn of a loop. */
+/* A look at all lines of a flow: passed from turn to turn of a loop. */
 struct flow_hunt {
 	struct flow_key key;
 	__u64 cpus; /* bit n & 63: CPU n may have one */
 };
 
-static INLINE void flow_empty(const struct flow_key *k, __u32 at)
+/* The same, to find out how long ago any was last used. */
+struct flow_ask {
+	struct flow_hunt hunt;
+	__u32 now;
+	__u32 age; /* ticks */
+};
+
+/* flow_line_at is the flow's line, if it is this one. */
+static INLINE struct flow_line *flow_line_at(const struct flow_key *k, __u32 at)
 {
 	struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
 
-	if (l && flow_matches(l, k))
-		l->generation = 0;
+	return l && l->generation && flow_matches(l, k) ? l : NULL;
 }
 
-static long flow_hunt_one(__u32 cpu, struct flow_hunt *h)
+static long flow_forget_one(__u32 cpu, struct flow_hunt *h)
 {
 	struct flow_knobs *n = flow_knobs_of();
 
 	if (n && h->cpus >> (cpu & 63) & 1) {
-		__u32 slot = flow_slot(n, &h->key, cpu);
+		__u64 hash = flow_hash(n, &h->key);
 
-		for (__u32 way = 0; way < FLOW_WAYS; way++)
-			flow_empty(&h->key, slot ^ way);
+		for (__u32 way = 0; way < FLOW_WAYS; way++) {
+			struct flow_line *l = flow_line_at(&h->key, flow_way(hash, cpu, way));
+
+			if (l)
+				l->generation = 0;
+		}
 	}
 	return 0;
 }
 
-/*
- * flow_forget empties the connection's lines on every CPU, those of its answers,
- * too: for whoever has changed its word.
- */
+static long flow_ask_one(__u32 cpu, struct flow_ask *a)
+{
+	struct flow_knobs *n = flow_knobs_of();
+
+	if (n && a->hunt.cpus >> (cpu & 63) & 1) {
+		__u64 hash = flow_hash(n, &a->hunt.key);
+
+		for (__u32 way = 0; way < FLOW_WAYS; way++) {
+			struct flow_line *l = flow_line_at(&a->hunt.key, flow_way(hash, cpu, way));
+
+			if (l && a->now - l->used < a->age)
+				a->age = a->now - l->used;
+		}
+	}
+	return 0;
+}
+
+/* flow_turns has the hunt look for what comes back, where that passes here. */
+static INLINE bool flow_turns(struct flow_hunt *h, const struct flow_key *key, __u64 word)
+{
+	__u32 index = conn_server(word);
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	if (!s || !conn_nat(word))
+		return false;
+	reply_key(&h->key, key, s, conn_method(word));
+	return true;
+}
+
+/* flow_forget empties the connection's lines: for whoever has changed its word. */
 static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word)
 {
-	struct flow_hunt hunt = { .key = *key };
-	__u32 index = conn_server(word);
-	struct server *s;
+	struct flow_hunt h = { .key = *key };
 
 	if (!c->cached)
 		return;
-	hunt.cpus = __sync_lock_test_and_set(&c->cached, 0);
-	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
-	s = bpf_map_lookup_elem(&servers, &index);
-	if (!s || !conn_nat(word))
-		return;
-	reply_key(&hunt.key, key, s, conn_method(word));
-	bpf_loop(flow_cpus, flow_hunt_one, &hunt, 0);
+	h.cpus = __sync_lock_test_and_set(&c->cached, 0);
+	bpf_loop(flow_cpus, flow_forget_one, &h, 0);
+	if (flow_turns(&h, key, word))
+		bpf_loop(flow_cpus, flow_forget_one, &h, 0);
+}
+
+/*
+ * flow_heard says whether a line was used within so many ticks, and stamps the
+ * connection with that, if nobody stamps it at the same time.
+ */
+static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
+{
+	struct flow_ask a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = ~0U };
+	__u32 stamp = c->stamp;
+
+	if (!a.hunt.cpus)
+		return false;
+	bpf_loop(flow_cpus, flow_ask_one, &a, 0);
+	if (flow_turns(&a.hunt, key, c->word))
+		bpf_loop(flow_cpus, flow_ask_one, &a, 0);
+	if (a.age > limit)
+		return false;
+	__sync_val_compare_and_swap(&c->stamp, stamp, now - a.age);
+	return true;
 }
 
 #endif

@@ -71,23 +71,23 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 {
 	struct packet *p = &w->packet;
-	struct flow_key key = {
-		.from = p->key.to,
-		.to = reply->of.reply.vip,
-		.ports = reply->of.reply.ports,
-	};
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	struct flow_key *key = &w->other;
 	__u32 now = tick(), server;
+	struct conn *c;
 	__u64 word;
 
+	key->from = p->key.to;
+	key->to = reply->of.reply.vip;
+	key->ports = reply->of.reply.ports;
+	c = bpf_map_lookup_elem(&conns, key);
 	if (!c)
 		return pass(PASS_NO_CONNECTION);
 	word = c->word;
 	server = conn_server(word);
 	if (server != conn_server(reply->word) || conn_state(word) == STATE_GONE)
 		return pass(PASS_NO_CONNECTION);
-	conn_advance(&key, c, word, p, now, OUTPUT);
-	flow_keep(p, c, reply, now);
+	conn_advance(key, c, word, p, now, OUTPUT);
+	flow_keep(w, c, reply, now);
 	w->answers = true;
 	w->service = c->service;
 	w->server = server;

@@ -91,6 +91,7 @@ struct work {
 	struct template template_draft;
 	struct outer outer;
 	struct half_open victim; /* that gives up its place, if it has a word */
+	struct flow_key other;   /* than the packet's, for a while */
 };
 
 struct {

@@ -106,7 +106,7 @@ type bpfFlowKnobs struct {
 	_          structs.HostLayout
 	Seed       [5]uint64
 	Generation uint32
-	Refresh    uint32
+	Idle       uint32
 	Zero       uint64
 }
 
@@ -123,7 +123,7 @@ type bpfFlowLine struct {
 		}
 	}
 	Server     uint32
-	Stamp      uint32
+	Used       uint32
 	Generation uint32
 	Answers    uint16
 	Method     uint16
@@ -425,6 +425,7 @@ type bpfWork struct {
 		_        [1]byte
 	}
 	Victim bpfHalfOpen
+	Other  bpfFlowKey
 }
 
 // Names of all BPF objects in the ELF.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -35,7 +34,6 @@ func (p *Plane) startFlows() error {
 			p.flows.Seed[i] = binary.NativeEndian.Uint64(secret[8*i:]) | 1
 		}
 	}
-	p.flows.Refresh = 1
 	return p.forgetFlows()
 }
 
@@ -49,17 +47,6 @@ func (p *Plane) forgetFlows() error {
 	return p.putFlows()
 }
 
-// paceFlows sets for how long a line is good, after a sweep has counted the
-// connections.
-func (p *Plane) paceFlows(live int) error {
-	refresh := flowRefresh(live, p.timeouts)
-	if refresh == p.flows.Refresh {
-		return nil
-	}
-	p.flows.Refresh = refresh
-	return p.putFlows()
-}
-
 func (p *Plane) putFlows() error {
 	if err := p.maps.FlowKnobs.Put(uint32(0), p.flows); err != nil {
 		return fmt.Errorf("set how the flow cache works: %w", err)
@@ -67,15 +54,9 @@ func (p *Plane) putFlows() error {
 	return nil
 }
 
-// flowRefresh is for how many ticks a flow may go without stamping its
-// connection: a connection may end so much too early. It grows with their
-// number, to 4 s for a million, so that few packets take the full way; and it
-// is at most an eighth of the time-outs of the states that have lines.
-func flowRefresh(live int, timeouts timeouts) uint32 {
-	const perConnection = 4 * time.Microsecond
-	refresh := time.Duration(live) * perConnection
-	for _, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_UDP} {
-		refresh = min(refresh, timeouts[state]/8)
-	}
-	return uint32(max(1, min(refresh, 4*time.Second)/tickLength))
+// idle is after how many ticks without a packet a line is not good any more: from
+// the shortest time-out of the states that have lines on, the full way finds out
+// whether the connection is over.
+func idle(all timeouts) uint32 {
+	return uint32(min(all[bpfConnStateSTATE_ESTABLISHED], all[bpfConnStateSTATE_UDP]) / tickLength)
 }

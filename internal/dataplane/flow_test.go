@@ -11,6 +11,8 @@ import (
 	"weir/lvs"
 )
 
+func ticks(d time.Duration) uint32 { return uint32(d / tickLength) }
+
 // lines counts the lines of the flow cache that are in use.
 func (b *bench) lines(t testing.TB) (n int) {
 	t.Helper()
@@ -129,46 +131,78 @@ func TestLinesOfNAT(t *testing.T) {
 	})
 }
 
-// A flow with a line stamps its connection again when the line is no longer good.
-func TestFlowStampsItsConnection(t *testing.T) {
-	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
-		ack := syn(1).with("A")
-		b.send(t, places[0], syn(1), back)
-		b.send(t, places[0], ack, back)
-		c := b.conn(t, ack)
-		was := c.Stamp
-		for deadline := time.Now().Add(5 * time.Second); b.conn(t, ack).Stamp == was; {
-			b.send(t, places[0], ack, back)
-			if time.Now().After(deadline) {
-				t.Fatal("5 s of packets have not stamped the connection")
+// A connection whose packets all go by a line lives as long as the line is used,
+// on any CPU and in either direction, and ends when that has been silent for long.
+func TestConnectionLivesByItsLines(t *testing.T) {
+	const limit, half = 2 * time.Hour, time.Hour
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
+	plan.Timeouts = lvs.Timeouts{Established: limit, UDP: 2 * limit}
+	ask := syn(1)
+	answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp"}
+	for _, tt := range []struct {
+		name  string
+		heard frame
+		cpu   int
+	}{
+		{"the client asks", ask.with("A"), 0},
+		{"the client asks, on another CPU", ask.with("A"), 1},
+		{"the server answers", answer.with("A"), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withPlane(t, plan, func(b *bench) {
+				b.send(t, places[0], ask, back)
+				b.send(t, places[0], answer.with("SA"), back)
+				b.send(t, places[0], ask.with("A"), back)
+				onCPU(t, tt.cpu, func() { b.send(t, places[0], tt.heard, back) })
+				for range 5 {
+					b.goBy(t, ticks(half))
+					onCPU(t, tt.cpu, func() { b.send(t, places[0], tt.heard, back) })
+				}
+				if silent := tick() - b.conn(t, ask).Stamp; silent < ticks(limit) {
+					t.Fatalf("the connection was stamped %d ticks ago: its packets did not go by a line", silent)
+				}
+				b.sweepUntil(t, 1)
+				b.goBy(t, ticks(half))
+				b.sweepUntil(t, 1)
+				b.goBy(t, ticks(half+time.Second))
+				b.sweepUntil(t, 0)
+			})
+		})
+	}
+}
+
+// A line that another flow gets leaves word of its last use.
+func TestLineThatIsTakenLeavesWord(t *testing.T) {
+	withPlaneOf(t, 1<<10, twoServers(lvs.RoundRobin), func(b *bench) {
+		onCPU(t, 0, func() {
+			b.send(t, places[0], syn(1), back)
+			b.send(t, places[0], syn(1).with("A"), back)
+			b.goBy(t, ticks(4*time.Minute))
+			b.send(t, places[0], syn(1).with("A"), back)
+			was := b.conn(t, syn(1)).Stamp
+			for port := 2; b.conn(t, syn(1)).Stamp == was; port++ {
+				if port == 60000 {
+					t.Fatalf("%d flows have not taken the line, or it left no word: stamped %d ticks ago", port, tick()-was)
+				}
+				b.send(t, places[0], syn(port), back)
+				b.send(t, places[0], syn(port).with("A"), back)
+				if err := b.maps.Conns.Delete(syn(port).key()); err != nil { // which leaves its line
+					t.Fatal(err)
+				}
 			}
-		}
+			if silent := time.Duration(tick()-b.conn(t, syn(1)).Stamp) * tickLength; silent > time.Minute {
+				t.Errorf("the connection was stamped %s ago, want the last use of its line", silent)
+			}
+		})
 	})
 }
 
-func TestFlowRefresh(t *testing.T) {
-	long := map[bpfConnState]time.Duration{
-		bpfConnStateSTATE_ESTABLISHED: 900 * time.Second, bpfConnStateSTATE_UDP: 300 * time.Second,
-	}
-	short := map[bpfConnState]time.Duration{
-		bpfConnStateSTATE_ESTABLISHED: 900 * time.Second, bpfConnStateSTATE_UDP: 2 * time.Second,
-	}
-	for _, tt := range []struct {
-		name     string
-		live     int
-		timeouts map[bpfConnState]time.Duration
-		want     time.Duration
-	}{
-		{"few connections: every tick", 1000, long, tickLength},
-		{"100,000: below half a second", 100_000, long, 400 * time.Millisecond},
-		{"a million: 4 s", 1_000_000, long, 4 * time.Second},
-		{"ten millions: no longer", 10_000_000, long, 4 * time.Second},
-		{"an eighth of the shortest time-out", 1_000_000, short, 250 * time.Millisecond},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := flowRefresh(tt.live, tt.timeouts); got != uint32(tt.want/tickLength) {
-				t.Errorf("%d ticks, want %d", got, tt.want/tickLength)
-			}
-		})
-	}
+// A line that was not used for the time-out does not hold a connection that is over.
+func TestLineOfAConnectionThatIsOver(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		b.send(t, places[0], syn(1), back)
+		b.send(t, places[0], syn(1).with("A"), back)
+		b.goBy(t, ticks(time.Hour))
+		b.send(t, places[0], syn(1).with("A"), pass)
+	})
 }

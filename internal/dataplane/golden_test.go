@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -305,28 +303,8 @@ func (p *player) sleep(seconds string) {
 	}
 	for second := range time.Duration(n) {
 		ticks := uint32((second+1)*time.Second/tickLength) - uint32(second*time.Second/tickLength)
-		older[bpfFlowKey](p, p.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
-		older[bpfTemplateKey](p, p.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
+		p.goBy(p.t, ticks)
 		if err := p.sweepConns(); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	if err := p.forgetFlows(); err != nil { // else they would go on past it
-		p.t.Fatal(err)
-	}
-}
-
-// older changes every value of a table.
-func older[K comparable, V any](p *player, m *ebpf.Map, age func(*V)) {
-	aged := map[K]V{}
-	var key K
-	var value V
-	for all := m.Iterate(); all.Next(&key, &value); {
-		age(&value)
-		aged[key] = value
-	}
-	for key, value := range aged {
-		if err := m.Put(key, value); err != nil {
 			p.t.Fatal(err)
 		}
 	}

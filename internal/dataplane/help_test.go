@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
 
 	"weir/lvs"
 )
@@ -60,12 +63,51 @@ func (b *bench) state(t testing.TB, f frame) bpfConnState {
 func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	t.Helper()
 	c := b.conn(t, f)
-	c.Stamp = tick() - uint32(d/tickLength)
+	c.Stamp, c.Cached = tick()-uint32(d/tickLength), 0
 	if err := b.maps.Conns.Put(f.key(), c); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.forgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
+	}
+}
+
+// goBy makes everything that knows when it was last used so many ticks older.
+func (b *bench) goBy(t testing.TB, ticks uint32) {
+	t.Helper()
+	older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
+	older[bpfTemplateKey](t, b.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
+	lines, err := b.maps.FlowLines.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]bpfFlowLine, b.maps.FlowLines.MaxEntries())
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&all[0])), len(all)*int(unsafe.Sizeof(all[0])))
+	if _, err := lines.ReadAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		all[i].Used -= ticks
+	}
+	if _, err := lines.WriteAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// older changes every value of a table.
+func older[K comparable, V any](t testing.TB, m *ebpf.Map, age func(*V)) {
+	t.Helper()
+	aged := map[K]V{}
+	var key K
+	var value V
+	for all := m.Iterate(); all.Next(&key, &value); {
+		age(&value)
+		aged[key] = value
+	}
+	for key, value := range aged {
+		if err := m.Put(key, value); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *Plane) sweepConns() error {
 		return fmt.Errorf("run the sweep: %w", err)
 	}
 	p.live = int(args.Live)
-	return errors.Join(p.paceFlows(p.live), p.sweepCache(), p.forget())
+	return errors.Join(p.sweepCache(), p.forget())
 }
 
 // forget frees the numbers of servers that left before this sweep and that it

@@ -64,7 +64,8 @@ func (p *Plane) setTimeouts(all timeouts) error {
 		}
 	}
 	p.timeouts = all
-	return p.paceFlows(p.live)
+	p.flows.Idle = idle(all)
+	return p.putFlows()
 }
 
 // takeUpTimeouts begins with those that an earlier process left in force, or with
