@@ -231,8 +231,8 @@ func TestSweepPause(t *testing.T) {
 		live int
 		want time.Duration
 	}{
-		{0, 750 * time.Millisecond}, {100_000, 750 * time.Millisecond}, {500_000, 2 * time.Second},
-		{1_000_000, 4 * time.Second}, {10_000_000, 4 * time.Second},
+		{0, 500 * time.Millisecond}, {100_000, 500 * time.Millisecond}, {500_000, 1750 * time.Millisecond},
+		{1_000_000, 3500 * time.Millisecond}, {10_000_000, 3500 * time.Millisecond},
 	} {
 		if got := sweepPause(tt.live); got != tt.want {
 			t.Errorf("with %d connections %v, want %v", tt.live, got, tt.want)

@@ -36,15 +36,15 @@ func benchDirect(b *testing.B, flows int) {
 		m.run(b, "empty/xdp", m.floor.EmptyXDP(), ack, known, 3)
 		m.run(b, "empty/tc", m.floor.EmptyTC(), ack, known, 7)
 		m.hit(b, "dr40/xdp", m.floor.DR40(), ack, known, 3)
-		m.hit(b, "pass/xdp", m.xdp(), notOurs, known, 2)
-		m.hit(b, "pass/tc", m.tc(), notOurs, known, ^uint32(0))
+		m.hit(b, "pass/xdp", m.xdp, notOurs, known, 2)
+		m.hit(b, "pass/tc", m.tc, notOurs, known, ^uint32(0))
 		m.establish(b, flows, syn(1))
-		m.hit(b, "ip4/xdp", m.xdp(), ack, known, 3)
-		m.hit(b, "ip4/tc", m.tc(), ack, known, 7)
+		m.hit(b, "ip4/xdp", m.xdp, ack, known, 3)
+		m.hit(b, "ip4/tc", m.tc, ack, known, 7)
 		m.forget(b)
 		m.establish(b, flows, ask6)
-		m.hit(b, "ip6/xdp", m.xdp(), ask6.with("A").bytes(), known, 3)
-		m.hit(b, "ip6/tc", m.tc(), ask6.with("A").bytes(), known, 7)
+		m.hit(b, "ip6/xdp", m.xdp, ask6.with("A").bytes(), known, 3)
+		m.hit(b, "ip6/tc", m.tc, ask6.with("A").bytes(), known, 7)
 	})
 }
 
@@ -57,10 +57,10 @@ func benchNAT(b *testing.B, flows int) {
 		answers := floor.Flows{Count: uint32(flows), ByLot: true, ToClient: true}
 		m.establish(b, flows, ask)
 		m.each(b, floor.Flows{Count: uint32(flows), ToClient: true}, answer)
-		m.hit(b, "in/xdp", m.xdp(), ask.with("A").bytes(), known, 3)
-		m.hit(b, "in/tc", m.tc(), ask.with("A").bytes(), known, 7)
-		m.hit(b, "out/xdp", m.xdp(), answer.bytes(), answers, 3)
-		m.hit(b, "out/tc", m.tc(), answer.bytes(), answers, 7)
+		m.hit(b, "in/xdp", m.xdp, ask.with("A").bytes(), known, 3)
+		m.hit(b, "in/tc", m.tc, ask.with("A").bytes(), known, 7)
+		m.hit(b, "out/xdp", m.xdp, answer.bytes(), answers, 3)
+		m.hit(b, "out/tc", m.tc, answer.bytes(), answers, 7)
 	})
 }
 

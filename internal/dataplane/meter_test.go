@@ -21,7 +21,8 @@ import (
 // interleaves the rounds.
 type meter struct {
 	*bench
-	floor *floor.Programs
+	floor   *floor.Programs
+	xdp, tc *ebpf.Program // behind the wrapper
 }
 
 // withFloor runs the body with a data plane, and with the floor's programs, whose
@@ -38,8 +39,25 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 	withPlaneOf(b, connections, lvs.Plan{}, func(plane *bench) {
 		plane.ns.IP("route", "add", "10.1.0.0/16", "via", "192.0.2.11") // to any number of servers
 		plane.set(b, plan)
-		body(&meter{plane, floors})
+		m := &meter{bench: plane, floor: floors}
+		m.xdp, m.tc = m.wrapped(b, bpfProgWeirXdp), m.wrapped(b, bpfProgWeirTc)
+		body(m)
 	})
+}
+
+// wrapped is a program of the data plane behind the wrapper.
+func (m *meter) wrapped(b *testing.B, name string) *ebpf.Program {
+	b.Helper()
+	spec, err := m.deviceSpec(m.device.HardwareAddr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	program, err := m.floor.Wrap(spec, name, *m.pins())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { program.Close() })
+	return program
 }
 
 // tableFor is the size of a table for so many connections.
@@ -63,7 +81,7 @@ func (m *meter) each(b *testing.B, flows floor.Flows, packets ...frame) {
 	const turn = 1 << 14
 	for ; flows.First < flows.Count; flows.First += turn {
 		for _, packet := range packets {
-			m.repeat(b, m.xdp(), packet.bytes(), flows, 3, int(min(turn, flows.Count-flows.First)))
+			m.repeat(b, m.xdp, packet.bytes(), flows, 3, int(min(turn, flows.Count-flows.First)))
 		}
 	}
 }
@@ -71,19 +89,18 @@ func (m *meter) each(b *testing.B, flows floor.Flows, packets ...frame) {
 // repeat runs so many packets in one system call, and returns the CPU time.
 func (m *meter) repeat(b *testing.B, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32, n int) int64 {
 	b.Helper()
-	wrap, context := m.floor.WrapTC, any(skbContext{Ifindex: uint32(m.index)})
-	if program.Type() == ebpf.XDP {
-		wrap, context = m.floor.WrapXDP, xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(m.index)}
+	context := any(xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(m.index)})
+	if program.Type() == ebpf.SchedCLS {
+		context = skbContext{Ifindex: uint32(m.index)}
 	}
-	wrapper, err := wrap(program, packet, flows)
-	if err != nil {
+	if err := m.floor.SetPacket(packet, flows); err != nil {
 		b.Fatal(err)
 	}
 	var spent int64
 	onCPU(b, runtime.NumCPU()-1, func() {
 		defer noSignals(b)()
 		begun := threadTime(b)
-		got, err := wrapper.Run(&ebpf.RunOptions{Data: packet, Context: context, Repeat: uint32(n)})
+		got, err := program.Run(&ebpf.RunOptions{Data: packet, Context: context, Repeat: uint32(n)})
 		spent = threadTime(b) - begun
 		if err != nil || got != want {
 			b.Fatalf("returned %d, %v, want %d", int32(got), err, int32(want))

@@ -37,6 +37,7 @@ var (
 type bench struct {
 	*Plane
 	ns             *nstest.Namespace
+	device         *net.Interface
 	index          int
 	xdp, tc, guard func() *ebpf.Program // each loaded when it is first asked for
 }
@@ -120,18 +121,18 @@ func benchOf(t testing.TB, o Options) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{Plane: p, index: dev.Index}
+	b := &bench{Plane: p, device: dev, index: dev.Index}
 	program := func(name string) func() *ebpf.Program {
-		return sync.OnceValue(func() *ebpf.Program { return b.program(t, dev, name) })
+		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
 	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
 	return b
 }
 
 // program loads one program for the device: the verifier takes its time for each.
-func (b *bench) program(t testing.TB, dev *net.Interface, name string) *ebpf.Program {
+func (b *bench) program(t testing.TB, name string) *ebpf.Program {
 	t.Helper()
-	spec, err := b.deviceSpec(dev.HardwareAddr)
+	spec, err := b.deviceSpec(b.device.HardwareAddr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,8 +70,6 @@ const (
 	bpfMapFloorServiceCount = "floor_service_count"
 	bpfMapFloorServices     = "floor_services"
 	bpfMapFloorTurns        = "floor_turns"
-	bpfMapTcProgram         = "tc_program"
-	bpfMapXdpProgram        = "xdp_program"
 	bpfProgDr40             = "dr40"
 	bpfProgEmptyTc          = "empty_tc"
 	bpfProgEmptyXdp         = "empty_xdp"
@@ -154,8 +152,6 @@ type bpfMapSpecs struct {
 	FloorServiceCount *ebpf.MapSpec `ebpf:"floor_service_count"`
 	FloorServices     *ebpf.MapSpec `ebpf:"floor_services"`
 	FloorTurns        *ebpf.MapSpec `ebpf:"floor_turns"`
-	TcProgram         *ebpf.MapSpec `ebpf:"tc_program"`
-	XdpProgram        *ebpf.MapSpec `ebpf:"xdp_program"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -200,8 +196,6 @@ type bpfMaps struct {
 	FloorServiceCount *ebpf.Map `ebpf:"floor_service_count"`
 	FloorServices     *ebpf.Map `ebpf:"floor_services"`
 	FloorTurns        *ebpf.Map `ebpf:"floor_turns"`
-	TcProgram         *ebpf.Map `ebpf:"tc_program"`
-	XdpProgram        *ebpf.Map `ebpf:"xdp_program"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -213,8 +207,6 @@ func (m *bpfMaps) Close() error {
 		m.FloorServiceCount,
 		m.FloorServices,
 		m.FloorTurns,
-		m.TcProgram,
-		m.XdpProgram,
 	)
 }
 

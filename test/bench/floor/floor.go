@@ -6,16 +6,28 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -go-package floor bpf ../../../bpf/bench/floor.bpf.c -- -O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu
 
-// Programs are the wrappers and what they are compared with.
+// Programs are what the data plane is measured with, and compared with.
 type Programs struct {
-	objects bpfObjects
+	objects struct {
+		bpfMaps
+		bpfVariables
+		Generate *ebpf.Program `ebpf:"generate"`
+		Sink     *ebpf.Program `ebpf:"sink"`
+		Zeroed   *ebpf.Map     `ebpf:".bss"` // where the variables are
+		Preset   *ebpf.Map     `ebpf:".data"`
+	}
+	wrapped map[string]*ebpf.Program
 }
 
 // Load loads them, with room for so many connections.
@@ -25,22 +37,83 @@ func Load(connections int) (*Programs, error) {
 		return nil, fmt.Errorf("read the floor programs: %w", err)
 	}
 	spec.Maps[bpfMapFloorFlows].MaxEntries = uint32(connections)
-	p := &Programs{}
+	p := &Programs{wrapped: map[string]*ebpf.Program{}}
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return nil, fmt.Errorf("load the floor programs: %w", err)
+	}
+	own := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
+		bpfMapFloorFlows: p.objects.FloorFlows, bpfMapFloorServices: p.objects.FloorServices,
+		bpfMapFloorServers: p.objects.FloorServers, bpfMapFloorTurns: p.objects.FloorTurns,
+		bpfMapFloorServerCount: p.objects.FloorServerCount, bpfMapFloorServiceCount: p.objects.FloorServiceCount,
+	}}
+	for _, name := range []string{bpfProgEmptyXdp, bpfProgEmptyTc, bpfProgDr40, bpfProgNewC40} {
+		if p.wrapped[name], err = p.Wrap(spec.Copy(), name, own); err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
 	}
 	return p, nil
 }
 
+// Wrap loads a program of the collection with a wrapper in front, which sets the
+// packet back and then calls it. Other programs of the collection are not loaded.
+func (p *Programs) Wrap(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) (*ebpf.Program, error) {
+	floor, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the wrapper: %w", err)
+	}
+	program, wrapper, called := spec.Programs[name], bpfProgWrapXdp, "under_test_xdp"
+	if program.Type == ebpf.SchedCLS {
+		wrapper, called = bpfProgWrapTc, "under_test_tc"
+	}
+	program.Instructions = replaced(floor.Programs[wrapper].Instructions, called, program.Instructions)
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: program}
+	options.MapReplacements = maps.Clone(options.MapReplacements)
+	if options.MapReplacements == nil {
+		options.MapReplacements = map[string]*ebpf.Map{}
+	}
+	for section, m := range map[string]*ebpf.Map{".bss": p.objects.Zeroed, ".data": p.objects.Preset} {
+		spec.Maps[section], options.MapReplacements[section] = floor.Maps[section], m
+	}
+	all, err := ebpf.NewCollectionWithOptions(spec, options)
+	if err != nil {
+		return nil, fmt.Errorf("load %s behind the wrapper: %w", name, err)
+	}
+	defer all.Close()
+	return all.DetachProgram(name), nil
+}
+
+// replaced is a program in which another takes the place of a function.
+func replaced(program asm.Instructions, function string, by asm.Instructions) asm.Instructions {
+	all := slices.Clone(by)
+	all[0] = btf.WithFuncMetadata(all[0].WithSymbol(function), btf.FuncMetadata(&by[0]))
+	var rest asm.Instructions
+	dropped := false
+	for _, i := range program {
+		if i.Symbol() != "" {
+			dropped = i.Symbol() == function
+		}
+		if !dropped {
+			rest = append(rest, i)
+		}
+	}
+	return append(rest, all...)
+}
+
 // Close unloads them.
-func (p *Programs) Close() error { return p.objects.Close() }
+func (p *Programs) Close() error {
+	errs := []error{p.objects.bpfMaps.Close(), p.objects.Zeroed.Close(), p.objects.Preset.Close(), p.objects.Generate.Close(), p.objects.Sink.Close()}
+	for _, program := range p.wrapped {
+		errs = append(errs, program.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // EmptyXDP and EmptyTC do nothing; DR40 is the plainest direct routing, and NewC40
-// its way with new connections.
-func (p *Programs) EmptyXDP() *ebpf.Program { return p.objects.EmptyXdp }
-func (p *Programs) EmptyTC() *ebpf.Program  { return p.objects.EmptyTc }
-func (p *Programs) DR40() *ebpf.Program     { return p.objects.Dr40 }
-func (p *Programs) NewC40() *ebpf.Program   { return p.objects.NewC40 }
+// its way with new connections. Each is behind the wrapper.
+func (p *Programs) EmptyXDP() *ebpf.Program { return p.wrapped[bpfProgEmptyXdp] }
+func (p *Programs) EmptyTC() *ebpf.Program  { return p.wrapped[bpfProgEmptyTc] }
+func (p *Programs) DR40() *ebpf.Program     { return p.wrapped[bpfProgDr40] }
+func (p *Programs) NewC40() *ebpf.Program   { return p.wrapped[bpfProgNewC40] }
 
 // Generate sends live frames; Sink counts and drops what arrives.
 func (p *Programs) Generate() *ebpf.Program { return p.objects.Generate }
@@ -97,23 +170,6 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 		}
 	}
 	return o.Original.Set(words)
-}
-
-// WrapXDP is the program that sets the packet back and then runs this one.
-func (p *Programs) WrapXDP(program *ebpf.Program, packet []byte, flows Flows) (*ebpf.Program, error) {
-	return p.objects.WrapXdp, p.wrap(p.objects.XdpProgram, program, packet, flows)
-}
-
-// WrapTC is the same at tc.
-func (p *Programs) WrapTC(program *ebpf.Program, packet []byte, flows Flows) (*ebpf.Program, error) {
-	return p.objects.WrapTc, p.wrap(p.objects.TcProgram, program, packet, flows)
-}
-
-func (p *Programs) wrap(m *ebpf.Map, program *ebpf.Program, packet []byte, flows Flows) error {
-	if err := m.Put(uint32(0), program); err != nil {
-		return fmt.Errorf("set the program to wrap: %w", err)
-	}
-	return p.SetPacket(packet, flows)
 }
 
 // Serve gives the floor's programs their service, and so many servers.
