@@ -60,18 +60,18 @@ func TestStates(t *testing.T) {
 		{"S A R", bpfConnStateSTATE_CLOSE},
 		{"S A FA S", bpfConnStateSTATE_SYN_RECV},
 	}
-	for _, tt := range tests {
-		t.Run(tt.flags, func(t *testing.T) {
-			withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for port, tt := range tests {
+			b.subtest(t, tt.flags, func(t *testing.T) {
 				for flags := range strings.FieldsSeq(tt.flags) {
-					b.send(t, places[0], syn(1).with(flags), back)
+					b.send(t, places[0], syn(port).with(flags), back)
 				}
-				if got := b.state(t, syn(1)); got != tt.want {
+				if got := b.state(t, syn(port)); got != tt.want {
 					t.Errorf("state %d, want %d", got, tt.want)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 func TestEndedConnectionIsScheduledAnew(t *testing.T) {

@@ -16,17 +16,11 @@ func ticks(d time.Duration) uint32 { return uint32(d / tickLength) }
 // lines counts the lines of the flow cache that are in use.
 func (b *bench) lines(t testing.TB) (n int) {
 	t.Helper()
-	var at uint32
-	var l bpfFlowLine
-	all := b.maps.FlowLines.Iterate()
-	for all.Next(&at, &l) {
+	b.eachLine(t, func(l *bpfFlowLine) {
 		if l.Generation == b.flows.Generation {
 			n++
 		}
-	}
-	if err := all.Err(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return n
 }
 
@@ -51,34 +45,38 @@ func onCPU(t testing.TB, cpu int, body func()) {
 // changes its state empties the lines that it has on every CPU.
 func TestFlowHasALineWhileEstablished(t *testing.T) {
 	cpus := min(2, runtime.NumCPU())
-	for _, tt := range []struct {
-		flags string // sent from CPU 0
-		want  int    // lines, on CPUs that sent an ACK each
-	}{
-		{"", cpus}, {"A AP", cpus}, {"FA", 0}, {"R", 0}, {"S", cpus}, {"FA A", 0},
-	} {
-		for _, p := range places {
-			t.Run(tt.flags+" "+p.name, func(t *testing.T) {
-				withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
-					b.send(t, p, syn(1), back)
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for port, tt := range []struct {
+			flags string // sent from CPU 0
+			want  int    // lines, on CPUs that sent an ACK each
+		}{
+			{"", cpus}, {"A AP", cpus}, {"FA", 0}, {"R", 0}, {"S", cpus}, {"FA A", 0},
+		} {
+			for i, p := range places {
+				b.subtest(t, tt.flags+" "+p.name, func(t *testing.T) {
+					if err := b.forgetFlows(); err != nil {
+						t.Fatal(err)
+					}
+					first := syn(10*port + i)
+					b.send(t, p, first, back)
 					if n := b.lines(t); n != 0 {
 						t.Errorf("the first packet made %d lines", n)
 					}
 					for cpu := range cpus {
-						onCPU(t, cpu, func() { b.send(t, p, syn(1).with("A"), back) })
+						onCPU(t, cpu, func() { b.send(t, p, first.with("A"), back) })
 					}
 					onCPU(t, 0, func() {
 						for flags := range strings.FieldsSeq(tt.flags) {
-							b.send(t, p, syn(1).with(flags), back)
+							b.send(t, p, first.with(flags), back)
 						}
 					})
 					if n := b.lines(t); n != tt.want {
 						t.Errorf("%d lines are in use, want %d", n, tt.want)
 					}
 				})
-			})
+			}
 		}
-	}
+	})
 }
 
 // A port that ended and begins anew goes to its new server from every CPU, also

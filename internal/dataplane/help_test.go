@@ -28,6 +28,11 @@ func (b *bench) renew(t testing.TB, d time.Duration) {
 	}
 }
 
+// subtest runs one inside the namespace, with the data plane as those before left it.
+func (b *bench) subtest(t *testing.T, name string, body func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { b.ns.Do(func() { body(t) }) })
+}
+
 // picks opens n connections and names their servers.
 func (b *bench) picks(t testing.TB, p place, port, n int) string {
 	t.Helper()
@@ -77,6 +82,12 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 	t.Helper()
 	older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
 	older[bpfTemplateKey](t, b.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
+	b.eachLine(t, func(l *bpfFlowLine) { l.Used -= ticks })
+}
+
+// eachLine may change every line of the flow cache.
+func (b *bench) eachLine(t testing.TB, change func(*bpfFlowLine)) {
+	t.Helper()
 	lines, err := b.maps.FlowLines.Memory()
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +98,7 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 		t.Fatal(err)
 	}
 	for i := range all {
-		all[i].Used -= ticks
+		change(&all[i])
 	}
 	if _, err := lines.WriteAt(raw, 0); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func TestUDPWithoutChecksumStaysSo(t *testing.T) {
 // the server's.
 func TestStatesOfBothDirections(t *testing.T) {
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
-	for _, tt := range []struct {
+	tests := []struct {
 		packets []string
 		want    bpfConnState
 	}{
@@ -109,22 +109,24 @@ func TestStatesOfBothDirections(t *testing.T) {
 		{[]string{"S", "<SA", "A", "FA", "<FA"}, bpfConnStateSTATE_TIME_WAIT},
 		{[]string{"S", "<RA"}, bpfConnStateSTATE_CLOSE},
 		{[]string{"S", "<SA", "A", "R"}, bpfConnStateSTATE_CLOSE},
-	} {
-		t.Run(strings.Join(tt.packets, " "), func(t *testing.T) {
-			withPlane(t, plan, func(b *bench) {
+	}
+	withPlane(t, plan, func(b *bench) {
+		for port, tt := range tests {
+			b.subtest(t, strings.Join(tt.packets, " "), func(t *testing.T) {
+				ask := syn(port)
 				for _, flags := range tt.packets {
-					f := syn(1).with(flags)
+					f := ask.with(flags)
 					if flags[0] == '<' {
-						f = frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: syn(1).from, proto: "tcp", flags: flags[1:]}
+						f = frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: flags[1:]}
 					}
 					b.send(t, places[0], f, back)
 				}
-				if got := b.state(t, syn(1)); got != tt.want {
+				if got := b.state(t, ask); got != tt.want {
 					t.Errorf("state %d, want %d", got, tt.want)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // One client's port, two VIPs, one server: the answers could not be told apart,
