@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole test-vm random fuzz lint generate generated bench bench-hits bench-pps packages root clean
+.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-hits bench-pps packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,18 +20,19 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages quick whole fuzz generated ## everything that must hold
+test: root packages quick whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, without whole clusters
 	$(TESTS) $$($(GO) list ./... | grep -v /test/)
 
-# One package after the other: clusters have deadlines to keep. The guest has a
-# target of its own.
+# One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces
 	$(TESTS) -p 1 -timeout 25m $$($(GO) list ./test/... | grep -v /test/vm)
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
+guest: ## a few scenarios and packets in the guest; test-vm has more of them
+	N=3 $(TESTS) -timeout 30m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
 

@@ -38,7 +38,7 @@ var may = map[string][]string{
 // only lists libraries that few rooms may know.
 var only = map[string][]string{
 	"github.com/vishvananda/netlink": {"internal/netlnk", "internal/lab"}, // the lab makes links and namespaces
-	"github.com/cilium/ebpf":         {"internal/dataplane", "internal/realserver", "test/bench/floor"},
+	"github.com/cilium/ebpf":         {"internal/dataplane", "internal/realserver", "internal/netlnk/nstest", "test/bench/floor"},
 	"github.com/spf13/cobra":         {"cmd/weir"},
 }
 

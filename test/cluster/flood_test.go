@@ -116,13 +116,10 @@ func (n *floodNetwork) start(t *testing.T, plan lvs.Plan) {
 	}
 	t.Cleanup(func() { n.generator.Close() })
 	n.director.Do(func() {
-		err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
-		if err == nil { // a device takes live frames from XDP only where its NAPI runs
-			err = attachPass(t, "in0")
-		}
-		if err != nil {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		nstest.PassXDP(t, "in0") // a device takes live frames from XDP only where its NAPI runs
 		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-flood-%s", os.Getpid(), plan.Services[0].RealServers[0].Method)
 		n.plane, err = dataplane.Open(dataplane.Options{PinDir: pins, Connections: floodTable, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {

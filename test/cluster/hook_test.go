@@ -8,12 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sync/errgroup"
 
 	"weir/internal/lab"
+	"weir/internal/netlnk/nstest"
 )
 
 // The seed's cluster with the data plane at each hook: the same requests, the
@@ -62,34 +60,11 @@ func prepareXDP(t *testing.T, c *lab.Cluster, nodes ...string) error {
 	}
 	return c.Switch().Do(func() error {
 		for _, port := range nodes {
-			if err := attachPass(t, port); err != nil {
-				return err
-			}
+			nstest.PassXDP(t, port)
 			t.Logf("switch: an XDP program that passes is on port %s", port)
 		}
 		return nil
 	})
-}
-
-func attachPass(t *testing.T, port string) error {
-	pass, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
-	})
-	if err != nil {
-		return err
-	}
-	defer pass.Close()
-	dev, err := net.InterfaceByName(port)
-	if err != nil {
-		return err
-	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: pass, Interface: dev.Index, Flags: link.XDPDriverMode})
-	if err != nil {
-		return err
-	}
-	t.Cleanup(func() { l.Close() })
-	return nil
 }
 
 // Real TCP with Linux's default offloads on tc: 20 MB each way over one

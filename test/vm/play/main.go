@@ -61,28 +61,24 @@ func playAll(all []scenario, record bool) error {
 	fmt.Printf("the network is there after %.1f s\n", time.Since(began).Seconds())
 	differ := 0
 	for i, s := range all {
-		ipvs, err := servers.play(fmt.Sprintf("ipvs%d", i), s.text, startIPVS)
-		if err != nil {
-			return fmt.Errorf("%s against IPVS: %w\n%s", s.name, err, s.text)
-		}
 		if record {
+			ipvs, err := servers.play(fmt.Sprintf("ipvs%d", i), s.text, startIPVS)
+			if err != nil {
+				return fmt.Errorf("%s against IPVS: %w\n%s", s.name, err, s.text)
+			}
 			fmt.Print(ipvs)
 			continue
 		}
 		if i%20 == 19 {
 			fmt.Printf("%d scenarios, %d differ so far, %.1f s\n", i, differ, time.Since(began).Seconds())
 		}
-		weir, err := servers.play(fmt.Sprintf("weir%d", i), s.text, startWeir)
+		differences, err := servers.compare(i, s)
 		if err != nil {
-			return fmt.Errorf("%s against weir: %w\n%s", s.name, err, s.text)
-		}
-		differences, err := conformance.Compare(ipvs, weir)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return err
 		}
 		if differences != "" {
 			differ++
-			fmt.Printf("DIFFERENT: %s\n%s--- IPVS:\n%s--- weir:\n%s---\n", s.name, differences, ipvs, weir)
+			fmt.Printf("DIFFERENT: %s\n%s", s.name, differences)
 		}
 	}
 	fmt.Printf("%d scenarios, %d differ, %.1f s\n", len(all), differ, time.Since(began).Seconds())
@@ -90,4 +86,41 @@ func playAll(all []scenario, record bool) error {
 		return fmt.Errorf("%d of %d scenarios differ", differ, len(all))
 	}
 	return nil
+}
+
+// fair is how long a scenario may take for its outcome to count: then the
+// time-outs of its connections begin to bite, which are a minute and two.
+const fair = 50 * time.Second
+
+// compare plays a scenario against both, and tells how they differ. On a machine
+// that is too slow for it, it tries again.
+func (s *servers) compare(i int, of scenario) (differences string, err error) {
+	for try := 0; ; try++ {
+		began := time.Now()
+		ipvs, err := s.play(fmt.Sprintf("ipvs%d-%d", i, try), of.text, startIPVS)
+		if err != nil {
+			return "", fmt.Errorf("%s against IPVS: %w\n%s", of.name, err, of.text)
+		}
+		took := time.Since(began)
+		weir, err := s.play(fmt.Sprintf("weir%d-%d", i, try), of.text, startWeir)
+		if err != nil {
+			return "", fmt.Errorf("%s against weir: %w\n%s", of.name, err, of.text)
+		}
+		took = max(took, time.Since(began)-took)
+		differences, err := conformance.Compare(ipvs, weir)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", of.name, err)
+		}
+		if differences == "" || took < fair || try == 2 {
+			return told(differences, ipvs, weir), nil
+		}
+		fmt.Printf("%s took %.0f s and differs: too slow to tell, once more\n", of.name, took.Seconds())
+	}
+}
+
+func told(differences, ipvs, weir string) string {
+	if differences == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s--- IPVS:\n%s--- weir:\n%s---\n", differences, ipvs, weir)
 }

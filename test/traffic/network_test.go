@@ -1,0 +1,215 @@
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/lab"
+	"weir/internal/netlnk/nstest"
+)
+
+// executable is the weir binary under test.
+var executable string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "weir-traffic-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	executable = filepath.Join(dir, "weir")
+	build := exec.Command("go", "build", "-o", executable, "weir/cmd/weir")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build weir: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// The client's network, and that of the servers where they have one of their own:
+// there, what they send to the client themselves goes by a router.
+var (
+	vip4, vip6 = netip.MustParseAddr("10.1.0.100"), netip.MustParseAddr("fd01::100")
+	client     = machine{"client", "10.1.0.10/24", "fd01::10/64"}
+	director   = machine{"director", "10.1.0.1/24", "fd01::1/64"}
+	behind     = machine{"director", "10.2.0.1/24", "fd02::1/64"} // its other side
+	router     = machine{"router", "10.1.0.2/24", "fd01::2/64"}
+	routerBack = machine{"router", "10.2.0.2/24", "fd02::2/64"}
+)
+
+type machine struct{ name, ip4, ip6 string }
+
+func (m machine) addr4() netip.Addr { return netip.MustParsePrefix(m.ip4).Addr() }
+func (m machine) addr6() netip.Addr { return netip.MustParsePrefix(m.ip6).Addr() }
+
+// network is one that a row of the matrix runs in.
+type network struct {
+	*lab.Cluster
+	t    *testing.T
+	two  bool    // the servers' is another
+	nat  machine // the server whose answers come back to the director
+	own  machine // the server that answers clients itself, by direct routing and tunnels
+	hook string
+}
+
+const (
+	device = "ens160" // of everybody
+	second = "ens192" // of the director and the router, towards the servers
+)
+
+// newNetwork builds one, with weir at this hook of the director's devices.
+func newNetwork(t *testing.T, hook string, two bool) *network {
+	n := &network{t: t, two: two, hook: hook,
+		nat: machine{"nat", "10.1.0.31/24", "fd01::31/64"}, own: machine{"own", "10.1.0.32/24", "fd01::32/64"}}
+	if two {
+		n.nat, n.own = machine{"nat", "10.2.0.31/24", "fd02::31/64"}, machine{"own", "10.2.0.32/24", "fd02::32/64"}
+	}
+	node := func(m machine) lab.NodeSpec {
+		return lab.NodeSpec{Name: m.name, Addr: netip.MustParsePrefix(m.ip4)}
+	}
+	own, dir := node(n.own), node(director)
+	own.RealServer = []string{"start", "--method", "tunnel", "--vip", vip4.String(), "--vip", vip6.String()}
+	dir.Config = n.config()
+	c, err := lab.NewCluster(lab.ClusterOptions{
+		Options: lab.Options{Executable: executable},
+		Client:  netip.MustParsePrefix(client.ip4), IPv6: true, Device: device,
+		Nodes: []lab.NodeSpec{node(n.nat), own, dir, node(router)},
+		Prepare: func(c *lab.Cluster) error {
+			n.Cluster = c
+			n.cable()
+			n.address()
+			n.offloads()
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.close)
+	// Two state files: this node's run directory has its own.
+	c.Node("own").Spec.RealServer = append(own.RealServer, "--state", filepath.Join(c.Node("own").RunDir(), "realserver.json"))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n *network) close() {
+	if n.t.Failed() {
+		for _, line := range n.Node("director").Log.Tail(40) {
+			n.t.Logf("director: %s", line)
+		}
+	}
+	if err := n.Close(); err != nil {
+		n.t.Error(err)
+	}
+}
+
+// cable puts the servers on a switch of their own, and gives the director and the
+// router a leg there.
+func (n *network) cable() {
+	if !n.two {
+		return
+	}
+	n.must(n.Switch().AddBridge("br1"))
+	for _, m := range []machine{n.nat, n.own} {
+		n.must(n.Switch().AddPort("br1", m.name))
+	}
+	for _, m := range []machine{behind, routerBack} {
+		ns := n.Node(m.name).Namespace()
+		n.must(lab.Connect(lab.LinkEnd{Namespace: ns, Name: second}, lab.LinkEnd{Namespace: n.Switch(), Name: m.name + "2"}))
+		n.must(ns.AddAddr(second, netip.MustParsePrefix(m.ip4)))
+		n.must(ns.SetUp(second))
+		n.must(n.Switch().AddPort("br1", m.name+"2"))
+	}
+	for _, set := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		n.must(n.Node("router").Namespace().Sysctl(set, "1"))
+	}
+}
+
+// address gives everybody IPv6, the director the VIPs, the client's network a way
+// back, and the frames between director and server room for an outer header.
+func (n *network) address() {
+	n.ip("client", "addr add "+client.ip6+" dev "+device+" nodad")
+	for _, m := range []machine{n.nat, n.own, director, router} {
+		n.ip(m.name, "addr add "+m.ip6+" dev "+device+" nodad")
+	}
+	n.ip("director", "addr add "+vip4.String()+"/32 dev "+device, "addr add "+vip6.String()+"/128 dev "+device+" nodad",
+		"link set "+device+" mtu 1600")
+	n.ip("own", "link set "+device+" mtu 1600")
+	ports := []string{"link set director mtu 1600", "link set own mtu 1600"}
+	if !n.two {
+		// By the director, though the client is beside it.
+		n.ip("nat", "route add "+client.addr4().String()+" via "+director.addr4().String(),
+			"route add "+client.addr6().String()+" via "+director.addr6().String())
+		n.ip("switch", ports...)
+		return
+	}
+	for _, m := range []machine{behind, routerBack} {
+		n.ip(m.name, "addr add "+m.ip6+" dev "+second+" nodad", "link set "+second+" mtu 1600")
+	}
+	n.ip("switch", append(ports, "link set director2 mtu 1600")...)
+	for server, by := range map[machine]machine{n.nat: behind, n.own: routerBack} {
+		n.ip(server.name, "route add default via "+by.addr4().String(), "route add default via "+by.addr6().String())
+	}
+}
+
+// offloads makes the ends fit for XDP: a local sender's half-finished checksums
+// never come from a real card, and a frame that XDP sends on is lost where the
+// other end of the cable runs no program. With tc they stay what Linux makes them.
+func (n *network) offloads() {
+	if n.hook == "tc" {
+		return
+	}
+	for _, name := range []string{"client", "nat", "own"} {
+		n.must(n.SetOffload(name, device, "tx", false))
+		n.t.Logf("%s: the checksum offload of %s is off, and segmentation with it", name, device)
+	}
+	ports := []string{"client", "nat", "own", "director"}
+	if n.two {
+		ports = append(ports, "director2")
+	}
+	n.must(n.Switch().Do(func() error {
+		for _, port := range ports {
+			nstest.PassXDP(n.t, port)
+		}
+		return nil
+	}))
+}
+
+// ip runs commands of ip in a machine's namespace.
+func (n *network) ip(name string, commands ...string) {
+	n.t.Helper()
+	ns := n.Switch()
+	switch name {
+	case "client":
+		ns = n.Client()
+	case "switch":
+	default:
+		ns = n.Node(name).Namespace()
+	}
+	cmd := exec.Command("ip", "-n", ns.Name, "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("%s: ip -batch: %v\n%s\n%s", name, err, strings.Join(commands, "\n"), out)
+	}
+}
+
+func (n *network) must(err error) {
+	n.t.Helper()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+}

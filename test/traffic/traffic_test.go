@@ -1,0 +1,132 @@
+// Package traffic moves real traffic of every kind through weir in every
+// forwarding method, from real sockets to real sockets.
+package traffic
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"weir/internal/lab"
+)
+
+// kind is a kind of traffic: a service of its own.
+type kind struct {
+	method, family, proto string
+}
+
+var kinds = func() (all []kind) {
+	for _, method := range []string{"NAT", "TUN", "DR"} {
+		for _, family := range []string{"IPv4", "IPv6"} {
+			for _, proto := range []string{"TCP", "UDP"} {
+				all = append(all, kind{method, family, proto})
+			}
+		}
+	}
+	return all
+}()
+
+// service is where clients ask for it, and server where the server listens.
+func (k kind) service() netip.AddrPort {
+	vip := map[string]netip.Addr{"IPv4": vip4, "IPv6": vip6}[k.family]
+	return netip.AddrPortFrom(vip, map[string]uint16{"NAT": 8001, "TUN": 8002, "DR": 8003}[k.method])
+}
+
+func (k kind) server(n *network) (name string, listen netip.AddrPort) {
+	if k.method != "NAT" {
+		return n.own.name, k.service()
+	}
+	if k.family == "IPv4" {
+		return n.nat.name, netip.AddrPortFrom(n.nat.addr4(), 9001)
+	}
+	return n.nat.name, netip.AddrPortFrom(n.nat.addr6(), 9001)
+}
+
+// config is a director with all of them.
+func (n *network) config() string {
+	var b strings.Builder
+	for _, k := range kinds {
+		at := k.service()
+		_, server := k.server(n)
+		rip := server
+		if k.method != "NAT" {
+			rip = netip.AddrPortFrom(n.own.addr4(), at.Port())
+			if k.family == "IPv6" {
+				rip = netip.AddrPortFrom(n.own.addr6(), at.Port())
+			}
+		}
+		fmt.Fprintf(&b, "virtual_server %s %d {\n    lb_algo rr\n    lb_kind %s\n    protocol %s\n    real_server %s %d {\n        weight 1\n    }\n}\n",
+			at.Addr(), at.Port(), k.method, k.proto, rip.Addr(), rip.Port())
+	}
+	b.WriteString("weir {\n")
+	for _, name := range n.devices() {
+		fmt.Fprintf(&b, "    device %s {\n        hook %s\n    }\n", name, n.hook)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// devices are the director's.
+func (n *network) devices() []string {
+	if n.two {
+		return []string{device, second}
+	}
+	return []string{device}
+}
+
+// 20 MB each way arrive byte by byte, and what the director's devices counted is
+// what should have passed it: both ways with NAT, and else the client's alone.
+func TestTraffic(t *testing.T) {
+	for _, hook := range []string{"native", "generic", "tc"} {
+		for _, two := range []bool{false, true} {
+			networks := map[bool]string{false: "one network", true: "two networks"}[two]
+			t.Run(hook+" "+networks, func(t *testing.T) {
+				n := newNetwork(t, hook, two)
+				for _, k := range kinds {
+					t.Run(k.method+" "+k.family+" "+k.proto, func(t *testing.T) { n.carry(t, k) })
+				}
+			})
+		}
+	}
+}
+
+func (n *network) carry(t *testing.T, k kind) {
+	name, listen := k.server(n)
+	server := n.Node(name).Namespace()
+	carry := carryTCP
+	if k.proto == "UDP" {
+		carry = carryUDP
+	}
+	before := n.counted(t)
+	if err := carry(n.Client(), server, k.service(), listen); err != nil {
+		t.Fatal(err)
+	}
+	passed := n.counted(t).Sub(before)
+	want := uint64(len(up))
+	if k.method == "NAT" {
+		want += uint64(len(down))
+	}
+	for what, got := range map[string]uint64{"received": passed.RxBytes, "sent": passed.TxBytes} {
+		if got < want || got > want+want/5 { // and the headers, and acknowledgements
+			t.Errorf("the director %s %d bytes, want %d to %d", what, got, want, want+want/5)
+		}
+	}
+	if passed.RxDropped+passed.TxDropped > 0 {
+		t.Logf("the director's devices dropped %d and %d packets", passed.RxDropped, passed.TxDropped)
+	}
+}
+
+// counted is what all devices of the director have counted.
+func (n *network) counted(t *testing.T) (sum lab.Counters) {
+	t.Helper()
+	for _, name := range n.devices() {
+		c, err := n.Counters("director", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.RxBytes, sum.TxBytes = sum.RxBytes+c.RxBytes, sum.TxBytes+c.TxBytes
+		sum.RxDropped, sum.TxDropped = sum.RxDropped+c.RxDropped, sum.TxDropped+c.TxDropped
+	}
+	return sum
+}
