@@ -5,10 +5,11 @@ GO ?= go
 
 # What the tests need beside Go: the real keepalived to compare with, and the
 # pinned clang that the committed BPF objects were built with.
+OTHERS = nftables haproxy nginx-light libnginx-mod-stream wrk
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-hits bench-pps packages root clean
+.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-hits bench-pps bench-http bench-packages packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +21,7 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages quick whole guest fuzz generated ## everything that must hold
+test: root packages bench-packages quick whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, without whole clusters
 	$(TESTS) $$($(GO) list ./... | grep -v /test/)
@@ -55,15 +56,21 @@ generated: generate ## fail where the committed objects are not what the source 
 	@git diff --exit-code --stat -- '*_bpfel.go' '*_bpfel.o' || { echo 'the committed BPF objects differ from their source: run make generate and commit'; exit 1; }
 
 ROUNDS ?= 15
-bench: root ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
+bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS)
 	@$(MAKE) --no-print-directory random
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
 bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
 	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
-bench-pps: root ## packets a second through namespaces
+bench-pps: root bench-packages ## packets a second through namespaces
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
+bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no balancer
+	@$(GO) run ./test/bench -rounds $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),5) http
+
+# What weir is measured beside.
+bench-packages:
+	@dpkg -s $(OTHERS) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(OTHERS); }
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

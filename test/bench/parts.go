@@ -1,5 +1,7 @@
 package main
 
+import "math"
+
 // part is one benchmark: a table of rows, and of columns, which say how many
 // flows, servers or connections there are.
 type part struct {
@@ -7,6 +9,7 @@ type part struct {
 	packets                 int // a round
 	columns                 []column
 	rows                    []row
+	median                  bool // what counts is the median of the rounds, not the minimum
 }
 
 // column is a sub-benchmark, "" for a part that has but one.
@@ -20,18 +23,19 @@ type row struct {
 	unit       string    // of the figure; "" is ns/packet
 	worst      bool      // what counts is the largest figure of all rounds, not the smallest
 	of         string    // the row that it is compared with
+	least      bool      // the bar is to be reached, not to be kept below
 	bars       []float64 // by column; 0: none
 	most       []float64 // the same of the figure itself
 	flat       float64
 }
 
-var single = []column{{"", "ns a packet"}}
+var single = []column{{"", "one"}}
 
 // parts are what can be measured, in the order in which they are told.
 var parts = []part{
-	{"hits", dataplane, "BenchmarkHits",
-		"packets of established flows, at random: ns a packet, CPU time over BPF_PROG_TEST_RUN, the wrapper in it", 100_000,
-		[]column{{"1", "1 flow"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, []row{
+	{name: "hits", pkg: dataplane, bench: "BenchmarkHits", packets: 100_000,
+		title:   "packets of established flows, at random: ns a packet, CPU time over BPF_PROG_TEST_RUN, the wrapper in it",
+		columns: []column{{"1", "1 flow"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "dr/empty/xdp", what: "wrapper alone, XDP"},
 			{name: "dr/empty/tc", what: "wrapper alone, tc"},
 			{name: "dr/dr40/xdp", what: "floor: plainest direct routing"},
@@ -46,9 +50,9 @@ var parts = []part{
 			{name: "nat/out/xdp", what: "NAT to the client, XDP", of: "dr/ip4/xdp", bars: []float64{1.25, 1.25, 1.25}},
 			{name: "nat/out/tc", what: "NAT to the client, tc", of: "dr/ip4/tc"},
 		}},
-	{"new", dataplane, "BenchmarkNew",
-		"packets that begin a connection, by scheduler and number of servers: ns a packet", 30_000,
-		[]column{{"2", "2 servers"}, {"64", "64"}, {"1024", "1,024"}}, []row{
+	{name: "new", pkg: dataplane, bench: "BenchmarkNew", packets: 30_000,
+		title:   "packets that begin a connection, by scheduler and number of servers: ns a packet",
+		columns: []column{{"2", "2 servers"}, {"64", "64"}, {"1024", "1,024"}}, rows: []row{
 			{name: "new_c40", what: "floor: look-up, turn, insert"},
 			{name: "rr", what: "rr", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
 			{name: "wrr", what: "wrr", of: "new_c40", bars: []float64{2, 2, 2}, flat: 1.2},
@@ -65,35 +69,70 @@ var parts = []part{
 			{name: "lblc", what: "lblc", of: "new_c40"},
 			{name: "lblcr", what: "lblcr", of: "new_c40"},
 		}},
-	{"live", dataplane, "BenchmarkLive",
-		"the same with 64 servers, beside live connections: ns a packet", 30_000,
-		[]column{{"1", "1 live"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, []row{
+	{name: "live", pkg: dataplane, bench: "BenchmarkLive", packets: 30_000,
+		title:   "the same with 64 servers, beside live connections: ns a packet",
+		columns: []column{{"1", "1 live"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "new_c40", what: "floor: look-up, turn, insert"},
 			{name: "rr", what: "rr", of: "new_c40", bars: []float64{2, 2, 2}},
 			{name: "wlc", what: "wlc", of: "new_c40"},
 		}},
-	{"persist", dataplane, "BenchmarkPersist",
-		"new connections with persistence: ns a packet", 30_000,
-		[]column{{"2", "2 servers"}, {"1024", "1,024"}}, []row{
+	{name: "persist", pkg: dataplane, bench: "BenchmarkPersist", packets: 30_000,
+		title:   "new connections with persistence: ns a packet",
+		columns: []column{{"2", "2 servers"}, {"1024", "1,024"}}, rows: []row{
 			{name: "rr", what: "rr, not persistent"},
 			{name: "known", what: "by the client's template", of: "rr"},
 			{name: "unknown", what: "template and connection", of: "rr"},
 		}},
-	{"expiry", dataplane, "BenchmarkExpiry",
-		"connections whose time is over, all at once, and the sweep", 1,
-		[]column{{"100000", "100,000"}, {"1000000", "1,000,000"}}, []row{
+	{name: "expiry", pkg: dataplane, bench: "BenchmarkExpiry", packets: 1,
+		title:   "connections whose time is over, all at once, and the sweep",
+		columns: []column{{"100000", "100,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "late", what: "latest entry leaves, s late", unit: "s", worst: true, most: []float64{1, 5}},
 			{name: "share", what: "the sweep's share of a CPU, %", unit: "%", most: []float64{5, 5}},
 			{name: "quiet", what: "longest packet delay, no sweep, ms", unit: "ms"},
 			{name: "swept", what: "the same while sweeps run, ms", unit: "ms", most: []float64{1, 1}},
 		}},
-	{"pps", "weir/test/bench/pps", "BenchmarkPPS",
-		"through namespaces, 60 bytes, 1,024 flows, one sending CPU", 400_000, single, []row{
+	{name: "pps", pkg: "weir/test/bench/pps", bench: "BenchmarkPPS", packets: 400_000,
+		title:   "through namespaces, 60 bytes, 1,024 flows, one sending CPU",
+		columns: single, rows: []row{
 			{name: "floor", what: "generator, dropped on arrival"},
 			{name: "weir_native", what: "weir, native XDP, DR", of: "ip_forward", bars: []float64{0.4}},
 			{name: "weir_tc", what: "weir, tc, DR", of: "ip_forward"},
 			{name: "ip_forward", what: "kernel ip_forward, no balancing"},
+			{name: "nft_dnat", what: "nftables DNAT", of: "weir_native", least: true, bars: []float64{4}},
 		}},
+	{name: "http", pkg: "weir/test/bench/http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
+		title: "wrk asks nginx through weir (tc, DR) and others, default offloads; medians", rows: http()},
+}
+
+// http is what one request takes, one with a connection, one megabyte, and how
+// long people wait. The others are compared with weir.
+func http() (rows []row) {
+	for _, f := range []struct {
+		name, what, unit string
+		proxies, none    float64 // what they are to take at least, as a ratio; none: at the most
+	}{
+		{"request", "request", "us/request", 1.4, 1 / 0.85},
+		{"connection", "and connection", "us/connection", 1.5, 0},
+		{"down", "MB to the client", "us/MB", 2, 0},
+		{"up", "MB to the server", "us/MB", 2, 0},
+		{"p50", "half wait for", "us", 0, 0},
+		{"p99", "1 in 100 waits for", "us", 1, 0},
+	} {
+		direct := row{name: "none/" + f.name, what: f.what + ", no balancer", unit: f.unit}
+		ours := row{name: "weir/" + f.name, what: f.what + ", weir", unit: f.unit, of: direct.name}
+		if f.none != 0 {
+			ours.bars = []float64{math.Round(f.none*100) / 100}
+		}
+		rows = append(rows, direct, ours)
+		for _, proxy := range []string{"haproxy", "nginx"} {
+			r := row{name: proxy + "/" + f.name, what: f.what + ", " + proxy, unit: f.unit, of: ours.name, least: true}
+			if f.proxies != 0 {
+				r.bars = []float64{f.proxies}
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
 const dataplane = "weir/internal/dataplane"

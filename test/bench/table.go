@@ -93,7 +93,7 @@ func (p *part) result(all figures) partResult {
 	for _, r := range p.rows {
 		x := rowResult{Name: r.name, What: r.what, Unit: r.in(), Of: r.of, bar: r.bar()}
 		for i, c := range p.columns {
-			x.Cells = append(x.Cells, r.cell(i, all[p.path(c, r)], all[p.path(c, row{name: r.of})]))
+			x.Cells = append(x.Cells, r.cell(i, p.counts(r, all[p.path(c, r)]), all[p.path(c, r)], p.counts(r, all[p.path(c, row{name: r.of})])))
 		}
 		if r.flat != 0 {
 			most := slices.MaxFunc(x.Cells, func(a, b cell) int { return int(a.Figure - b.Figure) })
@@ -104,14 +104,25 @@ func (p *part) result(all figures) partResult {
 	return out
 }
 
-func (r *row) cell(column int, own, of []float64) cell {
-	slices.Sort(own)
-	x := cell{Figure: own[0], Median: own[len(own)/2]}
-	if r.worst {
-		x.Figure = own[len(own)-1]
+// counts is the figure that counts of all rounds'.
+func (p *part) counts(r row, rounds []float64) float64 {
+	switch {
+	case len(rounds) == 0:
+		return 0
+	case p.median:
+		return median(rounds)
+	case r.worst:
+		return slices.Max(rounds)
 	}
+	return slices.Min(rounds)
+}
+
+func median(rounds []float64) float64 { return slices.Sorted(slices.Values(rounds))[len(rounds)/2] }
+
+func (r *row) cell(column int, figure float64, rounds []float64, of float64) cell {
+	x := cell{Figure: figure, Median: median(rounds)}
 	if r.of != "" {
-		x.Ratio = x.Figure / slices.Min(of)
+		x.Ratio = x.Figure / of
 	}
 	if r.bars != nil {
 		x.Bar = r.bars[column]
@@ -138,6 +149,9 @@ func (r *row) bar() string {
 			s = append(s, strings.Join(slices.Compact(each), ", "))
 		}
 	}
+	if r.least && s != nil {
+		s[0] = "at least " + s[0]
+	}
 	if r.flat != 0 {
 		s = append(s, "flat "+strconv.FormatFloat(r.flat, 'f', -1, 64))
 	}
@@ -146,7 +160,7 @@ func (r *row) bar() string {
 
 func (r *report) print(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%d interleaved rounds; figures are minima, but for how late an entry leaves;\n"+
+	fmt.Fprintf(&b, "%s\n%d interleaved rounds; figures are minima where a part says nothing else;\n"+
 		"beside each its ratio to that of the row which is named, and behind it the bar\n", r.Machine, r.Rounds)
 	for _, p := range r.Parts {
 		fmt.Fprintf(&b, "\n%s: %s\n%-32s", p.Name, p.Title, "")

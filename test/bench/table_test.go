@@ -37,7 +37,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `a machine
-3 interleaved rounds; figures are minima, but for how late an entry leaves;
+3 interleaved rounds; figures are minima where a part says nothing else;
 beside each its ratio to that of the row which is named, and behind it the bar
 
 hits: ns

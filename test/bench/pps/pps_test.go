@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ func BenchmarkPPS(b *testing.B) {
 		{"weir_native", func(b *testing.B, n *network) { n.weir(b, lvs.HookNative) }},
 		{"weir_tc", func(b *testing.B, n *network) { n.weir(b, lvs.HookTC) }},
 		{"ip_forward", func(b *testing.B, n *network) { n.forward(b) }},
+		{"nft_dnat", func(b *testing.B, n *network) { n.nftables(b) }},
 	} {
 		b.Run(v.name, func(b *testing.B) {
 			n := build(b)
@@ -144,6 +147,20 @@ func (n *network) forward(b *testing.B) {
 	})
 	n.director.IP("route", "add", "192.0.2.100/32", "via", "192.0.2.11", "dev", "out0")
 	n.director.IP("route", "add", "10.0.0.0/8", "dev", "in0")
+}
+
+// nftables is the kernel's own NAT to the server.
+func (n *network) nftables(b *testing.B) {
+	n.forward(b)
+	n.director.Do(func() {
+		nft := exec.Command("nft", "-f", "-")
+		nft.Stdin = strings.NewReader("table ip balance {\n chain prerouting {\n  type nat hook prerouting priority dstnat;\n" +
+			"  ip daddr 192.0.2.100 tcp dport 80 dnat to 192.0.2.11\n }\n}\n")
+		if out, err := nft.CombinedOutput(); err != nil {
+			b.Fatalf("nft: %v\n%s", err, out)
+		}
+	})
+	n.send(b, packet(synFlag), flows)
 }
 
 // measure sends b.N frames, and counts those that arrived.
