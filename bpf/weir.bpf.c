@@ -49,45 +49,115 @@
 #include "tunnel.h"
 #include "mark.h"
 #include "balance.h"
+#include "related.h"
+#include "fragment.h"
+#include "rare.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* xdp_error sends an error about the packet instead of it. */
+static INLINE int xdp_error(struct xdp_md *ctx, struct icmp_error *e, __u32 tag_bytes)
+{
+	if (!e)
+		return XDP_DROP;
+	if (tag_bytes)
+		icmp_tagged(e, tag_bytes);
+	return xdp_icmp(ctx, e);
+}
+
+/* xdp_finish does what was decided of the packet; so many bytes of tags are in its frame. */
+static INLINE int xdp_finish(struct xdp_md *ctx, const struct headers *h, const struct packet *p,
+			     const struct sent *sent, enum verdict v, __u32 tag_bytes)
+{
+	__u32 l2 = sizeof(struct ethhdr) + tag_bytes;
+
+	switch (v) {
+	case DROP:
+		return XDP_DROP;
+	case REFUSE:
+		return xdp_error(ctx, icmp_refusal(h, p, bpf_xdp_get_buff_len(ctx) - l2), tag_bytes);
+	case TOO_BIG:
+		return xdp_error(ctx, icmp_too_big(h, p, bpf_xdp_get_buff_len(ctx) - l2, sent->mtu), tag_bytes);
+	case FORWARD:
+		if (sent->nat)
+			settle_csum(h, p, sent);
+		if (tag_bytes && sent->ifindex != ctx->ingress_ifindex) {
+			if (!xdp_untag(ctx, tag_bytes))
+				return XDP_DROP;
+			tag_bytes = 0;
+		}
+		if (sent->outer && !xdp_encapsulate(ctx, sent->outer, tag_bytes))
+			return XDP_DROP;
+		if (sent->ifindex == ctx->ingress_ifindex)
+			return XDP_TX;
+		return bpf_redirect(sent->ifindex, 0);
+	default:
+		return XDP_PASS;
+	}
+}
+
+__noinline int xdp_rare(struct xdp_md *ctx)
+{
+	struct work *w = work_of();
+	enum rare_next next;
+
+	if (!w)
+		return RARE_PASS;
+	next = rare_begin((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, ctx->ingress_ifindex);
+	/* Where others wait for it, the program at tc sends them all. */
+	if (next == RARE_FULL && w->rare.kind == RARE_FIRST && fragment_waited(w))
+		return RARE_PASS;
+	return next;
+}
+
+__noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
+{
+	struct work *w = work_of();
+	enum verdict v = decided;
+	struct sent sent = {};
+	struct headers h;
+	struct quote q;
+	__u64 waited;
+
+	if (!w || v == HOLD)
+		return XDP_PASS;
+	if (w->rare.kind == RARE_FIRST) {
+		waited = fragment_settle(w, v);
+		if (waited) {
+			fragment_unsettle(w, waited);
+			return XDP_PASS;
+		}
+	}
+	if (v == PASS)
+		return XDP_PASS;
+	if (!rare_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))
+		return XDP_PASS;
+	if (v == FORWARD)
+		v = rare_send(&h, &q, &sent, w);
+	return xdp_finish(ctx, &h, &w->packet, &sent, v, w->rare.tag_bytes);
+}
 
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
-	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
 
-	if (parsed == PARSED_FRAGMENT)
-		note(PASS_FRAGMENT);
-	if (parsed != PARSED)
-		return XDP_PASS;
-	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
-		return XDP_PASS;
-	switch (balance(&h, &p, &sent)) {
-	case DROP:
-		return XDP_DROP;
-	case REFUSE:
-		error = icmp_refusal(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr));
-		return error ? xdp_icmp(ctx, error) : XDP_DROP;
-	case TOO_BIG:
-		error = icmp_too_big(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr), sent.mtu);
-		return error ? xdp_icmp(ctx, error) : XDP_DROP;
-	case FORWARD:
-		if (sent.nat)
-			settle_csum(&h, &p, &sent);
-		if (sent.outer && !xdp_encapsulate(ctx, sent.outer))
-			return XDP_DROP;
-		if (sent.ifindex == ctx->ingress_ifindex)
-			return XDP_TX;
-		return bpf_redirect(sent.ifindex, 0);
-	default:
+	if (parsed != PARSED) {
+		switch (parsed < PARSED_RARE ? RARE_PASS : xdp_rare(ctx)) {
+		case RARE_FULL:
+			return xdp_rare_send(ctx, full());
+		case RARE_ROUTE:
+			return xdp_rare_send(ctx, rare_route());
+		}
 		return XDP_PASS;
 	}
+	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
+		return XDP_PASS;
+	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
 }
 
 /* Headers beyond these bytes are pulled in only when a packet needs them. */
@@ -96,6 +166,12 @@ int weir_xdp(struct xdp_md *ctx)
 static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
+}
+
+/* skb_pull makes sure that a packet's headers can be read. */
+static INLINE long skb_pull(struct __sk_buff *skb)
+{
+	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
 }
 
 /*
@@ -113,6 +189,137 @@ static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *
 	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
 }
 
+/*
+ * skb_untag takes off the tags that the packet came with: it leaves by another
+ * device, whose own affair tags are.
+ */
+static INLINE bool skb_untag(struct __sk_buff *skb)
+{
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return false;
+	return !skb->vlan_present || !bpf_skb_vlan_pop(skb);
+}
+
+/*
+ * skb_finish does what was decided of the packet. A copy of it goes where it is
+ * one of several, of which the skb is each in turn.
+ */
+static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+			     const struct sent *sent, enum verdict v, bool whole, bool copy)
+{
+	struct icmp_error *error;
+
+	switch (v) {
+	case DROP:
+		return TC_ACT_SHOT;
+	case REFUSE:
+		error = icmp_refusal(h, p, skb->len - sizeof(struct ethhdr));
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case TOO_BIG:
+		error = icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu);
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case FORWARD:
+		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+			return TC_ACT_SHOT;
+		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
+			return TC_ACT_SHOT;
+		if (sent->outer && !skb_encapsulate(skb, p, sent->outer, whole))
+			return TC_ACT_SHOT;
+		if (!copy)
+			return bpf_redirect(sent->ifindex, 0);
+		bpf_clone_redirect(skb, sent->ifindex, 0);
+		return TC_ACT_SHOT;
+	default:
+		if (!copy)
+			return TC_ACT_UNSPEC;
+		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+		return TC_ACT_SHOT;
+	}
+}
+
+__noinline int skb_rare(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	enum rare_next next;
+
+	if (!w || skb_pull(skb))
+		return RARE_PASS;
+	w->rare.copy = false;
+	w->waiting = 0;
+	next = rare_begin((void *)(long)skb->data, (void *)(long)skb->data_end, w, skb->ifindex);
+	w->packet.bytes = skb->len - sizeof(struct ethhdr) - w->rare.tag_bytes;
+	return next;
+}
+
+/*
+ * skb_rare_send sends the packet, or, where others have waited for it, a copy: then
+ * the skb is each of them in turn.
+ */
+__noinline int skb_rare_send(struct __sk_buff *skb, int decided)
+{
+	struct work *w = work_of();
+	enum verdict v = decided;
+	struct sent sent = {};
+	struct headers h;
+	struct quote q;
+	bool copy;
+
+	if (!w)
+		return TC_ACT_UNSPEC;
+	if (w->rare.kind == RARE_FIRST)
+		w->waiting = fragment_settle(w, v);
+	copy = w->waiting || w->rare.copy;
+	if (v == HOLD || (v == PASS && !copy))
+		return TC_ACT_UNSPEC;
+	if (!rare_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
+		return TC_ACT_UNSPEC;
+	if (v == FORWARD)
+		v = rare_send(&h, &q, &sent, w);
+	/* The kernel's helpers put nothing between tags and packet. */
+	if (w->rare.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
+		return TC_ACT_SHOT;
+	if (v == REFUSE || v == TOO_BIG)
+		w->waiting = 0;
+	return skb_finish(skb, &h, &w->packet, &sent, v, w->rare.kind == RARE_WHOLE, copy);
+}
+
+/* skb_next makes the skb the next fragment that has waited. */
+__noinline int skb_next(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	__u64 next;
+
+	if (!w || !skb_held(skb, w))
+		return false;
+	next = w->waiting;
+	if (skb_rare(skb) != RARE_ROUTE)
+		return false;
+	w->waiting = next;
+	w->rare.copy = true;
+	return true;
+}
+
+/* As many as the longest packet has that is cut for the shortest MTU of IPv6, and then some. */
+#define RELEASE_MOST 64
+
+/* skb_decided sends a packet of which full() or rare_route() has decided, and what waited for it. */
+static INLINE int skb_decided(struct __sk_buff *skb, enum verdict v)
+{
+	int ret;
+
+	if (v == HOLD)
+		v = skb_hold(skb);
+	if (v == HOLD) /* the first has come in this moment */
+		v = rare_route();
+	ret = skb_rare_send(skb, v);
+	for (int i = 0; i < RELEASE_MOST; i++) {
+		if (!skb_next(skb))
+			break;
+		skb_rare_send(skb, rare_route());
+	}
+	return ret;
+}
+
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
@@ -120,7 +327,6 @@ int weir_tc(struct __sk_buff *skb)
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
 	};
-	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed;
@@ -129,35 +335,43 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
 	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
-		__u32 want = skb->len < PULL_BYTES ? skb->len : PULL_BYTES;
-
-		if (bpf_skb_pull_data(skb, want))
+		if (skb_pull(skb))
 			return TC_ACT_UNSPEC;
 		parsed = parse_skb(skb, &h, &p);
 	}
-	if (parsed == PARSED_FRAGMENT)
-		note(PASS_FRAGMENT);
-	if (parsed != PARSED)
-		return TC_ACT_UNSPEC;
-	p.bytes = skb->len - sizeof(struct ethhdr);
-	switch (balance(&h, &p, &sent)) {
-	case DROP:
-		return TC_ACT_SHOT;
-	case REFUSE:
-		error = icmp_refusal(&h, &p, skb->len - sizeof(struct ethhdr));
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
-	case TOO_BIG:
-		error = icmp_too_big(&h, &p, skb->len - sizeof(struct ethhdr), sent.mtu);
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
-	case FORWARD:
-		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
-			return TC_ACT_SHOT;
-		if (sent.outer && !skb_encapsulate(skb, &p, sent.outer))
-			return TC_ACT_SHOT;
-		return bpf_redirect(sent.ifindex, 0);
-	default:
+	if (parsed != PARSED) {
+		switch (parsed < PARSED_RARE ? RARE_PASS : skb_rare(skb)) {
+		case RARE_FULL:
+			return skb_decided(skb, full());
+		case RARE_ROUTE:
+			return skb_decided(skb, rare_route());
+		}
 		return TC_ACT_UNSPEC;
 	}
+	p.bytes = skb->len - sizeof(struct ethhdr);
+	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
+}
+
+/*
+ * weir_fragments stands at tc where weir_xdp is at XDP: that leaves it what has to
+ * wait, and what others wait for.
+ */
+SEC("tc")
+int weir_fragments(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	struct packet p = {};
+	struct headers h;
+
+	if (!w || skb->pkt_type != PACKET_HOST || parse_skb(skb, &h, &p) != PARSED_FRAGMENT)
+		return TC_ACT_UNSPEC;
+	switch (skb_rare(skb)) {
+	case RARE_FULL:
+		return fragment_waited(w) ? skb_decided(skb, full()) : TC_ACT_UNSPEC;
+	case RARE_ROUTE:
+		return skb_decided(skb, rare_route());
+	}
+	return TC_ACT_UNSPEC;
 }
 
 /* An ARP packet for IPv4 over Ethernet (RFC 826). */
