@@ -151,7 +151,9 @@ func (b *bench) through(t *testing.T, p place, f frame) []byte {
 // A cable hears what leaves the fixtures' device.
 type cable int
 
-func (b *bench) listen(t *testing.T) cable {
+func (b *bench) listen(t *testing.T) cable { return openCable(t, b.index) }
+
+func openCable(t *testing.T, index int) cable {
 	t.Helper()
 	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, all)
@@ -159,7 +161,7 @@ func (b *bench) listen(t *testing.T) cable {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: b.index}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}); err != nil {
 		t.Fatal(err)
 	}
 	limit := unix.NsecToTimeval(int64(2 * time.Second))
