@@ -31,20 +31,6 @@ static INLINE void head_for(const struct headers *h, struct sent *sent, const st
 	sent->ifindex = w->ifindex;
 }
 
-/* xdp_untag takes the VLAN tags out of the frame, which leaves by another device. */
-static INLINE bool xdp_untag(struct xdp_md *ctx, __u32 tag_bytes)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethhdr head, *to;
-
-	if (data + sizeof(head) + 8 > end)
-		return false;
-	__builtin_memcpy(&head, data, sizeof(head));
-	to = data + (tag_bytes == 4 ? 4 : 8);
-	__builtin_memcpy(to, &head, offsetof(struct ethhdr, h_proto));
-	return !bpf_xdp_adjust_head(ctx, tag_bytes == 4 ? 4 : 8);
-}
-
 static INLINE enum verdict direct(const struct headers *h, struct sent *sent,
 				  const struct server *s)
 {

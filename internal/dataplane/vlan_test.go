@@ -157,19 +157,24 @@ func hear(t *testing.T, index int) cable {
 // wants waits for a frame of ours to leave, and compares it, its tags in their places.
 func (c cable) wants(t *testing.T, what string, want frame) {
 	t.Helper()
+	c.wantsBytes(t, what, want.bytes())
+}
+
+func (c cable) wantsBytes(t *testing.T, what string, want []byte) {
+	t.Helper()
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
-		buffer, control := make([]byte, 2048), make([]byte, 256)
+		buffer, control := make([]byte, 1<<14), make([]byte, 256)
 		n, nc, _, from, err := unix.Recvmsg(int(c), buffer, control, 0)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			return
 		}
 		sender, ok := from.(*unix.SockaddrLinklayer)
-		if !ok || sender.Pkttype != unix.PACKET_OUTGOING || !slices.Equal(buffer[:6], mac(want.dst)) {
+		if !ok || sender.Pkttype != unix.PACKET_OUTGOING || !slices.Equal(buffer[:6], want[:6]) {
 			continue
 		}
-		if got := withTag(t, buffer[:n], control[:nc]); dump(got) != dump(want.bytes()) {
-			t.Errorf("%s: got\n%swant\n%s", what, dump(got), dump(want.bytes()))
+		if got := withTag(t, buffer[:n], control[:nc]); dump(got) != dump(want) {
+			t.Errorf("%s: got\n%swant\n%s", what, dump(got), dump(want))
 		}
 		return
 	}
