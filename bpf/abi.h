@@ -24,6 +24,8 @@
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 4 /* of all CPUs */
+#define MAX_FRAGMENTS 16384
+#define MAX_HELD 512
 #define MAX_MARK_LISTS 8192
 #define MAX_MARK_RULES 65536
 #define MAX_CACHE_LINES 65536
@@ -347,6 +349,49 @@ struct half_open {
 	__u64 word;
 };
 
+/*
+ * Fragments (fragment.h): what the first one of a packet found out for those that
+ * follow. They are of one packet when this is the same (RFC 791, RFC 8200).
+ */
+struct fragment_key {
+	struct addr from, to;
+	__u32 id; /* as in the header */
+	__u8 protocol; /* of IPv4; 0 with IPv6 */
+	__u8 zero[3];
+};
+
+enum fragment_fate {
+	FRAGMENT_PASSES,
+	FRAGMENT_DROPPED,
+	FRAGMENT_TO_SERVER,
+	FRAGMENT_TO_CLIENT, /* as its NAT server's answer */
+};
+
+#define FRAGMENT_KNOWN (~0ULL)
+
+struct fragment {
+	__u64 word;  /* FRAGMENT_KNOWN, or the last one that waits for the first, or 0 */
+	__u32 stamp; /* the tick in which the first that came did */
+	__u32 server, service; /* indexes */
+	__u8 fate;   /* enum fragment_fate: good when the word says so */
+	__u8 method; /* enum method, of its connection */
+	__u8 zero[2];
+	struct conn_reply reply; /* with FRAGMENT_TO_CLIENT */
+};
+
+/*
+ * A fragment that came before its first, in a ring: the newest takes the place
+ * of the oldest.
+ */
+#define HELD_BYTES 9240
+
+struct held {
+	__u64 turn; /* the ring's, when it was put here; 0 while it is written */
+	__u64 next; /* the turn of the one that came before it, or 0 */
+	__u32 bytes, zero;
+	__u8 frame[HELD_BYTES];
+};
+
 struct lease {
 	__u64 until;   /* boot-time nanoseconds; the owner forwards until then */
 	__u32 ifindex; /* whose lease it is: interface, VRID, family */
@@ -374,12 +419,15 @@ enum reason {
 	PASS_PASSIVE,        /* this director is not master for the address */
 	PASS_FROM_DIRECTOR,  /* another director forwarded it here already */
 	PASS_NO_CONNECTION,  /* TCP without SYN, and no connection for it */
-	PASS_FRAGMENT,       /* an IP fragment */
+	PASS_FRAGMENT,       /* a fragment that came before its first, and could not be held */
 	PASS_NO_SERVICE,     /* of a connection, but the last service has gone */
 	NOTE_TABLE_FULL,     /* forwarded, but no room was left to remember it */
 	NOTE_BY_HASH,        /* forwarded by a hash: its entry is lacking for want of room */
 	NOTE_RECYCLED,       /* the oldest half-open connection gave up its place */
 	NOTE_ICMP_SENT,      /* dropped, and the client told why */
+	NOTE_ICMP_FORWARDED, /* an ICMP error about a connection, sent on to whom it concerns */
+	NOTE_FRAGMENT_HELD,  /* a fragment that came before its first, and waits for it */
+	DROP_FRAGMENT,       /* of a packet whose first fragment was dropped */
 	REASONS,
 };
 

@@ -396,10 +396,33 @@ static INLINE bool known(const struct headers *h, const struct packet *p, struct
 	return true;
 }
 
+/* came_by notes the way back to where the packet came from. */
+static INLINE void came_by(struct work *w, const struct headers *h)
+{
+	__builtin_memcpy(w->came.dst, h->eth->h_source, 6);
+	__builtin_memcpy(w->came.src, h->eth->h_dest, 6);
+	w->came.ifindex = w->packet.ifindex;
+}
+
+/* send_on sends a packet that has been the full way where that led. */
+static INLINE enum verdict send_on(const struct headers *h, const struct packet *p, struct sent *sent,
+				   struct work *w)
+{
+	struct server *s;
+
+	if (w->answers) {
+		sent->new_port = w->reply.ports >> 16;
+		return to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
+	}
+	s = bpf_map_lookup_elem(&servers, &w->server);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	return to_server(h, p, sent, s, w->server, w->method, w->conns);
+}
+
 static INLINE enum verdict balance(const struct headers *h, const struct packet *p,
 				   struct sent *sent)
 {
-	struct server *s;
 	struct work *w;
 	enum verdict v;
 
@@ -409,20 +432,9 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	if (!w)
 		return PASS;
 	w->packet = *p;
-	__builtin_memcpy(w->came.dst, h->eth->h_source, 6);
-	__builtin_memcpy(w->came.src, h->eth->h_dest, 6);
-	w->came.ifindex = p->ifindex;
+	came_by(w, h);
 	v = full();
-	if (v != FORWARD)
-		return v;
-	if (w->answers) {
-		sent->new_port = w->reply.ports >> 16;
-		return to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
-	}
-	s = bpf_map_lookup_elem(&servers, &w->server);
-	if (!s)
-		return drop(DROP_SERVER_REMOVED);
-	return to_server(h, p, sent, s, w->server, w->method, w->conns);
+	return v == FORWARD ? send_on(h, p, sent, w) : v;
 }
 
 #endif

@@ -15,22 +15,15 @@ struct icmp_head {
 	__u32 rest;
 };
 
-/* The pad is not sent: it has the IP header aligned. */
-struct icmp4_frame {
-	__u16 pad;
-	struct ethhdr eth;
+struct icmp4_headers {
 	struct iphdr ip;
 	struct icmp_head icmp;
 };
 
-struct icmp6_frame {
-	__u16 pad;
-	struct ethhdr eth;
+struct icmp6_headers {
 	struct ipv6hdr ip;
 	struct icmp_head icmp;
 };
-
-#define FRAME_BYTES(frame_) (sizeof(frame_) - offsetof(typeof(frame_), eth))
 
 /*
  * The error that this CPU is sending, with all of the packet that is needed once
@@ -45,6 +38,8 @@ struct icmp_error {
 	__u8 type, code;
 	__u8 tos;
 	bool ip6;
+	__u32 tag_bytes; /* of VLAN tags, which it has like the packet */
+	__u32 tags[2];
 };
 
 struct {
@@ -75,6 +70,7 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 	e->to = p->key.from;
 	e->ip6 = p->ip6;
 	e->tos = h->ip4 ? h->ip4->tos : 0;
+	e->tag_bytes = 0;
 	e->quote = bytes < p->bytes ? bytes : p->bytes;
 	if (e->quote > most)
 		e->quote = most;
@@ -138,6 +134,18 @@ static INLINE bool icmp_allowed(struct icmp_error *e)
 	return true;
 }
 
+/* icmp_tagged has it get the VLAN tags of the packet, as they were found in its frame. */
+static INLINE void icmp_tagged(struct icmp_error *e, __u32 tag_bytes)
+{
+	struct work *w = work_of();
+
+	if (!w)
+		return;
+	e->tag_bytes = tag_bytes;
+	e->tags[0] = w->rare.tags[0];
+	e->tags[1] = w->rare.tags[1];
+}
+
 static INLINE __u16 csum_fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -182,15 +190,39 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 	return sum;
 }
 
+/* An Ethernet header with as many tags as there may be; of fewer it is the front. */
+struct eth_head {
+	__u8 dst[6], src[6];
+	__u32 tags[2];
+	__be16 type;
+} __attribute__((packed));
+
+/* eth_write writes the frame's Ethernet header, its tags included. */
+static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __be16 type)
+{
+	struct eth_head head;
+
+	__builtin_memcpy(head.dst, e->back.dst, 6);
+	__builtin_memcpy(head.src, e->back.src, 6);
+	head.tags[0] = e->tag_bytes ? e->tags[0] : type;
+	head.tags[1] = e->tag_bytes > 4 ? e->tags[1] : type;
+	head.type = type;
+	switch (e->tag_bytes) {
+	case 4:
+		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 4);
+	case 8:
+		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 8);
+	}
+	return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr));
+}
+
 /* icmp4_write writes the error's headers in front of what it quotes. */
 static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 {
-	struct icmp4_frame head = {};
+	__u32 at = sizeof(struct ethhdr) + e->tag_bytes;
+	struct icmp4_headers head = {};
 	__s64 sum = 0;
 
-	__builtin_memcpy(head.eth.h_dest, e->back.dst, 6);
-	__builtin_memcpy(head.eth.h_source, e->back.src, 6);
-	head.eth.h_proto = bpf_htons(ETH_P_IP);
 	head.ip.version = 4;
 	head.ip.ihl = sizeof(head.ip) / 4;
 	head.ip.tos = (e->tos & 0x1e) | 0xc0; /* network control */
@@ -205,22 +237,20 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 	head.icmp.code = e->code;
 	head.icmp.rest = e->rest;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.icmp, sizeof(head.icmp), 0);
-	sum = csum_bytes(ctx, skb, FRAME_BYTES(head), e->quote, sum);
+	sum = csum_bytes(ctx, skb, at + sizeof(head), e->quote, sum);
 	if (sum < 0)
 		return -1;
 	head.icmp.check = csum_fold(sum);
-	return store_bytes(ctx, skb, 0, &head.eth, FRAME_BYTES(head));
+	return store_bytes(ctx, skb, at, &head, sizeof(head)) || eth_write(ctx, skb, e, bpf_htons(ETH_P_IP));
 }
 
 static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 {
 	__be32 length = bpf_htonl(sizeof(struct icmp_head) + e->quote), next = bpf_htonl(IPPROTO_ICMPV6);
-	struct icmp6_frame head = {};
+	__u32 at = sizeof(struct ethhdr) + e->tag_bytes;
+	struct icmp6_headers head = {};
 	__s64 sum;
 
-	__builtin_memcpy(head.eth.h_dest, e->back.dst, 6);
-	__builtin_memcpy(head.eth.h_source, e->back.src, 6);
-	head.eth.h_proto = bpf_htons(ETH_P_IPV6);
 	head.ip.version = 6;
 	head.ip.payload_len = bpf_htons(sizeof(head.icmp) + e->quote);
 	head.ip.nexthdr = IPPROTO_ICMPV6;
@@ -234,11 +264,11 @@ static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.ip.saddr, 32, sum);
 	sum = bpf_csum_diff(NULL, 0, &length, sizeof(length), sum);
 	sum = bpf_csum_diff(NULL, 0, &next, sizeof(next), sum);
-	sum = csum_bytes(ctx, skb, FRAME_BYTES(head), e->quote, sum);
+	sum = csum_bytes(ctx, skb, at + sizeof(head), e->quote, sum);
 	if (sum < 0)
 		return -1;
 	head.icmp.check = csum_fold(sum);
-	return store_bytes(ctx, skb, 0, &head.eth, FRAME_BYTES(head));
+	return store_bytes(ctx, skb, at, &head, sizeof(head)) || eth_write(ctx, skb, e, bpf_htons(ETH_P_IPV6));
 }
 
 /* icmp_grows is how many bytes more stand in front of what is quoted. */
@@ -251,7 +281,7 @@ static INLINE int icmp_grows(const struct icmp_error *e)
 /* xdp_icmp turns the packet into the error and sends it back. */
 static NOINLINE int xdp_icmp(struct xdp_md *ctx, struct icmp_error *e)
 {
-	int cut = (int)(e->quote + sizeof(struct ethhdr)) - (int)bpf_xdp_get_buff_len(ctx);
+	int cut = (int)(e->quote + sizeof(struct ethhdr) + e->tag_bytes) - (int)bpf_xdp_get_buff_len(ctx);
 
 	if (!icmp_allowed(e) || bpf_xdp_adjust_tail(ctx, cut) || bpf_xdp_adjust_head(ctx, -icmp_grows(e)))
 		return XDP_DROP;

@@ -54,6 +54,13 @@ MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS)
 MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);
 MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
+/*
+ * Fragments under way. Who floods it has others' packets put together in less
+ * time at the worst: nothing but fragments comes here.
+ */
+MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, MAX_FRAGMENTS);
+MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held, MAX_HELD);
+MAP(held_turns, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 /* Packets' marks: destination -> list, and the lists' rules. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -77,6 +84,8 @@ MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 	} name_ SEC(".maps")
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
 SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
+/* Virtual addresses, and those of servers behind NAT: whose fragments may be ours. */
+SPARSE_HASH(ends, struct addr, __u8, MAX_SERVERS);
 
 /* How long a connection may be silent, in ticks, by state. */
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);

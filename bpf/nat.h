@@ -37,17 +37,16 @@ static INLINE __u16 csum_apply(__u16 check, __u64 sum)
 }
 
 /*
- * rewrite gives the packet another destination, or another source. The transport
- * checksum is left to the place where the packet was met: it is told in sent what
- * has changed.
+ * rewrite_addr gives the IP header another destination, or another source. It
+ * returns what that adds to the sums that the address is in.
  */
-static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
-			   const struct addr *new, bool destination)
+static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old,
+				 const struct addr *new, bool destination)
 {
-	sent->nat = true;
-	sent->csum = csum_addr(old, new, h->ip4 != NULL);
+	__u32 sum = csum_addr(old, new, h->ip4 != NULL);
+
 	if (h->ip4) {
-		h->ip4->check = csum_apply(h->ip4->check, sent->csum);
+		h->ip4->check = csum_apply(h->ip4->check, sum);
 		if (destination)
 			h->ip4->daddr = UNMAPPED(new->lo);
 		else
@@ -58,6 +57,19 @@ static INLINE void rewrite(const struct headers *h, struct sent *sent, const str
 		else
 			__builtin_memcpy(&h->ip6->saddr, new, 16);
 	}
+	return sum;
+}
+
+/*
+ * rewrite gives the packet another destination, or another source. The transport
+ * checksum is left to the place where the packet was met: it is told in sent what
+ * has changed.
+ */
+static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
+			   const struct addr *new, bool destination)
+{
+	sent->nat = true;
+	sent->csum = rewrite_addr(h, old, new, destination);
 	if (destination) {
 		sent->old_port = h->l4->dest;
 		h->l4->dest = sent->new_port;

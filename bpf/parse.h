@@ -21,8 +21,11 @@ static INLINE void *take(struct cursor *c, __u32 n)
 enum parsed {
 	PARSED,          /* TCP or UDP with its ports */
 	PARSED_OTHER,    /* nothing that a service could want */
-	PARSED_FRAGMENT, /* a fragment: its ports may be elsewhere */
 	PARSED_SHORT,    /* ends before its headers do */
+	PARSED_RARE,     /* from here on it is for rare.h: */
+	PARSED_FRAGMENT = PARSED_RARE, /* a fragment: its ports may be elsewhere */
+	PARSED_ICMP,     /* an error, perhaps */
+	PARSED_TAGGED,   /* a VLAN's frame */
 };
 
 #define TCP_FIN 0x01
@@ -50,6 +53,13 @@ struct headers {
 	struct udphdr *l4; /* the UDP header; TCP's ports stand alike */
 	__u16 *check;      /* the transport checksum, so many bytes into the frame */
 	__u32 check_offset;
+};
+
+/* What is known of a fragment. */
+struct piece {
+	__u32 id;
+	bool first; /* there are more */
+	bool later; /* without the packet's ports */
 };
 
 /* IPv4 as the two words of ::ffff:a.b.c.d. */
@@ -96,10 +106,15 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struc
 		p->key.ports = udp->source | (__u32)udp->dest << 16 | (__u64)IPPROTO_UDP << 32;
 		return PARSED;
 	}
-	return PARSED_OTHER;
+	return p->protocol == (p->ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? PARSED_ICMP : PARSED_OTHER;
 }
 
-static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct packet *p)
+/*
+ * parse_ip4 goes to where the transport header is. Fragments are only looked at
+ * with a piece to tell of them; so with parse_ip6.
+ */
+static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct packet *p,
+				    struct piece *piece)
 {
 	struct iphdr *ip = take(c, sizeof(*ip));
 	__u32 options;
@@ -117,19 +132,49 @@ static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct 
 	p->key.from.lo = MAPPED(ip->saddr);
 	p->key.to.hi = 0;
 	p->key.to.lo = MAPPED(ip->daddr);
-	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
-		return PARSED_FRAGMENT;
+	if (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) {
+		if (!piece)
+			return PARSED_FRAGMENT;
+		piece->id = ip->id;
+		piece->later = ip->frag_off & bpf_htons(IP_OFFSET);
+		piece->first = !piece->later;
+	}
 	options = (ip->ihl - 5) * 4;
 	if (options && !take(c, options & 63))
 		return PARSED_SHORT;
-	return parse_ports(c, h, p);
+	return piece && piece->later ? PARSED_FRAGMENT : PARSED;
+}
+
+/* The fragment header of IPv6 (RFC 8200 section 4.5). */
+struct fragment_header {
+	__u8 next, reserved;
+	__be16 offset; /* and flags */
+	__be32 id;
+};
+
+#define FRAGMENT_MORE 1
+#define FRAGMENT_OFFSET 0xfff8
+
+/* parse_piece looks at it; one that is the whole packet is none (RFC 6946). */
+static INLINE struct fragment_header *parse_piece(struct cursor *c, struct piece *piece)
+{
+	struct fragment_header *f = take(c, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	piece->id = f->id;
+	piece->later = f->offset & bpf_htons(FRAGMENT_OFFSET);
+	piece->first = !piece->later && f->offset & bpf_htons(FRAGMENT_MORE);
+	return f;
 }
 
 /* The extension headers that may stand before the transport header (RFC 8200). */
 #define MAX_EXTENSIONS 6
 
-static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct packet *p)
+static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct packet *p,
+				    struct piece *piece)
 {
+	struct fragment_header *fragment;
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
 	__u8 next, *ext;
 
@@ -145,7 +190,15 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct 
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
 		switch (next) {
 		case IPPROTO_FRAGMENT:
-			return PARSED_FRAGMENT;
+			if (!piece)
+				return PARSED_FRAGMENT;
+			fragment = parse_piece(c, piece);
+			if (!fragment)
+				return PARSED_SHORT;
+			next = fragment->next;
+			if (piece->later)
+				return PARSED_FRAGMENT;
+			continue;
 		case IPPROTO_HOPOPTS:
 		case IPPROTO_ROUTING:
 		case IPPROTO_DSTOPTS:
@@ -160,7 +213,25 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct 
 		break;
 	}
 	p->protocol = next;
-	return parse_ports(c, h, p);
+	return PARSED;
+}
+
+/* parse_ip reads the IP header that a frame's type announces. */
+static INLINE enum parsed parse_ip(struct cursor *c, __be16 type, struct headers *h,
+				   struct packet *p, struct piece *piece)
+{
+	switch (type) {
+	case bpf_htons(ETH_P_IP):
+		return parse_ip4(c, h, p, piece);
+	case bpf_htons(ETH_P_IPV6):
+		return parse_ip6(c, h, p, piece);
+	}
+	return PARSED_OTHER;
+}
+
+static INLINE bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
 /* The low 6 bytes of the word are the Ethernet address, first byte lowest. */
@@ -172,19 +243,16 @@ static INLINE __u64 mac_word(const __u8 *mac)
 static INLINE enum parsed parse(void *data, void *end, struct headers *h, struct packet *p)
 {
 	struct cursor c = { data, end };
-	enum parsed parsed = PARSED_OTHER;
+	enum parsed parsed;
 
 	h->eth = take(&c, sizeof(*h->eth));
 	if (!h->eth)
 		return PARSED_SHORT;
-	switch (h->eth->h_proto) {
-	case bpf_htons(ETH_P_IP):
-		parsed = parse_ip4(&c, h, p);
-		break;
-	case bpf_htons(ETH_P_IPV6):
-		parsed = parse_ip6(&c, h, p);
-		break;
-	}
+	parsed = parse_ip(&c, h->eth->h_proto, h, p, NULL);
+	if (parsed == PARSED_OTHER && is_tag(h->eth->h_proto))
+		return PARSED_TAGGED;
+	if (parsed == PARSED)
+		parsed = parse_ports(&c, h, p);
 	if (parsed == PARSED) {
 		h->check_offset = (void *)h->check - data;
 		p->sender = mac_word(h->eth->h_source) | (__u64)p->ifindex << 48;

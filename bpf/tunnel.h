@@ -92,50 +92,67 @@ static INLINE void outer6(struct ipv6hdr *ip, const struct outer *o)
 	__builtin_memcpy(ip, &head, sizeof(head));
 }
 
-/* outer_write writes all headers of a frame that has got the room for them. */
-static INLINE bool outer_write(void *data, void *end, const struct outer *o, __u32 bytes)
+/*
+ * outer_write writes all headers of a frame that has got the room for them, and
+ * so many bytes of the packet's VLAN tags.
+ */
+static INLINE bool outer_write(void *data, void *end, const struct work *w, __u32 bytes, __u32 tag_bytes)
 {
+	const struct outer *o = &w->outer;
 	struct ethhdr *eth = data;
+	__be16 *type = data + offsetof(struct ethhdr, h_proto);
 
-	if (data + sizeof(*eth) + sizeof(struct ipv6hdr) > end)
+	if (data + sizeof(*eth) + sizeof(w->rare.tags) + sizeof(struct ipv6hdr) > end)
 		return false;
 	__builtin_memcpy(eth->h_dest, o->way.dst, 6);
 	__builtin_memcpy(eth->h_source, o->way.src, 6);
+	if (tag_bytes) {
+		__builtin_memcpy(type, &w->rare.tags[0], 4);
+		type += 2;
+	}
+	if (tag_bytes > 4) {
+		__builtin_memcpy(type, &w->rare.tags[1], 4);
+		type += 2;
+	}
 	if (bytes == sizeof(struct iphdr)) {
-		eth->h_proto = bpf_htons(ETH_P_IP);
-		outer4((void *)(eth + 1), o);
+		*type = bpf_htons(ETH_P_IP);
+		outer4((void *)(type + 1), o);
 	} else {
-		eth->h_proto = bpf_htons(ETH_P_IPV6);
-		outer6((void *)(eth + 1), o);
+		*type = bpf_htons(ETH_P_IPV6);
+		outer6((void *)(type + 1), o);
 	}
 	return true;
 }
 
 /* xdp_encapsulate puts the outer header in front. */
-static NOINLINE bool xdp_encapsulate(struct xdp_md *ctx, __u32 bytes)
+static NOINLINE bool xdp_encapsulate(struct xdp_md *ctx, __u32 bytes, __u32 tag_bytes)
 {
 	struct work *w = work_of();
 
 	if (!w || bpf_xdp_adjust_head(ctx, -(int)bytes))
 		return false;
-	return outer_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, &w->outer, bytes);
+	return outer_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, bytes, tag_bytes);
 }
 
 /*
  * skb_encapsulate tells the kernel what stands in front, so that it splits the
  * inner packet where the skb is several segments. Datagrams keep their length.
+ * Of fragments it is not told: it takes one skb only once to be in a tunnel, and
+ * one may be several of them in turn.
  */
-static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet *p, __u32 bytes)
+static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet *p, __u32 bytes, bool whole)
 {
 	struct work *w = work_of();
 	__u64 flags = bytes == sizeof(struct iphdr) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 :
 						      BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 
-	if (p->protocol != IPPROTO_TCP)
+	if (!whole)
+		flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	else if (p->protocol != IPPROTO_TCP)
 		flags |= BPF_F_ADJ_ROOM_FIXED_GSO;
 	if (!w || bpf_skb_adjust_room(skb, bytes, BPF_ADJ_ROOM_MAC, flags))
 		return false;
-	return outer_write((void *)(long)skb->data, (void *)(long)skb->data_end, &w->outer, bytes);
+	return outer_write((void *)(long)skb->data, (void *)(long)skb->data_end, w, bytes, 0);
 }
 
 #endif

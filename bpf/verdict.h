@@ -9,6 +9,7 @@ enum verdict {
 	FORWARD, /* out of the device that the server's entry names */
 	REFUSE,  /* nowhere, and the client is told that there is no server */
 	TOO_BIG, /* nowhere, and the client is told how big it may be */
+	HOLD,    /* nowhere yet: it waits for the packet's first fragment */
 };
 
 static INLINE void note(enum reason r)
@@ -72,6 +73,27 @@ struct outer {
 	__u8 protocol, tos, ttl;
 };
 
+/* What kind of packet is on the way of rare.h, and what that needs. */
+enum rare_kind {
+	RARE_WHOLE, /* like any other, but for its tags */
+	RARE_FIRST, /* the first fragment, with the ports */
+	RARE_LATER, /* another */
+	RARE_ERROR, /* an ICMP error; the packet's key is that of what it is about, turned */
+};
+
+struct rare {
+	enum rare_kind kind;
+	__u32 tag_bytes; /* of VLAN tags in the frame */
+	__u32 tags[2];   /* they */
+	struct piece piece;
+	struct fragment_key fragment;
+	struct packet quoted; /* in an error */
+	/* How many bytes into the frame they are, or 0: there is none. */
+	__u32 ip, l4, check; /* of an error, those of what it quotes */
+	__u32 icmp, quote;   /* of an error, and the IP header that it quotes */
+	bool copy;           /* a copy of it is to be sent */
+};
+
 /*
  * A packet on the full way, and what is decided of it. It stands in a table of
  * one place a CPU and not on the stack, which is short; and so the full way is
@@ -92,6 +114,9 @@ struct work {
 	struct outer outer;
 	struct half_open victim; /* that gives up its place, if it has a word */
 	struct flow_key other;   /* than the packet's, for a while */
+	struct rare rare;
+	struct fragment fragment_draft;
+	__u64 waiting; /* the next fragment that was held until this one came, or 0 */
 };
 
 struct {

@@ -49,6 +49,11 @@
 #include "tunnel.h"
 #include "mark.h"
 #include "balance.h"
+#include "related.h"
+#include "fragment.h"
+#include "rare.h"
+#include "xdp.h"
+#include "skb.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -57,60 +62,22 @@ int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
-	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
 
-	if (parsed == PARSED_FRAGMENT)
-		note(PASS_FRAGMENT);
-	if (parsed != PARSED)
-		return XDP_PASS;
-	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
-		return XDP_PASS;
-	switch (balance(&h, &p, &sent)) {
-	case DROP:
-		return XDP_DROP;
-	case REFUSE:
-		error = icmp_refusal(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr));
-		return error ? xdp_icmp(ctx, error) : XDP_DROP;
-	case TOO_BIG:
-		error = icmp_too_big(&h, &p, bpf_xdp_get_buff_len(ctx) - sizeof(struct ethhdr), sent.mtu);
-		return error ? xdp_icmp(ctx, error) : XDP_DROP;
-	case FORWARD:
-		if (sent.nat)
-			settle_csum(&h, &p, &sent);
-		if (sent.outer && !xdp_encapsulate(ctx, sent.outer))
-			return XDP_DROP;
-		if (sent.ifindex == ctx->ingress_ifindex)
-			return XDP_TX;
-		return bpf_redirect(sent.ifindex, 0);
-	default:
+	if (parsed != PARSED) {
+		switch (parsed < PARSED_RARE ? RARE_PASS : xdp_rare(ctx)) {
+		case RARE_FULL:
+			return xdp_rare_send(ctx, full());
+		case RARE_ROUTE:
+			return xdp_rare_send(ctx, rare_route());
+		}
 		return XDP_PASS;
 	}
-}
-
-/* Headers beyond these bytes are pulled in only when a packet needs them. */
-#define PULL_BYTES 256
-
-static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
-{
-	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
-}
-
-/*
- * settle_skb_csum settles the transport checksum of an skb, which a local sender
- * leaves half-finished: the kernel's helpers know about that.
- */
-static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *h,
-				   const struct packet *p, const struct sent *sent)
-{
-	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
-
-	if (err || sent->old_port == sent->new_port)
-		return err;
-	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
+		return XDP_PASS;
+	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
 }
 
 SEC("tc")
@@ -120,7 +87,6 @@ int weir_tc(struct __sk_buff *skb)
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
 	};
-	struct icmp_error *error;
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed;
@@ -129,35 +95,43 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
 	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
-		__u32 want = skb->len < PULL_BYTES ? skb->len : PULL_BYTES;
-
-		if (bpf_skb_pull_data(skb, want))
+		if (skb_pull(skb))
 			return TC_ACT_UNSPEC;
 		parsed = parse_skb(skb, &h, &p);
 	}
-	if (parsed == PARSED_FRAGMENT)
-		note(PASS_FRAGMENT);
-	if (parsed != PARSED)
-		return TC_ACT_UNSPEC;
-	p.bytes = skb->len - sizeof(struct ethhdr);
-	switch (balance(&h, &p, &sent)) {
-	case DROP:
-		return TC_ACT_SHOT;
-	case REFUSE:
-		error = icmp_refusal(&h, &p, skb->len - sizeof(struct ethhdr));
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
-	case TOO_BIG:
-		error = icmp_too_big(&h, &p, skb->len - sizeof(struct ethhdr), sent.mtu);
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
-	case FORWARD:
-		if (sent.nat && settle_skb_csum(skb, &h, &p, &sent))
-			return TC_ACT_SHOT;
-		if (sent.outer && !skb_encapsulate(skb, &p, sent.outer))
-			return TC_ACT_SHOT;
-		return bpf_redirect(sent.ifindex, 0);
-	default:
+	if (parsed != PARSED) {
+		switch (parsed < PARSED_RARE ? RARE_PASS : skb_rare(skb)) {
+		case RARE_FULL:
+			return skb_decided(skb, full());
+		case RARE_ROUTE:
+			return skb_decided(skb, rare_route());
+		}
 		return TC_ACT_UNSPEC;
 	}
+	p.bytes = skb->len - sizeof(struct ethhdr);
+	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
+}
+
+/*
+ * weir_fragments stands at tc where weir_xdp is at XDP: that leaves it what has to
+ * wait, and what others wait for.
+ */
+SEC("tc")
+int weir_fragments(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	struct packet p = {};
+	struct headers h;
+
+	if (!w || skb->pkt_type != PACKET_HOST || parse_skb(skb, &h, &p) != PARSED_FRAGMENT)
+		return TC_ACT_UNSPEC;
+	switch (skb_rare(skb)) {
+	case RARE_FULL:
+		return fragment_waited(w) ? skb_decided(skb, full()) : TC_ACT_UNSPEC;
+	case RARE_ROUTE:
+		return skb_decided(skb, rare_route());
+	}
+	return TC_ACT_UNSPEC;
 }
 
 /* An ARP packet for IPv4 over Ethernet (RFC 826). */

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -28,11 +29,16 @@ type device struct {
 	why     string
 	ingress io.Closer
 	guard   io.Closer
+	// fragments sends what waits, where the ingress is at XDP.
+	fragments io.Closer
 }
 
 func (d *device) close() {
 	d.ingress.Close()
 	d.guard.Close()
+	if d.fragments != nil {
+		d.fragments.Close()
+	}
 }
 
 // Attachment tells where the data plane meets a device's packets, and why there.
@@ -65,6 +71,7 @@ func (p *Plane) setDevices(wanted []lvs.Device) error {
 		}
 		keep[filepath.Base(p.ingressPin(d.index, d.hook))] = true
 		keep[filepath.Base(p.guardPin(d.index))] = true
+		keep[filepath.Base(p.fragmentsPin(d.index))] = d.fragments != nil
 	}
 	if len(errs) > 0 { // what is attached stays rather than leave a device bare
 		return errors.Join(errs...)
@@ -114,6 +121,11 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 	for _, c := range choices(d.wanted, l) {
 		if d.ingress, err = p.attachIngress(spec, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
+			if err := p.attachFragments(d, spec); err != nil {
+				d.ingress.Close()
+				d.guard.Close()
+				return fmt.Errorf("attach the program for fragments: %w", err)
+			}
 			if refused != nil {
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
 			}
@@ -143,6 +155,26 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
+func (p *Plane) fragmentsPin(index int) string {
+	return filepath.Join(p.pinDir, fmt.Sprintf("fragments_%d", index))
+}
+
+// attachFragments puts the program for fragments behind one at XDP.
+func (p *Plane) attachFragments(d *device, spec *ebpf.CollectionSpec) (err error) {
+	if d.hook == lvs.HookTC {
+		return nil
+	}
+	var tc struct {
+		Program *ebpf.Program `ebpf:"weir_fragments"`
+	}
+	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
+		return fmt.Errorf("load the program: %w", err)
+	}
+	defer tc.Program.Close()
+	d.fragments, err = p.attachTC(p.fragmentsPin(d.index), tc.Program, d.index, ebpf.AttachTCXIngress)
+	return err
+}
+
 func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
 	var guard struct {
 		Program *ebpf.Program `ebpf:"weir_guard"`
@@ -164,6 +196,10 @@ func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hoo
 		}
 	}
 	if hook == lvs.HookTC {
+		// First: on kernels without tcx it has the same place.
+		if err := detach(p.fragmentsPin(index)); err != nil {
+			return nil, err
+		}
 		return p.attachIngressTC(spec, index)
 	}
 	return p.attachXDP(spec, index, hook)
@@ -256,7 +292,9 @@ func (p *Plane) unpinOthers(keep map[string]bool) error {
 		return fmt.Errorf("list the pins: %w", err)
 	}
 	for _, e := range entries {
-		isLink := strings.HasPrefix(e.Name(), "ingress_") || strings.HasPrefix(e.Name(), "guard_")
+		isLink := slices.ContainsFunc([]string{"ingress_", "guard_", "fragments_"}, func(prefix string) bool {
+			return strings.HasPrefix(e.Name(), prefix)
+		})
 		if !isLink || keep[e.Name()] {
 			continue
 		}

@@ -59,10 +59,12 @@ func TestAttach(t *testing.T) {
 			}
 			b.wantPins(t, "ingress_", 1)
 			b.wantPins(t, "guard_", 1)
+			b.wantPins(t, "fragments_", map[bool]int{true: 0, false: 1}[tt.got == lvs.HookTC])
 		}
 		b.set(t, lvs.Plan{})
 		b.wantPins(t, "ingress_", 0)
 		b.wantPins(t, "guard_", 0)
+		b.wantPins(t, "fragments_", 0)
 	})
 }
 

@@ -129,10 +129,50 @@ type bpfFlowLine struct {
 	Method     uint16
 }
 
+type bpfFragment struct {
+	_       structs.HostLayout
+	Word    uint64
+	Stamp   uint32
+	Server  uint32
+	Service uint32
+	Fate    uint8
+	Method  uint8
+	Zero    [2]uint8
+	Reply   struct {
+		_     structs.HostLayout
+		Vip   bpfAddr
+		Ports uint64
+		Back  struct {
+			_       structs.HostLayout
+			Dst     [6]uint8
+			Src     [6]uint8
+			Ifindex uint32
+		}
+	}
+}
+
+type bpfFragmentKey struct {
+	_        structs.HostLayout
+	From     bpfAddr
+	To       bpfAddr
+	Id       uint32
+	Protocol uint8
+	Zero     [3]uint8
+}
+
 type bpfHalfOpen struct {
 	_    structs.HostLayout
 	Key  bpfFlowKey
 	Word uint64
+}
+
+type bpfHeld struct {
+	_     structs.HostLayout
+	Turn  uint64
+	Next  uint64
+	Bytes uint32
+	Zero  uint32
+	Frame [9240]uint8
 }
 
 type bpfIcmpError struct {
@@ -143,16 +183,17 @@ type bpfIcmpError struct {
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	From  bpfAddr
-	To    bpfAddr
-	Sent  uint64
-	Quote uint32
-	Rest  uint32
-	Type  uint8
-	Code  uint8
-	Tos   uint8
-	Ip6   bool
-	_     [4]byte
+	From     bpfAddr
+	To       bpfAddr
+	Sent     uint64
+	Quote    uint32
+	Rest     uint32
+	Type     uint8
+	Code     uint8
+	Tos      uint8
+	Ip6      bool
+	TagBytes uint32
+	Tags     [2]uint32
 }
 
 type bpfLease struct {
@@ -242,7 +283,10 @@ const (
 	bpfReasonNOTE_BY_HASH        bpfReason = 15
 	bpfReasonNOTE_RECYCLED       bpfReason = 16
 	bpfReasonNOTE_ICMP_SENT      bpfReason = 17
-	bpfReasonREASONS             bpfReason = 18
+	bpfReasonNOTE_ICMP_FORWARDED bpfReason = 18
+	bpfReasonNOTE_FRAGMENT_HELD  bpfReason = 19
+	bpfReasonDROP_FRAGMENT       bpfReason = 20
+	bpfReasonREASONS             bpfReason = 21
 )
 
 type bpfRoom struct {
@@ -426,6 +470,41 @@ type bpfWork struct {
 	}
 	Victim bpfHalfOpen
 	Other  bpfFlowKey
+	Rare   struct {
+		_        structs.HostLayout
+		Kind     uint32
+		TagBytes uint32
+		Tags     [2]uint32
+		Piece    struct {
+			_     structs.HostLayout
+			Id    uint32
+			First bool
+			Later bool
+			_     [2]byte
+		}
+		Fragment bpfFragmentKey
+		Quoted   struct {
+			_        structs.HostLayout
+			Key      bpfFlowKey
+			Sender   uint64
+			Bytes    uint32
+			Packets  uint32
+			Ifindex  uint32
+			Protocol uint8
+			TcpFlags uint8
+			Ip6      bool
+			_        [1]byte
+		}
+		Ip    uint32
+		L4    uint32
+		Check uint32
+		Icmp  uint32
+		Quote uint32
+		Copy  bool
+		_     [3]byte
+	}
+	FragmentDraft bpfFragment
+	Waiting       uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -436,9 +515,13 @@ const (
 	bpfMapConns           = "conns"
 	bpfMapDirectorFilter  = "director_filter"
 	bpfMapDirectors       = "directors"
+	bpfMapEnds            = "ends"
 	bpfMapFlowKnobs       = "flow_knobs"
 	bpfMapFlowLines       = "flow_lines"
+	bpfMapFragments       = "fragments"
 	bpfMapHalfOpens       = "half_opens"
+	bpfMapHeldFragments   = "held_fragments"
+	bpfMapHeldTurns       = "held_turns"
 	bpfMapIcmpErrors      = "icmp_errors"
 	bpfMapLeases          = "leases"
 	bpfMapLoads           = "loads"
@@ -461,6 +544,7 @@ const (
 	bpfMapTunnelSources   = "tunnel_sources"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
+	bpfProgWeirFragments  = "weir_fragments"
 	bpfProgWeirGuard      = "weir_guard"
 	bpfProgWeirLimits     = "weir_limits"
 	bpfProgWeirSweep      = "weir_sweep"
@@ -514,6 +598,7 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
+	WeirFragments  *ebpf.ProgramSpec `ebpf:"weir_fragments"`
 	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
 	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
@@ -530,9 +615,13 @@ type bpfMapSpecs struct {
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
+	Ends           *ebpf.MapSpec `ebpf:"ends"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
+	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
+	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
+	HeldTurns      *ebpf.MapSpec `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
@@ -590,9 +679,13 @@ type bpfMaps struct {
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
+	Ends           *ebpf.Map `ebpf:"ends"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
+	Fragments      *ebpf.Map `ebpf:"fragments"`
 	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
+	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
+	HeldTurns      *ebpf.Map `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
@@ -623,9 +716,13 @@ func (m *bpfMaps) Close() error {
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
+		m.Ends,
 		m.FlowKnobs,
 		m.FlowLines,
+		m.Fragments,
 		m.HalfOpens,
+		m.HeldFragments,
+		m.HeldTurns,
 		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
@@ -664,6 +761,7 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
+	WeirFragments  *ebpf.Program `ebpf:"weir_fragments"`
 	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
 	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
@@ -674,6 +772,7 @@ type bpfPrograms struct {
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.WeirFragments,
 		p.WeirGuard,
 		p.WeirLimits,
 		p.WeirSweep,

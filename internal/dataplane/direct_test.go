@@ -43,7 +43,6 @@ func TestDirectRouting(t *testing.T) {
 		{"TCP without SYN and without a connection", v4.with("A"), pass, v4.with("A")},
 		{"SYN and ACK without a connection, as active FTP has it", v4.with("SA"), back, v4.with("SA").forwarded(rs1MAC)},
 		{"SYN and RST without a connection", v4.with("SR"), pass, v4.with("SR")},
-		{"a fragment", edit(v4, func(f *frame) { f.more = true }), pass, edit(v4, func(f *frame) { f.more = true })},
 		{"another director's frame", v4.by(directorMAC), pass, v4.by(directorMAC)},
 	}
 	plan := planOf(

@@ -61,6 +61,8 @@ func TestMasquerade(t *testing.T) {
 					b.wantFrame(t, p, answer, back)
 					ask.flags = tt.followed
 					b.wantFrame(t, p, ask, ask.sentOn(rs1MAC, tt.server))
+					b.send(t, p, edit(ask, func(f *frame) { f.ttl = 1 }), dropped)
+					b.send(t, p, edit(answer, func(f *frame) { f.ttl = 1 }), dropped)
 				})
 			})
 		}
@@ -73,6 +75,28 @@ func (b *bench) wantFrame(t testing.TB, p place, in, want frame) {
 	out := b.send(t, p, in, back)
 	if diff := cmp.Diff(dump(want.bytes()), dump(out)); diff != "" {
 		t.Errorf("%s to %s differs (-want +got):\n%s", in.from, in.to, diff)
+	}
+}
+
+// A checksum that comes out as 0 is sent as all ones (RFC 768): 0 would be none.
+func TestUDPChecksumThatComesOutAs0(t *testing.T) {
+	for _, p := range places {
+		for _, r := range relateds {
+			t.Run(p.name+" "+r.family, func(t *testing.T) {
+				withPlane(t, r.plan(lvs.Masquerade), func(b *bench) {
+					check := map[string]int{"IPv4": 14 + 20 + 6, "IPv6": 14 + 40 + 6}[r.family]
+					f := r.datagram()
+					for n := 0; ; n++ {
+						f.payload = string([]byte{byte(n >> 8), byte(n)})
+						if want := r.sentOn(f, lvs.Masquerade, nil); want[check] == 0 && want[check+1] == 0 {
+							want[check], want[check+1] = 0xff, 0xff
+							b.wantBytes(t, p, f.proto, f.bytes(), back, func([]byte) []byte { return want })
+							return
+						}
+					}
+				})
+			})
+		}
 	}
 }
 

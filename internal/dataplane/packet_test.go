@@ -17,7 +17,11 @@ type frame struct {
 	flags    string // of TCP: S, A, F, R, P
 	ttl      int    // 0 is 64
 	options  int    // bytes of IPv4 options, or 8-byte blocks of IPv6 extension headers
-	more     bool   // the first of several fragments
+	more     bool   // the first of several fragments, without "don't fragment"
+	at       int    // where this fragment's bytes begin in the packet, a multiple of 8
+	cut      int    // how many bytes of it this fragment has; 0: the rest
+	id       int    // of its identification, plus 0x1234
+	tags     string // VLAN tags in the frame, as "8100:100 8100:7"
 	mayCut   bool   // without "don't fragment"
 	payload  string
 }
@@ -29,7 +33,13 @@ func (f frame) bytes() []byte {
 	if f.ttl > 0 {
 		ttl = byte(f.ttl)
 	}
-	b := append(mac(f.dst), mac(f.src)...)
+	if f.at > 0 || f.cut > 0 {
+		l4 = l4[f.at:]
+		if f.cut > 0 && f.cut < len(l4) {
+			l4, f.more = l4[:f.cut], true
+		}
+	}
+	b := append(append(mac(f.dst), mac(f.src)...), tagBytes(f.tags)...)
 	if from.Addr().Is4() {
 		return append(append(b, 0x08, 0x00), f.ip4(from.Addr(), to.Addr(), ttl, proto, l4)...)
 	}
@@ -40,13 +50,16 @@ func (f frame) ip4(from, to netip.Addr, ttl, proto byte, l4 []byte) []byte {
 	h := make([]byte, 20+f.options)
 	h[0] = 0x40 | byte(len(h)/4)
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(l4)))
-	binary.BigEndian.PutUint16(h[4:], 0x1234)
+	binary.BigEndian.PutUint16(h[4:], uint16(0x1234+f.id))
 	binary.BigEndian.PutUint16(h[6:], 0x4000)
 	if f.mayCut {
 		h[6] = 0
 	}
+	if f.more || f.at > 0 {
+		binary.BigEndian.PutUint16(h[6:], uint16(f.at/8))
+	}
 	if f.more {
-		binary.BigEndian.PutUint16(h[6:], 0x2000)
+		h[6] |= 0x20
 	}
 	h[8], h[9] = ttl, proto
 	copy(h[12:], from.AsSlice())
@@ -75,9 +88,35 @@ func (f frame) ip6(from, to netip.Addr, ttl, proto byte, l4 []byte) []byte {
 			h = append(h, ext...)
 		}
 	}
+	if f.more || f.at > 0 {
+		ext := []byte{proto, 0, byte(f.at >> 8), byte(f.at), 0, 0, 0, 0}
+		binary.BigEndian.PutUint32(ext[4:], uint32(0x1234+f.id))
+		if f.more {
+			ext[3] |= 1
+		}
+		if f.options > 0 {
+			h[len(h)-8] = 44
+		} else {
+			h[6] = 44
+		}
+		h = append(h, ext...)
+	}
 	h = append(h, l4...)
 	binary.BigEndian.PutUint16(h[4:], uint16(len(h)-40))
 	return h
+}
+
+// tagBytes are VLAN tags (IEEE 802.1Q), each a type and, in decimal, an identifier.
+func tagBytes(tags string) (b []byte) {
+	for tag := range strings.FieldsSeq(tags) {
+		var kind, id uint16
+		if _, err := fmt.Sscanf(tag, "%x:%d", &kind, &id); err != nil {
+			panic(err)
+		}
+		b = binary.BigEndian.AppendUint16(b, kind)
+		b = binary.BigEndian.AppendUint16(b, id)
+	}
+	return b
 }
 
 func (f frame) transport(from, to netip.AddrPort) ([]byte, byte) {

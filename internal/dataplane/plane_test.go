@@ -36,10 +36,11 @@ var (
 // A bench is a data plane in a namespace of its own, with its programs at hand.
 type bench struct {
 	*Plane
-	ns             *nstest.Namespace
-	device         *net.Interface
-	index          int
-	xdp, tc, guard func() *ebpf.Program // each loaded when it is first asked for
+	ns     *nstest.Namespace
+	device *net.Interface
+	index  int
+	// Each is loaded when it is first asked for.
+	xdp, tc, guard, fragments func() *ebpf.Program
 }
 
 // withPlane runs the body inside a namespace with the fixtures' network.
@@ -126,6 +127,7 @@ func benchOf(t testing.TB, o Options) *bench {
 		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
 	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
+	b.fragments = program(bpfProgWeirFragments)
 	return b
 }
 
@@ -193,8 +195,12 @@ func verdictOf(v verdict, out []byte) verdict {
 	if v != back {
 		return v
 	}
-	icmp4 := out[12] == 0x08 && out[23] == 1
-	icmp6 := out[12] == 0x86 && out[20] == 58
+	ip := 12
+	for out[ip] == 0x81 || out[ip] == 0x88 {
+		ip += 4
+	}
+	icmp4 := out[ip] == 0x08 && out[ip+11] == 1
+	icmp6 := out[ip] == 0x86 && out[ip+8] == 58
 	if icmp4 || icmp6 {
 		return refused
 	}
@@ -210,10 +216,14 @@ type skbContext struct {
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.
 func runTC(b *bench, in []byte) (verdict, []byte, error) {
+	return runSKB(b, b.tc(), in)
+}
+
+func runSKB(b *bench, program *ebpf.Program, in []byte) (verdict, []byte, error) {
 	run := &ebpf.RunOptions{
-		Data: in, DataOut: make([]byte, len(in)+256), Context: skbContext{Ifindex: uint32(b.index)},
+		Data: in, DataOut: make([]byte, len(in)+16<<10), Context: skbContext{Ifindex: uint32(b.index)},
 	}
-	ret, err := b.tc().Run(run)
+	ret, err := program.Run(run)
 	return verdictOf(map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}[ret], run.DataOut), run.DataOut, err
 }
 

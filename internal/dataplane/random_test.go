@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,9 +19,9 @@ var (
 	randomSeed    = flag.Uint64("seed", 0, "its seed; 0 is a new one")
 )
 
-// Whatever comes in, valid, cut or mutated: the verdict is a defined one, what
-// passes is untouched, what is forwarded has the length that it had, and every
-// counter stays within what was sent.
+// Whatever comes in, valid, cut or mutated, whole packets, fragments and ICMP errors,
+// tagged or not: the verdict is a defined one, what passes is untouched, what is
+// forwarded has the length that it had, and every counter stays within what was sent.
 func TestRandomPackets(t *testing.T) {
 	seed := *randomSeed
 	if seed == 0 {
@@ -57,7 +58,8 @@ func TestRandomPackets(t *testing.T) {
 // outOfRange says what is wrong with a verdict, "" for nothing.
 func outOfRange(v verdict, in, out []byte) string {
 	switch v {
-	case pass, dropped:
+	case dropped: // a fragment that was waited for, too, in whose place those were sent
+	case pass:
 		if !bytes.Equal(in, out) {
 			return "the packet was changed"
 		}
@@ -66,7 +68,7 @@ func outOfRange(v verdict, in, out []byte) string {
 			return "its length was changed"
 		}
 	case refused:
-		if len(out) > 14+1280 {
+		if len(out) != len(in) && len(out) > 14+8+1280 { // ours, or one that is sent on
 			return "the error is too long"
 		}
 	default:
@@ -169,9 +171,38 @@ func randomFrame(r *rand.Rand) []byte {
 	if r.IntN(6) == 0 {
 		f.options = 4 * r.IntN(8)
 	}
-	f.more = r.IntN(20) == 0
 	f.payload = string(make([]byte, r.IntN(1+r.IntN(1400))))
+	if r.IntN(6) == 0 {
+		f.tags = pick("8100:100", "8100:7 8100:8", "88a8:1 8100:2")
+	}
+	if r.IntN(6) == 0 {
+		f.id, f.cut = r.IntN(64), 8*(1+r.IntN(60))
+		if r.IntN(2) == 0 {
+			f.at = 8 * r.IntN(1+len(f.payload)/8)
+		}
+	}
+	if r.IntN(6) == 0 {
+		return damaged(r, randomError(r, f).bytes())
+	}
 	return damaged(r, f.bytes())
+}
+
+// randomError is an ICMP error about what the other end of a frame's flow sends.
+func randomError(r *rand.Rand, f frame) icmpError {
+	from, to := netip.MustParseAddrPort(f.from).Addr(), netip.MustParseAddrPort(f.to).Addr()
+	e := icmpError{dst: f.dst, src: f.src, tags: f.tags, from: from.String(), to: to.String(), about: f, ttl: byte(1 + r.IntN(64)), options: f.options}
+	e.head = slices.Clone(errors4[r.IntN(len(errors4))])
+	if from.Is6() {
+		e.head = slices.Clone(errors6[r.IntN(len(errors6))])
+	}
+	if r.IntN(8) == 0 {
+		e.head[0] = byte(r.Uint32())
+	}
+	e.about.tags, e.about.from, e.about.to = "", f.to, f.from
+	if r.IntN(2) == 0 {
+		e.about.at, e.about.cut, e.quoted = 0, 0, 8
+	}
+	return e
 }
 
 // damaged cuts or mutates half of the frames; the test run wants an Ethernet header.

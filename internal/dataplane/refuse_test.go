@@ -85,8 +85,9 @@ func (f frame) tooBig(mtu int, ident []byte) []byte {
 // header for its family.
 func (f frame) icmp(ident, head4, head6 []byte) []byte {
 	from, to := netip.MustParseAddrPort(f.from).Addr(), netip.MustParseAddrPort(f.to).Addr()
-	quoted := f.bytes()[14:]
-	eth := append(mac(f.src), mac(f.dst)...)
+	tags := tagBytes(f.tags)
+	quoted := f.bytes()[14+len(tags):]
+	eth := append(append(mac(f.src), mac(f.dst)...), tags...)
 	if from.Is4() {
 		body := append(head4, quoted[:min(len(quoted), 576-28)]...)
 		binary.BigEndian.PutUint16(body[2:], ^sum(body))

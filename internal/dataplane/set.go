@@ -39,7 +39,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 		}
 	}
-	errs = append(errs, p.dropServices(wanted), p.dropServers(kept),
+	errs = append(errs, p.dropServices(wanted), p.dropServers(kept), p.setEnds(plan),
 		p.maps.ServiceCounts.Put(uint32(0), countServices(wanted)), p.setDevices(plan.Devices))
 	return errors.Join(errs...)
 }

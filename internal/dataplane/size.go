@@ -82,6 +82,7 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 			spec.Maps[name].MaxEntries = uint32(*entries)
 		}
 	}
+	spec.Maps[bpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
 	spec.Maps[bpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
 	spec.Maps[bpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
 	spec.Maps[bpfMapVips].MaxEntries = max(spec.Maps[bpfMapVips].MaxEntries, uint32(o.Services))

@@ -55,6 +55,9 @@ var reasonNames = map[bpfReason]string{
 	bpfReasonNOTE_BY_HASH:        "note_by_hash",
 	bpfReasonNOTE_RECYCLED:       "note_recycled",
 	bpfReasonNOTE_ICMP_SENT:      "note_icmp_sent",
+	bpfReasonNOTE_ICMP_FORWARDED: "note_icmp_forwarded",
+	bpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
+	bpfReasonDROP_FRAGMENT:       "drop_fragment",
 }
 
 // Stats reads all counters.

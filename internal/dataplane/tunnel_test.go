@@ -98,8 +98,15 @@ func TestTunnelIsTooNarrow(t *testing.T) {
 // encapsulated is the frame in an outer header, as the RFCs have it. Without
 // "don't fragment" its identification is any number: what was sent has it.
 func (f frame) encapsulated(from, to string, sent []byte) []byte {
-	b := f.bytes()
-	inner, a := b[14:], addr(from)
+	return encapsulated(f.bytes(), from, to, sent)
+}
+
+func encapsulated(b []byte, from, to string, sent []byte) []byte {
+	eth := 12
+	for b[eth] == 0x81 || b[eth] == 0x88 { // tags
+		eth += 4
+	}
+	inner, a := b[eth+2:], addr(from)
 	ttl, tos, protocol, df := inner[8], inner[1], byte(4), inner[6]&0x40
 	if inner[0]>>4 == 6 {
 		ttl, tos, protocol, df = inner[7], inner[0]<<4|inner[1]>>4, 41, 0
@@ -109,16 +116,16 @@ func (f frame) encapsulated(from, to string, sent []byte) []byte {
 		h[0], h[1], h[6], h[8], h[9] = 0x45, tos, df, ttl, protocol
 		binary.BigEndian.PutUint16(h[2:], uint16(20+len(inner)))
 		if df == 0 {
-			copy(h[4:], sent[18:20])
+			copy(h[4:], sent[eth+6:eth+8])
 		}
 		copy(h[12:], a.AsSlice())
 		copy(h[16:], addr(to).AsSlice())
 		binary.BigEndian.PutUint16(h[10:], ^sum(h))
-		return append(append(append(b[:12:12], 0x08, 0x00), h...), inner...)
+		return append(append(append(b[:eth:eth], 0x08, 0x00), h...), inner...)
 	}
 	h := make([]byte, 8, 40)
 	h[0], h[1], h[6], h[7] = 0x60|tos>>4, tos<<4, protocol, ttl
 	binary.BigEndian.PutUint16(h[4:], uint16(len(inner)))
 	h = append(append(h, a.AsSlice()...), addr(to).AsSlice()...)
-	return append(append(append(b[:12:12], 0x86, 0xdd), h...), inner...)
+	return append(append(append(b[:eth:eth], 0x86, 0xdd), h...), inner...)
 }

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fragment.h - fragments follow their first one, which has the ports: it goes
+ * the full way, and leaves in a table what the others need. One that comes
+ * before its first is held (at tc, where a packet can be sent that came earlier)
+ * until that comes, and then sent on behind it.
+ */
+#ifndef WEIR_FRAGMENT_H
+#define WEIR_FRAGMENT_H
+
+/* How long the fragments of a packet belong together (RFC 8200; IPV4_FRAG_TIME in Linux). */
+#define FRAGMENTS4_TICKS ((30ULL * 1000000000) >> TICK_SHIFT)
+#define FRAGMENTS6_TICKS ((60ULL * 1000000000) >> TICK_SHIFT)
+
+static INLINE bool fragment_over(const struct fragment *f, const struct packet *p, __u32 now)
+{
+	return now - f->stamp > (p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
+}
+
+/* fragment_of is what is known of the packet that this is a fragment of, or NULL. */
+static INLINE struct fragment *fragment_of(const struct work *w)
+{
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+
+	return f && !fragment_over(f, &w->packet, tick()) ? f : NULL;
+}
+
+/* fragment_waited says whether others are held until this one comes. */
+static INLINE bool fragment_waited(const struct work *w)
+{
+	struct fragment *f = fragment_of(w);
+
+	return f && f->word && f->word != FRAGMENT_KNOWN;
+}
+
+static INLINE enum fragment_fate fate_of(const struct work *w, enum verdict v)
+{
+	if (v == FORWARD)
+		return w->answers ? FRAGMENT_TO_CLIENT : FRAGMENT_TO_SERVER;
+	return v == PASS ? FRAGMENT_PASSES : FRAGMENT_DROPPED;
+}
+
+/*
+ * fragment_settle tells the others what becomes of the first one. It returns the
+ * last of those that waited for it, or 0.
+ */
+static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v)
+{
+	struct fragment *draft = &w->fragment_draft, *f;
+	__u64 waited;
+	bool over;
+
+	draft->word = FRAGMENT_KNOWN;
+	draft->stamp = tick();
+	draft->server = w->server;
+	draft->service = w->service;
+	draft->method = w->method;
+	draft->fate = fate_of(w, v);
+	draft->reply = w->reply;
+	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f && !bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST))
+		return 0;
+	if (!f)
+		f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f)
+		return 0;
+	over = fragment_over(f, &w->packet, draft->stamp);
+	f->stamp = draft->stamp;
+	f->server = draft->server;
+	f->service = draft->service;
+	f->method = draft->method;
+	f->fate = draft->fate;
+	f->reply = draft->reply;
+	waited = __sync_lock_test_and_set(&f->word, FRAGMENT_KNOWN);
+	return over || waited == FRAGMENT_KNOWN ? 0 : waited;
+}
+
+/*
+ * fragment_unsettle has them wait again, for the first to come by another place:
+ * at XDP nothing can be sent but the packet that has come.
+ */
+static INLINE void fragment_unsettle(struct work *w, __u64 waited)
+{
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+
+	if (f)
+		__sync_val_compare_and_swap(&f->word, FRAGMENT_KNOWN, waited);
+}
+
+/*
+ * fragment_ours says whether a fragment without its first may be for us to send
+ * on: it is for an address with services, or comes from a server behind NAT.
+ */
+static INLINE bool fragment_ours(const struct work *w)
+{
+	const struct flow_key *k = &w->packet.key;
+	struct service_count *n = service_count_of();
+
+	if (bpf_map_lookup_elem(&ends, &k->to) || bpf_map_lookup_elem(&ends, &k->from))
+		return true;
+	return n && n->by_mark && mark_list_of(k);
+}
+
+/* follow takes a fragment that is not the first where that went. */
+static INLINE enum verdict follow(struct work *w)
+{
+	struct fragment *f = fragment_of(w);
+	struct server *s;
+	__u32 index;
+
+	if (from_director(&w->packet))
+		return pass(PASS_FROM_DIRECTOR);
+	if (!f || f->word != FRAGMENT_KNOWN)
+		return fragment_ours(w) ? HOLD : PASS;
+	index = f->server;
+	switch (f->fate) {
+	case FRAGMENT_PASSES:
+		return PASS;
+	case FRAGMENT_DROPPED:
+		return drop(DROP_FRAGMENT);
+	case FRAGMENT_TO_CLIENT:
+		w->answers = true;
+		w->service = f->service;
+		w->server = index;
+		w->reply = f->reply;
+		return FORWARD;
+	}
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return drop(DROP_SERVER_REMOVED);
+	w->method = f->method;
+	return deliver(w, s, index, 0);
+}
+
+/* fragment_place is the table's entry for one that has to wait, or NULL. */
+static INLINE struct fragment *fragment_place(struct work *w)
+{
+	struct fragment *draft = &w->fragment_draft, *f;
+	__u32 now = tick();
+
+	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f) {
+		__builtin_memset(draft, 0, sizeof(*draft));
+		draft->stamp = now;
+		bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST);
+		return bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	}
+	if (fragment_over(f, &w->packet, now)) {
+		f->stamp = now;
+		f->word = 0;
+	}
+	return f;
+}
+
+#endif

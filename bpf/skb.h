@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * skb.h - packets as tc has them: with a VLAN tag beside the bytes, checksums that are
+ * half-finished, several segments in one; and they can be copied.
+ */
+#ifndef WEIR_SKB_H
+#define WEIR_SKB_H
+
+/* How often others may be faster to enter a fragment that has to wait. */
+#define HOLD_TRIES 4
+
+/*
+ * skb_hold puts the packet into the ring of those that wait. It says what is to
+ * become of the one at hand: DROP, or PASS where it cannot be held; HOLD when the
+ * first has come meanwhile.
+ */
+__noinline int skb_hold(struct __sk_buff *skb)
+{
+	__u32 zero = 0, at, bytes = skb->len;
+	__u64 *turns = bpf_map_lookup_elem(&held_turns, &zero), turn, word;
+	struct work *w = work_of();
+	struct fragment *f;
+	struct held *h;
+
+	if (!turns || !w || !bytes || bytes > HELD_BYTES)
+		return pass(PASS_FRAGMENT);
+	turn = __sync_fetch_and_add(turns, 1) + 1;
+	at = turn % MAX_HELD;
+	h = bpf_map_lookup_elem(&held_fragments, &at);
+	f = fragment_place(w);
+	if (!h || !f)
+		return pass(PASS_FRAGMENT);
+	h->turn = 0;
+	h->bytes = bytes;
+	if (bpf_skb_load_bytes(skb, 0, h->frame, bytes))
+		return pass(PASS_FRAGMENT);
+	for (int i = 0; i < HOLD_TRIES; i++) {
+		word = *(volatile __u64 *)&f->word;
+		if (word == FRAGMENT_KNOWN)
+			return HOLD;
+		h->next = word;
+		__sync_lock_test_and_set(&h->turn, turn);
+		if (__sync_val_compare_and_swap(&f->word, word, turn) == word) {
+			note(NOTE_FRAGMENT_HELD);
+			return DROP;
+		}
+	}
+	return pass(PASS_FRAGMENT);
+}
+
+/*
+ * skb_held makes the skb the one that w->waiting says, and that the one before it.
+ * It says whether there was one.
+ */
+static INLINE bool skb_held(struct __sk_buff *skb, struct work *w)
+{
+	__u64 turn = w->waiting;
+	__u32 at = turn % MAX_HELD, bytes;
+	struct held *h = bpf_map_lookup_elem(&held_fragments, &at);
+
+	w->waiting = 0;
+	if (!turn || !h || h->turn != turn)
+		return false;
+	bytes = h->bytes;
+	if (!bytes || bytes > HELD_BYTES || bpf_skb_change_tail(skb, bytes, 0) ||
+	    bpf_skb_store_bytes(skb, 0, h->frame, bytes, 0))
+		return false;
+	w->waiting = h->next;
+	return *(volatile __u64 *)&h->turn == turn; /* else another has taken its place */
+}
+
+/* Headers beyond these bytes are pulled in only when a packet needs them. */
+#define PULL_BYTES 256
+
+static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
+}
+
+/* skb_pull makes sure that a packet's headers can be read. */
+static INLINE long skb_pull(struct __sk_buff *skb)
+{
+	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
+}
+
+/*
+ * settle_skb_csum settles the transport checksum of an skb, which a local sender
+ * leaves half-finished: the kernel's helpers know about that.
+ */
+static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *h,
+				   const struct packet *p, const struct sent *sent)
+{
+	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
+
+	if (err || sent->old_port == sent->new_port)
+		return err;
+	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+}
+
+/*
+ * skb_untag takes off the tags that the packet came with: it leaves by another
+ * device, whose own affair tags are.
+ */
+static INLINE bool skb_untag(struct __sk_buff *skb)
+{
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return false;
+	return !skb->vlan_present || !bpf_skb_vlan_pop(skb);
+}
+
+/*
+ * skb_finish does what was decided of the packet. A copy of it goes where it is
+ * one of several, of which the skb is each in turn.
+ */
+static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+			     const struct sent *sent, enum verdict v, bool whole, bool copy)
+{
+	struct icmp_error *error;
+
+	switch (v) {
+	case DROP:
+		return TC_ACT_SHOT;
+	case REFUSE:
+		error = icmp_refusal(h, p, skb->len - sizeof(struct ethhdr));
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case TOO_BIG:
+		error = icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu);
+		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+	case FORWARD:
+		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+			return TC_ACT_SHOT;
+		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
+			return TC_ACT_SHOT;
+		if (sent->outer && !skb_encapsulate(skb, p, sent->outer, whole))
+			return TC_ACT_SHOT;
+		if (!copy)
+			return bpf_redirect(sent->ifindex, 0);
+		bpf_clone_redirect(skb, sent->ifindex, 0);
+		return TC_ACT_SHOT;
+	default:
+		if (!copy)
+			return TC_ACT_UNSPEC;
+		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+		return TC_ACT_SHOT;
+	}
+}
+
+/* skb_rare finds out what a rare packet is (enum rare_next). */
+__noinline int skb_rare(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	enum rare_next next;
+
+	if (!w || skb_pull(skb))
+		return RARE_PASS;
+	w->rare.copy = false;
+	w->waiting = 0;
+	next = rare_begin((void *)(long)skb->data, (void *)(long)skb->data_end, w, skb->ifindex);
+	w->packet.bytes = skb->len - sizeof(struct ethhdr) - w->rare.tag_bytes;
+	return next;
+}
+
+/*
+ * skb_rare_send sends the packet, or, where others have waited for it, a copy: then
+ * the skb is each of them in turn.
+ */
+__noinline int skb_rare_send(struct __sk_buff *skb, int decided)
+{
+	struct work *w = work_of();
+	enum verdict v = decided;
+	struct sent sent = {};
+	struct headers h;
+	struct quote q;
+	bool copy;
+
+	if (!w)
+		return TC_ACT_UNSPEC;
+	if (w->rare.kind == RARE_FIRST)
+		w->waiting = fragment_settle(w, v);
+	copy = w->waiting || w->rare.copy;
+	if (v == HOLD || (v == PASS && !copy))
+		return TC_ACT_UNSPEC;
+	if (!rare_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
+		return TC_ACT_UNSPEC;
+	if (v == FORWARD)
+		v = rare_send(&h, &q, &sent, w);
+	/* The kernel's helpers put nothing between tags and packet. */
+	if (w->rare.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
+		return TC_ACT_SHOT;
+	if (v == REFUSE || v == TOO_BIG)
+		w->waiting = 0;
+	return skb_finish(skb, &h, &w->packet, &sent, v, w->rare.kind == RARE_WHOLE, copy);
+}
+
+/* skb_next makes the skb the next fragment that has waited. */
+__noinline int skb_next(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	__u64 next;
+
+	if (!w || !skb_held(skb, w))
+		return false;
+	next = w->waiting;
+	if (skb_rare(skb) != RARE_ROUTE)
+		return false;
+	w->waiting = next;
+	w->rare.copy = true;
+	return true;
+}
+
+/* As many as the longest packet has that is cut for the shortest MTU of IPv6, and then some. */
+#define RELEASE_MOST 64
+
+/* skb_decided sends a packet of which full() or rare_route() has decided, and what waited for it. */
+static INLINE int skb_decided(struct __sk_buff *skb, enum verdict v)
+{
+	int ret;
+
+	if (v == HOLD)
+		v = skb_hold(skb);
+	if (v == HOLD) /* the first has come in this moment */
+		v = rare_route();
+	ret = skb_rare_send(skb, v);
+	for (int i = 0; i < RELEASE_MOST; i++) {
+		if (!skb_next(skb))
+			break;
+		skb_rare_send(skb, rare_route());
+	}
+	return ret;
+}
+
+#endif
