@@ -24,7 +24,7 @@ lab: root weir ## the seed's cluster, its story told live
 test: root packages bench-packages quick whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, without whole clusters
-	$(TESTS) $$($(GO) list ./... | grep -v /test/)
+	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -v /test/)
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces

@@ -189,7 +189,7 @@ func (c cable) sent(t *testing.T, n int) (list [][]byte) {
 	return list
 }
 
-// What the local stack is to have it gets whole, and what was refused is refused
+// What is for the local stack it gets whole, and what was refused is refused
 // whole.
 func TestFragmentsOfOtherPackets(t *testing.T) {
 	r := relateds[0]
