@@ -25,6 +25,7 @@ type Plane struct {
 	pinDir string
 	spec   *ebpf.CollectionSpec
 	maps   bpfMaps
+	tables mirrors // of those maps
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
@@ -35,17 +36,19 @@ type Plane struct {
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
-	mu        sync.Mutex // everything below, and the tables' contents
-	services  map[lvs.ServiceKey]*service
-	servers   map[serverKey]*server
-	indexes   indexes
-	devices   map[string]*device
-	directors map[uint64]bool
-	marks     []lvs.MarkRule // nil before they are known
-	epoch     uint32         // number of the last sweep
-	live      int            // connections that it met
-	flows     bpfFlowKnobs
-	timeouts  timeouts
+	mu            sync.Mutex // everything below, and the tables' contents
+	services      map[lvs.ServiceKey]*service
+	servers       map[serverKey]*server
+	indexes       indexes
+	devices       map[string]*device
+	directors     map[uint64]bool
+	marks         []lvs.MarkRule // nil before they are known
+	epoch         uint32         // number of the last sweep
+	live          int            // connections that it met
+	flows         bpfFlowKnobs
+	timeouts      timeouts
+	devicesWanted []lvs.Device
+	planned       bool // a plan has been set
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
@@ -59,6 +62,7 @@ type service struct {
 	present   bool
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
+	table     ebpf.MapID    // the one that was put in force
 	tally     tally
 }
 
@@ -75,6 +79,7 @@ type server struct {
 	method  lvs.ForwardMethod
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool
+	limits    limits
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
 	tally     tally
@@ -137,6 +142,9 @@ func (p *Plane) load() error {
 	p.maps, p.sweep, p.cacheSweep, p.limits = objects.bpfMaps, objects.Sweep, objects.CacheSweep, objects.Limits
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
+	}
+	if err := p.mirrorTables(); err != nil {
+		return err
 	}
 	if err := p.setRoom(); err != nil {
 		return err
