@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,13 +25,13 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	ingress io.Closer
-	guard   io.Closer
+	ingress *hold
+	guard   *hold
 }
 
 func (d *device) close() {
-	d.ingress.Close()
-	d.guard.Close()
+	d.ingress.close()
+	d.guard.close()
 }
 
 // Attachment tells where the data plane meets a device's packets, and why there.
@@ -55,6 +54,7 @@ func (p *Plane) Attachments() (list []Attachment) {
 // setDevices attaches to these devices and to no other. What an earlier process
 // left attached is replaced without a gap.
 func (p *Plane) setDevices(wanted []lvs.Device) error {
+	p.devicesWanted = wanted
 	var errs []error
 	keep := map[string]bool{}
 	for _, w := range wanted {
@@ -121,7 +121,7 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 		}
 		refused = fmt.Errorf("%s refused: %w", c.hook, err)
 	}
-	d.guard.Close()
+	d.guard.close()
 	return refused
 }
 
@@ -143,18 +143,18 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
-func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (*hold, error) {
 	var guard struct {
 		Program *ebpf.Program `ebpf:"weir_guard"`
 	}
-	if err := spec.LoadAndAssign(&guard, p.pins()); err != nil {
+	if err := spec.LoadAndAssign(&guard, p.onOurTables()); err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	defer guard.Program.Close()
 	return p.attachTC(p.guardPin(index), guard.Program, index, ebpf.AttachTCXEgress)
 }
 
-func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
+func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (*hold, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -169,26 +169,26 @@ func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hoo
 	return p.attachXDP(spec, index, hook)
 }
 
-func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
+func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (*hold, error) {
 	var tc struct {
 		Program *ebpf.Program `ebpf:"weir_tc"`
 	}
-	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
+	if err := spec.LoadAndAssign(&tc, p.onOurTables()); err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	defer tc.Program.Close()
 	return p.attachTC(p.ingressPin(index, lvs.HookTC), tc.Program, index, ebpf.AttachTCXIngress)
 }
 
-func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
+func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (*hold, error) {
 	var xdp struct {
 		Program *ebpf.Program `ebpf:"weir_xdp"`
 	}
-	if err := spec.LoadAndAssign(&xdp, p.pins()); err != nil {
+	if err := spec.LoadAndAssign(&xdp, p.onOurTables()); err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	defer xdp.Program.Close()
-	return p.pinned(p.ingressPin(index, hook), xdp.Program, func() (link.Link, error) {
+	return p.pinned(p.ingressPin(index, hook), xdp.Program, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Interface: index, Program: xdp.Program, Flags: xdpFlags[hook]})
 	})
 }
@@ -199,10 +199,10 @@ var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
 }
 
 // pinned updates the link that is pinned there, without a gap, or makes one.
-func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.Link, error)) (link.Link, error) {
+func (p *Plane) pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (*hold, error) {
 	if l, err := link.LoadPinnedLink(path, nil); err == nil {
 		if err := l.Update(program); err == nil {
-			return l, nil
+			return holdLink(l, path, program, index)
 		}
 		// The device that it was on is gone: its index has come again.
 		l.Close()
@@ -218,7 +218,7 @@ func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.L
 		l.Close()
 		return nil, fmt.Errorf("pin: %w", err)
 	}
-	return l, nil
+	return holdLink(l, path, program, index)
 }
 
 // detach takes off the link or filter that is pinned there, if there is one. It does not
@@ -273,18 +273,4 @@ func (p *Plane) detachAll() error {
 		delete(p.devices, name)
 	}
 	return p.unpinOthers(nil)
-}
-
-// reattach follows devices whose Ethernet address changed or that were made
-// anew under the same name.
-func (p *Plane) reattach() {
-	for name, d := range p.devices {
-		l, err := netlnk.LinkByName(name)
-		if err != nil || (l.Index == d.index && bytes.Equal(l.MAC, d.mac)) {
-			continue
-		}
-		if _, err := p.setDevice(lvs.Device{Name: name, Hook: d.wanted}); err != nil {
-			p.log.Error("attach the data plane again", "device", name, "error", err)
-		}
-	}
 }

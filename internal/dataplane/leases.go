@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -90,12 +91,18 @@ func (p *Plane) setInstances(instances []lvs.Instance) (map[netip.Addr]uint32, e
 
 // leaseOf finds the lease that is pinned for this instance, or a free one.
 func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
+	index, known := p.leases[id]
 	link, err := netlnk.LinkByName(id.Interface)
+	if known && errors.Is(err, netlnk.ErrNoDevice) { // it may come again
+		return index, nil
+	}
 	if err != nil {
-		if index, known := p.leases[id]; known { // its device may come again
-			return index, nil
-		}
 		return 0, err
+	}
+	if known {
+		lease := p.tables.leases.wrote[index]
+		lease.Ifindex = uint32(link.Index)
+		return index, p.tables.leases.put(index, lease)
 	}
 	mine := bpfLease{Ifindex: uint32(link.Index), Vrid: id.VRID}
 	if id.IPv6 {
@@ -115,6 +122,21 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 		return 0, fmt.Errorf("all %d leases are taken", p.maps.Leases.MaxEntries()-1)
 	}
 	return free, p.tables.leases.put(free, mine)
+}
+
+// moveLeases has the leases of a device follow it to its new number.
+func (p *Plane) moveLeases(device string) error {
+	p.leaseMu.Lock()
+	defer p.leaseMu.Unlock()
+	for id := range p.leases {
+		if id.Interface != device {
+			continue
+		}
+		if _, err := p.leaseOf(id); err != nil {
+			return fmt.Errorf("lease of %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // setVIPs tells the egress guard about which addresses to be silent.

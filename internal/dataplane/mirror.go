@@ -142,10 +142,10 @@ func (m *mirror[K, V]) repair(lock sync.Locker, note func(name string, err error
 		return err
 	}
 	if !m.array && met < len(m.wrote) {
-		m.missing(astray)
+		err = m.missing(astray)
 	}
 	settle()
-	return nil
+	return err
 }
 
 func (m *mirror[K, V]) part(v V) V {
@@ -155,11 +155,17 @@ func (m *mirror[K, V]) part(v V) V {
 	return m.ours(v)
 }
 
-// missing adds the entries that were written and are not there.
-func (m *mirror[K, V]) missing(astray map[K]V) {
+// missing adds the entries that were written and are not there. It reads all of
+// them again: a look-up in a table of prefixes would find a shorter one.
+func (m *mirror[K, V]) missing(astray map[K]V) error {
+	there := map[K]bool{}
+	if err := m.scan(func(k K, _ V) { there[k] = true }, func() {}); err != nil {
+		return err
+	}
 	for k := range m.wrote {
-		if err := m.table.Lookup(k, new(V)); errors.Is(err, ebpf.ErrKeyNotExist) {
+		if !there[k] {
 			astray[k] = *new(V)
 		}
 	}
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/sched"
 	"weir/lvs"
@@ -33,6 +34,7 @@ type Plane struct {
 	limits *ebpf.Program
 	loads  *ebpf.Memory
 	cycle  int // Options.Cycle
+	ledger *drift.Ledger
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -48,7 +50,10 @@ type Plane struct {
 	flows         bpfFlowKnobs
 	timeouts      timeouts
 	devicesWanted []lvs.Device
+	retries       map[string]retry
 	planned       bool // a plan has been set
+	mapPins       map[string]pin
+	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
@@ -108,6 +113,7 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
+		retries: map[string]retry{}, ledger: drift.NewLedger(o.Log),
 		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
@@ -143,6 +149,9 @@ func (p *Plane) load() error {
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
+	if err := p.notePins(); err != nil {
+		return err
+	}
 	if err := p.mirrorTables(); err != nil {
 		return err
 	}
@@ -158,6 +167,12 @@ func (p *Plane) load() error {
 // pins has tables opened where they are pinned, or pinned there.
 func (p *Plane) pins() *ebpf.CollectionOptions {
 	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
+}
+
+// onOurTables has programs use the very tables that this process writes to, whatever
+// is pinned by now.
+func (p *Plane) onOurTables() *ebpf.CollectionOptions {
+	return &ebpf.CollectionOptions{MapReplacements: p.maps.byName()}
 }
 
 // Close lets go of the data plane without stopping it: what is pinned stays and

@@ -96,24 +96,20 @@ func (p *Plane) putTable(s *service, words []uint64) error {
 	if err := table.Freeze(); err != nil {
 		return err
 	}
-	id, err := idOf(table)
-	if err != nil {
-		return err
-	}
 	if err := p.maps.Tables.Put(s.index, table); err != nil {
 		return err
 	}
-	s.table = id
-	return nil
+	s.table, err = p.tableID(s)
+	return err
 }
 
-func idOf(m *ebpf.Map) (ebpf.MapID, error) {
-	info, err := m.Info()
-	if err != nil {
-		return 0, err
+// tableID is the kernel's number of the service's table; 0 where there is none.
+func (p *Plane) tableID(s *service) (id ebpf.MapID, err error) {
+	err = p.maps.Tables.Lookup(s.index, &id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
 	}
-	id, _ := info.ID() // there since Linux 4.13
-	return id, nil
+	return id, err
 }
 
 func (p *Plane) dropTable(index uint32) error {
@@ -135,7 +131,7 @@ func (p *Plane) table(s *service) ([]uint64, ebpf.MapID) {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(words) { // that is its end
 		return nil, 0
 	}
-	id, err := idOf(table)
+	id, err := p.tableID(s)
 	if err != nil {
 		return nil, 0
 	}

@@ -1,0 +1,173 @@
+package dataplane
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// own marks the pins as this process's while it runs: two that repaired the same
+// tables would undo each other's work for ever.
+func (p *Plane) own() (*os.File, error) {
+	dir, err := os.Open(p.pinDir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the pins: %w", err)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return dir, nil
+	}
+	dir.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", p.pinDir)
+	}
+	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
+}
+
+// byName are the tables by the names that the object has for them.
+func (m *bpfMaps) byName() map[string]*ebpf.Map {
+	all, fields := map[string]*ebpf.Map{}, reflect.ValueOf(m).Elem()
+	for i := range fields.NumField() {
+		all[fields.Type().Field(i).Tag.Get("ebpf")] = fields.Field(i).Interface().(*ebpf.Map)
+	}
+	return all
+}
+
+// notePins remembers where the tables are pinned.
+func (p *Plane) notePins() (err error) {
+	p.mapPins = map[string]pin{}
+	for name, m := range p.maps.byName() {
+		if !m.IsPinned() {
+			continue
+		}
+		if p.mapPins[name], err = pinAt(filepath.Join(p.pinDir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repairPins pins the tables again that are not where the next process would look
+// for them.
+func (p *Plane) repairPins() {
+	if _, err := os.Stat(p.pinDir); err != nil {
+		err := p.remakePinDir()
+		p.ledger.Note(driftPin, p.pinDir, err)
+		if err != nil {
+			return
+		}
+	}
+	tables := p.maps.byName()
+	for name, at := range p.mapPins {
+		if at.lost() {
+			p.ledger.Note(driftPin, name, p.repinTable(name, tables[name]))
+		}
+	}
+}
+
+func (p *Plane) remakePinDir() error {
+	if err := makePinDir(p.pinDir); err != nil {
+		return err
+	}
+	dir, err := p.own()
+	if err != nil {
+		return err
+	}
+	p.owned.Close()
+	p.owned = dir
+	return nil
+}
+
+func (p *Plane) repinTable(name string, m *ebpf.Map) (err error) {
+	path := p.mapPins[name].path
+	if err := m.Unpin(); err != nil {
+		return err
+	}
+	if err := m.Pin(path); err != nil {
+		return err
+	}
+	p.mapPins[name], err = pinAt(path)
+	return err
+}
+
+// retry is when a device is tried again, to which the data plane could not be
+// attached: loading the programs is much work.
+type retry struct {
+	index int
+	at    time.Time
+	pause time.Duration
+	err   error
+}
+
+const (
+	retryFirst = time.Second / 2
+	retryMost  = 32 * time.Second
+)
+
+// repairDevices attaches the data plane again where it is not, be it that somebody
+// took it off or that the device was made anew.
+func (p *Plane) repairDevices() {
+	repaired, failed := false, false
+	for _, w := range p.devicesWanted {
+		drifted, err := p.repairDevice(w)
+		if drifted {
+			p.ledger.Note(driftAttachment, w.Name, err)
+		}
+		repaired, failed = repaired || drifted, failed || err != nil
+	}
+	if repaired && !failed { // what is left of devices that went can go, too
+		p.noteFailure(driftAttachment, p.setDevices(p.devicesWanted))
+	}
+}
+
+func (p *Plane) repairDevice(w lvs.Device) (drifted bool, err error) {
+	l, err := netlnk.LinkByName(w.Name)
+	if err != nil {
+		return true, err
+	}
+	d := p.devices[w.Name]
+	same := d != nil && d.index == l.Index && d.wanted == w.Hook && bytes.Equal(d.mac, l.MAC)
+	if same {
+		p.repairPinsOf(d)
+		if !d.ingress.off() && !d.guard.off() {
+			return false, nil
+		}
+	}
+	r := p.retries[w.Name]
+	if r.index == l.Index && time.Now().Before(r.at) {
+		return true, r.err
+	}
+	if same {
+		d.close()
+		delete(p.devices, w.Name)
+	}
+	if _, err := p.setDevice(w); err != nil {
+		pause := retryFirst
+		if r.index == l.Index {
+			pause = min(2*r.pause, retryMost)
+		}
+		p.retries[w.Name] = retry{l.Index, time.Now().Add(pause), pause, err}
+		return true, err
+	}
+	delete(p.retries, w.Name)
+	return true, p.moveLeases(w.Name)
+}
+
+// repairPinsOf pins again what is on a device.
+func (p *Plane) repairPinsOf(d *device) {
+	for _, h := range []*hold{d.ingress, d.guard} {
+		if h.pin.lost() {
+			p.ledger.Note(driftPin, h.pin.name(), h.repin())
+		}
+	}
+}
