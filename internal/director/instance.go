@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"weir/conf"
@@ -18,7 +19,7 @@ import (
 
 // instance is a VRRP instance with what it owns: VIPs, and a lease in the data
 // plane. It is the vrrp.Owner, so its methods are called by that instance's
-// goroutine, which alone changes the addresses.
+// goroutine, which alone changes the addresses, but for repairs.
 type instance struct {
 	id    lvs.InstanceID
 	cfg   conf.VRRPInstance
@@ -30,6 +31,9 @@ type instance struct {
 	link  *vrrp.Link
 	vrrp  *vrrp.Instance
 	heard map[netip.Addr]net.HardwareAddr
+
+	mu    sync.Mutex // the VIPs on their devices, and what follows
+	claim claim
 }
 
 // openInstances opens the sockets of all instances. Nothing is sent yet.
@@ -120,6 +124,9 @@ func (in *instance) resumes() (bool, error) {
 
 // Enter adds the VIPs on becoming master and removes them on ceasing to be.
 func (in *instance) Enter(from, to vrrp.State) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.claim = claimIn(to)
 	switch {
 	case to == vrrp.Master:
 		for _, vip := range in.vips {
@@ -148,8 +155,12 @@ func (in *instance) removeVIPs() (err error) {
 
 // Announce sends the rounds of gratuitous ARP.
 func (in *instance) Announce() {
+	in.announce(in.vips...)
+}
+
+func (in *instance) announce(vips ...conf.VIP) {
 	for range max(in.cfg.GARPRepeat, 1) {
-		for _, vip := range in.vips {
+		for _, vip := range vips {
 			if err := arp.Announce(vip.Device, vip.Prefix.Addr()); err != nil {
 				in.log.Warn("announce VIP", "vip", vip.Prefix.Addr(), "error", err)
 			}
