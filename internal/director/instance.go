@@ -29,8 +29,10 @@ type instance struct {
 	log   *slog.Logger
 	post  func(event)
 	link  *vrrp.Link
-	vrrp  *vrrp.Instance
-	heard map[netip.Addr]net.HardwareAddr
+	// device is the number of the interface that the link was opened on.
+	device int
+	vrrp   *vrrp.Instance
+	heard  map[netip.Addr]net.HardwareAddr
 
 	mu    sync.Mutex // the VIPs on their devices, and what follows
 	claim claim
@@ -74,6 +76,11 @@ func (in *instance) open(log *slog.Logger) (err error) {
 		}
 	}
 	in.cfg.SourceIP = source
+	device, err := netlnk.LinkByName(in.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	in.device = device.Index
 	in.link, err = vrrp.OpenLink(vrrp.LinkConfig{
 		Interface: in.cfg.Interface, VRID: in.cfg.VRID, Source: source, UnicastPeers: in.cfg.UnicastPeers(),
 	}, log)
@@ -191,17 +198,19 @@ func (in *instance) Heard(from netip.Addr, mac net.HardwareAddr) {
 // back.
 func (d *Director) checkInterfaces() {
 	for _, in := range d.instances {
-		in.vrrp.SetFault(fault(in.id.Interface))
+		in.vrrp.SetFault(in.fault())
 	}
 }
 
-func fault(name string) string {
-	l, err := netlnk.LinkByName(name)
-	if err != nil {
+func (in *instance) fault() string {
+	l, err := netlnk.LinkByName(in.id.Interface)
+	switch {
+	case err != nil:
 		return err.Error()
-	}
-	if !l.Up {
-		return fmt.Sprintf("interface %s is down", name)
+	case !l.Up:
+		return fmt.Sprintf("interface %s is down", l.Name)
+	case l.Index != in.device:
+		return fmt.Sprintf("interface %s was made anew, and cannot be spoken on yet", l.Name)
 	}
 	return ""
 }

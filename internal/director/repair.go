@@ -22,6 +22,7 @@ const repairEvery = time.Second
 const (
 	driftVIP        = "vip_addresses"   // of a master, on its device
 	driftStray      = "stray_addresses" // a VIP where the instance is no master
+	driftLink       = "vrrp_interfaces" // whose sockets are of the one before
 	driftRealServer = "real_server"     // what this machine needs as one
 	driftCompare    = "comparisons"     // what could not be looked at
 )
@@ -66,6 +67,7 @@ func (d *Director) watchDrift(ctx context.Context) error {
 // repair puts back what somebody changed of the addresses.
 func (d *Director) repair() {
 	for _, in := range d.instances {
+		in.repairLink(d.drift)
 		in.repairVIPs(d.drift)
 	}
 	astray, err := d.realserver.Repair()
@@ -76,6 +78,20 @@ func (d *Director) repair() {
 		d.drift.Note(driftCompare, "real server", err)
 	}
 	d.drift.Done()
+}
+
+// repairLink follows an interface that was made anew, once it has its address again.
+func (in *instance) repairLink(ledger *drift.Ledger) {
+	l, err := netlnk.LinkByName(in.id.Interface)
+	if err != nil || l.Index == in.device {
+		return
+	}
+	err = in.link.Reopen()
+	ledger.Note(driftLink, l.Name, err)
+	if err == nil {
+		in.device = l.Index
+		in.vrrp.SetFault(in.fault())
+	}
 }
 
 // claim is what an instance's VIPs are to be on this machine. Enter alone changes
