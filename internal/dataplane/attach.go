@@ -75,6 +75,7 @@ func (p *Plane) setDevices(wanted []lvs.Device) error {
 			delete(p.devices, name)
 		}
 	}
+	p.dropPrograms()
 	return p.unpinOthers(keep)
 }
 
@@ -103,16 +104,12 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 // attach puts the programs on the device: the guard first, then the ingress at
 // the place that was asked for, or, on auto, at the best that works.
 func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
-	spec, err := p.deviceSpec(l.MAC)
-	if err != nil {
-		return err
-	}
-	if d.guard, err = p.attachGuard(spec, d.index); err != nil {
+	if d.guard, err = p.attachGuard(l.MAC, d.index); err != nil {
 		return fmt.Errorf("attach the egress guard: %w", err)
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l) {
-		if d.ingress, err = p.attachIngress(spec, d.index, c.hook); err == nil {
+		if d.ingress, err = p.attachIngress(l.MAC, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if refused != nil {
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
@@ -125,16 +122,6 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 	return refused
 }
 
-// deviceSpec is the object for a device with this Ethernet address. Of its programs
-// only those are loaded that the device gets: each takes the kernel a while to verify.
-func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
-	spec := p.spec.Copy()
-	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
-		return nil, fmt.Errorf("set the device's address: %w", err)
-	}
-	return spec, nil
-}
-
 func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("ingress_%d_%s", index, hook))
 }
@@ -143,18 +130,15 @@ func (p *Plane) guardPin(index int) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
 }
 
-func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (*hold, error) {
-	var guard struct {
-		Program *ebpf.Program `ebpf:"weir_guard"`
+func (p *Plane) attachGuard(mac net.HardwareAddr, index int) (*hold, error) {
+	program, err := p.program(mac, bpfProgWeirGuard)
+	if err != nil {
+		return nil, err
 	}
-	if err := spec.LoadAndAssign(&guard, p.onOurTables()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer guard.Program.Close()
-	return p.attachTC(p.guardPin(index), guard.Program, index, ebpf.AttachTCXEgress)
+	return p.attachTC(p.guardPin(index), program, index, ebpf.AttachTCXEgress)
 }
 
-func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (*hold, error) {
+func (p *Plane) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*hold, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -164,32 +148,18 @@ func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hoo
 		}
 	}
 	if hook == lvs.HookTC {
-		return p.attachIngressTC(spec, index)
+		program, err := p.program(mac, bpfProgWeirTc)
+		if err != nil {
+			return nil, err
+		}
+		return p.attachTC(p.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
-	return p.attachXDP(spec, index, hook)
-}
-
-func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (*hold, error) {
-	var tc struct {
-		Program *ebpf.Program `ebpf:"weir_tc"`
+	program, err := p.program(mac, bpfProgWeirXdp)
+	if err != nil {
+		return nil, err
 	}
-	if err := spec.LoadAndAssign(&tc, p.onOurTables()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer tc.Program.Close()
-	return p.attachTC(p.ingressPin(index, lvs.HookTC), tc.Program, index, ebpf.AttachTCXIngress)
-}
-
-func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (*hold, error) {
-	var xdp struct {
-		Program *ebpf.Program `ebpf:"weir_xdp"`
-	}
-	if err := spec.LoadAndAssign(&xdp, p.onOurTables()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer xdp.Program.Close()
-	return p.pinned(p.ingressPin(index, hook), xdp.Program, index, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: index, Program: xdp.Program, Flags: xdpFlags[hook]})
+	return p.pinned(p.ingressPin(index, hook), program, index, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: program, Flags: xdpFlags[hook]})
 	})
 }
 

@@ -37,7 +37,12 @@ func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, plac
 	if err := unpin(next); err != nil {
 		return err
 	}
-	if err := program.Pin(next); err != nil {
+	clone, err := program.Clone() // a program remembers where it was pinned, and is not pinned there again
+	if err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	defer clone.Close()
+	if err := clone.Pin(next); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	if err := os.Rename(next, path); err != nil {

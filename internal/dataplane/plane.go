@@ -51,7 +51,8 @@ type Plane struct {
 	timeouts      timeouts
 	devicesWanted []lvs.Device
 	retries       map[string]retry
-	planned       bool // a plan has been set
+	programs      map[programKey]*ebpf.Program // loaded for devices
+	planned       bool                         // a plan has been set
 	mapPins       map[string]pin
 	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
@@ -113,7 +114,7 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
-		retries: map[string]retry{}, ledger: drift.NewLedger(o.Log),
+		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, ledger: drift.NewLedger(o.Log),
 		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
@@ -169,17 +170,14 @@ func (p *Plane) pins() *ebpf.CollectionOptions {
 	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
 }
 
-// onOurTables has programs use the very tables that this process writes to, whatever
-// is pinned by now.
-func (p *Plane) onOurTables() *ebpf.CollectionOptions {
-	return &ebpf.CollectionOptions{MapReplacements: p.maps.byName()}
-}
-
 // Close lets go of the data plane without stopping it: what is pinned stays and
 // forwards on.
 func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		d.close()
+	}
+	for _, program := range p.programs {
+		program.Close()
 	}
 	for _, program := range []*ebpf.Program{p.sweep, p.cacheSweep, p.limits} {
 		if program != nil {
