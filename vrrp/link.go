@@ -49,6 +49,7 @@ type Link struct {
 	targets []netip.Addr
 	log     *slog.Logger
 
+	mu      sync.Mutex // the sockets, which Reopen changes
 	send    *ipv4.PacketConn
 	receive *packet.Conn
 
@@ -71,17 +72,9 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	if len(targets) == 0 {
 		targets = []netip.Addr{cfg.Group}
 	}
-	device, err := net.InterfaceByName(cfg.Interface)
+	send, receive, err := openSockets(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
-	}
-	send, err := openSender(cfg, device)
-	if err != nil {
-		return nil, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
-	}
-	receive, err := openReceiver(cfg, device)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
+		return nil, err
 	}
 	l := &Link{
 		cfg: cfg, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
@@ -93,6 +86,50 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	l.close = sync.OnceValue(l.shut)
 	l.reader.Go(l.read)
 	return l, nil
+}
+
+func openSockets(cfg LinkConfig) (*ipv4.PacketConn, *packet.Conn, error) {
+	device, err := net.InterfaceByName(cfg.Interface)
+	if err != nil {
+		return nil, nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
+	}
+	send, err := openSender(cfg, device)
+	if err != nil {
+		return nil, nil, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
+	}
+	receive, err := openReceiver(cfg, device)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
+	}
+	return send, receive, nil
+}
+
+// Reopen opens the sockets again, for an interface that was made anew under its
+// name: they are bound to the one that there was. What an instance sends and
+// receives goes by the new ones from then on; where they cannot be opened, the old
+// ones stay.
+func (l *Link) Reopen() error {
+	send, receive, err := openSockets(l.cfg)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.done:
+		return errors.Join(send.Close(), receive.Close())
+	default:
+	}
+	// The reader, which waits on the old one, ends its wait and takes the new one.
+	err = errors.Join(l.send.Close(), l.receive.Close())
+	l.send, l.receive = send, receive
+	return err
+}
+
+func (l *Link) sockets() (*ipv4.PacketConn, *packet.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.send, l.receive
 }
 
 // openSender opens the raw socket. It also is what has the kernel join the
@@ -179,8 +216,9 @@ func (l *Link) Send(a Advertisement) error {
 		return err
 	}
 	var failed []error
+	send, _ := l.sockets()
 	for _, target := range l.targets {
-		_, err := l.send.WriteTo(b, nil, &net.IPAddr{IP: target.AsSlice()})
+		_, err := send.WriteTo(b, nil, &net.IPAddr{IP: target.AsSlice()})
 		if err != nil {
 			failed = append(failed, fmt.Errorf("send advert to %s: %w", target, err))
 		}
@@ -221,7 +259,8 @@ func (l *Link) Received() <-chan Packet { return l.received }
 func (l *Link) read() {
 	b := make([]byte, maxIPv4)
 	for {
-		n, from, err := l.receive.ReadFrom(b)
+		_, receive := l.sockets()
+		n, from, err := receive.ReadFrom(b)
 		if err != nil {
 			l.log.Debug("vrrp receive failed", "error", err)
 			if !l.pause() {
@@ -274,8 +313,10 @@ func (l *Link) toUs(destination netip.Addr) bool {
 func (l *Link) Close() error { return l.close() }
 
 func (l *Link) shut() error {
+	l.mu.Lock()
 	close(l.done)
 	err := errors.Join(l.send.Close(), l.receive.Close())
+	l.mu.Unlock()
 	l.reader.Wait()
 	return err
 }

@@ -68,6 +68,13 @@ func newHost(t *testing.T, addr string) *host {
 func twoHosts(t *testing.T) (a, b *host) {
 	t.Helper()
 	a, b = newHost(t, "192.168.25.31"), newHost(t, "192.168.25.32")
+	join(t, a, b)
+	return a, b
+}
+
+// join lays the cable, with the hosts' addresses on its ends.
+func join(t *testing.T, a, b *host) {
+	t.Helper()
 	cable := netlink.NewVeth(netlink.LinkAttrs{Name: "ens160"})
 	cable.PeerName, cable.PeerNamespace = "ens160", netlink.NsFd(b.ns)
 	must(t, a.handle.LinkAdd(cable))
@@ -82,7 +89,6 @@ func twoHosts(t *testing.T) (a, b *host) {
 	}
 	a.waitUp(t)
 	b.waitUp(t)
-	return a, b
 }
 
 // waitUp waits for the kernel to notice the carrier: it drops in silence what
@@ -188,6 +194,39 @@ func TestLinkMulticast(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// An interface that was deleted and made again: the old sockets are nobody's, and
+// Reopen has the same Link speak and hear by the new one.
+func TestLinkReopen(t *testing.T) {
+	a, b := twoHosts(t)
+	at := a.open(t, 51)
+	must(t, a.handle.LinkDel(a.dev))
+	within(t, a.ns, func() error {
+		if err := at.Reopen(); err == nil {
+			t.Error("no error where there is no interface")
+		}
+		return nil
+	})
+	join(t, a, b)
+	if err := at.Send(seedAdvert(51, 100)); err == nil {
+		t.Fatal("sent by an interface that is gone")
+	}
+	within(t, a.ns, at.Reopen)
+	other := b.open(t, 51)
+	must(t, at.Send(seedAdvert(51, 100)))
+	if p := receive(t, other); p.Err != nil || p.Source != a.addr {
+		t.Errorf("the other got %+v, want the advert of %s", p, a.addr)
+	}
+	must(t, other.Send(seedAdvert(51, 90)))
+	if p := receive(t, at); p.Err != nil || p.Source != b.addr {
+		t.Errorf("got %+v, want the advert of %s", p, b.addr)
+	}
+	must(t, at.Close())
+	within(t, a.ns, at.Reopen) // closed stays closed
+	if err := at.Send(seedAdvert(51, 100)); err == nil {
+		t.Error("sent after Close")
+	}
 }
 
 func TestLinkUnicast(t *testing.T) {

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -117,9 +116,7 @@ func (p *Plane) Directors() (macs []net.HardwareAddr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for word := range p.directors {
-		var b [8]byte
-		binary.LittleEndian.PutUint64(b[:], word)
-		macs = append(macs, b[:6])
+		macs = append(macs, wordMAC(word))
 	}
 	return macs
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,17 +26,24 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	ingress io.Closer
-	guard   io.Closer
-	// fragments sends what waits, where the ingress is at XDP.
-	fragments io.Closer
+	ingress *hold
+	guard   *hold
+	// fragments sends what waits, where the ingress is at XDP; else nil.
+	fragments *hold
+}
+
+// holds are its programs.
+func (d *device) holds() []*hold {
+	all := []*hold{d.ingress, d.guard}
+	if d.fragments != nil {
+		all = append(all, d.fragments)
+	}
+	return all
 }
 
 func (d *device) close() {
-	d.ingress.Close()
-	d.guard.Close()
-	if d.fragments != nil {
-		d.fragments.Close()
+	for _, h := range d.holds() {
+		h.close()
 	}
 }
 
@@ -61,6 +67,7 @@ func (p *Plane) Attachments() (list []Attachment) {
 // setDevices attaches to these devices and to no other. What an earlier process
 // left attached is replaced without a gap.
 func (p *Plane) setDevices(wanted []lvs.Device) error {
+	p.devicesWanted = wanted
 	var errs []error
 	keep := map[string]bool{}
 	for _, w := range wanted {
@@ -82,6 +89,7 @@ func (p *Plane) setDevices(wanted []lvs.Device) error {
 			delete(p.devices, name)
 		}
 	}
+	p.dropPrograms()
 	return p.unpinOthers(keep)
 }
 
@@ -110,20 +118,16 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 // attach puts the programs on the device: the guard first, then the ingress at
 // the place that was asked for, or, on auto, at the best that works.
 func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
-	spec, err := p.deviceSpec(l.MAC)
-	if err != nil {
-		return err
-	}
-	if d.guard, err = p.attachGuard(spec, d.index); err != nil {
+	if d.guard, err = p.attachGuard(l.MAC, d.index); err != nil {
 		return fmt.Errorf("attach the egress guard: %w", err)
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l) {
-		if d.ingress, err = p.attachIngress(spec, d.index, c.hook); err == nil {
+		if d.ingress, err = p.attachIngress(l.MAC, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
-			if err := p.attachFragments(d, spec); err != nil {
-				d.ingress.Close()
-				d.guard.Close()
+			if err := p.attachFragments(d); err != nil {
+				d.ingress.close()
+				d.guard.close()
 				return fmt.Errorf("attach the program for fragments: %w", err)
 			}
 			if refused != nil {
@@ -133,18 +137,8 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 		}
 		refused = fmt.Errorf("%s refused: %w", c.hook, err)
 	}
-	d.guard.Close()
+	d.guard.close()
 	return refused
-}
-
-// deviceSpec is the object for a device with this Ethernet address. Of its programs
-// only those are loaded that the device gets: each takes the kernel a while to verify.
-func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
-	spec := p.spec.Copy()
-	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
-		return nil, fmt.Errorf("set the device's address: %w", err)
-	}
-	return spec, nil
 }
 
 func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
@@ -160,33 +154,27 @@ func (p *Plane) fragmentsPin(index int) string {
 }
 
 // attachFragments puts the program for fragments behind one at XDP.
-func (p *Plane) attachFragments(d *device, spec *ebpf.CollectionSpec) (err error) {
+func (p *Plane) attachFragments(d *device) error {
 	if d.hook == lvs.HookTC {
 		return nil
 	}
-	var tc struct {
-		Program *ebpf.Program `ebpf:"weir_fragments"`
+	program, err := p.program(d.mac, bpfProgWeirFragments)
+	if err != nil {
+		return err
 	}
-	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
-		return fmt.Errorf("load the program: %w", err)
-	}
-	defer tc.Program.Close()
-	d.fragments, err = p.attachTC(p.fragmentsPin(d.index), tc.Program, d.index, ebpf.AttachTCXIngress)
+	d.fragments, err = p.attachTC(p.fragmentsPin(d.index), program, d.index, ebpf.AttachTCXIngress)
 	return err
 }
 
-func (p *Plane) attachGuard(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
-	var guard struct {
-		Program *ebpf.Program `ebpf:"weir_guard"`
+func (p *Plane) attachGuard(mac net.HardwareAddr, index int) (*hold, error) {
+	program, err := p.program(mac, bpfProgWeirGuard)
+	if err != nil {
+		return nil, err
 	}
-	if err := spec.LoadAndAssign(&guard, p.pins()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer guard.Program.Close()
-	return p.attachTC(p.guardPin(index), guard.Program, index, ebpf.AttachTCXEgress)
+	return p.attachTC(p.guardPin(index), program, index, ebpf.AttachTCXEgress)
 }
 
-func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
+func (p *Plane) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*hold, error) {
 	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
 		if other == hook {
 			continue
@@ -200,32 +188,18 @@ func (p *Plane) attachIngress(spec *ebpf.CollectionSpec, index int, hook lvs.Hoo
 		if err := detach(p.fragmentsPin(index)); err != nil {
 			return nil, err
 		}
-		return p.attachIngressTC(spec, index)
+		program, err := p.program(mac, bpfProgWeirTc)
+		if err != nil {
+			return nil, err
+		}
+		return p.attachTC(p.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
-	return p.attachXDP(spec, index, hook)
-}
-
-func (p *Plane) attachIngressTC(spec *ebpf.CollectionSpec, index int) (io.Closer, error) {
-	var tc struct {
-		Program *ebpf.Program `ebpf:"weir_tc"`
+	program, err := p.program(mac, bpfProgWeirXdp)
+	if err != nil {
+		return nil, err
 	}
-	if err := spec.LoadAndAssign(&tc, p.pins()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer tc.Program.Close()
-	return p.attachTC(p.ingressPin(index, lvs.HookTC), tc.Program, index, ebpf.AttachTCXIngress)
-}
-
-func (p *Plane) attachXDP(spec *ebpf.CollectionSpec, index int, hook lvs.Hook) (io.Closer, error) {
-	var xdp struct {
-		Program *ebpf.Program `ebpf:"weir_xdp"`
-	}
-	if err := spec.LoadAndAssign(&xdp, p.pins()); err != nil {
-		return nil, fmt.Errorf("load the program: %w", err)
-	}
-	defer xdp.Program.Close()
-	return p.pinned(p.ingressPin(index, hook), xdp.Program, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Interface: index, Program: xdp.Program, Flags: xdpFlags[hook]})
+	return p.pinned(p.ingressPin(index, hook), program, index, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: program, Flags: xdpFlags[hook]})
 	})
 }
 
@@ -235,10 +209,10 @@ var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
 }
 
 // pinned updates the link that is pinned there, without a gap, or makes one.
-func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.Link, error)) (link.Link, error) {
+func (p *Plane) pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (*hold, error) {
 	if l, err := link.LoadPinnedLink(path, nil); err == nil {
 		if err := l.Update(program); err == nil {
-			return l, nil
+			return holdLink(l, path, program, index)
 		}
 		// The device that it was on is gone: its index has come again.
 		l.Close()
@@ -254,7 +228,7 @@ func (p *Plane) pinned(path string, program *ebpf.Program, attach func() (link.L
 		l.Close()
 		return nil, fmt.Errorf("pin: %w", err)
 	}
-	return l, nil
+	return holdLink(l, path, program, index)
 }
 
 // detach takes off the link or filter that is pinned there, if there is one. It does not
@@ -311,18 +285,4 @@ func (p *Plane) detachAll() error {
 		delete(p.devices, name)
 	}
 	return p.unpinOthers(nil)
-}
-
-// reattach follows devices whose Ethernet address changed or that were made
-// anew under the same name.
-func (p *Plane) reattach() {
-	for name, d := range p.devices {
-		l, err := netlnk.LinkByName(name)
-		if err != nil || (l.Index == d.index && bytes.Equal(l.MAC, d.mac)) {
-			continue
-		}
-		if _, err := p.setDevice(lvs.Device{Name: name, Hook: d.wanted}); err != nil {
-			p.log.Error("attach the data plane again", "device", name, "error", err)
-		}
-	}
 }

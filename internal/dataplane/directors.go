@@ -1,11 +1,8 @@
 package dataplane
 
 import (
-	"errors"
 	"fmt"
 	"net"
-
-	"github.com/cilium/ebpf"
 )
 
 // directorBit is an address's bit in the filter that stands before the table
@@ -20,18 +17,18 @@ func (p *Plane) setDirectors(macs []net.HardwareAddr) error {
 		word := macWord(mac)
 		wanted[word] = true
 		filter |= directorBit(word)
-		if err := p.maps.Directors.Put(word, uint8(1)); err != nil {
+		if err := p.tables.directors.put(word, 1); err != nil {
 			return fmt.Errorf("enter director %s: %w", mac, err)
 		}
 	}
-	if err := p.maps.DirectorFilter.Put(uint32(0), filter); err != nil {
+	if err := p.tables.directorFilter.put(0, filter); err != nil {
 		return fmt.Errorf("set the directors' filter: %w", err)
 	}
 	for word := range p.directors {
 		if wanted[word] {
 			continue
 		}
-		if err := p.maps.Directors.Delete(word); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := p.tables.directors.drop(word); err != nil {
 			return fmt.Errorf("remove a director: %w", err)
 		}
 	}

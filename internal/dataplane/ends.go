@@ -1,10 +1,7 @@
 package dataplane
 
 import (
-	"errors"
 	"fmt"
-
-	"github.com/cilium/ebpf"
 
 	"weir/lvs"
 )
@@ -23,27 +20,18 @@ func (p *Plane) setEnds(plan lvs.Plan) error {
 			}
 		}
 	}
-	var end bpfAddr
-	var one uint8
-	var gone []bpfAddr
-	entries := p.maps.Ends.Iterate()
-	for entries.Next(&end, &one) {
-		if !wanted[end] {
-			gone = append(gone, end)
+	for end := range p.tables.ends.wrote {
+		if wanted[end] {
+			delete(wanted, end)
+			continue
 		}
-		delete(wanted, end)
-	}
-	if err := entries.Err(); err != nil {
-		return fmt.Errorf("list the addresses with fragments of ours: %w", err)
+		if err := p.tables.ends.drop(end); err != nil {
+			return fmt.Errorf("forget %s and its fragments: %w", end.netip(), err)
+		}
 	}
 	for end := range wanted {
-		if err := p.maps.Ends.Put(end, uint8(1)); err != nil {
+		if err := p.tables.ends.put(end, 1); err != nil {
 			return fmt.Errorf("enter %s for its fragments: %w", end.netip(), err)
-		}
-	}
-	for _, end := range gone {
-		if err := p.maps.Ends.Delete(end); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("forget %s and its fragments: %w", end.netip(), err)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,20 +15,19 @@ import (
 
 // attachTC puts a program on a device's tc hook: by a tcx link, or, on kernels
 // before 6.6, which have none, by a filter of clsact.
-func (p *Plane) attachTC(path string, program *ebpf.Program, index int, where ebpf.AttachType) (io.Closer, error) {
-	l, err := p.pinned(path, program, func() (link.Link, error) {
+func (p *Plane) attachTC(path string, program *ebpf.Program, index int, where ebpf.AttachType) (*hold, error) {
+	h, err := p.pinned(path, program, index, func() (link.Link, error) {
 		return link.AttachTCX(link.TCXOptions{Interface: index, Program: program, Attach: where})
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) {
-		return filtered{}, p.attachFilter(path, program, index, filterPlace(where == ebpf.AttachTCXEgress))
+		place := filterPlace(where == ebpf.AttachTCXEgress)
+		if err := p.attachFilter(path, program, index, place); err != nil {
+			return nil, err
+		}
+		return holdFilter(path, program, index, place)
 	}
-	return l, err
+	return h, err
 }
-
-// filtered is what this process holds of a filter: nothing. The device does.
-type filtered struct{}
-
-func (filtered) Close() error { return nil }
 
 // attachFilter sets the filter, or replaces its program. A filter stays without
 // a pin, too: the program is pinned where a link would be, first, so that whoever
@@ -39,7 +37,12 @@ func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, plac
 	if err := unpin(next); err != nil {
 		return err
 	}
-	if err := program.Pin(next); err != nil {
+	clone, err := program.Clone() // a program remembers where it was pinned, and is not pinned there again
+	if err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	defer clone.Close()
+	if err := clone.Pin(next); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	if err := os.Rename(next, path); err != nil {

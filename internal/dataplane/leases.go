@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk"
@@ -38,12 +37,9 @@ func (p *Plane) setLease(id lvs.InstanceID, until time.Duration) error {
 	if !ok {
 		return fmt.Errorf("instance %s has no lease", id)
 	}
-	lease, err := p.lease(index)
-	if err != nil {
-		return err
-	}
+	lease := p.tables.leases.wrote[index]
 	lease.Until = uint64(until)
-	return p.maps.Leases.Put(index, lease)
+	return p.tables.leases.put(index, lease)
 }
 
 // Leased says whether the instance's lease still runs: it does for a while when
@@ -84,7 +80,7 @@ func (p *Plane) setInstances(instances []lvs.Instance) (map[netip.Addr]uint32, e
 	}
 	for id, index := range p.leases {
 		if _, ok := leases[id]; !ok {
-			if err := p.maps.Leases.Put(index, bpfLease{}); err != nil {
+			if err := p.tables.leases.drop(index); err != nil {
 				return nil, fmt.Errorf("end the lease of %s: %w", id, err)
 			}
 		}
@@ -95,9 +91,18 @@ func (p *Plane) setInstances(instances []lvs.Instance) (map[netip.Addr]uint32, e
 
 // leaseOf finds the lease that is pinned for this instance, or a free one.
 func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
+	index, known := p.leases[id]
 	link, err := netlnk.LinkByName(id.Interface)
+	if known && errors.Is(err, netlnk.ErrNoDevice) { // it may come again
+		return index, nil
+	}
 	if err != nil {
 		return 0, err
+	}
+	if known {
+		lease := p.tables.leases.wrote[index]
+		lease.Ifindex = uint32(link.Index)
+		return index, p.tables.leases.put(index, lease)
 	}
 	mine := bpfLease{Ifindex: uint32(link.Index), Vrid: id.VRID}
 	if id.IPv6 {
@@ -105,10 +110,7 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 	}
 	var free uint32
 	for i := uint32(1); i < p.maps.Leases.MaxEntries(); i++ {
-		l, err := p.lease(i)
-		if err != nil {
-			return 0, err
-		}
+		l := p.tables.leases.wrote[i]
 		if l.Ifindex == mine.Ifindex && l.Vrid == mine.Vrid && l.Ipv6 == mine.Ipv6 {
 			return i, nil
 		}
@@ -119,30 +121,36 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 	if free == 0 {
 		return 0, fmt.Errorf("all %d leases are taken", p.maps.Leases.MaxEntries()-1)
 	}
-	return free, p.maps.Leases.Put(free, mine)
+	return free, p.tables.leases.put(free, mine)
+}
+
+// moveLeases has the leases of a device follow it to its new number.
+func (p *Plane) moveLeases(device string) error {
+	p.leaseMu.Lock()
+	defer p.leaseMu.Unlock()
+	for id := range p.leases {
+		if id.Interface != device {
+			continue
+		}
+		if _, err := p.leaseOf(id); err != nil {
+			return fmt.Errorf("lease of %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // setVIPs tells the egress guard about which addresses to be silent.
 func (p *Plane) setVIPs(vips map[netip.Addr]uint32) error {
 	for vip, lease := range vips {
-		if err := p.maps.Vips.Put(wireAddr(vip), lease); err != nil {
+		if err := p.tables.vips.put(wireAddr(vip), lease); err != nil {
 			return fmt.Errorf("guard %s: %w", vip, err)
 		}
 	}
-	var gone []bpfAddr
-	var key bpfAddr
-	var lease uint32
-	entries := p.maps.Vips.Iterate()
-	for entries.Next(&key, &lease) {
-		if _, ok := vips[key.netip()]; !ok {
-			gone = append(gone, key)
+	for key := range p.tables.vips.wrote {
+		if _, ok := vips[key.netip()]; ok {
+			continue
 		}
-	}
-	if err := entries.Err(); err != nil {
-		return fmt.Errorf("list the guarded addresses: %w", err)
-	}
-	for _, key := range gone {
-		if err := p.maps.Vips.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := p.tables.vips.drop(key); err != nil {
 			return fmt.Errorf("guard %s no more: %w", key.netip(), err)
 		}
 	}

@@ -9,29 +9,45 @@ import (
 	"weir/lvs"
 )
 
-// The layout of struct load (bpf/abi.h): Go writes the weight at its head, the
-// data plane what follows: the thresholds first.
-const (
-	loadSize   = 32
-	loadWeight = 4
-)
+// loadSize is that of struct load (bpf/abi.h). It begins with the weight, which Go
+// writes, and the thresholds, which weir_limits does.
+const loadSize = 32
 
-// setLimits writes a server's weight and thresholds beside its live counts.
-func (p *Plane) setLimits(index uint32, rs lvs.RealServer) error {
-	at := int64(index) * loadSize
-	if _, err := p.loads.WriteAt(binary.NativeEndian.AppendUint32(nil, uint32(rs.Weight)), at); err != nil {
-		return fmt.Errorf("set the weight of server %d: %w", index, err)
+// limits are what Go writes beside a server's live counts.
+type limits struct {
+	weight, upper, lower uint32
+}
+
+func limitsOf(rs lvs.RealServer) limits { return limits{uint32(rs.Weight), rs.Upper, rs.Lower} }
+
+// setLimits writes a server's weight and thresholds.
+func (p *Plane) setLimits(s *server, to limits) error {
+	now, err := p.limitsNow(s.index)
+	if err != nil {
+		return err
 	}
-	now := make([]byte, 8)
-	if _, err := p.loads.ReadAt(now, at+loadWeight); err != nil {
-		return fmt.Errorf("read the thresholds of server %d: %w", index, err)
+	s.limits = to
+	if now.weight != to.weight {
+		weight := binary.NativeEndian.AppendUint32(nil, to.weight)
+		if _, err := p.loads.WriteAt(weight, int64(s.index)*loadSize); err != nil {
+			return fmt.Errorf("set the weight of server %d: %w", s.index, err)
+		}
 	}
-	limits := bpfLimits{Server: index, Upper: rs.Upper, Lower: rs.Lower}
-	if binary.NativeEndian.Uint32(now) == limits.Upper && binary.NativeEndian.Uint32(now[4:]) == limits.Lower {
+	if now.upper == to.upper && now.lower == to.lower {
 		return nil
 	}
-	if _, err := p.limits.Run(&ebpf.RunOptions{Context: limits}); err != nil {
-		return fmt.Errorf("set the thresholds of server %d: %w", index, err)
+	if _, err := p.limits.Run(&ebpf.RunOptions{Context: bpfLimits{Server: s.index, Upper: to.upper, Lower: to.lower}}); err != nil {
+		return fmt.Errorf("set the thresholds of server %d: %w", s.index, err)
 	}
 	return nil
+}
+
+// limitsNow reads them.
+func (p *Plane) limitsNow(index uint32) (limits, error) {
+	var b [12]byte
+	if _, err := p.loads.ReadAt(b[:], int64(index)*loadSize); err != nil {
+		return limits{}, fmt.Errorf("read the weight and thresholds of server %d: %w", index, err)
+	}
+	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
+	return limits{word(0), word(1), word(2)}, nil
 }

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/cilium/ebpf"
-
 	"weir/lvs"
 )
 
@@ -40,7 +38,7 @@ func (p *Plane) setMarks(rules []lvs.MarkRule) error {
 		if slices.Contains(prefixes(fitted), prefix) {
 			continue
 		}
-		if err := p.maps.MarkLists.Delete(wirePrefix(prefix)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := p.tables.markLists.drop(wirePrefix(prefix)); err != nil {
 			return fmt.Errorf("remove the marks of %s: %w", prefix, err)
 		}
 	}
@@ -141,7 +139,7 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 			if at-first == room {
 				return fmt.Errorf("marks: the rules need more than %d places, one for each destination that each covers: use fewer overlapping ones", room)
 			}
-			if err := p.maps.MarkRules.Put(at, r.wire); err != nil {
+			if err := p.tables.markRules.put(at, r.wire); err != nil {
 				return fmt.Errorf("write a rule of mark %d: %w", r.wire.Mark, err)
 			}
 			at++
@@ -150,7 +148,7 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 		lists[prefix] = list
 	}
 	for prefix, list := range lists {
-		if err := p.maps.MarkLists.Put(wirePrefix(prefix), list); err != nil {
+		if err := p.tables.markLists.put(wirePrefix(prefix), list); err != nil {
 			return fmt.Errorf("put the marks of %s in force: %w", prefix, err)
 		}
 	}

@@ -11,20 +11,26 @@ import (
 )
 
 // refreshEvery is how often the ways to the servers are looked at even when
-// nothing was heard, and how soon a drift is repaired.
+// nothing was heard.
 const refreshEvery = 2 * time.Second
 
 // settle gathers what the kernel reports in bursts.
 const settle = 10 * time.Millisecond
 
-// Run keeps the ways to the real servers fresh, sweeps the connections and
-// estimates the rates, until ctx ends.
-func (p *Plane) Run(ctx context.Context) error {
+// Run keeps the ways to the real servers fresh, sweeps the connections, estimates
+// the rates and repairs drift, until ctx ends.
+func (p *Plane) Run(ctx context.Context) (err error) {
+	if p.owned, err = p.own(); err != nil {
+		return err
+	}
+	defer func() { p.owned.Close() }()
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
+	compare := time.NewTicker(compareEvery)
+	defer compare.Stop()
 	defer refresh.Stop()
 	defer sweep.Stop()
 	defer estimate.Stop()
@@ -49,6 +55,8 @@ func (p *Plane) Run(ctx context.Context) error {
 				p.log.Error("sweep connections", "error", err)
 			}
 			sweep.Reset(p.pause() - time.Since(begun))
+		case <-compare.C:
+			p.repairDrift()
 		case <-estimate.C:
 			if err := p.estimate(); err != nil {
 				p.log.Error("estimate rates", "error", err)
@@ -91,7 +99,8 @@ func (p *Plane) resolve() {
 			}
 		}
 	}
-	p.reattach()
+	p.repairPins()
+	p.repairDevices()
 }
 
 // finder is find for many servers at once: it asks once for each address.

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/sched"
 	"weir/lvs"
@@ -25,6 +26,7 @@ type Plane struct {
 	pinDir string
 	spec   *ebpf.CollectionSpec
 	maps   bpfMaps
+	tables mirrors // of those maps
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
 	cacheSweep *ebpf.Program
@@ -32,20 +34,27 @@ type Plane struct {
 	limits *ebpf.Program
 	loads  *ebpf.Memory
 	cycle  int // Options.Cycle
+	ledger *drift.Ledger
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
-	mu        sync.Mutex // everything below, and the tables' contents
-	services  map[lvs.ServiceKey]*service
-	servers   map[serverKey]*server
-	indexes   indexes
-	devices   map[string]*device
-	directors map[uint64]bool
-	marks     []lvs.MarkRule // nil before they are known
-	epoch     uint32         // number of the last sweep
-	live      int            // connections that it met
-	flows     bpfFlowKnobs
-	timeouts  timeouts
+	mu            sync.Mutex // everything below, and the tables' contents
+	services      map[lvs.ServiceKey]*service
+	servers       map[serverKey]*server
+	indexes       indexes
+	devices       map[string]*device
+	directors     map[uint64]bool
+	marks         []lvs.MarkRule // nil before they are known
+	epoch         uint32         // number of the last sweep
+	live          int            // connections that it met
+	flows         bpfFlowKnobs
+	timeouts      timeouts
+	devicesWanted []lvs.Device
+	retries       map[string]retry
+	programs      map[programKey]*ebpf.Program // loaded for devices
+	planned       bool                         // a plan has been set
+	mapPins       map[string]pin
+	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
@@ -59,6 +68,7 @@ type service struct {
 	present   bool
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
+	table     ebpf.MapID    // the one that was put in force
 	tally     tally
 }
 
@@ -75,6 +85,7 @@ type server struct {
 	method  lvs.ForwardMethod
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool
+	limits    limits
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
 	tally     tally
@@ -103,6 +114,7 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
+		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, ledger: drift.NewLedger(o.Log),
 		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
@@ -138,6 +150,12 @@ func (p *Plane) load() error {
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
+	if err := p.notePins(); err != nil {
+		return err
+	}
+	if err := p.mirrorTables(); err != nil {
+		return err
+	}
 	if err := p.setRoom(); err != nil {
 		return err
 	}
@@ -157,6 +175,9 @@ func (p *Plane) pins() *ebpf.CollectionOptions {
 func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		d.close()
+	}
+	for _, program := range p.programs {
+		program.Close()
 	}
 	for _, program := range []*ebpf.Program{p.sweep, p.cacheSweep, p.limits} {
 		if program != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/cilium/ebpf"
-
 	"weir/internal/netlnk"
 	"weir/internal/sched"
 	"weir/lvs"
@@ -22,6 +20,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 	if err := p.fits(plan); err != nil {
 		return err
 	}
+	p.planned = true
 	timeouts, err := timeoutsOf(plan.Timeouts)
 	if err != nil {
 		return err
@@ -40,7 +39,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 		}
 	}
 	errs = append(errs, p.dropServices(wanted), p.dropServers(kept), p.setEnds(plan),
-		p.maps.ServiceCounts.Put(uint32(0), countServices(wanted)), p.setDevices(plan.Devices))
+		p.tables.serviceCounts.put(0, countServices(wanted)), p.setDevices(plan.Devices))
 	return errors.Join(errs...)
 }
 
@@ -78,11 +77,11 @@ func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]
 	if err := p.layOut(s, vs.Scheduler, list); err != nil {
 		return fmt.Errorf("lay out its table: %w", err)
 	}
-	if err := p.maps.ServiceVips.Put(s.index, wireAddr(vs.Addr)); err != nil {
+	if err := p.tables.serviceVips.put(s.index, wireAddr(vs.Addr)); err != nil {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
-	if err := p.maps.Services.Put(wireService(vs.ServiceKey), bpfService{
+	if err := p.tables.services.put(wireService(vs.ServiceKey), bpfService{
 		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
 		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: netmaskWords(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
@@ -183,7 +182,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 	s.hop, s.present, s.method = freshest(s.hop, hop), true, rs.Method
 	// A client of all ports keeps the one that it asked for.
 	s.keepsPort = rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
-	if err := p.setLimits(s.index, rs); err != nil {
+	if err := p.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
 	return s, p.putServer(key, s)
@@ -211,11 +210,11 @@ func (p *Plane) putServer(key serverKey, s *server) error {
 		entry.Flags |= bpfServerFlagsSERVER_RESOLVED
 	}
 	if s.method == lvs.Tunnel && s.hop.Source.IsValid() {
-		if err := p.maps.TunnelSources.Put(s.index, wireAddr(s.hop.Source)); err != nil {
+		if err := p.tables.tunnelSources.put(s.index, wireAddr(s.hop.Source)); err != nil {
 			return fmt.Errorf("enter our address on the way: %w", err)
 		}
 	}
-	return p.maps.Servers.Put(s.index, entry)
+	return p.tables.servers.put(s.index, entry)
 }
 
 func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
@@ -223,11 +222,11 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 		if wanted[key] || !s.present {
 			continue
 		}
-		if e := p.maps.Services.Delete(wireService(key)); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
+		if e := p.tables.services.drop(wireService(key)); e != nil {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}
-		if e := p.maps.Tables.Delete(s.index); e != nil && !errors.Is(e, ebpf.ErrKeyNotExist) {
+		if e := p.dropTable(s.index); e != nil {
 			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
 		}
 		err = errors.Join(err, p.schedulerIs(s, ""))

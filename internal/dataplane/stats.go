@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 
+	"weir/internal/drift"
 	"weir/lvs"
 )
 
@@ -33,6 +34,9 @@ type Stats struct {
 	Servers  []ServerStats
 	Reasons  map[string]uint64 // packets not forwarded, by reason
 	Live     int               // connections at the last sweep
+	// Drift is what was found changed behind weir's back, by kind: a table's name,
+	// attachments, or pins.
+	Drift map[string]drift.Count
 }
 
 // reasonNames are the reasons as people read them: drop_ went nowhere, pass_
@@ -64,7 +68,7 @@ var reasonNames = map[bpfReason]string{
 func (p *Plane) Stats() (Stats, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := Stats{Services: map[lvs.ServiceKey]ServiceStats{}, Reasons: map[string]uint64{}, Live: p.live}
+	out := Stats{Services: map[lvs.ServiceKey]ServiceStats{}, Reasons: map[string]uint64{}, Live: p.live, Drift: p.ledger.Counts()}
 	byIndex := map[uint32]lvs.ServiceKey{}
 	for key, s := range p.services {
 		byIndex[s.index] = key

@@ -69,7 +69,7 @@ func (p *Plane) forget() error {
 			used[key.service] = true
 			continue
 		}
-		if err := p.maps.Servers.Put(s.index, bpfServer{}); err != nil {
+		if err := p.tables.servers.drop(s.index); err != nil {
 			return fmt.Errorf("clear server %d: %w", s.index, err)
 		}
 		if err := p.maps.Loads.Put(s.index, bpfLoad{}); err != nil {

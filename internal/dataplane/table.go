@@ -28,7 +28,7 @@ func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server)
 	if s.layout != nil && s.layout.Same(scheduler, list) {
 		return nil
 	}
-	left := p.table(s)
+	left, id := p.table(s)
 	var cursor uint64
 	if left != nil {
 		cursor = left[tableCursor]
@@ -40,10 +40,10 @@ func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server)
 	words := tableOf(layout)
 	if s.layout == nil && sameTable(left, words) {
 		layout.Left(left[tableHead])
-		s.layout = layout
+		s.layout, s.table = layout, id
 		return nil
 	}
-	if err := p.putTable(s.index, words); err != nil {
+	if err := p.putTable(s, words); err != nil {
 		return err
 	}
 	s.layout = layout
@@ -76,8 +76,9 @@ func sameTable(left, words []uint64) bool {
 		slices.Equal(left[tableSlots:], words[tableSlots:])
 }
 
-// putTable makes a table and puts it in force, together with its cursor.
-func (p *Plane) putTable(index uint32, words []uint64) error {
+// putTable makes a table and puts it in force, together with its cursor. The data
+// plane alone may write to it from then on.
+func (p *Plane) putTable(s *service, words []uint64) error {
 	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
 	spec.MaxEntries = uint32(len(words))
 	table, err := ebpf.NewMap(spec)
@@ -92,20 +93,47 @@ func (p *Plane) putTable(index uint32, words []uint64) error {
 	if _, err := table.BatchUpdate(keys, words, nil); err != nil {
 		return fmt.Errorf("fill it: %w", err)
 	}
-	return p.maps.Tables.Put(index, table)
+	if err := table.Freeze(); err != nil {
+		return err
+	}
+	if err := p.maps.Tables.Put(s.index, table); err != nil {
+		return err
+	}
+	s.table, err = p.tableID(s)
+	return err
 }
 
-// table reads the service's table; nil where there is none.
-func (p *Plane) table(s *service) []uint64 {
+// tableID is the kernel's number of the service's table; 0 where there is none.
+func (p *Plane) tableID(s *service) (id ebpf.MapID, err error) {
+	err = p.maps.Tables.Lookup(s.index, &id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
+	}
+	return id, err
+}
+
+func (p *Plane) dropTable(index uint32) error {
+	if err := p.maps.Tables.Delete(index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	return nil
+}
+
+// table reads the service's table, and which one that is; nil where there is none.
+func (p *Plane) table(s *service) ([]uint64, ebpf.MapID) {
 	var table *ebpf.Map
 	if err := p.maps.Tables.Lookup(s.index, &table); err != nil {
-		return nil
+		return nil, 0
 	}
 	defer table.Close()
 	keys, words := make([]uint32, table.MaxEntries()), make([]uint64, table.MaxEntries())
 	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, words, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(words) { // that is its end
-		return nil
+		return nil, 0
 	}
-	return words
+	id, err := p.tableID(s)
+	if err != nil {
+		return nil, 0
+	}
+	return words, id
 }

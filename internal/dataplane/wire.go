@@ -72,3 +72,7 @@ func macWord(mac net.HardwareAddr) uint64 {
 	copy(b[:6], mac)
 	return binary.LittleEndian.Uint64(b[:])
 }
+
+func wordMAC(word uint64) net.HardwareAddr {
+	return binary.LittleEndian.AppendUint64(nil, word)[:6]
+}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/conf"
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -44,6 +45,9 @@ type RealServer interface {
 	Start(vips []netip.Addr) error
 	// StartTunnel has packets for them come out of tunnels, too.
 	StartTunnel(vips []netip.Addr) error
+	// Repair puts back what somebody changed of that, and says in words what that
+	// was. The loop calls it once a second.
+	Repair() (astray []string, err error)
 }
 
 // Director runs one configuration.
@@ -54,6 +58,7 @@ type Director struct {
 	log        *slog.Logger
 	events     chan event
 	stopped    chan struct{} // closed when the loop reads no more events
+	drift      *drift.Ledger
 
 	// What follows belongs to the loop's goroutine.
 	pools     []*pool
@@ -76,7 +81,7 @@ type event func(d *Director) (then func())
 func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
 	d := &Director{
 		cfg: cfg, plane: plane, realserver: rs, log: log,
-		events: make(chan event, 64), stopped: make(chan struct{}),
+		events: make(chan event, 64), stopped: make(chan struct{}), drift: drift.NewLedger(log),
 		directors: map[peer]net.HardwareAddr{}, adopted: plane.Directors(),
 	}
 	for _, vs := range cfg.VirtualServers {
@@ -114,6 +119,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	tasks.Go(func() error { return d.plane.Run(ctx) })
 	tasks.Go(func() error { return d.loop(ctx, watch) })
+	tasks.Go(func() error { return d.watchDrift(ctx) })
 	d.log.Info("started", "virtual_servers", len(d.pools), "vrrp_instances", len(d.instances))
 	return tasks.Wait()
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"weir/conf"
@@ -18,7 +19,7 @@ import (
 
 // instance is a VRRP instance with what it owns: VIPs, and a lease in the data
 // plane. It is the vrrp.Owner, so its methods are called by that instance's
-// goroutine, which alone changes the addresses.
+// goroutine, which alone changes the addresses, but for repairs.
 type instance struct {
 	id    lvs.InstanceID
 	cfg   conf.VRRPInstance
@@ -28,8 +29,13 @@ type instance struct {
 	log   *slog.Logger
 	post  func(event)
 	link  *vrrp.Link
-	vrrp  *vrrp.Instance
-	heard map[netip.Addr]net.HardwareAddr
+	// device is the number of the interface that the link was opened on.
+	device int
+	vrrp   *vrrp.Instance
+	heard  map[netip.Addr]net.HardwareAddr
+
+	mu    sync.Mutex // the VIPs on their devices, and what follows
+	claim claim
 }
 
 // openInstances opens the sockets of all instances. Nothing is sent yet.
@@ -70,6 +76,11 @@ func (in *instance) open(log *slog.Logger) (err error) {
 		}
 	}
 	in.cfg.SourceIP = source
+	device, err := netlnk.LinkByName(in.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	in.device = device.Index
 	in.link, err = vrrp.OpenLink(vrrp.LinkConfig{
 		Interface: in.cfg.Interface, VRID: in.cfg.VRID, Source: source, UnicastPeers: in.cfg.UnicastPeers(),
 	}, log)
@@ -120,6 +131,9 @@ func (in *instance) resumes() (bool, error) {
 
 // Enter adds the VIPs on becoming master and removes them on ceasing to be.
 func (in *instance) Enter(from, to vrrp.State) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.claim = claimIn(to)
 	switch {
 	case to == vrrp.Master:
 		for _, vip := range in.vips {
@@ -148,8 +162,12 @@ func (in *instance) removeVIPs() (err error) {
 
 // Announce sends the rounds of gratuitous ARP.
 func (in *instance) Announce() {
+	in.announce(in.vips...)
+}
+
+func (in *instance) announce(vips ...conf.VIP) {
 	for range max(in.cfg.GARPRepeat, 1) {
-		for _, vip := range in.vips {
+		for _, vip := range vips {
 			if err := arp.Announce(vip.Device, vip.Prefix.Addr()); err != nil {
 				in.log.Warn("announce VIP", "vip", vip.Prefix.Addr(), "error", err)
 			}
@@ -180,17 +198,19 @@ func (in *instance) Heard(from netip.Addr, mac net.HardwareAddr) {
 // back.
 func (d *Director) checkInterfaces() {
 	for _, in := range d.instances {
-		in.vrrp.SetFault(fault(in.id.Interface))
+		in.vrrp.SetFault(in.fault())
 	}
 }
 
-func fault(name string) string {
-	l, err := netlnk.LinkByName(name)
-	if err != nil {
+func (in *instance) fault() string {
+	l, err := netlnk.LinkByName(in.id.Interface)
+	switch {
+	case err != nil:
 		return err.Error()
-	}
-	if !l.Up {
-		return fmt.Sprintf("interface %s is down", name)
+	case !l.Up:
+		return fmt.Sprintf("interface %s is down", l.Name)
+	case l.Index != in.device:
+		return fmt.Sprintf("interface %s was made anew, and cannot be spoken on yet", l.Name)
 	}
 	return ""
 }

@@ -26,6 +26,8 @@ func (r *told) StartTunnel(vips []netip.Addr) error {
 	return r.err
 }
 
+func (r *told) Repair() ([]string, error) { return nil, r.err }
+
 // A machine becomes a real server by the methods of the servers that it is, and
 // of no other; 127.0.0.1 is every machine's.
 func TestServeHere(t *testing.T) {

@@ -1,0 +1,202 @@
+package dataplane
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"weir/lvs"
+)
+
+// A drift is what somebody does to the kernel's side; want is the kind that is
+// counted.
+type driftCase struct {
+	name string
+	kind string
+	do   func(b *bench) error
+}
+
+// first is a key that the process wrote, the same each time.
+func first[K, V comparable](m *mirror[K, V]) K {
+	return slices.SortedFunc(maps.Keys(m.wrote), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })[0]
+}
+
+func changed[V any](v V, change func(*V)) V { change(&v); return v }
+
+func (b *bench) serviceOf(port uint16) (bpfServiceKey, *service) {
+	key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip4, Port: port}
+	return wireService(key), b.services[key]
+}
+
+func (b *bench) serverOf(addr string) uint32 {
+	for key, s := range b.servers {
+		if key.addr.Addr() == netip.MustParseAddr(addr) {
+			return s.index
+		}
+	}
+	panic("no server " + addr)
+}
+
+var driftCases = []driftCase{
+	{"a service is deleted", "services", func(b *bench) error {
+		key, _ := b.serviceOf(80)
+		return b.maps.Services.Delete(key)
+	}},
+	{"a service's scheduler and lease are changed", "services", func(b *bench) error {
+		key, _ := b.serviceOf(80)
+		return b.maps.Services.Put(key, changed(b.tables.services.wrote[key], func(s *bpfService) { s.Scheduler, s.Lease = bpfSchedulerSCHED_DH, 9 }))
+	}},
+	{"another service is put in", "services", func(b *bench) error {
+		key, s := b.serviceOf(80)
+		key.Port = wirePort(8443)
+		return b.maps.Services.Put(key, bpfService{Index: s.index})
+	}},
+	{"all services are deleted, and others put in", "services", func(b *bench) error {
+		for key := range maps.Clone(b.tables.services.wrote) {
+			if err := b.maps.Services.Delete(key); err != nil {
+				return err
+			}
+			key.Vip.Lo++
+			if err := b.maps.Services.Put(key, bpfService{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{"a server is cleared", "servers", func(b *bench) error {
+		return b.maps.Servers.Put(b.serverOf("192.0.2.11"), bpfServer{})
+	}},
+	{"a server gets another address and way", "servers", func(b *bench) error {
+		i := b.serverOf("192.0.2.11")
+		return b.maps.Servers.Put(i, changed(b.tables.servers.wrote[i], func(s *bpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
+	}},
+	{"a server is put in that nobody asked for", "servers", func(b *bench) error {
+		return b.maps.Servers.Put(b.tables.servers.top+7, b.tables.servers.wrote[first(b.tables.servers)])
+	}},
+	{"a service's table is removed", "tables", func(b *bench) error {
+		_, s := b.serviceOf(80)
+		return b.maps.Tables.Delete(s.index)
+	}},
+	{"a service gets another's table", "tables", func(b *bench) error {
+		_, s := b.serviceOf(80)
+		_, other := b.serviceOf(81)
+		var table *ebpf.Map
+		if err := b.maps.Tables.Lookup(other.index, &table); err != nil {
+			return err
+		}
+		defer table.Close()
+		return b.maps.Tables.Put(s.index, table)
+	}},
+	{"a service's address is changed", "service_vips", func(b *bench) error {
+		_, s := b.serviceOf(80)
+		return b.maps.ServiceVips.Put(s.index, wireAddr(vip6))
+	}},
+	{"the services are not counted", "service_counts", func(b *bench) error {
+		return b.maps.ServiceCounts.Put(uint32(0), bpfServiceCount{})
+	}},
+	{"a tunnel's source is changed", "tunnel_sources", func(b *bench) error {
+		return b.maps.TunnelSources.Put(b.serverOf("192.0.2.13"), wireAddr(vip4))
+	}},
+	{"a weight is changed", "loads", func(b *bench) error {
+		_, err := b.loads.WriteAt([]byte{99, 0, 0, 0}, int64(b.serverOf("192.0.2.14"))*loadSize)
+		return err
+	}},
+	{"thresholds are changed", "loads", func(b *bench) error {
+		_, err := b.Plane.limits.Run(&ebpf.RunOptions{Context: bpfLimits{Server: b.serverOf("192.0.2.11"), Upper: 1}})
+		return err
+	}},
+	{"the lease is ended", "leases", func(b *bench) error {
+		i := b.leases[vi1]
+		return b.maps.Leases.Put(i, changed(b.tables.leases.wrote[i], func(l *bpfLease) { l.Until = 0 }))
+	}},
+	{"a lease is put in", "leases", func(b *bench) error {
+		return b.maps.Leases.Put(uint32(100), bpfLease{Until: 1 << 60, Vrid: 99})
+	}},
+	{"a VIP is guarded no more", "vips", func(b *bench) error { return b.maps.Vips.Delete(wireAddr(vip4)) }},
+	{"another address is guarded", "vips", func(b *bench) error { return b.maps.Vips.Put(wireAddr(vip6), uint32(1)) }},
+	{"a director is forgotten", "directors", func(b *bench) error {
+		return b.maps.Directors.Delete(macWord(mac(directorMAC)))
+	}},
+	{"the clients are called directors", "directors", func(b *bench) error {
+		return b.maps.Directors.Put(macWord(mac(clientMAC)), uint8(1))
+	}},
+	{"the directors' filter is cleared", "director_filter", func(b *bench) error {
+		return b.maps.DirectorFilter.Put(uint32(0), uint64(0))
+	}},
+	{"a list of marks is removed", "mark_lists", func(b *bench) error { return b.maps.MarkLists.Delete(first(b.tables.markLists)) }},
+	{"a list of marks is added", "mark_lists", func(b *bench) error {
+		return b.maps.MarkLists.Put(wirePrefix(mapped(netip.MustParsePrefix("198.51.100.0/24"))), bpfMarkList{Count: 1})
+	}},
+	{"a rule of marks is changed", "mark_rules", func(b *bench) error {
+		i := first(b.tables.markRules)
+		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.wrote[i], func(r *bpfMarkRule) { r.Mark++ }))
+	}},
+	{"a time-out is shortened", "timeouts", func(b *bench) error {
+		return b.maps.Timeouts.Put(uint32(bpfConnStateSTATE_ESTABLISHED), uint32(1))
+	}},
+	{"the flow cache's seed is changed", "flow_knobs", func(b *bench) error {
+		return b.maps.FlowKnobs.Put(uint32(0), changed(b.flows, func(k *bpfFlowKnobs) { k.Seed[2] += 2 }))
+	}},
+	{"half-open connections get no bound", "rooms", func(b *bench) error {
+		var r bpfRoom
+		if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
+			return err
+		}
+		r.Limit = 0
+		return b.maps.Rooms.Put(uint32(0), r)
+	}},
+	{"a table's pin is removed", "pins", func(b *bench) error { return os.Remove(filepath.Join(b.pinDir, "conns")) }},
+	{"a table's pin leads to another", "pins", func(b *bench) error {
+		if err := os.Remove(filepath.Join(b.pinDir, "servers")); err != nil {
+			return err
+		}
+		clone, err := b.maps.Loads.Clone()
+		if err != nil {
+			return err
+		}
+		defer clone.Close()
+		return clone.Pin(filepath.Join(b.pinDir, "servers"))
+	}},
+	{"the whole folder of pins is removed", "pins", func(b *bench) error { return os.RemoveAll(b.pinDir) }},
+	{"a link's pin is removed", "pins", func(b *bench) error {
+		return os.Remove(b.devices["eth0"].ingress.pin.path)
+	}},
+	{"the program is detached", "attachments", func(b *bench) error {
+		return b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach()
+	}},
+	{"the guard is detached", "attachments", func(b *bench) error {
+		return b.devices["eth0"].guard.link.(interface{ Detach() error }).Detach()
+	}},
+	{"another program is put in the place of ours", "attachments", func(b *bench) error {
+		other, err := passing(ebpf.SchedCLS)
+		if err != nil {
+			return err
+		}
+		defer other.Close()
+		return b.devices["eth0"].ingress.link.Update(other)
+	}},
+	{"the program is detached, and the folder of pins removed", "attachments", func(b *bench) error {
+		if err := b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach(); err != nil {
+			return err
+		}
+		return os.RemoveAll(b.pinDir)
+	}},
+}
+
+// passing is a program of somebody else.
+func passing(kind ebpf.ProgramType) (*ebpf.Program, error) {
+	verdict := int32(-1) // TC_ACT_UNSPEC
+	if kind == ebpf.XDP {
+		verdict = 2 // XDP_PASS
+	}
+	return ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: kind, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
+	})
+}

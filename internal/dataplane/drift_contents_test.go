@@ -1,0 +1,115 @@
+package dataplane
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// contents is the kernel's side as a next process would find it, but for what the
+// data plane itself writes: tables by way of their pins, and what is attached.
+func (b *bench) contents(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "tunnel_sources", "leases", "vips",
+		"directors", "director_filter", "mark_lists", "mark_rules", "timeouts"} {
+		table, err := ebpf.LoadPinnedMap(filepath.Join(b.pinDir, name), nil)
+		if err != nil {
+			all[name] = err.Error()
+			continue
+		}
+		all[name] = entriesOf(t, name, table)
+		table.Close()
+	}
+	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"guard", "guard_"}} {
+		all[of.name] = b.pinsNow(of.prefix)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, s := range b.services {
+		table, _ := b.table(s)
+		if len(table) > tableHead {
+			table[tableCursor], table[tableHead] = 0, 0
+		}
+		all["table of "+key.String()] = fmt.Sprint(table)
+	}
+	for key, s := range b.servers {
+		now, err := b.limitsNow(s.index)
+		all["load of "+key.addr.String()] = fmt.Sprint(now, err)
+	}
+	var r bpfRoom
+	err := b.maps.Rooms.Lookup(uint32(0), &r)
+	all["rooms"] = fmt.Sprint(r.Limit, err)
+	var knobs bpfFlowKnobs
+	err = b.maps.FlowKnobs.Lookup(uint32(0), &knobs)
+	all["flow_knobs"] = fmt.Sprint(knobs.Seed, knobs.Idle, err)
+	return all
+}
+
+// pinsNow lists the pins of this prefix, and of links whether they are attached.
+func (b *bench) pinsNow(prefix string) string {
+	paths, _ := filepath.Glob(filepath.Join(b.pinDir, prefix+"*"))
+	var list []string
+	for _, path := range paths {
+		entry := filepath.Base(path)
+		if l, err := link.LoadPinnedLink(path, nil); err == nil {
+			if info, err := l.Info(); err == nil {
+				entry += fmt.Sprintf(" on %d", deviceOf(info))
+				if p, err := ebpf.NewProgramFromID(info.Program); err == nil {
+					entry += " " + p.String()[:len("SchedCLS(")]
+					details, _ := p.Info()
+					entry += details.Name
+					p.Close()
+				}
+			}
+			l.Close()
+		}
+		list = append(list, entry)
+	}
+	return strings.Join(list, ", ")
+}
+
+// entriesOf lists a table's entries, an array's only up to where the tests write.
+func entriesOf(t *testing.T, name string, table *ebpf.Map) string {
+	t.Helper()
+	var list []string
+	note := func(key any, value []byte) {
+		if name == "servers" && len(value) == 64 {
+			clear(value[44:48]) // the last sweep
+		}
+		list = append(list, fmt.Sprintf("%x:%x", key, value))
+	}
+	if table.Type() == ebpf.Array {
+		for i := range min(table.MaxEntries(), 128) {
+			value, err := table.LookupBytes(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			note(i, value)
+		}
+		return strings.Join(list, " ")
+	}
+	var key, value []byte
+	for entries := table.Iterate(); entries.Next(&key, &value); {
+		note(key, slices.Clone(value))
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+// differs says what is not as it was.
+func (b *bench) differs(t *testing.T, want map[string]string) (wrong string) {
+	t.Helper()
+	got := b.contents(t)
+	for name := range want {
+		if got[name] != want[name] {
+			wrong += fmt.Sprintf("%s is\n%s\nwant\n%s\n", name, got[name], want[name])
+		}
+	}
+	return wrong
+}

@@ -1,0 +1,118 @@
+package dataplane
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// A device that goes and comes again: the programs are on it, the ways to the
+// servers lead by it, and the lease is still that of its instance.
+func TestDeviceComesAgain(t *testing.T) {
+	setUp := []string{"addr add 192.0.2.1/24 dev eth0", "neigh replace 192.0.2.11 lladdr " + rs1MAC + " dev eth0 nud permanent"}
+	for _, tt := range []struct {
+		name string
+		hook lvs.Hook
+		gone []string
+		back []string
+		// attached is whether the programs have to be attached anew.
+		attached bool
+	}{
+		{"a link down and up, tc", lvs.HookTC, []string{"link set eth0 down"}, []string{"link set eth0 up", setUp[1]}, false},
+		{"a link down and up, XDP", lvs.HookNative, []string{"link set eth0 down"}, []string{"link set eth0 up", setUp[1]}, false},
+		{"deleted and made again, tc", lvs.HookTC, []string{"link del eth0"}, remade(setUp), true},
+		{"deleted and made again, generic XDP", lvs.HookGeneric, []string{"link del eth0"}, remade(setUp), true},
+		{"deleted and made again at once", lvs.HookTC, nil, append([]string{"link del eth0"}, remade(setUp)...), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
+			plan.Instances = driftPlan().Instances
+			plan.Devices = []lvs.Device{{Name: "eth0", Hook: tt.hook}}
+			withDrift(t, plan, func(b *bench) {
+				b.renew(t, time.Hour)
+				if len(tt.gone) > 0 {
+					b.ns.Batch(tt.gone...)
+					b.compared(t)
+				}
+				b.ns.Batch(tt.back...)
+				begun := time.Now()
+				link, err := netlnk.LinkByName("eth0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.index = link.Index // the packets come by it
+				port := 1000
+				for wrong := "?"; wrong != ""; time.Sleep(5 * time.Millisecond) {
+					port++
+					wrong = b.notAttached(link.Index, tt.hook)
+					if got := b.pick(t, places[0], syn(port)); got != "rs1" {
+						wrong += fmt.Sprintf("a client gets %q, want rs1", got)
+					}
+					if took := time.Since(begun); took > repairBound+driftSlack {
+						t.Fatalf("not back after %s: %s", took, wrong)
+					}
+				}
+				t.Logf("back after %s", time.Since(begun).Round(time.Millisecond))
+				var lease bpfLease
+				if err := b.maps.Leases.Lookup(b.leases[vi1], &lease); err != nil || lease.Ifindex != uint32(link.Index) {
+					t.Errorf("the lease is %+v, %v; want one of device %d", lease, err, link.Index)
+				}
+				if leased, err := b.Leased(vi1); !leased || err != nil {
+					t.Errorf("leased: %t, %v", leased, err)
+				}
+				if got := b.drifts(t)[driftAttachment].Repaired; (got > 0) != tt.attached {
+					t.Errorf("attached again %d times, want %t", got, tt.attached)
+				}
+				b.wantPins(t, "ingress_", 1)
+				b.wantPins(t, "guard_", 1)
+			})
+		})
+	}
+}
+
+// remade is a new eth0 with the old one's address.
+func remade(setUp []string) []string {
+	return append([]string{
+		"link add eth0 address " + ourMAC + " type veth peer name eth1", "link set eth1 up", "link set eth0 up",
+	}, setUp...)
+}
+
+// notAttached says what is not on the device, "" for nothing.
+func (b *bench) notAttached(index int, hook lvs.Hook) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.devices["eth0"]
+	if d == nil || d.index != index || d.hook != hook {
+		return fmt.Sprintf("attached to %+v, want device %d by %s; ", d, index, hook)
+	}
+	if d.ingress.off() || d.guard.off() {
+		return "a program is off; "
+	}
+	return ""
+}
+
+// A plan that names a device which is not there yet: it is attached to when it
+// comes, and what the plan does not name is let go.
+func TestDeviceComesLater(t *testing.T) {
+	withDrift(t, lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}, func(b *bench) {
+		if err := b.Set(lvs.Plan{Devices: []lvs.Device{{Name: "late0", Hook: lvs.HookTC}}}); err == nil {
+			t.Fatal("no error for a device that is not there")
+		}
+		b.ns.Batch("link add late0 type veth peer name late1", "link set late0 up")
+		begun := time.Now()
+		for {
+			at := b.Attachments()
+			if len(at) == 1 && at[0].Device == "late0" {
+				break
+			}
+			if time.Since(begun) > repairBound+driftSlack {
+				t.Fatalf("attached to %+v, want late0 alone", at)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		b.wantPins(t, "ingress_", 1)
+	})
+}

@@ -1,0 +1,105 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// own marks the pins as this process's while it runs: two that repaired the same
+// tables would undo each other's work for ever.
+func (p *Plane) own() (*os.File, error) {
+	dir, err := os.Open(p.pinDir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the pins: %w", err)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return dir, nil
+	}
+	dir.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", p.pinDir)
+	}
+	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
+}
+
+// byName are the tables by the names that the object has for them.
+func (m *bpfMaps) byName() map[string]*ebpf.Map {
+	all, fields := map[string]*ebpf.Map{}, reflect.ValueOf(m).Elem()
+	for i := range fields.NumField() {
+		all[fields.Type().Field(i).Tag.Get("ebpf")] = fields.Field(i).Interface().(*ebpf.Map)
+	}
+	return all
+}
+
+// notePins remembers where the tables are pinned.
+func (p *Plane) notePins() (err error) {
+	p.mapPins = map[string]pin{}
+	for name, m := range p.maps.byName() {
+		if !m.IsPinned() {
+			continue
+		}
+		if p.mapPins[name], err = pinAt(filepath.Join(p.pinDir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repairPins pins the tables again that are not where the next process would look
+// for them.
+func (p *Plane) repairPins() {
+	if _, err := os.Stat(p.pinDir); err != nil {
+		err := p.remakePinDir()
+		p.ledger.Note(driftPin, p.pinDir, err)
+		if err != nil {
+			return
+		}
+	}
+	tables := p.maps.byName()
+	for name, at := range p.mapPins {
+		if at.lost() {
+			p.ledger.Note(driftPin, name, p.repinTable(name, tables[name]))
+		}
+	}
+}
+
+func (p *Plane) remakePinDir() error {
+	if err := makePinDir(p.pinDir); err != nil {
+		return err
+	}
+	dir, err := p.own()
+	if err != nil {
+		return err
+	}
+	p.owned.Close()
+	p.owned = dir
+	return nil
+}
+
+func (p *Plane) repinTable(name string, m *ebpf.Map) (err error) {
+	path := p.mapPins[name].path
+	if err := m.Unpin(); err != nil {
+		return err
+	}
+	if err := m.Pin(path); err != nil {
+		return err
+	}
+	p.mapPins[name], err = pinAt(path)
+	return err
+}
+
+// repairPinsOf pins again what is on a device.
+func (p *Plane) repairPinsOf(d *device) {
+	for _, h := range d.holds() {
+		if h.pin.lost() {
+			p.ledger.Note(driftPin, h.pin.name(), h.repin())
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package dataplane
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/cilium/ebpf"
+)
+
+// programKey is a program for devices with one Ethernet address.
+type programKey struct {
+	mac  uint64
+	name string
+}
+
+// program loads a program for a device with this address, or finds it: each takes
+// the kernel a while to verify, and what was taken off is to be on again at once. It
+// uses the very tables that this process writes to, whatever is pinned by now.
+func (p *Plane) program(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
+	key := programKey{macWord(mac), name}
+	if program := p.programs[key]; program != nil {
+		return program, nil
+	}
+	spec, err := p.deviceSpec(mac)
+	if err != nil {
+		return nil, err
+	}
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps.byName()})
+	if err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
+	}
+	defer all.Close()
+	p.programs[key] = all.DetachProgram(name)
+	return p.programs[key], nil
+}
+
+// deviceSpec is the object for a device with this Ethernet address.
+func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
+	spec := p.spec.Copy()
+	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
+		return nil, fmt.Errorf("set the device's address: %w", err)
+	}
+	return spec, nil
+}
+
+// dropPrograms lets go of those for addresses that no device has any more.
+func (p *Plane) dropPrograms() {
+	used := map[uint64]bool{}
+	for _, d := range p.devices {
+		used[macWord(d.mac)] = true
+	}
+	for key, program := range p.programs {
+		if !used[key.mac] {
+			program.Close()
+			delete(p.programs, key)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weir/internal/lab"
+)
+
+// repairBound is how soon a drift is repaired, as the log of the director tells.
+const repairBound = 2 * time.Second
+
+const vipOfTheSeed = "192.168.25.100/32"
+
+// Somebody changes what weir has set up, on the machines of a cluster under way:
+// it is repaired within the bound, told once, and clients are answered.
+func TestDriftIsRepaired(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	for _, tt := range []struct {
+		name string
+		node *lab.Node
+		kind string
+		do   func(n *lab.Node) error
+		// repaired is what has to be so.
+		repaired func(n *lab.Node) error
+	}{
+		{"the master's VIP is removed", c.node01, "vip_addresses",
+			ip("addr", "del", vipOfTheSeed, "dev", "ens160"), has("ens160", true)},
+		{"the standby gets the VIP", c.node02, "stray_addresses",
+			ip("addr", "add", vipOfTheSeed, "dev", "ens160"), has("ens160", false)},
+		{"a real server's VIP is removed from lo", c.node02, "real_server",
+			ip("addr", "del", vipOfTheSeed, "dev", "lo"), has("lo", true)},
+		{"a real server answers ARP for the VIP", c.node02, "real_server",
+			func(n *lab.Node) error { return sysctl(n, "arp_ignore", "0") }, arpIgnored},
+		{"all services are deleted", c.node01, "services", deleteServices, func(*lab.Node) error { return nil }},
+		{"the program is detached", c.node01, "attachments", detachIngress, func(*lab.Node) error { return nil }},
+		{"the pins are removed", c.node01, "pins", removePins, pinsAreThere},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := *c
+			c.t = t
+			mark, begun := tt.node.Log.Mark(), time.Now()
+			c.must(tt.do(tt.node))
+			r, err := tt.node.WaitLogFrom(c.within(10*time.Second), mark, "drift of "+tt.kind+" repaired", func(r lab.Record) bool {
+				return r.Msg == "drift repaired" && r.Attrs["kind"] == tt.kind
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.wantAtMost("repaired after", r.Time.Sub(begun), repairBound+slack)
+			ctx := c.within(5 * time.Second)
+			for tt.repaired(tt.node) != nil && ctx.Err() == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+			c.must(tt.repaired(tt.node))
+			c.wantSplit(100, 200)
+			if v, err := c.node01.View(); err != nil || v.State != "master" {
+				t.Errorf("node01 is %q, %v; want it to be master all the time", v.State, err)
+			}
+		})
+	}
+	t.Run("the next process takes up what was pinned again", func(t *testing.T) {
+		c := *c
+		c.t = t
+		before, err := pinnedTable(c.node01, "conns")
+		c.must(err)
+		c.must(c.node01.KillWeir())
+		c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+		after, err := pinnedTable(c.node01, "conns")
+		c.must(err)
+		if before != after {
+			t.Errorf("the connections are in table %d, want %d as before", after, before)
+		}
+		c.waitAnswer(10 * time.Second)
+	})
+}
+
+// pinnedTable is the kernel's number of a table, by its pin.
+func pinnedTable(n *lab.Node, name string) (ebpf.MapID, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(n.PinDir(), name), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	info, err := m.Info()
+	if err != nil {
+		return 0, err
+	}
+	id, _ := info.ID()
+	return id, nil
+}
+
+// A machine that nobody touches has no drift, through a takeover and back.
+func TestNoDriftInATakeover(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.must(c.node01.StopWeir(c.within(10 * time.Second)))
+	c.waitState(c.node02, 0, "MASTER", 10*time.Second)
+	mark := c.node02.Log.Mark()
+	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+	c.waitState(c.node02, mark, "BACKUP", 15*time.Second)
+	c.waitAnswer(5 * time.Second)
+	time.Sleep(2 * repairBound) // several looks
+	for _, n := range c.Nodes() {
+		records, err := n.Log.Records(0)
+		c.must(err)
+		for _, r := range records {
+			if r.Attrs["kind"] != "" {
+				t.Errorf("%s: %s", n.Spec.Name, r.Raw)
+			}
+		}
+	}
+}
+
+func ip(args ...string) func(*lab.Node) error {
+	return func(n *lab.Node) error {
+		out, err := exec.Command("ip", append([]string{"-n", n.Namespace().Name}, args...)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ip %v: %w: %s", args, err, out)
+		}
+		return nil
+	}
+}
+
+func has(device string, want bool) func(*lab.Node) error {
+	return func(n *lab.Node) error {
+		addrs, err := n.Namespace().Addrs(device)
+		if err == nil && slices.Contains(addrs, netip.MustParsePrefix(vipOfTheSeed)) != want {
+			err = fmt.Errorf("%s of %s has %v, the VIP there: want %t", device, n.Spec.Name, addrs, want)
+		}
+		return err
+	}
+}
+
+func sysctl(n *lab.Node, name, value string) error {
+	return n.Namespace().Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/conf/all/"+name, []byte(value), 0o644)
+	})
+}
+
+func arpIgnored(n *lab.Node) error {
+	return n.Namespace().Do(func() error {
+		value, err := os.ReadFile("/proc/sys/net/ipv4/conf/all/arp_ignore")
+		if err == nil && string(value) != "1\n" {
+			err = fmt.Errorf("arp_ignore is %q", value)
+		}
+		return err
+	})
+}
+
+func deleteServices(n *lab.Node) error {
+	services, err := ebpf.LoadPinnedMap(filepath.Join(n.PinDir(), "services"), nil)
+	if err != nil {
+		return err
+	}
+	defer services.Close()
+	var keys [][]byte
+	var key, value []byte
+	entries := services.Iterate()
+	for entries.Next(&key, &value) {
+		keys = append(keys, slices.Clone(key))
+	}
+	if err := entries.Err(); err != nil || len(keys) == 0 {
+		return fmt.Errorf("%d services: %w", len(keys), err)
+	}
+	for _, key := range keys {
+		if err := services.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func detachIngress(n *lab.Node) error {
+	pins, err := filepath.Glob(filepath.Join(n.PinDir(), "ingress_*"))
+	if err != nil || len(pins) != 1 {
+		return fmt.Errorf("the pins of programs are %v: %w", pins, err)
+	}
+	l, err := link.LoadPinnedLink(pins[0], nil)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Detach()
+}
+
+func removePins(n *lab.Node) error { return os.RemoveAll(n.PinDir()) }
+
+func pinsAreThere(n *lab.Node) error {
+	for _, name := range []string{"services", "conns", "leases", "guard_*", "ingress_*"} {
+		found, err := filepath.Glob(filepath.Join(n.PinDir(), name))
+		if err != nil || len(found) != 1 {
+			return fmt.Errorf("%s: pinned are %v, %w", name, found, err)
+		}
+	}
+	return nil
+}
