@@ -75,51 +75,79 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 	}
 }
 
-// resolve brings the next hop of every server in service up to date.
+// resolve brings the next hop of every server in service up to date. The kernel is
+// asked without the lock: nobody waits for its answers.
 func (p *Plane) resolve() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	present := make([]*server, 0, len(p.servers))
+	for _, s := range p.servers {
+		if s.present {
+			present = append(present, s)
+		}
+	}
+	p.mu.Unlock()
 	find := p.finder()
-	for key, s := range p.servers {
+	defer find.close()
+	for _, s := range present {
+		find.hop(s.key.addr.Addr())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range present {
 		if !s.present {
 			continue
 		}
-		if hop := freshest(s.hop, find(key.addr.Addr())); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, find.hop(s.key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
-			if err := p.putServer(key, s); err != nil {
-				p.log.Error("write next hop", "real_server", key.addr, "error", err)
+			if err := p.putServer(s.key, s); err != nil {
+				p.log.Error("write next hop", "real_server", s.key.addr, "error", err)
 			}
 		}
 	}
 	p.reattach()
 }
 
-// finder is find for many servers at once: it asks once for each address.
-type finder func(netip.Addr) netlnk.NextHop
+// finder finds the ways to many servers at once: it asks once for each address.
+type finder struct {
+	plane    *Plane
+	resolver *netlnk.Resolver // nil before it is needed
+	known    map[netip.Addr]netlnk.NextHop
+}
 
-func (p *Plane) finder() finder {
-	known := map[netip.Addr]netlnk.NextHop{}
-	return func(addr netip.Addr) netlnk.NextHop {
-		hop, ok := known[addr]
-		if !ok {
-			hop = p.find(addr)
-			known[addr] = hop
-		}
-		return hop
+func (p *Plane) finder() *finder {
+	return &finder{plane: p, known: map[netip.Addr]netlnk.NextHop{}}
+}
+
+func (f *finder) close() {
+	if f.resolver != nil {
+		f.resolver.Close()
 	}
 }
 
-// find asks the kernel for the way to a server, and has it look for a neighbour
+// hop asks the kernel for the way to a server, and has it look for a neighbour
 // that is not known or not confirmed: the answer comes as a report.
-func (p *Plane) find(addr netip.Addr) netlnk.NextHop {
-	hop, err := netlnk.Resolve(addr)
-	if err == nil && !hop.Local {
-		err = netlnk.Refresh(addr)
+func (f *finder) hop(addr netip.Addr) netlnk.NextHop {
+	hop, known := f.known[addr]
+	if known {
+		return hop
 	}
+	hop, err := f.ask(addr)
 	if err != nil {
-		p.log.Debug("no way to real server", "real_server", addr, "error", err)
+		f.plane.log.Debug("no way to real server", "real_server", addr, "error", err)
 	}
+	f.known[addr] = hop
 	return hop
+}
+
+func (f *finder) ask(addr netip.Addr) (netlnk.NextHop, error) {
+	if f.resolver == nil {
+		resolver, err := netlnk.NewResolver()
+		if err != nil {
+			return netlnk.NextHop{}, err
+		}
+		f.resolver = resolver
+	}
+	return f.resolver.Resolve(addr)
 }
 
 func sameHop(a, b netlnk.NextHop) bool {

@@ -46,6 +46,7 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 			ofInstance[vip.Prefix.Addr()] = true
 		}
 	}
+	defer around.close()
 	for _, pool := range p.pools {
 		for _, key := range pool.keys {
 			if key.Mark == 0 && !ofInstance[key.Addr] {
@@ -66,9 +67,10 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 // surroundings are what the kernel says of this machine's devices and ways. They
 // are asked for once, until it reports a change.
 type surroundings struct {
-	holders []netlnk.Holder
-	links   map[int]string
-	ways    map[netip.Addr]string
+	holders  []netlnk.Holder
+	links    map[int]string
+	ways     map[netip.Addr]string
+	resolver *netlnk.Resolver // nil while closed
 }
 
 // heard forgets what a report of the kernel makes doubtful. Neighbours, of which
@@ -111,13 +113,29 @@ func (s *surroundings) eachNetworkOf(a netip.Addr, do func(name string)) {
 func (s *surroundings) wayTo(a netip.Addr) string {
 	s.look()
 	name, known := s.ways[a]
-	if !known {
-		if hop, err := netlnk.Resolve(a); err == nil && !hop.Local {
-			name = s.links[hop.Index]
-		}
-		s.ways[a] = name
+	if known {
+		return name
 	}
+	if s.resolver == nil {
+		resolver, err := netlnk.NewResolver()
+		if err != nil {
+			return ""
+		}
+		s.resolver = resolver
+	}
+	if hop, err := s.resolver.Resolve(a); err == nil && !hop.Local {
+		name = s.links[hop.Index]
+	}
+	s.ways[a] = name
 	return name
+}
+
+// close ends the asking for ways.
+func (s *surroundings) close() {
+	if s.resolver != nil {
+		s.resolver.Close()
+		s.resolver = nil
+	}
 }
 
 // local says whether an address is this machine's own.
