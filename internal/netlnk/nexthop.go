@@ -79,10 +79,10 @@ func Refresh(dst netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	return refresh(netlink.NeighSet, n, hop.Index, key)
+	return refresh(n, hop.Index, key)
 }
 
-func refresh(set func(*netlink.Neigh) error, n netlink.Neigh, index int, key netip.Addr) error {
+func refresh(n netlink.Neigh, index int, key netip.Addr) error {
 	// A permanent entry is the administrator's, and NTF_USE would clear its
 	// state (__neigh_update, net/core/neighbour.c). The other states are either
 	// good or already being asked about.
@@ -90,7 +90,7 @@ func refresh(set func(*netlink.Neigh) error, n netlink.Neigh, index int, key net
 	if n.State != netlink.NUD_NONE && n.State&ask == 0 {
 		return nil
 	}
-	err := set(&netlink.Neigh{
+	err := netlink.NeighSet(&netlink.Neigh{
 		LinkIndex: index,
 		Family:    family(key),
 		IP:        key.AsSlice(),
@@ -105,16 +105,10 @@ func refresh(set func(*netlink.Neigh) error, n netlink.Neigh, index int, key net
 // route looks dst up in the routing tables; key is the address by which the
 // neighbour table knows the next hop.
 func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
-	return routeBy(netlink.RouteGetWithOptions, dst)
-}
-
-type routeGet func(net.IP, *netlink.RouteGetOptions) ([]netlink.Route, error)
-
-func routeBy(get routeGet, dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	dst = dst.Unmap()
 	opts := &netlink.RouteGetOptions{Oif: dst.Zone()}
 	key = dst.WithZone("")
-	routes, err := get(key.AsSlice(), opts)
+	routes, err := netlink.RouteGetWithOptions(key.AsSlice(), opts)
 	if err != nil {
 		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, err)
 	}
@@ -150,13 +144,7 @@ func gateway(r netlink.Route) (netip.Addr, bool) {
 // neighbour reads one entry of the neighbour table (RTM_GETNEIGH without a
 // dump, Linux 5.0 and later); an entry that does not exist has state NUD_NONE.
 func neighbour(index int, addr netip.Addr) (netlink.Neigh, error) {
-	return neighbourBy(nil, index, addr)
-}
-
-// neighbourBy asks by one of these sockets; nil opens one.
-func neighbourBy(sockets map[int]*nl.SocketHandle, index int, addr netip.Addr) (netlink.Neigh, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
-	req.Sockets = sockets
 	req.AddData(&netlink.Ndmsg{Family: uint8(family(addr)), Index: uint32(index)})
 	req.AddData(nl.NewRtAttr(netlink.NDA_DST, addr.AsSlice()))
 	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
