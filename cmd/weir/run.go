@@ -63,8 +63,10 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	cfg, diagnostics, err := api.Read(o.config, colourful(os.Stderr))
-	fmt.Fprint(os.Stderr, diagnostics)
+	cfg, diagnostics, err := api.Read(o.config)
+	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
+		return err
+	}
 	if errors.Is(err, api.ErrMistakes) {
 		return errSilent
 	}

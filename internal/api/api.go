@@ -9,7 +9,6 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -41,22 +40,18 @@ type Answer struct {
 // Socket is where a weir with this run folder listens.
 func Socket(runDir string) string { return filepath.Join(runDir, "weir.sock") }
 
-// Read reads a configuration that is to be run. The text has its diagnostics, also
-// where there is an error.
-func Read(file string, colour bool) (cfg *conf.Config, text string, err error) {
+// Read reads a configuration that is to be run. The diagnostics are there with an
+// error, too.
+func Read(file string) (*conf.Config, conf.Diagnostics, error) {
 	cfg, diagnostics := conf.Load(file)
-	var out bytes.Buffer
-	if err := diagnostics.Render(&out, colour); err != nil {
-		return nil, "", err
-	}
 	switch {
 	case diagnostics.HasErrors():
-		err = ErrMistakes
+		return nil, diagnostics, ErrMistakes
 	case diagnostics.Unready():
-		err = fmt.Errorf("%s asks for what weir cannot do yet, see above", file)
+		return nil, diagnostics, fmt.Errorf("%s asks for what weir cannot do yet, see above", file)
 	}
-	return cfg, out.String(), err
+	return cfg, diagnostics, nil
 }
 
 // ErrMistakes says that the diagnostics have told of errors.
-var ErrMistakes = errors.New("the file has mistakes")
+var ErrMistakes = errors.New("the file has mistakes; everything is as it was")

@@ -106,11 +106,6 @@ func (s *Server) Reload(r Request) Answer {
 	a := s.do(r, s.director.Reload)
 	if a.Error != "" {
 		s.log.Error("reload refused, everything is as it was", "file", a.File, "error", a.Error)
-		for line := range strings.Lines(a.Diagnostics) {
-			if line = strings.TrimSpace(line); line != "" && !r.Colour {
-				s.log.Error("reload refused", "diagnostic", line)
-			}
-		}
 		return a
 	}
 	s.file = a.File
@@ -130,9 +125,15 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
 		return a
 	}
-	cfg, text, err := Read(a.File, r.Colour)
-	a.Diagnostics = text
-	if err == nil {
+	cfg, diagnostics, err := Read(a.File)
+	var text strings.Builder
+	if e := diagnostics.Render(&text, r.Colour); e != nil {
+		err = e
+	}
+	a.Diagnostics = text.String()
+	if err != nil {
+		s.logMistakes(diagnostics)
+	} else {
 		a.Changes, err = act(cfg)
 		a.Touched = a.Changes.Touched()
 	}
@@ -140,4 +141,13 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		a.Error = err.Error()
 	}
 	return a
+}
+
+// logMistakes says where a file is wrong: with SIGHUP nobody else does.
+func (s *Server) logMistakes(diagnostics conf.Diagnostics) {
+	for _, d := range diagnostics.All() {
+		if d.Severity == conf.Error {
+			s.log.Error("mistake in the configuration", "file", d.File, "line", d.Line, "column", d.Column, "what", d.Message, "hint", d.Hint)
+		}
+	}
 }

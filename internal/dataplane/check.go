@@ -86,8 +86,8 @@ func checkServer(vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) er
 	return nil
 }
 
-// Live counts the connections of a service's servers, those included that were
-// removed while connections refer to them.
+// Live counts the connections of a service's servers: those that are established,
+// and of UDP, which never is, all.
 func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,7 +99,10 @@ func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
 	for _, server := range s.servers {
 		var load bpfLoad
 		if err := p.maps.Loads.Lookup(server.index, &load); err == nil {
-			live[server.key.addr] = int(load.Active) + int(load.Inactive)
+			live[server.key.addr] = int(load.Active)
+			if key.Protocol != lvs.TCP {
+				live[server.key.addr] += int(load.Inactive)
+			}
 		}
 	}
 	return live

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"weir/internal/netlnk"
@@ -112,6 +113,7 @@ type finder struct {
 	plane    *Plane
 	resolver *netlnk.Resolver // nil before it is needed
 	known    map[netip.Addr]netlnk.NextHop
+	missing  []*server // entered without a neighbour that is known
 }
 
 func (p *Plane) finder() *finder {
@@ -123,6 +125,36 @@ func (f *finder) close() {
 		f.resolver.Close()
 	}
 }
+
+// neighbourPatience is how long Set waits for the neighbours of new servers, which
+// answer within some milliseconds if they are there: clients would be sent to them
+// in vain before that.
+const neighbourPatience = 100 * time.Millisecond
+
+// await gives the kernel the time to find the neighbours of servers that are about
+// to get clients. Those that do not answer are left to Run.
+func (p *Plane) await(missing []*server) {
+	deadline := time.Now().Add(neighbourPatience)
+	for len(missing) > 0 && time.Now().Before(deadline) {
+		time.Sleep(neighbourPoll)
+		find := p.finder()
+		missing = slices.DeleteFunc(missing, func(s *server) bool {
+			hop := find.hop(s.key.addr.Addr())
+			if !hop.Valid {
+				return false
+			}
+			s.hop = hop
+			if err := p.putServer(s.key, s); err != nil {
+				p.log.Error("write next hop", "real_server", s.key.addr, "error", err)
+			}
+			return true
+		})
+		find.close()
+	}
+}
+
+// neighbourPoll is the time between two looks.
+const neighbourPoll = 2 * time.Millisecond
 
 // hop asks the kernel for the way to a server, and has it look for a neighbour
 // that is not known or not confirmed: the answer comes as a report.

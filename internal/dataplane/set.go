@@ -49,6 +49,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 		}
 		changed = append(changed, c)
 	}
+	p.await(find.missing)
 	errs = append(errs, p.putTables(changed))
 	for _, c := range changed {
 		if err := p.enter(c); err != nil {
@@ -266,6 +267,9 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 		return nil, err
 	}
 	s.written = &rs
+	if s.hop.Index != 0 && !s.hop.Local && !s.hop.Valid {
+		find.missing = append(find.missing, s)
+	}
 	return s, nil
 }
 
