@@ -28,14 +28,16 @@ func (d *Director) Plan(cfg *conf.Config) (Changes, error) {
 // Reload has the director do what another configuration says: all of it, or, with
 // an error, none.
 func (d *Director) Reload(cfg *conf.Config) (Changes, error) {
-	return d.ask(func() (Changes, error) {
-		next, changes := d.next(cfg)
-		d.describe(&changes, cfg)
-		if err := d.become(next); err != nil {
-			return changes, fmt.Errorf("%w; everything is as it was", err)
-		}
-		return changes, nil
-	})
+	return d.ask(func() (Changes, error) { return d.reload(cfg) })
+}
+
+func (d *Director) reload(cfg *conf.Config) (Changes, error) {
+	next, changes := d.next(cfg)
+	d.describe(&changes, cfg)
+	if err := d.become(next); err != nil {
+		return changes, fmt.Errorf("%w; everything is as it was", err)
+	}
+	return changes, nil
 }
 
 // ask has the loop's goroutine answer.
