@@ -103,14 +103,18 @@ func (s *Server) Reload(r Request) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	begun := time.Now()
-	a := s.do(r, s.director.Reload)
+	var reading time.Duration
+	a := s.do(r, func(cfg *conf.Config) (director.Changes, error) {
+		reading = time.Since(begun)
+		return s.director.Reload(cfg)
+	})
 	if a.Error != "" {
 		s.log.Error("reload refused, everything is as it was", "file", a.File, "error", a.Error)
 		return a
 	}
 	s.file = a.File
 	s.log.Info("reloaded", "file", a.File, "services", len(a.Changes.Services), "vrrp_instances", len(a.Changes.Instances),
-		"connections_touched", a.Touched, "took", time.Since(begun).String())
+		"connections_touched", a.Touched, "took", time.Since(begun).String(), "of_it_reading", reading.String())
 	for _, w := range a.Changes.Restart {
 		s.log.Warn("takes a restart", "setting", w.Name, "from", w.From, "to", w.To)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 
 	"weir/conf"
@@ -145,18 +146,13 @@ func onOff(on bool) string {
 
 // compare lists what the pool that was has otherwise than the one that comes.
 func (p *pool) compare(to *pool) (s settings) {
-	gone := map[lvs.ServiceKey]bool{}
-	for _, key := range p.keys {
-		gone[key] = true
-	}
 	for _, key := range to.keys {
-		if !gone[key] {
+		if !slices.Contains(p.keys, key) {
 			s.compare("service", "", key)
 		}
-		delete(gone, key)
 	}
 	for _, key := range p.keys {
-		if gone[key] {
+		if !slices.Contains(to.keys, key) {
 			s.compare("service", key, "")
 		}
 	}

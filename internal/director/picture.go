@@ -112,45 +112,45 @@ func (by poolsBy) find(p *pool, taken map[*pool]bool) *pool {
 // follow makes p go on from the pool that was: servers that stay keep their places
 // and verdicts, new ones come behind them, as they would be added one by one.
 func (p *pool) follow(was *pool) ServiceChange {
-	change := ServiceChange{Service: p.title(), Settings: was.compare(p)}
-	fresh := map[string]*member{}
+	change := ServiceChange{Settings: was.compare(p)}
+	fresh := make(map[netip.AddrPort]*member, len(p.members))
 	for _, m := range p.members {
-		fresh[m.server.AddrPort().String()] = m
+		fresh[m.server.AddrPort()] = m
 	}
-	var stay []*member
+	stay := make([]*member, 0, len(p.members))
 	for _, old := range was.members {
-		m := fresh[old.server.AddrPort().String()]
+		m := fresh[old.server.AddrPort()]
 		if m == nil {
 			change.Servers = append(change.Servers, old.change(Removed))
 			continue
 		}
-		delete(fresh, old.server.AddrPort().String())
-		if c := m.follow(old); len(c.Settings) > 0 {
+		delete(fresh, old.server.AddrPort())
+		if settings := m.follow(old); len(settings) > 0 {
+			c := m.change(Changed)
+			c.Settings, c.Touched = settings, old.server.Method != m.server.Method
 			change.Servers = append(change.Servers, c)
 		}
 		stay = append(stay, m)
 	}
 	for _, m := range p.members {
-		if fresh[m.server.AddrPort().String()] == m {
+		if fresh[m.server.AddrPort()] == m {
 			change.Servers = append(change.Servers, m.change(Added))
 			stay = append(stay, m)
 		}
 	}
 	p.members = stay
 	if len(change.Settings)+len(change.Servers) > 0 {
-		change.Kind = Changed
+		change.Kind, change.Service = Changed, p.title()
 	}
 	return change
 }
 
-// follow makes m go on from the member that was: a check that is the same goes on
-// as it is. One with other times begins anew with its verdict; one that asks
-// something else begins with the server's, so that no server leaves for a check
-// that has not run yet, and none comes back that was out.
-func (m *member) follow(was *member) ServerChange {
-	change := m.change(Changed)
-	change.Settings = compareServers(was, m)
-	change.Touched = was.server.Method != m.server.Method
+// follow makes m go on from the member that was, and says what is different: a
+// check that is the same goes on as it is. One with other times begins anew with its
+// verdict; one that asks something else begins with the server's, so that no server
+// leaves for a check that has not run yet, and none comes back that was out.
+func (m *member) follow(was *member) settings {
+	different := compareServers(was, m)
 	left := slices.Clone(was.probes)
 	for i, p := range m.probes {
 		j := slices.IndexFunc(left, func(old *probe) bool { return old.target() == p.target() })
@@ -166,5 +166,5 @@ func (m *member) follow(was *member) ServerChange {
 		}
 		left = slices.Delete(left, j, j+1)
 	}
-	return change
+	return different
 }
