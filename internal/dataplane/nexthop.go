@@ -25,7 +25,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
+	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	defer refresh.Stop()
 	defer sweep.Stop()
 	defer estimate.Stop()
@@ -43,7 +43,10 @@ func (p *Plane) Run(ctx context.Context) error {
 			gather(ctx, events)
 			p.resolve()
 		case <-refresh.C:
+			begun := time.Now()
 			p.resolve()
+			// With many servers it takes a while: no more than a twentieth of a CPU.
+			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
 		case <-sweep.C:
 			begun := time.Now()
 			if err := p.sweepConns(); err != nil {

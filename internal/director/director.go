@@ -83,7 +83,7 @@ type event func(d *Director) (then func())
 // New makes a director; Run starts it.
 func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
 	d := &Director{
-		picture: picture{cfg: cfg}, plane: plane, realserver: rs, log: log,
+		picture: picture{cfg: withoutServices(cfg)}, plane: plane, realserver: rs, log: log,
 		events: make(chan event, 64), stopped: make(chan struct{}),
 		directors: map[peer]net.HardwareAddr{}, adopted: plane.Directors(),
 	}

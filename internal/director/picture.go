@@ -11,7 +11,7 @@ import (
 // picture is the state that is wanted, as far as it comes from the configuration
 // and the checks. It is a value: a reload works out the next one beside it.
 type picture struct {
-	cfg   *conf.Config
+	cfg   *conf.Config // without its virtual servers, which are the pools
 	pools []*pool
 }
 
@@ -65,14 +65,16 @@ func (p picture) next(cfg *conf.Config) (picture, Changes) {
 	changes.Settings = compareWeir(p.cfg.Weir, cfg.Weir)
 	changes.Restart = compareTables(p.cfg.Weir.Tables, cfg.Weir.Tables)
 	// They are as they were opened, whatever the file says.
-	n.cfg = shallow(cfg)
+	n.cfg = withoutServices(cfg)
 	n.cfg.Weir.Tables = p.cfg.Weir.Tables
 	return n, changes
 }
 
-// shallow is a copy of a configuration that shares its lists.
-func shallow(cfg *conf.Config) *conf.Config {
+// withoutServices is the rest of a configuration, so that thousands of services are
+// not held twice.
+func withoutServices(cfg *conf.Config) *conf.Config {
 	c := *cfg
+	c.VirtualServers = nil
 	return &c
 }
 

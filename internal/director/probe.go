@@ -10,12 +10,21 @@ import (
 
 // probe is one check of a member, and its verdict.
 type probe struct {
-	check  conf.Check
+	check  checkSpec
 	down   error // nil is up
 	passed bool  // up by a check of before
 	// of is the member that the verdict counts for; nil once the check is gone.
 	of   *member
 	stop context.CancelFunc // nil before it runs
+}
+
+// checkSpec is what of a check a probe goes by. The check itself holds on to the whole
+// text that it was read from.
+type checkSpec struct {
+	Kind    conf.CheckKind
+	Connect netip.AddrPort
+	Bind    netip.Addr
+	conf.Timers
 }
 
 // errUnchecked is why a server is out that has not passed a check yet.
@@ -24,7 +33,7 @@ type errUnchecked struct{}
 func (errUnchecked) Error() string { return "not checked yet" }
 
 func newProbe(c conf.Check) *probe {
-	p := &probe{check: c}
+	p := &probe{check: checkSpec{c.Kind, c.Connect, c.Bind, c.Timers}}
 	if c.Alpha {
 		p.down = errUnchecked{}
 	}
