@@ -63,6 +63,10 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	// From here on it kills nobody; one that comes early is taken up once weir runs.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	defer signal.Stop(hangups)
 	cfg, diagnostics, err := api.Read(o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
 		return err
@@ -87,7 +91,7 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
-	err = direct(ctx, director.New(cfg, plane, rs, log), o, log)
+	err = direct(ctx, director.New(cfg, plane, rs, log), o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())
@@ -97,7 +101,7 @@ func run(ctx context.Context, o runOptions) error {
 }
 
 // direct runs the director, and takes up files while it does.
-func direct(ctx context.Context, d *director.Director, o runOptions, log *slog.Logger) error {
+func direct(ctx context.Context, d *director.Director, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
 	server, err := api.Listen(o.runDir, o.config, d, log)
 	if err != nil {
 		return err
@@ -106,15 +110,12 @@ func direct(ctx context.Context, d *director.Director, o runOptions, log *slog.L
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return d.Run(ctx) })
 	tasks.Go(func() error { return server.Run(ctx) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, server) })
+	tasks.Go(func() error { return reloadOnHangup(ctx, hangups, server) })
 	return tasks.Wait()
 }
 
 // reloadOnHangup takes up the file that runs at each SIGHUP.
-func reloadOnHangup(ctx context.Context, server *api.Server) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, unix.SIGHUP)
-	defer signal.Stop(hangups)
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) error {
 	for {
 		select {
 		case <-ctx.Done():
