@@ -9,7 +9,7 @@ OTHERS = nftables haproxy nginx-light libnginx-mod-stream wrk
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-hits bench-pps bench-http bench-packages packages root clean
+.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-http bench-packages reloads packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,10 @@ bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, 
 	@$(MAKE) --no-print-directory random
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
+reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
+	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
+bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers
+	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x
 bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
 	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
 bench-pps: root bench-packages ## packets a second through namespaces

@@ -10,7 +10,7 @@ import (
 // over (RFC 3768 section 6.1, Master_Down_Interval).
 const defaultDownTimerAdverts = 3
 
-// Config is what one instance is to do. It does not change while it runs.
+// Config is what one instance is to do; Instance.Reconfigure changes it.
 type Config struct {
 	Name     string // for the log
 	VRID     uint8  // 1 to 255
@@ -74,7 +74,14 @@ func (c *Config) Lease() time.Duration {
 	return time.Duration(adverts) * c.AdvertInterval
 }
 
-// validate names the first field that cannot be, and what was expected.
+// Validate names the first field that cannot be, and what was expected.
+func (c *Config) Validate() error {
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("vrrp instance %q: %w", c.Name, err)
+	}
+	return nil
+}
+
 func (c *Config) validate() error {
 	if c.VRID == 0 {
 		return fmt.Errorf("VRID 0: expected 1 to 255")

@@ -70,10 +70,13 @@ type Instance struct {
 	transport Transport
 	owner     Owner
 	log       *slog.Logger
+	base      *slog.Logger  // without the instance's name
 	wake      chan struct{} // the fault has changed
+	changed   chan struct{} // changes has some
 
-	mu   sync.Mutex // guards what follows; only Run's goroutine writes but for snap.Fault
-	snap Snapshot
+	mu      sync.Mutex // guards what follows; only Run's goroutine writes snap but for snap.Fault
+	snap    Snapshot
+	changes []change
 
 	// What follows belongs to Run's goroutine.
 	advert   Advertisement
@@ -89,21 +92,19 @@ type Instance struct {
 
 // New makes an instance. The error names the field of cfg that cannot be.
 func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*Instance, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("vrrp instance %q: %w", cfg.Name, err)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
-	return &Instance{
-		cfg:       cfg,
+	v := &Instance{
 		transport: transport,
 		owner:     owner,
-		log:       logger.With("instance", cfg.Name),
+		base:      logger,
 		wake:      make(chan struct{}, 1),
+		changed:   make(chan struct{}, 1),
 		snap:      Snapshot{Priority: cfg.Priority},
-		advert: Advertisement{
-			VRID: cfg.VRID, Priority: cfg.Priority, Interval: cfg.AdvertInterval,
-			Auth: cfg.Auth, VIPs: cfg.VIPs,
-		},
-	}, nil
+	}
+	v.setConfig(cfg)
+	return v, nil
 }
 
 // Run is the instance's life. A cancelled context is its clean stop: a master
@@ -115,6 +116,7 @@ func (v *Instance) Run(ctx context.Context) error {
 		state = state(ctx)
 	}
 	v.stopTimers()
+	v.adopt() // nobody else would say that the old transport is free
 	return nil
 }
 

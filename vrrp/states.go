@@ -53,6 +53,7 @@ const (
 	packetReceived
 	timerFired
 	announceDue
+	reconfigured
 )
 
 func (v *Instance) next(ctx context.Context) event {
@@ -61,6 +62,8 @@ func (v *Instance) next(ctx context.Context) event {
 		return event{kind: stopped}
 	case <-v.wake:
 		return event{kind: faultChanged}
+	case <-v.changed:
+		return event{kind: reconfigured}
 	case p := <-v.transport.Received():
 		return event{kind: packetReceived, packet: p}
 	case <-v.timer.C:
@@ -103,6 +106,12 @@ func (v *Instance) backup(ctx context.Context) stateFunc {
 		case faultChanged:
 			if v.faultReason() != "" {
 				return v.fault
+			}
+		case reconfigured:
+			before := v.cfg.MasterDownInterval()
+			v.adopt()
+			if v.backupReconfigured(before) {
+				return v.becomeMaster("owner of the addresses")
 			}
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
@@ -209,6 +218,9 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			if v.faultReason() != "" {
 				return v.fault
 			}
+		case reconfigured:
+			v.adopt()
+			v.advertise(v.cfg.Priority)
 		// "If the Adver_Timer fires": advert, reset the timer.
 		case timerFired:
 			v.advertise(v.cfg.Priority)
@@ -268,6 +280,8 @@ func (v *Instance) fault(ctx context.Context) stateFunc {
 			if v.faultReason() == "" {
 				return v.recover
 			}
+		case reconfigured:
+			v.adopt()
 		case packetReceived:
 			v.accept(&e.packet) // counted, and its sender known
 		}

@@ -17,6 +17,8 @@ import (
 // verbs are weir's subcommands, one file each.
 var verbs = []func() *cobra.Command{
 	runCommand,
+	planCommand,
+	reloadCommand,
 	checkCommand,
 	formatCommand,
 	showCommand,
@@ -48,6 +50,10 @@ func main() {
 		os.Exit(keepalivedMain(ctx, keepalivedCommand()))
 	}
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
+		var code exitCode
+		if errors.As(err, &code) {
+			os.Exit(int(code))
+		}
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
 		}

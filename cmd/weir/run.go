@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/internal/api"
 	"weir/internal/dataplane"
 	"weir/internal/director"
 	"weir/internal/realserver"
@@ -35,14 +38,16 @@ func runCommand() *cobra.Command {
 A stop is clean: a master hands its addresses over before it leaves, and the
 data plane is taken away. When the process dies instead, the data plane goes on,
 and the next "weir run" takes it up. A real server stays one: its address on lo
-goes with "weir realserver stop".`,
+goes with "weir realserver stop".
+
+"weir reload" or SIGHUP has it take up a changed file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}
 	flags := cmd.Flags()
 	d := defaultRun("/etc/keepalived/keepalived.conf")
 	flags.StringVarP(&o.config, "config", "f", d.config, "configuration `file`")
-	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock and the real server's state")
+	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that plan and reload use, and the real server's state")
 	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of a bpf file system for the data plane's pins")
 	flags.StringVar(&o.log, "log", d.log, "`form` of the log on standard error: text or json")
 	return cmd
@@ -58,15 +63,19 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	cfg, diagnostics := conf.Load(o.config)
+	// From here on it kills nobody; one that comes early is taken up once weir runs.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	defer signal.Stop(hangups)
+	cfg, diagnostics, err := api.Read(o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
 		return err
 	}
-	if diagnostics.HasErrors() {
+	if errors.Is(err, api.ErrMistakes) {
 		return errSilent
 	}
-	if diagnostics.Unready() {
-		return fmt.Errorf("%s asks for what weir cannot do yet, see above", o.config)
+	if err != nil {
+		return err
 	}
 	unlock, err := lock(o.runDir)
 	if err != nil {
@@ -82,13 +91,39 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
-	err = director.New(cfg, plane, rs, log).Run(ctx)
+	err = direct(ctx, director.New(cfg, plane, rs, log), o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())
 	}
 	log.Info("stopped")
 	return errors.Join(err, plane.Remove())
+}
+
+// direct runs the director, and takes up files while it does.
+func direct(ctx context.Context, d *director.Director, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
+	server, err := api.Listen(o.runDir, o.config, d, log)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return d.Run(ctx) })
+	tasks.Go(func() error { return server.Run(ctx) })
+	tasks.Go(func() error { return reloadOnHangup(ctx, hangups, server) })
+	return tasks.Wait()
+}
+
+// reloadOnHangup takes up the file that runs at each SIGHUP.
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			server.Reload(api.Request{})
+		}
+	}
 }
 
 // thisMachine takes packets out of tunnels by the kernel's devices where it has

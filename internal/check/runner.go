@@ -36,14 +36,17 @@ type Runner struct {
 	Report func(Result)
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
+	// Passed says that the server has passed a check before, with other timing: it
+	// has its retries from the start.
+	Passed bool
 }
 
 // Run checks until ctx ends, which is not an error.
 func (r *Runner) Run(ctx context.Context) error {
-	if err := r.Timing.validate(); err != nil {
+	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
 	}
-	s := standing{up: !r.Timing.Alpha}
+	s := standing{up: !r.Timing.Alpha, alive: r.Passed}
 	wait := firstDelay
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)

@@ -28,8 +28,8 @@ func DefaultTiming(delayLoop time.Duration) Timing {
 	return Timing{DelayLoop: delayLoop, Retry: 1, DelayBeforeRetry: time.Second, Warmup: delayLoop}
 }
 
-// validate refuses what would make a Runner spin or never run.
-func (t Timing) validate() error {
+// Validate refuses what would make a Runner spin or never run.
+func (t Timing) Validate() error {
 	switch {
 	case t.DelayLoop <= 0:
 		return fmt.Errorf("delay_loop %s: expected more than 0", t.DelayLoop)

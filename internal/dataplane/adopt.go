@@ -16,7 +16,7 @@ import (
 func (p *Plane) adopt() error {
 	var key bpfServiceKey
 	var value bpfService
-	services := map[uint32]bool{}
+	services := map[uint32]*service{}
 	entries := p.maps.Services.Iterate()
 	for entries.Next(&key, &value) {
 		s := &service{index: value.Index, present: true, scheduler: value.Scheduler.lvs()}
@@ -25,7 +25,7 @@ func (p *Plane) adopt() error {
 		}
 		p.services[key.lvs()] = s
 		p.indexes.services.claim(value.Index)
-		services[value.Index] = true
+		services[value.Index] = s
 	}
 	if err := entries.Err(); err != nil {
 		return fmt.Errorf("list the services: %w", err)
@@ -59,7 +59,7 @@ func (p *Plane) adoptDirectors() error {
 
 // adoptServers takes up the servers. One whose service is gone keeps its place
 // until a sweep has met no connection of it.
-func (p *Plane) adoptServers(services map[uint32]bool) error {
+func (p *Plane) adoptServers(services map[uint32]*service) error {
 	size := p.maps.Servers.MaxEntries()
 	indexes, all := make([]uint32, size), make([]bpfServer, size)
 	n, err := p.maps.Servers.BatchLookup(&ebpf.MapBatchCursor{}, indexes, all, nil)
@@ -76,7 +76,7 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 			addr:    netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
 		}
 		s := &server{
-			index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
+			key: key, index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
 			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
 		}
 		if err := p.ofServers().adopt(i, &s.tally); err != nil {
@@ -84,8 +84,15 @@ func (p *Plane) adoptServers(services map[uint32]bool) error {
 		}
 		p.servers[key] = s
 		p.indexes.servers.claim(i)
-		if !services[entry.Service] {
+		service := services[entry.Service]
+		switch {
+		case service == nil:
 			p.indexes.services.claim(entry.Service)
+			if err := p.dropServer(s); err != nil {
+				return err
+			}
+		case s.present:
+			service.servers = append(service.servers, s)
 		}
 	}
 	return nil
@@ -103,10 +110,8 @@ func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) 
 	if s == nil || !s.present {
 		return nil, false
 	}
-	for key, server := range p.servers {
-		if key.service == s.index && server.present {
-			servers = append(servers, key.addr)
-		}
+	for _, server := range s.servers {
+		servers = append(servers, server.key.addr)
 	}
 	return servers, true
 }

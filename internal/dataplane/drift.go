@@ -111,9 +111,17 @@ func (p *Plane) repairTable(key lvs.ServiceKey) error {
 		return err
 	}
 	if id != s.table {
-		p.ledger.Note(bpfMapTables, key.String(), p.putTable(s, tableOf(s.layout)))
+		p.ledger.Note(bpfMapTables, key.String(), p.putTableAgain(key, s))
 	}
 	return nil
+}
+
+func (p *Plane) putTableAgain(key lvs.ServiceKey, s *service) (err error) {
+	c := &change{service: s, vs: lvs.VirtualServer{ServiceKey: key}}
+	if c.table, err = p.newTable(tableOf(s.layout)); err != nil {
+		return err
+	}
+	return p.putTables([]*change{c})
 }
 
 // repairLimits compares the servers' weights and thresholds, in mapped memory.

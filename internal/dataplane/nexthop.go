@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"weir/internal/netlnk"
@@ -28,7 +29,7 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	refresh, sweep, estimate := time.NewTicker(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
+	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(compareEvery)
 	defer compare.Stop()
 	defer refresh.Stop()
@@ -48,7 +49,10 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 			gather(ctx, events)
 			p.resolve()
 		case <-refresh.C:
+			begun := time.Now()
 			p.resolve()
+			// With many servers it takes a while: no more than a twentieth of a CPU.
+			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
 		case <-sweep.C:
 			begun := time.Now()
 			if err := p.sweepConns(); err != nil {
@@ -83,19 +87,32 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 	}
 }
 
-// resolve brings the next hop of every server in service up to date.
+// resolve brings the next hop of every server in service up to date. The kernel is
+// asked without the lock: nobody waits for its answers.
 func (p *Plane) resolve() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	present := make([]*server, 0, len(p.servers))
+	for _, s := range p.servers {
+		if s.present {
+			present = append(present, s)
+		}
+	}
+	p.mu.Unlock()
 	find := p.finder()
-	for key, s := range p.servers {
+	defer find.close()
+	for _, s := range present {
+		find.hop(s.key.addr.Addr())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range present {
 		if !s.present {
 			continue
 		}
-		if hop := freshest(s.hop, find(key.addr.Addr())); !sameHop(hop, s.hop) {
+		if hop := freshest(s.hop, find.hop(s.key.addr.Addr())); !sameHop(hop, s.hop) {
 			s.hop = hop
-			if err := p.putServer(key, s); err != nil {
-				p.log.Error("write next hop", "real_server", key.addr, "error", err)
+			if err := p.putServer(s.key, s); err != nil {
+				p.log.Error("write next hop", "real_server", s.key.addr, "error", err)
 			}
 		}
 	}
@@ -103,32 +120,78 @@ func (p *Plane) resolve() {
 	p.repairDevices()
 }
 
-// finder is find for many servers at once: it asks once for each address.
-type finder func(netip.Addr) netlnk.NextHop
+// finder finds the ways to many servers at once: it asks once for each address.
+type finder struct {
+	plane    *Plane
+	resolver *netlnk.Resolver // nil before it is needed
+	known    map[netip.Addr]netlnk.NextHop
+	missing  []*server // entered without a neighbour that is known
+}
 
-func (p *Plane) finder() finder {
-	known := map[netip.Addr]netlnk.NextHop{}
-	return func(addr netip.Addr) netlnk.NextHop {
-		hop, ok := known[addr]
-		if !ok {
-			hop = p.find(addr)
-			known[addr] = hop
-		}
-		return hop
+func (p *Plane) finder() *finder {
+	return &finder{plane: p, known: map[netip.Addr]netlnk.NextHop{}}
+}
+
+func (f *finder) close() {
+	if f.resolver != nil {
+		f.resolver.Close()
 	}
 }
 
-// find asks the kernel for the way to a server, and has it look for a neighbour
+// neighbourPatience is how long Set waits for the neighbours of new servers, which
+// answer within some milliseconds if they are there: clients would be sent to them
+// in vain before that.
+const neighbourPatience = 100 * time.Millisecond
+
+// await gives the kernel the time to find the neighbours of servers that are about
+// to get clients. Those that do not answer are left to Run.
+func (p *Plane) await(missing []*server) {
+	deadline := time.Now().Add(neighbourPatience)
+	for len(missing) > 0 && time.Now().Before(deadline) {
+		time.Sleep(neighbourPoll)
+		find := p.finder()
+		missing = slices.DeleteFunc(missing, func(s *server) bool {
+			hop := find.hop(s.key.addr.Addr())
+			if !hop.Valid {
+				return false
+			}
+			s.hop = hop
+			if err := p.putServer(s.key, s); err != nil {
+				p.log.Error("write next hop", "real_server", s.key.addr, "error", err)
+			}
+			return true
+		})
+		find.close()
+	}
+}
+
+// neighbourPoll is the time between two looks.
+const neighbourPoll = 2 * time.Millisecond
+
+// hop asks the kernel for the way to a server, and has it look for a neighbour
 // that is not known or not confirmed: the answer comes as a report.
-func (p *Plane) find(addr netip.Addr) netlnk.NextHop {
-	hop, err := netlnk.Resolve(addr)
-	if err == nil && !hop.Local {
-		err = netlnk.Refresh(addr)
+func (f *finder) hop(addr netip.Addr) netlnk.NextHop {
+	hop, known := f.known[addr]
+	if known {
+		return hop
 	}
+	hop, err := f.ask(addr)
 	if err != nil {
-		p.log.Debug("no way to real server", "real_server", addr, "error", err)
+		f.plane.log.Debug("no way to real server", "real_server", addr, "error", err)
 	}
+	f.known[addr] = hop
 	return hop
+}
+
+func (f *finder) ask(addr netip.Addr) (netlnk.NextHop, error) {
+	if f.resolver == nil {
+		resolver, err := netlnk.NewResolver()
+		if err != nil {
+			return netlnk.NextHop{}, err
+		}
+		f.resolver = resolver
+	}
+	return f.resolver.Resolve(addr)
 }
 
 func sameHop(a, b netlnk.NextHop) bool {

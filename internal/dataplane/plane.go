@@ -69,7 +69,12 @@ type service struct {
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
 	table     ebpf.MapID    // the one that was put in force
-	tally     tally
+	// written is what Set wrote last, with this lease: where a plan says the same,
+	// nothing is written. Nil has the next Set write it all.
+	written *lvs.VirtualServer
+	lease   uint32
+	servers []*server // in service
+	tally   tally
 }
 
 type serverKey struct {
@@ -80,8 +85,11 @@ type serverKey struct {
 // server is a real server that the tables hold, or that connections still
 // refer to.
 type server struct {
+	key     serverKey
 	index   uint32
 	present bool
+	// written is what Set wrote last, while it is present; nil before that.
+	written *lvs.RealServer
 	method  lvs.ForwardMethod
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool

@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
+
+	"github.com/cilium/ebpf"
 
 	"weir/internal/netlnk"
 	"weir/internal/sched"
@@ -13,7 +17,8 @@ import (
 // Set makes the data plane do what the plan says, and nothing else. It comes in
 // an order in which no packet meets a half-built service: servers before the
 // tables that name them, tables before their service; going, the other way
-// round. What cannot be done is said in one error; the rest is done.
+// round. What is as the last plan had it is not written again. What cannot be done
+// is said in one error; the rest is done.
 func (p *Plane) Set(plan lvs.Plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -29,18 +34,52 @@ func (p *Plane) Set(plan lvs.Plan) error {
 	if err != nil {
 		return err
 	}
+	find := p.finder()
+	defer find.close()
 	errs := []error{p.setTimeouts(timeouts), p.setDirectors(plan.Directors), p.setMarks(plan.Marks)}
-	wanted := map[lvs.ServiceKey]bool{}
-	kept, find := map[*server]bool{}, p.finder()
+	wanted, changed := map[lvs.ServiceKey]bool{}, []*change{}
 	for _, vs := range plan.Services {
 		wanted[vs.ServiceKey] = true
-		if err := p.setService(vs, lease[vs.Addr], kept, find); err != nil {
+		if s := p.services[vs.ServiceKey]; s != nil && s.holds(vs, lease[vs.Addr]) {
+			continue
+		}
+		c, err := p.prepare(vs, lease[vs.Addr], find)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
+			continue
+		}
+		changed = append(changed, c)
+	}
+	p.await(find.missing)
+	errs = append(errs, p.putTables(changed))
+	for _, c := range changed {
+		if err := p.enter(c); err != nil {
+			errs = append(errs, fmt.Errorf("virtual server %s: %w", c.vs.ServiceKey, err))
 		}
 	}
-	errs = append(errs, p.dropServices(wanted), p.dropServers(kept), p.setEnds(plan),
+	errs = append(errs, p.dropServices(wanted), p.setEnds(plan),
 		p.tables.serviceCounts.put(0, countServices(wanted)), p.setDevices(plan.Devices))
 	return errors.Join(errs...)
+}
+
+// change is a service on its way into the tables.
+type change struct {
+	*service
+	vs      lvs.VirtualServer
+	lease   uint32
+	servers []*server
+	layout  *sched.Layout
+	table   *ebpf.Map // nil where the one in force stays
+}
+
+// holds says whether the tables have a service as it is wanted.
+func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
+	if !s.present || s.written == nil || s.lease != lease || !slices.Equal(s.written.RealServers, vs.RealServers) {
+		return false
+	}
+	was := *s.written
+	was.RealServers, vs.RealServers = nil, nil
+	return reflect.DeepEqual(was, vs)
 }
 
 // countServices counts them all, and those that take a look-up of their own.
@@ -57,37 +96,73 @@ func countServices(wanted map[lvs.ServiceKey]bool) (n bpfServiceCount) {
 	return n
 }
 
-func (p *Plane) setService(vs lvs.VirtualServer, lease uint32, kept map[*server]bool, find finder) error {
-	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
-		return errors.New("a service of all ports takes persistence: give it a time-out")
+// prepare enters what a service is to have, and lays out its table.
+func (p *Plane) prepare(vs lvs.VirtualServer, lease uint32, find *finder) (*change, error) {
+	if err := checkService(vs); err != nil {
+		return nil, err
 	}
 	s, err := p.service(vs.ServiceKey)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	s.written = nil // until it is entered
+	c := &change{service: s, vs: vs, lease: lease}
+	known := map[*server]bool{}
+	for _, server := range s.servers {
+		known[server] = true
 	}
 	var list []sched.Server
 	for _, rs := range vs.RealServers {
-		server, err := p.setServer(s.index, vs, rs, find(rs.Addr))
+		server, err := p.setServer(s.index, vs, rs, find)
 		if err != nil {
-			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
+			return nil, fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
-		kept[server] = true
+		if !known[server] { // also where the rest fails, so that it is taken away again
+			s.servers = append(s.servers, server)
+		}
+		c.servers = append(c.servers, server)
 		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
 	}
-	if err := p.layOut(s, vs.Scheduler, list); err != nil {
-		return fmt.Errorf("lay out its table: %w", err)
+	if err := p.layOut(c, list); err != nil {
+		return nil, fmt.Errorf("lay out its table: %w", err)
 	}
+	return c, nil
+}
+
+// enter puts a service that is prepared in force, and takes those servers out of it
+// that it has no more.
+func (p *Plane) enter(c *change) error {
+	if c.table != nil {
+		return errors.New("its table is not in force")
+	}
+	s, vs := c.service, c.vs
+	s.layout = c.layout
 	if err := p.tables.serviceVips.put(s.index, wireAddr(vs.Addr)); err != nil {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
 	if err := p.tables.services.put(wireService(vs.ServiceKey), bpfService{
-		Index: s.index, Lease: lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
+		Index: s.index, Lease: c.lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
 		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: netmaskWords(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
 		return err
 	}
-	return p.schedulerIs(s, vs.Scheduler)
+	errs := []error{p.schedulerIs(s, vs.Scheduler)}
+	kept := map[*server]bool{}
+	for _, server := range c.servers {
+		kept[server] = true
+	}
+	for _, server := range s.servers {
+		if !kept[server] {
+			errs = append(errs, p.dropServer(server))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	vs.RealServers = slices.Clone(vs.RealServers)
+	s.servers, s.written, s.lease = c.servers, &vs, c.lease
+	return nil
 }
 
 // schedulerIs notes a service's scheduler, once it is in force; "" is none. What
@@ -156,36 +231,47 @@ func (p *Plane) service(key lvs.ServiceKey) (*service, error) {
 	return s, p.ofServices().begin(index, &s.tally)
 }
 
-func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) (*server, error) {
-	if rs.Method != lvs.Tunnel && vs.Addr.Is4() != rs.Addr.Is4() {
-		return nil, fmt.Errorf("%s to another address family: only TUN does that", rs.Method)
-	}
-	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
-		return nil, fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
-	}
-	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
-		return nil, fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
-	}
+// setServer writes what is new of a server.
+func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer, find *finder) (*server, error) {
 	key := serverKey{service, rs.AddrPort()}
 	s := p.servers[key]
+	// A client of all ports keeps the one that it asked for.
+	keepsPort := rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
+	if s != nil && s.present && s.written != nil && *s.written == rs && s.keepsPort == keepsPort {
+		return s, nil
+	}
+	var hop netlnk.NextHop
+	if s != nil && s.present && s.written != nil {
+		hop = s.hop // Run keeps it fresh
+	} else {
+		hop = find.hop(rs.Addr)
+	}
+	if err := checkServer(vs, rs, hop); err != nil {
+		return nil, err
+	}
 	if s == nil {
 		index, err := p.indexes.servers.take(p.maps.Servers.MaxEntries())
 		if err != nil {
 			return nil, fmt.Errorf("no room for another one, with those that connections still refer to (Options.RealServers): %w", err)
 		}
-		s = &server{index: index}
+		s = &server{key: key, index: index}
 		p.servers[key] = s
 		if err := p.ofServers().begin(index, &s.tally); err != nil {
 			return nil, err
 		}
 	}
-	s.hop, s.present, s.method = freshest(s.hop, hop), true, rs.Method
-	// A client of all ports keeps the one that it asked for.
-	s.keepsPort = rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
+	s.hop, s.present, s.method, s.keepsPort, s.written = freshest(s.hop, hop), true, rs.Method, keepsPort, nil
 	if err := p.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
-	return s, p.putServer(key, s)
+	if err := p.putServer(key, s); err != nil {
+		return nil, err
+	}
+	s.written = &rs
+	if s.hop.Index != 0 && !s.hop.Local && !s.hop.Valid {
+		find.missing = append(find.missing, s)
+	}
+	return s, nil
 }
 
 // putServer writes the server's entry as the data plane reads it.
@@ -230,22 +316,23 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
 		}
 		err = errors.Join(err, p.schedulerIs(s, ""))
-		s.present, s.layout = false, nil // one that comes again is a new one
+		for _, server := range s.servers {
+			err = errors.Join(err, p.dropServer(server))
+		}
+		// One that comes again is a new one.
+		s.present, s.layout, s.written, s.servers = false, nil, nil, nil
 	}
 	return err
 }
 
-// dropServers takes servers out of service. Their connections stay theirs, as
+// dropServer takes a server out of service. Its connections stay its own, as
 // in the kernel: they are silent until the server is back or their time is over.
-func (p *Plane) dropServers(kept map[*server]bool) (err error) {
-	for key, s := range p.servers {
-		if kept[s] || !s.present {
-			continue
-		}
-		s.present, s.removed = false, p.epoch
-		err = errors.Join(err, p.putServer(key, s))
+func (p *Plane) dropServer(s *server) error {
+	if !s.present {
+		return nil
 	}
-	return err
+	s.present, s.written, s.removed = false, nil, p.epoch
+	return p.putServer(s.key, s)
 }
 
 // clearServers begins the counters of a service's servers at 0.

@@ -98,6 +98,9 @@ func (p *Plane) fits(plan lvs.Plan) error {
 		service lvs.ServiceKey
 		server  netip.AddrPort
 	}
+	if p.surelyFits(plan) {
+		return nil
+	}
 	services, servers := map[lvs.ServiceKey]bool{}, map[member]bool{}
 	for _, vs := range plan.Services {
 		services[vs.ServiceKey] = true
@@ -112,4 +115,13 @@ func (p *Plane) fits(plan lvs.Plan) error {
 		return fmt.Errorf("%d real servers, all services together: %d fit; open the data plane with a larger Options.RealServers", len(servers), most)
 	}
 	return nil
+}
+
+// surelyFits counts what may be given twice as often as it is given.
+func (p *Plane) surelyFits(plan lvs.Plan) bool {
+	servers := 0
+	for _, vs := range plan.Services {
+		servers += len(vs.RealServers)
+	}
+	return len(plan.Services) <= int(p.maps.Services.MaxEntries()) && servers <= int(p.maps.Servers.MaxEntries())
 }

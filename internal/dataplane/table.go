@@ -8,7 +8,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/sched"
-	"weir/lvs"
 )
 
 // The first elements of a table (bpf/abi.h).
@@ -21,11 +20,13 @@ const (
 	tableSlots
 )
 
-// layOut swaps in a new table where the servers, their order, their weights or
+// layOut makes a new table where the servers, their order, their weights or
 // the scheduler have changed, going on after the last turn of the old one. A table
 // that an earlier process left stays, if it is of the same servers.
-func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server) error {
+func (p *Plane) layOut(c *change, list []sched.Server) error {
+	s, scheduler := c.service, c.vs.Scheduler
 	if s.layout != nil && s.layout.Same(scheduler, list) {
+		c.layout = s.layout
 		return nil
 	}
 	left, id := p.table(s)
@@ -37,17 +38,15 @@ func (p *Plane) layOut(s *service, scheduler lvs.Scheduler, list []sched.Server)
 	if err != nil {
 		return err
 	}
+	c.layout = layout
 	words := tableOf(layout)
 	if s.layout == nil && sameTable(left, words) {
 		layout.Left(left[tableHead])
-		s.layout, s.table = layout, id
+		s.table = id
 		return nil
 	}
-	if err := p.putTable(s, words); err != nil {
-		return err
-	}
-	s.layout = layout
-	return nil
+	c.table, err = p.newTable(words)
+	return err
 }
 
 // tableOf is a layout as the data plane reads it.
@@ -76,31 +75,56 @@ func sameTable(left, words []uint64) bool {
 		slices.Equal(left[tableSlots:], words[tableSlots:])
 }
 
-// putTable makes a table and puts it in force, together with its cursor. The data
-// plane alone may write to it from then on.
-func (p *Plane) putTable(s *service, words []uint64) error {
+// newTable makes a table that is not in force yet.
+func (p *Plane) newTable(words []uint64) (*ebpf.Map, error) {
 	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
 	spec.MaxEntries = uint32(len(words))
 	table, err := ebpf.NewMap(spec)
 	if err != nil {
-		return fmt.Errorf("make one of %d words: %w", len(words), err)
+		return nil, fmt.Errorf("make one of %d words: %w", len(words), err)
 	}
-	defer table.Close()
 	keys := make([]uint32, len(words))
 	for i := range keys {
 		keys[i] = uint32(i)
 	}
 	if _, err := table.BatchUpdate(keys, words, nil); err != nil {
-		return fmt.Errorf("fill it: %w", err)
+		table.Close()
+		return nil, fmt.Errorf("fill it: %w", err)
 	}
 	if err := table.Freeze(); err != nil {
-		return err
+		table.Close()
+		return nil, err
 	}
-	if err := p.maps.Tables.Put(s.index, table); err != nil {
-		return err
+	return table, nil
+}
+
+// putTables puts new tables in force, each together with its cursor. The data plane
+// alone may write to them from then on. For each call the kernel waits until no
+// program reads an old one any more, so that many go by one call.
+func (p *Plane) putTables(changed []*change) error {
+	var indexes, tables []uint32
+	var done []*change
+	for _, c := range changed {
+		if c.table != nil {
+			defer c.table.Close()
+			indexes, tables, done = append(indexes, c.index), append(tables, uint32(c.table.FD())), append(done, c)
+		}
 	}
-	s.table, err = p.tableID(s)
-	return err
+	if len(done) == 0 {
+		return nil
+	}
+	if n, err := p.maps.Tables.BatchUpdate(indexes, tables, nil); err != nil {
+		return fmt.Errorf("put %d of %d tables in force: %w", len(done)-n, len(done), err)
+	}
+	for _, c := range done {
+		info, err := c.table.Info()
+		if err != nil {
+			return fmt.Errorf("look at the table of %s: %w", c.vs.ServiceKey, err)
+		}
+		c.service.table, _ = info.ID()
+		c.table = nil
+	}
+	return nil
 }
 
 // tableID is the kernel's number of the service's table; 0 where there is none.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +33,10 @@ type DataPlane interface {
 	Serving(lvs.ServiceKey) (servers []netip.AddrPort, ok bool)
 	// Directors are the other directors that an earlier process had heard.
 	Directors() []net.HardwareAddr
+	// Check says what of a plan cannot be, without doing any of it.
+	Check(lvs.Plan) error
+	// Live counts the connections of the servers of a service.
+	Live(lvs.ServiceKey) map[netip.AddrPort]int
 	// Run keeps the data plane's ways fresh until ctx ends.
 	Run(ctx context.Context) error
 }
@@ -48,11 +51,12 @@ type RealServer interface {
 	// Repair puts back what somebody changed of that, and says in words what that
 	// was. The loop calls it once a second.
 	Repair() (astray []string, err error)
+	// Stop undoes both.
+	Stop(vips []netip.Addr) error
 }
 
 // Director runs one configuration.
 type Director struct {
-	cfg        *conf.Config
 	plane      DataPlane
 	realserver RealServer
 	log        *slog.Logger
@@ -61,10 +65,14 @@ type Director struct {
 	drift      *drift.Ledger
 
 	// What follows belongs to the loop's goroutine.
-	pools     []*pool
-	instances []*instance
-	directors map[peer]net.HardwareAddr
-	adopted   []net.HardwareAddr // directors that an earlier process had heard
+	picture
+	instances    []*instance
+	opened       []*instance // that a reload under way adds
+	directors    map[peer]net.HardwareAddr
+	adopted      []net.HardwareAddr // directors that an earlier process had heard
+	surroundings surroundings
+	// start runs a task beside the others, until it is stopped.
+	start func(task func(context.Context) error) (stop context.CancelFunc)
 }
 
 // peer is where another director's advertisements come from.
@@ -80,12 +88,14 @@ type event func(d *Director) (then func())
 // New makes a director; Run starts it.
 func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
 	d := &Director{
-		cfg: cfg, plane: plane, realserver: rs, log: log,
+		picture: picture{cfg: withoutServices(cfg)}, plane: plane, realserver: rs, log: log,
 		events: make(chan event, 64), stopped: make(chan struct{}), drift: drift.NewLedger(log),
 		directors: map[peer]net.HardwareAddr{}, adopted: plane.Directors(),
 	}
 	for _, vs := range cfg.VirtualServers {
-		d.pools = append(d.pools, newPool(vs, plane))
+		p := newPool(vs)
+		p.takeUp(plane)
+		d.pools = append(d.pools, p)
 	}
 	return d
 }
@@ -93,7 +103,7 @@ func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Di
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	if err := d.serveHere(); err != nil {
+	if err := d.serveHere(d.picture); err != nil {
 		return err
 	}
 	if err := d.openInstances(); err != nil {
@@ -108,18 +118,21 @@ func (d *Director) Run(ctx context.Context) error {
 		return fmt.Errorf("watch the devices: %w", err)
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
+	d.start = func(task func(context.Context) error) context.CancelFunc {
+		ctx, stop := context.WithCancel(ctx)
+		tasks.Go(func() error { return task(ctx) })
+		return stop
+	}
 	for _, in := range d.instances {
-		if err := in.start(d.log); err != nil {
+		if err := in.takeUp(d.log); err != nil {
 			return err
 		}
-		tasks.Go(func() error { return in.vrrp.Run(ctx) })
+		in.stop = d.start(in.run)
 	}
-	for _, runner := range d.runners() {
-		tasks.Go(func() error { return runner.Run(ctx) })
-	}
-	tasks.Go(func() error { return d.plane.Run(ctx) })
-	tasks.Go(func() error { return d.loop(ctx, watch) })
-	tasks.Go(func() error { return d.watchDrift(ctx) })
+	d.setProbes(d.pools)
+	d.start(d.plane.Run)
+	d.start(func(ctx context.Context) error { return d.loop(ctx, watch) })
+	d.start(d.watchDrift)
 	d.log.Info("started", "virtual_servers", len(d.pools), "vrrp_instances", len(d.instances))
 	return tasks.Wait()
 }
@@ -133,21 +146,45 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
-			then := e(d)
-			if then == nil {
-				continue
-			}
-			if err := d.plane.Set(d.plan()); err != nil {
-				d.log.Error("set the data plane", "error", err)
-			}
-			then()
-		case _, ok := <-watch:
+			d.handle(e)
+		case report, ok := <-watch:
 			if !ok {
 				watch = nil // ctx has ended, or the kernel's reports have
 				continue
 			}
+			d.surroundings.heard(report.Kind)
 			d.checkInterfaces()
 		}
+	}
+}
+
+// mostAtOnce bounds how many events wait for the data plane to follow.
+const mostAtOnce = 4096
+
+// handle takes in an event and those that wait behind it, and has the data plane
+// follow them all at once: a rack that goes down is one change of the tables.
+func (d *Director) handle(e event) {
+	var thens []func()
+	for n := 0; e != nil; n++ {
+		if then := e(d); then != nil {
+			thens = append(thens, then)
+		}
+		e = nil
+		if n < mostAtOnce {
+			select {
+			case e = <-d.events:
+			default:
+			}
+		}
+	}
+	if len(thens) == 0 {
+		return
+	}
+	if err := d.plane.Set(d.plan()); err != nil {
+		d.log.Error("set the data plane", "error", err)
+	}
+	for _, then := range thens {
+		then()
 	}
 }
 
@@ -157,59 +194,4 @@ func (d *Director) post(e event) {
 	case d.events <- e:
 	case <-d.stopped:
 	}
-}
-
-// serveHere sets this machine up as a real server where the configuration says
-// that it is one by direct routing or a tunnel. What comes to it as master needs
-// no tunnel, but while another director is the master, that one's packets come in
-// one. It stays a real server when weir stops: the other goes on sending clients
-// here.
-func (d *Director) serveHere() error {
-	direct, err := d.servedHere(lvs.DirectRoute)
-	if err != nil {
-		return err
-	}
-	tunnelled, err := d.servedHere(lvs.Tunnel)
-	if err != nil {
-		return err
-	}
-	if len(direct) > 0 {
-		if err := d.realserver.Start(direct); err != nil {
-			return fmt.Errorf("set this machine up as a real server: %w", err)
-		}
-		d.log.Info("this machine is a real server", "vips", direct)
-	}
-	if len(tunnelled) > 0 {
-		if err := d.realserver.StartTunnel(tunnelled); err != nil {
-			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
-		}
-		d.log.Info("this machine is a real server behind a tunnel", "vips", tunnelled)
-	}
-	return nil
-}
-
-// servedHere lists the VIPs for which this machine is a real server by a method.
-func (d *Director) servedHere(method lvs.ForwardMethod) (vips []netip.Addr, err error) {
-	for _, p := range d.pools {
-		for _, m := range p.members {
-			local, err := netlnk.LocalAddr(m.server.Addr)
-			if err != nil {
-				return nil, fmt.Errorf("look for %s on this machine: %w", m.server.Addr, err)
-			}
-			if local && m.server.Method == method {
-				vips = p.addresses(vips)
-			}
-		}
-	}
-	return vips, nil
-}
-
-// addresses adds those of the pool's services to a list.
-func (p *pool) addresses(list []netip.Addr) []netip.Addr {
-	for _, key := range p.keys {
-		if key.Mark == 0 && !slices.Contains(list, key.Addr) {
-			list = append(list, key.Addr)
-		}
-	}
-	return list
 }

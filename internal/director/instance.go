@@ -2,6 +2,7 @@ package director
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,98 +19,131 @@ import (
 )
 
 // instance is a VRRP instance with what it owns: VIPs, and a lease in the data
-// plane. It is the vrrp.Owner, so its methods are called by that instance's
-// goroutine, which alone changes the addresses, but for repairs.
+// plane. It is the vrrp.Owner, whose methods that instance's goroutine calls; reloads
+// and repairs change it from the director's.
 type instance struct {
 	id    lvs.InstanceID
-	cfg   conf.VRRPInstance
-	vips  []conf.VIP
-	lease time.Duration
 	plane DataPlane
 	log   *slog.Logger
 	post  func(event)
-	link  *vrrp.Link
+	vrrp  *vrrp.Instance
+	heard map[netip.Addr]net.HardwareAddr
+	stop  context.CancelFunc // nil before it runs
+	// prepared is what a reload under way is to make of it; nil is nothing.
+	prepared *prepared
 	// device is the number of the interface that the link was opened on.
 	device int
-	vrrp   *vrrp.Instance
-	heard  map[netip.Addr]net.HardwareAddr
 
-	mu    sync.Mutex // the VIPs on their devices, and what follows
+	mu    sync.Mutex // guards what follows, and the VIPs on their devices
+	cfg   conf.VRRPInstance
+	link  *vrrp.Link
+	lease time.Duration
 	claim claim
+	gone  bool // no plan has it any more
 }
 
 // openInstances opens the sockets of all instances. Nothing is sent yet.
 func (d *Director) openInstances() error {
 	for _, c := range d.cfg.VRRPInstances {
-		in := &instance{
-			id:  lvs.InstanceID{Interface: c.Interface, VRID: c.VRID},
-			cfg: c, vips: c.VIPs, plane: d.plane, post: d.post,
-			log: d.log.With("instance", c.Name), heard: map[netip.Addr]net.HardwareAddr{},
-		}
-		if err := in.open(d.log); err != nil {
+		in, err := d.openInstance(c)
+		if err != nil {
 			d.closeInstances()
-			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+			return err
 		}
 		d.instances = append(d.instances, in)
 	}
 	return nil
 }
 
+func (d *Director) openInstance(c conf.VRRPInstance) (in *instance, err error) {
+	in = &instance{
+		id: idOf(c), plane: d.plane, post: d.post,
+		log: d.log.With("instance", c.Name), heard: map[netip.Addr]net.HardwareAddr{},
+	}
+	if in.cfg, err = withSource(c); err == nil {
+		in.device, err = deviceOf(c.Interface)
+	}
+	if err == nil {
+		in.link, err = openLink(in.cfg, d.log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+	}
+	return in, nil
+}
+
 func (d *Director) closeInstances() {
 	for _, in := range d.instances {
-		in.link.Close()
+		in.close()
 	}
 }
 
-func (in *instance) addrs() (list []netip.Addr) {
-	for _, vip := range in.vips {
-		list = append(list, vip.Prefix.Addr())
-	}
-	return list
+func (in *instance) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.link.Close()
 }
 
-func (in *instance) open(log *slog.Logger) (err error) {
-	source := in.cfg.SourceIP
-	if !source.IsValid() {
-		if source, err = netlnk.PrimaryAddr(in.cfg.Interface, in.addrs()); err != nil {
-			return fmt.Errorf("address to send from: %w", err)
-		}
+// withSource fills in the address that advertisements come from.
+func withSource(c conf.VRRPInstance) (conf.VRRPInstance, error) {
+	if c.SourceIP.IsValid() {
+		return c, nil
 	}
-	in.cfg.SourceIP = source
-	device, err := netlnk.LinkByName(in.cfg.Interface)
+	source, err := netlnk.PrimaryAddr(c.Interface, addrsOf(c.VIPs))
 	if err != nil {
-		return err
+		return c, fmt.Errorf("address to send from: %w", err)
 	}
-	in.device = device.Index
-	in.link, err = vrrp.OpenLink(vrrp.LinkConfig{
-		Interface: in.cfg.Interface, VRID: in.cfg.VRID, Source: source, UnicastPeers: in.cfg.UnicastPeers(),
-	}, log)
-	return err
+	c.SourceIP = source
+	return c, nil
 }
 
-// start makes the state machine. Where the lease of an earlier process still
-// runs and the VIPs are here, this one goes on as the master that it was;
-// otherwise VIPs that a dead process left are taken away.
-func (in *instance) start(log *slog.Logger) (err error) {
+// deviceOf is the number of an interface.
+func deviceOf(name string) (int, error) {
+	l, err := netlnk.LinkByName(name)
+	return l.Index, err
+}
+
+func openLink(c conf.VRRPInstance, log *slog.Logger) (*vrrp.Link, error) {
+	return vrrp.OpenLink(vrrp.LinkConfig{
+		Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, UnicastPeers: c.UnicastPeers(),
+	}, log)
+}
+
+// machineOf is what the state machine has to know.
+func machineOf(c conf.VRRPInstance) vrrp.Config {
+	m := vrrp.Config{
+		Name: c.Name, VRID: c.VRID, Priority: c.Priority,
+		AdvertInterval: c.AdvertInterval, VIPs: addrsOf(c.VIPs), Source: c.SourceIP,
+		UnicastPeers: c.UnicastPeers(), StartMaster: c.State == conf.Master,
+		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, GARPDelay: c.GARPDelay,
+		HandOver: vrrp.MaxSkewTime,
+	}
+	if c.Auth.Type == conf.AuthPass {
+		m.Auth = vrrp.Password(c.Auth.Password)
+	}
+	return m
+}
+
+// takeUp makes the state machine of a process that begins. Where the lease of an
+// earlier one still runs and the VIPs are here, this one goes on as the master
+// that it was; otherwise VIPs that a dead process left are taken away.
+func (in *instance) takeUp(log *slog.Logger) error {
 	resume, err := in.resumes()
 	if err != nil {
 		return err
 	}
 	if !resume {
-		if err := in.removeVIPs(); err != nil {
+		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
 			return err
 		}
 	}
-	c := vrrp.Config{
-		Name: in.cfg.Name, VRID: in.cfg.VRID, Priority: in.cfg.Priority,
-		AdvertInterval: in.cfg.AdvertInterval, VIPs: in.addrs(), Source: in.cfg.SourceIP,
-		UnicastPeers: in.cfg.UnicastPeers(), StartMaster: in.cfg.State == conf.Master,
-		NoPreempt: in.cfg.NoPreempt, PreemptDelay: in.cfg.PreemptDelay, GARPDelay: in.cfg.GARPDelay,
-		HandOver: vrrp.MaxSkewTime, Resume: resume,
-	}
-	if in.cfg.Auth.Type == conf.AuthPass {
-		c.Auth = vrrp.Password(in.cfg.Auth.Password)
-	}
+	return in.build(resume, log)
+}
+
+// build makes the state machine.
+func (in *instance) build(resume bool, log *slog.Logger) (err error) {
+	c := machineOf(in.cfg)
+	c.Resume = resume
 	in.lease = c.Lease()
 	in.vrrp, err = vrrp.New(c, in.link, in, log)
 	return err
@@ -120,7 +154,7 @@ func (in *instance) resumes() (bool, error) {
 	if err != nil || !leased {
 		return false, err
 	}
-	for _, vip := range in.vips {
+	for _, vip := range in.cfg.VIPs {
 		if here, err := netlnk.HasAddress(vip.Device, vip.Prefix); err != nil || !here {
 			return false, err
 		}
@@ -134,9 +168,13 @@ func (in *instance) Enter(from, to vrrp.State) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.claim = claimIn(to)
+	if in.gone {
+		in.claim = unclaimed
+	}
 	switch {
+	case in.gone: // its VIPs have been taken away, its lease is no more
 	case to == vrrp.Master:
-		for _, vip := range in.vips {
+		for _, vip := range in.cfg.VIPs {
 			if _, err := netlnk.AddAddress(vip.Device, vip.Prefix); err != nil {
 				in.log.Error("add VIP", "vip", vip.Prefix, "device", vip.Device, "error", err)
 			}
@@ -145,14 +183,14 @@ func (in *instance) Enter(from, to vrrp.State) {
 		if err := in.plane.Release(in.id); err != nil {
 			in.log.Error("release the lease", "error", err)
 		}
-		if err := in.removeVIPs(); err != nil {
+		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}
 }
 
-func (in *instance) removeVIPs() (err error) {
-	for _, vip := range in.vips {
+func (in *instance) removeVIPs(vips []conf.VIP) (err error) {
+	for _, vip := range vips {
 		if _, e := netlnk.DelAddress(vip.Device, vip.Prefix); e != nil {
 			err = errors.Join(err, fmt.Errorf("remove %s from %s: %w", vip.Prefix, vip.Device, e))
 		}
@@ -162,11 +200,14 @@ func (in *instance) removeVIPs() (err error) {
 
 // Announce sends the rounds of gratuitous ARP.
 func (in *instance) Announce() {
-	in.announce(in.vips...)
+	in.mu.Lock()
+	vips, rounds := in.cfg.VIPs, max(in.cfg.GARPRepeat, 1)
+	in.mu.Unlock()
+	in.announce(vips, rounds)
 }
 
-func (in *instance) announce(vips ...conf.VIP) {
-	for range max(in.cfg.GARPRepeat, 1) {
+func (in *instance) announce(vips []conf.VIP, rounds int) {
+	for range rounds {
 		for _, vip := range vips {
 			if err := arp.Announce(vip.Device, vip.Prefix.Addr()); err != nil {
 				in.log.Warn("announce VIP", "vip", vip.Prefix.Addr(), "error", err)
@@ -177,7 +218,13 @@ func (in *instance) announce(vips ...conf.VIP) {
 
 // Sent renews the lease: send first, then renew.
 func (in *instance) Sent(at time.Time) {
-	if err := in.plane.Renew(in.id, at, in.lease); err != nil {
+	in.mu.Lock()
+	lease, gone := in.lease, in.gone
+	in.mu.Unlock()
+	if gone {
+		return
+	}
+	if err := in.plane.Renew(in.id, at, lease); err != nil {
 		in.log.Error("renew the lease", "error", err)
 	}
 }

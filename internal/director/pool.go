@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"weir/conf"
-	"weir/internal/check"
 	"weir/lvs"
 )
 
@@ -13,6 +12,7 @@ import (
 type pool struct {
 	// keys are its services: several where it is that of a group.
 	keys    []lvs.ServiceKey
+	group   string
 	name    string
 	empty   lvs.VirtualServer // a service without its key and servers
 	members []*member
@@ -21,19 +21,14 @@ type pool struct {
 // member is a real server: in while all its checks are up.
 type member struct {
 	server lvs.RealServer
-	checks []conf.Check
-	down   []error // by check; nil is up
+	probes []*probe
+	pool   *pool
 }
 
-// errUnchecked is why a server is out that has not passed a check yet.
-type errUnchecked struct{}
-
-func (errUnchecked) Error() string { return "not checked yet" }
-
 // newPool begins with every server in, but those that have to pass a check
-// first: by alpha, or because an earlier process had taken them out.
-func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
-	p := &pool{keys: vs.Keys, name: vs.Keys[0].String(), empty: lvs.VirtualServer{
+// first, by alpha.
+func newPool(vs conf.VirtualServer) *pool {
+	p := &pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: lvs.VirtualServer{
 		Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
 		Persistence: lvs.Persistence{Timeout: vs.PersistenceTimeout, Netmask: vs.PersistenceGranularity},
 		OnePacket:   vs.OnePacket, Rules: vs.Rules,
@@ -42,38 +37,42 @@ func newPool(vs conf.VirtualServer, plane DataPlane) *pool {
 		p.name = "group " + vs.Group
 	}
 	for _, rs := range vs.RealServers {
-		m := &member{
-			server: lvs.RealServer{
-				Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
-			},
-			checks: tcpChecks(rs.Checks),
-		}
-		m.down = make([]error, len(m.checks))
-		wasOut := p.wasOut(m.server, plane)
-		for i := range m.checks {
-			if wasOut {
-				m.checks[i].Alpha, m.checks[i].Warmup = true, 0
-			}
-			if m.checks[i].Alpha {
-				m.down[i] = errUnchecked{}
-			}
+		m := &member{pool: p, server: lvs.RealServer{
+			Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
+		}}
+		for _, c := range tcpChecks(rs.Checks) {
+			m.probes = append(m.probes, newProbe(c))
 		}
 		p.members = append(p.members, m)
 	}
 	return p
 }
 
+// takeUp goes on from what an earlier process left: servers that it had taken out
+// have to pass a check first.
+func (p *pool) takeUp(plane DataPlane) {
+	for _, key := range p.keys {
+		list, adopted := plane.Serving(key)
+		if !adopted {
+			continue
+		}
+		serving := map[netip.AddrPort]bool{}
+		for _, server := range list {
+			serving[server] = true
+		}
+		for _, m := range p.members {
+			if fits(m.server, key) && !serving[as(m.server, key).AddrPort()] {
+				for _, probe := range m.probes {
+					probe.begin(false, false)
+				}
+			}
+		}
+	}
+}
+
 // tcpChecks are the checks that weir can do; with another one it does not run.
 func tcpChecks(all []conf.Check) []conf.Check {
 	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool { return c.Kind != conf.CheckTCP })
-}
-
-// wasOut tells whether an earlier process had a service without this server.
-func (p *pool) wasOut(rs lvs.RealServer, plane DataPlane) bool {
-	return slices.ContainsFunc(p.keys, func(key lvs.ServiceKey) bool {
-		serving, adopted := plane.Serving(key)
-		return adopted && fits(rs, key) && !slices.Contains(serving, as(rs, key).AddrPort())
-	})
 }
 
 // fits tells whether a server can serve this service of a group: one of its
@@ -91,7 +90,7 @@ func as(rs lvs.RealServer, key lvs.ServiceKey) lvs.RealServer {
 }
 
 func (m *member) in() bool {
-	return !slices.ContainsFunc(m.down, func(reason error) bool { return reason != nil })
+	return !slices.ContainsFunc(m.probes, func(p *probe) bool { return p.down != nil })
 }
 
 // services are the virtual server's, each with the real servers that are in.
@@ -99,6 +98,7 @@ func (p *pool) services() (all []lvs.VirtualServer) {
 	for _, key := range p.keys {
 		vs := p.empty
 		vs.ServiceKey = key
+		vs.RealServers = make([]lvs.RealServer, 0, len(p.members))
 		for _, m := range p.members {
 			if m.in() && fits(m.server, key) {
 				vs.RealServers = append(vs.RealServers, as(m.server, key))
@@ -109,44 +109,12 @@ func (p *pool) services() (all []lvs.VirtualServer) {
 	return all
 }
 
-// runners are the checks of all servers.
-func (d *Director) runners() (all []*check.Runner) {
-	for _, p := range d.pools {
-		for _, m := range p.members {
-			for i, c := range m.checks {
-				all = append(all, d.runner(p, m, i, c))
-			}
+// addresses adds those of the pool's services to a list.
+func (p *pool) addresses(list []netip.Addr) []netip.Addr {
+	for _, key := range p.keys {
+		if key.Mark == 0 && !slices.Contains(list, key.Addr) {
+			list = append(list, key.Addr)
 		}
 	}
-	return all
-}
-
-func (d *Director) runner(p *pool, m *member, i int, c conf.Check) *check.Runner {
-	return &check.Runner{
-		Checker: check.TCP{Target: c.Connect, Bind: netip.AddrPortFrom(c.Bind, 0), Timeout: c.ConnectTimeout},
-		Timing: check.Timing{
-			DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry,
-			Warmup: c.Warmup, Alpha: c.Alpha,
-		},
-		Report: func(r check.Result) {
-			d.post(func(d *Director) func() { return d.checked(p, m, i, r) })
-		},
-		Log: d.log,
-	}
-}
-
-// checked takes in a check's new verdict.
-func (d *Director) checked(p *pool, m *member, i int, r check.Result) (then func()) {
-	was := m.in()
-	m.down[i] = r.Reason
-	if m.in() == was {
-		return nil
-	}
-	log := d.log.With("virtual_server", p.name, "real_server", m.server.AddrPort().String())
-	if m.in() {
-		return func() { log.Info("real server", "state", "up") }
-	}
-	return func() {
-		log.Warn("real server", "state", "down", "reason", r.Reason.Error(), "tries", r.Tries)
-	}
+	return list
 }

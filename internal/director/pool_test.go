@@ -29,6 +29,8 @@ func (before) Renew(lvs.InstanceID, time.Time, time.Duration) error { return nil
 func (before) Release(lvs.InstanceID) error                         { return nil }
 func (before) Leased(lvs.InstanceID) (bool, error)                  { return false, nil }
 func (before) Run(context.Context) error                            { return nil }
+func (before) Check(lvs.Plan) error                                 { return nil }
+func (before) Live(lvs.ServiceKey) map[netip.AddrPort]int           { return nil }
 
 var web = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80}
 
@@ -38,7 +40,15 @@ func server(addr string, checks ...conf.Check) conf.RealServer {
 
 func newDirector(plane before, servers ...conf.RealServer) *Director {
 	vs := conf.VirtualServer{Keys: []lvs.ServiceKey{web}, Scheduler: lvs.RoundRobin, RealServers: servers}
-	return New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, plane, nil, slog.New(slog.DiscardHandler))
+	return newFrom(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, plane)
+}
+
+// newFrom makes a director whose checks are said to run, and do not.
+func newFrom(cfg *conf.Config, plane DataPlane) *Director {
+	d := New(cfg, plane, nil, slog.New(slog.DiscardHandler))
+	d.start = func(func(context.Context) error) context.CancelFunc { return func() {} }
+	d.setProbes(d.pools)
+	return d
 }
 
 // in names the servers that the plan has in the service.
@@ -68,8 +78,8 @@ func TestServersAreInUntilACheckFails(t *testing.T) {
 		{"its first is good again", 0, 0, nil, true, "192.0.2.11 192.0.2.12"},
 		{".13, alpha, passes its first check", 2, 0, nil, true, "192.0.2.11 192.0.2.12 192.0.2.13"},
 	} {
-		p := d.pools[0]
-		then := d.checked(p, p.members[step.member], step.check, check.Result{Up: step.reason == nil, Reason: step.reason})
+		probe := d.pools[0].members[step.member].probes[step.check]
+		then := d.checked(probe, check.Result{Up: step.reason == nil, Reason: step.reason})
 		if (then != nil) != step.changes {
 			t.Errorf("%s: changes %v, want %v", step.what, then != nil, step.changes)
 		}
@@ -87,11 +97,11 @@ func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 		t.Errorf("in are %q; want .11, which was in, and .13, which nothing checks", got)
 	}
 	for i, m := range d.pools[0].members[:2] {
-		if c := m.checks[0]; c.Alpha != (i == 1) || c.Warmup != 0 {
+		if c := m.probes[0].check; c.Alpha != (i == 1) || c.Warmup != 0 {
 			t.Errorf("%s: alpha %v, warm-up %s; want .12 alone to prove itself, and at once", m.server.Addr, c.Alpha, c.Warmup)
 		}
 	}
-	d.checked(d.pools[0], d.pools[0].members[1], 0, check.Result{Up: true})
+	d.checked(d.pools[0].members[1].probes[0], check.Result{Up: true})
 	if got := in(d); got != "192.0.2.11 192.0.2.12 192.0.2.13" {
 		t.Errorf("in are %q after .12 passed", got)
 	}
@@ -100,9 +110,9 @@ func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 func TestPlanNamesDevicesOnce(t *testing.T) {
 	d := newDirector(nil, server("192.0.2.11"))
 	d.cfg.Weir.Devices = []conf.Device{{Name: "ens160", Hook: lvs.HookNative}}
-	d.instances = []*instance{{
-		id:   lvs.InstanceID{Interface: "ens160", VRID: 51},
-		vips: []conf.VIP{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "ens192"}},
+	d.cfg.VRRPInstances = []conf.VRRPInstance{{
+		Interface: "ens160", VRID: 51,
+		VIPs: []conf.VIP{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "ens192"}},
 	}}
 	plan := d.plan()
 	want := []lvs.Device{{Name: "ens160", Hook: lvs.HookNative}, {Name: "ens192", Hook: lvs.HookAuto}}
@@ -123,8 +133,8 @@ func TestGroupIsOnePool(t *testing.T) {
 		Keys: []lvs.ServiceKey{web, dns, mark}, Group: "G", PersistenceTimeout: time.Minute, OnePacket: true,
 		Rules: lvs.ConnRules{SloppyTCP: true}, RealServers: []conf.RealServer{server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12")},
 	}
-	d := New(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, before{}, nil, slog.New(slog.DiscardHandler))
-	d.checked(d.pools[0], d.pools[0].members[0], 0, check.Result{Reason: errors.New("refused")})
+	d := newFrom(&conf.Config{VirtualServers: []conf.VirtualServer{vs}}, before{})
+	d.checked(d.pools[0].members[0].probes[0], check.Result{Reason: errors.New("refused")})
 	services := d.plan().Services
 	if len(services) != 3 {
 		t.Fatalf("%d services, want one for each member of the group", len(services))

@@ -129,7 +129,7 @@ func (in *instance) repairVIPs(ledger *drift.Ledger) {
 		}
 	}
 	byDevice := map[string][]conf.VIP{}
-	for _, vip := range in.vips {
+	for _, vip := range in.cfg.VIPs {
 		byDevice[vip.Device] = append(byDevice[vip.Device], vip)
 	}
 	for device, vips := range byDevice {
@@ -160,6 +160,6 @@ func (in *instance) repairVIP(vip conf.VIP, have []netip.Prefix, ledger *drift.L
 	_, err := netlnk.AddAddress(vip.Device, vip.Prefix)
 	ledger.Note(driftVIP, fmt.Sprintf("%s on %s", vip.Prefix, vip.Device), err)
 	if err == nil {
-		in.announce(vip)
+		in.announce([]conf.VIP{vip}, max(in.cfg.GARPRepeat, 1))
 	}
 }

@@ -33,7 +33,7 @@ var testVIPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.100/32"), netip.Mus
 func instanceOn(device string, leased bool) *instance {
 	in := &instance{plane: leasing{runs: leased}, log: slog.New(slog.DiscardHandler)}
 	for _, p := range testVIPs {
-		in.vips = append(in.vips, conf.VIP{Prefix: p, Device: device})
+		in.cfg.VIPs = append(in.cfg.VIPs, conf.VIP{Prefix: p, Device: device})
 	}
 	return in
 }

@@ -94,6 +94,12 @@ type Holder struct {
 
 // Holders lists the devices that have the address.
 func Holders(addr netip.Addr) ([]Holder, error) {
+	all, err := AllHolders()
+	return slices.DeleteFunc(all, func(h Holder) bool { return h.Prefix.Addr() != addr }), err
+}
+
+// AllHolders lists every address of every device.
+func AllHolders() ([]Holder, error) {
 	links, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
@@ -108,7 +114,7 @@ func Holders(addr netip.Addr) ([]Holder, error) {
 	}
 	var holders []Holder
 	for _, a := range all {
-		if p, ok := prefixOf(a); ok && p.Addr() == addr {
+		if p, ok := prefixOf(a); ok {
 			holders = append(holders, Holder{Dev: names[a.LinkIndex], Prefix: p})
 		}
 	}

@@ -46,19 +46,24 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	if err != nil {
 		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
 	}
-	hop.Src = l.Attrs().HardwareAddr
-	if hop.MTU == 0 { // the route's own goes before the device's
-		hop.MTU = l.Attrs().MTU
-	}
 	n, err := neighbour(hop.Index, key)
 	if err != nil {
 		return NextHop{}, err
+	}
+	hop.over(l.Attrs(), n)
+	return hop, nil
+}
+
+// over fills in the device and the neighbour that the hop goes by.
+func (hop *NextHop) over(l *netlink.LinkAttrs, n netlink.Neigh) {
+	hop.Src = l.HardwareAddr
+	if hop.MTU == 0 { // the route's own goes before the device's
+		hop.MTU = l.MTU
 	}
 	if n.State&usable != 0 {
 		hop.Dst = n.HardwareAddr
 	}
 	hop.Valid = len(hop.Src) == 6 && len(hop.Dst) == 6
-	return hop, nil
 }
 
 // Refresh makes the kernel resolve the next hop to dst when it is missing, and
@@ -74,6 +79,10 @@ func Refresh(dst netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	return refresh(n, hop.Index, key)
+}
+
+func refresh(n netlink.Neigh, index int, key netip.Addr) error {
 	// A permanent entry is the administrator's, and NTF_USE would clear its
 	// state (__neigh_update, net/core/neighbour.c). The other states are either
 	// good or already being asked about.
@@ -81,8 +90,8 @@ func Refresh(dst netip.Addr) error {
 	if n.State != netlink.NUD_NONE && n.State&ask == 0 {
 		return nil
 	}
-	err = netlink.NeighSet(&netlink.Neigh{
-		LinkIndex: hop.Index,
+	err := netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: index,
 		Family:    family(key),
 		IP:        key.AsSlice(),
 		Flags:     netlink.NTF_USE,

@@ -1,7 +1,9 @@
 package netlnk_test
 
 import (
+	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -125,6 +127,34 @@ func TestRefreshLeavesAPermanentEntry(t *testing.T) {
 		}
 		if !hop.Valid || hop.Dst.String() != "02:00:00:00:00:01" {
 			t.Errorf("Resolve = %+v, want the permanent entry's MAC", hop)
+		}
+	})
+}
+
+// A Resolver says what Resolve says, whatever the route.
+func TestResolverAgrees(t *testing.T) {
+	a, b := nstest.New(t, "ra"), nstest.New(t, "rb")
+	nstest.Veth(a, "eth0", b, "eth0")
+	a.Batch("addr add 192.0.2.1/24 dev eth0", "addr add 2001:db8::1/64 dev eth0 nodad",
+		"neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent",
+		"route add 198.51.100.0/24 via 192.0.2.9", "route add 203.0.113.0/24 via 192.0.2.9 mtu 1400",
+		"route add unreachable 10.9.0.0/16", "route add 10.8.0.0/16 via inet6 2001:db8::9 dev eth0")
+	a.Do(func() {
+		r, err := netlnk.NewResolver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for _, addr := range []string{
+			"192.0.2.1", "192.0.2.9", "192.0.2.77", "198.51.100.5", "203.0.113.5", "10.9.0.1", "10.8.0.1",
+			"10.1.1.1", "2001:db8::1", "2001:db8::7", "127.0.0.1", "::ffff:198.51.100.6",
+		} {
+			dst := netip.MustParseAddr(addr)
+			got, gotErr := r.Resolve(dst)
+			want, wantErr := netlnk.Resolve(dst)
+			if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+				t.Errorf("%s: %+v, %v\nwant %+v, %v", addr, got, gotErr, want, wantErr)
+			}
 		}
 	})
 }

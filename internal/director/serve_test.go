@@ -27,6 +27,10 @@ func (r *told) StartTunnel(vips []netip.Addr) error {
 }
 
 func (r *told) Repair() ([]string, error) { return nil, r.err }
+func (r *told) Stop(vips []netip.Addr) error {
+	r.calls = append(r.calls, fmt.Sprint("stop ", vips))
+	return r.err
+}
 
 // A machine becomes a real server by the methods of the servers that it is, and
 // of no other; 127.0.0.1 is every machine's.
@@ -45,14 +49,14 @@ func TestServeHere(t *testing.T) {
 			here.Method, there.Method = tt.local, tt.remote
 			d, rs := newDirector(nil, here, there), &told{}
 			d.realserver = rs
-			if err := d.serveHere(); err != nil {
+			if err := d.serveHere(d.picture); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Join(rs.calls, ", "); got != tt.want {
 				t.Errorf("told %q, want %q", got, tt.want)
 			}
 			rs.err = errors.New("no device")
-			if err := d.serveHere(); (err == nil) != (tt.want == "") {
+			if err := d.serveHere(d.picture); (err == nil) != (tt.want == "") {
 				t.Errorf("where it fails: %v", err)
 			}
 		})

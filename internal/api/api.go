@@ -1,0 +1,57 @@
+// Package api is how other processes speak with a running weir: JSON over HTTP on a
+// unix socket in its run folder, for root alone.
+//
+//	POST /v1/plan    what a reload of a file would change
+//	POST /v1/reload  do it
+//
+// The running process reads the file itself, with what it includes: what it plans
+// is what it would do.
+package api
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"weir/conf"
+	"weir/internal/director"
+)
+
+// Request is the body of a plan and of a reload.
+type Request struct {
+	// File is an absolute path; empty is the file that runs.
+	File string `json:"file"`
+	// Colour asks for diagnostics as a terminal shows them.
+	Colour bool `json:"colour,omitempty"`
+}
+
+// Answer is what comes back.
+type Answer struct {
+	File    string           `json:"file"`
+	Changes director.Changes `json:"changes"`
+	// Touched counts the live connections that do not go on.
+	Touched int `json:"connections_touched"`
+	// Diagnostics are the file's mistakes and warnings, as text.
+	Diagnostics string `json:"diagnostics,omitempty"`
+	// Error is why nothing was done, or could be.
+	Error string `json:"error,omitempty"`
+}
+
+// Socket is where a weir with this run folder listens.
+func Socket(runDir string) string { return filepath.Join(runDir, "weir.sock") }
+
+// Read reads a configuration that is to be run. The diagnostics are there with an
+// error, too.
+func Read(file string) (*conf.Config, conf.Diagnostics, error) {
+	cfg, diagnostics := conf.Load(file)
+	switch {
+	case diagnostics.HasErrors():
+		return nil, diagnostics, ErrMistakes
+	case diagnostics.Unready():
+		return nil, diagnostics, fmt.Errorf("%s asks for what weir cannot do yet, see above", file)
+	}
+	return cfg, diagnostics, nil
+}
+
+// ErrMistakes says that the diagnostics have told of errors.
+var ErrMistakes = errors.New("the file has mistakes; everything is as it was")

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weir/conf"
+	"weir/internal/director"
+)
+
+// picture is who plans and reloads: it notes what it is asked.
+type picture struct {
+	asked   []string
+	refuses error
+}
+
+func (p *picture) answer(verb string, cfg *conf.Config) (director.Changes, error) {
+	p.asked = append(p.asked, verb+" "+cfg.Summary())
+	return director.Changes{Settings: []director.Setting{{Name: "device", From: "", To: "eth0 tc"}}}, p.refuses
+}
+func (p *picture) Plan(cfg *conf.Config) (director.Changes, error) { return p.answer("plan", cfg) }
+func (p *picture) Reload(cfg *conf.Config) (director.Changes, error) {
+	return p.answer("reload", cfg)
+}
+
+const (
+	goodFile   = "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
+	brokenFile = "weir {\n    devise eth0 {\n    }\n}\n"
+)
+
+// serve runs a server with a file that runs, until the test ends.
+func serve(t *testing.T, p *picture) (runDir, file string, client *Client) {
+	t.Helper()
+	runDir = t.TempDir()
+	file = filepath.Join(runDir, "keepalived.conf")
+	write(t, file, goodFile)
+	s, err := Listen(runDir, file, p, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return runDir, file, NewClient(runDir)
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One conversation, step by step.
+func TestConversation(t *testing.T) {
+	p := &picture{}
+	runDir, file, client := serve(t, p)
+	other := filepath.Join(runDir, "other.conf")
+	write(t, other, goodFile)
+	broken := filepath.Join(runDir, "broken.conf")
+	write(t, broken, brokenFile)
+	const summary = " 0 VRRP instances, 0 virtual servers, 0 real servers"
+	for _, step := range []struct {
+		what, file string
+		verb       func(*Client, context.Context, Request) (Answer, error)
+		refuses    error
+		asked      string // "" where the director is not asked
+		fileOf     string
+		want       string // of the error
+		says       string // of the diagnostics
+	}{
+		{"a plan of the file that runs", "", (*Client).Plan, nil, "plan" + summary, file, "", ""},
+		{"a plan of another", other, (*Client).Plan, nil, "plan" + summary, other, "", ""},
+		{"a reload of the file that runs", "", (*Client).Reload, nil, "reload" + summary, file, "", ""},
+		{"a reload that is refused", other, (*Client).Reload, errors.New("no room"), "reload" + summary, other, "no room", ""},
+		{"the file that runs is still the first", "", (*Client).Plan, nil, "plan" + summary, file, "", ""},
+		{"a reload of another", other, (*Client).Reload, nil, "reload" + summary, other, "", ""},
+		{"that one runs now", "", (*Client).Plan, nil, "plan" + summary, other, "", ""},
+		{"a broken file", broken, (*Client).Reload, nil, "", broken, "the file has mistakes", broken + ":2:5: error"},
+		{"a file that is not there", "/nonexistent", (*Client).Plan, nil, "", "/nonexistent", "the file has mistakes", "cannot be read"},
+		{"a relative path", "keepalived.conf", (*Client).Plan, nil, "", "keepalived.conf", "expected an absolute path", ""},
+	} {
+		p.asked, p.refuses = nil, step.refuses
+		a, err := step.verb(client, t.Context(), Request{File: step.file})
+		if err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if got := strings.Join(p.asked, ", "); got != step.asked || a.File != step.fileOf {
+			t.Errorf("%s: asked %q of %s, want %q of %s", step.what, got, a.File, step.asked, step.fileOf)
+		}
+		if (a.Error == "") != (step.want == "") || !strings.Contains(a.Error, step.want) || !strings.Contains(a.Diagnostics, step.says) {
+			t.Errorf("%s: error %q, want %q; diagnostics %q, want %q", step.what, a.Error, step.want, a.Diagnostics, step.says)
+		}
+		if step.want == "" && a.Changes.Empty() {
+			t.Errorf("%s: the changes got lost", step.what)
+		}
+	}
+}
+
+// The socket is for its owner alone, and a dead process's is in nobody's way.
+func TestSocket(t *testing.T) {
+	runDir, _, _ := serve(t, &picture{})
+	info, err := os.Stat(Socket(runDir))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+	again, err := Listen(runDir, "x", &picture{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestNobodyListens(t *testing.T) {
+	dir := t.TempDir()
+	_, err := NewClient(dir).Plan(t.Context(), Request{})
+	if want := "no weir runs with " + dir + ": start it by weir run -f FILE"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestBodyThatIsNoJSON(t *testing.T) {
+	_, _, client := serve(t, &picture{})
+	response, err := client.http.Post("http://weir/v1/plan", "application/json", strings.NewReader("file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %s, want 400", response.Status)
+	}
+}

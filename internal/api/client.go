@@ -1,0 +1,62 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Client asks the weir that runs with a folder.
+type Client struct {
+	runDir string
+	http   http.Client
+}
+
+// NewClient makes one; nothing is connected yet.
+func NewClient(runDir string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", Socket(runDir))
+	}
+	return &Client{runDir: runDir, http: http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Plan tells what a reload would change. The error is of the asking; what weir
+// says stands in Answer.Error.
+func (c *Client) Plan(ctx context.Context, r Request) (Answer, error) { return c.post(ctx, "plan", r) }
+
+// Reload does it.
+func (c *Client) Reload(ctx context.Context, r Request) (Answer, error) {
+	return c.post(ctx, "reload", r)
+}
+
+func (c *Client) post(ctx context.Context, verb string, r Request) (a Answer, err error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return a, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://weir/v1/"+verb, bytes.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	response, err := c.http.Do(req)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return a, fmt.Errorf("no weir runs with %s: start it by weir run -f FILE, or name the folder of the one that runs by --run-dir", c.runDir)
+	case errors.Is(err, os.ErrPermission):
+		return a, fmt.Errorf("%s is for root alone: %w", Socket(c.runDir), os.ErrPermission)
+	case err != nil:
+		return a, fmt.Errorf("ask the weir that runs with %s: %w", c.runDir, err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&a); err != nil {
+		return a, fmt.Errorf("the answer of the weir that runs with %s (%s): %w", c.runDir, response.Status, err)
+	}
+	return a, nil
+}

@@ -1,0 +1,109 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// Check says what of a plan cannot be, and does nothing: what Set refuses, as far
+// as that can be known before.
+func (p *Plane) Check(plan lvs.Plan) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	errs := []error{p.fits(plan)}
+	if _, err := timeoutsOf(plan.Timeouts); err != nil {
+		errs = append(errs, err)
+	}
+	for _, r := range plan.Marks {
+		if _, err := fit(r); err != nil {
+			errs = append(errs, fmt.Errorf("mark %d: %w", r.Mark, err))
+		}
+	}
+	for _, d := range plan.Devices {
+		if _, err := netlnk.LinkByName(d.Name); err != nil {
+			errs = append(errs, fmt.Errorf("device %s: %w", d.Name, err))
+		}
+	}
+	for _, in := range plan.Instances {
+		if _, err := netlnk.LinkByName(in.ID.Interface); err != nil {
+			errs = append(errs, fmt.Errorf("lease of %s: %w", in.ID, err))
+		}
+	}
+	find := p.finder()
+	defer find.close()
+	for _, vs := range plan.Services {
+		if s := p.services[vs.ServiceKey]; s != nil && s.holds(vs, s.lease) {
+			continue
+		}
+		if err := p.checkServers(vs, find); err != nil {
+			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Plane) checkServers(vs lvs.VirtualServer, find *finder) error {
+	if err := checkService(vs); err != nil {
+		return err
+	}
+	for _, rs := range vs.RealServers {
+		var hop netlnk.NextHop // of the others nothing depends on it
+		if rs.Method == lvs.Masquerade && rs.Port != vs.Port {
+			hop = find.hop(rs.Addr)
+		}
+		if err := checkServer(vs, rs, hop); err != nil {
+			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
+		}
+	}
+	return nil
+}
+
+func checkService(vs lvs.VirtualServer) error {
+	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
+		return errors.New("a service of all ports takes persistence: give it a time-out")
+	}
+	if _, known := schedulers[vs.Scheduler]; !known {
+		return fmt.Errorf("unknown scheduler %q", vs.Scheduler)
+	}
+	return nil
+}
+
+func checkServer(vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) error {
+	if rs.Method != lvs.Tunnel && vs.Addr.Is4() != rs.Addr.Is4() {
+		return fmt.Errorf("%s to another address family: only TUN does that", rs.Method)
+	}
+	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
+		return fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
+	}
+	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
+		return fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
+	}
+	return nil
+}
+
+// Live counts the connections of a service's servers: those that are established,
+// and of UDP, which never is, all.
+func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	live := map[netip.AddrPort]int{}
+	s := p.services[key]
+	if s == nil {
+		return live
+	}
+	for _, server := range s.servers {
+		var load bpfLoad
+		if err := p.maps.Loads.Lookup(server.index, &load); err == nil {
+			live[server.key.addr] = int(load.Active)
+			if key.Protocol != lvs.TCP {
+				live[server.key.addr] += int(load.Inactive)
+			}
+		}
+	}
+	return live
+}

@@ -1,0 +1,111 @@
+package dataplane
+
+import (
+	"strings"
+	"testing"
+
+	"weir/lvs"
+)
+
+// Set writes what a plan has otherwise than the last one, and leaves the rest alone:
+// with thousands of services a changed weight is a handful of writes. What stands
+// in the tables beside it, here spoilt by hand, stays.
+func TestSetWritesOnlyWhatDiffers(t *testing.T) {
+	many := lvs.Plan{}
+	for n := range 50 {
+		many.Services = append(many.Services, nth(n, lvs.WeightedRoundRobin, 20))
+	}
+	withSizes(t, Options{}, func(b *bench) {
+		b.set(t, many)
+		spoilt := map[uint32]bool{}
+		for _, s := range b.servers {
+			if err := b.maps.Servers.Put(s.index, bpfServer{Port: 7}); err != nil {
+				t.Fatal(err)
+			}
+			spoilt[s.index] = true
+		}
+		for _, s := range b.services {
+			if err := b.maps.Tables.Delete(s.index); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.set(t, many)
+		b.wantWritten(t, spoilt, 0, 0)
+
+		many.Services[7].RealServers[3].Weight = 9
+		b.set(t, many)
+		b.wantWritten(t, spoilt, 1, 1)
+
+		many.Services[8].Scheduler = lvs.WeightedLeastConnection
+		b.set(t, many)
+		b.wantWritten(t, spoilt, 1, 2)
+
+		// A server leaves, one of another service comes.
+		many.Services[9].RealServers = many.Services[9].RealServers[:19]
+		many.Services[10].RealServers = append(many.Services[10].RealServers, real("10.9.9.9", 1))
+		b.set(t, many)
+		b.wantWritten(t, spoilt, 2, 4)
+		if len(b.services[many.Services[10].ServiceKey].servers) != 21 {
+			t.Error("the new server is not in")
+		}
+	})
+}
+
+// wantWritten expects so many of the spoilt servers to have been written again, and
+// so many tables to be there.
+func (b *bench) wantWritten(t *testing.T, spoilt map[uint32]bool, servers, tables int) {
+	t.Helper()
+	gotServers, gotTables := 0, 0
+	for index := range spoilt {
+		var entry bpfServer
+		if err := b.maps.Servers.Lookup(index, &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry != (bpfServer{Port: 7}) {
+			gotServers++
+		}
+	}
+	for _, s := range b.services {
+		if words, _ := b.table(s); words != nil {
+			gotTables++
+		}
+	}
+	if gotServers != servers || gotTables != tables {
+		t.Errorf("written were %d servers and %d tables, want %d and %d", gotServers, gotTables, servers, tables)
+	}
+}
+
+// Check names what Set would refuse, and neither of it nor of the rest is anything
+// done.
+func TestCheckDoesNothing(t *testing.T) {
+	good := nth(1, lvs.RoundRobin, 2)
+	anyPort := nth(2, lvs.RoundRobin, 1)
+	anyPort.Port = 0
+	mixed := nth(3, lvs.RoundRobin, 1)
+	mixed.RealServers = append(mixed.RealServers, real("2001:db8::11", 1))
+	withSizes(t, Options{RealServers: 16}, func(b *bench) {
+		b.set(t, planOf(good))
+		for _, tt := range []struct {
+			name string
+			plan lvs.Plan
+			want string
+		}{
+			{"good", planOf(good, nth(4, lvs.WeightedLeastConnection, 3)), ""},
+			{"all ports", planOf(good, anyPort), "takes persistence"},
+			{"two families", planOf(mixed), "another address family"},
+			{"too many", planOf(nth(5, lvs.RoundRobin, 17)), "16 fit"},
+			{"a device", lvs.Plan{Devices: []lvs.Device{{Name: "nosuch0"}}}, "device nosuch0"},
+			{"an instance", lvs.Plan{Instances: []lvs.Instance{{ID: lvs.InstanceID{Interface: "nosuch1", VRID: 1}}}}, "nosuch1"},
+			{"a time-out", lvs.Plan{Timeouts: lvs.Timeouts{UDP: 1}}, "time-out UDP"},
+			{"a mark", lvs.Plan{Marks: []lvs.MarkRule{{}}}, "0 is no mark"},
+		} {
+			err := b.Check(tt.plan)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+			}
+			if len(b.services) != 1 || len(b.servers) != 2 {
+				t.Fatalf("%s: there are %d services and %d servers now", tt.name, len(b.services), len(b.servers))
+			}
+		}
+	})
+}

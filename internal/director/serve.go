@@ -1,0 +1,42 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+
+	"weir/lvs"
+)
+
+// serveHere sets this machine up as a real server where the configuration says
+// that it is one by direct routing or a tunnel. What comes to it as master needs
+// no tunnel, but while another director is the master, that one's packets come in
+// one. It stays a real server when weir stops, or a reload takes the service away:
+// another director may go on sending clients here.
+func (d *Director) serveHere(p picture) error {
+	direct, tunnelled := d.servedHere(p, lvs.DirectRoute), d.servedHere(p, lvs.Tunnel)
+	if len(direct) > 0 {
+		if err := d.realserver.Start(direct); err != nil {
+			return fmt.Errorf("set this machine up as a real server: %w", err)
+		}
+		d.log.Info("this machine is a real server", "vips", direct)
+	}
+	if len(tunnelled) > 0 {
+		if err := d.realserver.StartTunnel(tunnelled); err != nil {
+			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
+		}
+		d.log.Info("this machine is a real server behind a tunnel", "vips", tunnelled)
+	}
+	return nil
+}
+
+// servedHere lists the VIPs for which this machine is a real server by a method.
+func (d *Director) servedHere(p picture, method lvs.ForwardMethod) (vips []netip.Addr) {
+	for _, pool := range p.pools {
+		for _, m := range pool.members {
+			if m.server.Method == method && d.surroundings.local(m.server.Addr) {
+				vips = pool.addresses(vips)
+			}
+		}
+	}
+	return vips
+}

@@ -1,0 +1,183 @@
+package netlnk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Resolver resolves many addresses at one moment: it asks the kernel once for each
+// device and neighbour, and by one socket and buffer for each route. Close it after
+// that.
+type Resolver struct {
+	socket     int
+	reply      []byte
+	sequence   uint32
+	links      map[int]*netlink.LinkAttrs
+	neighbours map[neighbourKey]netlink.Neigh
+}
+
+type neighbourKey struct {
+	index int
+	addr  netip.Addr
+}
+
+// replySize is more than the kernel says of one route.
+const replySize = 16 << 10
+
+// NewResolver opens one in the network namespace of the calling thread.
+func NewResolver() (*Resolver, error) {
+	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("ask for routes: %w", os.NewSyscallError("socket", err))
+	}
+	return &Resolver{
+		socket: socket, reply: make([]byte, replySize),
+		links: map[int]*netlink.LinkAttrs{}, neighbours: map[neighbourKey]netlink.Neigh{},
+	}, nil
+}
+
+// Close closes its socket.
+func (r *Resolver) Close() { unix.Close(r.socket) }
+
+// Resolve does what the functions Resolve and Refresh do.
+func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
+	if dst.Zone() != "" { // few, and they name a device
+		return resolveAndRefresh(dst)
+	}
+	hop, key, err := r.route(dst.Unmap())
+	if err != nil {
+		return NextHop{}, fmt.Errorf("route to %s: %w", dst, err)
+	}
+	if hop.Local {
+		return hop, nil
+	}
+	l, err := r.link(hop.Index)
+	if err != nil {
+		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+	}
+	n, err := r.neighbour(hop.Index, key)
+	if err != nil {
+		return NextHop{}, err
+	}
+	hop.over(l, n)
+	return hop, nil
+}
+
+func resolveAndRefresh(dst netip.Addr) (NextHop, error) {
+	hop, err := Resolve(dst)
+	if err == nil && !hop.Local {
+		err = Refresh(dst)
+	}
+	return hop, err
+}
+
+// route looks an address up in the routing tables (RTM_GETROUTE).
+func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
+	r.sequence++
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	req.Seq = r.sequence
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(dst)), Dst_len: uint8(dst.BitLen()), Flags: unix.RTM_F_LOOKUP_TABLE}})
+	req.AddData(nl.NewRtAttr(unix.RTA_DST, dst.AsSlice()))
+	if err := unix.Sendto(r.socket, req.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return hop, dst, os.NewSyscallError("sendto", err)
+	}
+	for {
+		n, _, err := unix.Recvfrom(r.socket, r.reply, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return hop, dst, os.NewSyscallError("recvfrom", err)
+		}
+		b := r.reply[:n]
+		if n < unix.SizeofNlMsghdr || binary.NativeEndian.Uint32(b[8:]) != r.sequence {
+			continue // the end of an answer that was given up
+		}
+		payload := b[unix.SizeofNlMsghdr:]
+		switch kind := binary.NativeEndian.Uint16(b[4:]); {
+		case kind == unix.NLMSG_ERROR && len(payload) >= 4:
+			return hop, dst, unix.Errno(-int32(binary.NativeEndian.Uint32(payload)))
+		case kind == unix.RTM_NEWROUTE && len(payload) >= unix.SizeofRtMsg:
+			return routeOf(dst, payload)
+		}
+		return hop, dst, fmt.Errorf("the kernel answers with %d bytes of another kind", n)
+	}
+}
+
+// routeOf reads the kernel's answer; key is as for the function route.
+func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err error) {
+	kind := nl.DeserializeRtMsg(payload).Type
+	if kind != unix.RTN_LOCAL && kind != unix.RTN_UNICAST {
+		return hop, dst, fmt.Errorf("not the address of one machine (route type %d)", kind)
+	}
+	attributes, err := nl.ParseRouteAttr(payload[unix.SizeofRtMsg:])
+	if err != nil {
+		return hop, dst, err
+	}
+	hop.Local = kind == unix.RTN_LOCAL
+	for _, a := range attributes {
+		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		case unix.RTA_OIF:
+			hop.Index = int(binary.NativeEndian.Uint32(a.Value))
+		case unix.RTA_PREFSRC:
+			hop.Source, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_GATEWAY:
+			hop.Gateway, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_VIA: // an IPv6 router of an IPv4 route (RFC 5549), behind its family
+			hop.Gateway, _ = netip.AddrFromSlice(a.Value[2:])
+		case unix.RTA_METRICS:
+			hop.MTU = mtuOf(a.Value)
+		}
+	}
+	if key = dst; hop.Gateway.IsValid() {
+		key = hop.Gateway
+	}
+	return hop, key, nil
+}
+
+// mtuOf is a route's own MTU; 0 is none.
+func mtuOf(metrics []byte) int {
+	attributes, err := nl.ParseRouteAttr(metrics)
+	if err != nil {
+		return 0
+	}
+	for _, a := range attributes {
+		if a.Attr.Type == unix.RTAX_MTU {
+			return int(binary.NativeEndian.Uint32(a.Value))
+		}
+	}
+	return 0
+}
+
+func (r *Resolver) link(index int) (*netlink.LinkAttrs, error) {
+	if l := r.links[index]; l != nil {
+		return l, nil
+	}
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return nil, err
+	}
+	r.links[index] = l.Attrs()
+	return l.Attrs(), nil
+}
+
+// neighbour reads an entry, and has the kernel look after one that needs it.
+func (r *Resolver) neighbour(index int, addr netip.Addr) (netlink.Neigh, error) {
+	key := neighbourKey{index, addr}
+	if n, known := r.neighbours[key]; known {
+		return n, nil
+	}
+	n, err := neighbour(index, addr)
+	if err == nil {
+		r.neighbours[key] = n
+		err = refresh(n, index, addr)
+	}
+	return n, err
+}

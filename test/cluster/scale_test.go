@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/lab"
+)
+
+// manyServers is a director of 2,000 virtual servers with 20 real servers each
+// behind a router, one of which has this weight.
+func manyServers(weight int) string {
+	var b strings.Builder
+	for s := range 2000 {
+		fmt.Fprintf(&b, "virtual_server 10.%d.%d.1 80 {\n    delay_loop 600\n    lb_algo wrr\n    lb_kind NAT\n    protocol TCP\n", s/250, s%250)
+		for r := range 20 {
+			w := 1
+			if s == 1000 && r == 7 {
+				w = weight
+			}
+			fmt.Fprintf(&b, "    real_server 172.%d.%d.%d 80 {\n        weight %d\n        TCP_CHECK {\n            connect_timeout 3\n        }\n    }\n", 16+s/250, s%250, r+1, w)
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// BenchmarkScale starts weir with 2,000 virtual servers and 40,000 real servers, and
+// then has it change one weight, by SIGHUP's way. It tells how long both took, a
+// reload with and without the reading of the file, and the process's memory.
+func BenchmarkScale(b *testing.B) {
+	c, err := lab.NewCluster(lab.ClusterOptions{
+		Options: lab.Options{Executable: executable},
+		Client:  netip.MustParsePrefix("192.168.25.10/24"),
+		Target:  netip.MustParseAddrPort("192.168.25.100:80"),
+		Nodes:   []lab.NodeSpec{{Name: "director", Addr: netip.MustParsePrefix("192.168.25.1/24"), Config: manyServers(1)}},
+		Prepare: func(c *lab.Cluster) error {
+			return c.Node("director").Namespace().AddRoute(netip.MustParsePrefix("172.16.0.0/12"), netip.MustParseAddr("192.168.25.10"))
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	defer cancel()
+	begun := time.Now()
+	if err := c.Start(ctx); err != nil {
+		b.Fatal(err)
+	}
+	started := time.Since(begun)
+	n := c.Node("director")
+	var took, reading []time.Duration
+	for i := range 5 {
+		if err := os.WriteFile(n.ConfigFile(), []byte(manyServers(2+i)), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		mark := n.Log.Mark()
+		if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil || !strings.Contains(string(out), "1 change.") {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		r, err := n.WaitLogFrom(ctx, mark, "the reload", func(r lab.Record) bool { return r.Msg == "reloaded" })
+		if err != nil {
+			b.Fatal(err)
+		}
+		took, reading = append(took, duration(b, r, "took")), append(reading, duration(b, r, "of_it_reading"))
+	}
+	least := 0
+	for i := range took {
+		if took[i] < took[least] {
+			least = i
+		}
+	}
+	memory := memoryOf(b, n.Weir().Pid())
+	for _, figure := range []struct {
+		name, unit string
+		value      float64
+	}{
+		{"start", "s", started.Seconds()},
+		{"reload", "ms", milliseconds(took[least])},
+		{"applied", "ms", milliseconds(took[least] - reading[least])},
+		{"memory", "MB", memory},
+	} {
+		b.Run(figure.name, func(b *testing.B) {
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(figure.value, figure.unit)
+		})
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func duration(b *testing.B, r lab.Record, name string) time.Duration {
+	d, err := time.ParseDuration(r.Attrs[name])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return d
+}
+
+// memoryOf is the most that a process has had in memory, in MB.
+func memoryOf(b *testing.B, pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.Atoi(strings.Fields(text)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kb) / 1024
+		}
+	}
+	b.Fatal("the kernel does not say how much memory the process has had")
+	return 0
+}
