@@ -25,17 +25,15 @@ func TestGoldenWithoutATable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	played, networks := 0, goldenNetworks(t)
-	for i, s := range scenarios {
+	played, planes := 0, goldenPlanes(t, walked)
+	for _, s := range scenarios {
 		if !strings.HasPrefix(s.Name, "wrr-") {
 			continue
 		}
 		played++
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			ns := <-networks
-			defer func() { networks <- ns }()
-			replay(t, ns, fmt.Sprintf("walked%d", i), s, compareInOrder, walked)
+			playOn(t, planes, s)
 		})
 	}
 	if played < 15 {

@@ -12,6 +12,7 @@ import (
 // A device that goes and comes again: the programs are on it, the ways to the
 // servers lead by it, and the lease is still that of its instance.
 func TestDeviceComesAgain(t *testing.T) {
+	t.Parallel()
 	setUp := []string{"addr add 192.0.2.1/24 dev eth0", "neigh replace 192.0.2.11 lladdr " + rs1MAC + " dev eth0 nud permanent"}
 	for _, tt := range []struct {
 		name string

@@ -68,6 +68,7 @@ func withDrift(t *testing.T, plan lvs.Plan, body func(b *bench)) {
 // Somebody changes one thing: within the bound the kernel's side is as it was, the
 // drift is counted, and new connections reach their servers.
 func TestDriftIsRepaired(t *testing.T) {
+	t.Parallel() // it waits more than it works; so do the others
 	withDrift(t, driftPlan(), func(b *bench) {
 		b.renew(t, time.Hour)
 		want := b.contents(t)
@@ -128,6 +129,7 @@ func (b *bench) drifts(t *testing.T) map[string]drift.Count {
 // After plans of every kind, with traffic, sweeps and leases that are renewed,
 // nothing is taken for drift.
 func TestNoDriftWithoutOne(t *testing.T) {
+	t.Parallel()
 	var schedulerPlans []lvs.Plan
 	for _, s := range slices.Sorted(maps.Keys(schedulers)) {
 		schedulerPlans = append(schedulerPlans, twoServers(s))

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -33,17 +35,15 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	scenarios = append(scenarios, found...)
-	left, networks := map[string][]string{}, goldenNetworks(t)
-	for i, s := range scenarios {
+	left, planes := map[string][]string{}, goldenPlanes(t)
+	for _, s := range scenarios {
 		if why := waits(s); why != "" {
 			left[why] = append(left[why], s.Name)
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			ns := <-networks
-			defer func() { networks <- ns }()
-			replay(t, ns, fmt.Sprintf("golden%d", i), s, compareInOrder)
+			playOn(t, planes, s)
 		})
 	}
 	for why, names := range left {
@@ -51,14 +51,53 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// goldenNetworks are as many as scenarios run at once; they go with the test. Each
-// scenario has a data plane of its own in one of them.
-func goldenNetworks(t *testing.T) chan *nstest.Namespace {
-	networks := make(chan *nstest.Namespace, runtime.GOMAXPROCS(0))
-	for i := range cap(networks) {
-		networks <- goldenNetwork(t, fmt.Sprintf("golden%d", i))
+// goldenPlanes are as many as scenarios run at once, each prepared by this; they go
+// with the test.
+func goldenPlanes(t *testing.T, prepare ...func(*bench)) chan *bench {
+	planes := make(chan *bench, runtime.GOMAXPROCS(0))
+	for i := range cap(planes) {
+		name := fmt.Sprintf("golden%d", i)
+		ns := goldenNetwork(t, name)
+		ns.Do(func() {
+			b := openBench(t, pinsFor(name), 1<<12)
+			b.ns = ns
+			t.Cleanup(func() {
+				ns.Do(func() {
+					if err := b.Remove(); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+			for _, f := range prepare {
+				f(b)
+			}
+			planes <- b
+		})
 	}
-	return networks
+	return planes
+}
+
+// anew has the data plane forget all services, and all connections as if their
+// time were over, and expects that nothing of them is left.
+func (b *bench) anew(t *testing.T) {
+	t.Helper()
+	b.set(t, lvs.Plan{})
+	b.goBy(t, ticks(24*time.Hour))
+	b.sweepUntil(t, 0)
+	b.sweepUntil(t, 0) // templates go when their connections have gone, and the indexes after both
+	if len(b.services)+len(b.servers) > 0 {
+		t.Fatalf("%d services and %d servers are left", len(b.services), len(b.servers))
+	}
+	for _, table := range []*ebpf.Map{b.maps.Conns, b.maps.Templates, b.maps.Cache, b.maps.Members, b.maps.Fragments} {
+		var key, value []byte
+		for all := table.Iterate(); all.Next(&key, &value); {
+			t.Fatalf("an entry is left in %s", table)
+		}
+	}
+	var r bpfRoom
+	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
+		t.Fatalf("%d connections are half open yet, %v", r.HalfOpen, err)
+	}
 }
 
 func goldenNetwork(t *testing.T, name string) *nstest.Namespace {
@@ -88,18 +127,23 @@ func compareInOrder(got, want []string) string {
 	return fmt.Sprintf("\n got %s\nwant %s", g, w)
 }
 
-// replay plays a scenario on a data plane of its own, prepared by this.
-func replay(t *testing.T, ns *nstest.Namespace, name string, s conformance.Scenario, compare comparison, prepare ...func(*bench)) {
-	onNetwork(t, ns, name, 1<<12, func(b *bench) {
-		for _, f := range prepare {
-			f(b)
-		}
-		p := &player{bench: b, t: t, compare: compare}
-		for _, step := range s.Steps {
-			p.step = step
-			p.play()
-		}
+// playOn plays a scenario on the data plane that is free next.
+func playOn(t *testing.T, planes chan *bench, s conformance.Scenario) {
+	b := <-planes
+	defer func() { planes <- b }()
+	b.ns.Do(func() {
+		b.anew(t)
+		b.replay(t, s, compareInOrder)
 	})
+}
+
+// replay plays a scenario on a data plane that has nothing yet.
+func (b *bench) replay(t *testing.T, s conformance.Scenario, compare comparison) {
+	p := &player{bench: b, t: t, compare: compare}
+	for _, step := range s.Steps {
+		p.step = step
+		p.play()
+	}
 }
 
 // player is a scenario under way.

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -49,10 +50,13 @@ func TestMasquerade(t *testing.T) {
 		{"IPv6 TCP with extension headers", "tcp", "[2001:db8:9::9]:4312", "[2001:db8::100]:80", "[2001:db8::11]:8080", "S", "SA", "A", "", 2},
 		{"IPv6 UDP", "udp", "[2001:db8:9::9]:4312", "[2001:db8::100]:80", "[2001:db8::11]:8053", "", "", "", "payload", 0},
 	}
-	for _, p := range places {
-		for _, tt := range tests {
-			t.Run(p.name+" "+tt.name, func(t *testing.T) {
-				withPlane(t, plan, func(b *bench) {
+	withPlane(t, plan, func(b *bench) {
+		port := 4000
+		for _, p := range places {
+			for _, tt := range tests {
+				port++
+				tt.client = strings.Replace(tt.client, ":4312", fmt.Sprintf(":%d", port), 1)
+				b.subtest(t, p.name+" "+tt.name, func(t *testing.T) {
 					ask := frame{dst: ourMAC, src: clientMAC, from: tt.client, to: tt.vip, proto: tt.proto, flags: tt.first, payload: tt.payload, options: tt.options}
 					answer := frame{dst: ourMAC, src: rs1MAC, from: tt.server, to: tt.client, proto: tt.proto, flags: tt.answered, payload: tt.payload, options: tt.options}
 					back := answer.forwarded(clientMAC)
@@ -64,9 +68,9 @@ func TestMasquerade(t *testing.T) {
 					b.send(t, p, edit(ask, func(f *frame) { f.ttl = 1 }), dropped)
 					b.send(t, p, edit(answer, func(f *frame) { f.ttl = 1 }), dropped)
 				})
-			})
+			}
 		}
-	}
+	})
 }
 
 // wantFrame sends a packet that is to be forwarded, and compares it byte by byte.

@@ -21,7 +21,10 @@ func TestGoldenByLot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, s := range scenarios {
-		t.Run(s.Name, func(t *testing.T) { replay(t, goldenNetwork(t, "lot"), fmt.Sprintf("lot%d", i), s, compareTotals) })
+		t.Run(s.Name, func(t *testing.T) {
+			name := fmt.Sprintf("lot%d", i)
+			onNetwork(t, goldenNetwork(t, name), name, 1<<12, func(b *bench) { b.replay(t, s, compareTotals) })
+		})
 	}
 }
 
