@@ -9,6 +9,15 @@
 /* How often others may be faster to enter a fragment that has to wait. */
 #define HOLD_TRIES 4
 
+/* held_fits: two comparisons, as the verifier of 6.1 does not follow what becomes of one. */
+static INLINE bool held_fits(__u32 *bytes)
+{
+	if (*bytes < sizeof(struct ethhdr))
+		return false;
+	asm volatile("" : "+r"(*bytes));
+	return *bytes <= HELD_BYTES;
+}
+
 /*
  * skb_hold puts the packet into the ring of those that wait. It says what is to
  * become of the one at hand: DROP, or PASS where it cannot be held; HOLD when the
@@ -22,7 +31,7 @@ __noinline int skb_hold(struct __sk_buff *skb)
 	struct fragment *f;
 	struct held *h;
 
-	if (!turns || !w || !bytes || bytes > HELD_BYTES)
+	if (!turns || !w || !held_fits(&bytes))
 		return pass(PASS_FRAGMENT);
 	turn = __sync_fetch_and_add(turns, 1) + 1;
 	at = turn % MAX_HELD;
@@ -62,7 +71,7 @@ static INLINE bool skb_held(struct __sk_buff *skb, struct work *w)
 	if (!turn || !h || h->turn != turn)
 		return false;
 	bytes = h->bytes;
-	if (!bytes || bytes > HELD_BYTES || bpf_skb_change_tail(skb, bytes, 0) ||
+	if (!held_fits(&bytes) || bpf_skb_change_tail(skb, bytes, 0) ||
 	    bpf_skb_store_bytes(skb, 0, h->frame, bytes, 0))
 		return false;
 	w->waiting = h->next;
