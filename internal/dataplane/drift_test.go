@@ -52,6 +52,7 @@ func driftPlan() lvs.Plan {
 func withDrift(t *testing.T, plan lvs.Plan, body func(b *bench)) {
 	withPlane(t, plan, func(b *bench) {
 		b.ledger = drift.NewLedger(slog.New(slog.NewTextHandler(t.Output(), nil)))
+		b.compareEvery = compareEvery / 10 // test/cluster has the true pace
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go b.ns.Do(func() { ended <- b.Run(ctx) })
@@ -159,7 +160,7 @@ func TestNoDriftWithoutOne(t *testing.T) {
 // compared waits until everything has been compared once more.
 func (b *bench) compared(t *testing.T) {
 	t.Helper()
-	time.Sleep(compareEvery + compareEvery/2)
+	time.Sleep(b.compareEvery + b.compareEvery/2)
 }
 
 // What cannot be repaired is told when it begins and when it has been repaired, and

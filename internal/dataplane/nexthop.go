@@ -30,7 +30,7 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
-	compare := time.NewTicker(compareEvery)
+	compare := time.NewTicker(p.compareEvery)
 	defer compare.Stop()
 	defer refresh.Stop()
 	defer sweep.Stop()

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -35,6 +36,8 @@ type Plane struct {
 	loads  *ebpf.Memory
 	cycle  int // Options.Cycle
 	ledger *drift.Ledger
+	// compareEvery is how often drift is looked for.
+	compareEvery time.Duration
 	// adopted is true when an earlier process had left services.
 	adopted bool
 
@@ -122,7 +125,8 @@ func Open(o Options) (*Plane, error) {
 		log: o.Log, pinDir: o.PinDir, spec: spec,
 		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
 		devices: map[string]*device{}, directors: map[uint64]bool{},
-		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, ledger: drift.NewLedger(o.Log),
+		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+		ledger: drift.NewLedger(o.Log), compareEvery: compareEvery,
 		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
 	}
 	if err := p.load(); err != nil {
