@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -57,14 +58,16 @@ func TestTurnsAgreeWithTheModel(t *testing.T) {
 		scheduler lvs.Scheduler
 		model     turnModel
 		cycle     int
+		seed      uint64 // 0: a new one
 	}{
-		{"rr", lvs.RoundRobin, &sched.Ring{}, sched.MaxSlots},
-		{"wrr", lvs.WeightedRoundRobin, &sched.Mark{}, sched.MaxSlots},
-		{"wrr of short tables", lvs.WeightedRoundRobin, &sched.Mark{}, 9},
-		{"wrr without a table", lvs.WeightedRoundRobin, &sched.Mark{}, 0},
+		{"rr", lvs.RoundRobin, &sched.Ring{}, sched.MaxSlots, 0},
+		{"rr, after all were full", lvs.RoundRobin, &sched.Ring{}, sched.MaxSlots, 1795554934765222190},
+		{"wrr", lvs.WeightedRoundRobin, &sched.Mark{}, sched.MaxSlots, 0},
+		{"wrr of short tables", lvs.WeightedRoundRobin, &sched.Mark{}, 9, 0},
+		{"wrr without a table", lvs.WeightedRoundRobin, &sched.Mark{}, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			seed := uint64(time.Now().UnixNano())
+			seed := cmp.Or(tt.seed, uint64(time.Now().UnixNano()))
 			t.Logf("seed %d", seed)
 			withPlane(t, lvs.Plan{}, func(b *bench) {
 				b.cycle = tt.cycle

@@ -39,9 +39,10 @@ func after(before *Layout, cursor uint64, list []Server) int {
 }
 
 // lastServed is the place in rr's list, counted from 1, of the server that had
-// the last turn; it may be quiesced by now.
+// the last turn; it may be quiesced by now. Where no turn was taken of this cycle,
+// be it that all servers were full, it is the one of the cycle before.
 func (l *Layout) lastServed(cursor uint64) int {
-	if l.Cycle == nil || cursor == l.Cycle.First {
+	if l.Cycle == nil || cursor == l.Cycle.First || cursor == l.Cycle.top() {
 		return l.stands
 	}
 	place := l.Cycle.turn(cursor).Place
