@@ -5,7 +5,6 @@ GO ?= go
 
 # What the tests need beside Go: the real keepalived to compare with, and the
 # pinned clang that the committed BPF objects were built with.
-OTHERS = nftables haproxy nginx-light libnginx-mod-stream wrk
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
@@ -74,7 +73,7 @@ bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no ba
 
 # What weir is measured beside.
 bench-packages:
-	@dpkg -s $(OTHERS) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(OTHERS); }
+	@test/bench/install
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }
