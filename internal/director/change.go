@@ -193,7 +193,7 @@ func sameProbes(a, b []*probe) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].target() != b[i].target() || a[i].timers() != b[i].timers() {
+		if a[i].check.probeTarget != b[i].check.probeTarget || a[i].timers() != b[i].timers() {
 			return false
 		}
 	}

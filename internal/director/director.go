@@ -132,7 +132,6 @@ func (d *Director) Run(ctx context.Context) error {
 	d.setProbes(d.pools)
 	d.start(d.plane.Run)
 	d.start(func(ctx context.Context) error { return d.loop(ctx, watch) })
-	d.start(d.watchDrift)
 	d.log.Info("started", "virtual_servers", len(d.pools), "vrrp_instances", len(d.instances))
 	return tasks.Wait()
 }
@@ -141,12 +140,19 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	defer close(d.stopped)
 	d.checkInterfaces()
+	look := time.NewTimer(repairEvery)
+	defer look.Stop()
+	soon := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
 			d.handle(e)
+		case <-look.C:
+			d.repair()
+			look.Reset(repairEvery)
+			soon = false
 		case report, ok := <-watch:
 			if !ok {
 				watch = nil // ctx has ended, or the kernel's reports have
@@ -154,6 +160,10 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			}
 			d.surroundings.heard(report.Kind)
 			d.checkInterfaces()
+			if drifts := report.Kind == netlnk.AddressChanged || report.Kind == netlnk.LinkChanged; drifts && !soon {
+				look.Reset(repairSoon)
+				soon = true
+			}
 		}
 	}
 }

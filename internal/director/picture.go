@@ -155,7 +155,7 @@ func (m *member) follow(was *member) settings {
 	different := compareServers(was, m)
 	left := slices.Clone(was.probes)
 	for i, p := range m.probes {
-		j := slices.IndexFunc(left, func(old *probe) bool { return old.target() == p.target() })
+		j := slices.IndexFunc(left, func(old *probe) bool { return old.check.probeTarget == p.check.probeTarget })
 		switch {
 		case j < 0:
 			p.begin(was.in(), false)

@@ -21,10 +21,15 @@ type probe struct {
 // checkSpec is what of a check a probe goes by. The check itself holds on to the whole
 // text that it was read from.
 type checkSpec struct {
+	probeTarget
+	conf.Timers
+}
+
+// probeTarget is what a check asks.
+type probeTarget struct {
 	Kind    conf.CheckKind
 	Connect netip.AddrPort
 	Bind    netip.Addr
-	conf.Timers
 }
 
 // errUnchecked is why a server is out that has not passed a check yet.
@@ -33,7 +38,7 @@ type errUnchecked struct{}
 func (errUnchecked) Error() string { return "not checked yet" }
 
 func newProbe(c conf.Check) *probe {
-	p := &probe{check: checkSpec{c.Kind, c.Connect, c.Bind, c.Timers}}
+	p := &probe{check: checkSpec{probeTarget{c.Kind, c.Connect, c.Bind}, c.Timers}}
 	if c.Alpha {
 		p.down = errUnchecked{}
 	}
@@ -52,18 +57,8 @@ func (p *probe) begin(up, passed bool) {
 	}
 }
 
-// probeTarget is what a check asks, probeTimers when. How a check begins (alpha,
-// warmup) is past for one that runs.
-type probeTarget struct {
-	kind    conf.CheckKind
-	connect netip.AddrPort
-	bind    netip.Addr
-}
-
-func (p *probe) target() probeTarget {
-	return probeTarget{p.check.Kind, p.check.Connect, p.check.Bind}
-}
-
+// timers are when a check asks. How it begins (alpha, warmup) is past for one that
+// runs.
 func (p *probe) timers() conf.Timers {
 	t := p.check.Timers
 	t.Alpha, t.Warmup = false, 0

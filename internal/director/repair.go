@@ -1,11 +1,9 @@
 package director
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"weir/conf"
@@ -17,6 +15,10 @@ import (
 // repairEvery is how often the machine's addresses are compared with what they are
 // to be, even when nothing was heard of them.
 const repairEvery = time.Second
+
+// repairSoon is how soon they are where the kernel reports that one has changed: it
+// gathers reports that come together.
+const repairSoon = 10 * time.Millisecond
 
 // The kinds of drift that the director finds; those of the data plane are its own.
 const (
@@ -30,39 +32,6 @@ const (
 // Drift counts, by kind, what somebody changed of this machine's addresses and of
 // its settings as a real server.
 func (d *Director) Drift() map[string]drift.Count { return d.drift.Counts() }
-
-// watchDrift has the loop look at the addresses, at once when the kernel reports
-// that one has changed.
-func (d *Director) watchDrift(ctx context.Context) error {
-	events, err := netlnk.Watch(ctx)
-	if err != nil {
-		return fmt.Errorf("watch the addresses: %w", err)
-	}
-	tick := time.NewTicker(repairEvery)
-	defer tick.Stop()
-	var due atomic.Bool // the loop has yet to look
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-events:
-			if !ok {
-				events = nil // ctx has ended, or the kernel's reports have
-			}
-			if !ok || e.Kind == netlnk.RouteChanged || e.Kind == netlnk.NeighbourChanged {
-				continue
-			}
-		case <-tick.C:
-		}
-		if due.CompareAndSwap(false, true) {
-			d.post(func(d *Director) func() {
-				due.Store(false)
-				d.repair()
-				return nil
-			})
-		}
-	}
-}
 
 // repair puts back what somebody changed of the addresses.
 func (d *Director) repair() {

@@ -214,29 +214,52 @@ func TestRepairRealServer(t *testing.T) {
 	}
 }
 
+// looking is a real server that tells at each look whether an address is there.
+type looking struct {
+	told
+	there chan bool
+}
+
+func (l *looking) Repair() ([]string, error) {
+	there, err := netlnk.HasAddress("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+	l.there <- there
+	return nil, err
+}
+
 // An address that is removed is noticed at once, not at the next look.
-func TestWatchDriftHearsOfAddresses(t *testing.T) {
+func TestLoopHearsOfAddresses(t *testing.T) {
 	withDevice(t, func(n, _ *nstest.Namespace) {
-		d := newDirector(nil)
+		d, l := newDirector(nil), &looking{there: make(chan bool, 1000)}
+		d.realserver = l
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go n.Do(func() { ended <- d.watchDrift(ctx) })
+		go n.Do(func() {
+			watch, err := netlnk.Watch(ctx)
+			if err == nil {
+				err = d.loop(ctx, watch)
+			}
+			ended <- err
+		})
 		defer func() {
 			stop()
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
 		}()
-		d.realserver = &astray{}
+		until := func(want bool) {
+			for <-l.there != want {
+			}
+		}
 		var took time.Duration
 		for range 5 { // a machine may be busy
-			(<-d.events)(d) // the next look is a second away
+			until(true) // the next look is a second away
 			begun := time.Now()
-			n.Batch("addr replace 192.0.2.1/24 dev eth0", "addr del 192.0.2.1/24 dev eth0")
-			(<-d.events)(d)
+			n.Batch("addr del 192.0.2.1/24 dev eth0")
+			until(false)
 			if took = time.Since(begun); took < repairEvery/2 {
 				return
 			}
+			n.Batch("addr add 192.0.2.1/24 dev eth0")
 		}
 		t.Errorf("noticed after %s", took)
 	})
