@@ -160,7 +160,8 @@ func TestNoDriftWithoutOne(t *testing.T) {
 // compared waits until everything has been compared once more.
 func (b *bench) compared(t *testing.T) {
 	t.Helper()
-	time.Sleep(b.compareEvery + b.compareEvery/2)
+	first := b.ledger.Looks()
+	nstest.WaitFor(t, "a comparison that began after this", func() bool { return b.ledger.Looks() >= first+2 })
 }
 
 // What cannot be repaired is told when it begins and when it has been repaired, and

@@ -35,6 +35,7 @@ type Ledger struct {
 	counts map[string]Count
 	open   map[thing]*entry
 	told   map[string]int // in this look, by kind
+	looks  uint64
 }
 
 type thing struct{ kind, name string }
@@ -92,6 +93,7 @@ func (l *Ledger) Note(kind, name string, err error) {
 func (l *Ledger) Done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.looks++
 	for kind, n := range l.told {
 		if n > mostTold {
 			l.log.Warn("more drifts of a kind than are told one by one", "kind", kind, "more", n-mostTold)
@@ -120,6 +122,13 @@ func (l *Ledger) tell(kind string, level slog.Level, message string, attrs ...an
 	if l.told[kind]++; l.told[kind] <= mostTold {
 		l.log.Log(context.Background(), level, message, attrs...)
 	}
+}
+
+// Looks is how many looks have ended.
+func (l *Ledger) Looks() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.looks
 }
 
 // Counts are all kinds that have ever drifted.
