@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"cmd/weir":               {"conf", "internal/api", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest": nil,
 	"test/bench":             nil,
+	"test/binary":            nil,
 	"test/conformance":       {"lvs"},
 	"test/bench/floor":       nil,
 	"test/vm/play":           {"lvs", "internal/dataplane", "test/conformance"},

@@ -3,40 +3,24 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"weir/internal/lab"
+	"weir/internal/netlnk/nstest"
+	"weir/test/binary"
 )
 
 // executable is the weir binary under test.
 var executable string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "weir-seed-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	executable = filepath.Join(dir, "weir")
-	build := exec.Command("go", "build", "-o", executable, "weir/cmd/weir")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build weir: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
 // The seed's figures (examples/seed), and what a busy machine of two cores may
 // add to them.
@@ -140,6 +124,18 @@ func (c *cluster) waitVIP(n *lab.Node) {
 			c.t.Fatalf("%s has %v on ens160, not the VIP: %v", n.Spec.Name, addrs, context.Cause(ctx))
 		}
 	}
+}
+
+// waitHeard waits until the client has heard that this machine has the VIP.
+func (c *cluster) waitHeard(n *lab.Node) {
+	c.t.Helper()
+	own, err := n.Namespace().MAC("ens160")
+	c.must(err)
+	nstest.WaitFor(c.t, "the client hears that "+n.Spec.Name+" has the VIP", func() bool {
+		heard, err := c.Client().Neighbour("ens160", netip.MustParseAddr("192.168.25.100"))
+		c.must(err)
+		return bytes.Equal(heard, own)
+	})
 }
 
 // waitAnswer makes requests until one is answered.

@@ -203,11 +203,12 @@ func TestReload(t *testing.T) {
 		}
 	}
 	// A priority counts at once.
-	mark := c.node02.Log.Mark()
+	mark1, mark2 = c.node01.Log.Mark(), c.node02.Log.Mark()
 	c.write(c.node01, wish{weights: first.weights, priority: 50}.file("node01"))
 	c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
-	c.waitState(c.node02, mark, "MASTER", 5*time.Second)
-	c.waitVIP(c.node02)
+	c.waitState(c.node02, mark2, "MASTER", 5*time.Second)
+	c.waitState(c.node01, mark1, "BACKUP", 5*time.Second)
+	c.waitHeard(c.node02) // until then both answer, and what is open may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200, 0)
 }
 

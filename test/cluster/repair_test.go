@@ -110,12 +110,22 @@ func TestNoDriftInATakeover(t *testing.T) {
 	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
 	c.waitState(c.node02, mark, "BACKUP", 15*time.Second)
 	c.waitAnswer(5 * time.Second)
-	time.Sleep(2 * repairBound) // several looks
 	for _, n := range c.Nodes() {
+		// What is spoilt now, and repaired, shows that both have looked since then.
+		spoilt := map[string]int{"services": 1, "real_server": 1}
+		c.must(deleteServices(n))
+		c.must(sysctl(n, "arp_ignore", "0"))
+		for kind := range spoilt {
+			_, err := n.WaitLog(c.within(10*time.Second), "drift of "+kind+" repaired", func(r lab.Record) bool {
+				return r.Msg == "drift repaired" && r.Attrs["kind"] == kind
+			})
+			c.must(err)
+		}
 		records, err := n.Log.Records(0)
 		c.must(err)
 		for _, r := range records {
-			if r.Attrs["kind"] != "" {
+			kind := r.Attrs["kind"]
+			if spoilt[kind]--; kind != "" && spoilt[kind] < 0 {
 				t.Errorf("%s: %s", n.Spec.Name, r.Raw)
 			}
 		}

@@ -2,9 +2,7 @@ package traffic
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,28 +11,13 @@ import (
 
 	"weir/internal/lab"
 	"weir/internal/netlnk/nstest"
+	"weir/test/binary"
 )
 
 // executable is the weir binary under test.
 var executable string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "weir-traffic-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	executable = filepath.Join(dir, "weir")
-	build := exec.Command("go", "build", "-o", executable, "weir/cmd/weir")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build weir: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
 // The client's network, and that of the servers where they have one of their own:
 // there, what they send to the client themselves goes by a router.
