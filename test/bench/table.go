@@ -93,7 +93,7 @@ func (p *part) result(all figures) partResult {
 	for _, r := range p.rows {
 		x := rowResult{Name: r.name, What: r.what, Unit: r.in(), Of: r.of, bar: r.bar()}
 		for i, c := range p.columns {
-			x.Cells = append(x.Cells, r.cell(i, p.counts(r, all[p.path(c, r)]), all[p.path(c, r)], p.counts(r, all[p.path(c, row{name: r.of})])))
+			x.Cells = append(x.Cells, r.cell(i, p.figure(c, r, all), all[p.path(c, r)], p.figure(c, p.row(r.of), all)))
 		}
 		if r.flat != 0 {
 			most := slices.MaxFunc(x.Cells, func(a, b cell) int { return int(a.Figure - b.Figure) })
@@ -102,6 +102,19 @@ func (p *part) result(all figures) partResult {
 		out.Rows = append(out.Rows, x)
 	}
 	return out
+}
+
+// row is the one of this name, or none.
+func (p *part) row(name string) row {
+	if i := slices.IndexFunc(p.rows, func(r row) bool { return r.name == name }); i >= 0 {
+		return p.rows[i]
+	}
+	return row{}
+}
+
+// figure is what the table says.
+func (p *part) figure(c column, r row, all figures) float64 {
+	return p.counts(r, all[p.path(c, r)]) - p.counts(r, all[p.path(c, row{name: r.less})])
 }
 
 // counts is the figure that counts of all rounds'.

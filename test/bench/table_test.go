@@ -9,18 +9,20 @@ import (
 
 func TestTable(t *testing.T) {
 	p := part{name: "hits", title: "ns", bench: "BenchmarkHits", columns: []column{{"1", "1 flow"}, {"10", "ten"}}, rows: []row{
-		{name: "dr40", what: "floor"},
-		{name: "hit/xdp", what: "established", of: "dr40", bars: []float64{0.8, 0.5}, flat: 1.2},
+		{name: "empty", what: "wrapper"},
+		{name: "dr40", what: "floor", less: "empty"},
+		{name: "hit/xdp", what: "established", less: "empty", of: "dr40", bars: []float64{0.8, 0.5}, flat: 1.2},
 		{name: "late", what: "latest", unit: "s", worst: true, most: []float64{0, 5}},
 	}}
 	all := figures{}
-	for _, round := range [][6]string{
-		{"40.0", "44.0", "1.5", "80.0", "48.0", "2.5"}, {"50.0", "60.0", "2.5", "90.0", "50.0", "1.0"},
-		{"41.0", "50.0", "0.5", "90.0", "60.0", "1.0"},
+	for _, round := range [][8]string{
+		{"10.0", "50.0", "54.0", "1.5", "10.0", "90.0", "58.0", "2.5"},
+		{"12.0", "60.0", "70.0", "2.5", "11.0", "99.0", "60.0", "1.0"},
+		{"11.0", "51.0", "60.0", "0.5", "12.0", "99.0", "70.0", "1.0"},
 	} {
 		var out strings.Builder
 		out.WriteString("goos: linux\n")
-		for i, name := range []string{"1/dr40", "1/hit/xdp", "1/late", "10/dr40", "10/hit/xdp", "10/late"} {
+		for i, name := range []string{"1/empty", "1/dr40", "1/hit/xdp", "1/late", "10/empty", "10/dr40", "10/hit/xdp", "10/late"} {
 			unit := "ns/packet"
 			if strings.HasSuffix(name, "late") {
 				unit = "s"
@@ -42,6 +44,7 @@ beside each its ratio to that of the row which is named, and behind it the bar
 
 hits: ns
                                           1 flow             ten
+wrapper                               10.0            10.0
 floor                                 40.0            80.0
 established                           44.0  1.10      48.0  0.60  of dr40, flat 1.09  (bar 0.8, 0.5; flat 1.2)
 latest                                2.50            2.50        (bar -, 5)
