@@ -23,7 +23,7 @@
 #define MAX_VIPS 4096
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
-#define MAX_FLOW_LINES 4 /* of all CPUs */
+#define MAX_FLOW_LINES 2 /* of all CPUs */
 #define MAX_FRAGMENTS 16384
 #define MAX_HELD 512
 #define MAX_MARK_LISTS 8192
@@ -324,6 +324,22 @@ struct flow_line {
 	__u32 generation; /* of flow_knobs, or 0: empty */
 	__u16 answers;    /* 1: to the client */
 	__u16 method;     /* of the connection */
+};
+
+/* Two lines beside each other, which one look at memory fetches. */
+struct flow_pair {
+	struct flow_line line[2];
+};
+
+/* How the time of stamps follows from the kernel's jiffies. */
+struct clock {
+	__u64 first; /* jiffies when the monotonic clock was 0 */
+	__u64 jiffy; /* ns */
+};
+
+/* For weir_jiffies. */
+struct jiffies {
+	__u64 now;
 };
 
 /* How the flow cache works at the moment. */

@@ -17,8 +17,8 @@
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
 
-/* The lines of a CPU are 1 << flow_bits; there are so many CPUs. */
-volatile const __u32 flow_bits = 2;
+/* The pairs of lines of a CPU are 1 << flow_bits; there are so many CPUs. */
+volatile const __u32 flow_bits = 1;
 volatile const __u32 flow_cpus = 1;
 
 static INLINE struct flow_knobs *flow_knobs_of(void)
@@ -40,11 +40,24 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
  */
 #define FLOW_WAYS 4
 
-static INLINE __u32 flow_way(__u64 hash, __u32 cpu, __u32 way)
+static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 {
-	if (way & 2)
+	__u32 at;
+
+	if (place)
 		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
-	return (cpu << flow_bits) + (hash >> (64 - flow_bits) ^ (way & 1));
+	at = (cpu << flow_bits) + (hash >> (64 - flow_bits));
+	return bpf_map_lookup_elem(&flow_lines, &at);
+}
+
+/* flow_line is the line that the flow may have this way, of FLOW_WAYS. */
+static INLINE struct flow_line *flow_line(__u64 hash, __u32 cpu, __u32 way)
+{
+	struct flow_pair *pair = flow_pair(hash, cpu, way / 2);
+	__u32 one = way & 1;
+
+	asm volatile("" : "+r"(one)); /* as the verifier follows it: 0 or 1 */
+	return pair ? &pair->line[one] : NULL;
 }
 
 static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
@@ -57,24 +70,22 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 }
 
 /*
- * flow_one_of is the flow's line, if it is this one or its neighbour. Both are
- * read before either is looked at, so that the CPU waits for memory once.
+ * flow_one_of is the flow's line, if it is one of these. Which of them is worked out
+ * without a branch: no CPU could foresee it, and one that takes the wrong way waits
+ * for memory before it may go on with anything.
  */
-static INLINE struct flow_line *flow_one_of(__u32 at, const struct flow_key *k)
+static INLINE struct flow_line *flow_one_of(struct flow_pair *pair, const struct flow_key *k)
 {
-	__u32 beside = at ^ 1;
-	struct flow_line *a = bpf_map_lookup_elem(&flow_lines, &at);
-	struct flow_line *b = bpf_map_lookup_elem(&flow_lines, &beside);
-	__u64 in_a, in_b;
+	struct flow_line *l;
+	__u64 differs;
 
-	if (!a || !b)
+	if (!pair)
 		return NULL;
-	in_a = a->ports;
-	in_b = b->ports;
-	asm volatile("" : "+r"(in_a), "+r"(in_b));
-	if (in_a == k->ports && flow_matches(a, k))
-		return a;
-	return in_b == k->ports && flow_matches(b, k) ? b : NULL;
+	differs = pair->line[0].ports ^ k->ports;
+	differs = (differs | -differs) >> 63;
+	asm volatile("" : "+r"(differs));
+	l = &pair->line[differs & 1];
+	return flow_matches(l, k) ? l : NULL;
 }
 
 /* flow_find is the flow's line on this CPU, if it is good, or NULL. */
@@ -89,9 +100,9 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 		return NULL;
 	now = tick();
 	hash = flow_hash(n, k);
-	l = flow_one_of(flow_way(hash, cpu, 0), k);
+	l = flow_one_of(flow_pair(hash, cpu, 0), k);
 	if (!l)
-		l = flow_one_of(flow_way(hash, cpu, 2), k);
+		l = flow_one_of(flow_pair(hash, cpu, 1), k);
 	if (!l)
 		return NULL;
 	if (l->generation != n->generation || now - l->used > n->idle)
@@ -116,8 +127,7 @@ static NOINLINE struct flow_line *flow_place(const struct flow_knobs *n, const s
 	__u32 age, oldest = 0;
 
 	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		__u32 at = flow_way(hash, cpu, way);
-		struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
+		struct flow_line *l = flow_line(hash, cpu, way);
 
 		if (!l)
 			return NULL;
@@ -223,17 +233,19 @@ struct flow_hunt {
 	__u64 cpus; /* bit n & 63: CPU n may have one */
 };
 
+#define NEVER 0x7fffffff
+
 /* The same, to find out how long ago any was last used. */
 struct flow_ask {
 	struct flow_hunt hunt;
 	__u32 now;
-	__u32 age; /* ticks */
+	__s32 age; /* ticks; below 0: since then */
 };
 
-/* flow_line_at is the flow's line, if it is this one. */
-static INLINE struct flow_line *flow_line_at(const struct flow_key *k, __u32 at)
+/* flow_line_of is the flow's line, if this is it. */
+static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 hash, __u32 cpu, __u32 way)
 {
-	struct flow_line *l = bpf_map_lookup_elem(&flow_lines, &at);
+	struct flow_line *l = flow_line(hash, cpu, way);
 
 	return l && l->generation && flow_matches(l, k) ? l : NULL;
 }
@@ -246,7 +258,7 @@ static long flow_forget_one(__u32 cpu, struct flow_hunt *h)
 		__u64 hash = flow_hash(n, &h->key);
 
 		for (__u32 way = 0; way < FLOW_WAYS; way++) {
-			struct flow_line *l = flow_line_at(&h->key, flow_way(hash, cpu, way));
+			struct flow_line *l = flow_line_of(&h->key, hash, cpu, way);
 
 			if (l)
 				l->generation = 0;
@@ -263,9 +275,9 @@ static long flow_ask_one(__u32 cpu, struct flow_ask *a)
 		__u64 hash = flow_hash(n, &a->hunt.key);
 
 		for (__u32 way = 0; way < FLOW_WAYS; way++) {
-			struct flow_line *l = flow_line_at(&a->hunt.key, flow_way(hash, cpu, way));
+			struct flow_line *l = flow_line_of(&a->hunt.key, hash, cpu, way);
 
-			if (l && a->now - l->used < a->age)
+			if (l && (__s32)(a->now - l->used) < a->age)
 				a->age = a->now - l->used;
 		}
 	}
@@ -303,7 +315,7 @@ static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u
  */
 static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
 {
-	struct flow_ask a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = ~0U };
+	struct flow_ask a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
 	__u32 stamp = c->stamp;
 
 	if (!a.hunt.cpus)
@@ -311,7 +323,7 @@ static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u3
 	bpf_loop(flow_cpus, flow_ask_one, &a, 0);
 	if (flow_turns(&a.hunt, key, c->word))
 		bpf_loop(flow_cpus, flow_ask_one, &a, 0);
-	if (a.age > limit)
+	if (a.age > (__s32)limit)
 		return false;
 	__sync_val_compare_and_swap(&c->stamp, stamp, now - a.age);
 	return true;

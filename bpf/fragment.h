@@ -14,7 +14,7 @@
 
 static INLINE bool fragment_over(const struct fragment *f, const struct packet *p, __u32 now)
 {
-	return now - f->stamp > (p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
+	return (__s32)(now - f->stamp) > (__s32)(p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
 }
 
 /* fragment_of is what is known of the packet that this is a fragment of, or NULL. */

@@ -26,6 +26,7 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
 MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
 MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
@@ -34,7 +35,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct flow_line);
+	__type(value, struct flow_pair);
 	__uint(max_entries, MAX_FLOW_LINES);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } flow_lines SEC(".maps");

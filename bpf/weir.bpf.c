@@ -211,6 +211,14 @@ int weir_limits(struct limits *to)
 	return 0;
 }
 
+/* weir_jiffies has Go set the clock (tick). */
+SEC("syscall")
+int weir_jiffies(struct jiffies *j)
+{
+	j->now = bpf_jiffies64();
+	return 0;
+}
+
 SEC("syscall")
 int weir_sweep(struct sweep *s)
 {

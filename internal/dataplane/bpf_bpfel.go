@@ -44,6 +44,12 @@ type bpfCacheSweep struct {
 	Lines uint32
 }
 
+type bpfClock struct {
+	_     structs.HostLayout
+	First uint64
+	Jiffy uint64
+}
+
 type bpfConn struct {
 	_       structs.HostLayout
 	Word    uint64
@@ -129,6 +135,11 @@ type bpfFlowLine struct {
 	Method     uint16
 }
 
+type bpfFlowPair struct {
+	_    structs.HostLayout
+	Line [2]bpfFlowLine
+}
+
 type bpfFragment struct {
 	_       structs.HostLayout
 	Word    uint64
@@ -194,6 +205,11 @@ type bpfIcmpError struct {
 	Ip6      bool
 	TagBytes uint32
 	Tags     [2]uint32
+}
+
+type bpfJiffies struct {
+	_   structs.HostLayout
+	Now uint64
 }
 
 type bpfLease struct {
@@ -512,6 +528,7 @@ type bpfWork struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapCache           = "cache"
+	bpfMapClocks          = "clocks"
 	bpfMapConns           = "conns"
 	bpfMapDirectorFilter  = "director_filter"
 	bpfMapDirectors       = "directors"
@@ -546,6 +563,7 @@ const (
 	bpfMapWorks           = "works"
 	bpfProgWeirFragments  = "weir_fragments"
 	bpfProgWeirGuard      = "weir_guard"
+	bpfProgWeirJiffies    = "weir_jiffies"
 	bpfProgWeirLimits     = "weir_limits"
 	bpfProgWeirSweep      = "weir_sweep"
 	bpfProgWeirSweepCache = "weir_sweep_cache"
@@ -600,6 +618,7 @@ type bpfSpecs struct {
 type bpfProgramSpecs struct {
 	WeirFragments  *ebpf.ProgramSpec `ebpf:"weir_fragments"`
 	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
+	WeirJiffies    *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
@@ -612,6 +631,7 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
+	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
@@ -676,6 +696,7 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	Cache          *ebpf.Map `ebpf:"cache"`
+	Clocks         *ebpf.Map `ebpf:"clocks"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
@@ -713,6 +734,7 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Cache,
+		m.Clocks,
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
@@ -763,6 +785,7 @@ type bpfVariables struct {
 type bpfPrograms struct {
 	WeirFragments  *ebpf.Program `ebpf:"weir_fragments"`
 	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
+	WeirJiffies    *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
 	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
@@ -774,6 +797,7 @@ func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirFragments,
 		p.WeirGuard,
+		p.WeirJiffies,
 		p.WeirLimits,
 		p.WeirSweep,
 		p.WeirSweepCache,

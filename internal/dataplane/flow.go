@@ -14,7 +14,7 @@ import (
 // has a power of two, and at least the four that a flow may have.
 func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {
 	cpus := ebpf.MustPossibleCPU()
-	each := max(2, bits.Len(uint(2*int(connections)/cpus))-1)
+	each := max(1, bits.Len(uint(int(connections)/cpus))-1)
 	spec.Maps[bpfMapFlowLines].MaxEntries = uint32(cpus) << each
 	if err := spec.Variables[bpfVarFlowBits].Set(uint32(each)); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"weir/lvs"
@@ -167,6 +168,37 @@ func TestConnectionLivesByItsLines(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A sweep of many connections takes a while: a line that is used after it began is
+// no reason to end its connection.
+func TestLineUsedDuringTheSweep(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		b.send(t, places[0], syn(1), back)
+		b.send(t, places[0], syn(1).with("A"), back)
+		older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks(time.Hour) })
+		args := bpfSweep{Epoch: b.epoch + 1, Now: tick() - 3}
+		if _, err := b.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+			t.Fatal(err)
+		}
+		if args.Live != 1 || args.Expired != 0 {
+			t.Errorf("the sweep met %d connections and ended %d, want 1 and none", args.Live, args.Expired)
+		}
+	})
+}
+
+// The programs' clock, which they work out of jiffies, is Go's.
+func TestClock(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for port := range 20 {
+			before := tick()
+			b.send(t, places[0], syn(port), back)
+			after, stamp := tick(), b.conn(t, syn(port)).Stamp
+			if stamp-before+1 > after-before+2 {
+				t.Errorf("stamped %d between %d and %d: more than one tick off", stamp, before, after)
+			}
+		}
+	})
 }
 
 // A line that another flow gets leaves word of its last use.

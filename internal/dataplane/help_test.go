@@ -92,7 +92,7 @@ func (b *bench) eachLine(t testing.TB, change func(*bpfFlowLine)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make([]bpfFlowLine, b.maps.FlowLines.MaxEntries())
+	all := make([]bpfFlowLine, 2*b.maps.FlowLines.MaxEntries())
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&all[0])), len(all)*int(unsafe.Sizeof(all[0])))
 	if _, err := lines.ReadAt(raw, 0); err != nil {
 		t.Fatal(err)

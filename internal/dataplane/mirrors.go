@@ -15,6 +15,7 @@ type mirrors struct {
 	vips           *mirror[bpfAddr, uint32]
 	directors      *mirror[uint64, uint8]
 	directorFilter *mirror[uint32, uint64]
+	clocks         *mirror[uint32, bpfClock]
 	timeouts       *mirror[uint32, uint32]
 	flowKnobs      *mirror[uint32, bpfFlowKnobs]
 	servers        *mirror[uint32, bpfServer]
@@ -51,6 +52,7 @@ func (p *Plane) mirrorTables() error {
 	t.vips = mirrorOf(b, bpfMapVips, m.Vips, &p.mu, func(a bpfAddr, _ uint32) string { return a.netip().String() })
 	t.directors = mirrorOf(b, bpfMapDirectors, m.Directors, &p.mu, func(word uint64, _ uint8) string { return wordMAC(word).String() })
 	t.directorFilter = mirrorOf[uint32, uint64](b, bpfMapDirectorFilter, m.DirectorFilter, &p.mu, nil)
+	t.clocks = mirrorOf[uint32, bpfClock](b, bpfMapClocks, m.Clocks, &p.mu, nil)
 	t.timeouts = mirrorOf[uint32, uint32](b, bpfMapTimeouts, m.Timeouts, &p.mu, nil)
 	t.flowKnobs = mirrorOf[uint32, bpfFlowKnobs](b, bpfMapFlowKnobs, m.FlowKnobs, &p.mu, nil)
 	t.servers = mirrorOf(b, bpfMapServers, m.Servers, &p.mu, func(i uint32, s bpfServer) string {

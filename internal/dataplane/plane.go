@@ -146,6 +146,7 @@ func (p *Plane) load() error {
 		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
 		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
 		Limits     *ebpf.Program `ebpf:"weir_limits"`
+		Jiffies    *ebpf.Program `ebpf:"weir_jiffies"`
 	}
 	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
@@ -166,6 +167,10 @@ func (p *Plane) load() error {
 		return err
 	}
 	if err := p.mirrorTables(); err != nil {
+		return err
+	}
+	defer objects.Jiffies.Close()
+	if err := p.setClock(objects.Jiffies); err != nil {
 		return err
 	}
 	if err := p.setRoom(); err != nil {

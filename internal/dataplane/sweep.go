@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 // sweepPause is the time from one sweep to the next: a connection may leave so
@@ -28,15 +27,6 @@ const (
 	sweepLeast = 500 * time.Millisecond
 	sweepMost  = 3500 * time.Millisecond
 )
-
-// tick is now in the connections' unit.
-func tick() uint32 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &t); err != nil {
-		panic(fmt.Sprintf("the monotonic clock: %v", err)) // cannot fail on Linux
-	}
-	return uint32(t.Nano() / int64(tickLength))
-}
 
 // sweepConns deletes the connections whose time is over, and then forgets
 // removed servers that no connection refers to any more.

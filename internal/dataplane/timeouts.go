@@ -8,9 +8,6 @@ import (
 	"weir/lvs"
 )
 
-// tickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
-const tickLength = 1 << 26 * time.Nanosecond
-
 // longestTimeout is far from where the stamps wrap round, which is after nine years.
 const longestTimeout = 365 * 24 * time.Hour
 
