@@ -53,6 +53,7 @@ type turnModel interface {
 // is too long for a table, so that the service goes to and fro between both. The
 // seed is printed.
 func TestTurnsAgreeWithTheModel(t *testing.T) {
+	t.Parallel() // after each edit the kernel waits for its readers
 	for _, tt := range []struct {
 		name      string
 		scheduler lvs.Scheduler
@@ -67,6 +68,7 @@ func TestTurnsAgreeWithTheModel(t *testing.T) {
 		{"wrr without a table", lvs.WeightedRoundRobin, &sched.Mark{}, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			seed := cmp.Or(tt.seed, uint64(time.Now().UnixNano()))
 			t.Logf("seed %d", seed)
 			withPlane(t, lvs.Plan{}, func(b *bench) {

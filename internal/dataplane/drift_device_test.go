@@ -29,6 +29,7 @@ func TestDeviceComesAgain(t *testing.T) {
 		{"deleted and made again at once", lvs.HookTC, nil, append([]string{"link del eth0"}, remade(setUp)...), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
 			plan.Instances = driftPlan().Instances
 			plan.Devices = []lvs.Device{{Name: "eth0", Hook: tt.hook}}

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -155,7 +156,8 @@ func nsName(t testing.TB) string {
 			name = append(name, c)
 		}
 	}
-	return string(name)
+	// Other tests may have the same letters.
+	return fmt.Sprintf("%s%04x", name, uint16(crc32.ChecksumIEEE([]byte(t.Name()))))
 }
 
 // verdict is what a program said of a packet, in one word for XDP and tc.
