@@ -77,14 +77,14 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 static INLINE struct flow_line *flow_one_of(struct flow_pair *pair, const struct flow_key *k)
 {
 	struct flow_line *l;
-	__u64 differs;
+	__u64 differs, negative;
 
 	if (!pair)
 		return NULL;
 	differs = pair->line[0].ports ^ k->ports;
-	differs = (differs | -differs) >> 63;
-	asm volatile("" : "+r"(differs));
-	l = &pair->line[differs & 1];
+	negative = -differs;
+	asm volatile("" : "+r"(negative)); /* else the compiler sees through it, and branches */
+	l = &pair->line[(differs | negative) >> 63];
 	return flow_matches(l, k) ? l : NULL;
 }
 
