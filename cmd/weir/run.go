@@ -67,7 +67,8 @@ func run(ctx context.Context, o runOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
-	cfg, diagnostics, err := api.Read(o.config)
+	loader := new(conf.Loader)
+	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
-	err = direct(ctx, director.New(cfg, plane, rs, log), o, hangups, log)
+	err = direct(ctx, director.New(cfg, plane, rs, log), loader, o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())
@@ -101,8 +102,8 @@ func run(ctx context.Context, o runOptions) error {
 }
 
 // direct runs the director, and takes up files while it does.
-func direct(ctx context.Context, d *director.Director, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
-	server, err := api.Listen(o.runDir, o.config, d, log)
+func direct(ctx context.Context, d *director.Director, loader *conf.Loader, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
+	server, err := api.Listen(o.runDir, o.config, loader, d, log)
 	if err != nil {
 		return err
 	}
