@@ -139,7 +139,7 @@ func (m thisMachine) StartTunnel(vips []netip.Addr) error {
 // server may have them too.
 func vipDevices(cfg *conf.Config) (names []string) {
 	for _, instance := range cfg.VRRPInstances {
-		for _, vip := range instance.VIPs {
+		for _, vip := range instance.Addresses() {
 			names = append(names, vip.Device)
 		}
 	}

@@ -99,7 +99,7 @@ func (d *Director) prepare(next picture, undo *[]func() error) error {
 		if in.prepared == nil {
 			continue
 		}
-		added, err := in.addVIPs(without(in.prepared.cfg.VIPs, in.cfg.VIPs))
+		added, err := in.addVIPs(without(in.prepared.cfg.Addresses(), in.cfg.Addresses()))
 		*undo = append(*undo, func() error { return in.removeVIPs(added) })
 		if err != nil {
 			return err
@@ -290,8 +290,8 @@ func (in *instance) commit() (fresh []conf.VIP) {
 	was, oldLink := in.cfg, in.link
 	in.cfg, in.lease = p.cfg, machine.Lease()
 	if in.claim == claimed {
-		fresh = without(p.cfg.VIPs, was.VIPs)
-		if err := in.removeVIPs(without(was.VIPs, p.cfg.VIPs)); err != nil {
+		fresh = without(p.cfg.Addresses(), was.Addresses())
+		if err := in.removeVIPs(without(was.Addresses(), p.cfg.Addresses())); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}
@@ -308,7 +308,7 @@ func (in *instance) commit() (fresh []conf.VIP) {
 func (in *instance) leave() {
 	in.mu.Lock()
 	if in.claim == claimed {
-		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
+		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}
