@@ -91,7 +91,7 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
+	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}
 	err = direct(ctx, director.New(cfg, plane, rs, log), loader, o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
@@ -131,19 +131,8 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.S
 // them, on every device, from anybody: a director is not always known.
 type thisMachine struct{ *realserver.RealServer }
 
-func (m thisMachine) StartTunnel(vips []netip.Addr) error {
-	return m.RealServer.StartTunnel(vips, realserver.Tunnel{})
-}
-
-// vipDevices are where this machine has VIPs while it is master: there, a real
-// server may have them too.
-func vipDevices(cfg *conf.Config) (names []string) {
-	for _, instance := range cfg.VRRPInstances {
-		for _, vip := range instance.Addresses() {
-			names = append(names, vip.Device)
-		}
-	}
-	return names
+func (m thisMachine) StartTunnel(vips []netip.Addr, devices ...string) error {
+	return m.RealServer.StartTunnel(vips, realserver.Tunnel{}, devices...)
 }
 
 func newLogger(w io.Writer, form string) (*slog.Logger, error) {

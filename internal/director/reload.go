@@ -185,15 +185,22 @@ func (in *instance) prepare(c conf.VRRPInstance, d *Director, undo *[]func() err
 	return nil
 }
 
-// serveMore sets this machine up as a real server for more VIPs than before.
+// serveMore sets this machine up as a real server for more VIPs than before, or beside
+// instances on other devices.
 func (d *Director) serveMore(next picture, undo *[]func() error) error {
 	was := append(d.servedHere(d.picture, lvs.DirectRoute), d.servedHere(d.picture, lvs.Tunnel)...)
 	now := append(d.servedHere(next, lvs.DirectRoute), d.servedHere(next, lvs.Tunnel)...)
 	more := slices.DeleteFunc(slices.Compact(slices.Clone(now)), func(vip netip.Addr) bool { return slices.Contains(was, vip) })
-	if len(more) == 0 {
+	moved := !slices.Equal(d.vipDevices(), next.vipDevices())
+	if len(more) == 0 && !moved {
 		return nil
 	}
-	*undo = append(*undo, func() error { return d.realserver.Stop(more) })
+	*undo = append(*undo, func() (err error) {
+		if len(more) > 0 {
+			err = d.realserver.Stop(more)
+		}
+		return errors.Join(err, d.serveHere(d.picture))
+	})
 	return d.serveHere(next)
 }
 
