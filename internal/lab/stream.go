@@ -50,7 +50,8 @@ func (s *Stream) run(ctx context.Context) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	slots := make(chan struct{}, maxInFlight)
-	tick := time.NewTicker(s.every)
+	due := time.Now()
+	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
 		select {
@@ -58,14 +59,28 @@ func (s *Stream) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		s.gate.RLock()
-		slots <- struct{}{}
-		requests.Go(func() {
-			defer s.gate.RUnlock()
-			s.request(ctx)
-			<-slots
-		})
+		for due = later(due, time.Now().Add(-stall)); !due.After(time.Now()); due = due.Add(s.every) {
+			s.gate.RLock()
+			slots <- struct{}{}
+			requests.Go(func() {
+				defer s.gate.RUnlock()
+				s.request(ctx)
+				<-slots
+			})
+		}
+		tick.Reset(time.Until(due))
 	}
+}
+
+// stall is how late a request may be: those that were due before are left out. On a
+// busy machine a timer is milliseconds late.
+const stall = 20 * time.Millisecond
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *Stream) request(ctx context.Context) {
