@@ -68,13 +68,19 @@ func fetch(ctx context.Context, ns *Namespace, address, path string) (string, er
 	if _, err := io.WriteString(conn, request); err != nil {
 		return "", err
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	answer := bufio.NewReader(conn)
+	response, err := http.ReadResponse(answer, nil)
 	if err != nil {
 		return "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
 	if err != nil {
+		return "", err
+	}
+	// The server ends the connection, and remembers it: a client that did would not
+	// have its source port back for a minute.
+	if _, err := answer.WriteTo(io.Discard); err != nil {
 		return "", err
 	}
 	by := strings.TrimSpace(string(body))
