@@ -99,6 +99,9 @@ type collector struct {
 	stopped bool
 	// seen are those of repetitions.
 	seen map[string]bool
+	// holds has it keep the remarks in held as they come, to be given later.
+	holds bool
+	held  []held
 }
 
 // maxDiagnostics is how many of each severity are kept: a file with more
@@ -155,11 +158,16 @@ func (c *collector) warnAt(at place, code, message, hint string, notes ...string
 }
 
 func (c *collector) at(d Diagnostic, at place) {
+	if c.holds {
+		c.counts[d.Severity]++
+		c.held = append(c.held, held{d, at})
+		return
+	}
 	if at.src.expanded {
 		d.Notes = append(d.Notes, "where it reads: "+shorten(at.lineText()))
-		at = at.written()
 		d.repeated = true
 	}
+	at = at.written()
 	d.at = at
 	d.File, d.Line, d.Column = at.src.name, int(at.line), int(at.column)
 	c.add(d)

@@ -5,6 +5,7 @@
 //	lexer.go    text to words, braces and line ends, each with its place; on
 //	            the way expand.go and repeat.go replace what lines stand for,
 //	            and include.go reads what is included
+//	part.go     virtual servers by themselves, on all CPUs
 //	tree.go     tokens to statements and blocks; recover.go: misplaced braces
 //	language.go statements against the tables of keywords, into raw blocks
 //	resolve_*   raw blocks to the typed Config: inheritance, defaults, and
@@ -23,6 +24,7 @@ package conf
 import (
 	"net/netip"
 	"path/filepath"
+	"runtime"
 )
 
 // Options are what a run is told besides the file.
@@ -42,20 +44,39 @@ type Options struct {
 func Load(path string) (*Config, Diagnostics) { return Options{}.Load(path) }
 
 // Load is like the function of this name.
-func (o Options) Load(path string) (*Config, Diagnostics) {
-	p := newParser(disk{}, o)
-	text, err := p.run.includes.files.read(path, true)
-	if err != nil {
-		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
-		return nil, p.diags.finish(path, 1)
-	}
-	return p.parse(path, text)
-}
+func (o Options) Load(path string) (*Config, Diagnostics) { return newParser(disk{}, o).load(path) }
 
 // Parse reads text as Load would read a file called name; includes are looked
 // for on disk, beside that name.
 func Parse(name string, text []byte) (*Config, Diagnostics) {
 	return newParser(disk{}, Options{}).parse(name, text)
+}
+
+// Loader reads configurations one after the other, and no virtual server again whose
+// text has stayed the same. Those of its Configs do not say where their values come
+// from. One goroutine at a time may use it.
+type Loader struct {
+	language *language
+	known    map[string]*solo
+}
+
+// Load is like the function of this name.
+func (l *Loader) Load(path string) (*Config, Diagnostics) {
+	return l.load(disk{}, Options{}, path)
+}
+
+func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
+	p := newParser(f, o)
+	if l.language == nil {
+		l.language = p.language
+	}
+	p.language = l.language
+	p.run.parts.known, p.run.parts.keeps = l.known, true
+	cfg, diags := p.load(path)
+	if cfg != nil {
+		l.known = p.run.parts.keep()
+	}
+	return cfg, diags
 }
 
 // parser holds what the steps share during one run.
@@ -72,24 +93,58 @@ func newParser(f files, o Options) *parser {
 	return &parser{language: newLanguage(), run: run, options: o}
 }
 
+func (p *parser) load(path string) (*Config, Diagnostics) {
+	text, err := p.run.includes.files.read(path, true)
+	if err != nil {
+		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
+		return nil, p.diags.finish(path, 1)
+	}
+	return p.parse(path, text)
+}
+
+// parse reads a text by parts and, where that would not come to the same, whole.
 func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
-	b := &builder{parser: p}
-	file := p.run.file(filepath.Clean(name), &source{name: name, text: string(text)}, &p.diags)
-	root := b.build(file)
+	src := &source{name: name, text: string(text)}
+	if cfg, diags, same := p.read(src); same {
+		return cfg, diags
+	}
+	id := p.run.id
+	p.diags, p.run = collector{}, newReading(p.run.includes.files)
+	p.run.id, p.run.parts = id, nil
+	if len(text) > largeText {
+		runtime.GC() // so that both readings are not in memory at once
+	}
+	cfg, diags, _ := p.read(src)
+	return cfg, diags
+}
+
+// largeText is a text, in bytes, whose reading takes much memory.
+const largeText = 1 << 20
+
+// read takes the steps. Unless same is true, reading the whole says something else.
+func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {
+	file := p.run.file(filepath.Clean(src.name), src, &p.diags)
+	if !p.run.parts.readAll(p.language, p.run.tokens) {
+		return nil, diags, false
+	}
+	root := (&builder{parser: p}).build(file)
 	raw := p.language.newRaw()
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
 	raw.unsure = raw.unsure || root.unsure
 	refs(r, raw)
-	cfg := resolve(r, raw)
+	cfg = resolve(r, raw)
 	if p.diags.counts[Error] == 0 {
-		lint(r, cfg, p.options)
+		lint(r, raw, cfg, p.options)
 	}
 	r.sayRepeats()
-	diags := p.diags.finish(name, p.run.includes.read)
+	if !p.run.parts.fit(&p.diags) {
+		return nil, diags, false
+	}
+	diags = p.diags.finish(src.name, p.run.includes.read)
 	diags.silence(append(cfg.Weir.Silence, p.options.Silence...))
 	if diags.HasErrors() {
-		return nil, diags
+		return nil, diags, true
 	}
-	return cfg, diags
+	return cfg, diags, true
 }

@@ -24,10 +24,17 @@ type reading struct {
 	expanded int
 	stopped  bool
 	includes includes
+	// parts are what is read by itself; nil has everything read as one.
+	parts *parts
+	// tokens counts those of all files.
+	tokens int
 }
 
 func newReading(f files) *reading {
-	return &reading{definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*lexed{}}}
+	return &reading{
+		definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*lexed{}},
+		parts: &parts{at: map[includeKey]*part{}},
+	}
 }
 
 const (

@@ -47,15 +47,8 @@ func (g *given) index(keyword string) int {
 	return -1
 }
 
-// has tells whether a block gives one of some keywords.
-func (g *given) has(keywords ...string) bool {
-	for _, k := range keywords {
-		if g.index(k) >= 0 {
-			return true
-		}
-	}
-	return false
-}
+// has tells whether a block gives a keyword.
+func (g *given) has(keyword string) bool { return g.index(keyword) >= 0 }
 
 // placeOf is where a keyword was given.
 func (g *given) placeOf(keyword string) place {
@@ -67,7 +60,7 @@ func (g *given) placeOf(keyword string) place {
 
 // inheritor is a block that knows what it was given.
 type inheritor interface {
-	has(keywords ...string) bool
+	has(keyword string) bool
 	placeOf(keyword string) place
 	note(keyword string, at place)
 }

@@ -72,7 +72,7 @@ type includes struct {
 	check includeCheck
 }
 
-// includeKey is the place of an include.
+// includeKey is the place of an include, or of a part.
 type includeKey struct {
 	src   *source
 	start int32
@@ -253,6 +253,7 @@ func (run *reading) file(path string, src *source, diags *collector) *lexed {
 	in.paths = append(in.paths, path)
 	tokens := lex(src, diags, run)
 	in.paths = in.paths[:len(in.paths)-1]
+	run.tokens += len(tokens)
 	return &lexed{src: src, tokens: tokens}
 }
 

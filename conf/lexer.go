@@ -15,17 +15,18 @@ const (
 	closeToken             // }
 	lineToken              // the end of a line
 	endToken               // the end of the file
+	partToken              // a block that is read by itself, see part.go
 	commentToken           // a comment, where they are kept
 )
 
 // token is a word, a brace or a line's end, with its place.
 type token struct {
-	kind tokenKind
 	// text is the word without its quotes and escapes.
 	text string
+	place
+	kind tokenKind
 	// broken is a word that a diagnostic has been given for.
 	broken bool
-	place
 }
 
 // lexer cuts a source into tokens. The rules are keepalived's:
@@ -49,6 +50,8 @@ type lexer struct {
 	run *reading
 	// resolved is a text whose names have been replaced.
 	resolved bool
+	// cuts are the parts that are still to come.
+	cuts []cut
 	// comments tells that comments are kept.
 	comments bool
 }
@@ -62,7 +65,14 @@ func lex(src *source, diags *collector, run *reading) []token {
 	if strings.HasPrefix(src.text, byteOrderMark) {
 		l.pos = len(byteOrderMark)
 	}
-	l.tokens = make([]token, 0, min(len(src.text)/5+8, maxTokens+2))
+	around := len(src.text)
+	if run != nil && run.parts != nil {
+		l.cuts = cutsOf(src.text)
+		for _, c := range l.cuts {
+			around -= c.size
+		}
+	}
+	l.tokens = make([]token, 0, min(around/5+len(l.cuts)+8, maxTokens+2))
 	if l.isText() {
 		l.all()
 	}
@@ -73,7 +83,7 @@ func lex(src *source, diags *collector, run *reading) []token {
 // all cuts the whole text.
 func (l *lexer) all() {
 	for l.pos < len(l.src.text) && !l.diags.full() {
-		if l.run != nil && l.column == 1 && l.macro() {
+		if l.run != nil && l.column == 1 && (l.part() || l.macro()) {
 			continue
 		}
 		l.token()

@@ -10,20 +10,28 @@ import (
 
 // lint explains mistakes that are no mistakes of the language: what is written
 // is right, and hardly what was meant.
-func lint(r *reader, cfg *Config, o Options) {
-	for i := range cfg.VirtualServers {
-		v := &cfg.VirtualServers[i]
-		lintQuorum(r, v)
-		lintVIP(r, cfg, v)
-		for n := range v.RealServers {
-			rs := &v.RealServers[n]
-			if rs.Upper > 0 && rs.Lower > rs.Upper {
-				r.warnAt(rs.placeOf("lthreshold"), "threshold", fmt.Sprintf("lthreshold %d is above uthreshold %d", rs.Lower, rs.Upper), "expected less")
-			}
+func lint(r *reader, raw *rawConfig, cfg *Config, o Options) {
+	for _, s := range raw.services {
+		if s.serves {
+			lintService(r, &s.VirtualServer)
 		}
+	}
+	for i := range cfg.VirtualServers {
+		lintVIP(r, cfg, &cfg.VirtualServers[i])
 	}
 	if len(o.Networks) > 0 {
 		lintNetworks(r, cfg, o)
+	}
+}
+
+// lintService looks at a service by itself.
+func lintService(r *reader, v *VirtualServer) {
+	lintQuorum(r, v)
+	for i := range v.RealServers {
+		rs := &v.RealServers[i]
+		if rs.Upper > 0 && rs.Lower > rs.Upper {
+			r.warnAt(rs.placeOf("lthreshold"), "threshold", fmt.Sprintf("lthreshold %d is above uthreshold %d", rs.Lower, rs.Upper), "expected less")
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (r *reader) warnAt(at place, code, message, hint string, notes ...string) {
 
 // block reads a block's statements into its raw form.
 func (r *reader) block(spec *blockSpec, b *block, into any) {
-	var given []*statement
+	given := make([]*statement, 0, 8)
 	for i, st := range b.statements {
 		if r.diags.full() {
 			return

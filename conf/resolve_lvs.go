@@ -12,26 +12,34 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 	first := map[lvs.ServiceKey]place{}
 	var services []VirtualServer
 	for _, s := range raw.services {
+		if s.part != nil {
+			services = s.part.resolve(r, first, services)
+			continue
+		}
 		if !s.resolveKeys(r, raw) {
 			continue
 		}
 		s.sayProtocol(r)
-		if s.collides(r, first) {
-			continue
+		if s.serves = !s.collides(r, first) && s.resolve(r); s.serves {
+			services = append(services, s.VirtualServer)
 		}
-		s.sayDefaults(r)
-		s.resolvePersistence(r)
-		s.lintFlags(r)
-		s.RealServers = s.resolveServers(r)
-		s.resolveQuorum(r)
-		s.checkSorry(r)
-		if len(s.servers) == 0 && !s.mentions("real_server") {
-			r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
-			continue
-		}
-		services = append(services, s.VirtualServer)
 	}
 	return services
+}
+
+// resolve fills in the rest, and tells whether there is something to serve.
+func (s *rawService) resolve(r *reader) bool {
+	s.sayDefaults(r)
+	s.resolvePersistence(r)
+	s.lintFlags(r)
+	s.RealServers = s.resolveServers(r)
+	s.resolveQuorum(r)
+	s.checkSorry(r)
+	if len(s.servers) == 0 && !s.mentions("real_server") {
+		r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
+		return false
+	}
+	return true
 }
 
 // resolveKeys works out which services it is.
@@ -69,12 +77,13 @@ func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]place) bool {
 	if s.head.unclosed() || !s.has("protocol") && s.mentions("protocol") {
 		return false
 	}
-	for _, key := range s.Keys {
-		if !unique(r, first, key, s.head.all(), fmt.Sprintf("virtual_server %s is given twice", key)) {
-			return true
-		}
-	}
-	return false
+	return givenBefore(r, first, s.Keys, s.head.all())
+}
+
+func givenBefore(r *reader, first map[lvs.ServiceKey]place, keys []lvs.ServiceKey, at place) bool {
+	return slices.ContainsFunc(keys, func(key lvs.ServiceKey) bool {
+		return !unique(r, first, key, at, fmt.Sprintf("virtual_server %s is given twice", key))
+	})
 }
 
 // sayProtocol warns where none is given: it is UDP then, which surprises enough

@@ -59,6 +59,7 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	i.resolveVersion(r, g)
 	i.resolveAdvert(r)
 	i.VIPs = i.resolveVIPs(r, first)
+	i.resolveExcluded(r, first)
 	i.checkFamilies(r)
 	i.checkUnicast(r)
 	i.checkDevices(r)
@@ -262,13 +263,8 @@ func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 			r.errorAt(raw.at, fmt.Sprintf("%s is not of the family of the instance's first address", addr), "write it into virtual_ipaddress_excluded, or an instance of its own")
 			continue
 		}
-		if before, taken := first.vips[addr]; taken {
-			r.warnAt(raw.at, "vip-twice", fmt.Sprintf("virtual address %s is given twice", addr), "take one of them out", "first given at "+before.String())
-			if slices.ContainsFunc(vips, func(v VIP) bool { return v.Prefix.Addr() == addr }) {
-				continue
-			}
-		} else {
-			first.vips[addr] = raw.at
+		if i.givenBefore(r, first, raw) && slices.ContainsFunc(vips, func(v VIP) bool { return v.Prefix.Addr() == addr }) {
+			continue
 		}
 		if raw.Device == "" {
 			raw.Device = i.Interface
@@ -276,4 +272,26 @@ func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 		vips = append(vips, raw)
 	}
 	return vips
+}
+
+// resolveExcluded puts the further addresses on their devices.
+func (i *rawInstance) resolveExcluded(r *reader, first *taken) {
+	for n := range i.Excluded {
+		i.givenBefore(r, first, i.Excluded[n])
+		if i.Excluded[n].Device == "" {
+			i.Excluded[n].Device = i.Interface
+		}
+	}
+}
+
+// givenBefore warns of an address that an instance has already.
+func (i *rawInstance) givenBefore(r *reader, first *taken, vip VIP) bool {
+	addr := vip.Prefix.Addr()
+	before, taken := first.vips[addr]
+	if taken {
+		r.warnAt(vip.at, "vip-twice", fmt.Sprintf("virtual address %s is given twice", addr), "take one of them out", "first given at "+before.String())
+	} else {
+		first.vips[addr] = vip.at
+	}
+	return taken
 }

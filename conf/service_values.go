@@ -127,6 +127,9 @@ func after[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
 	return word(r, st, i+1, k)
 }
 
+// portOrAll is a port, made once: it is read more often than all else.
+var portOrAll = kind[int]{"a port from 1 to 65535, or 0 for all", number(0, math.MaxUint16).parse}
+
 // addrPort reads IP [PORT]; the port is 0 when absent.
 func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
 	if len(st.words) == from {
@@ -137,9 +140,7 @@ func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
 	if !ok || len(st.words) == from+1 {
 		return addr, 0, ok
 	}
-	k := number(0, math.MaxUint16)
-	k.expects = "a port from 1 to 65535, or 0 for all"
-	n, ok := word(r, st, from+1, k)
+	n, ok := word(r, st, from+1, portOrAll)
 	return addr, uint16(n), ok
 }
 

@@ -19,11 +19,13 @@ type source struct {
 	expanded bool
 	line     place
 	parts    []expansion
+	// part is a block that begins at line and is read by itself.
+	part bool
 }
 
-// file is the source of the file that s is, or is expanded from.
+// file is the source of the file that s is, or comes from.
 func (s *source) file() *source {
-	for s.expanded {
+	for s.expanded || s.part {
 		s = s.line.src
 	}
 	return s
@@ -63,14 +65,19 @@ func (p place) further(bytes, size int) place {
 
 // written is where in a file it was written what stands at p.
 func (p place) written() place {
-	for p.src != nil && p.src.expanded {
+	for p.src != nil && (p.src.expanded || p.src.part) {
 		p = p.src.origin(p)
 	}
 	return p
 }
 
-// origin is where a place of an expanded text comes from.
+// origin is where a place of an expanded text, or of a part, comes from.
 func (s *source) origin(p place) place {
+	if s.part {
+		p.src, p.line = s.line.src, p.line+s.line.line-1
+		p.start, p.end = p.start+s.line.start, p.end+s.line.start
+		return p
+	}
 	last := -1
 	for i, part := range s.parts {
 		if part.at > p.start {

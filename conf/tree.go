@@ -142,6 +142,8 @@ func (b *builder) item() bool {
 		b.nameless(t)
 	case wordToken:
 		b.statement()
+	case partToken:
+		b.part(t)
 	}
 	return true
 }

@@ -100,6 +100,10 @@ type rawService struct {
 	flags map[string]place
 	// mentions tells which keywords stand in the block, rightly or not.
 	mentions func(names ...string) bool
+	// part is one that has been read by itself: the rest is empty.
+	part *part
+	// serves is false for one that is left out.
+	serves bool
 }
 
 // serviceBlock is the table of virtual_server.

@@ -70,6 +70,9 @@ type VRRPInstance struct {
 	at                 place
 }
 
+// Addresses are all that a master has.
+func (v *VRRPInstance) Addresses() []VIP { return slices.Concat(v.VIPs, v.Excluded) }
+
 // GARP is what a master announces, and when.
 type GARP struct {
 	// GARPDelay is when after the first the second set of gratuitous ARPs is
@@ -106,6 +109,7 @@ func instanceBlock() *blockSpec {
 		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
+		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
@@ -132,7 +136,6 @@ func instanceLater() []*entry {
 		func(r *reader, st *statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
-		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses, which advertisements do not list", plain(whole)),
 		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
 		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),

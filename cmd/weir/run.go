@@ -67,7 +67,8 @@ func run(ctx context.Context, o runOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
-	cfg, diagnostics, err := api.Read(o.config)
+	loader := new(conf.Loader)
+	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
 		return err
 	}
@@ -90,8 +91,8 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"), vipDevices(cfg)...)}
-	err = direct(ctx, director.New(cfg, plane, rs, log), o, hangups, log)
+	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}
+	err = direct(ctx, director.New(cfg, plane, rs, log), loader, o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())
@@ -101,8 +102,8 @@ func run(ctx context.Context, o runOptions) error {
 }
 
 // direct runs the director, and takes up files while it does.
-func direct(ctx context.Context, d *director.Director, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
-	server, err := api.Listen(o.runDir, o.config, d, log)
+func direct(ctx context.Context, d *director.Director, loader *conf.Loader, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
+	server, err := api.Listen(o.runDir, o.config, loader, d, log)
 	if err != nil {
 		return err
 	}
@@ -130,19 +131,8 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.S
 // them, on every device, from anybody: a director is not always known.
 type thisMachine struct{ *realserver.RealServer }
 
-func (m thisMachine) StartTunnel(vips []netip.Addr) error {
-	return m.RealServer.StartTunnel(vips, realserver.Tunnel{})
-}
-
-// vipDevices are where this machine has VIPs while it is master: there, a real
-// server may have them too.
-func vipDevices(cfg *conf.Config) (names []string) {
-	for _, instance := range cfg.VRRPInstances {
-		for _, vip := range instance.VIPs {
-			names = append(names, vip.Device)
-		}
-	}
-	return names
+func (m thisMachine) StartTunnel(vips []netip.Addr, devices ...string) error {
+	return m.RealServer.StartTunnel(vips, realserver.Tunnel{}, devices...)
 }
 
 func newLogger(w io.Writer, form string) (*slog.Logger, error) {

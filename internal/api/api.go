@@ -40,10 +40,10 @@ type Answer struct {
 // Socket is where a weir with this run folder listens.
 func Socket(runDir string) string { return filepath.Join(runDir, "weir.sock") }
 
-// Read reads a configuration that is to be run. The diagnostics are there with an
-// error, too.
-func Read(file string) (*conf.Config, conf.Diagnostics, error) {
-	cfg, diagnostics := conf.Load(file)
+// Read reads a configuration that is to be run, by the loader of those before. The
+// diagnostics are there with an error, too.
+func Read(loader *conf.Loader, file string) (*conf.Config, conf.Diagnostics, error) {
+	cfg, diagnostics := loader.Load(file)
 	switch {
 	case diagnostics.HasErrors():
 		return nil, diagnostics, ErrMistakes

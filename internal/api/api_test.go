@@ -40,7 +40,7 @@ func serve(t *testing.T, p *picture) (runDir, file string, client *Client) {
 	runDir = t.TempDir()
 	file = filepath.Join(runDir, "keepalived.conf")
 	write(t, file, goodFile)
-	s, err := Listen(runDir, file, p, slog.New(slog.DiscardHandler))
+	s, err := Listen(runDir, file, new(conf.Loader), p, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestSocket(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
 	}
-	again, err := Listen(runDir, "x", &picture{}, slog.New(slog.DiscardHandler))
+	again, err := Listen(runDir, "x", new(conf.Loader), &picture{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,13 +33,15 @@ type Server struct {
 	log      *slog.Logger
 	listener net.Listener
 
-	mu   sync.Mutex // one plan or reload at a time
-	file string     // that runs
+	mu     sync.Mutex // one plan or reload at a time
+	file   string     // that runs
+	loader *conf.Loader
 }
 
 // Listen opens the socket. Whoever calls it holds the run folder's lock, so that
-// a socket that is there is a dead process's.
-func Listen(runDir, file string, d Director, log *slog.Logger) (*Server, error) {
+// a socket that is there is a dead process's. The file that runs was read by the
+// loader.
+func Listen(runDir, file string, loader *conf.Loader, d Director, log *slog.Logger) (*Server, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
@@ -54,7 +56,7 @@ func Listen(runDir, file string, d Director, log *slog.Logger) (*Server, error) 
 	if err != nil {
 		return nil, fmt.Errorf("listen for plan and reload: %w", err)
 	}
-	return &Server{director: d, log: log, listener: listener, file: file}, nil
+	return &Server{director: d, log: log, listener: listener, file: file, loader: loader}, nil
 }
 
 // Run answers until ctx ends.
@@ -129,7 +131,7 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
 		return a
 	}
-	cfg, diagnostics, err := Read(a.File)
+	cfg, diagnostics, err := Read(s.loader, a.File)
 	var text strings.Builder
 	if e := diagnostics.Render(&text, r.Colour); e != nil {
 		err = e

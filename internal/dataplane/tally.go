@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cilium/ebpf"
 
@@ -41,15 +42,12 @@ func (p *Plane) ofServices() tallies { return tallies{p.maps.ServiceStats, p.map
 func (p *Plane) ofServers() tallies  { return tallies{p.maps.ServerStats, p.maps.ServerZeros} }
 
 // raw is what the data plane has counted, on all CPUs together.
-func (t tallies) raw(index uint32) (sum Counter, err error) {
+func (t tallies) raw(index uint32) (Counter, error) {
 	var each []bpfCounter
 	if err := t.stats.Lookup(index, &each); err != nil {
-		return sum, fmt.Errorf("read the counters: %w", err)
+		return Counter{}, fmt.Errorf("read the counters: %w", err)
 	}
-	for _, c := range each {
-		sum = sum.plus(c)
-	}
-	return sum, nil
+	return total(each), nil
 }
 
 // begin starts the counters of a new service or server at 0.
@@ -87,13 +85,43 @@ func (t tallies) reset(index uint32, of *tally) error {
 	})
 }
 
-// estimate takes the rates' next sample.
-func (t tallies) estimate(index uint32, of *tally) error {
-	now, err := t.raw(index)
-	if err == nil {
-		of.sample(now)
+// estimate takes the next sample of these rates, which stand at their numbers; nil is
+// none. It reads many counters at a time, and lets go of the lock in between.
+func (t tallies) estimate(lock sync.Locker, of []*tally) error {
+	lock.Lock()
+	defer lock.Unlock()
+	cpus := ebpf.MustPossibleCPU()
+	size := min(tallyChunk, int(t.stats.MaxEntries()))
+	indexes, counters := make([]uint32, size), make([]bpfCounter, size*cpus)
+	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
+		n, err := t.stats.BatchLookup(&cursor, indexes, counters, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the end
+			return fmt.Errorf("read the counters: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		for i, index := range indexes[:n] {
+			if int(index) < len(of) && of[index] != nil {
+				of[index].sample(total(counters[i*cpus : (i+1)*cpus]))
+			}
+		}
+		met += n
+		lock.Unlock()
+		lock.Lock()
 	}
-	return err
+	return nil
+}
+
+// tallyChunk is how many counters are read at a time.
+const tallyChunk = 512
+
+// total is what all CPUs have counted together.
+func total(each []bpfCounter) (sum Counter) {
+	for _, c := range each {
+		sum = sum.plus(c)
+	}
+	return sum
 }
 
 // read is what was counted since the counters were zeroed.
@@ -128,8 +156,19 @@ func (p *Plane) Zero(keys ...lvs.ServiceKey) error {
 // estimate takes the next sample of all rates.
 func (p *Plane) estimate() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.eachTally(func(t tallies, _, index uint32, of *tally) error { return t.estimate(index, of) })
+	services, servers := make([]*tally, len(p.indexes.services.used)), make([]*tally, len(p.indexes.servers.used))
+	for _, s := range p.services {
+		if s.present {
+			services[s.index] = &s.tally
+		}
+	}
+	for _, s := range p.servers {
+		if s.present {
+			servers[s.index] = &s.tally
+		}
+	}
+	p.mu.Unlock()
+	return errors.Join(p.ofServices().estimate(&p.mu, services), p.ofServers().estimate(&p.mu, servers))
 }
 
 // eachTally goes through the services and servers that the plan has.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"weir/lvs"
 )
 
@@ -147,6 +149,44 @@ func TestRates(t *testing.T) {
 		}
 		if got := stats.Services[key].Rates; got != (Rates{}) {
 			t.Errorf("the next process begins with rates %+v", got)
+		}
+	})
+}
+
+// Counters are read many at a time; each goes to its own server and service.
+func TestRatesOfMany(t *testing.T) {
+	const services, each = 50, 20
+	withPlane(t, planOfSize(services, each), func(b *bench) {
+		counted := func(n uint32) []bpfCounter {
+			all := make([]bpfCounter, ebpf.MustPossibleCPU())
+			for i := range all {
+				all[i].Conns = uint64(n) << countScale
+			}
+			return all
+		}
+		for i := range uint32(services * each) {
+			if err := b.maps.ServerStats.Put(i, counted(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range uint32(services) {
+			if err := b.maps.ServiceStats.Put(i, counted(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.estimate(); err != nil {
+			t.Fatal(err)
+		}
+		want := func(index uint32, of *tally) {
+			if got, want := of.rates().Conns, uint64(index)*uint64(ebpf.MustPossibleCPU())<<countScale/8; got != want {
+				t.Fatalf("number %d has %d a second, want %d", index, got, want)
+			}
+		}
+		for _, s := range b.services {
+			want(s.index, &s.tally)
+		}
+		for _, s := range b.servers {
+			want(s.index, &s.tally)
 		}
 	})
 }

@@ -246,6 +246,7 @@ func compareInstance(was, now conf.VRRPInstance) (s settings) {
 	s.compare("priority", was.Priority, now.Priority)
 	s.compare("advert_int", was.AdvertInterval, now.AdvertInterval)
 	s.compare("virtual_ipaddress", describeVIPs(was.VIPs), describeVIPs(now.VIPs))
+	s.compare("virtual_ipaddress_excluded", describeVIPs(was.Excluded), describeVIPs(now.Excluded))
 	s.compare("unicast_peer", was.UnicastPeers(), now.UnicastPeers())
 	s.compare("unicast_src_ip", addrOr(was.SourceIP, "the interface's"), addrOr(now.SourceIP, "the interface's"))
 	s.compare("nopreempt", onOff(was.NoPreempt), onOff(now.NoPreempt))

@@ -44,10 +44,11 @@ type DataPlane interface {
 // RealServer prepares this machine to be a real server. Both are idempotent.
 type RealServer interface {
 	// Start puts the VIPs on lo and keeps the machine from answering ARP for
-	// them, as direct routing needs.
-	Start(vips []netip.Addr) error
+	// them, as direct routing needs. On these devices it holds addresses while it
+	// is master; none are those of before.
+	Start(vips []netip.Addr, devices ...string) error
 	// StartTunnel has packets for them come out of tunnels, too.
-	StartTunnel(vips []netip.Addr) error
+	StartTunnel(vips []netip.Addr, devices ...string) error
 	// Repair puts back what somebody changed of that, and says in words what that
 	// was. The loop calls it once a second.
 	Repair() (astray []string, err error)

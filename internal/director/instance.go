@@ -14,6 +14,7 @@ import (
 	"weir/conf"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
+	"weir/internal/netlnk/ndp"
 	"weir/lvs"
 	"weir/vrrp"
 )
@@ -89,7 +90,7 @@ func withSource(c conf.VRRPInstance) (conf.VRRPInstance, error) {
 	if c.SourceIP.IsValid() {
 		return c, nil
 	}
-	source, err := netlnk.PrimaryAddr(c.Interface, addrsOf(c.VIPs))
+	source, err := netlnk.PrimaryAddr(c.Interface, addrsOf(c.Addresses()))
 	if err != nil {
 		return c, fmt.Errorf("address to send from: %w", err)
 	}
@@ -133,7 +134,7 @@ func (in *instance) takeUp(log *slog.Logger) error {
 		return err
 	}
 	if !resume {
-		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
+		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
 			return err
 		}
 	}
@@ -154,7 +155,7 @@ func (in *instance) resumes() (bool, error) {
 	if err != nil || !leased {
 		return false, err
 	}
-	for _, vip := range in.cfg.VIPs {
+	for _, vip := range in.cfg.Addresses() {
 		if here, err := netlnk.HasAddress(vip.Device, vip.Prefix); err != nil || !here {
 			return false, err
 		}
@@ -174,7 +175,7 @@ func (in *instance) Enter(from, to vrrp.State) {
 	switch {
 	case in.gone: // its VIPs have been taken away, its lease is no more
 	case to == vrrp.Master:
-		for _, vip := range in.cfg.VIPs {
+		for _, vip := range in.cfg.Addresses() {
 			if _, err := netlnk.AddAddress(vip.Device, vip.Prefix); err != nil {
 				in.log.Error("add VIP", "vip", vip.Prefix, "device", vip.Device, "error", err)
 			}
@@ -183,7 +184,7 @@ func (in *instance) Enter(from, to vrrp.State) {
 		if err := in.plane.Release(in.id); err != nil {
 			in.log.Error("release the lease", "error", err)
 		}
-		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
+		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}
@@ -198,10 +199,10 @@ func (in *instance) removeVIPs(vips []conf.VIP) (err error) {
 	return err
 }
 
-// Announce sends the rounds of gratuitous ARP.
+// Announce sends the rounds of gratuitous ARP, and of neighbour advertisements.
 func (in *instance) Announce() {
 	in.mu.Lock()
-	vips, rounds := in.cfg.VIPs, max(in.cfg.GARPRepeat, 1)
+	vips, rounds := in.cfg.Addresses(), max(in.cfg.GARPRepeat, 1)
 	in.mu.Unlock()
 	in.announce(vips, rounds)
 }
@@ -209,11 +210,18 @@ func (in *instance) Announce() {
 func (in *instance) announce(vips []conf.VIP, rounds int) {
 	for range rounds {
 		for _, vip := range vips {
-			if err := arp.Announce(vip.Device, vip.Prefix.Addr()); err != nil {
+			if err := announceVIP(vip.Device, vip.Prefix.Addr()); err != nil {
 				in.log.Warn("announce VIP", "vip", vip.Prefix.Addr(), "error", err)
 			}
 		}
 	}
+}
+
+func announceVIP(dev string, vip netip.Addr) error {
+	if vip.Is4() {
+		return arp.Announce(dev, vip)
+	}
+	return ndp.Announce(dev, vip)
 }
 
 // Sent renews the lease: send first, then renew.

@@ -31,7 +31,7 @@ func addrsOf(vips []conf.VIP) (list []netip.Addr) {
 // instances are what the data plane is to know of them.
 func (p picture) instances() (all []lvs.Instance) {
 	for _, c := range p.cfg.VRRPInstances {
-		all = append(all, lvs.Instance{ID: idOf(c), VIPs: addrsOf(c.VIPs)})
+		all = append(all, lvs.Instance{ID: idOf(c), VIPs: addrsOf(c.Addresses())})
 	}
 	return all
 }

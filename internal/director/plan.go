@@ -41,7 +41,7 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 	ofInstance := map[netip.Addr]bool{}
 	for _, c := range p.cfg.VRRPInstances {
 		add(c.Interface)
-		for _, vip := range c.VIPs {
+		for _, vip := range c.Addresses() {
 			add(vip.Device)
 			ofInstance[vip.Prefix.Addr()] = true
 		}

@@ -99,7 +99,7 @@ func (d *Director) prepare(next picture, undo *[]func() error) error {
 		if in.prepared == nil {
 			continue
 		}
-		added, err := in.addVIPs(without(in.prepared.cfg.VIPs, in.cfg.VIPs))
+		added, err := in.addVIPs(without(in.prepared.cfg.Addresses(), in.cfg.Addresses()))
 		*undo = append(*undo, func() error { return in.removeVIPs(added) })
 		if err != nil {
 			return err
@@ -185,15 +185,22 @@ func (in *instance) prepare(c conf.VRRPInstance, d *Director, undo *[]func() err
 	return nil
 }
 
-// serveMore sets this machine up as a real server for more VIPs than before.
+// serveMore sets this machine up as a real server for more VIPs than before, or beside
+// instances on other devices.
 func (d *Director) serveMore(next picture, undo *[]func() error) error {
 	was := append(d.servedHere(d.picture, lvs.DirectRoute), d.servedHere(d.picture, lvs.Tunnel)...)
 	now := append(d.servedHere(next, lvs.DirectRoute), d.servedHere(next, lvs.Tunnel)...)
 	more := slices.DeleteFunc(slices.Compact(slices.Clone(now)), func(vip netip.Addr) bool { return slices.Contains(was, vip) })
-	if len(more) == 0 {
+	moved := !slices.Equal(d.vipDevices(), next.vipDevices())
+	if len(more) == 0 && !moved {
 		return nil
 	}
-	*undo = append(*undo, func() error { return d.realserver.Stop(more) })
+	*undo = append(*undo, func() (err error) {
+		if len(more) > 0 {
+			err = d.realserver.Stop(more)
+		}
+		return errors.Join(err, d.serveHere(d.picture))
+	})
 	return d.serveHere(next)
 }
 
@@ -290,8 +297,8 @@ func (in *instance) commit() (fresh []conf.VIP) {
 	was, oldLink := in.cfg, in.link
 	in.cfg, in.lease = p.cfg, machine.Lease()
 	if in.claim == claimed {
-		fresh = without(p.cfg.VIPs, was.VIPs)
-		if err := in.removeVIPs(without(was.VIPs, p.cfg.VIPs)); err != nil {
+		fresh = without(p.cfg.Addresses(), was.Addresses())
+		if err := in.removeVIPs(without(was.Addresses(), p.cfg.Addresses())); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}
@@ -308,7 +315,7 @@ func (in *instance) commit() (fresh []conf.VIP) {
 func (in *instance) leave() {
 	in.mu.Lock()
 	if in.claim == claimed {
-		if err := in.removeVIPs(in.cfg.VIPs); err != nil {
+		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
 			in.log.Error("remove VIPs", "error", err)
 		}
 	}

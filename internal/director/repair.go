@@ -98,7 +98,7 @@ func (in *instance) repairVIPs(ledger *drift.Ledger) {
 		}
 	}
 	byDevice := map[string][]conf.VIP{}
-	for _, vip := range in.cfg.VIPs {
+	for _, vip := range in.cfg.Addresses() {
 		byDevice[vip.Device] = append(byDevice[vip.Device], vip)
 	}
 	for device, vips := range byDevice {

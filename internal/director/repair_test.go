@@ -114,20 +114,24 @@ func addresses(t *testing.T) (list []string) {
 // Neighbours that have forgotten whose a VIP is hear it when it is put back.
 func TestRepairedVIPIsAnnounced(t *testing.T) {
 	withDevice(t, func(n, far *nstest.Namespace) {
-		far.IP("addr", "add", "192.0.2.9/24", "dev", "eth0")
+		far.Batch("addr add 192.0.2.9/24 dev eth0", "addr add 2001:db8::9/64 dev eth0 nodad")
 		nstest.WaitFor(t, "carrier", func() bool { l, err := netlnk.LinkByName("eth0"); return err == nil && l.Up })
 		in, ledger := instanceOn("eth0", true), drift.NewLedger(slog.New(slog.DiscardHandler))
+		in.cfg.Excluded = []conf.VIP{{Prefix: netip.MustParsePrefix("2001:db8::100/64"), Device: "eth0"}}
 		in.Enter(vrrp.Init, vrrp.Master)
-		n.IP("addr", "del", "192.0.2.100/32", "dev", "eth0")
-		far.IP("neighbour", "replace", "192.0.2.100", "lladdr", "02:00:00:00:00:66", "dev", "eth0", "nud", "stale")
-		in.repairVIPs(ledger)
 		l, err := netlnk.LinkByName("eth0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		nstest.WaitFor(t, "the neighbour learns our address", func() bool {
-			return strings.Contains(far.IP("neighbour", "show", "192.0.2.100"), l.MAC.String())
-		})
+		for _, vip := range in.cfg.Addresses() {
+			addr := vip.Prefix.Addr().String()
+			n.IP("addr", "del", vip.Prefix.String(), "dev", "eth0")
+			far.IP("neighbour", "replace", addr, "lladdr", "02:00:00:00:00:66", "dev", "eth0", "nud", "stale")
+			in.repairVIPs(ledger)
+			nstest.WaitFor(t, "the neighbour learns our address", func() bool {
+				return strings.Contains(far.IP("neighbour", "show", addr), l.MAC.String())
+			})
+		}
 	})
 }
 

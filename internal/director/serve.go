@@ -3,6 +3,7 @@ package director
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"weir/lvs"
 )
@@ -13,15 +14,15 @@ import (
 // one. It stays a real server when weir stops, or a reload takes the service away:
 // another director may go on sending clients here.
 func (d *Director) serveHere(p picture) error {
-	direct, tunnelled := d.servedHere(p, lvs.DirectRoute), d.servedHere(p, lvs.Tunnel)
+	direct, tunnelled, devices := d.servedHere(p, lvs.DirectRoute), d.servedHere(p, lvs.Tunnel), p.vipDevices()
 	if len(direct) > 0 {
-		if err := d.realserver.Start(direct); err != nil {
+		if err := d.realserver.Start(direct, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server: %w", err)
 		}
 		d.log.Info("this machine is a real server", "vips", direct)
 	}
 	if len(tunnelled) > 0 {
-		if err := d.realserver.StartTunnel(tunnelled); err != nil {
+		if err := d.realserver.StartTunnel(tunnelled, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
 		}
 		d.log.Info("this machine is a real server behind a tunnel", "vips", tunnelled)
@@ -39,4 +40,17 @@ func (d *Director) servedHere(p picture, method lvs.ForwardMethod) (vips []netip
 		}
 	}
 	return vips
+}
+
+// vipDevices are where this machine has VIPs while it is master: there, a real server
+// may have them too.
+func (p picture) vipDevices() (names []string) {
+	for _, c := range p.cfg.VRRPInstances {
+		for _, vip := range c.Addresses() {
+			if !slices.Contains(names, vip.Device) {
+				names = append(names, vip.Device)
+			}
+		}
+	}
+	return names
 }

@@ -3,10 +3,12 @@ package director
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"weir/conf"
 	"weir/lvs"
 )
 
@@ -16,13 +18,13 @@ type told struct {
 	err   error
 }
 
-func (r *told) Start(vips []netip.Addr) error {
-	r.calls = append(r.calls, fmt.Sprint("direct ", vips))
+func (r *told) Start(vips []netip.Addr, devices ...string) error {
+	r.calls = append(r.calls, fmt.Sprint("direct ", vips, devices))
 	return r.err
 }
 
-func (r *told) StartTunnel(vips []netip.Addr) error {
-	r.calls = append(r.calls, fmt.Sprint("tunnel ", vips))
+func (r *told) StartTunnel(vips []netip.Addr, devices ...string) error {
+	r.calls = append(r.calls, fmt.Sprint("tunnel ", vips, devices))
 	return r.err
 }
 
@@ -40,8 +42,8 @@ func TestServeHere(t *testing.T) {
 		local, remote lvs.ForwardMethod
 		want          string
 	}{
-		{"direct routing", lvs.DirectRoute, lvs.Tunnel, "direct [192.0.2.100]"},
-		{"tunnel", lvs.Tunnel, lvs.DirectRoute, "tunnel [192.0.2.100]"},
+		{"direct routing", lvs.DirectRoute, lvs.Tunnel, "direct [192.0.2.100] []"},
+		{"tunnel", lvs.Tunnel, lvs.DirectRoute, "tunnel [192.0.2.100] []"},
 		{"NAT needs nothing", lvs.Masquerade, lvs.Tunnel, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -60,5 +62,44 @@ func TestServeHere(t *testing.T) {
 				t.Errorf("where it fails: %v", err)
 			}
 		})
+	}
+}
+
+// A reload tells the real server's side where this machine has addresses from now on;
+// one that is taken back, where it had them.
+func TestServeMoreFollowsTheInstances(t *testing.T) {
+	here := server("127.0.0.1")
+	here.Method = lvs.DirectRoute
+	on := func(devices ...string) *conf.Config {
+		cfg := services(virtual(80, here))
+		for i, device := range devices {
+			cfg.VRRPInstances = append(cfg.VRRPInstances, conf.VRRPInstance{VRID: uint8(1 + i), VIPs: []conf.VIP{{Device: device}}})
+		}
+		return cfg
+	}
+	d, rs := New(on("eth0"), before{}, nil, slog.New(slog.DiscardHandler)), &told{}
+	d.realserver = rs
+	for _, tt := range []struct {
+		name, want string
+		cfg        *conf.Config
+	}{
+		{"nothing is new", "", on("eth0")},
+		{"an instance is added", "direct [192.0.2.100] [eth0 eth1], direct [192.0.2.100] [eth0]", on("eth0", "eth1")},
+		{"it moves", "direct [192.0.2.100] [eth2], direct [192.0.2.100] [eth0]", on("eth2")},
+	} {
+		rs.calls = nil
+		var undo []func() error
+		next, _ := d.next(tt.cfg)
+		if err := d.serveMore(next, &undo); err != nil {
+			t.Fatal(err)
+		}
+		for _, back := range undo {
+			if err := back(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Join(rs.calls, ", "); got != tt.want {
+			t.Errorf("%s: told %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -65,14 +64,12 @@ func fetch(ctx context.Context, ns *Namespace, address, path string) (string, er
 		return "", err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
 	request := "GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\nUser-Agent: weir-lab\r\nConnection: close\r\n\r\n"
 	if _, err := io.WriteString(conn, request); err != nil {
 		return "", err
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	answer := bufio.NewReader(conn)
+	response, err := http.ReadResponse(answer, nil)
 	if err != nil {
 		return "", err
 	}
@@ -81,34 +78,16 @@ func fetch(ctx context.Context, ns *Namespace, address, path string) (string, er
 	if err != nil {
 		return "", err
 	}
+	// The server ends the connection, and remembers it: a client that did would not
+	// have its source port back for a minute.
+	if _, err := answer.WriteTo(io.Discard); err != nil {
+		return "", err
+	}
 	by := strings.TrimSpace(string(body))
 	if response.StatusCode != http.StatusOK || by == "" {
 		return "", fmt.Errorf("status %s, body %q", response.Status, body)
 	}
 	return by, nil
-}
-
-// firstPort is the first source port that a client uses.
-const firstPort = 1024
-
-// dial connects from inside a namespace. The thread stays there until the
-// connection stands; the socket stays there for good. Source ports are used
-// one after the other: the kernel would come back to one after some thousand
-// connections, and then what a director remembers of the earlier connection
-// decides where the new one goes.
-func dial(ctx context.Context, ns *Namespace, address string) (conn net.Conn, err error) {
-	err = ns.Do(func() error {
-		for range 1 << 16 {
-			port := firstPort + (ns.ports.Add(1)-1)%(1<<16-firstPort)
-			dialer := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(port)}}
-			conn, err = dialer.DialContext(ctx, "tcp4", address)
-			if !errors.Is(err, syscall.EADDRINUSE) {
-				return err
-			}
-		}
-		return err
-	})
-	return conn, err
 }
 
 func classify(err error) Failure {

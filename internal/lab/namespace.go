@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -29,9 +28,9 @@ const goneTimeout = 20 * time.Second
 type Namespace struct {
 	Name string
 
-	file   *os.File
-	handle *netlink.Handle
-	ports  atomic.Uint32 // counts the source ports used by clients in it
+	file    *os.File
+	handle  *netlink.Handle
+	sockets sockets
 }
 
 // createNamespace makes a new network namespace under its name and opens it.
@@ -122,6 +121,7 @@ func (n *Namespace) inode() (uint64, error) {
 
 // close lets go of the namespace without removing it.
 func (n *Namespace) close() {
+	n.sockets.close()
 	n.handle.Close()
 	n.file.Close()
 }

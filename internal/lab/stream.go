@@ -26,7 +26,8 @@ type Stream struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced with every result
 	results  []Result
-	started  int          // requests so far
+	started  int // requests so far
+	late     time.Duration
 	inFlight map[int]bool // those under way, by their number
 }
 
@@ -50,7 +51,8 @@ func (s *Stream) run(ctx context.Context) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	slots := make(chan struct{}, maxInFlight)
-	tick := time.NewTicker(s.every)
+	due := time.Now()
+	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
 		select {
@@ -58,14 +60,44 @@ func (s *Stream) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		s.gate.RLock()
-		slots <- struct{}{}
-		requests.Go(func() {
-			defer s.gate.RUnlock()
-			s.request(ctx)
-			<-slots
-		})
+		now := time.Now()
+		s.wasLate(now.Sub(due))
+		for due = later(due, now.Add(-stall)); !due.After(time.Now()); due = due.Add(s.every) {
+			s.gate.RLock()
+			slots <- struct{}{}
+			requests.Go(func() {
+				defer s.gate.RUnlock()
+				s.request(ctx)
+				<-slots
+			})
+		}
+		tick.Reset(time.Until(due))
 	}
+}
+
+// stall is how late a request may be: those that were due before are left out. On a
+// busy machine a timer is milliseconds late.
+const stall = 20 * time.Millisecond
+
+func (s *Stream) wasLate(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = max(s.late, by)
+}
+
+// Late is how late a request was at most, or would have been: for so long this machine
+// had no time for the client, and perhaps none for the others. Pauses count.
+func (s *Stream) Late() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.late
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *Stream) request(ctx context.Context) {

@@ -39,6 +39,16 @@ func SetSysctl(dev, name, value string) error {
 	return nil
 }
 
+// Forwards6 says whether this machine is an IPv6 router on a device: it forwards the
+// packets that come from there.
+func Forwards6(dev string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", filepath.Base(dev), "forwarding"))
+	if err != nil {
+		return false, fmt.Errorf("read sysctl net.ipv6.conf.%s.forwarding: %w", dev, err)
+	}
+	return strings.TrimSpace(string(b)) != "0", nil
+}
+
 // sysctlPath uses the file's path rather than the dotted name, because a
 // device's name may contain dots. /proc/sys/net shows the namespace of the
 // thread that opens it.

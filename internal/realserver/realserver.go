@@ -26,17 +26,10 @@ const loopback = "lo"
 // RealServer sets up this machine as a real server; its state file remembers
 // what was there before. Every call acts on the network namespace of the calling
 // thread, and each namespace needs a state file of its own.
-type RealServer struct {
-	stateFile string
-	directs   []string
-}
+type RealServer struct{ stateFile string }
 
-// New makes a RealServer. A machine that is a director, too, names the devices
-// on which it holds virtual addresses while it is master: Status then expects
-// them there.
-func New(stateFile string, directorDevices ...string) *RealServer {
-	return &RealServer{stateFile: stateFile, directs: directorDevices}
-}
+// New makes a RealServer.
+func New(stateFile string) *RealServer { return &RealServer{stateFile: stateFile} }
 
 // StateFile is where this one remembers what was there before.
 func (r *RealServer) StateFile() string { return r.stateFile }
@@ -44,15 +37,21 @@ func (r *RealServer) StateFile() string { return r.stateFile }
 // Start puts the addresses on lo and keeps the machine silent about them. It may
 // be called again, with the same addresses or more: it repairs what has changed,
 // and what it remembered the first time stays. An address that lo had already is
-// left there by Stop. It switches lo on.
-func (r *RealServer) Start(vips []netip.Addr) error { return r.start(vips, nil) }
+// left there by Stop. It switches lo on. A machine that is a director, too, names
+// the devices on which it holds virtual addresses while it is master, so that Status
+// expects them there; none given are those of before.
+func (r *RealServer) Start(vips []netip.Addr, directorDevices ...string) error {
+	return r.start(vips, nil, directorDevices)
+}
 
 // StartTunnel does what Start does, and has the machine take packets for the
 // addresses out of tunnels. Called again, it adds devices and directors to those
 // of before, and follows this machine's own addresses.
-func (r *RealServer) StartTunnel(vips []netip.Addr, t Tunnel) error { return r.start(vips, &t) }
+func (r *RealServer) StartTunnel(vips []netip.Addr, t Tunnel, directorDevices ...string) error {
+	return r.start(vips, &t, directorDevices)
+}
 
-func (r *RealServer) start(vips []netip.Addr, t *Tunnel) error {
+func (r *RealServer) start(vips []netip.Addr, t *Tunnel, directorDevices []string) error {
 	vips, err := canonical(vips)
 	if err != nil {
 		return err
@@ -72,7 +71,7 @@ func (r *RealServer) start(vips []netip.Addr, t *Tunnel) error {
 	if err != nil {
 		return err
 	}
-	if err := s.remember(vips, r.directs); err != nil {
+	if err := s.remember(vips, directorDevices); err != nil {
 		return err
 	}
 	if t != nil {
@@ -120,10 +119,8 @@ func (r *RealServer) Stop(vips []netip.Addr) error {
 
 // remember adds to the state what apply is about to change.
 func (s *state) remember(vips []netip.Addr, directs []string) error {
-	for _, d := range directs {
-		if !slices.Contains(s.DirectorDevices, d) {
-			s.DirectorDevices = append(s.DirectorDevices, d)
-		}
+	if len(directs) > 0 {
+		s.DirectorDevices = directs
 	}
 	for _, vip := range vips {
 		if s.started(vip) {

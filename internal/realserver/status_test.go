@@ -98,8 +98,9 @@ func TestStatusOnADirector(t *testing.T) {
 	inside(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
 		nstest.Veth(n, "ens160", n, "peer")
 		n.IP("address", "add", "192.168.25.100/32", "dev", "ens160")
-		must(t, realserver.New(rs.StateFile(), "ens160").Start(vips{vip}))
-		must(t, realserver.New(rs.StateFile(), "ens160").Start(vips{vip}))
+		must(t, rs.Start(vips{vip}, "ens161"))
+		must(t, rs.Start(vips{vip}, "ens160")) // a reload has moved it
+		must(t, rs.Start(vips{vip}))
 		rep, err := rs.Status(nil)
 		must(t, err)
 		want := []string{"192.168.25.100 is on ens160, too: this machine is the master director"}

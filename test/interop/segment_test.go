@@ -115,29 +115,38 @@ func newSegment(t *testing.T) *segment {
 // host is a machine on a segment: one interface, ens160, with one address.
 type host struct {
 	namespace
+	name string // of the namespace
 	addr netip.Addr
 	dev  netlink.Link
 }
 
 func (s *segment) host(t *testing.T, name, addr string) *host {
 	t.Helper()
-	h := &host{namespace: newNamespace(t, s.name+"-"+name), addr: netip.MustParseAddr(addr)}
-	cable := netlink.NewVeth(netlink.LinkAttrs{Name: name})
-	cable.PeerName, cable.PeerNamespace = "ens160", netlink.NsFd(h.ns)
-	must(t, s.sw.LinkAdd(cable))
-	port, err := s.sw.LinkByName(name)
-	must(t, err)
-	must(t, s.sw.LinkSetMaster(port, s.bridge))
-	must(t, s.sw.LinkSetUp(port))
-	s.ports = append(s.ports, port)
+	h := &host{name: s.name + "-" + name, addr: netip.MustParseAddr(addr)}
+	h.namespace = newNamespace(t, h.name)
+	h.dev = s.plug(t, h, name, "ens160", addr)
+	return h
+}
 
-	h.dev, err = h.LinkByName("ens160")
+// plug gives a host an interface on the segment.
+func (s *segment) plug(t *testing.T, h *host, port, dev, addr string) netlink.Link {
+	t.Helper()
+	cable := netlink.NewVeth(netlink.LinkAttrs{Name: port})
+	cable.PeerName, cable.PeerNamespace = dev, netlink.NsFd(h.ns)
+	must(t, s.sw.LinkAdd(cable))
+	outer, err := s.sw.LinkByName(port)
+	must(t, err)
+	must(t, s.sw.LinkSetMaster(outer, s.bridge))
+	must(t, s.sw.LinkSetUp(outer))
+	s.ports = append(s.ports, outer)
+
+	inner, err := h.LinkByName(dev)
 	must(t, err)
 	own, err := netlink.ParseAddr(addr + "/24")
 	must(t, err)
-	must(t, h.AddrAdd(h.dev, own))
-	must(t, h.LinkSetUp(h.dev))
-	return h
+	must(t, h.AddrAdd(inner, own))
+	must(t, h.LinkSetUp(inner))
+	return inner
 }
 
 // split keeps the hosts from hearing each other, their links staying up; or

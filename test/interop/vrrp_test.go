@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/test/binary"
 	"weir/vrrp"
 )
 
@@ -23,8 +24,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	binary.Main(m, &executable)
 }
+
+// executable is the weir binary under test.
+var executable string
 
 // The seed's times: one second between adverts, priorities 100 and 90.
 const (

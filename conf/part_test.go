@@ -1,0 +1,157 @@
+package conf
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// wholeOf reads the file called name as one.
+func wholeOf(m memory, name string) (*Config, Diagnostics) {
+	p := newParser(m, Options{ID: "node01"})
+	p.run.parts = nil
+	return p.parse(name, []byte(m[name]))
+}
+
+// shownOf is a Config with the places of its values, and the diagnostics.
+func shownOf(t *testing.T, cfg *Config, diags Diagnostics) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := diags.Render(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&b, "%d files\n", diags.Files())
+	if cfg != nil {
+		if err := cfg.Show(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// wantSame holds the reading by parts, and by a Loader that has read before, to the
+// reading of the whole.
+func wantSame(t *testing.T, before string, m memory, name string) {
+	t.Helper()
+	if strings.Contains(m[name]+before, "_RANDOM") {
+		return
+	}
+	cfg, diags := wholeOf(m, name)
+	want := shownOf(t, cfg, diags)
+	got, also := parseMemory(m, name)
+	if diff := cmp.Diff(want, shownOf(t, got, also)); diff != "" {
+		t.Errorf("by parts (-whole +parts):\n%s\nof\n%s", diff, m[name])
+	}
+	l := &Loader{}
+	l.load(memory{name: before}, Options{ID: "node01"}, name)
+	again, after := l.load(m, Options{ID: "node01"}, name)
+	if diff := cmp.Diff(rendered(t, diags, false), rendered(t, after, false)); diff != "" {
+		t.Errorf("diagnostics after another text (-whole +loader):\n%s\nof\n%s\nafter\n%s", diff, m[name], before)
+	}
+	if diff := cmp.Diff(cfg, again, comparers...); diff != "" {
+		t.Errorf("Config after another text (-whole +loader):\n%s\nof\n%s\nafter\n%s", diff, m[name], before)
+	}
+}
+
+// Every file of the tests means the same by parts: right ones, and broken ones.
+func TestPartsOfCorpus(t *testing.T) {
+	for _, pattern := range []string{"testdata/*/*.txtar", "testdata/mistakes.txtar"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+		for _, name := range names {
+			texts := memory{}
+			for _, f := range readArchive(t, name).files {
+				texts[f.name] = f.text
+			}
+			for file, text := range texts {
+				if strings.HasSuffix(file, ".conf") {
+					wantSame(t, text, texts, file)
+				}
+			}
+		}
+	}
+	files, err := filepath.Glob("testdata/corpus/*.conf")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := disk{}.read(file, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, string(text), memory{"main": string(text)}, "main")
+		wantSame(t, string(text), memory{"main": string(text) + string(text)}, "main")
+	}
+}
+
+const (
+	service1 = "virtual_server 10.0.0.1 80 {\n    protocol TCP\n    lb_algo rr\n    lb_kind NAT\n    quorum 2\n    real_server 10.1.0.1 80 {\n        weight 3\n    }\n}\n"
+	service2 = "virtual_server 10.0.0.2 80\n{\n    protocol TCP\n    lb_algo rr\n    lb_kind DR\n    real_server 10.1.0.1 81 {\n        weight 1\n        weight 2\n        lthreshold 3\n uthreshold 2\n    }\n}\n"
+	service3 = "virtual_server 10.0.0.3 80 {\n    # nothing\n}   # its end\n"
+)
+
+// partTexts are texts around parts.
+var partTexts = []string{
+	service1 + service2 + service3,
+	service1 + "\n" + service1,                       // twice
+	"global_defs {\n" + service1 + "}\n" + service2,  // inside a block
+	"global_defs {\n" + service1,                     // behind one that is open
+	service1 + "}\n" + service2,                      // a brace too many
+	"$A=1\n" + service1 + "x $A\\\n" + service2,      // a line that goes on
+	"$A=x\\\n" + service1,                            // a definition that goes on
+	"include more\n" + service1,                      // and in another file
+	"include more\nglobal_defs {\ninclude more\n}\n", // misplaced there
+	"vrrp_instance V\n" + service1,                   // its brace is missing
+	"@node01 " + service1 + "@other " + service2,     // for some only
+	"virtual_server_group g {\n10.0.0.9 80\n}\n" + strings.Replace(service1, "10.0.0.1 80", "group g", 1),
+	strings.Replace(service1, "weight", "weigth", 1) + service2,
+	strings.ReplaceAll(service1+service2, "\n", "\r\n"),
+	"weir {\nsilence quorum-hysteresis\nservice TCP 10.0.0.2 80 {\nsloppy_tcp 1\n}\n}\n" + service1 + service2,
+	"vrrp_instance V {\ninterface e0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n" + service2 + service1,
+	"\ufeff" + service1 + strings.TrimSuffix(service2, "\n"),
+}
+
+func TestParts(t *testing.T) {
+	for _, text := range partTexts {
+		for _, before := range partTexts {
+			wantSame(t, before, memory{"main": text, "more": service3 + service1}, "main")
+		}
+	}
+}
+
+// FuzzParts reads a text after another.
+func FuzzParts(f *testing.F) {
+	f.Add(seedText(f), seedText(f))
+	for i, text := range partTexts {
+		f.Add(text, partTexts[(i+1)%len(partTexts)])
+	}
+	f.Fuzz(func(t *testing.T, before, text string) {
+		wantSame(t, before, memory{"main": text, "more": service3 + service1}, "main")
+	})
+}
+
+// A Loader does not read again what has stayed, wherever that stands now, and keeps
+// nothing of what has gone.
+func TestLoaderKeeps(t *testing.T) {
+	l := &Loader{}
+	l.load(memory{"main": service1 + service3}, Options{}, "main")
+	before := l.known[service1]
+	text := strings.Replace(service3, "10.0.0.3", "10.0.0.4", 1)
+	cfg, diags := l.load(memory{"main": "\n" + text + service1}, Options{}, "main")
+	if cfg == nil || before == nil || l.known[service1] != before || len(l.known) != 2 || l.known[service3] != nil {
+		t.Fatalf("it keeps %d parts, %v", len(l.known), diags.All())
+	}
+	if want := "main:9:5: note"; !strings.Contains(rendered(t, diags, false), want) {
+		t.Errorf("want a remark at %s:\n%s", want, rendered(t, diags, false))
+	}
+	l.load(memory{"main": text + "}"}, Options{}, "main")
+	if l.known[service1] != before {
+		t.Error("a text with a mistake has it forget the last one that was right")
+	}
+}

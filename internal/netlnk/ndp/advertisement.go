@@ -1,0 +1,86 @@
+// Package ndp announces IPv6 addresses on Ethernet by unsolicited neighbour
+// advertisements.
+package ndp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Size is the length in bytes of an advertisement with the option that it has here,
+// IPv6 header included.
+const Size = headerSize + messageSize
+
+const (
+	headerSize  = 40
+	messageSize = 32
+
+	protocolICMPv6        = 58
+	neighborAdvertisement = 136 // RFC 4861, 4.4
+	targetLinkLayer       = 2   // RFC 4861, 4.6.1
+	// hopLimit shows that no router has passed it on: others are not accepted
+	// (RFC 4861, 7.1.2).
+	hopLimit = 255
+
+	flagRouter   = 0x80
+	flagOverride = 0x20
+)
+
+// allNodes is the group of all machines on a link (RFC 4291, 2.7.1), allNodesMAC its
+// Ethernet address (RFC 2464, 7).
+var allNodes = netip.MustParseAddr("ff02::1")
+
+func allNodesMAC() net.HardwareAddr { return net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1} }
+
+// Advertisement is an unsolicited neighbour advertisement to all nodes on a link: who
+// knows the address goes to MAC from now on (RFC 4861, 7.2.6).
+type Advertisement struct {
+	Target netip.Addr
+	MAC    net.HardwareAddr
+	// Router says that the sender forwards packets. Hosts take a router that says
+	// otherwise out of their lists.
+	Router bool
+}
+
+// MarshalBinary writes the IPv6 packet as on the wire, in network byte order. It comes
+// from the target itself, as the kernel's own do.
+func (a Advertisement) MarshalBinary() ([]byte, error) {
+	if !a.Target.Is6() || a.Target.Is4In6() || a.Target.IsMulticast() || a.Target.IsUnspecified() {
+		return nil, fmt.Errorf("ndp: target %s: expected a unicast IPv6 address", a.Target)
+	}
+	if len(a.MAC) != 6 {
+		return nil, errors.New("ndp: a MAC address must have 6 bytes")
+	}
+	b := make([]byte, 0, Size)
+	b = append(b, 6<<4, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, messageSize)
+	b = append(b, protocolICMPv6, hopLimit)
+	b = append(b, a.Target.AsSlice()...)
+	b = append(b, allNodes.AsSlice()...)
+	flags := byte(flagOverride)
+	if a.Router {
+		flags |= flagRouter
+	}
+	b = append(b, neighborAdvertisement, 0, 0, 0, flags, 0, 0, 0)
+	b = append(b, a.Target.AsSlice()...)
+	b = append(b, targetLinkLayer, 1) // in units of 8 bytes
+	b = append(b, a.MAC...)
+	binary.BigEndian.PutUint16(b[headerSize+2:], checksum(b))
+	return b, nil
+}
+
+// checksum is that of the message in an IPv6 packet whose own checksum is still 0
+// (RFC 4443, 2.3; RFC 8200, 8.1).
+func checksum(packet []byte) uint16 {
+	sum := uint32(protocolICMPv6 + messageSize)
+	for i := 8; i < len(packet); i += 2 { // from the source address on
+		sum += uint32(binary.BigEndian.Uint16(packet[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

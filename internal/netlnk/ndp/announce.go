@@ -1,0 +1,40 @@
+package ndp
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
+)
+
+// Announce sends one unsolicited neighbour advertisement for the VIP from the device,
+// so that hosts and routers on the link send its packets here from now on.
+func Announce(dev string, vip netip.Addr) error {
+	l, err := netlnk.LinkByName(dev)
+	if err != nil {
+		return fmt.Errorf("announce %s: %w", vip, err)
+	}
+	router, err := netlnk.Forwards6(dev)
+	if err != nil {
+		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
+	}
+	b, err := Advertisement{Target: vip, MAC: l.MAC, Router: router}.MarshalBinary()
+	if err != nil {
+		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
+	}
+	// A datagram socket: the kernel writes the Ethernet header.
+	c, err := packet.Listen(&net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.MAC},
+		packet.Datagram, unix.ETH_P_IPV6, nil)
+	if err != nil {
+		return fmt.Errorf("announce %s on %s: open a packet socket: %w", vip, dev, err)
+	}
+	defer c.Close()
+	if _, err := c.WriteTo(b, &packet.Addr{HardwareAddr: allNodesMAC()}); err != nil {
+		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package interop
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"weir/vrrp"
+)
+
+// program is a director that reads a file: weir or keepalived, on a host of its own,
+// and what it does for others to see.
+type program struct {
+	*host
+	dir  string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+}
+
+// startProgram starts one of these with a configuration. It is stopped at the test's
+// end, and its log is shown where the test failed.
+func startProgram(t *testing.T, h *host, name, text string) *program {
+	t.Helper()
+	p := &program{host: h, dir: t.TempDir(), done: make(chan struct{})}
+	p.write(t, text)
+	switch name {
+	case "weir":
+		pins := filepath.Join("/sys/fs/bpf", filepath.Base(h.name))
+		p.cmd = exec.Command(executable, "run", "-f", p.file("conf"), "--run-dir", p.dir, "--pin-dir", pins)
+		t.Cleanup(func() { os.RemoveAll(pins) })
+	case "keepalived":
+		p.cmd = exec.Command(name, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"))
+	}
+	log, err := os.Create(p.file("log"))
+	must(t, err)
+	defer log.Close()
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started := make(chan error, 1)
+	go p.run(started)
+	must(t, <-started)
+	t.Cleanup(func() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.done
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, p.log(t))
+		}
+	})
+	return p
+}
+
+// run is as keepalived's: the parent of Pdeathsig is a thread.
+func (p *program) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer close(p.done)
+	if err := netns.Set(p.ns); err != nil {
+		started <- err
+		return
+	}
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		p.cmd.Wait()
+	}
+}
+
+func (p *program) file(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *program) log(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(p.file("log"))
+	must(t, err)
+	return string(text)
+}
+
+func (p *program) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *program) write(t *testing.T, text string) {
+	t.Helper()
+	must(t, os.WriteFile(p.file("conf"), []byte(text), 0o644))
+}
+
+// reload has it take up another configuration.
+func (p *program) reload(t *testing.T, text string) {
+	t.Helper()
+	p.write(t, text)
+	must(t, p.cmd.Process.Signal(unix.SIGHUP))
+}
+
+// vips are the addresses that the host has from it, on all its interfaces.
+func (p *program) vips(t *testing.T) string {
+	t.Helper()
+	all, err := p.AddrList(nil, netlink.FAMILY_V4)
+	must(t, err)
+	var list []string
+	for _, a := range all {
+		if ones, _ := a.Mask.Size(); ones == 32 && !a.IP.IsLoopback() {
+			list = append(list, a.IP.String())
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+// advert is what was heard of an advertisement.
+type advert struct {
+	vrid, priority uint8
+	vips           string
+}
+
+func (a advert) String() string {
+	return fmt.Sprintf("vrid %d priority %d %s", a.vrid, a.priority, a.vips)
+}
+
+// adverts are those heard on a segment, in order.
+type adverts struct {
+	mu   sync.Mutex
+	list []advert
+}
+
+// listen hears the advertisements on a segment until the test's end.
+func listen(t *testing.T, h *host) *adverts {
+	t.Helper()
+	heard := &adverts{}
+	var c *packet.Conn
+	must(t, within(h.ns, func() (err error) {
+		c, err = packet.Listen(&net.Interface{Index: h.dev.Attrs().Index}, packet.Raw, unix.ETH_P_IP, nil)
+		return err
+	}))
+	must(t, c.SetPromiscuous(true))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b := make([]byte, 2048)
+		for {
+			n, _, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			heard.take(b[:n])
+		}
+	}()
+	t.Cleanup(func() { c.Close(); <-ended })
+	return heard
+}
+
+func (a *adverts) take(frame []byte) {
+	const ethernet = 14
+	if len(frame) < ethernet+20 || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_IP || frame[ethernet+9] != vrrp.Protocol {
+		return
+	}
+	header := int(frame[ethernet]&0xf) * 4
+	length := int(binary.BigEndian.Uint16(frame[ethernet+2:]))
+	var got vrrp.Advertisement
+	if ethernet+length > len(frame) || got.UnmarshalBinary(frame[ethernet+header:ethernet+length]) != nil {
+		return
+	}
+	var vips []string
+	for _, v := range got.VIPs {
+		vips = append(vips, v.String())
+	}
+	slices.Sort(vips)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list = append(a.list, advert{got.VRID, got.Priority, strings.Join(vips, " ")})
+}
+
+func (a *adverts) since(mark int) []advert {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.list[mark:])
+}
+
+func (a *adverts) mark() int { return len(a.since(0)) }
+
+// last are the last n, where they all say the same: what they say.
+func (a *adverts) last(mark, n int) string {
+	list := a.since(mark)
+	if len(list) < n {
+		return ""
+	}
+	list = slices.Compact(list[len(list)-n:])
+	if len(list) != 1 {
+		return ""
+	}
+	return list[0].String()
+}
+
+// lost notes whether the host ever loses an address, from now on.
+func lost(t *testing.T, h *host, addr netip.Addr) func() bool {
+	t.Helper()
+	changes, done := make(chan netlink.AddrUpdate, 64), make(chan struct{})
+	must(t, netlink.AddrSubscribeAt(h.ns, changes, done))
+	var was atomic.Bool
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for c := range changes {
+			if a, ok := netip.AddrFromSlice(c.LinkAddress.IP.To4()); ok && a == addr && !c.NewAddr {
+				was.Store(true)
+			}
+		}
+	}()
+	t.Cleanup(func() { close(done); <-ended })
+	return was.Load
+}
