@@ -101,31 +101,37 @@ var parts = []part{
 			{name: "nft_dnat", what: "nftables DNAT", of: "weir_native", least: true, bars: []float64{4}},
 		}},
 	{name: "http", pkg: "weir/test/bench/http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
-		title: "wrk asks nginx through weir (tc, DR) and others, default offloads; medians", rows: http()},
+		title: "nginx is asked through weir (tc, DR) and others, default offloads, as fast as wrk can;\n" +
+			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
 }
 
 // http is what one request takes, one with a connection, one megabyte, and how
 // long people wait. The others are compared with weir.
 func http() (rows []row) {
 	for _, f := range []struct {
-		name, what, unit string
-		proxies, none    float64 // what they are to take at least, as a ratio; none: at the most
+		load, name, what, unit string
+		proxies, none          float64 // what they are to take at least, as a ratio; none: at the most
 	}{
-		{"request", "request", "us/request", 1.4, 1 / 0.85},
-		{"connection", "and connection", "us/connection", 1.5, 0},
-		{"down", "MB to the client", "us/MB", 2, 0},
-		{"up", "MB to the server", "us/MB", 2, 0},
-		{"p50", "half wait for", "us", 0, 0},
-		{"p99", "1 in 100 waits for", "us", 1, 0},
+		{"saturated", "request", "request", "us/request", 1.4, 1 / 0.85},
+		{"saturated", "connection", "and connection", "us/connection", 1.5, 0},
+		{"saturated", "down", "MB to the client", "us/MB", 2, 0},
+		{"saturated", "up", "MB to the server", "us/MB", 2, 0},
+		{"paced", "p50", "paced, half wait for", "us", 0, 0},
+		{"paced", "p99", "1 in 100 waits for", "us", 1, 0},
 	} {
-		direct := row{name: "none/" + f.name, what: f.what + ", no balancer", unit: f.unit}
-		ours := row{name: "weir/" + f.name, what: f.what + ", weir", unit: f.unit, of: direct.name}
+		of := func(way string) row {
+			return row{name: f.load + "/" + way + "/" + f.name, what: f.what + ", " + way, unit: f.unit}
+		}
+		direct, ours := of("none"), of("weir")
+		direct.what = f.what + ", no balancer"
+		ours.of = direct.name
 		if f.none != 0 {
 			ours.bars = []float64{math.Round(f.none*100) / 100}
 		}
 		rows = append(rows, direct, ours)
 		for _, proxy := range []string{"haproxy", "nginx"} {
-			r := row{name: proxy + "/" + f.name, what: f.what + ", " + proxy, unit: f.unit, of: ours.name, least: true}
+			r := of(proxy)
+			r.of, r.least = ours.name, true
 			if f.proxies != 0 {
 				r.bars = []float64{f.proxies}
 			}
