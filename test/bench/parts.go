@@ -49,6 +49,8 @@ var parts = []part{
 			{name: "nat/in/tc", what: "NAT to the server, tc", of: "dr/ip4/tc"},
 			{name: "nat/out/xdp", what: "NAT to the client, XDP", of: "dr/ip4/xdp", bars: []float64{1.25, 1.25, 1.25}},
 			{name: "nat/out/tc", what: "NAT to the client, tc", of: "dr/ip4/tc"},
+			{name: "tun/ipip40/xdp", what: "floor: plainest IPIP tunnel"},
+			{name: "tun/ip4/xdp", what: "IPIP, XDP", of: "tun/ipip40/xdp", bars: []float64{1, 0, 1}},
 		}},
 	{name: "new", pkg: dataplane, bench: "BenchmarkNew", packets: 30_000,
 		title:   "packets that begin a connection, by scheduler and number of servers: ns a packet",
