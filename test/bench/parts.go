@@ -10,6 +10,7 @@ type part struct {
 	columns                 []column
 	rows                    []row
 	median                  bool // what counts is the median of the rounds, not the minimum
+	guest                   bool // it runs in the guest of test/vm, once, with rounds of its own
 }
 
 // column is a sub-benchmark, "" for a part that has but one.
@@ -101,6 +102,17 @@ var parts = []part{
 			{name: "weir_tc", what: "weir, tc, DR", of: "ip_forward"},
 			{name: "ip_forward", what: "kernel ip_forward, no balancing"},
 			{name: "nft_dnat", what: "nftables DNAT", of: "weir_native", least: true, bars: []float64{4}},
+		}},
+	{name: "vm", pkg: "weir/test/bench/pps", bench: "BenchmarkIPVS", guest: true, packets: 1,
+		title:   "the same in a guest with Linux 6.1, beside its IPVS; medians of its own rounds",
+		columns: single, rows: []row{
+			{name: "floor", what: "generator, dropped on arrival"},
+			{name: "dr/weir_native", what: "weir, native XDP, DR"},
+			{name: "dr/weir_tc", what: "weir, tc, DR", of: "dr/ipvs"},
+			{name: "dr/ipvs", what: "IPVS, DR", of: "dr/weir_native", least: true, bars: []float64{4}},
+			{name: "nat/weir_native", what: "weir, native XDP, NAT"},
+			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs"},
+			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{4}},
 		}},
 	{name: "http", pkg: "weir/test/bench/http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
 		title: "nginx is asked through weir (tc, DR) and others, default offloads, as fast as wrk can;\n" +
