@@ -4,11 +4,10 @@
 package http
 
 import (
+	"bytes"
 	"fmt"
-	"log/slog"
 	"math"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +17,14 @@ import (
 	"testing"
 	"time"
 
-	"weir/internal/dataplane"
 	"weir/internal/netlnk/nstest"
-	"weir/lvs"
+	"weir/test/binary"
 )
+
+// executable is the weir binary that is measured.
+var executable string
+
+func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
 const (
 	directorIP = "10.0.0.1"
@@ -152,38 +155,33 @@ pid `+n.file(name+".pid")+`;
 error_log `+n.file(name+".log")+` error;
 events { worker_connections 16384; }
 `+config+"\n")
-	start(b, ns, "nginx", "-c", n.file(name+".conf"))
+	n.start(b, ns, "nginx", "-c", n.file(name+".conf"))
 }
 
-// weir balances at tc, by direct routing.
+// weir balances at tc, by direct routing. Like the proxies it is a process of its own.
 func weir(b *testing.B, n *network) {
-	n.director.Do(func() {
-		plane, err := dataplane.Open(dataplane.Options{
-			PinDir:      fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()),
-			Connections: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			b.Fatal(err)
+	config := "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
+	for _, port := range []int{80, bulkPort} {
+		config += fmt.Sprintf(`virtual_server %s %d {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    real_server %s %d {
+        weight 1
+    }
+}
+`, vip, port, serverIP, port)
+	}
+	n.write(b, "weir.conf", config)
+	running := n.start(b, n.director, executable, "run", "-f", n.file("weir.conf"), "--run-dir", n.file("weir"),
+		"--pin-dir", fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()))
+	b.Cleanup(func() { // its data plane would outlive a killed one
+		if err := running.Process.Signal(syscall.SIGTERM); err != nil {
+			b.Error(err)
 		}
-		b.Cleanup(func() {
-			if err := plane.Remove(); err != nil {
-				b.Error(err)
-			}
-		})
-		plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}
-		for _, port := range []uint16{80, bulkPort} {
-			plan.Services = append(plan.Services, lvs.VirtualServer{
-				ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr(vip), Port: port},
-				Scheduler:  lvs.RoundRobin,
-				RealServers: []lvs.RealServer{
-					{Addr: netip.MustParseAddr(serverIP), Port: port, Weight: 1, Method: lvs.DirectRoute},
-				},
-			})
+		if err := running.Wait(); err != nil {
+			b.Error(err)
 		}
-		if err := plane.Set(plan); err != nil {
-			b.Fatal(err)
-		}
-		go n.director.Do(func() { plane.Run(b.Context()) })
 	})
 }
 
@@ -202,7 +200,7 @@ listen web
 listen bulk
     bind `+directorIP+`:81
     server s1 `+serverIP+":81\n")
-	start(b, n.director, "haproxy", "-db", "-f", n.file("haproxy.cfg"))
+	n.start(b, n.director, "haproxy", "-db", "-f", n.file("haproxy.cfg"))
 }
 
 func nginxStream(b *testing.B, n *network) {
@@ -219,12 +217,14 @@ stream {
 }`)
 }
 
-// start runs a program inside a namespace until the benchmark ends.
-func start(b *testing.B, ns *nstest.Namespace, name string, args ...string) {
+// start runs a program inside a namespace until the benchmark ends, and shows what it
+// had to say where that fails.
+func (n *network) start(b *testing.B, ns *nstest.Namespace, name string, args ...string) *exec.Cmd {
 	b.Helper()
+	var said bytes.Buffer
 	c := exec.Command(name, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	c.Stderr = os.Stderr
+	c.Stderr = &said
 	var err error
 	ns.Do(func() { err = c.Start() })
 	if err != nil {
@@ -233,7 +233,11 @@ func start(b *testing.B, ns *nstest.Namespace, name string, args ...string) {
 	b.Cleanup(func() {
 		syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // and its workers
 		c.Wait()
+		if b.Failed() {
+			b.Logf("%s: %s", name, said.String())
+		}
 	})
+	return c
 }
 
 // waitFor waits until the address takes a connection.

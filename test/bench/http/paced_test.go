@@ -84,7 +84,8 @@ func askPaced(fd int, due time.Time, every time.Duration) (waits []time.Duration
 	}
 	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the default
 	answer := make([]byte, 4096)
-	for range pacedSamples / pacedConnections {
+	waits = make([]time.Duration, 0, pacedSamples/pacedConnections)
+	for len(waits) < cap(waits) {
 		for left := time.Until(due); left > 0; left = time.Until(due) {
 			pause := unix.NsecToTimespec(left.Nanoseconds())
 			if err := unix.Nanosleep(&pause, nil); err != nil && err != unix.EINTR {
