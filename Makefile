@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,8 @@ bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
 	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
 bench-pps: root bench-packages ## packets a second through namespaces
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
+bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1
+	@$(GO) run ./test/bench vm
 bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no balancer
 	@$(GO) run ./test/bench -rounds $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),5) http
 

@@ -17,6 +17,7 @@
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
+#include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -30,8 +31,9 @@ struct headers {
 	struct tcphdr tcp;
 } __attribute__((packed));
 
-/* The headers as they were: 54 bytes with IPv4, 74 with IPv6. */
+/* The headers as they were, 54 bytes with IPv4 and 74 with IPv6, and the packet's length. */
 volatile __u64 original[10];
+volatile __u32 length;
 volatile __u32 ip6;
 /* Flow n is told apart by the client's address and port, which stand there. */
 volatile __u32 flows; /* 0: always the packet's own */
@@ -101,10 +103,18 @@ __noinline int under_test_tc(struct __sk_buff *skb)
 	return skb ? verdict : 0;
 }
 
+/* taken_off takes off what the program put in front when it met the packet before. */
+INLINE int taken_off(struct xdp_md *ctx)
+{
+	int more = ctx->data_end - ctx->data - length;
+
+	return more > 0 ? bpf_xdp_adjust_head(ctx, more) : 0;
+}
+
 SEC("xdp.frags")
 int wrap_xdp(struct xdp_md *ctx)
 {
-	if (restore((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+	if (taken_off(ctx) || restore((void *)(long)ctx->data, (void *)(long)ctx->data_end))
 		return XDP_ABORTED;
 	return under_test_xdp(ctx);
 }
@@ -134,7 +144,7 @@ int empty_tc(struct __sk_buff *skb)
  * the service looked up for every packet, one 40-byte connection key written
  * field by field, and two counters. It knows no states, no time, no IPv6.
  * new_c40 is the same for packets that each begin a connection, its server taken
- * in turn.
+ * in turn, and ipip40 the same with the packet in an outer header.
  */
 struct service_key {
 	__u32 addr[4];
@@ -159,7 +169,7 @@ struct flow {
 
 struct server {
 	__u8 dst[6], src[6];
-	__u32 zero;
+	__be32 addr;
 };
 
 struct counter {
@@ -221,21 +231,72 @@ INLINE struct service *service_of(const struct headers *h)
 	return bpf_map_lookup_elem(&floor_services, &sk);
 }
 
-INLINE int send(struct headers *h, const struct service *service, __u32 i)
+INLINE void eth_to(struct ethhdr *eth, const struct server *server)
+{
+	__builtin_memcpy(eth->h_dest, server->dst, 6);
+	__builtin_memcpy(eth->h_source, server->src, 6);
+}
+
+/* server_of finds a server, and counts the packet. */
+INLINE struct server *server_of(const struct headers *h, const struct service *service, __u32 i)
 {
 	struct server *server = bpf_map_lookup_elem(&floor_servers, &i);
 
 	if (!server)
-		return XDP_DROP;
-	__builtin_memcpy(h->eth.h_dest, server->dst, 6);
-	__builtin_memcpy(h->eth.h_source, server->src, 6);
+		return NULL;
 	count(&floor_service_count, service->index, bpf_ntohs(h->ip.tot_len));
 	count(&floor_server_count, i, bpf_ntohs(h->ip.tot_len));
+	return server;
+}
+
+INLINE int send(struct headers *h, const struct service *service, __u32 i)
+{
+	struct server *server = server_of(h, service, i);
+
+	if (!server)
+		return XDP_DROP;
+	eth_to(&h->eth, server);
 	return XDP_TX;
 }
 
-SEC("xdp.frags")
-int dr40(struct xdp_md *ctx)
+/* tunnel sends the packet in an outer header, from 192.0.2.1 (RFC 2003). */
+INLINE int tunnel(struct xdp_md *ctx, struct headers *h, const struct service *service, __u32 i)
+{
+	struct server *server = server_of(h, service, i);
+	struct iphdr outer = {
+		.version = 4,
+		.ihl = 5,
+		.tos = h->ip.tos,
+		.tot_len = bpf_htons(bpf_ntohs(h->ip.tot_len) + sizeof(outer)),
+		.frag_off = bpf_htons(0x4000),
+		.ttl = 64,
+		.protocol = IPPROTO_IPIP,
+		.saddr = bpf_htonl(0xc0000201),
+	};
+	struct {
+		struct ethhdr eth;
+		struct iphdr ip;
+	} __attribute__((packed)) * to;
+	__u16 *words = (__u16 *)&outer;
+	__u32 sum = 0;
+
+	if (!server || bpf_xdp_adjust_head(ctx, -(int)sizeof(outer)))
+		return XDP_DROP;
+	to = (void *)(long)ctx->data;
+	if ((void *)(to + 1) > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+	outer.daddr = server->addr;
+	for (__u32 n = 0; n < sizeof(outer) / 2; n++)
+		sum += words[n];
+	sum = (sum & 0xffff) + (sum >> 16);
+	outer.check = ~(sum + (sum >> 16));
+	eth_to(&to->eth, server);
+	to->eth.h_proto = bpf_htons(ETH_P_IP);
+	__builtin_memcpy(&to->ip, &outer, sizeof(outer));
+	return XDP_TX;
+}
+
+INLINE int established(struct xdp_md *ctx, bool tunnelled)
 {
 	struct flow_key fk = {};
 	struct headers *h = parse(ctx, &fk);
@@ -248,7 +309,21 @@ int dr40(struct xdp_md *ctx)
 	if (!service)
 		return XDP_PASS;
 	flow = bpf_map_lookup_elem(&floor_flows, &fk);
-	return flow ? send(h, service, flow->server) : XDP_DROP;
+	if (!flow)
+		return XDP_DROP;
+	return tunnelled ? tunnel(ctx, h, service, flow->server) : send(h, service, flow->server);
+}
+
+SEC("xdp.frags")
+int dr40(struct xdp_md *ctx)
+{
+	return established(ctx, false);
+}
+
+SEC("xdp.frags")
+int ipip40(struct xdp_md *ctx)
+{
+	return established(ctx, true);
 }
 
 SEC("xdp.frags")

@@ -17,6 +17,7 @@ func BenchmarkHits(b *testing.B) {
 		b.Run(strconv.Itoa(flows), func(b *testing.B) {
 			b.Run("dr", func(b *testing.B) { benchDirect(b, flows) })
 			b.Run("nat", func(b *testing.B) { benchNAT(b, flows) })
+			b.Run("tun", func(b *testing.B) { benchTunnel(b, flows) })
 		})
 	}
 }
@@ -61,6 +62,22 @@ func benchNAT(b *testing.B, flows int) {
 		m.hit(b, "in/tc", m.tc, ask.with("A").bytes(), known, 7)
 		m.hit(b, "out/xdp", m.xdp, answer.bytes(), answers, 3)
 		m.hit(b, "out/tc", m.tc, answer.bytes(), answers, 7)
+	})
+}
+
+// benchTunnel has no place at tc: there an skb is put into a tunnel only once, but a
+// run has one skb for all its packets.
+func benchTunnel(b *testing.B, flows int) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, tunnelled("192.0.2.11"), tunnelled("192.0.2.12")))
+	withFloor(b, tableFor(2*flows), plan, func(m *meter) {
+		if err := m.floor.Connect(netip.AddrPortFrom(vip4, 80), flows); err != nil {
+			b.Fatal(err)
+		}
+		ack := syn(1).with("A").bytes()
+		known := floor.Flows{Count: uint32(flows), ByLot: true}
+		m.hit(b, "ipip40/xdp", m.floor.IPIP40(), ack, known, 3)
+		m.establish(b, flows, syn(1))
+		m.hit(b, "ip4/xdp", m.xdp, ack, known, 3)
 	})
 }
 

@@ -19,7 +19,7 @@ const refreshEvery = 2 * time.Second
 const settle = 10 * time.Millisecond
 
 // Run keeps the ways to the real servers fresh, sweeps the connections, estimates
-// the rates and repairs drift, until ctx ends.
+// the rates, tells clients of errors in tunnels and repairs drift, until ctx ends.
 func (p *Plane) Run(ctx context.Context) (err error) {
 	if p.owned, err = p.own(); err != nil {
 		return err
@@ -29,6 +29,11 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
+	outer, err := listenOuter(p.log)
+	if err != nil {
+		return fmt.Errorf("listen for errors about tunnels: %w", err)
+	}
+	defer outer.close()
 	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(p.compareEvery)
 	defer compare.Stop()
@@ -61,11 +66,24 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 			sweep.Reset(p.pause() - time.Since(begun))
 		case <-compare.C:
 			p.repairDrift()
+		case e := <-outer.heard:
+			p.tellOfError(outer, e)
 		case <-estimate.C:
 			if err := p.estimate(); err != nil {
 				p.log.Error("estimate rates", "error", err)
 			}
 		}
+	}
+}
+
+// tellOfError has the client hear of an error about its packet in a tunnel.
+func (p *Plane) tellOfError(outer *outerErrors, e outerError) {
+	answer, client := p.outerFailed(e)
+	if answer == nil {
+		return
+	}
+	if err := outer.send(answer, client); err != nil {
+		p.log.Debug("tell a client of an error in its tunnel", "error", err)
 	}
 }
 
@@ -191,7 +209,9 @@ func (f *finder) ask(addr netip.Addr) (netlnk.NextHop, error) {
 		}
 		f.resolver = resolver
 	}
-	return f.resolver.Resolve(addr)
+	hop, err := f.resolver.Resolve(addr)
+	hop.MTU = f.plane.narrows.mtu(addr, hop.MTU)
+	return hop, err
 }
 
 func sameHop(a, b netlnk.NextHop) bool {

@@ -61,6 +61,8 @@ type Plane struct {
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
 
+	narrows narrows // has its own lock
+
 	leaseMu sync.Mutex
 	leases  map[lvs.InstanceID]uint32
 }
@@ -127,7 +129,7 @@ func Open(o Options) (*Plane, error) {
 		devices: map[string]*device{}, directors: map[uint64]bool{},
 		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
 		ledger: drift.NewLedger(o.Log), compareEvery: compareEvery,
-		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle,
+		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle, narrows: narrows{by: map[netip.Addr]narrow{}},
 	}
 	if err := p.load(); err != nil {
 		return nil, err

@@ -81,9 +81,12 @@ func choose(names []string) ([]part, error) {
 
 // measure builds the part's benchmarks and runs them round by round.
 func (p *part) measure(dir string, rounds int) (figures, error) {
+	if p.guest {
+		return p.inGuest()
+	}
 	binary := filepath.Join(dir, filepath.Base(p.pkg)+".test")
-	if out, err := exec.Command("go", "test", "-c", "-o", binary, p.pkg).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build %s: %w\n%s", p.pkg, err, out)
+	if err := p.build(binary); err != nil {
+		return nil, err
 	}
 	all := figures{}
 	for round := range rounds + 1 {
@@ -102,6 +105,45 @@ func (p *part) measure(dir string, rounds int) (figures, error) {
 		}
 	}
 	progress("\r\033[K")
+	return all, nil
+}
+
+func (p *part) build(binary string) error {
+	c := exec.Command("go", "test", "-c", "-o", binary, p.pkg)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0") // it may be for another root folder
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", p.pkg, err, out)
+	}
+	return nil
+}
+
+// guestLimit is how many seconds a guest may take.
+const guestLimit = 300
+
+// inGuest runs the part's benchmarks once in the guest of test/vm.
+func (p *part) inGuest() (figures, error) {
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return nil, fmt.Errorf("find the project's folder: %w", err)
+	}
+	top, binary := strings.TrimSpace(string(root)), "build/guest/"+filepath.Base(p.pkg)+".test"
+	if err := p.build(filepath.Join(top, binary)); err != nil {
+		return nil, err
+	}
+	progress("\r%s: in the guest ", p.name)
+	out, err := exec.Command(filepath.Join(top, "test/vm/run"), "-t", fmt.Sprint(guestLimit), top,
+		binary+" -test.run '^$' -test.bench '"+p.pattern()+"' -test.benchtime 1x").CombinedOutput()
+	progress("\r\033[K")
+	all := figures{}
+	if err == nil {
+		err = p.take(string(out), all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", p.name, err, out)
+	}
+	if strings.Contains(string(out), "cpu: QEMU TCG") {
+		p.title += ";\nits CPU is emulated, for want of KVM: that distorts, even the ratios"
+	}
 	return all, nil
 }
 

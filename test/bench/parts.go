@@ -10,6 +10,7 @@ type part struct {
 	columns                 []column
 	rows                    []row
 	median                  bool // what counts is the median of the rounds, not the minimum
+	guest                   bool // it runs in the guest of test/vm, once, with rounds of its own
 }
 
 // column is a sub-benchmark, "" for a part that has but one.
@@ -50,6 +51,8 @@ var parts = []part{
 			{name: "nat/in/tc", what: "NAT to the server, tc", less: "dr/empty/tc", of: "dr/ip4/tc"},
 			{name: "nat/out/xdp", what: "NAT to the client, XDP", less: "dr/empty/xdp", of: "dr/ip4/xdp", bars: []float64{1.25, 1.25, 1.25}},
 			{name: "nat/out/tc", what: "NAT to the client, tc", less: "dr/empty/tc", of: "dr/ip4/tc"},
+			{name: "tun/ipip40/xdp", what: "floor: plainest IPIP tunnel"},
+			{name: "tun/ip4/xdp", what: "IPIP, XDP", of: "tun/ipip40/xdp", bars: []float64{1, 0, 1}},
 		}},
 	{name: "new", pkg: dataplane, bench: "BenchmarkNew", packets: 30_000,
 		title:   "packets that begin a connection, by scheduler and number of servers: ns a packet",
@@ -101,32 +104,49 @@ var parts = []part{
 			{name: "ip_forward", what: "kernel ip_forward, no balancing"},
 			{name: "nft_dnat", what: "nftables DNAT", of: "weir_native", least: true, bars: []float64{4}},
 		}},
+	{name: "vm", pkg: "weir/test/bench/pps", bench: "BenchmarkIPVS", guest: true, packets: 1,
+		title:   "the same in a guest with Linux 6.1, beside its IPVS; medians of its own rounds",
+		columns: single, rows: []row{
+			{name: "floor", what: "generator, dropped on arrival"},
+			{name: "dr/weir_native", what: "weir, native XDP, DR"},
+			{name: "dr/weir_tc", what: "weir, tc, DR", of: "dr/ipvs"},
+			{name: "dr/ipvs", what: "IPVS, DR", of: "dr/weir_native", least: true, bars: []float64{4}},
+			{name: "nat/weir_native", what: "weir, native XDP, NAT"},
+			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs"},
+			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{4}},
+		}},
 	{name: "http", pkg: "weir/test/bench/http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
-		title: "wrk asks nginx through weir (tc, DR) and others, default offloads; medians", rows: http()},
+		title: "nginx is asked through weir (tc, DR) and others, default offloads, as fast as wrk can;\n" +
+			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
 }
 
 // http is what one request takes, one with a connection, one megabyte, and how
 // long people wait. The others are compared with weir.
 func http() (rows []row) {
 	for _, f := range []struct {
-		name, what, unit string
-		proxies, none    float64 // what they are to take at least, as a ratio; none: at the most
+		load, name, what, unit string
+		proxies, none          float64 // what they are to take at least, as a ratio; none: at the most
 	}{
-		{"request", "request", "us/request", 1.4, 1 / 0.85},
-		{"connection", "and connection", "us/connection", 1.5, 0},
-		{"down", "MB to the client", "us/MB", 2, 0},
-		{"up", "MB to the server", "us/MB", 2, 0},
-		{"p50", "half wait for", "us", 0, 0},
-		{"p99", "1 in 100 waits for", "us", 1, 0},
+		{"saturated", "request", "request", "us/request", 1.4, 1 / 0.85},
+		{"saturated", "connection", "and connection", "us/connection", 1.5, 0},
+		{"saturated", "down", "MB to the client", "us/MB", 2, 0},
+		{"saturated", "up", "MB to the server", "us/MB", 2, 0},
+		{"paced", "p50", "paced, half wait for", "us", 0, 0},
+		{"paced", "p99", "1 in 100 waits for", "us", 1, 0},
 	} {
-		direct := row{name: "none/" + f.name, what: f.what + ", no balancer", unit: f.unit}
-		ours := row{name: "weir/" + f.name, what: f.what + ", weir", unit: f.unit, of: direct.name}
+		of := func(way string) row {
+			return row{name: f.load + "/" + way + "/" + f.name, what: f.what + ", " + way, unit: f.unit}
+		}
+		direct, ours := of("none"), of("weir")
+		direct.what = f.what + ", no balancer"
+		ours.of = direct.name
 		if f.none != 0 {
 			ours.bars = []float64{math.Round(f.none*100) / 100}
 		}
 		rows = append(rows, direct, ours)
 		for _, proxy := range []string{"haproxy", "nginx"} {
-			r := row{name: proxy + "/" + f.name, what: f.what + ", " + proxy, unit: f.unit, of: ours.name, least: true}
+			r := of(proxy)
+			r.of, r.least = ours.name, true
 			if f.proxies != 0 {
 				r.bars = []float64{f.proxies}
 			}

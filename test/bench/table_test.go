@@ -77,10 +77,13 @@ func TestPartsAreChosenByName(t *testing.T) {
 }
 
 // The benchmarks themselves must not rot: one short round of each, of its first
-// column. It shows nothing about speed.
+// column, but for what takes a guest. It shows nothing about speed.
 func TestBenchmarksRun(t *testing.T) {
 	dir := t.TempDir()
 	for _, p := range parts {
+		if p.guest {
+			continue
+		}
 		p.packets, p.columns = min(p.packets, 2000), p.columns[:1]
 		if _, err := p.measure(dir, 0); err != nil {
 			t.Error(err)

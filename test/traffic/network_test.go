@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -43,16 +44,20 @@ type network struct {
 	nat  machine // the server whose answers come back to the director
 	own  machine // the server that answers clients itself, by direct routing and tunnels
 	hook string
+	mtu  int // of the way from the director to that server
 }
 
 const (
 	device = "ens160" // of everybody
 	second = "ens192" // of the director and the router, towards the servers
+
+	narrow = 1500 // an MTU as everywhere
+	wide   = 1600 // one with room for an outer header
 )
 
 // newNetwork builds one, with weir at this hook of the director's devices.
-func newNetwork(t *testing.T, hook string, two bool) *network {
-	n := &network{t: t, two: two, hook: hook,
+func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
+	n := &network{t: t, two: two, hook: hook, mtu: mtu,
 		nat: machine{"nat", "10.1.0.31/24", "fd01::31/64"}, own: machine{"own", "10.1.0.32/24", "fd01::32/64"}}
 	if two {
 		n.nat, n.own = machine{"nat", "10.2.0.31/24", "fd02::31/64"}, machine{"own", "10.2.0.32/24", "fd02::32/64"}
@@ -123,16 +128,17 @@ func (n *network) cable() {
 }
 
 // address gives everybody IPv6, the director the VIPs, the client's network a way
-// back, and the frames between director and server room for an outer header.
+// back, and the way between director and server its MTU.
 func (n *network) address() {
+	mtu := fmt.Sprint(" mtu ", n.mtu)
 	n.ip("client", "addr add "+client.ip6+" dev "+device+" nodad")
 	for _, m := range []machine{n.nat, n.own, director, router} {
 		n.ip(m.name, "addr add "+m.ip6+" dev "+device+" nodad")
 	}
 	n.ip("director", "addr add "+vip4.String()+"/32 dev "+device, "addr add "+vip6.String()+"/128 dev "+device+" nodad",
-		"link set "+device+" mtu 1600")
-	n.ip("own", "link set "+device+" mtu 1600")
-	ports := []string{"link set director mtu 1600", "link set own mtu 1600"}
+		"link set "+device+mtu)
+	n.ip("own", "link set "+device+mtu)
+	ports := []string{"link set director" + mtu, "link set own" + mtu}
 	if !n.two {
 		// By the director, though the client is beside it.
 		n.ip("nat", "route add "+client.addr4().String()+" via "+director.addr4().String(),
@@ -141,9 +147,9 @@ func (n *network) address() {
 		return
 	}
 	for _, m := range []machine{behind, routerBack} {
-		n.ip(m.name, "addr add "+m.ip6+" dev "+second+" nodad", "link set "+second+" mtu 1600")
+		n.ip(m.name, "addr add "+m.ip6+" dev "+second+" nodad", "link set "+second+mtu)
 	}
-	n.ip("switch", append(ports, "link set director2 mtu 1600")...)
+	n.ip("switch", append(ports, "link set director2"+mtu)...)
 	for server, by := range map[machine]machine{n.nat: behind, n.own: routerBack} {
 		n.ip(server.name, "route add default via "+by.addr4().String(), "route add default via "+by.addr6().String())
 	}

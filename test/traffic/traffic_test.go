@@ -3,8 +3,10 @@
 package traffic
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,22 +16,37 @@ import (
 // kind is a kind of traffic: a service of its own.
 type kind struct {
 	method, family, proto string
+	outer                 string // the family of the tunnel, where it is another
 }
 
 var kinds = func() (all []kind) {
 	for _, method := range []string{"NAT", "TUN", "DR"} {
 		for _, family := range []string{"IPv4", "IPv6"} {
 			for _, proto := range []string{"TCP", "UDP"} {
-				all = append(all, kind{method, family, proto})
+				all = append(all, kind{method: method, family: family, proto: proto})
 			}
 		}
 	}
 	return all
 }()
 
+// mixed are tunnels of the other family.
+var mixed = []kind{
+	{method: "TUN", family: "IPv4", proto: "TCP", outer: "IPv6"},
+	{method: "TUN", family: "IPv6", proto: "TCP", outer: "IPv4"},
+}
+
+// String is its name in the tests.
+func (k kind) String() string {
+	return strings.Join(strings.Fields(k.method+" "+k.family+" "+k.proto+" "+k.outer), " ")
+}
+
 // service is where clients ask for it, and server where the server listens.
 func (k kind) service() netip.AddrPort {
 	vip := map[string]netip.Addr{"IPv4": vip4, "IPv6": vip6}[k.family]
+	if k.outer != "" {
+		return netip.AddrPortFrom(vip, 8004)
+	}
 	return netip.AddrPortFrom(vip, map[string]uint16{"NAT": 8001, "TUN": 8002, "DR": 8003}[k.method])
 }
 
@@ -46,13 +63,13 @@ func (k kind) server(n *network) (name string, listen netip.AddrPort) {
 // config is a director with all of them.
 func (n *network) config() string {
 	var b strings.Builder
-	for _, k := range kinds {
+	for _, k := range slices.Concat(kinds, mixed) {
 		at := k.service()
 		_, server := k.server(n)
 		rip := server
 		if k.method != "NAT" {
 			rip = netip.AddrPortFrom(n.own.addr4(), at.Port())
-			if k.family == "IPv6" {
+			if cmp.Or(k.outer, k.family) == "IPv6" {
 				rip = netip.AddrPortFrom(n.own.addr6(), at.Port())
 			}
 		}
@@ -82,9 +99,9 @@ func TestTraffic(t *testing.T) {
 		for _, two := range []bool{false, true} {
 			networks := map[bool]string{false: "one network", true: "two networks"}[two]
 			t.Run(hook+" "+networks, func(t *testing.T) {
-				n := newNetwork(t, hook, two)
+				n := newNetwork(t, hook, two, wide)
 				for _, k := range kinds {
-					t.Run(k.method+" "+k.family+" "+k.proto, func(t *testing.T) { n.carry(t, k) })
+					t.Run(k.String(), func(t *testing.T) { n.carry(t, k) })
 				}
 			})
 		}

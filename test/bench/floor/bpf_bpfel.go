@@ -41,7 +41,7 @@ type bpfServer struct {
 	_    structs.HostLayout
 	Dst  [6]uint8
 	Src  [6]uint8
-	Zero uint32
+	Addr uint32
 }
 
 type bpfService struct {
@@ -74,6 +74,7 @@ const (
 	bpfProgEmptyTc          = "empty_tc"
 	bpfProgEmptyXdp         = "empty_xdp"
 	bpfProgGenerate         = "generate"
+	bpfProgIpip40           = "ipip40"
 	bpfProgNewC40           = "new_c40"
 	bpfProgSink             = "sink"
 	bpfProgWrapTc           = "wrap_tc"
@@ -82,6 +83,7 @@ const (
 	bpfVarByLot             = "by_lot"
 	bpfVarFlows             = "flows"
 	bpfVarIp6               = "ip6"
+	bpfVarLength            = "length"
 	bpfVarLot               = "lot"
 	bpfVarOriginal          = "original"
 	bpfVarPortAt            = "port_at"
@@ -135,6 +137,7 @@ type bpfProgramSpecs struct {
 	EmptyTc  *ebpf.ProgramSpec `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.ProgramSpec `ebpf:"empty_xdp"`
 	Generate *ebpf.ProgramSpec `ebpf:"generate"`
+	Ipip40   *ebpf.ProgramSpec `ebpf:"ipip40"`
 	NewC40   *ebpf.ProgramSpec `ebpf:"new_c40"`
 	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
 	WrapTc   *ebpf.ProgramSpec `ebpf:"wrap_tc"`
@@ -162,6 +165,7 @@ type bpfVariableSpecs struct {
 	ByLot     *ebpf.VariableSpec `ebpf:"by_lot"`
 	Flows     *ebpf.VariableSpec `ebpf:"flows"`
 	Ip6       *ebpf.VariableSpec `ebpf:"ip6"`
+	Length    *ebpf.VariableSpec `ebpf:"length"`
 	Lot       *ebpf.VariableSpec `ebpf:"lot"`
 	Original  *ebpf.VariableSpec `ebpf:"original"`
 	PortAt    *ebpf.VariableSpec `ebpf:"port_at"`
@@ -218,6 +222,7 @@ type bpfVariables struct {
 	ByLot     *ebpf.Variable `ebpf:"by_lot"`
 	Flows     *ebpf.Variable `ebpf:"flows"`
 	Ip6       *ebpf.Variable `ebpf:"ip6"`
+	Length    *ebpf.Variable `ebpf:"length"`
 	Lot       *ebpf.Variable `ebpf:"lot"`
 	Original  *ebpf.Variable `ebpf:"original"`
 	PortAt    *ebpf.Variable `ebpf:"port_at"`
@@ -233,6 +238,7 @@ type bpfPrograms struct {
 	EmptyTc  *ebpf.Program `ebpf:"empty_tc"`
 	EmptyXdp *ebpf.Program `ebpf:"empty_xdp"`
 	Generate *ebpf.Program `ebpf:"generate"`
+	Ipip40   *ebpf.Program `ebpf:"ipip40"`
 	NewC40   *ebpf.Program `ebpf:"new_c40"`
 	Sink     *ebpf.Program `ebpf:"sink"`
 	WrapTc   *ebpf.Program `ebpf:"wrap_tc"`
@@ -245,6 +251,7 @@ func (p *bpfPrograms) Close() error {
 		p.EmptyTc,
 		p.EmptyXdp,
 		p.Generate,
+		p.Ipip40,
 		p.NewC40,
 		p.Sink,
 		p.WrapTc,

@@ -46,7 +46,7 @@ func Load(connections int) (*Programs, error) {
 		bpfMapFloorServers: p.objects.FloorServers, bpfMapFloorTurns: p.objects.FloorTurns,
 		bpfMapFloorServerCount: p.objects.FloorServerCount, bpfMapFloorServiceCount: p.objects.FloorServiceCount,
 	}}
-	for _, name := range []string{bpfProgEmptyXdp, bpfProgEmptyTc, bpfProgDr40, bpfProgNewC40} {
+	for _, name := range []string{bpfProgEmptyXdp, bpfProgEmptyTc, bpfProgDr40, bpfProgIpip40, bpfProgNewC40} {
 		if p.wrapped[name], err = p.Wrap(spec.Copy(), name, own); err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
@@ -108,11 +108,12 @@ func (p *Programs) Close() error {
 	return errors.Join(errs...)
 }
 
-// EmptyXDP and EmptyTC do nothing; DR40 is the plainest direct routing, and NewC40
-// its way with new connections. Each is behind the wrapper.
+// EmptyXDP and EmptyTC do nothing; DR40 is the plainest direct routing, NewC40 its
+// way with new connections, and IPIP40 the plainest tunnel. Each is behind the wrapper.
 func (p *Programs) EmptyXDP() *ebpf.Program { return p.wrapped[bpfProgEmptyXdp] }
 func (p *Programs) EmptyTC() *ebpf.Program  { return p.wrapped[bpfProgEmptyTc] }
 func (p *Programs) DR40() *ebpf.Program     { return p.wrapped[bpfProgDr40] }
+func (p *Programs) IPIP40() *ebpf.Program   { return p.wrapped[bpfProgIpip40] }
 func (p *Programs) NewC40() *ebpf.Program   { return p.wrapped[bpfProgNewC40] }
 
 // Generate sends live frames; Sink counts and drops what arrives.
@@ -163,7 +164,7 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 	flag := map[bool]uint32{true: 1}
 	o := &p.objects
 	for v, value := range map[*ebpf.Variable]uint32{
-		o.Ip6: ip6, o.AddressAt: address, o.PortAt: port, o.Flows: flows.Count, o.ByLot: flag[flows.ByLot], o.Scattered: flag[flows.Scattered], o.Turn: flows.First,
+		o.Ip6: ip6, o.AddressAt: address, o.PortAt: port, o.Flows: flows.Count, o.ByLot: flag[flows.ByLot], o.Scattered: flag[flows.Scattered], o.Turn: flows.First, o.Length: uint32(len(packet)),
 	} {
 		if err := v.Set(value); err != nil {
 			return err
@@ -175,7 +176,7 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 // Serve gives the floor's programs their service, and so many servers.
 func (p *Programs) Serve(vip netip.AddrPort, servers int) error {
 	for i := range uint32(servers) {
-		if err := p.objects.FloorServers.Put(i, bpfServer{Dst: [6]uint8{2, 0, 0, 0, 0, 0x11}}); err != nil {
+		if err := p.objects.FloorServers.Put(i, bpfServer{Dst: [6]uint8{2, 0, 0, 0, 0, 0x11}, Addr: wireAddr(netip.AddrFrom4([4]byte{192, 0, 2, byte(11 + i)}))[3]}); err != nil {
 			return err
 		}
 		if err := p.objects.FloorTurns.Put(i, i); err != nil {

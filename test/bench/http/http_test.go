@@ -4,10 +4,10 @@
 package http
 
 import (
+	"bytes"
 	"fmt"
-	"log/slog"
+	"math"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,10 +17,14 @@ import (
 	"testing"
 	"time"
 
-	"weir/internal/dataplane"
 	"weir/internal/netlnk/nstest"
-	"weir/lvs"
+	"weir/test/binary"
 )
+
+// executable is the weir binary that is measured.
+var executable string
+
+func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
 const (
 	directorIP = "10.0.0.1"
@@ -30,44 +34,62 @@ const (
 	seconds = 2 // of each measurement by wrk
 )
 
-// BenchmarkHTTP is `make bench-http`. A figure is what one takes on average, in
-// microseconds: one request on a connection that is kept, one with its connection,
-// one megabyte to the client or from it; and the slowest of 100 requests.
+// BenchmarkHTTP is `make bench-http`. At first everybody asks as fast as it can: a
+// figure is what one takes on average, in microseconds, a request on a connection
+// that is kept, one with its connection, a megabyte to the client or from it. How
+// long people wait says nothing then: a client asks again once it has its answer, so
+// that a faster way only has more requests wait for nginx's workers on busy CPUs.
+// That is measured at one rate for all, a quarter of what the slowest way serves:
+// the paced client takes more of the CPUs for a request than wrk does.
 func BenchmarkHTTP(b *testing.B) {
 	n := build(b)
-	for _, way := range []struct {
-		name, addr string
-		setUp      func(b *testing.B, n *network)
-	}{
-		{"none", serverIP, func(*testing.B, *network) {}},
-		{"weir", vip, weir},
-		{"haproxy", directorIP, haproxy},
-		{"nginx", directorIP, nginxStream},
-	} {
-		b.Run(way.name, func(b *testing.B) {
-			way.setUp(b, n)
-			n.waitFor(b, way.addr)
-			kept := n.wrk(b, way.addr)
-			closed := n.wrk(b, way.addr, "-H", "Connection: close")
-			down, up := n.bulk(b, way.addr, 'd'), n.bulk(b, way.addr, 'u')
-			for _, f := range []struct {
-				name, unit string
-				figure     float64
-			}{
-				{"request", "us/request", 1e6 / kept.rate},
-				{"p50", "us", kept.p50},
-				{"p99", "us", kept.p99},
-				{"connection", "us/connection", 1e6 / closed.rate},
-				{"down", "us/MB", down},
-				{"up", "us/MB", up},
-			} {
-				b.Run(f.name, func(b *testing.B) {
-					b.ReportMetric(0, "ns/op")
-					b.ReportMetric(f.figure, f.unit)
-				})
-			}
+	slowest := math.Inf(1)
+	for _, way := range ways {
+		b.Run("saturated/"+way.name, func(b *testing.B) {
+			n.open(b, way)
+			kept, closed := n.wrk(b, way.addr), n.wrk(b, way.addr, "-H", "Connection: close")
+			slowest = min(slowest, kept)
+			report(b, "request", 1e6/kept, "us/request")
+			report(b, "connection", 1e6/closed, "us/connection")
+			report(b, "down", n.bulk(b, way.addr, 'd'), "us/MB")
+			report(b, "up", n.bulk(b, way.addr, 'u'), "us/MB")
 		})
 	}
+	for _, way := range ways {
+		b.Run("paced/"+way.name, func(b *testing.B) {
+			n.open(b, way)
+			p50, p99 := n.paced(b, way.addr, slowest/4)
+			report(b, "p50", p50, "us")
+			report(b, "p99", p99, "us")
+		})
+	}
+}
+
+// A way leads from the client to the server.
+type way struct {
+	name, addr string
+	setUp      func(b *testing.B, n *network)
+}
+
+var ways = []way{
+	{"none", serverIP, func(*testing.B, *network) {}},
+	{"weir", vip, weir},
+	{"haproxy", directorIP, haproxy},
+	{"nginx", directorIP, nginxStream},
+}
+
+// open opens a way until the benchmark ends.
+func (n *network) open(b *testing.B, w way) {
+	b.Helper()
+	w.setUp(b, n)
+	n.waitFor(b, w.addr)
+}
+
+func report(b *testing.B, name string, figure float64, unit string) {
+	b.Run(name, func(b *testing.B) {
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(figure, unit)
+	})
 }
 
 // network is a client, a director and a server on one switch.
@@ -133,38 +155,33 @@ pid `+n.file(name+".pid")+`;
 error_log `+n.file(name+".log")+` error;
 events { worker_connections 16384; }
 `+config+"\n")
-	start(b, ns, "nginx", "-c", n.file(name+".conf"))
+	n.start(b, ns, "nginx", "-c", n.file(name+".conf"))
 }
 
-// weir balances at tc, by direct routing.
+// weir balances at tc, by direct routing. Like the proxies it is a process of its own.
 func weir(b *testing.B, n *network) {
-	n.director.Do(func() {
-		plane, err := dataplane.Open(dataplane.Options{
-			PinDir:      fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()),
-			Connections: 1 << 20, Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			b.Fatal(err)
+	config := "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
+	for _, port := range []int{80, bulkPort} {
+		config += fmt.Sprintf(`virtual_server %s %d {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    real_server %s %d {
+        weight 1
+    }
+}
+`, vip, port, serverIP, port)
+	}
+	n.write(b, "weir.conf", config)
+	running := n.start(b, n.director, executable, "run", "-f", n.file("weir.conf"), "--run-dir", n.file("weir"),
+		"--pin-dir", fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()))
+	b.Cleanup(func() { // its data plane would outlive a killed one
+		if err := running.Process.Signal(syscall.SIGTERM); err != nil {
+			b.Error(err)
 		}
-		b.Cleanup(func() {
-			if err := plane.Remove(); err != nil {
-				b.Error(err)
-			}
-		})
-		plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}
-		for _, port := range []uint16{80, bulkPort} {
-			plan.Services = append(plan.Services, lvs.VirtualServer{
-				ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr(vip), Port: port},
-				Scheduler:  lvs.RoundRobin,
-				RealServers: []lvs.RealServer{
-					{Addr: netip.MustParseAddr(serverIP), Port: port, Weight: 1, Method: lvs.DirectRoute},
-				},
-			})
+		if err := running.Wait(); err != nil {
+			b.Error(err)
 		}
-		if err := plane.Set(plan); err != nil {
-			b.Fatal(err)
-		}
-		go n.director.Do(func() { plane.Run(b.Context()) })
 	})
 }
 
@@ -183,7 +200,7 @@ listen web
 listen bulk
     bind `+directorIP+`:81
     server s1 `+serverIP+":81\n")
-	start(b, n.director, "haproxy", "-db", "-f", n.file("haproxy.cfg"))
+	n.start(b, n.director, "haproxy", "-db", "-f", n.file("haproxy.cfg"))
 }
 
 func nginxStream(b *testing.B, n *network) {
@@ -200,12 +217,14 @@ stream {
 }`)
 }
 
-// start runs a program inside a namespace until the benchmark ends.
-func start(b *testing.B, ns *nstest.Namespace, name string, args ...string) {
+// start runs a program inside a namespace until the benchmark ends, and shows what it
+// had to say where that fails.
+func (n *network) start(b *testing.B, ns *nstest.Namespace, name string, args ...string) *exec.Cmd {
 	b.Helper()
+	var said bytes.Buffer
 	c := exec.Command(name, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	c.Stderr = os.Stderr
+	c.Stderr = &said
 	var err error
 	ns.Do(func() { err = c.Start() })
 	if err != nil {
@@ -214,7 +233,11 @@ func start(b *testing.B, ns *nstest.Namespace, name string, args ...string) {
 	b.Cleanup(func() {
 		syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // and its workers
 		c.Wait()
+		if b.Failed() {
+			b.Logf("%s: %s", name, said.String())
+		}
 	})
+	return c
 }
 
 // waitFor waits until the address takes a connection.
@@ -231,39 +254,29 @@ func (n *network) waitFor(b *testing.B, addr string) {
 	})
 }
 
-// measured is what wrk tells: requests a second, and microseconds.
-type measured struct{ rate, p50, p99 float64 }
-
 var (
 	ratePattern    = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	latencyPattern = regexp.MustCompile(`(?m)^\s+(50|99)%\s+([0-9.]+)(us|ms|s)$`)
 	failurePattern = regexp.MustCompile(`(?m)^\s*(Socket errors:.*|Non-2xx.*)$`)
 )
 
-// wrk asks on 64 connections.
-func (n *network) wrk(b *testing.B, addr string, more ...string) (m measured) {
+// wrk asks on 64 connections, and returns how many requests a second are answered.
+func (n *network) wrk(b *testing.B, addr string, more ...string) (rate float64) {
 	b.Helper()
-	args := append([]string{"--latency", "-t2", "-c64", "-d" + strconv.Itoa(seconds) + "s"}, more...)
+	args := append([]string{"-t2", "-c64", "-d" + strconv.Itoa(seconds) + "s"}, more...)
 	c := exec.Command("wrk", append(args, "http://"+addr+"/")...)
 	var out []byte
 	var err error
 	n.client.Do(func() { out, err = c.CombinedOutput() })
-	rate := ratePattern.FindSubmatch(out)
-	if err != nil || rate == nil {
+	found := ratePattern.FindSubmatch(out)
+	if err != nil || found == nil {
 		b.Fatalf("%v: %v\n%s", c.Args, err, out)
 	}
 	if failed := failurePattern.Find(out); failed != nil {
 		b.Fatalf("%v: %s", c.Args, failed)
 	}
-	m.rate, _ = strconv.ParseFloat(string(rate[1]), 64)
-	for _, l := range latencyPattern.FindAllSubmatch(out, -1) {
-		figure, _ := strconv.ParseFloat(string(l[2]), 64)
-		figure *= map[string]float64{"us": 1, "ms": 1e3, "s": 1e6}[string(l[3])]
-		if string(l[1]) == "50" {
-			m.p50 = figure
-		} else {
-			m.p99 = figure
-		}
+	rate, err = strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		b.Fatalf("%v: %v\n%s", c.Args, err, out)
 	}
-	return m
+	return rate
 }

@@ -1,0 +1,223 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// An ICMP error about the outer header of a packet in a tunnel comes from a router
+// on the way to the server, to this machine, whose address is the header's source.
+// The client is told (ip_vs_in_icmp, net/netfilter/ipvs/ip_vs_core.c): the error has
+// little of use to the programs at the devices, as it does not come by the way that
+// leads to the client, which only the kernel's routes know.
+type outerError struct {
+	kind, code byte
+	mtu        int        // of the next link, in bytes, where the packet was too big
+	from, to   netip.Addr // of the outer header: ours, and the server's
+	inner      []byte     // the client's packet, as much as is quoted
+}
+
+// Types and codes of ICMP and ICMPv6 (RFC 792, RFC 4443).
+const (
+	icmp4Unreachable, icmp4Host, icmp4Fragment = 3, 1, 4
+	icmp4Quench, icmp4TimeExceeded             = 4, 11
+	icmp6Unreachable, icmp6Address, icmp6Big   = 1, 3, 2
+	icmp6Informational                         = 0x80
+)
+
+// Bytes of headers, and of the longest errors that are sent (RFC 1812 section
+// 4.3.2.3, RFC 4443 section 2.4c).
+const (
+	header4, header6, icmpHeader = 20, 40, 8
+	longest4, longest6           = 576, 1280
+)
+
+// parseOuterError reads an error, from its ICMP header on. What is wrong with it, or
+// about no packet in a tunnel, is none.
+func parseOuterError(message []byte, ip6 bool) (e outerError, ok bool) {
+	if len(message) < icmpHeader {
+		return e, false
+	}
+	e.kind, e.code = message[0], message[1]
+	quoted := message[icmpHeader:]
+	if ip6 {
+		if e.kind == icmp6Big {
+			e.mtu = int(min(binary.BigEndian.Uint32(message[4:]), 1<<16))
+		}
+		if e.kind&icmp6Informational != 0 || len(quoted) < header6 || !tunnels(quoted[6]) {
+			return e, false
+		}
+		e.from, e.to, e.inner = netip.AddrFrom16([16]byte(quoted[8:])), netip.AddrFrom16([16]byte(quoted[24:])), quoted[header6:]
+		return e, true
+	}
+	if internetSum(0, message) != 0xffff || len(quoted) < header4 || !tunnels(quoted[9]) {
+		return e, false
+	}
+	if e.kind != icmp4Unreachable && e.kind != icmp4Quench && e.kind != icmp4TimeExceeded {
+		return e, false
+	}
+	if e.tooBig() {
+		e.mtu = int(binary.BigEndian.Uint16(message[6:]))
+	}
+	length := int(quoted[0]&15) * 4
+	if length < header4 || len(quoted) < length || binary.BigEndian.Uint16(quoted[6:])&0x1fff != 0 { // a later fragment
+		return e, false
+	}
+	e.from, e.to, e.inner = netip.AddrFrom4([4]byte(quoted[12:])), netip.AddrFrom4([4]byte(quoted[16:])), quoted[length:]
+	return e, true
+}
+
+func tunnels(protocol byte) bool {
+	return protocol == unix.IPPROTO_IPIP || protocol == unix.IPPROTO_IPV6
+}
+
+func (e *outerError) tooBig() bool {
+	if e.from.Is6() {
+		return e.kind == icmp6Big
+	}
+	return e.kind == icmp4Unreachable && e.code == icmp4Fragment
+}
+
+// outerBytes is the length of the outer header.
+func (e *outerError) outerBytes() int {
+	if e.from.Is6() {
+		return header6
+	}
+	return header4
+}
+
+// innerKey is the flow of the client's packet, where enough of it is quoted.
+func innerKey(b []byte) (key bpfFlowKey, ok bool) {
+	var protocol byte
+	var ports []byte
+	switch {
+	case len(b) >= header4 && b[0]>>4 == 4:
+		length := int(b[0]&15) * 4
+		if length < header4 || len(b) < length+4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
+			return key, false
+		}
+		protocol, ports = b[9], b[length:]
+		key.From, key.To = wireAddr(netip.AddrFrom4([4]byte(b[12:]))), wireAddr(netip.AddrFrom4([4]byte(b[16:])))
+	case len(b) >= header6+4 && b[0]>>4 == 6:
+		protocol, ports = b[6], b[header6:]
+		key.From, key.To = wireAddr(netip.AddrFrom16([16]byte(b[8:]))), wireAddr(netip.AddrFrom16([16]byte(b[24:])))
+	default:
+		return key, false
+	}
+	if protocol != unix.IPPROTO_TCP && protocol != unix.IPPROTO_UDP {
+		return key, false
+	}
+	key.Ports = uint64(binary.NativeEndian.Uint16(ports)) | uint64(binary.NativeEndian.Uint16(ports[2:]))<<16 | uint64(protocol)<<32
+	return key, true
+}
+
+// outerFailed takes an error in: it returns the error that is to be sent to the
+// client, as an IP packet, or nil. One that says how narrow the way is narrows it.
+func (p *Plane) outerFailed(e outerError) (answer []byte, client netip.Addr) {
+	key, ok := innerKey(e.inner)
+	if !ok {
+		return nil, client
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.tunnelOf(key, &e)
+	if s == nil {
+		return nil, client
+	}
+	if e.tooBig() {
+		if err := p.narrow(e.to, e.mtu); err != nil {
+			p.log.Error("write how narrow the way is", "real_server", e.to, "error", err)
+		}
+		if e.inner[0]>>4 == 4 && e.inner[6]&0x40 == 0 { // it may be cut: the client expects no word
+			return nil, client
+		}
+	}
+	return e.about(s.hop.MTU - e.outerBytes()), key.From.netip()
+}
+
+// tunnelOf is the server to which a connection's packets go in this tunnel, or nil.
+func (p *Plane) tunnelOf(key bpfFlowKey, e *outerError) *server {
+	var c bpfConn
+	var entry bpfServer
+	if p.maps.Conns.Lookup(key, &c) != nil {
+		return nil
+	}
+	state, method, index := bpfConnState(c.Word>>32&15), bpfMethod(c.Word>>36&3), uint32(c.Word)
+	if state == bpfConnStateSTATE_GONE || state == bpfConnStateSTATE_REPLY || method != bpfMethodMETHOD_TUN {
+		return nil
+	}
+	if p.maps.Servers.Lookup(index, &entry) != nil {
+		return nil
+	}
+	s := p.servers[serverKey{entry.Service, netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port))}]
+	if s == nil || s.index != index || !s.present || entry.Addr.netip() != e.to || s.hop.Source != e.from {
+		return nil
+	}
+	return s
+}
+
+// about is the error that the client gets, with its packet: as long a one as mtu
+// would have passed. Between IPv4 and IPv4 the kernel leaves types and codes as they
+// are; else, but for "too big", there is no way to the address (RFC 2473 section 8).
+func (e *outerError) about(mtu int) []byte {
+	if e.inner[0]>>4 == 4 {
+		kind, code, rest := byte(icmp4Unreachable), byte(icmp4Host), uint32(0)
+		if e.tooBig() {
+			code, rest = icmp4Fragment, uint32(mtu)
+		} else if e.from.Is4() {
+			kind, code = e.kind, e.code
+		}
+		return icmp4Error(kind, code, rest, e.inner)
+	}
+	if e.tooBig() {
+		return icmp6Error(icmp6Big, 0, uint32(mtu), e.inner)
+	}
+	return icmp6Error(icmp6Unreachable, icmp6Address, 0, e.inner)
+}
+
+// icmp4Error is an error about a packet, to its source as from its destination.
+func icmp4Error(kind, code byte, rest uint32, about []byte) []byte {
+	about = about[:min(len(about), int(binary.BigEndian.Uint16(about[2:])), longest4-header4-icmpHeader)]
+	b := make([]byte, header4+icmpHeader, longest4)
+	b[0], b[1], b[8], b[9] = 0x45, about[1]&0x1e|0xc0, 64, unix.IPPROTO_ICMP
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+len(about)))
+	copy(b[12:], about[16:20])
+	copy(b[16:], about[12:16])
+	binary.BigEndian.PutUint16(b[10:], ^internetSum(0, b[:header4]))
+	b[20], b[21] = kind, code
+	binary.BigEndian.PutUint32(b[24:], rest)
+	b = append(b, about...)
+	binary.BigEndian.PutUint16(b[22:], ^internetSum(0, b[header4:]))
+	return b
+}
+
+func icmp6Error(kind, code byte, rest uint32, about []byte) []byte {
+	about = about[:min(len(about), header6+int(binary.BigEndian.Uint16(about[4:])), longest6-header6-icmpHeader)]
+	b := make([]byte, header6+icmpHeader, longest6)
+	b[0], b[6], b[7] = 0x60, unix.IPPROTO_ICMPV6, 64
+	binary.BigEndian.PutUint16(b[4:], uint16(icmpHeader+len(about)))
+	copy(b[8:], about[24:40])
+	copy(b[24:], about[8:24])
+	b[40], b[41] = kind, code
+	binary.BigEndian.PutUint32(b[44:], rest)
+	b = append(b, about...)
+	pseudo := uint32(internetSum(unix.IPPROTO_ICMPV6+uint32(len(b)-header6), b[8:header6]))
+	binary.BigEndian.PutUint16(b[42:], ^internetSum(pseudo, b[header6:]))
+	return b
+}
+
+// internetSum adds bytes to a ones' complement sum (RFC 1071).
+func internetSum(sum uint32, b []byte) uint16 {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}

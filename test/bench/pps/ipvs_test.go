@@ -1,0 +1,76 @@
+package pps
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir/lvs"
+)
+
+// ipvsRounds are one run's, and one more to warm up: the guest that has IPVS is slow,
+// above all while the verifier looks at the programs.
+const ipvsRounds, ipvsFrames = 7, 40_000
+
+// BenchmarkIPVS is `make bench-vm`: the same beside the kernel's IPVS, by direct
+// routing and NAT. Each figure is the median of interleaved rounds.
+func BenchmarkIPVS(b *testing.B) {
+	// A namespace has IPVS only where that was loaded before.
+	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
+		b.Fatalf("this kernel has no IPVS; make bench-vm starts a guest that has: %v\n%s", err, out)
+	}
+	n := build(b)
+	n.forward(b)
+	n.director.IP("addr", "add", "192.0.2.100/32", "dev", "lo")
+	plane := n.plane(b)
+	rounds := map[string][]float64{}
+	measure := func(name string, port byte) {
+		rounds[name] = append(rounds[name], n.perPacket(b, port, ipvsFrames))
+	}
+	both := func(name string) {
+		for _, port := range []byte{direct, masqueraded} {
+			n.establish(b, port)
+			measure(map[byte]string{direct: "dr/", masqueraded: "nat/"}[port]+name, port)
+		}
+	}
+	for round := range 1 + ipvsRounds {
+		n.set(b, plane, lvs.Plan{})
+		dropping := n.attach(b, n.director, "in0", n.programs.Sink())
+		measure("floor", direct)
+		dropping.Close()
+		n.ipvs(b)
+		both("ipvs")
+		n.ipvsadm(b, "-C")
+		n.balance(b, plane, lvs.HookNative)
+		both("weir_native")
+		n.balance(b, plane, lvs.HookTC)
+		both("weir_tc")
+		if round == 0 {
+			clear(rounds)
+		}
+	}
+	for name, figures := range rounds {
+		b.Run(name, func(b *testing.B) {
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(slices.Sorted(slices.Values(figures))[len(figures)/2], "ns/packet")
+		})
+	}
+}
+
+// ipvs has the kernel balance as weir does.
+func (n *network) ipvs(b *testing.B) {
+	for port, method := range map[int]string{direct: "-g", masqueraded: "-m"} {
+		n.ipvsadm(b, "-A", "-t", fmt.Sprintf("192.0.2.100:%d", port), "-s", "rr")
+		n.ipvsadm(b, "-a", "-t", fmt.Sprintf("192.0.2.100:%d", port), "-r", fmt.Sprintf("192.0.2.11:%d", port), method)
+	}
+}
+
+func (n *network) ipvsadm(b *testing.B, args ...string) {
+	n.director.Do(func() {
+		if out, err := exec.Command("ipvsadm", args...).CombinedOutput(); err != nil {
+			b.Fatalf("ipvsadm %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	})
+}
