@@ -66,11 +66,11 @@ func (l *Loader) Load(path string) (*Config, Diagnostics) {
 }
 
 func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
-	p := newParser(f, o)
 	if l.language == nil {
-		l.language = p.language
+		l.language = newLanguage()
 	}
-	p.language = l.language
+	p := &parser{language: l.language, run: newReading(f), options: o}
+	p.run.id = o.ID
 	p.run.parts.known, p.run.parts.keeps = l.known, true
 	cfg, diags := p.load(path)
 	if cfg != nil {

@@ -5,15 +5,22 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// wholeOf reads the file called name as one.
-func wholeOf(m memory, name string) (*Config, Diagnostics) {
-	p := newParser(m, Options{ID: "node01"})
-	p.run.parts = nil
+// tables are made once: that takes longer than to read a short text.
+var tables = sync.OnceValue(newLanguage)
+
+// readMemory reads the file called name, by parts or as one.
+func readMemory(m memory, name string, whole bool) (*Config, Diagnostics) {
+	p := &parser{language: tables(), run: newReading(m)}
+	p.run.id = "node01"
+	if whole {
+		p.run.parts = nil
+	}
 	return p.parse(name, []byte(m[name]))
 }
 
@@ -40,13 +47,13 @@ func wantSame(t *testing.T, before string, m memory, name string) {
 	if strings.Contains(m[name]+before, "_RANDOM") {
 		return
 	}
-	cfg, diags := wholeOf(m, name)
+	cfg, diags := readMemory(m, name, true)
 	want := shownOf(t, cfg, diags)
-	got, also := parseMemory(m, name)
+	got, also := readMemory(m, name, false)
 	if diff := cmp.Diff(want, shownOf(t, got, also)); diff != "" {
 		t.Errorf("by parts (-whole +parts):\n%s\nof\n%s", diff, m[name])
 	}
-	l := &Loader{}
+	l := &Loader{language: tables()}
 	l.load(memory{name: before}, Options{ID: "node01"}, name)
 	again, after := l.load(m, Options{ID: "node01"}, name)
 	if diff := cmp.Diff(rendered(t, diags, false), rendered(t, after, false)); diff != "" {

@@ -37,13 +37,18 @@ func (p picture) instances() (all []lvs.Instance) {
 }
 
 // next is the picture that another configuration makes of this one, and what is
-// different in it. Nothing of this picture changes; what stays as it is (a check
-// that goes on, with its verdict) is shared by both.
+// different in it. Nothing of this picture changes; what stays as it is (a pool, or a
+// check that goes on, with its verdict) is shared by both.
 func (p picture) next(cfg *conf.Config) (picture, Changes) {
 	n, changes := picture{}, Changes{}
 	old := p.byKey()
 	kept := map[*pool]bool{}
 	for _, vs := range cfg.VirtualServers {
+		if was := old.key[vs.Keys[0]]; was != nil && !kept[was] && was.is(vs) {
+			kept[was] = true
+			n.pools = append(n.pools, was)
+			continue
+		}
 		pool := newPool(vs)
 		was := old.find(pool, kept)
 		if was == nil {

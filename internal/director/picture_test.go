@@ -252,3 +252,21 @@ func TestRefusedReloadIsPutBack(t *testing.T) {
 		})
 	}
 }
+
+// A virtual server that was not read again is not worked out again either, unless
+// something that stands elsewhere has changed it.
+func TestUnchangedPoolIsShared(t *testing.T) {
+	vs := virtual(80, server("192.0.2.11"), server("192.0.2.12"))
+	scheduler, rules, fewer := vs, vs, vs
+	scheduler.Scheduler, rules.Rules.SloppyTCP, fewer.RealServers = lvs.DestinationHash, true, vs.RealServers[:1]
+	d := New(services(vs), before{}, nil, slog.New(slog.DiscardHandler))
+	for name, tt := range map[string]struct {
+		now     conf.VirtualServer
+		changes int
+	}{"the same": {vs, 0}, "another scheduler": {scheduler, 1}, "other rules": {rules, 1}, "a server less": {fewer, 1}} {
+		next, changes := d.next(services(tt.now))
+		if shared := next.pools[0] == d.pools[0]; shared != (tt.changes == 0) || len(changes.Services) != tt.changes {
+			t.Errorf("%s: the pool is shared: %v; changes %v", name, shared, changes.Services)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package director
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"weir/conf"
@@ -16,6 +17,8 @@ type pool struct {
 	name    string
 	empty   lvs.VirtualServer // a service without its key and servers
 	members []*member
+	// servers are what the configuration says of the members.
+	servers []conf.RealServer
 }
 
 // member is a real server: in while all its checks are up.
@@ -28,11 +31,7 @@ type member struct {
 // newPool begins with every server in, but those that have to pass a check
 // first, by alpha.
 func newPool(vs conf.VirtualServer) *pool {
-	p := &pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: lvs.VirtualServer{
-		Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
-		Persistence: lvs.Persistence{Timeout: vs.PersistenceTimeout, Netmask: vs.PersistenceGranularity},
-		OnePacket:   vs.OnePacket, Rules: vs.Rules,
-	}}
+	p := &pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: emptyOf(vs), servers: vs.RealServers}
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
@@ -46,6 +45,21 @@ func newPool(vs conf.VirtualServer) *pool {
 		p.members = append(p.members, m)
 	}
 	return p
+}
+
+func emptyOf(vs conf.VirtualServer) lvs.VirtualServer {
+	return lvs.VirtualServer{
+		Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
+		Persistence: lvs.Persistence{Timeout: vs.PersistenceTimeout, Netmask: vs.PersistenceGranularity},
+		OnePacket:   vs.OnePacket, Rules: vs.Rules,
+	}
+}
+
+// is tells whether the pool is what a configuration says. Real servers that were not
+// read again are the same list.
+func (p *pool) is(vs conf.VirtualServer) bool {
+	same := len(p.servers) == len(vs.RealServers) && (len(p.servers) == 0 || &p.servers[0] == &vs.RealServers[0])
+	return same && p.group == vs.Group && slices.Equal(p.keys, vs.Keys) && reflect.DeepEqual(p.empty, emptyOf(vs))
 }
 
 // takeUp goes on from what an earlier process left: servers that it had taken out

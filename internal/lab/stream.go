@@ -41,6 +41,7 @@ func StartStream(ctx context.Context, ns *Namespace, address string, rate int) *
 		inFlight: map[int]bool{},
 	}
 	go s.run(ctx)
+	go s.watch(ctx)
 	return s
 }
 
@@ -60,9 +61,7 @@ func (s *Stream) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := time.Now()
-		s.wasLate(now.Sub(due))
-		for due = later(due, now.Add(-stall)); !due.After(time.Now()); due = due.Add(s.every) {
+		for due = later(due, time.Now().Add(-stall)); !due.After(time.Now()); due = due.Add(s.every) {
 			s.gate.RLock()
 			slots <- struct{}{}
 			requests.Go(func() {
@@ -79,14 +78,27 @@ func (s *Stream) run(ctx context.Context) {
 // busy machine a timer is milliseconds late.
 const stall = 20 * time.Millisecond
 
-func (s *Stream) wasLate(by time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.late = max(s.late, by)
+// watch measures how late a timer is that nothing of the cluster can hold up.
+func (s *Stream) watch(ctx context.Context) {
+	const every = 5 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		s.mu.Lock()
+		s.late = max(s.late, now.Sub(last)-every)
+		s.mu.Unlock()
+		last = now
+	}
 }
 
-// Late is how late a request was at most, or would have been: for so long this machine
-// had no time for the client, and perhaps none for the others. Pauses count.
+// Late is for how long at most the machine had no time for the client, and perhaps none
+// for the others.
 func (s *Stream) Late() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -271,7 +271,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}
 	st := load.Stats(begun, time.Now())
-	t.Logf("%d reloads of each director in %s: %s, begun at most %s late; median %s, 99 %% %s, most %s; by %v",
+	t.Logf("%d reloads of each director in %s: %s, machine late by %s at most; median %s, 99 %% %s, most %s; by %v",
 		*reloads, time.Since(begun).Round(time.Millisecond), st, lab.Seconds(load.Late()), st.Median, st.P99, st.Max, st.By)
 	if st.Failures() > 0 {
 		for _, r := range load.Results(begun, time.Now()) {
