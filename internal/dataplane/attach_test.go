@@ -58,13 +58,13 @@ func TestAttach(t *testing.T) {
 				t.Errorf("asked for %s: %+v, want %s", tt.wanted, at, tt.got)
 			}
 			b.wantPins(t, "ingress_", 1)
-			b.wantPins(t, "guard_", 1)
-			b.wantPins(t, "fragments_", map[bool]int{true: 0, false: 1}[tt.got == lvs.HookTC])
+			b.wantPins(t, "egress_", 2) // lo has one, too
+			b.wantPins(t, "behind_", map[bool]int{true: 0, false: 1}[tt.got == lvs.HookTC])
 		}
 		b.set(t, lvs.Plan{})
 		b.wantPins(t, "ingress_", 0)
-		b.wantPins(t, "guard_", 0)
-		b.wantPins(t, "fragments_", 0)
+		b.wantPins(t, "egress_", 0)
+		b.wantPins(t, "behind_", 0)
 	})
 }
 
@@ -77,7 +77,7 @@ func TestAttachmentOutlivesTheProcess(t *testing.T) {
 		*b = *again
 		b.set(t, plan)
 		b.wantPins(t, "ingress_", 1)
-		b.wantPins(t, "guard_", 1)
+		b.wantPins(t, "egress_", 2) // lo has one, too
 	})
 }
 

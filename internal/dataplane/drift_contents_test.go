@@ -16,7 +16,7 @@ import (
 func (b *bench) contents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "tunnel_sources", "leases", "vips",
+	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "own_addrs", "leases", "vips",
 		"directors", "director_filter", "mark_lists", "mark_rules", "timeouts"} {
 		table, err := ebpf.LoadPinnedMap(filepath.Join(b.pinDir, name), nil)
 		if err != nil {
@@ -26,7 +26,7 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		all[name] = entriesOf(t, name, table)
 		table.Close()
 	}
-	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"guard", "guard_"}} {
+	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"egress", "egress_"}} {
 		all[of.name] = b.pinsNow(of.prefix)
 	}
 	b.mu.Lock()

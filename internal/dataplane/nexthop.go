@@ -105,6 +105,7 @@ func (p *Plane) resolve() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	clear(p.owns.devices)
 	for _, s := range present {
 		if !s.present {
 			continue

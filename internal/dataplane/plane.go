@@ -57,6 +57,7 @@ type Plane struct {
 	programs      map[programKey]*ebpf.Program // loaded for devices
 	planned       bool                         // a plan has been set
 	mapPins       map[string]pin
+	owns          owns
 	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
@@ -168,6 +169,7 @@ func (p *Plane) load() error {
 	if err := p.mirrorTables(); err != nil {
 		return err
 	}
+	p.takeUpOwns()
 	if err := p.setRoom(); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ type bench struct {
 	device *net.Interface
 	index  int
 	// Each is loaded when it is first asked for.
-	xdp, tc, guard, fragments func() *ebpf.Program
+	xdp, tc, egress, behind func() *ebpf.Program
 }
 
 // withPlane runs the body inside a namespace with the fixtures' network.
@@ -126,8 +126,8 @@ func benchOf(t testing.TB, o Options) *bench {
 	program := func(name string) func() *ebpf.Program {
 		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
-	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
-	b.fragments = program(bpfProgWeirFragments)
+	b.xdp, b.tc, b.behind = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirBehind)
+	b.egress = program(bpfProgWeirEgress)
 	return b
 }
 

@@ -46,7 +46,7 @@ func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 
 // dropPrograms lets go of those for addresses that no device has any more.
 func (p *Plane) dropPrograms() {
-	used := map[uint64]bool{}
+	used := map[uint64]bool{0: len(p.devices) > 0} // those of all devices
 	for _, d := range p.devices {
 		used[macWord(d.mac)] = true
 	}

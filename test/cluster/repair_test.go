@@ -207,7 +207,7 @@ func detachIngress(n *lab.Node) error {
 func removePins(n *lab.Node) error { return os.RemoveAll(n.PinDir()) }
 
 func pinsAreThere(n *lab.Node) error {
-	for _, name := range []string{"services", "conns", "leases", "guard_*", "ingress_*"} {
+	for _, name := range []string{"services", "conns", "leases", "egress_*", "ingress_*"} {
 		found, err := filepath.Glob(filepath.Join(n.PinDir(), name))
 		if err != nil || len(found) != 1 {
 			return fmt.Errorf("%s: pinned are %v, %w", name, found, err)

@@ -1,0 +1,134 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// loopback is the device by which what this machine sends itself leaves.
+const loopback = "lo"
+
+// owns is what is known of this machine's own addresses.
+type owns struct {
+	numbers map[netip.Addr]uint8 // of those in the table
+	virtual map[netip.Addr]bool  // that services have
+	// devices' addresses, as long as they are taken to be good.
+	devices map[int][]netip.Prefix
+}
+
+// takeUpOwns begins with the addresses that an earlier process left.
+func (p *Plane) takeUpOwns() {
+	p.owns = owns{numbers: map[netip.Addr]uint8{}, devices: map[int][]netip.Prefix{}}
+	for i, a := range p.tables.ownAddrs.wrote {
+		p.owns.numbers[a.netip()] = uint8(i)
+	}
+}
+
+// virtualAddrs are the addresses that other machines may have, too.
+func virtualAddrs(plan lvs.Plan) map[netip.Addr]bool {
+	all := map[netip.Addr]bool{}
+	for _, vs := range plan.Services {
+		all[vs.Addr] = true
+	}
+	for _, in := range plan.Instances {
+		for _, vip := range in.VIPs {
+			all[vip] = true
+		}
+	}
+	return all
+}
+
+// ownAddr is the number of our own address on the way to a server (bpf/own.h): what
+// one behind a tunnel gets comes from it, and what this machine itself sends to a
+// service. 0 is none.
+func (p *Plane) ownAddr(server netip.Addr, hop netlnk.NextHop) (uint8, error) {
+	if !hop.Source.IsValid() || hop.Local {
+		return 0, nil
+	}
+	a := p.sourceOf(server, hop)
+	if i, known := p.owns.numbers[a]; known {
+		return i, nil
+	}
+	i, err := p.ownPlace()
+	if err != nil {
+		return 0, err
+	}
+	p.owns.numbers[a] = i
+	return i, p.tables.ownAddrs.put(uint32(i), wireAddr(a))
+}
+
+// sourceOf is the address that the kernel would take for what it sends there, if
+// that is not a virtual one, and else another of the device: of IPv6 addresses the
+// kernel prefers one with a /128.
+func (p *Plane) sourceOf(server netip.Addr, hop netlnk.NextHop) netip.Addr {
+	if !p.owns.virtual[hop.Source] {
+		return hop.Source
+	}
+	all, known := p.owns.devices[hop.Index]
+	if !known {
+		all, _ = netlnk.AddressesOf(hop.Index) // without them it is as the kernel says
+		p.owns.devices[hop.Index] = all
+	}
+	if hop.Gateway.IsValid() {
+		server = hop.Gateway
+	}
+	best := hop.Source
+	for _, own := range all {
+		a := own.Addr()
+		switch {
+		case a.Is4() != hop.Source.Is4() || a.IsLinkLocalUnicast() || p.owns.virtual[a]:
+		case own.Contains(server):
+			return a
+		case best == hop.Source:
+			best = a
+		}
+	}
+	return best
+}
+
+// ownPlace is a free place for an address, or that of one that no server needs.
+func (p *Plane) ownPlace() (uint8, error) {
+	if n := uint32(len(p.owns.numbers)) + 1; n < p.maps.OwnAddrs.MaxEntries() {
+		return uint8(n), nil
+	}
+	used := map[uint8]bool{}
+	for _, entry := range p.tables.servers.wrote {
+		used[entry.Own] = true
+	}
+	for a, i := range p.owns.numbers {
+		if !used[i] {
+			delete(p.owns.numbers, a)
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("all %d places for our own addresses are taken", p.maps.OwnAddrs.MaxEntries()-1)
+}
+
+// setTail puts the program in its place that the one at egress calls for what this
+// machine sends itself; drifted says whether it was not there.
+func (p *Plane) setTail() (drifted bool, err error) {
+	program, err := p.program(nil, bpfProgWeirOwn)
+	if err != nil {
+		return false, err
+	}
+	info, err := program.Info()
+	if err != nil {
+		return false, err
+	}
+	want, _ := info.ID()
+	var now uint32
+	err = p.maps.Tails.Lookup(uint32(0), &now)
+	if err == nil && ebpf.ProgramID(now) == want {
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return true, err
+	}
+	return true, p.maps.Tails.Put(uint32(0), program)
+}
