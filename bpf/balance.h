@@ -416,7 +416,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	if (w->answers) {
 		sent->new_port = w->reply.ports >> 16;
 		v = to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
-		return v == FORWARD && goes_home(w) ? home(h, p, sent, &w->reply) : v;
+		return v == FORWARD && goes_home(w) ? home(h, p, sent, w) : v;
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);
 	if (!s)
@@ -424,7 +424,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	if (s->flags & SERVER_LOCAL)
 		return to_local(h, p, sent, s, w);
 	v = to_server(h, p, sent, s, w->server, w->method, w->conns);
-	if (v == FORWARD)
+	if (v == FORWARD && p->own)
 		own_sent(h, p, sent, s, w->method);
 	return v;
 }

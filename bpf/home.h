@@ -9,12 +9,21 @@ static INLINE bool goes_home(const struct work *w)
 	return w->answers && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
+/* own_mtu is how long what goes to a server may be before it gets an outer header; 0: any. */
+static INLINE __u32 own_mtu(const struct server *s, __u32 method)
+{
+	return s->flags & SERVER_LOCAL ? 0 : s->mtu - outer_bytes(s, method);
+}
+
 /* home is the end of an answer's way to this machine's own client. */
 static INLINE enum verdict home(const struct headers *h, const struct packet *p, struct sent *sent,
-				const struct conn_reply *reply)
+				const struct work *w)
 {
-	if (reply->back.ifindex & WAY_TO_VIP)
-		rewrite_also(h, sent, &p->key.to, &reply->vip, true);
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+
+	if (w->reply.back.ifindex & WAY_TO_VIP)
+		rewrite_also(h, sent, &p->key.to, &w->reply.vip, true);
+	sent->mtu = s ? own_mtu(s, w->method) : 0;
 	sent->ifindex = WAY_HOME;
 	return HOME;
 }
@@ -25,6 +34,7 @@ static INLINE void own_sent(const struct headers *h, const struct packet *p, str
 {
 	struct addr *source = own_source(s, &p->key, method);
 
+	sent->mtu = own_mtu(s, method);
 	if (source)
 		rewrite_also(h, sent, &p->key.from, source, false);
 }

@@ -95,6 +95,7 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 	w->answers = true;
 	w->service = c->service;
 	w->server = server;
+	w->method = conn_method(word);
 	w->reply = reply->of.reply;
 	return FORWARD;
 }

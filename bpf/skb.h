@@ -143,6 +143,45 @@ static INLINE int skb_up(struct __sk_buff *skb)
 	return bpf_redirect(WAY_HOME, 0);
 }
 
+/* TCP's option for the longest segment (RFC 9293 section 3.2), where senders have it. */
+struct tcp_mss {
+	__u8 kind, length;
+	__be16 bytes;
+};
+
+/*
+ * skb_clamp has both ends of this machine's own connection send no longer segments
+ * than the way to the server takes: of lo, where the client is, one has 64 KB.
+ */
+static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 most)
+{
+	__u32 tcp = check_offset - offsetof(struct tcphdr, check), at = tcp + sizeof(struct tcphdr);
+	__be16 bytes = bpf_htons(most);
+	struct tcp_mss o;
+	__u8 length;
+
+	if (bpf_skb_load_bytes(skb, tcp + 12, &length, 1) || length >> 4 <= sizeof(struct tcphdr) / 4 ||
+	    bpf_skb_load_bytes(skb, at, &o, sizeof(o)))
+		return 0;
+	if (o.kind != 2 || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
+		return 0;
+	return bpf_l4_csum_replace(skb, check_offset, o.bytes, bytes, sizeof(bytes)) ||
+	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
+}
+
+/* skb_own_csum is settle_skb_csum for this machine's own client. */
+static INLINE long skb_own_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				const struct sent *sent)
+{
+	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	if (sent->nat && settle_skb_csum(skb, h, p, sent))
+		return -1;
+	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
+		return 0;
+	return skb_clamp(skb, h->check_offset, sent->mtu - headers);
+}
+
 /*
  * skb_home sends an answer to this machine's own client, with a route that is found
  * on its way out to lo: on its way in, the stack would take no packet that says to
@@ -151,7 +190,7 @@ static INLINE int skb_up(struct __sk_buff *skb)
 static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
 			   const struct sent *sent, bool copy)
 {
-	if (sent->nat && settle_skb_csum(skb, h, p, sent))
+	if (skb_own_csum(skb, h, p, sent))
 		return TC_ACT_SHOT;
 	if (p->own)
 		return skb_leave(skb, WAY_HOME);
@@ -194,7 +233,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 			return skb_up(skb);
 		break;
 	case FORWARD:
-		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+		if (p->own ? skb_own_csum(skb, h, p, sent) : sent->nat && settle_skb_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
 		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
 			return TC_ACT_SHOT;

@@ -63,7 +63,7 @@ struct sent {
 	__u16 old_port, new_port;
 	__u32 csum; /* what the address adds to the sum */
 	__u32 outer; /* bytes of the header that goes in front (tunnel.h) */
-	__u32 mtu;   /* of a packet that is too big */
+	__u32 mtu;   /* of a packet that is too big; for this machine's own client, of the way */
 };
 
 /* An outer header that is to go in front. */

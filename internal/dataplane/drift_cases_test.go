@@ -171,8 +171,20 @@ var driftCases = []driftCase{
 	{"the program is detached", "attachments", func(b *bench) error {
 		return b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach()
 	}},
-	{"the guard is detached", "attachments", func(b *bench) error {
+	{"the program at egress is detached", "attachments", func(b *bench) error {
 		return b.devices["eth0"].egress.link.(interface{ Detach() error }).Detach()
+	}},
+	{"the program on lo is detached", "attachments", func(b *bench) error {
+		return b.devices[loopback].egress.link.(interface{ Detach() error }).Detach()
+	}},
+	{"the program that it calls is taken away", "tails", func(b *bench) error { return b.maps.Tails.Delete(uint32(0)) }},
+	{"it is to call another", "tails", func(b *bench) error {
+		other, err := passing(ebpf.SchedCLS)
+		if err != nil {
+			return err
+		}
+		defer other.Close()
+		return b.maps.Tails.Put(uint32(0), other)
 	}},
 	{"another program is put in the place of ours", "attachments", func(b *bench) error {
 		other, err := passing(ebpf.SchedCLS)

@@ -45,6 +45,9 @@ func (b *bench) contents(t *testing.T) map[string]string {
 	var r bpfRoom
 	err := b.maps.Rooms.Lookup(uint32(0), &r)
 	all["rooms"] = fmt.Sprint(r.Limit, err)
+	var tail uint32
+	err = b.maps.Tails.Lookup(uint32(0), &tail)
+	all["tails"] = fmt.Sprint(tail, err)
 	var knobs bpfFlowKnobs
 	err = b.maps.FlowKnobs.Lookup(uint32(0), &knobs)
 	all["flow_knobs"] = fmt.Sprint(knobs.Seed, knobs.Idle, err)

@@ -15,6 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
 	"weir/internal/netlnk/nstest"
 	"weir/internal/realserver"
 	"weir/lvs"
@@ -379,4 +384,179 @@ func TestDirectorAsItsOwnServer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Where the VIP is not the director's own, its packets leave by a device: the
+// standby's go to the master as they are, and a director that serves an address
+// from elsewhere balances them there.
+func TestDirectorWithoutTheVIP(t *testing.T) {
+	newOwnNetwork(t, "", func(n *ownNetwork) {
+		plan := ownPlan()
+		plan.Instances = []lvs.Instance{{ID: vi1, VIPs: []netip.Addr{vip4, vip6}}}
+		n.plan(plan)
+		var master netlnk.Link
+		n.server.Do(func() { master = linkOf(t, "eth0") })
+		n.director.Batch("neigh add 192.0.2.100 lladdr "+master.MAC.String()+" dev eth0 nud permanent",
+			"neigh add 2001:db8::100 lladdr "+master.MAC.String()+" dev eth0 nud permanent")
+		for _, k := range ownKinds {
+			if k.local {
+				continue
+			}
+			serve(t, n.server, k.proto, k.service())
+			if k.method == lvs.Masquerade {
+				serve(t, k.on(n), k.proto, k.listen())
+			}
+			t.Run(k.name(), func(t *testing.T) {
+				own := k.pick("192.0.2.1", "2001:db8::1")
+				for _, leased := range []bool{false, true} {
+					n.renew(t, map[bool]time.Duration{true: time.Hour, false: -time.Second}[leased])
+					before := n.counted(k)
+					if got, err := ask(n.director, k.proto, netip.Addr{}, k.service(), 400); err != nil || got != own {
+						t.Errorf("leased: %t: the server saw %s, %v; want %s", leased, got, err, own)
+					}
+					if leased {
+						n.wantCounted(t, k, before, true)
+					} else if now := n.counted(k); now != before {
+						t.Errorf("the standby has balanced: %+v, before %+v", now, before)
+					}
+				}
+			})
+		}
+	})
+}
+
+// A service without a server refuses the director as it does any client.
+func TestDirectorIsRefused(t *testing.T) {
+	for _, at := range []string{"eth0", "lo", ""} {
+		t.Run("VIP on "+at, func(t *testing.T) {
+			newOwnNetwork(t, at, func(n *ownNetwork) {
+				plan := ownPlan()
+				for i := range plan.Services {
+					plan.Services[i].RealServers = nil
+				}
+				n.plan(plan)
+				n.director.Batch("neigh add 192.0.2.100 lladdr "+rs1MAC+" dev eth0 nud permanent",
+					"neigh add 2001:db8::100 lladdr "+rs1MAC+" dev eth0 nud permanent")
+				for _, k := range ownKinds {
+					if _, err := ask(n.director, k.proto, netip.Addr{}, k.service(), 400); !errors.Is(err, unix.ECONNREFUSED) {
+						t.Errorf("%s: got %v, want %v", k.name(), err, unix.ECONNREFUSED)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Neither end of the director's own connection sends longer segments than the way
+// between them takes, though one is on lo and the other's device has a larger MTU.
+func TestDirectorsSegmentsFitTheWay(t *testing.T) {
+	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
+		n.server.Batch("link set eth0 mtu 9000")
+		n.client.Batch("link set eth0 mtu 9000")
+		n.plan(ownPlan())
+		for _, k := range ownKinds {
+			if k.local || k.proto != "tcp" {
+				continue
+			}
+			t.Run(k.name(), func(t *testing.T) {
+				want := 1500 - 40
+				if k.ip6 {
+					want -= 20
+				}
+				if k.method == lvs.Tunnel {
+					want -= map[bool]int{false: 20, true: 40}[k.ip6]
+				}
+				var l net.Listener
+				var err error
+				k.on(n).Do(func() { l, err = net.Listen("tcp", k.listen().String()) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				var ends [2]net.Conn
+				n.director.Do(func() { ends[0], err = net.DialTimeout("tcp", k.service().String(), ownPatience) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ends[0].Close()
+				if ends[1], err = l.Accept(); err != nil {
+					t.Fatal(err)
+				}
+				defer ends[1].Close()
+				for i, end := range ends {
+					if got := segmentOf(t, end); got > want || got < want-12 { // the time stamps
+						t.Errorf("%s sends %d bytes at once, want %d but for options", []string{"the director", "the server"}[i], got, want)
+					}
+				}
+			})
+		}
+	})
+}
+
+// segmentOf is the longest segment that a connection's end sends.
+func segmentOf(t *testing.T, c net.Conn) (bytes int) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := raw.Control(func(fd uintptr) {
+		var info *unix.TCPInfo
+		if info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			bytes = int(info.Snd_mss)
+		}
+	}); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+	return bytes
+}
+
+func linkOf(t *testing.T, name string) netlnk.Link {
+	t.Helper()
+	l, err := netlnk.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// After Remove nothing of the data plane is on any device.
+func TestRemoveLeavesNoProgram(t *testing.T) {
+	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
+		n.plan(ownPlan())
+		n.director.Do(func() {
+			if got := programsAt(t, loopback); got != "egress 1" {
+				t.Errorf("on lo: %q, want one at egress", got)
+			}
+			n.set(t, lvs.Plan{})
+			if got := programsAt(t, loopback); got != "" {
+				t.Errorf("without devices in the plan, on lo: %q, want none", got)
+			}
+			n.set(t, ownPlan())
+			if err := n.detachAll(); err != nil { // as Remove does, which comes after the test
+				t.Fatal(err)
+			}
+			for _, name := range []string{loopback, "eth0", "eth1"} {
+				if got := programsAt(t, name); got != "" {
+					t.Errorf("on %s: %q, want none", name, got)
+				}
+			}
+		})
+	})
+}
+
+// programsAt counts a device's tcx programs.
+func programsAt(t *testing.T, device string) string {
+	t.Helper()
+	var list []string
+	for name, at := range map[string]ebpf.AttachType{"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress} {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: linkOf(t, device).Index, Attach: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(q.Programs) > 0 {
+			list = append(list, fmt.Sprintf("%s %d", name, len(q.Programs)))
+		}
+	}
+	return strings.Join(list, " ")
 }
