@@ -231,7 +231,8 @@ struct server {
 	__u32 swept;   /* the last sweep that met a connection of this server */
 	__u8 method;   /* enum method: of new connections */
 	__u8 own;      /* index in own_addrs: our address on the way to it */
-	__u8 zero[14];
+	__u8 inner;    /* and ours of its service's family, which a tunnel may not have */
+	__u8 zero[13];
 };
 
 /* What an address in ends is. */

@@ -13,11 +13,9 @@
 #ifndef WEIR_OWN_H
 #define WEIR_OWN_H
 
-/* own_addr is our address on the way to a server, or NULL. */
-static INLINE struct addr *own_addr(const struct server *s)
+/* own_addr is one of our addresses, or NULL. */
+static INLINE struct addr *own_addr(__u32 index)
 {
-	__u32 index = s->own;
-
 	return index ? bpf_map_lookup_elem(&own_addrs, &index) : NULL;
 }
 
@@ -27,12 +25,9 @@ static INLINE struct addr *own_addr(const struct server *s)
  */
 static INLINE struct addr *own_source(const struct server *s, const struct flow_key *key, __u32 method)
 {
-	struct addr *a;
-
 	if (!(method & METHOD_OWN) || METHOD_OF(method) == METHOD_NAT || !same_addr(&key->from, &key->to))
 		return NULL;
-	a = own_addr(s);
-	return a && is_ip4(a) == is_ip4(&key->from) ? a : NULL;
+	return own_addr(s->inner);
 }
 
 /* method_of is the method of a new connection. */

@@ -22,7 +22,7 @@ static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 static INLINE enum verdict tunnel(const struct headers *h, const struct packet *p, struct sent *sent,
 				  const struct server *s)
 {
-	struct addr *source = own_addr(s);
+	struct addr *source = own_addr(s->own);
 	struct work *w = work_of();
 	struct outer *o;
 

@@ -341,7 +341,8 @@ type bpfServer struct {
 	Swept   uint32
 	Method  uint8
 	Own     uint8
-	Zero    [14]uint8
+	Inner   uint8
+	Zero    [13]uint8
 }
 
 type bpfServerFlags uint32

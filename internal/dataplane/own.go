@@ -44,15 +44,26 @@ func virtualAddrs(plan lvs.Plan) map[netip.Addr]bool {
 	return all
 }
 
-// ownAddr is the number of our own address on the way to a server (bpf/own.h): what
-// one behind a tunnel gets comes from it, and what this machine itself sends to a
-// service. 0 is none.
-func (p *Plane) ownAddr(server netip.Addr, hop netlnk.NextHop) (uint8, error) {
-	if !hop.Source.IsValid() || hop.Local {
-		return 0, nil
+// setOwn enters our addresses on the way to a server: what one behind a tunnel gets
+// comes from it, and what this machine itself sends to its service.
+func (p *Plane) setOwn(entry *bpfServer, s *server) (err error) {
+	if !s.hop.Source.IsValid() || s.hop.Local {
+		return nil
 	}
-	a := p.sourceOf(server, hop)
-	if i, known := p.owns.numbers[a]; known {
+	server := s.key.addr.Addr()
+	if entry.Own, err = p.ownAddr(p.sourceOf(s.hop, server, s.hop.Source)); err != nil {
+		return err
+	}
+	entry.Inner = entry.Own
+	if s.ip4 != server.Is4() {
+		entry.Inner, err = p.ownAddr(p.sourceOf(s.hop, server, netip.Addr{}))
+	}
+	return err
+}
+
+// ownAddr is the number of one of our addresses, 0 of none.
+func (p *Plane) ownAddr(a netip.Addr) (uint8, error) {
+	if i, known := p.owns.numbers[a]; known || !a.IsValid() {
 		return i, nil
 	}
 	i, err := p.ownPlace()
@@ -63,29 +74,30 @@ func (p *Plane) ownAddr(server netip.Addr, hop netlnk.NextHop) (uint8, error) {
 	return i, p.tables.ownAddrs.put(uint32(i), wireAddr(a))
 }
 
-// sourceOf is the address that the kernel would take for what it sends there, if
-// that is not a virtual one, and else another of the device: of IPv6 addresses the
-// kernel prefers one with a /128.
-func (p *Plane) sourceOf(server netip.Addr, hop netlnk.NextHop) netip.Addr {
-	if !p.owns.virtual[hop.Source] {
-		return hop.Source
+// sourceOf is the address from which the kernel would send to a server, if that is
+// not a virtual one, and else another of the device: of IPv6 addresses the kernel
+// prefers one with a /128. Without the kernel's, it is one of the other family.
+func (p *Plane) sourceOf(hop netlnk.NextHop, server, kernels netip.Addr) netip.Addr {
+	if kernels.IsValid() && !p.owns.virtual[kernels] {
+		return kernels
 	}
 	all, known := p.owns.devices[hop.Index]
 	if !known {
 		all, _ = netlnk.AddressesOf(hop.Index) // without them it is as the kernel says
 		p.owns.devices[hop.Index] = all
 	}
+	near := server
 	if hop.Gateway.IsValid() {
-		server = hop.Gateway
+		near = hop.Gateway
 	}
-	best := hop.Source
+	ip4, best := server.Is4() == kernels.IsValid(), kernels
 	for _, own := range all {
 		a := own.Addr()
 		switch {
-		case a.Is4() != hop.Source.Is4() || a.IsLinkLocalUnicast() || p.owns.virtual[a]:
-		case own.Contains(server):
+		case a.Is4() != ip4 || a.IsLinkLocalUnicast() || p.owns.virtual[a]:
+		case own.Contains(near):
 			return a
-		case best == hop.Source:
+		case best == kernels:
 			best = a
 		}
 	}
@@ -99,7 +111,7 @@ func (p *Plane) ownPlace() (uint8, error) {
 	}
 	used := map[uint8]bool{}
 	for _, entry := range p.tables.servers.wrote {
-		used[entry.Own] = true
+		used[entry.Own], used[entry.Inner] = true, true
 	}
 	for a, i := range p.owns.numbers {
 		if !used[i] {

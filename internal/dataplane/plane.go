@@ -97,6 +97,7 @@ type server struct {
 	method  lvs.ForwardMethod
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool
+	ip4       bool // its service is
 	limits    limits
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop

@@ -209,9 +209,10 @@ func verdictOf(v verdict, out []byte) verdict {
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
 type skbContext struct {
-	_       [10]uint32
-	Ifindex uint32
-	_       [37]uint32
+	_              [9]uint32
+	IngressIfindex uint32
+	Ifindex        uint32
+	_              [37]uint32
 }
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.

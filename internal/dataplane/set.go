@@ -263,6 +263,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 		}
 	}
 	s.hop, s.present, s.method, s.keepsPort, s.written = freshest(s.hop, hop), true, rs.Method, keepsPort, nil
+	s.ip4 = vs.Addr.Is4()
 	if err := p.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
@@ -297,11 +298,9 @@ func (p *Plane) putServer(key serverKey, s *server) error {
 	if s.hop.Valid {
 		entry.Flags |= bpfServerFlagsSERVER_RESOLVED
 	}
-	own, err := p.ownAddr(key.addr.Addr(), s.hop)
-	if err != nil {
+	if err := p.setOwn(&entry, s); err != nil {
 		return fmt.Errorf("enter our address on the way: %w", err)
 	}
-	entry.Own = own
 	return p.tables.servers.put(s.index, entry)
 }
 
