@@ -30,6 +30,12 @@ static INLINE struct addr *own_source(const struct server *s, const struct flow_
 	return own_addr(s->inner);
 }
 
+/* reply_client is the client's own address, of a packet that comes back to it. */
+static INLINE const struct addr *reply_client(const struct conn_reply *r, const struct flow_key *key)
+{
+	return r->back.ifindex & WAY_TO_VIP ? &r->vip : &key->to;
+}
+
 /* method_of is the method of a new connection. */
 static INLINE __u32 method_of(const struct server *s, const struct packet *p)
 {

@@ -212,12 +212,14 @@ static INLINE enum verdict rare_to_client(const struct headers *h, const struct 
 					  struct work *w)
 {
 	const struct packet *p = &w->packet;
+	bool to_vip = w->reply.back.ifindex & WAY_TO_VIP;
 
 	if (!hop_taken(h))
 		return drop(DROP_TTL);
+	/* What says to_vip is not behind NAT: one of the two ends changes. */
 	if (q->icmp)
-		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, &p->key.from, &w->reply.vip,
-			w->reply.ports >> 16, false);
+		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
+			&w->reply.vip, to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
 	head_for(h, sent, &w->reply.back);
@@ -225,7 +227,7 @@ static INLINE enum verdict rare_to_client(const struct headers *h, const struct 
 	count_out(&server_stats, w->server, p->packets, p->bytes);
 	if (!goes_home(w))
 		return FORWARD;
-	if (w->reply.back.ifindex & WAY_TO_VIP)
+	if (to_vip && !q->icmp)
 		rewrite_addr(h, &p->key.to, &w->reply.vip, true);
 	sent->ifindex = WAY_HOME;
 	return HOME;
@@ -241,9 +243,6 @@ static INLINE enum verdict rare_send(const struct headers *h, const struct quote
 		return DROP;
 	if (!q->icmp && h->l4 && h->check)
 		return send_on(h, &w->packet, sent, w);
-	/* Two addresses of what it quotes would have to change. */
-	if (q->icmp && w->answers && w->reply.back.ifindex & WAY_TO_VIP)
-		return PASS;
 	v = w->answers ? rare_to_client(h, q, sent, w) : rare_to_server(h, q, sent, w);
 	if (v != DROP && q->icmp)
 		note(NOTE_ICMP_FORWARDED);

@@ -79,7 +79,7 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 	struct conn *c;
 	__u64 word;
 
-	key->from = reply->of.reply.back.ifindex & WAY_TO_VIP ? reply->of.reply.vip : p->key.to;
+	key->from = *reply_client(&reply->of.reply, &p->key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;
 	c = bpf_map_lookup_elem(&conns, key);

@@ -186,12 +186,19 @@ func ownPlan() (plan lvs.Plan) {
 	return plan
 }
 
-// sizes of requests and answers, in bytes: several segments, or one datagram.
+// sizes of requests and answers, in bytes: of TCP, many segments; of UDP, datagrams
+// in one piece and in several, as far as the kernel cuts them. (No PMTU is learned
+// for a local IPv6 address, and in a tunnel nobody cuts.)
 func (k ownKind) sizes() []int {
-	if k.proto == "udp" {
+	switch {
+	case k.proto == "tcp":
+		return []int{400, 400000}
+	case k.local:
+		return []int{400, 4000, 40000}
+	case k.ip6 || k.method == lvs.Tunnel:
 		return []int{400, 1200}
 	}
-	return []int{400, 400000}
+	return []int{400, 1200, 4000}
 }
 
 const ownPatience = 5 * time.Second
@@ -330,6 +337,9 @@ func TestDirectorAsItsOwnClient(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %d bytes", k.name(), size), func(t *testing.T) {
 					before := n.counted(k)
 					got, err := ask(n.director, k.proto, netip.Addr{}, k.service(), size)
+					if errors.Is(err, unix.EMSGSIZE) { // now the kernel knows, and cuts them
+						got, err = ask(n.director, k.proto, netip.Addr{}, k.service(), size)
+					}
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -446,6 +456,27 @@ func TestDirectorIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who listens nowhere says so: its resets and ICMP errors come to the client, be that
+// the director or another, from wherever its server is.
+func TestClosedPortsAreToldOf(t *testing.T) {
+	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
+		n.plan(ownPlan())
+		for _, k := range ownKinds {
+			clients := map[string]*nstest.Namespace{"the director": n.director}
+			if k.local {
+				clients["another"] = n.client
+			}
+			for who, client := range clients {
+				t.Run(k.name()+" for "+who, func(t *testing.T) {
+					if _, err := ask(client, k.proto, netip.Addr{}, k.service(), 400); !errors.Is(err, unix.ECONNREFUSED) {
+						t.Errorf("got %v, want %v", err, unix.ECONNREFUSED)
+					}
+				})
+			}
+		}
+	})
 }
 
 // Neither end of the director's own connection sends longer segments than the way
