@@ -121,7 +121,9 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 		return nil, err
 	}
 	p.devices[w.Name] = d
-	p.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	if d.hook != hookEgress {
+		p.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	}
 	return d, nil
 }
 
@@ -132,7 +134,7 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 		return fmt.Errorf("attach the program at egress: %w", err)
 	}
 	if d.wanted == hookEgress {
-		d.hook, d.why = hookEgress, "for what this machine itself sends to its services"
+		d.hook = hookEgress
 		return nil
 	}
 	var refused error
@@ -182,8 +184,10 @@ func (p *Plane) attachBehind(d *device) error {
 // attachEgress attaches one program to all devices: there a frame's addresses
 // tell nothing.
 func (p *Plane) attachEgress(index int) (*hold, error) {
-	if _, err := p.setTail(); err != nil {
-		return nil, err
+	if p.tail.program == 0 {
+		if err := p.setTail(); err != nil {
+			return nil, err
+		}
 	}
 	program, err := p.program(nil, bpfProgWeirEgress)
 	if err != nil {

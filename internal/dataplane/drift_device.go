@@ -27,11 +27,7 @@ const (
 // took it off or that the device was made anew.
 func (p *Plane) repairDevices() {
 	repaired, failed := false, false
-	if len(p.devicesWanted) > 0 {
-		if drifted, err := p.setTail(); drifted {
-			p.ledger.Note(bpfMapTails, bpfProgWeirOwn, err)
-		}
-	}
+	p.repairTail()
 	for _, w := range p.devicesWanted {
 		drifted, err := p.repairDevice(w)
 		if drifted {

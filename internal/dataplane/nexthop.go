@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"weir/internal/netlnk"
@@ -29,6 +30,9 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
+	var renewing sync.WaitGroup
+	renewing.Go(p.renewTail)
+	defer renewing.Wait()
 	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(p.compareEvery)
 	defer compare.Stop()

@@ -122,25 +122,77 @@ func (p *Plane) ownPlace() (uint8, error) {
 	return 0, fmt.Errorf("all %d places for our own addresses are taken", p.maps.OwnAddrs.MaxEntries()-1)
 }
 
-// setTail puts the program in its place that the one at egress calls for what this
-// machine sends itself; drifted says whether it was not there.
-func (p *Plane) setTail() (drifted bool, err error) {
+// tail is the program that the one at egress calls for what this machine sends
+// itself.
+type tail struct {
+	program ebpf.ProgramID // that belongs in its place; 0: none yet
+	// adopted is true while that is an earlier process's, which does until Run has
+	// loaded our own: a process that takes over has no time for it.
+	adopted bool
+}
+
+func (p *Plane) takeUpTail() (err error) {
+	p.tail.program, err = p.tailNow()
+	p.tail.adopted = p.tail.program != 0
+	return err
+}
+
+func (p *Plane) tailNow() (ebpf.ProgramID, error) {
+	var id uint32
+	if err := p.maps.Tails.Lookup(uint32(0), &id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, fmt.Errorf("look up the program that is called at egress: %w", err)
+	}
+	return ebpf.ProgramID(id), nil
+}
+
+// setTail loads it, if need be, and puts it in its place.
+func (p *Plane) setTail() error {
 	program, err := p.program(nil, bpfProgWeirOwn)
 	if err != nil {
-		return false, err
+		return err
 	}
 	info, err := program.Info()
 	if err != nil {
-		return false, err
+		return err
 	}
-	want, _ := info.ID()
-	var now uint32
-	err = p.maps.Tails.Lookup(uint32(0), &now)
-	if err == nil && ebpf.ProgramID(now) == want {
-		return false, nil
+	if err := p.maps.Tails.Put(uint32(0), program); err != nil {
+		return fmt.Errorf("have it called at egress: %w", err)
 	}
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return true, err
+	p.tail.program, _ = info.ID()
+	p.tail.adopted = false
+	return nil
+}
+
+// renewTail replaces one that an earlier process had loaded. Verifying it takes the
+// kernel a while, for which nobody waits.
+func (p *Plane) renewTail() {
+	p.mu.Lock()
+	adopted := p.tail.adopted
+	p.mu.Unlock()
+	if !adopted {
+		return
 	}
-	return true, p.maps.Tails.Put(uint32(0), program)
+	program, err := p.loadProgram(nil, bpfProgWeirOwn)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.keepProgram(nil, bpfProgWeirOwn, program)
+		err = p.setTail()
+	}
+	if err != nil {
+		p.log.Error("renew the program for what this machine sends itself", "error", err)
+	}
+}
+
+// repairTail puts it back where something else is.
+func (p *Plane) repairTail() {
+	if p.tail.program == 0 {
+		return
+	}
+	now, err := p.tailNow()
+	if err != nil {
+		p.noteFailure(bpfMapTails, err)
+	} else if now != p.tail.program {
+		p.ledger.Note(bpfMapTails, bpfProgWeirOwn, p.setTail())
+	}
 }

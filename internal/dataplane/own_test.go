@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
+	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
 
@@ -252,6 +254,40 @@ func TestMasqueradeToTheDirectorItself(t *testing.T) {
 					})
 				}
 			}
+		}
+	})
+}
+
+// A process that takes over goes on with the program that the one before it had
+// loaded for the machine's own packets, and renews it when there is time.
+func TestNextProcessRenewsTheTail(t *testing.T) {
+	plan := ownCases[0].plan(lvs.TCP)
+	withPlane(t, plan, func(b *bench) {
+		tailNow := func() ebpf.ProgramID {
+			id, err := b.tailNow()
+			if err != nil || id == 0 {
+				t.Fatalf("program %d, %v; want one", id, err)
+			}
+			return id
+		}
+		before := tailNow()
+		ns := b.ns
+		b.Close()
+		*b = *openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
+		b.set(t, plan)
+		if now := tailNow(); now != before {
+			t.Errorf("program %d, want still %d", now, before)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go ns.Do(func() { ended <- b.Run(ctx) })
+		nstest.WaitFor(t, "the program is another", func() bool { return tailNow() != before })
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if drift := b.drifts(t); len(drift) != 0 {
+			t.Errorf("taken for drift: %v", drift)
 		}
 	})
 }

@@ -58,6 +58,7 @@ type Plane struct {
 	planned       bool                         // a plan has been set
 	mapPins       map[string]pin
 	owns          owns
+	tail          tail
 	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
@@ -171,6 +172,9 @@ func (p *Plane) load() error {
 		return err
 	}
 	p.takeUpOwns()
+	if err := p.takeUpTail(); err != nil {
+		return err
+	}
 	if err := p.setRoom(); err != nil {
 		return err
 	}
