@@ -31,7 +31,7 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	var renewing sync.WaitGroup
-	renewing.Go(p.renewTail)
+	renewing.Go(func() { p.renewTail(ctx) })
 	defer renewing.Wait()
 	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(p.compareEvery)

@@ -1,9 +1,11 @@
 package dataplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -163,9 +165,15 @@ func (p *Plane) setTail() error {
 	return nil
 }
 
-// renewTail replaces one that an earlier process had loaded. Verifying it takes the
-// kernel a while, for which nobody waits.
-func (p *Plane) renewTail() {
+// renewTail replaces one that an earlier process had loaded, some comparisons after
+// the start: verifying it keeps a CPU busy, which a lease that is about to run out
+// needs more.
+func (p *Plane) renewTail(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(10 * p.compareEvery):
+	}
 	p.mu.Lock()
 	adopted := p.tail.adopted
 	p.mu.Unlock()
