@@ -21,6 +21,7 @@
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256 /* lease 0 never runs out */
 #define MAX_VIPS 4096
+#define MAX_OWN_ADDRS 256 /* 0 is none */
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2 /* of all CPUs */
@@ -202,14 +203,22 @@ enum method {
 	METHOD_DR,
 	METHOD_TUN,
 	METHOD_KEEPS_PORT = 4,
+	METHOD_OWN = 8, /* of a connection: its client is this machine (own.h) */
 };
 #define METHOD_OF(method_) ((method_) & 3)
 
-/* Where a packet leaves: Ethernet addresses of the next hop and of our device. */
+/*
+ * Where a packet leaves: Ethernet addresses of the next hop and of our device. The
+ * way to a client that is this machine leads over lo, and there may also be to get
+ * the virtual address that the client has for its own.
+ */
 struct way {
 	__u8 dst[6], src[6];
 	__u32 ifindex;
 };
+
+#define WAY_HOME 1 /* lo, in every network namespace */
+#define WAY_TO_VIP (1U << 31)
 
 /* A real server and the way to it: one cache line. */
 struct server {
@@ -221,7 +230,15 @@ struct server {
 	__u32 service; /* index of its service */
 	__u32 swept;   /* the last sweep that met a connection of this server */
 	__u8 method;   /* enum method: of new connections */
-	__u8 zero[15];
+	__u8 own;      /* index in own_addrs: our address on the way to it */
+	__u8 inner;    /* and ours of its service's family, which a tunnel may not have */
+	__u8 zero[13];
+};
+
+/* What an address in ends is. */
+enum end {
+	END_VIRTUAL = 1, /* services have it */
+	END_SERVER = 2,  /* a server behind NAT does */
 };
 
 /*

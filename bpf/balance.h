@@ -31,7 +31,7 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
 		v = nat(h, p, sent, s, method);
 		break;
 	case METHOD_TUN:
-		v = tunnel(h, p, sent, s, index);
+		v = tunnel(h, p, sent, s);
 		break;
 	default:
 		v = direct(h, sent, s);
@@ -62,7 +62,7 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 {
 	const struct packet *p = &w->packet;
 
-	if (s->flags & SERVER_LOCAL) {
+	if (stays(s, w->method)) {
 		count(&service_stats, s->service, conns, p->packets, p->bytes);
 		count(&server_stats, index, conns, p->packets, p->bytes);
 		return PASS;
@@ -141,7 +141,7 @@ static INLINE enum verdict stray(struct work *w, const struct service *svc, stru
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return pass(PASS_NO_CONNECTION);
-	w->method = s->method;
+	w->method = method_of(s, p);
 	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
 		conn_remember(w, old, word, index, STATE_SYN_RECV);
 	note(NOTE_BY_HASH);
@@ -204,7 +204,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	w->method = s->method;
+	w->method = method_of(s, p);
 	if (one_packet)
 		return deliver(w, s, index, 1);
 	why = remembered(w, svc, old, &word, &index);
@@ -213,7 +213,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (METHOD_OF(w->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL)) {
+	if (answered(s, w->method)) {
 		why = reply_remember(w, s, index);
 		if (why) {
 			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
@@ -311,6 +311,8 @@ static INLINE enum verdict route(struct work *w)
 	now = tick();
 	if (overdue(&p->key, c, state, now))
 		goto over;
+	if (p->own != !!(conn_method(word) & METHOD_OWN))
+		return PASS; /* somebody else under its client's name */
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
@@ -409,19 +411,27 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 				   struct work *w)
 {
 	struct server *s;
+	enum verdict v;
 
 	if (w->answers) {
 		sent->new_port = w->reply.ports >> 16;
-		return to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
+		v = to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
+		return v == FORWARD && goes_home(w) ? home(h, p, sent, w) : v;
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	return to_server(h, p, sent, s, w->server, w->method, w->conns);
+	if (s->flags & SERVER_LOCAL)
+		return to_local(h, p, sent, s, w);
+	v = to_server(h, p, sent, s, w->server, w->method, w->conns);
+	if (v == FORWARD && p->own)
+		own_sent(h, p, sent, s, w->method);
+	return v;
 }
 
+/* balance is the way of a packet; at XDP those to this machine's own clients are left to tc. */
 static INLINE enum verdict balance(const struct headers *h, const struct packet *p,
-				   struct sent *sent)
+				   struct sent *sent, bool xdp)
 {
 	struct work *w;
 	enum verdict v;
@@ -434,7 +444,9 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	w->packet = *p;
 	came_by(w, h);
 	v = full();
-	return v == FORWARD ? send_on(h, p, sent, w) : v;
+	if (v != FORWARD)
+		return v;
+	return xdp && goes_home(w) ? PASS : send_on(h, p, sent, w);
 }
 
 #endif

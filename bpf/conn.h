@@ -50,6 +50,12 @@ static INLINE bool conn_nat(__u64 word)
 	return METHOD_OF(conn_method(word)) == METHOD_NAT;
 }
 
+/* conn_answered says whether the connection has an entry for what comes back. */
+static INLINE bool conn_answered(__u64 word)
+{
+	return conn_nat(word) || conn_method(word) & METHOD_OWN;
+}
+
 /* conn_word is the word that comes after another: a new incarnation. */
 static INLINE __u64 conn_word(__u64 before, __u32 method, __u32 state, __u32 server)
 {
@@ -180,7 +186,10 @@ static INLINE __u16 port_at(const struct server *s, __u32 method, const struct f
 	return method & METHOD_KEEPS_PORT ? (__u16)(key->ports >> 16) : s->port;
 }
 
-/* reply_key is the key of what this server answers to a flow. */
+/*
+ * reply_key is the key of what this server answers to a flow: with NAT, or to this
+ * machine itself.
+ */
 static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 			     const struct server *s, __u32 method)
 {
@@ -188,17 +197,25 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 
 	reply->from = s->addr;
 	reply->to = key->from;
+	if (METHOD_OF(method) != METHOD_NAT) {
+		struct addr *source = own_source(s, key, method);
+
+		port = (__u16)(key->ports >> 16);
+		reply->from = key->to;
+		if (source)
+			reply->to = *source;
+	}
 	reply->ports = port | (key->ports & 0xffff) << 16 | key->ports >> 32 << 32;
 }
 
-/* forget_reply deletes the other direction of a NAT connection. */
+/* forget_reply deletes the other direction of a connection that has an entry for it. */
 static INLINE void forget_reply(const struct flow_key *key, __u64 word)
 {
 	__u32 index = conn_server(word);
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct flow_key reply;
 
-	if (!s || !conn_nat(word))
+	if (!s || !conn_answered(word))
 		return;
 	reply_key(&reply, key, s, conn_method(word));
 	bpf_map_delete_elem(&conns, &reply);
@@ -311,7 +328,7 @@ static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sw
 	struct server *server;
 
 	if (state == STATE_REPLY)
-		return 0;
+		return own_sweep(map, key, c);
 	if (overdue(key, c, state, s->now) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
 		conn_over(key, c, word);

@@ -196,7 +196,7 @@ static NOINLINE void flow_keep(struct work *w, struct conn *c, const struct conn
 	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
 
-	if (!n || !flow_state(conn_state(word)))
+	if (!n || p->own || conn_method(word) & METHOD_OWN || !flow_state(conn_state(word)))
 		return;
 	if (reply ? !vip_known(c->service, &reply->of.reply.vip) : from_director(p))
 		return;

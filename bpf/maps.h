@@ -15,8 +15,8 @@
 MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
-/* Our own addresses on the ways to the servers, for tunnels. */
-MAP(tunnel_sources, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVERS);
+/* Our own addresses on the ways to the servers. */
+MAP(own_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_OWN_ADDRS);
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -85,8 +85,14 @@ MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 	} name_ SEC(".maps")
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
 SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
-/* Virtual addresses, and those of servers behind NAT: whose fragments may be ours. */
-SPARSE_HASH(ends, struct addr, __u8, MAX_SERVERS);
+/*
+ * Virtual addresses, and those of servers behind NAT (enum end): whose fragments, and
+ * what of that which this machine sends itself, may be ours.
+ */
+SPARSE_HASH(ends, struct addr, enum end, MAX_SERVERS);
+
+/* The program that weir_egress calls for them. */
+MAP(tails, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, 1);
 
 /* How long a connection may be silent, in ticks, by state. */
 MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);

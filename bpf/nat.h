@@ -79,6 +79,16 @@ static INLINE void rewrite(const struct headers *h, struct sent *sent, const str
 	}
 }
 
+/* rewrite_also gives it one more address. */
+static INLINE void rewrite_also(const struct headers *h, struct sent *sent, const struct addr *old,
+				const struct addr *new, bool destination)
+{
+	__u64 sum = (__u64)sent->csum + rewrite_addr(h, old, new, destination);
+
+	sent->nat = true;
+	sent->csum = (sum & 0xffffffff) + (sum >> 32);
+}
+
 /* settle_csum settles the transport checksum by arithmetic, where it is whole. */
 static INLINE void settle_csum(const struct headers *h, const struct packet *p,
 			       const struct sent *sent)

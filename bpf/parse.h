@@ -43,6 +43,7 @@ struct packet {
 	__u8 protocol;
 	__u8 tcp_flags; /* 0 where it is UDP */
 	bool ip6;
+	bool own; /* this machine sends it itself */
 };
 
 /* Where its headers are. */
@@ -75,6 +76,19 @@ struct piece {
 #else
 #define UNMAPPED(lo_) ((__u32)(lo_))
 #endif
+
+static INLINE bool is_ip4(const struct addr *a)
+{
+	return !a->hi && a->lo == MAPPED(UNMAPPED(a->lo));
+}
+
+/* is_loopback: of 127.0.0.0/8, or ::1. */
+static INLINE bool is_loopback(const struct addr *a)
+{
+	const __u8 *bytes = (const __u8 *)a;
+
+	return is_ip4(a) ? bytes[12] == 127 : !a->hi && a->lo == bpf_cpu_to_be64(1);
+}
 
 static INLINE bool same_addr(const struct addr *a, const struct addr *b)
 {

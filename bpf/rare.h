@@ -92,6 +92,7 @@ static INLINE enum rare_next rare_begin(void *data, void *end, struct work *w, _
 	p->ifindex = ifindex;
 	p->packets = 1;
 	p->tcp_flags = 0;
+	p->own = false;
 	r->piece = (struct piece){};
 	r->l4 = r->check = r->icmp = r->quote = 0;
 	h.eth = take(&c, sizeof(*h.eth));
@@ -168,18 +169,21 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 	const struct packet *p = &w->packet;
 	__u32 method = w->method;
+	struct addr *source;
 	enum verdict v;
+	bool up;
 
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	if (p->bytes + outer_bytes(s, method) > s->mtu) {
+	up = s->flags & SERVER_LOCAL;
+	if (!up && p->bytes + outer_bytes(s, method) > s->mtu) {
 		v = too_big(h, sent, s, method);
 		return q->icmp ? DROP : v;
 	}
 	switch (METHOD_OF(method)) {
 	case METHOD_NAT:
-		v = direct(h, sent, s);
-		if (v != FORWARD)
+		v = up ? UP : direct(h, sent, s);
+		if (v == DROP)
 			break;
 		if (q->icmp)
 			requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, &p->key.to, &s->addr,
@@ -188,12 +192,15 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 			rewrite_addr(h, &p->key.to, &s->addr, true);
 		break;
 	case METHOD_TUN:
-		v = tunnel(h, p, sent, s, w->server);
+		v = tunnel(h, p, sent, s);
 		break;
 	default:
 		v = direct(h, sent, s);
 	}
-	if (v == FORWARD) {
+	source = own_source(s, &p->key, method);
+	if (source && v == FORWARD && !q->icmp)
+		rewrite_addr(h, &p->key.from, source, false);
+	if (v != DROP) {
 		count(&service_stats, s->service, 0, p->packets, p->bytes);
 		count(&server_stats, w->server, 0, p->packets, p->bytes);
 	}
@@ -205,18 +212,25 @@ static INLINE enum verdict rare_to_client(const struct headers *h, const struct 
 					  struct work *w)
 {
 	const struct packet *p = &w->packet;
+	bool to_vip = w->reply.back.ifindex & WAY_TO_VIP;
 
 	if (!hop_taken(h))
 		return drop(DROP_TTL);
+	/* What says to_vip is not behind NAT: one of the two ends changes. */
 	if (q->icmp)
-		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, &p->key.from, &w->reply.vip,
-			w->reply.ports >> 16, false);
+		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
+			&w->reply.vip, to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
 	head_for(h, sent, &w->reply.back);
 	count_out(&service_stats, w->service, p->packets, p->bytes);
 	count_out(&server_stats, w->server, p->packets, p->bytes);
-	return FORWARD;
+	if (!goes_home(w))
+		return FORWARD;
+	if (to_vip && !q->icmp)
+		rewrite_addr(h, &p->key.to, &w->reply.vip, true);
+	sent->ifindex = WAY_HOME;
+	return HOME;
 }
 
 /* rare_send sends a packet where full() or rare_route() wants it. */
@@ -230,7 +244,7 @@ static INLINE enum verdict rare_send(const struct headers *h, const struct quote
 	if (!q->icmp && h->l4 && h->check)
 		return send_on(h, &w->packet, sent, w);
 	v = w->answers ? rare_to_client(h, q, sent, w) : rare_to_server(h, q, sent, w);
-	if (v == FORWARD && q->icmp)
+	if (v != DROP && q->icmp)
 		note(NOTE_ICMP_FORWARDED);
 	return v;
 }

@@ -81,7 +81,7 @@ static INLINE enum verdict related_answer(struct work *w, const struct conn *rep
 	struct flow_key *key = &w->other;
 	struct conn *c;
 
-	key->from = w->packet.key.to;
+	key->from = *reply_client(&reply->of.reply, &w->packet.key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;
 	c = bpf_map_lookup_elem(&conns, key);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * reply.h - what a server of a NAT connection answers has an entry of its own,
- * under the key that it carries, with what the client knows and the way back to
- * it: where its packets come from.
+ * reply.h - what a server of a NAT connection answers, or any server to this machine
+ * itself, has an entry of its own, under the key that it carries, with what the
+ * client knows and the way back to it: where its packets come from.
  */
 #ifndef WEIR_REPLY_H
 #define WEIR_REPLY_H
@@ -17,33 +17,35 @@ static NOINLINE enum reason reply_remember(struct work *w, const struct server *
 	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
 	const struct packet *p = &w->packet;
 	struct conn_reply *theirs;
-	struct flow_key key;
+	struct flow_key *key = &w->other;
 	struct conn *old;
 
 	reply->of.reply.vip = p->key.to;
 	reply->of.reply.ports = p->key.ports;
 	reply->of.reply.back = w->came;
-	reply_key(&key, &p->key, s, w->method);
-	if (!bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
+	reply_key(key, &p->key, s, w->method);
+	if (!same_addr(&key->to, &p->key.from))
+		reply->of.reply.back.ifindex |= WAY_TO_VIP;
+	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
-	old = bpf_map_lookup_elem(&conns, &key);
-	if (!old && room_made(w) && !bpf_map_update_elem(&conns, &key, reply, BPF_NOEXIST))
+	old = bpf_map_lookup_elem(&conns, key);
+	if (!old && room_made(w) && !bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
 	if (!old)
 		return DROP_TABLE_FULL;
 	if (conn_state(old->word) != STATE_REPLY)
 		return DROP_COLLISION;
 	theirs = &old->of.reply;
-	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to)) {
-		/* In the same place: two keys would be too much for the stack of 6.1. */
-		key.from = p->key.from;
-		key.to = theirs->vip;
-		key.ports = theirs->ports;
-		if (bpf_map_lookup_elem(&conns, &key))
+	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to) ||
+	    (theirs->back.ifindex ^ reply->of.reply.back.ifindex) & WAY_TO_VIP) {
+		key->from = theirs->back.ifindex & WAY_TO_VIP ? theirs->vip : key->to;
+		key->to = theirs->vip;
+		key->ports = theirs->ports;
+		if (bpf_map_lookup_elem(&conns, key))
 			return DROP_COLLISION;
-		reply_key(&key, &p->key, s, w->method);
+		reply_key(key, &p->key, s, w->method);
 	}
-	return bpf_map_update_elem(&conns, &key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
+	return bpf_map_update_elem(&conns, key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
 static INLINE bool same_way(const struct way *a, const struct way *b)
@@ -76,7 +78,7 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 	struct conn *c;
 	__u64 word;
 
-	key->from = p->key.to;
+	key->from = *reply_client(&reply->of.reply, &p->key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;
 	c = bpf_map_lookup_elem(&conns, key);
@@ -86,11 +88,13 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 	server = conn_server(word);
 	if (server != conn_server(reply->word) || conn_state(word) == STATE_GONE)
 		return pass(PASS_NO_CONNECTION);
-	conn_advance(key, c, word, p, now, OUTPUT);
+	if (conn_nat(word))
+		conn_advance(key, c, word, p, now, OUTPUT);
 	flow_keep(w, c, reply, now);
 	w->answers = true;
 	w->service = c->service;
 	w->server = server;
+	w->method = conn_method(word);
 	w->reply = reply->of.reply;
 	return FORWARD;
 }

@@ -185,7 +185,7 @@ static INLINE bool server_nat(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 
-	return s && METHOD_OF(s->method) == METHOD_NAT && !(s->flags & SERVER_LOCAL);
+	return s && METHOD_OF(s->method) == METHOD_NAT && !stays(s, s->method);
 }
 
 /*

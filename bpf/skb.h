@@ -118,6 +118,98 @@ static INLINE bool skb_untag(struct __sk_buff *skb)
 	return !skb->vlan_present || !bpf_skb_vlan_pop(skb);
 }
 
+/* In tc_index: what this machine sends itself has been balanced, and is not again. */
+#define OWN_DONE 0x7765
+
+/* skb_leave has what this machine sends itself leave by a device. */
+static INLINE int skb_leave(struct __sk_buff *skb, __u32 ifindex)
+{
+	if (ifindex == skb->ifindex)
+		return TC_ACT_UNSPEC;
+	skb->tc_index = OWN_DONE;
+	return bpf_redirect(ifindex, 0);
+}
+
+/*
+ * skb_up has it come back to this machine. Over lo it is about to. (Not by a
+ * look-up of its own, as in skb_home: at this place, older kernels lose the route
+ * that the packet has.)
+ */
+static INLINE int skb_up(struct __sk_buff *skb)
+{
+	if (skb->ifindex != WAY_HOME)
+		return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	skb->tc_index = OWN_DONE;
+	return bpf_redirect(WAY_HOME, 0);
+}
+
+/* TCP's option for the longest segment (RFC 9293 section 3.2), where senders have it. */
+struct tcp_mss {
+	__u8 kind, length;
+	__be16 bytes;
+};
+
+/*
+ * skb_clamp has both ends of this machine's own connection send no longer segments
+ * than the way to the server takes: of lo, where the client is, one has 64 KB.
+ */
+static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 most)
+{
+	__u32 tcp = check_offset - offsetof(struct tcphdr, check), at = tcp + sizeof(struct tcphdr);
+	__be16 bytes = bpf_htons(most);
+	struct tcp_mss o;
+	__u8 length;
+
+	if (bpf_skb_load_bytes(skb, tcp + 12, &length, 1) || length >> 4 <= sizeof(struct tcphdr) / 4 ||
+	    bpf_skb_load_bytes(skb, at, &o, sizeof(o)))
+		return 0;
+	if (o.kind != 2 || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
+		return 0;
+	return bpf_l4_csum_replace(skb, check_offset, o.bytes, bytes, sizeof(bytes)) ||
+	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
+}
+
+/* skb_own_csum is settle_skb_csum for this machine's own client. */
+static INLINE long skb_own_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				const struct sent *sent)
+{
+	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	if (sent->nat && settle_skb_csum(skb, h, p, sent))
+		return -1;
+	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
+		return 0;
+	return skb_clamp(skb, h->check_offset, sent->mtu - headers);
+}
+
+/*
+ * skb_home sends an answer to this machine's own client, with a route that is found
+ * on its way out to lo: on its way in, the stack would take no packet that says to
+ * come from this machine itself.
+ */
+static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+			   const struct sent *sent, bool copy)
+{
+	if (skb_own_csum(skb, h, p, sent))
+		return TC_ACT_SHOT;
+	if (p->own)
+		return skb_leave(skb, WAY_HOME);
+	if (skb->vlan_present && !skb_untag(skb))
+		return TC_ACT_SHOT;
+	if (!copy)
+		return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
+	bpf_clone_redirect(skb, WAY_HOME, 0);
+	return TC_ACT_SHOT;
+}
+
+/* skb_error sends an error about the packet instead of it. */
+static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struct icmp_error *e)
+{
+	int sent = e ? skb_icmp(skb, e) : TC_ACT_SHOT;
+
+	return p->own && sent != TC_ACT_SHOT ? skb_up(skb) : sent;
+}
+
 /*
  * skb_finish does what was decided of the packet. A copy of it goes where it is
  * one of several, of which the skb is each in turn.
@@ -125,34 +217,41 @@ static INLINE bool skb_untag(struct __sk_buff *skb)
 static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
 			     const struct sent *sent, enum verdict v, bool whole, bool copy)
 {
-	struct icmp_error *error;
-
 	switch (v) {
 	case DROP:
 		return TC_ACT_SHOT;
 	case REFUSE:
-		error = icmp_refusal(h, p, skb->len - sizeof(struct ethhdr));
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
+		return skb_error(skb, p, icmp_refusal(h, p, skb->len - sizeof(struct ethhdr)));
 	case TOO_BIG:
-		error = icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu);
-		return error ? skb_icmp(skb, error) : TC_ACT_SHOT;
-	case FORWARD:
+		return skb_error(skb, p, icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu));
+	case HOME:
+		return skb_home(skb, h, p, sent, copy);
+	case UP:
 		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+			return TC_ACT_SHOT;
+		if (p->own && skb->ifindex != WAY_HOME)
+			return skb_up(skb);
+		break;
+	case FORWARD:
+		if (p->own ? skb_own_csum(skb, h, p, sent) : sent->nat && settle_skb_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
 		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
 			return TC_ACT_SHOT;
 		if (sent->outer && !skb_encapsulate(skb, p, sent->outer, whole))
 			return TC_ACT_SHOT;
+		if (p->own)
+			return skb_leave(skb, sent->ifindex);
 		if (!copy)
 			return bpf_redirect(sent->ifindex, 0);
 		bpf_clone_redirect(skb, sent->ifindex, 0);
 		return TC_ACT_SHOT;
 	default:
-		if (!copy)
-			return TC_ACT_UNSPEC;
-		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
-		return TC_ACT_SHOT;
+		break;
 	}
+	if (!copy)
+		return TC_ACT_UNSPEC;
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	return TC_ACT_SHOT;
 }
 
 /* skb_rare finds out what a rare packet is (enum rare_next). */
@@ -187,6 +286,8 @@ __noinline int skb_rare_send(struct __sk_buff *skb, int decided)
 		return TC_ACT_UNSPEC;
 	if (w->rare.kind == RARE_FIRST)
 		w->waiting = fragment_settle(w, v);
+	if (w->packet.own) /* in their order */
+		w->waiting = 0;
 	copy = w->waiting || w->rare.copy;
 	if (v == HOLD || (v == PASS && !copy))
 		return TC_ACT_UNSPEC;

@@ -7,11 +7,6 @@
 #ifndef WEIR_TUNNEL_H
 #define WEIR_TUNNEL_H
 
-static INLINE bool is_ip4(const struct addr *a)
-{
-	return !a->hi && a->lo == MAPPED(UNMAPPED(a->lo));
-}
-
 /* outer_bytes is the length of the header in front of what is sent to a server. */
 static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 {
@@ -25,9 +20,9 @@ static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
  * in front. TTL, type of service and "don't fragment" are those of the packet.
  */
 static INLINE enum verdict tunnel(const struct headers *h, const struct packet *p, struct sent *sent,
-				  const struct server *s, __u32 index)
+				  const struct server *s)
 {
-	struct addr *source = bpf_map_lookup_elem(&tunnel_sources, &index);
+	struct addr *source = own_addr(s->own);
 	struct work *w = work_of();
 	struct outer *o;
 

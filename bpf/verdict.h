@@ -4,12 +4,14 @@
 #define WEIR_VERDICT_H
 
 enum verdict {
-	PASS,    /* up the local stack */
+	PASS,    /* up the local stack, or on where it was going */
 	DROP,    /* nowhere */
 	FORWARD, /* out of the device that the server's entry names */
 	REFUSE,  /* nowhere, and the client is told that there is no server */
 	TOO_BIG, /* nowhere, and the client is told how big it may be */
 	HOLD,    /* nowhere yet: it waits for the packet's first fragment */
+	UP,      /* up the local stack, to a server behind NAT that is this machine */
+	HOME,    /* over lo, to a client that is this machine */
 };
 
 static INLINE void note(enum reason r)
@@ -61,7 +63,7 @@ struct sent {
 	__u16 old_port, new_port;
 	__u32 csum; /* what the address adds to the sum */
 	__u32 outer; /* bytes of the header that goes in front (tunnel.h) */
-	__u32 mtu;   /* of a packet that is too big */
+	__u32 mtu;   /* of a packet that is too big; for this machine's own client, of the way */
 };
 
 /* An outer header that is to go in front. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * weir.bpf.c - the data plane's entry points: XDP ingress, tc ingress, the tc
- * egress guard, and the sweep. They differ only in how they hold a packet;
+ * weir.bpf.c - the data plane's entry points: XDP ingress, tc ingress, tc
+ * egress, and the sweep. They differ only in how they hold a packet;
  * what becomes of it is decided in balance.h.
  */
 #include <linux/bpf.h>
@@ -32,6 +32,8 @@
 #include "verdict.h"
 #include "lease.h"
 #include "load.h"
+#include "mark.h"
+#include "own.h"
 #include "conn.h"
 #include "flow.h"
 #include "sched.h"
@@ -47,7 +49,7 @@
 #include "reply.h"
 #include "icmp.h"
 #include "tunnel.h"
-#include "mark.h"
+#include "home.h"
 #include "balance.h"
 #include "related.h"
 #include "fragment.h"
@@ -77,7 +79,7 @@ int weir_xdp(struct xdp_md *ctx)
 	}
 	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
 		return XDP_PASS;
-	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
+	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
 }
 
 SEC("tc")
@@ -109,27 +111,74 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	p.bytes = skb->len - sizeof(struct ethhdr);
-	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
+	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
+}
+
+/* skb_full takes a packet the full way. */
+static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct headers *h,
+			   const struct packet *p)
+{
+	struct sent sent = {};
+	enum verdict v;
+
+	w->packet = *p;
+	w->came = (struct way){ .ifindex = WAY_HOME };
+	v = full();
+	if (v == FORWARD)
+		v = send_on(h, p, &sent, w);
+	return skb_finish(skb, h, p, &sent, v, true, false);
+}
+
+/* is_reply says whether there is a connection that this is the key of the answers of. */
+static INLINE bool is_reply(const struct flow_key *key)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, key);
+
+	return c && conn_state(c->word) == STATE_REPLY;
+}
+
+/* own_answer says whether this is what a server answers to this machine's own client. */
+static INLINE bool own_answer(const struct flow_key *key)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, key);
+
+	return c && conn_state(c->word) == STATE_REPLY &&
+	       (c->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
 /*
- * weir_fragments stands at tc where weir_xdp is at XDP: that leaves it what has to
- * wait, and what others wait for.
+ * weir_behind stands at tc where weir_xdp is at XDP: that leaves it fragments that
+ * have to wait and those that others wait for, and the answers to this machine's
+ * own clients.
  */
 SEC("tc")
-int weir_fragments(struct __sk_buff *skb)
+int weir_behind(struct __sk_buff *skb)
 {
+	struct packet p = {
+		.packets = skb->gso_segs ? skb->gso_segs : 1,
+		.ifindex = skb->ifindex,
+	};
 	struct work *w = work_of();
-	struct packet p = {};
+	enum parsed parsed;
 	struct headers h;
 
-	if (!w || skb->pkt_type != PACKET_HOST || parse_skb(skb, &h, &p) != PARSED_FRAGMENT)
+	if (!w || skb->pkt_type != PACKET_HOST)
+		return TC_ACT_UNSPEC;
+	parsed = parse_skb(skb, &h, &p);
+	if (parsed == PARSED && own_answer(&p.key)) {
+		p.bytes = skb->len - sizeof(struct ethhdr);
+		return skb_full(skb, w, &h, &p);
+	}
+	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
 		return TC_ACT_UNSPEC;
 	switch (skb_rare(skb)) {
 	case RARE_FULL:
-		return fragment_waited(w) ? skb_decided(skb, full()) : TC_ACT_UNSPEC;
+		if (fragment_waited(w) || own_answer(&w->packet.key))
+			return skb_decided(skb, full());
+		break;
 	case RARE_ROUTE:
-		return skb_decided(skb, rare_route());
+		if (parsed == PARSED_FRAGMENT || own_answer(&w->packet.key))
+			return skb_decided(skb, rare_route());
 	}
 	return TC_ACT_UNSPEC;
 }
@@ -172,24 +221,90 @@ static INLINE bool neighbour_silenced(struct cursor *c)
 	return guarded(&a);
 }
 
+/* own_rare makes what skb_rare has found one of this machine's own. */
+static INLINE void own_rare(struct work *w)
+{
+	w->packet.own = true;
+	w->packet.sender = 0;
+	w->came = (struct way){ .ifindex = WAY_HOME };
+}
+
 /*
- * weir_guard keeps a machine silent about a VIP whose lease has run out: no ARP
- * and no neighbour advertisement for it leaves, whatever the stack would say.
+ * weir_own balances what this machine sends itself, and translates what its own
+ * servers behind NAT answer.
  */
 SEC("tc")
-int weir_guard(struct __sk_buff *skb)
+int weir_own(struct __sk_buff *skb)
+{
+	struct packet p = {
+		.packets = skb->gso_segs ? skb->gso_segs : 1,
+		.ifindex = skb->ifindex,
+		.own = true,
+	};
+	struct work *w = work_of();
+	enum parsed parsed;
+	struct headers h;
+	enum verdict v;
+
+	if (!w)
+		return TC_ACT_UNSPEC;
+	parsed = parse_skb(skb, &h, &p);
+	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
+		if (skb_pull(skb))
+			return TC_ACT_UNSPEC;
+		parsed = parse_skb(skb, &h, &p);
+	}
+	if (parsed == PARSED) {
+		p.bytes = skb->len - sizeof(struct ethhdr);
+		p.sender = 0;
+		return skb_full(skb, w, &h, &p);
+	}
+	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
+		return TC_ACT_UNSPEC;
+	switch (skb_rare(skb)) {
+	case RARE_FULL:
+		own_rare(w);
+		v = full();
+		break;
+	case RARE_ROUTE:
+		own_rare(w);
+		if (parsed == PARSED_ICMP && !is_reply(&w->packet.key))
+			return TC_ACT_UNSPEC;
+		v = rare_route();
+		break;
+	default:
+		return TC_ACT_UNSPEC;
+	}
+	return v == HOLD ? TC_ACT_UNSPEC : skb_rare_send(skb, v);
+}
+
+/*
+ * weir_egress keeps a machine silent about a VIP whose lease has run out: no ARP
+ * and no neighbour advertisement for it leaves, whatever the stack would say. And it
+ * calls weir_own for what concerns that: a program that may change packets costs
+ * each packet the room for it.
+ */
+SEC("tc")
+int weir_egress(struct __sk_buff *skb)
 {
 	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
 	struct ethhdr *eth = take(&c, sizeof(*eth));
+	struct service_count *n;
+	struct packet p = {};
+	struct headers h;
 
 	if (!eth)
 		return TC_ACT_UNSPEC;
-	switch (eth->h_proto) {
-	case bpf_htons(ETH_P_ARP):
+	if (eth->h_proto == bpf_htons(ETH_P_ARP))
 		return arp_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-	case bpf_htons(ETH_P_IPV6):
-		return neighbour_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-	}
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
+		return TC_ACT_SHOT;
+	if (skb->ingress_ifindex || skb->tc_index == OWN_DONE)
+		return TC_ACT_UNSPEC;
+	n = service_count_of();
+	if (n && parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
+	    own_wanted(&p.key, n))
+		bpf_tail_call(skb, &tails, 0);
 	return TC_ACT_UNSPEC;
 }
 

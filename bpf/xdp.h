@@ -40,6 +40,10 @@ static INLINE int xdp_finish(struct xdp_md *ctx, const struct headers *h, const 
 		return xdp_error(ctx, icmp_refusal(h, p, bpf_xdp_get_buff_len(ctx) - l2), tag_bytes);
 	case TOO_BIG:
 		return xdp_error(ctx, icmp_too_big(h, p, bpf_xdp_get_buff_len(ctx) - l2, sent->mtu), tag_bytes);
+	case UP:
+		if (sent->nat)
+			settle_csum(h, p, sent);
+		return XDP_PASS;
 	case FORWARD:
 		if (sent->nat)
 			settle_csum(h, p, sent);
@@ -83,7 +87,7 @@ __noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
 	struct quote q;
 	__u64 waited;
 
-	if (!w || v == HOLD)
+	if (!w || v == HOLD || (v == FORWARD && goes_home(w)))
 		return XDP_PASS;
 	if (w->rare.kind == RARE_FIRST) {
 		waited = fragment_settle(w, v);

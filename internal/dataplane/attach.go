@@ -26,19 +26,15 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	ingress *hold
-	guard   *hold
-	// fragments sends what waits, where the ingress is at XDP; else nil.
-	fragments *hold
+	egress  *hold
+	ingress *hold // nil on lo
+	// behind gets what an ingress at XDP leaves to tc; else nil.
+	behind *hold
 }
 
 // holds are its programs.
 func (d *device) holds() []*hold {
-	all := []*hold{d.ingress, d.guard}
-	if d.fragments != nil {
-		all = append(all, d.fragments)
-	}
-	return all
+	return slices.DeleteFunc([]*hold{d.egress, d.ingress, d.behind}, func(h *hold) bool { return h == nil })
 }
 
 func (d *device) close() {
@@ -54,19 +50,33 @@ type Attachment struct {
 	Why    string
 }
 
-// Attachments lists the devices that the data plane is attached to.
+// hookEgress is lo's: only what this machine sends itself is of interest there.
+const hookEgress lvs.Hook = "egress"
+
+// withLoopback adds lo to the devices of a plan, if there are any.
+func withLoopback(devices []lvs.Device) []lvs.Device {
+	if len(devices) == 0 || slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == loopback }) {
+		return devices
+	}
+	return append(slices.Clone(devices), lvs.Device{Name: loopback, Hook: hookEgress})
+}
+
+// Attachments lists the devices that the data plane is attached to, beside lo.
 func (p *Plane) Attachments() (list []Attachment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range p.devices {
-		list = append(list, Attachment{d.name, d.hook, d.why})
+		if d.hook != hookEgress {
+			list = append(list, Attachment{d.name, d.hook, d.why})
+		}
 	}
 	return list
 }
 
 // setDevices attaches to these devices and to no other. What an earlier process
 // left attached is replaced without a gap.
-func (p *Plane) setDevices(wanted []lvs.Device) error {
+func (p *Plane) setDevices(plan []lvs.Device) error {
+	wanted := withLoopback(plan)
 	p.devicesWanted = wanted
 	var errs []error
 	keep := map[string]bool{}
@@ -77,14 +87,14 @@ func (p *Plane) setDevices(wanted []lvs.Device) error {
 			continue
 		}
 		keep[filepath.Base(p.ingressPin(d.index, d.hook))] = true
-		keep[filepath.Base(p.guardPin(d.index))] = true
-		keep[filepath.Base(p.fragmentsPin(d.index))] = d.fragments != nil
+		keep[filepath.Base(p.egressPin(d.index))] = true
+		keep[filepath.Base(p.behindPin(d.index))] = d.behind != nil
 	}
 	if len(errs) > 0 { // what is attached stays rather than leave a device bare
 		return errors.Join(errs...)
 	}
 	for name, d := range p.devices {
-		if !keep[filepath.Base(p.guardPin(d.index))] {
+		if !keep[filepath.Base(p.egressPin(d.index))] {
 			d.close()
 			delete(p.devices, name)
 		}
@@ -111,24 +121,29 @@ func (p *Plane) setDevice(w lvs.Device) (*device, error) {
 		return nil, err
 	}
 	p.devices[w.Name] = d
-	p.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	if d.hook != hookEgress {
+		p.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	}
 	return d, nil
 }
 
-// attach puts the programs on the device: the guard first, then the ingress at
-// the place that was asked for, or, on auto, at the best that works.
+// attach puts the programs on the device: the one at egress first, then the ingress
+// at the place that was asked for, or, on auto, at the best that works.
 func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
-	if d.guard, err = p.attachGuard(l.MAC, d.index); err != nil {
-		return fmt.Errorf("attach the egress guard: %w", err)
+	if d.egress, err = p.attachEgress(d.index); err != nil {
+		return fmt.Errorf("attach the program at egress: %w", err)
+	}
+	if d.wanted == hookEgress {
+		d.hook = hookEgress
+		return nil
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l) {
 		if d.ingress, err = p.attachIngress(l.MAC, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
-			if err := p.attachFragments(d); err != nil {
-				d.ingress.close()
-				d.guard.close()
-				return fmt.Errorf("attach the program for fragments: %w", err)
+			if err := p.attachBehind(d); err != nil {
+				d.close()
+				return fmt.Errorf("attach the program behind it: %w", err)
 			}
 			if refused != nil {
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
@@ -137,7 +152,7 @@ func (p *Plane) attach(d *device, l netlnk.Link) (err error) {
 		}
 		refused = fmt.Errorf("%s refused: %w", c.hook, err)
 	}
-	d.guard.close()
+	d.close()
 	return refused
 }
 
@@ -145,33 +160,40 @@ func (p *Plane) ingressPin(index int, hook lvs.Hook) string {
 	return filepath.Join(p.pinDir, fmt.Sprintf("ingress_%d_%s", index, hook))
 }
 
-func (p *Plane) guardPin(index int) string {
-	return filepath.Join(p.pinDir, fmt.Sprintf("guard_%d", index))
+func (p *Plane) egressPin(index int) string {
+	return filepath.Join(p.pinDir, fmt.Sprintf("egress_%d", index))
 }
 
-func (p *Plane) fragmentsPin(index int) string {
-	return filepath.Join(p.pinDir, fmt.Sprintf("fragments_%d", index))
+func (p *Plane) behindPin(index int) string {
+	return filepath.Join(p.pinDir, fmt.Sprintf("behind_%d", index))
 }
 
-// attachFragments puts the program for fragments behind one at XDP.
-func (p *Plane) attachFragments(d *device) error {
+// attachBehind puts a program at tc behind one at XDP.
+func (p *Plane) attachBehind(d *device) error {
 	if d.hook == lvs.HookTC {
 		return nil
 	}
-	program, err := p.program(d.mac, bpfProgWeirFragments)
+	program, err := p.program(d.mac, bpfProgWeirBehind)
 	if err != nil {
 		return err
 	}
-	d.fragments, err = p.attachTC(p.fragmentsPin(d.index), program, d.index, ebpf.AttachTCXIngress)
+	d.behind, err = p.attachTC(p.behindPin(d.index), program, d.index, ebpf.AttachTCXIngress)
 	return err
 }
 
-func (p *Plane) attachGuard(mac net.HardwareAddr, index int) (*hold, error) {
-	program, err := p.program(mac, bpfProgWeirGuard)
+// attachEgress attaches one program to all devices: there a frame's addresses
+// tell nothing.
+func (p *Plane) attachEgress(index int) (*hold, error) {
+	if p.tail.program == 0 {
+		if err := p.setTail(); err != nil {
+			return nil, err
+		}
+	}
+	program, err := p.program(nil, bpfProgWeirEgress)
 	if err != nil {
 		return nil, err
 	}
-	return p.attachTC(p.guardPin(index), program, index, ebpf.AttachTCXEgress)
+	return p.attachTC(p.egressPin(index), program, index, ebpf.AttachTCXEgress)
 }
 
 func (p *Plane) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*hold, error) {
@@ -185,7 +207,7 @@ func (p *Plane) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*
 	}
 	if hook == lvs.HookTC {
 		// First: on kernels without tcx it has the same place.
-		if err := detach(p.fragmentsPin(index)); err != nil {
+		if err := detach(p.behindPin(index)); err != nil {
 			return nil, err
 		}
 		program, err := p.program(mac, bpfProgWeirTc)
@@ -266,7 +288,7 @@ func (p *Plane) unpinOthers(keep map[string]bool) error {
 		return fmt.Errorf("list the pins: %w", err)
 	}
 	for _, e := range entries {
-		isLink := slices.ContainsFunc([]string{"ingress_", "guard_", "fragments_"}, func(prefix string) bool {
+		isLink := slices.ContainsFunc([]string{"ingress_", "egress_", "behind_"}, func(prefix string) bool {
 			return strings.HasPrefix(e.Name(), prefix)
 		})
 		if !isLink || keep[e.Name()] {

@@ -1,9 +1,13 @@
 package dataplane
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -58,13 +62,13 @@ func TestAttach(t *testing.T) {
 				t.Errorf("asked for %s: %+v, want %s", tt.wanted, at, tt.got)
 			}
 			b.wantPins(t, "ingress_", 1)
-			b.wantPins(t, "guard_", 1)
-			b.wantPins(t, "fragments_", map[bool]int{true: 0, false: 1}[tt.got == lvs.HookTC])
+			b.wantPins(t, "egress_", 2) // lo has one, too
+			b.wantPins(t, "behind_", map[bool]int{true: 0, false: 1}[tt.got == lvs.HookTC])
 		}
 		b.set(t, lvs.Plan{})
 		b.wantPins(t, "ingress_", 0)
-		b.wantPins(t, "guard_", 0)
-		b.wantPins(t, "fragments_", 0)
+		b.wantPins(t, "egress_", 0)
+		b.wantPins(t, "behind_", 0)
 	})
 }
 
@@ -77,7 +81,7 @@ func TestAttachmentOutlivesTheProcess(t *testing.T) {
 		*b = *again
 		b.set(t, plan)
 		b.wantPins(t, "ingress_", 1)
-		b.wantPins(t, "guard_", 1)
+		b.wantPins(t, "egress_", 2) // lo has one, too
 	})
 }
 
@@ -91,6 +95,58 @@ func TestUnknownDeviceChangesNothing(t *testing.T) {
 			t.Errorf("attached: %+v, want eth0 as before", at)
 		}
 	})
+}
+
+// On lo there is one program as long as there are devices, and after what Remove
+// does there is none on any.
+func TestNoProgramIsLeft(t *testing.T) {
+	plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}}
+	withPlane(t, plan, func(b *bench) {
+		for _, step := range []struct {
+			name     string
+			do       func() error
+			lo, eth0 string
+		}{
+			{"attached", func() error { return nil }, "egress 1", "egress 1 ingress 1"},
+			{"no devices in the plan", func() error { return b.Set(lvs.Plan{}) }, "", ""},
+			{"attached again, behind XDP", func() error {
+				return b.Set(lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookGeneric}}})
+			}, "egress 1", "egress 1 ingress 1"},
+			{"detached", b.detachAll, "", ""},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			for device, want := range map[string]string{loopback: step.lo, "eth0": step.eth0} {
+				if got := programsAt(t, device); got != want {
+					t.Errorf("%s: on %s is %q, want %q", step.name, device, got, want)
+				}
+			}
+		}
+	})
+}
+
+// programsAt counts a device's tcx programs.
+func programsAt(t *testing.T, device string) string {
+	t.Helper()
+	dev, err := netlnk.LinkByName(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, at := range []struct {
+		name   string
+		attach ebpf.AttachType
+	}{{"egress", ebpf.AttachTCXEgress}, {"ingress", ebpf.AttachTCXIngress}} {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: at.attach})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(q.Programs) > 0 {
+			list = append(list, fmt.Sprintf("%s %d", at.name, len(q.Programs)))
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 func (b *bench) wantPins(t *testing.T, prefix string, want int) {

@@ -101,6 +101,13 @@ type bpfCounter struct {
 	OutBytes   uint64
 }
 
+type bpfEnd uint32
+
+const (
+	bpfEndEND_VIRTUAL bpfEnd = 1
+	bpfEndEND_SERVER  bpfEnd = 2
+)
+
 type bpfFlowKey struct {
 	_     structs.HostLayout
 	From  bpfAddr
@@ -276,6 +283,7 @@ const (
 	bpfMethodMETHOD_DR         bpfMethod = 2
 	bpfMethodMETHOD_TUN        bpfMethod = 3
 	bpfMethodMETHOD_KEEPS_PORT bpfMethod = 4
+	bpfMethodMETHOD_OWN        bpfMethod = 8
 )
 
 type bpfReason uint32
@@ -348,7 +356,9 @@ type bpfServer struct {
 	Service uint32
 	Swept   uint32
 	Method  uint8
-	Zero    [15]uint8
+	Own     uint8
+	Inner   uint8
+	Zero    [13]uint8
 }
 
 type bpfServerFlags uint32
@@ -439,7 +449,7 @@ type bpfWork struct {
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
-		_        [1]byte
+		Own      bool
 	}
 	Came struct {
 		_       structs.HostLayout
@@ -509,7 +519,7 @@ type bpfWork struct {
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
-			_        [1]byte
+			Own      bool
 		}
 		Ip    uint32
 		L4    uint32
@@ -545,6 +555,7 @@ const (
 	bpfMapMarkLists       = "mark_lists"
 	bpfMapMarkRules       = "mark_rules"
 	bpfMapMembers         = "members"
+	bpfMapOwnAddrs        = "own_addrs"
 	bpfMapReasons         = "reasons"
 	bpfMapRooms           = "rooms"
 	bpfMapServerStats     = "server_stats"
@@ -556,15 +567,16 @@ const (
 	bpfMapServiceZeros    = "service_zeros"
 	bpfMapServices        = "services"
 	bpfMapTables          = "tables"
+	bpfMapTails           = "tails"
 	bpfMapTemplates       = "templates"
 	bpfMapTimeouts        = "timeouts"
-	bpfMapTunnelSources   = "tunnel_sources"
 	bpfMapVips            = "vips"
 	bpfMapWorks           = "works"
-	bpfProgWeirFragments  = "weir_fragments"
-	bpfProgWeirGuard      = "weir_guard"
+	bpfProgWeirBehind     = "weir_behind"
+	bpfProgWeirEgress     = "weir_egress"
 	bpfProgWeirJiffies    = "weir_jiffies"
 	bpfProgWeirLimits     = "weir_limits"
+	bpfProgWeirOwn        = "weir_own"
 	bpfProgWeirSweep      = "weir_sweep"
 	bpfProgWeirSweepCache = "weir_sweep_cache"
 	bpfProgWeirTc         = "weir_tc"
@@ -616,10 +628,11 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	WeirFragments  *ebpf.ProgramSpec `ebpf:"weir_fragments"`
-	WeirGuard      *ebpf.ProgramSpec `ebpf:"weir_guard"`
+	WeirBehind     *ebpf.ProgramSpec `ebpf:"weir_behind"`
+	WeirEgress     *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies    *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
+	WeirOwn        *ebpf.ProgramSpec `ebpf:"weir_own"`
 	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.ProgramSpec `ebpf:"weir_tc"`
@@ -648,6 +661,7 @@ type bpfMapSpecs struct {
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
+	OwnAddrs       *ebpf.MapSpec `ebpf:"own_addrs"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
@@ -659,9 +673,9 @@ type bpfMapSpecs struct {
 	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Tables         *ebpf.MapSpec `ebpf:"tables"`
+	Tails          *ebpf.MapSpec `ebpf:"tails"`
 	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
-	TunnelSources  *ebpf.MapSpec `ebpf:"tunnel_sources"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
 }
@@ -713,6 +727,7 @@ type bpfMaps struct {
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
+	OwnAddrs       *ebpf.Map `ebpf:"own_addrs"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
@@ -724,9 +739,9 @@ type bpfMaps struct {
 	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Tables         *ebpf.Map `ebpf:"tables"`
+	Tails          *ebpf.Map `ebpf:"tails"`
 	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
-	TunnelSources  *ebpf.Map `ebpf:"tunnel_sources"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
 }
@@ -751,6 +766,7 @@ func (m *bpfMaps) Close() error {
 		m.MarkLists,
 		m.MarkRules,
 		m.Members,
+		m.OwnAddrs,
 		m.Reasons,
 		m.Rooms,
 		m.ServerStats,
@@ -762,9 +778,9 @@ func (m *bpfMaps) Close() error {
 		m.ServiceZeros,
 		m.Services,
 		m.Tables,
+		m.Tails,
 		m.Templates,
 		m.Timeouts,
-		m.TunnelSources,
 		m.Vips,
 		m.Works,
 	)
@@ -783,10 +799,11 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	WeirFragments  *ebpf.Program `ebpf:"weir_fragments"`
-	WeirGuard      *ebpf.Program `ebpf:"weir_guard"`
+	WeirBehind     *ebpf.Program `ebpf:"weir_behind"`
+	WeirEgress     *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies    *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
+	WeirOwn        *ebpf.Program `ebpf:"weir_own"`
 	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirTc         *ebpf.Program `ebpf:"weir_tc"`
@@ -795,10 +812,11 @@ type bpfPrograms struct {
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
-		p.WeirFragments,
-		p.WeirGuard,
+		p.WeirBehind,
+		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
+		p.WeirOwn,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirTc,

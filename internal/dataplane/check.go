@@ -34,29 +34,23 @@ func (p *Plane) Check(plan lvs.Plan) error {
 			errs = append(errs, fmt.Errorf("lease of %s: %w", in.ID, err))
 		}
 	}
-	find := p.finder()
-	defer find.close()
 	for _, vs := range plan.Services {
 		if s := p.services[vs.ServiceKey]; s != nil && s.holds(vs, s.lease) {
 			continue
 		}
-		if err := p.checkServers(vs, find); err != nil {
+		if err := checkServers(vs); err != nil {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (p *Plane) checkServers(vs lvs.VirtualServer, find *finder) error {
+func checkServers(vs lvs.VirtualServer) error {
 	if err := checkService(vs); err != nil {
 		return err
 	}
 	for _, rs := range vs.RealServers {
-		var hop netlnk.NextHop // of the others nothing depends on it
-		if rs.Method == lvs.Masquerade && rs.Port != vs.Port {
-			hop = find.hop(rs.Addr)
-		}
-		if err := checkServer(vs, rs, hop); err != nil {
+		if err := checkServer(vs, rs); err != nil {
 			return fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
 		}
 	}
@@ -73,15 +67,15 @@ func checkService(vs lvs.VirtualServer) error {
 	return nil
 }
 
-func checkServer(vs lvs.VirtualServer, rs lvs.RealServer, hop netlnk.NextHop) error {
+func checkServer(vs lvs.VirtualServer, rs lvs.RealServer) error {
 	if rs.Method != lvs.Tunnel && vs.Addr.Is4() != rs.Addr.Is4() {
 		return fmt.Errorf("%s to another address family: only TUN does that", rs.Method)
 	}
 	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
 		return fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
 	}
-	if hop.Local && rs.Method == lvs.Masquerade && rs.Port != vs.Port {
-		return fmt.Errorf("NAT to another port of this very machine is not to be had yet: use port %d", vs.Port)
+	if rs.Method == lvs.Masquerade && rs.Addr.IsLoopback() && rs.Port != vs.Port {
+		return fmt.Errorf("NAT to another port of a loopback address: its answers could not leave; use another address of this machine, or port %d", vs.Port)
 	}
 	return nil
 }

@@ -177,7 +177,7 @@ func TestGuardSilencesAVIPWithoutLease(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				b.renew(t, map[bool]time.Duration{true: time.Hour, false: -time.Second}[tt.leased])
-				got, _, err := b.guard().Test(tt.packet)
+				got, _, err := b.egress().Test(tt.packet)
 				if err != nil || got != tt.want {
 					t.Errorf("%d, %v, want %d", int32(got), err, int32(tt.want))
 				}

@@ -101,8 +101,8 @@ var driftCases = []driftCase{
 	{"the services are not counted", "service_counts", func(b *bench) error {
 		return b.maps.ServiceCounts.Put(uint32(0), bpfServiceCount{})
 	}},
-	{"a tunnel's source is changed", "tunnel_sources", func(b *bench) error {
-		return b.maps.TunnelSources.Put(b.serverOf("192.0.2.13"), wireAddr(vip4))
+	{"our address on the way to servers is changed", "own_addrs", func(b *bench) error {
+		return b.maps.OwnAddrs.Put(first(b.tables.ownAddrs), wireAddr(vip4))
 	}},
 	{"a weight is changed", "loads", func(b *bench) error {
 		_, err := b.loads.WriteAt([]byte{99, 0, 0, 0}, int64(b.serverOf("192.0.2.14"))*loadSize)
@@ -171,8 +171,20 @@ var driftCases = []driftCase{
 	{"the program is detached", "attachments", func(b *bench) error {
 		return b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach()
 	}},
-	{"the guard is detached", "attachments", func(b *bench) error {
-		return b.devices["eth0"].guard.link.(interface{ Detach() error }).Detach()
+	{"the program at egress is detached", "attachments", func(b *bench) error {
+		return b.devices["eth0"].egress.link.(interface{ Detach() error }).Detach()
+	}},
+	{"the program on lo is detached", "attachments", func(b *bench) error {
+		return b.devices[loopback].egress.link.(interface{ Detach() error }).Detach()
+	}},
+	{"the program that it calls is taken away", "tails", func(b *bench) error { return b.maps.Tails.Delete(uint32(0)) }},
+	{"it is to call another", "tails", func(b *bench) error {
+		other, err := passing(ebpf.SchedCLS)
+		if err != nil {
+			return err
+		}
+		defer other.Close()
+		return b.maps.Tails.Put(uint32(0), other)
 	}},
 	{"another program is put in the place of ours", "attachments", func(b *bench) error {
 		other, err := passing(ebpf.SchedCLS)

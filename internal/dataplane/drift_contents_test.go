@@ -16,7 +16,7 @@ import (
 func (b *bench) contents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "tunnel_sources", "leases", "vips",
+	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "own_addrs", "leases", "vips",
 		"directors", "director_filter", "mark_lists", "mark_rules", "timeouts"} {
 		table, err := ebpf.LoadPinnedMap(filepath.Join(b.pinDir, name), nil)
 		if err != nil {
@@ -26,7 +26,7 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		all[name] = entriesOf(t, name, table)
 		table.Close()
 	}
-	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"guard", "guard_"}} {
+	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"egress", "egress_"}} {
 		all[of.name] = b.pinsNow(of.prefix)
 	}
 	b.mu.Lock()
@@ -45,6 +45,9 @@ func (b *bench) contents(t *testing.T) map[string]string {
 	var r bpfRoom
 	err := b.maps.Rooms.Lookup(uint32(0), &r)
 	all["rooms"] = fmt.Sprint(r.Limit, err)
+	var tail uint32
+	err = b.maps.Tails.Lookup(uint32(0), &tail)
+	all["tails"] = fmt.Sprint(tail, err)
 	var knobs bpfFlowKnobs
 	err = b.maps.FlowKnobs.Lookup(uint32(0), &knobs)
 	all["flow_knobs"] = fmt.Sprint(knobs.Seed, knobs.Idle, err)

@@ -27,6 +27,7 @@ const (
 // took it off or that the device was made anew.
 func (p *Plane) repairDevices() {
 	repaired, failed := false, false
+	p.repairTail()
 	for _, w := range p.devicesWanted {
 		drifted, err := p.repairDevice(w)
 		if drifted {

@@ -69,7 +69,7 @@ func TestDeviceComesAgain(t *testing.T) {
 					t.Errorf("attached again %d times, want %t", got, tt.attached)
 				}
 				b.wantPins(t, "ingress_", 1)
-				b.wantPins(t, "guard_", 1)
+				b.wantPins(t, "egress_", 2) // lo has one, too
 			})
 		})
 	}
@@ -90,7 +90,7 @@ func (b *bench) notAttached(index int, hook lvs.Hook) string {
 	if d == nil || d.index != index || d.hook != hook {
 		return fmt.Sprintf("attached to %+v, want device %d by %s; ", d, index, hook)
 	}
-	if d.ingress.off() || d.guard.off() {
+	if d.ingress.off() || d.egress.off() {
 		return "a program is off; "
 	}
 	return ""

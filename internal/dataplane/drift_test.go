@@ -260,7 +260,7 @@ func TestOneRunsOnThePins(t *testing.T) {
 // pin comes again.
 func TestHoldOfAFilter(t *testing.T) {
 	withPlane(t, lvs.Plan{}, func(b *bench) {
-		path := b.guardPin(b.index)
+		path := b.egressPin(b.index)
 		attach := func() *hold {
 			program, err := passing(ebpf.SchedCLS)
 			if err != nil {

@@ -7,30 +7,34 @@ import (
 )
 
 // setEnds makes these the addresses whose fragments may wait for their first one
-// (bpf/fragment.h): virtual ones, and those of servers behind NAT.
+// (bpf/fragment.h), and to or from which this machine may send something itself
+// (bpf/own.h): virtual ones, and those of servers behind NAT.
 func (p *Plane) setEnds(plan lvs.Plan) error {
-	wanted := map[bpfAddr]bool{}
+	wanted := map[bpfAddr]bpfEnd{}
 	for _, vs := range plan.Services {
 		if vs.Mark == 0 {
-			wanted[wireAddr(vs.Addr)] = true
+			wanted[wireAddr(vs.Addr)] |= bpfEndEND_VIRTUAL
 		}
 		for _, rs := range vs.RealServers {
 			if rs.Method == lvs.Masquerade {
-				wanted[wireAddr(rs.Addr)] = true
+				wanted[wireAddr(rs.Addr)] |= bpfEndEND_SERVER
 			}
 		}
 	}
-	for end := range p.tables.ends.wrote {
-		if wanted[end] {
+	for end, is := range p.tables.ends.wrote {
+		if wanted[end] == is {
 			delete(wanted, end)
+			continue
+		}
+		if wanted[end] != 0 {
 			continue
 		}
 		if err := p.tables.ends.drop(end); err != nil {
 			return fmt.Errorf("forget %s and its fragments: %w", end.netip(), err)
 		}
 	}
-	for end := range wanted {
-		if err := p.tables.ends.put(end, 1); err != nil {
+	for end, is := range wanted {
+		if err := p.tables.ends.put(end, is); err != nil {
 			return fmt.Errorf("enter %s for its fragments: %w", end.netip(), err)
 		}
 	}

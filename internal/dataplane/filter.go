@@ -70,7 +70,7 @@ func detachFilter(path string) (isFilter bool, err error) {
 	}
 	program.Close()
 	name := filepath.Base(path)
-	place := filterPlace(strings.HasPrefix(name, "guard_"))
+	place := filterPlace(strings.HasPrefix(name, "egress_"))
 	var index int
 	if _, err := fmt.Sscanf(name[strings.Index(name, "_"):], "_%d", &index); err != nil {
 		return true, fmt.Errorf("pin %s: which device is not to be read from its name: %w", path, err)

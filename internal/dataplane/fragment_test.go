@@ -133,7 +133,7 @@ func (b *bench) through(t *testing.T, p place, f frame) []byte {
 	t.Helper()
 	got, out, err := p.run(b, f.bytes())
 	if err == nil && got == pass && p.name == "xdp" {
-		got, out, err = runSKB(b, b.fragments(), f.bytes())
+		got, out, err = runSKB(b, b.behind(), f.bytes())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -271,8 +271,8 @@ func TestFragmentsProgramStandsBehindXDP(t *testing.T) {
 		again := openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
 		*b = *again
 		b.set(t, plan)
-		b.wantPins(t, "fragments_", 1)
+		b.wantPins(t, "behind_", 1)
 		b.set(t, lvs.Plan{})
-		b.wantPins(t, "fragments_", 0)
+		b.wantPins(t, "behind_", 0)
 	})
 }

@@ -19,11 +19,11 @@ type mirrors struct {
 	timeouts       *mirror[uint32, uint32]
 	flowKnobs      *mirror[uint32, bpfFlowKnobs]
 	servers        *mirror[uint32, bpfServer]
-	tunnelSources  *mirror[uint32, bpfAddr]
+	ownAddrs       *mirror[uint32, bpfAddr]
 	serviceVips    *mirror[uint32, bpfAddr]
 	services       *mirror[bpfServiceKey, bpfService]
 	serviceCounts  *mirror[uint32, bpfServiceCount]
-	ends           *mirror[bpfAddr, uint8]
+	ends           *mirror[bpfAddr, bpfEnd]
 	markRules      *mirror[uint32, bpfMarkRule]
 	markLists      *mirror[bpfMarkPrefix, bpfMarkList]
 
@@ -59,11 +59,11 @@ func (p *Plane) mirrorTables() error {
 		return fmt.Sprintf("%d (%s)", i, netip.AddrPortFrom(s.Addr.netip(), wirePort(s.Port)))
 	})
 	t.servers.ours = func(s bpfServer) bpfServer { s.Swept = 0; return s }
-	t.tunnelSources = mirrorOf(b, bpfMapTunnelSources, m.TunnelSources, &p.mu, addressOf)
+	t.ownAddrs = mirrorOf(b, bpfMapOwnAddrs, m.OwnAddrs, &p.mu, addressOf)
 	t.serviceVips = mirrorOf(b, bpfMapServiceVips, m.ServiceVips, &p.mu, addressOf)
 	t.services = mirrorOf(b, bpfMapServices, m.Services, &p.mu, func(k bpfServiceKey, _ bpfService) string { return k.lvs().String() })
 	t.serviceCounts = mirrorOf[uint32, bpfServiceCount](b, bpfMapServiceCounts, m.ServiceCounts, &p.mu, nil)
-	t.ends = mirrorOf(b, bpfMapEnds, m.Ends, &p.mu, func(a bpfAddr, _ uint8) string { return a.netip().String() })
+	t.ends = mirrorOf(b, bpfMapEnds, m.Ends, &p.mu, func(a bpfAddr, _ bpfEnd) string { return a.netip().String() })
 	t.markRules = mirrorOf(b, bpfMapMarkRules, m.MarkRules, &p.mu, func(i uint32, r bpfMarkRule) string { return fmt.Sprintf("%d (mark %d)", i, r.Mark) })
 	t.markLists = mirrorOf(b, bpfMapMarkLists, m.MarkLists, &p.mu, func(k bpfMarkPrefix, _ bpfMarkList) string { return k.prefix().String() })
 	return b.err

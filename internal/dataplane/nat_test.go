@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -230,14 +231,28 @@ func TestAnswersFollowTheClient(t *testing.T) {
 	})
 }
 
-// What NAT cannot do yet is refused, with the way out, and not done wrongly.
-func TestAnotherPortOfThisMachineIsRefused(t *testing.T) {
+// What NAT cannot do is refused, with the way out, and not done wrongly.
+func TestAnotherPortOfALoopbackAddressIsRefused(t *testing.T) {
 	withPlane(t, lvs.Plan{}, func(b *bench) {
-		err := b.Set(planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.1", 8080))))
-		if err == nil || !strings.Contains(err.Error(), "192.0.2.1:8080") || !strings.Contains(err.Error(), "use port 80") {
-			t.Errorf("got %v, want the server named and the port to use", err)
+		for _, of := range []struct {
+			vip  netip.Addr
+			loop string
+			syn  frame
+		}{
+			{vip4, "127.0.0.1", syn(1)},
+			{vip6, "::1", frame{dst: ourMAC, src: clientMAC, from: "[2001:db8:9::9]:1", to: "[2001:db8::100]:80", proto: "tcp", flags: "S"}},
+		} {
+			err := b.Set(planOf(virtual(lvs.TCP, of.vip, lvs.RoundRobin, masqueraded(of.loop, 8080))))
+			if err == nil || !strings.Contains(err.Error(), of.loop) || !strings.Contains(err.Error(), "or port 80") {
+				t.Errorf("got %v, want the server named and the port to use", err)
+			}
+			b.set(t, planOf(virtual(lvs.TCP, of.vip, lvs.RoundRobin, masqueraded(of.loop, 80))))
+			for _, p := range places {
+				out := b.send(t, p, of.syn, pass)
+				if diff := cmp.Diff(dump(of.syn.bytes()), dump(out)); diff != "" {
+					t.Errorf("%s: the packet changed:\n%s", p.name, diff)
+				}
+			}
 		}
-		b.set(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.1", 80))))
-		b.send(t, places[0], syn(1), pass)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"weir/internal/netlnk"
@@ -34,6 +35,9 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen for errors about tunnels: %w", err)
 	}
 	defer outer.close()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { p.renewTail(ctx) })
+	defer renewing.Wait()
 	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(p.compareEvery)
 	defer compare.Stop()
@@ -123,6 +127,7 @@ func (p *Plane) resolve() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	clear(p.owns.devices)
 	for _, s := range present {
 		if !s.present {
 			continue

@@ -57,6 +57,8 @@ type Plane struct {
 	programs      map[programKey]*ebpf.Program // loaded for devices
 	planned       bool                         // a plan has been set
 	mapPins       map[string]pin
+	owns          owns
+	tail          tail
 	owned         *os.File // the folder of the pins, while Run runs
 	// cacheLines is how many lines it left in the cache of destinations.
 	cacheLines uint32
@@ -98,6 +100,7 @@ type server struct {
 	method  lvs.ForwardMethod
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool
+	ip4       bool // its service is
 	limits    limits
 	removed   uint32 // the epoch in which it left
 	hop       netlnk.NextHop
@@ -173,6 +176,10 @@ func (p *Plane) load() error {
 	}
 	defer objects.Jiffies.Close()
 	if err := p.setClock(objects.Jiffies); err != nil {
+		return err
+	}
+	p.takeUpOwns()
+	if err := p.takeUpTail(); err != nil {
 		return err
 	}
 	if err := p.setRoom(); err != nil {

@@ -41,7 +41,7 @@ type bench struct {
 	device *net.Interface
 	index  int
 	// Each is loaded when it is first asked for.
-	xdp, tc, guard, fragments func() *ebpf.Program
+	xdp, tc, egress, behind func() *ebpf.Program
 }
 
 // withPlane runs the body inside a namespace with the fixtures' network.
@@ -127,8 +127,8 @@ func benchOf(t testing.TB, o Options) *bench {
 	program := func(name string) func() *ebpf.Program {
 		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
-	b.xdp, b.tc, b.guard = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirGuard)
-	b.fragments = program(bpfProgWeirFragments)
+	b.xdp, b.tc, b.behind = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirBehind)
+	b.egress = program(bpfProgWeirEgress)
 	return b
 }
 
@@ -211,9 +211,10 @@ func verdictOf(v verdict, out []byte) verdict {
 
 // skbContext is struct __sk_buff of linux/bpf.h up to the device.
 type skbContext struct {
-	_       [10]uint32
-	Ifindex uint32
-	_       [37]uint32
+	_              [9]uint32
+	IngressIfindex uint32
+	Ifindex        uint32
+	_              [37]uint32
 }
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.

@@ -17,10 +17,28 @@ type programKey struct {
 // the kernel a while to verify, and what was taken off is to be on again at once. It
 // uses the very tables that this process writes to, whatever is pinned by now.
 func (p *Plane) program(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
-	key := programKey{macWord(mac), name}
-	if program := p.programs[key]; program != nil {
+	if program := p.programs[programKey{macWord(mac), name}]; program != nil {
 		return program, nil
 	}
+	program, err := p.loadProgram(mac, name)
+	if err != nil {
+		return nil, err
+	}
+	p.keepProgram(mac, name, program)
+	return program, nil
+}
+
+// keepProgram has one at hand from now on.
+func (p *Plane) keepProgram(mac net.HardwareAddr, name string, program *ebpf.Program) {
+	key := programKey{macWord(mac), name}
+	if old := p.programs[key]; old != nil {
+		old.Close()
+	}
+	p.programs[key] = program
+}
+
+// loadProgram loads one program; it needs no lock.
+func (p *Plane) loadProgram(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
 	spec, err := p.deviceSpec(mac)
 	if err != nil {
 		return nil, err
@@ -31,8 +49,7 @@ func (p *Plane) program(mac net.HardwareAddr, name string) (*ebpf.Program, error
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	defer all.Close()
-	p.programs[key] = all.DetachProgram(name)
-	return p.programs[key], nil
+	return all.DetachProgram(name), nil
 }
 
 // deviceSpec is the object for a device with this Ethernet address.
@@ -46,7 +63,7 @@ func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 
 // dropPrograms lets go of those for addresses that no device has any more.
 func (p *Plane) dropPrograms() {
-	used := map[uint64]bool{}
+	used := map[uint64]bool{0: len(p.devices) > 0} // those of all devices
 	for _, d := range p.devices {
 		used[macWord(d.mac)] = true
 	}

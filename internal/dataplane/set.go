@@ -26,6 +26,8 @@ func (p *Plane) Set(plan lvs.Plan) error {
 		return err
 	}
 	p.planned = true
+	p.owns.virtual = virtualAddrs(plan)
+	clear(p.owns.devices)
 	timeouts, err := timeoutsOf(plan.Timeouts)
 	if err != nil {
 		return err
@@ -246,7 +248,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 	} else {
 		hop = find.hop(rs.Addr)
 	}
-	if err := checkServer(vs, rs, hop); err != nil {
+	if err := checkServer(vs, rs); err != nil {
 		return nil, err
 	}
 	if s == nil {
@@ -261,6 +263,7 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 		}
 	}
 	s.hop, s.present, s.method, s.keepsPort, s.written = freshest(s.hop, hop), true, rs.Method, keepsPort, nil
+	s.ip4 = vs.Addr.Is4()
 	if err := p.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
@@ -295,10 +298,8 @@ func (p *Plane) putServer(key serverKey, s *server) error {
 	if s.hop.Valid {
 		entry.Flags |= bpfServerFlagsSERVER_RESOLVED
 	}
-	if s.method == lvs.Tunnel && s.hop.Source.IsValid() {
-		if err := p.tables.tunnelSources.put(s.index, wireAddr(s.hop.Source)); err != nil {
-			return fmt.Errorf("enter our address on the way: %w", err)
-		}
+	if err := p.setOwn(&entry, s); err != nil {
+		return fmt.Errorf("enter our address on the way: %w", err)
 	}
 	return p.tables.servers.put(s.index, entry)
 }

@@ -38,7 +38,7 @@ type Options struct {
 const (
 	DefaultConnections = 1 << 20 // 168 bytes, and 128 of the flow cache
 	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
-	DefaultRealServers = 1 << 16 // 136 bytes, and 40 more for each CPU
+	DefaultRealServers = 1 << 16 // 120 bytes, and 40 more for each CPU
 	DefaultCacheLines  = 1 << 16 // memory is taken line by line
 )
 
@@ -70,7 +70,7 @@ func (o Options) checked() (Options, error) {
 // size gives the tables the sizes that the options ask for.
 func size(spec *ebpf.CollectionSpec, o Options) error {
 	services := []string{bpfMapServices, bpfMapTables, bpfMapServiceVips, bpfMapServiceStats, bpfMapServiceZeros}
-	servers := []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapServerZeros, bpfMapTunnelSources}
+	servers := []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapServerZeros}
 	for entries, names := range map[*int][]string{
 		&o.Connections: {bpfMapConns},
 		&o.Templates:   {bpfMapTemplates},

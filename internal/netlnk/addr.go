@@ -31,6 +31,15 @@ func Addresses(dev string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
+// AddressesOf is Addresses by a device's number.
+func AddressesOf(index int) ([]netip.Prefix, error) {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return nil, fmt.Errorf("device %d: %w", index, err)
+	}
+	return Addresses(l.Attrs().Name)
+}
+
 // AddAddress gives a device an address; changed is false when it had it already.
 func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	l, err := linkByName(dev)

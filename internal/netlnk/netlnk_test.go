@@ -117,6 +117,11 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("Addresses = %v, %v, want %s among them", got, err, p)
 			}
 		}
+		if l, err := netlnk.LinkByName("ens160"); err != nil {
+			t.Error(err)
+		} else if again, err := netlnk.AddressesOf(l.Index); err != nil || !slices.Equal(again, got) {
+			t.Errorf("AddressesOf(%d) = %v, %v, want %v", l.Index, again, err, got)
+		}
 		if _, err := netlnk.AddAddress("nosuch", prefix("10.0.0.1/32")); !errors.Is(err, netlnk.ErrNoDevice) {
 			t.Errorf("AddAddress(nosuch) = %v, want ErrNoDevice", err)
 		}

@@ -207,10 +207,10 @@ func detachIngress(n *lab.Node) error {
 func removePins(n *lab.Node) error { return os.RemoveAll(n.PinDir()) }
 
 func pinsAreThere(n *lab.Node) error {
-	for _, name := range []string{"services", "conns", "leases", "guard_*", "ingress_*"} {
+	for name, want := range map[string]int{"services": 1, "conns": 1, "leases": 1, "ingress_*": 1, "egress_*": 2} { // of lo, too
 		found, err := filepath.Glob(filepath.Join(n.PinDir(), name))
-		if err != nil || len(found) != 1 {
-			return fmt.Errorf("%s: pinned are %v, %w", name, found, err)
+		if err != nil || len(found) != want {
+			return fmt.Errorf("%s: pinned are %v, want %d; %w", name, found, want, err)
 		}
 	}
 	return nil

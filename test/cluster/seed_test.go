@@ -31,6 +31,24 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	stream.Resume()
 }
 
+// The machines themselves are clients: the master's requests are split like anybody's,
+// and the standby, which has the VIP on lo as a real server, is answered by its own.
+func TestDirectorsAskForTheVIP(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	for _, of := range []struct {
+		node         *lab.Node
+		want1, want2 int
+	}{{c.node01, 100, 200}, {c.node02, 0, 300}} {
+		st := lab.Requests(c.within(60*time.Second), of.node.Namespace(), "192.168.25.100:80", 300)
+		got1, got2 := st.By[c.node01.Spec.Web], st.By[c.node02.Spec.Web]
+		if got1 != of.want1 || got2 != of.want2 || st.Failures() != 0 {
+			t.Errorf("300 requests of %s: node01 %d, node02 %d, %s; want %d and %d, 0 failed",
+				of.node.Spec.Name, got1, got2, st.FailuresText(), of.want1, of.want2)
+		}
+	}
+}
+
 func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)

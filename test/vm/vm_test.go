@@ -89,6 +89,7 @@ var fixtures = []string{
 	"TestAttach$", "TestAttachmentOutlivesTheProcess$",
 	"TestDirectRouting$/(xdp|tc)/IPv4_TCP_SYN$",
 	"TestMasquerade$/(xdp_IPv4_TCP|tc_IPv6_UDP)$",
+	"TestOwnPackets$", "TestDirectorAsItsOwnClient$", "TestDirectorAsItsOwnServer$",
 	"TestGolden$/^(wrr-7-5-3-2|persist-fwmark-mask)$",
 }
 
