@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,10 +20,13 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages bench-packages quick whole guest fuzz generated ## everything that must hold
+test: root packages bench-packages quick packets whole guest fuzz generated ## everything that must hold
 
-quick: lint ## the tests of the rooms, without whole clusters
-	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -v /test/)
+quick: lint ## the tests of the rooms, but for the data plane's
+	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/dataplane$$')
+
+packets: ## the data plane: packets through its programs, beside the models
+	$(TESTS) -timeout 25m ./internal/dataplane
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces
