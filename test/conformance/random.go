@@ -53,6 +53,10 @@ type offered struct {
 	onePacket bool
 	port      string
 	servers   []*backend
+	// left are the servers that have left it; shut those that connections may have
+	// been closed of since. What such a client's kernel says again, once the server
+	// is back, comes when it comes.
+	left, shut []string
 }
 
 type backend struct{ at, method string }
@@ -149,7 +153,7 @@ func (g *generator) addServer(s *offered) {
 	case s.port == "80" && g.chance(20):
 		b.at = host + ":8080"
 	}
-	if slices.ContainsFunc(s.servers, func(o *backend) bool { return o.at == b.at }) {
+	if slices.ContainsFunc(s.servers, func(o *backend) bool { return o.at == b.at }) || slices.Contains(s.shut, b.at) {
 		return
 	}
 	s.servers = append(s.servers, b)
@@ -257,6 +261,10 @@ func (g *generator) closeSome() {
 		gone = append(gone, g.open[i])
 		g.open = slices.Delete(g.open, i, i+1)
 	}
+	for _, s := range g.services {
+		s.shut = append(s.shut, s.left...)
+		s.left = nil
+	}
 	slices.Sort(gone)
 	g.say("close %s", strings.Trim(strings.ReplaceAll(fmt.Sprint(gone), " ", ","), "[]"))
 }
@@ -272,6 +280,7 @@ func (g *generator) deleteServer(s *offered) {
 	if len(s.servers) > 1 {
 		i := g.r.IntN(len(s.servers))
 		g.say("ipvsadm -d %s -r %s", s.name, s.servers[i].at)
+		s.left = append(s.left, s.servers[i].at)
 		s.servers = slices.Delete(s.servers, i, i+1)
 	}
 }
@@ -282,6 +291,9 @@ func (g *generator) deleteService(s *offered) {
 		return
 	}
 	g.say("ipvsadm -D %s", s.name)
+	for _, b := range s.servers {
+		s.left = append(s.left, b.at)
+	}
 	s.servers = nil
 	if g.chance(70) {
 		g.announce(s, "-A", pick(g, Schedulers...))

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -40,6 +41,37 @@ func TestRandom(t *testing.T) {
 		"\n$ echo", "\n$ close", "\n$ mark", " -D ", " -d ", " -e ", " -E ", " hold", " same", "[fd00:1::100]", "sysctl"} {
 		if !strings.Contains(all.String(), word) {
 			t.Errorf("%q never occurs", word)
+		}
+	}
+}
+
+// No server comes back whose connections may have been closed while it was away: what
+// their clients' kernels say again would come before or after the listing.
+func TestRandomDependsOnNoMoment(t *testing.T) {
+	for number := range uint64(2000) {
+		text := conformance.Random(47, number)
+		left, shut := map[string]bool{}, map[string]bool{}
+		there := map[string][]string{} // servers by service
+		for line := range strings.Lines(text) {
+			verb, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "$ ipvsadm "), " ")
+			service, at, _ := strings.Cut(rest, " -r ")
+			at, _, _ = strings.Cut(at, " ")
+			server := service + " " + at
+			switch {
+			case strings.HasPrefix(line, "$ close"):
+				maps.Copy(shut, left)
+			case verb == "-a":
+				if shut[server] {
+					t.Fatalf("%s comes back in\n%s", server, text)
+				}
+				there[service] = append(there[service], server)
+			case verb == "-d":
+				left[server] = true
+			case verb == "-D":
+				for _, server := range there[service] {
+					left[server] = true
+				}
+			}
 		}
 	}
 }
