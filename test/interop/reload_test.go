@@ -92,7 +92,7 @@ func reloads(t *testing.T, name, says, from, to string, want outcome) {
 	p.reload(t, second)
 	eventually(t, name+" has taken the signal", starting, func() bool { return strings.Contains(p.log(t), says) })
 	eventually(t, "the outcome", starting, func() bool {
-		if want.ended != p.ended() || p.vips(t) != want.vips || want.released != released(heard.since(mark)) {
+		if want.ended != p.ended() || p.vips(t) != want.vips || want.released != released(heard.since(mark)) || want.lost && !away() {
 			return false
 		}
 		return want.advert == "" || heard.last(mark, 3) == want.advert
