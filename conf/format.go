@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -172,6 +173,9 @@ func (f *formatter) attach(statement string) {
 			break
 		}
 		o.text += " {"
+		if n := i + 1; n < len(f.out) && f.out[n].text+f.out[n].comment == "" { // where the block begins now
+			f.out = slices.Delete(f.out, n, n+1)
+		}
 		for n := i + 1; n < len(f.out); n++ {
 			f.out[n].depth++
 		}
