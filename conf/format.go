@@ -16,7 +16,7 @@ func Format(name string, text []byte) ([]byte, Diagnostics) {
 	rest := strings.TrimPrefix(string(text), byteOrderMark)
 	for number := 1; rest != ""; {
 		line, after := logicalLine(rest)
-		if after == "" && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") {
+		if after == "" && !isCommented(line) && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") {
 			f.fail((&source{name: name, text: line}).whole(number), "the last line goes on after its backslash")
 		}
 		f.line(line, number)
