@@ -25,6 +25,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 )
 
 // Options are what a run is told besides the file.
@@ -113,13 +114,15 @@ func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 	p.run.id, p.run.parts = id, nil
 	if len(text) > largeText {
 		runtime.GC() // so that both readings are not in memory at once
+		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
 	}
 	cfg, diags, _ := p.read(src)
 	return cfg, diags
 }
 
-// largeText is a text, in bytes, whose reading takes much memory.
-const largeText = 1 << 20
+// largeText is a text, in bytes, whose reading takes much memory; largeGarbage how much
+// garbage may lie about meanwhile, in % of what is in use.
+const largeText, largeGarbage = 1 << 20, 20
 
 // read takes the steps. Unless same is true, reading the whole says something else.
 func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {

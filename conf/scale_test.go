@@ -117,7 +117,7 @@ func TestTenMegabytes(t *testing.T) {
 		"keywords":          repeated("global_defs {\nrouter_id a\n}\n"),
 		"nested blocks":     repeated("virtual_server 1.2.3.4 80 {\n"),
 		"small services":    numbered("virtual_server fwmark %d {\n}\n"),
-		"services, no end":  string(cluster(2000, 20)) + "virtual_server 1.2.3.4 80 {\n",
+		"services, no end":  string(cluster(2200, 20)) + "virtual_server 1.2.3.4 80 {\n",
 		"quotes":            repeated(`"a" `),
 		"open quotes":       repeated("\"\n"),
 		"definitions":       numbered("$A%d=1\n"),
