@@ -33,6 +33,16 @@ type program struct {
 	done chan struct{} // closed when it has ended
 }
 
+// keepalivedCommand runs the real one with this folder's files.
+func (p *program) keepalivedCommand(t *testing.T) *exec.Cmd {
+	t.Helper()
+	path, err := exec.LookPath("keepalived")
+	if err != nil {
+		t.Fatalf("%v: install it (apt-get install keepalived)", err)
+	}
+	return exec.Command(path, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"))
+}
+
 // startProgram starts one of these with a configuration. It is stopped at the test's
 // end, and its log is shown where the test failed.
 func startProgram(t *testing.T, h *host, name, text string) *program {
@@ -45,27 +55,28 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 		p.cmd = exec.Command(executable, "run", "-f", p.file("conf"), "--run-dir", p.dir, "--pin-dir", pins)
 		t.Cleanup(func() { os.RemoveAll(pins) })
 	case "keepalived":
-		p.cmd = exec.Command(name, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"))
+		p.cmd = p.keepalivedCommand(t)
 	}
 	log, err := os.Create(p.file("log"))
 	must(t, err)
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// Should the test's process die, the program is told to stop.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started := make(chan error, 1)
 	go p.run(started)
 	must(t, <-started)
 	t.Cleanup(func() {
-		p.cmd.Process.Signal(syscall.SIGTERM)
-		<-p.done
+		p.stop()
 		if t.Failed() {
-			t.Logf("%s:\n%s", name, p.log(t))
+			t.Logf("%s on %s:\n%s", name, h.addr, p.log(t))
 		}
 	})
 	return p
 }
 
-// run is as keepalived's: the parent of Pdeathsig is a thread.
+// run starts the program and waits for its end on one thread: the parent of Pdeathsig
+// is a thread, and this one is in the host's namespace for good.
 func (p *program) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(p.done)
@@ -76,7 +87,7 @@ func (p *program) run(started chan<- error) {
 	err := p.cmd.Start()
 	started <- err
 	if err == nil {
-		p.cmd.Wait()
+		p.cmd.Wait() // its exit code says nothing that the test does not ask of it otherwise
 	}
 }
 
@@ -95,6 +106,14 @@ func (p *program) ended() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// stop is SIGTERM: a clean stop.
+func (p *program) stop() {
+	if !p.ended() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.done
 	}
 }
 

@@ -2,10 +2,8 @@ package arp
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 
-	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk"
@@ -25,14 +23,7 @@ func Announce(dev string, vip netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
 	}
-	// A datagram socket: the kernel writes the Ethernet header.
-	c, err := packet.Listen(&net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.MAC},
-		packet.Datagram, unix.ETH_P_ARP, nil)
-	if err != nil {
-		return fmt.Errorf("announce %s on %s: open a packet socket: %w", vip, dev, err)
-	}
-	defer c.Close()
-	if _, err := c.WriteTo(b, &packet.Addr{HardwareAddr: broadcast()}); err != nil {
+	if err := l.Send(unix.ETH_P_ARP, broadcast(), b); err != nil {
 		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
 	}
 	return nil
