@@ -92,6 +92,16 @@ static INLINE long skb_pull(struct __sk_buff *skb)
 	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
 }
 
+/* parse_pulled parses a packet whose headers may lie beyond what can be read at once. */
+static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	enum parsed parsed = parse_skb(skb, h, p);
+
+	if (parsed != PARSED_SHORT || skb->len <= skb->data_end - skb->data)
+		return parsed;
+	return skb_pull(skb) ? PARSED_OTHER : parse_skb(skb, h, p);
+}
+
 /*
  * settle_skb_csum settles the transport checksum of an skb, which a local sender
  * leaves half-finished: the kernel's helpers know about that.

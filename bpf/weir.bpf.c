@@ -95,12 +95,7 @@ int weir_tc(struct __sk_buff *skb)
 
 	if (skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
-	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
-		if (skb_pull(skb))
-			return TC_ACT_UNSPEC;
-		parsed = parse_skb(skb, &h, &p);
-	}
+	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
 		switch (parsed < PARSED_RARE ? RARE_PASS : skb_rare(skb)) {
 		case RARE_FULL:
@@ -129,21 +124,20 @@ static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct h
 	return skb_finish(skb, h, p, &sent, v, true, false);
 }
 
-/* is_reply says whether there is a connection that this is the key of the answers of. */
-static INLINE bool is_reply(const struct flow_key *key)
+/* reply_of is the entry of the answers that have this key, or NULL. */
+static INLINE struct conn *reply_of(const struct flow_key *key)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, key);
 
-	return c && conn_state(c->word) == STATE_REPLY;
+	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
 }
 
 /* own_answer says whether this is what a server answers to this machine's own client. */
 static INLINE bool own_answer(const struct flow_key *key)
 {
-	struct conn *c = bpf_map_lookup_elem(&conns, key);
+	struct conn *reply = reply_of(key);
 
-	return c && conn_state(c->word) == STATE_REPLY &&
-	       (c->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
 /*
@@ -248,12 +242,7 @@ int weir_own(struct __sk_buff *skb)
 
 	if (!w)
 		return TC_ACT_UNSPEC;
-	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED_SHORT && skb->len > skb->data_end - skb->data) {
-		if (skb_pull(skb))
-			return TC_ACT_UNSPEC;
-		parsed = parse_skb(skb, &h, &p);
-	}
+	parsed = parse_pulled(skb, &h, &p);
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		p.sender = 0;
@@ -268,7 +257,7 @@ int weir_own(struct __sk_buff *skb)
 		break;
 	case RARE_ROUTE:
 		own_rare(w);
-		if (parsed == PARSED_ICMP && !is_reply(&w->packet.key))
+		if (parsed == PARSED_ICMP && !reply_of(&w->packet.key))
 			return TC_ACT_UNSPEC;
 		v = rare_route();
 		break;
