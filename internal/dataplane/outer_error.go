@@ -88,19 +88,20 @@ func (e *outerError) outerBytes() int {
 	return header4
 }
 
-// innerKey is the flow of the client's packet, where enough of it is quoted.
+// innerKey is the flow of the client's packet, where enough of it is quoted, and
+// where the packet's own length has room for it.
 func innerKey(b []byte) (key bpfFlowKey, ok bool) {
 	var protocol byte
 	var ports []byte
 	switch {
 	case len(b) >= header4 && b[0]>>4 == 4:
 		length := int(b[0]&15) * 4
-		if length < header4 || len(b) < length+4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
+		if length < header4 || min(len(b), int(binary.BigEndian.Uint16(b[2:]))) < length+4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
 			return key, false
 		}
 		protocol, ports = b[9], b[length:]
 		key.From, key.To = wireAddr(netip.AddrFrom4([4]byte(b[12:]))), wireAddr(netip.AddrFrom4([4]byte(b[16:])))
-	case len(b) >= header6+4 && b[0]>>4 == 6:
+	case len(b) >= header6+4 && b[0]>>4 == 6 && binary.BigEndian.Uint16(b[4:]) >= 4:
 		protocol, ports = b[6], b[header6:]
 		key.From, key.To = wireAddr(netip.AddrFrom16([16]byte(b[8:]))), wireAddr(netip.AddrFrom16([16]byte(b[24:])))
 	default:

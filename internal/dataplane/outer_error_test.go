@@ -163,6 +163,11 @@ func TestOtherErrorsAboutTunnels(t *testing.T) {
 					about[at] ^= bits
 					return p.routerSays(head, about)
 				}
+				shorten := func(at int) []byte { // the inner packet says that it is shorter than its ports
+					about := append([]byte{}, out...)
+					about[p.outer+at], about[p.outer+at+1] = 0, 3
+					return p.routerSays(head, about)
+				}
 				addrs := map[int]int{20: 12, 40: 8}[p.outer] // where they begin
 				length := (p.outer - addrs) / 2
 				for what, message := range map[string][]byte{
@@ -172,6 +177,7 @@ func TestOtherErrorsAboutTunnels(t *testing.T) {
 					"of another port":           change(p.outer+inner+1, 1),
 					"of another protocol":       change(p.outer+map[int]int{20: 9, 40: 6}[inner], 17^6),
 					"of no tunnel":              change(map[int]int{20: 9, 40: 6}[p.outer], 0x80),
+					"of a packet too short":     shorten(map[int]int{20: 2, 40: 4}[inner]),
 					"a redirect":                p.routerSays(map[int][]byte{20: {5, 1, 0, 0, 0, 0, 0, 0}, 40: {137, 0, 0, 0, 0, 0, 0, 0}}[p.outer], out),
 					"cut before the ports":      p.routerSays(head, out[:p.outer+inner+3]),
 					"cut in the inner header":   p.routerSays(head, out[:p.outer+inner-1]),
