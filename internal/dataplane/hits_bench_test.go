@@ -22,6 +22,8 @@ func BenchmarkHits(b *testing.B) {
 	}
 }
 
+var otherVIP = netip.MustParseAddr("192.0.2.101")
+
 var ask6 = frame{dst: ourMAC, src: clientMAC, from: "[2001:db8:1::9]:1", to: "[2001:db8::100]:80", proto: "tcp"}
 
 func benchDirect(b *testing.B, flows int) {
@@ -49,13 +51,21 @@ func benchDirect(b *testing.B, flows int) {
 	})
 }
 
+// benchNAT has a larger table, since NAT takes two entries, and two lines, for a flow.
+// It measures direct routing there, too: larger memory is slower memory.
 func benchNAT(b *testing.B, flows int) {
-	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)),
+		virtual(lvs.TCP, otherVIP, lvs.RoundRobin, real("192.0.2.11", 1), real("192.0.2.12", 2)))
 	withFloor(b, tableFor(4*flows), plan, func(m *meter) {
-		ask := syn(1)
+		ask, direct := syn(1), syn(1)
+		direct.to = netip.AddrPortFrom(otherVIP, 80).String()
 		answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: "A"}
 		known := floor.Flows{Count: uint32(flows), ByLot: true}
 		answers := floor.Flows{Count: uint32(flows), ByLot: true, ToClient: true}
+		m.establish(b, flows, direct)
+		m.hit(b, "dr/xdp", m.xdp, direct.with("A").bytes(), known, 3)
+		m.hit(b, "dr/tc", m.tc, direct.with("A").bytes(), known, 7)
+		m.forget(b)
 		m.establish(b, flows, ask)
 		m.each(b, floor.Flows{Count: uint32(flows), ToClient: true}, answer)
 		m.hit(b, "in/xdp", m.xdp, ask.with("A").bytes(), known, 3)
