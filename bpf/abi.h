@@ -136,9 +136,10 @@ struct template {
 };
 
 /*
- * A service's table, an array of 64-bit words. dh, sh and mh go to a slot by a
- * hash, and for the schedulers that scan (lc, wlc, ...) the slots are the list of
- * servers, newest first: each is a server's index.
+ * A service's table, 64-bit words in rows: looking up a row is what costs, so that who
+ * looks at every server looks at a row of them. dh, sh and mh go to a slot by a hash,
+ * and for the schedulers that scan (lc, wlc, ...) the slots are the list of servers,
+ * newest first: each is a server's index.
  *
  * rr and wrr (cycle.h) have the list behind the slots: a server's turns << 32 | its
  * index. The slots are one cycle, and the cursor counts the turns; or there are no
@@ -149,7 +150,13 @@ struct template {
 #define TABLE_SERVERS 2 /* the number of servers in the list behind them */
 #define TABLE_TOP 3     /* the most turns that one of those has */
 #define TABLE_HEAD 4    /* the count at which a round had just begun */
-#define TABLE_SLOTS 5
+#define TABLE_SLOTS 16  /* from the second row on */
+
+#define ROW_WORDS 16
+
+struct row {
+	__u64 word[ROW_WORDS];
+};
 
 /*
  * The cache of lblc and lblcr (locality.h): which server a destination was given,

@@ -28,13 +28,15 @@ struct turn {
 /* A way through a cycle's servers: passed from turn to turn of a loop. */
 struct round {
 	__u32 service;
-	__u32 list;    /* the element of the first server */
+	__u32 list;    /* the word of the first server */
 	__u32 servers; /* so many are there */
 	__u32 top;     /* the most turns that one has */
 	struct turn at;
 	__u32 from;    /* the place after which to look */
 	__u32 place, turns, server; /* the one found, or the one with the most turns so far */
 	__u64 rank;
+	__u64 length; /* of the cycle that is laid out, or 0 */
+	__u64 head;   /* the count at which one had just begun */
 };
 
 /* round_entry is the n-th server of the list, or NULL: turns << 32 | its index. */
@@ -137,31 +139,24 @@ static INLINE void turn_of(struct turn *t, __u64 slot)
 static NOINLINE bool pass_over(struct round *r, __u64 *cursor, __u64 count)
 {
 	void *table = table_of(r->service);
-	__u64 *length, *head, *slot, at, to;
+	bool begins = count == r->head || count == r->length << 32;
+	__u64 *slot, at, to;
 
-	length = table ? table_at(table, TABLE_LENGTH) : NULL;
-	head = table ? table_at(table, TABLE_HEAD) : NULL;
-	if (!length || !head || !*length)
+	if (!table || !r->length)
 		return true;
-	at = count % *length;
-	if (count == *head || count == *length << 32) {
-		slot = table_at(table, TABLE_SLOTS + at);
-		if (!slot)
-			return true;
-		turn_of(&r->at, *slot);
+	slot = table_at(table, TABLE_SLOTS + (count - !begins) % r->length);
+	if (!slot)
+		return true;
+	turn_of(&r->at, *slot);
+	if (begins)
 		r->at.place = 0;
-	} else {
-		slot = table_at(table, TABLE_SLOTS + (count - 1) % *length);
-		if (!slot)
-			return true;
-		turn_of(&r->at, *slot);
-	}
 	if (next_turn(r)) {
 		r->rank = 0;
 		bpf_loop(r->servers, rank_one, r, 0);
-		to = count + r->rank - at + (r->rank > at ? 0 : *length);
+		at = count % r->length;
+		to = count + r->rank - at + (r->rank > at ? 0 : r->length);
 	} else {
-		to = r->at.place ? count : *length << 32;
+		to = r->at.place ? count : r->length << 32;
 	}
 	return __sync_val_compare_and_swap(cursor, count + 1, to) == count + 1;
 }
@@ -182,25 +177,26 @@ static INLINE bool step(struct round *r, __u64 *cursor)
 static long take_turn(__u32 try, struct pick *p)
 {
 	void *table = table_of(p->service);
-	__u64 *cursor, *length, *servers, *top, *slot, count;
+	__u64 *cursor, *slot, count;
 	struct round r = { .service = p->service };
+	struct row *head;
 	struct load *l;
 	bool done;
 
 	if (!table)
 		return 1;
-	cursor = table_at(table, TABLE_CURSOR);
-	length = table_at(table, TABLE_LENGTH);
-	servers = table_at(table, TABLE_SERVERS);
-	top = table_at(table, TABLE_TOP);
-	if (!cursor || !length || !servers || !top || !*servers)
+	head = table_row(table, 0);
+	if (!head || !head->word[TABLE_SERVERS])
 		return 1;
-	r.list = TABLE_SLOTS + *length;
-	r.servers = *servers;
-	r.top = *top;
-	if (*length) {
+	cursor = &head->word[TABLE_CURSOR];
+	r.length = head->word[TABLE_LENGTH];
+	r.head = head->word[TABLE_HEAD];
+	r.list = TABLE_SLOTS + r.length;
+	r.servers = head->word[TABLE_SERVERS];
+	r.top = head->word[TABLE_TOP];
+	if (r.length) {
 		count = __sync_fetch_and_add(cursor, 1);
-		slot = table_at(table, TABLE_SLOTS + count % *length);
+		slot = table_at(table, TABLE_SLOTS + count % r.length);
 		if (!slot)
 			return 1;
 		p->server = *slot;

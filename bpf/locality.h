@@ -38,20 +38,20 @@ struct relief {
 
 static long relief_one(__u32 turn, struct relief *r)
 {
-	void *table = table_of(r->service);
-	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL, *slot;
-	struct load *l;
+	__u32 slots = 0;
+	struct row *row = slots_row(r->service, turn, &slots);
 
-	if (!length || turn >= *length)
+	if (!row)
 		return 1;
-	slot = table_at(table, TABLE_SLOTS + turn);
-	if (!slot)
-		return 1;
-	l = load_of(*slot);
-	if (!l || (__u64)(__u32)l->active * 2 >= l->weight)
-		return 0;
-	r->found = true;
-	return 1;
+	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++) {
+		struct load *l = load_of(row->word[i]);
+
+		if (l && (__u64)(__u32)l->active * 2 < l->weight) {
+			r->found = true;
+			return 1;
+		}
+	}
+	return 0;
 }
 
 /* overloaded: it has more than its weight to do, and another one has little. */
@@ -62,7 +62,7 @@ static NOINLINE bool overloaded(__u32 service, __u32 server)
 
 	if (!l || (__u32)l->active <= l->weight)
 		return false;
-	bpf_loop(MAX_TURNS, relief_one, &r, 0);
+	bpf_loop(MAX_ROWS, relief_one, &r, 0);
 	return r.found;
 }
 

@@ -108,8 +108,8 @@ struct {
 			__uint(type, BPF_MAP_TYPE_ARRAY);
 			__uint(map_flags, BPF_F_INNER_MAP);
 			__type(key, __u32);
-			__type(value, __u64);
-			__uint(max_entries, TABLE_SLOTS + 1);
+			__uint(value_size, sizeof(struct row));
+			__uint(max_entries, 1);
 		});
 } tables SEC(".maps");
 

@@ -9,13 +9,36 @@ static INLINE void *table_of(__u32 service)
 	return bpf_map_lookup_elem(&tables, &service);
 }
 
+static INLINE struct row *table_row(void *table, __u32 n)
+{
+	return bpf_map_lookup_elem(table, &n);
+}
+
 static INLINE __u64 *table_at(void *table, __u32 at)
 {
-	return bpf_map_lookup_elem(table, &at);
+	struct row *r = table_row(table, at / ROW_WORDS);
+
+	return r ? &r->word[at % ROW_WORDS] : NULL;
+}
+
+/*
+ * slots_row is the n-th row of the service's slots, of which so many are taken, or
+ * NULL behind the last.
+ */
+static INLINE struct row *slots_row(__u32 service, __u32 n, __u32 *slots)
+{
+	void *table = table_of(service);
+	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL;
+
+	if (!length || n * ROW_WORDS >= *length)
+		return NULL;
+	*slots = *length - n * ROW_WORDS;
+	return table_row(table, TABLE_SLOTS / ROW_WORDS + n);
 }
 
 /* The most servers in a list, and slots in a table (sched.MaxSlots). */
 #define MAX_TURNS 65536
+#define MAX_ROWS (MAX_TURNS / ROW_WORDS)
 
 /* A pick under way: passed from turn to turn of a loop. */
 struct pick {
@@ -54,27 +77,15 @@ static INLINE __u64 overhead(const struct load *l)
 	return (__u64)(__u32)l->active * 257 + (__u32)l->inactive;
 }
 
-/* scan looks at one server of the list; it ends early when none can be better. */
-static long scan(__u32 turn, struct pick *p)
+/* scan_one looks at one server; true: none can be better. */
+static INLINE bool scan_one(struct pick *p, __u32 server)
 {
-	void *table = table_of(p->service);
-	__u64 *length, *slot, load;
-	struct load *l;
-	__u32 server;
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
+	__u64 load;
 	bool idle;
 
-	if (!table)
-		return 1;
-	length = table_at(table, TABLE_LENGTH);
-	if (!length || turn >= *length)
-		return 1;
-	slot = table_at(table, TABLE_SLOTS + turn);
-	if (!slot)
-		return 1;
-	server = *slot;
-	l = bpf_map_lookup_elem(&loads, &server);
 	if (!l || !l->weight || load_full(l))
-		return 0;
+		return false;
 	switch (p->scheduler) {
 	case SCHED_LC:
 	case SCHED_WLC:
@@ -82,7 +93,7 @@ static long scan(__u32 turn, struct pick *p)
 		break;
 	case SCHED_OVF:
 		if ((__u32)l->active > l->weight)
-			return 0;
+			return false;
 		load = 0;
 		break;
 	default:
@@ -91,11 +102,25 @@ static long scan(__u32 turn, struct pick *p)
 	/* nq takes the first idle server, whatever its weight. */
 	idle = p->scheduler == SCHED_NQ && l->active == 0;
 	if (!idle && !better(p, l, load))
-		return 0;
+		return false;
 	p->server = server;
 	p->weight = l->weight;
 	p->load = load;
 	return idle;
+}
+
+/* scan looks at a row of the list. */
+static long scan(__u32 turn, struct pick *p)
+{
+	__u32 slots = 0;
+	struct row *row = slots_row(p->service, turn, &slots);
+
+	if (!row)
+		return 1;
+	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++)
+		if (scan_one(p, row->word[i]))
+			return 1;
+	return 0;
 }
 
 /* scanned is the server of the schedulers that look at each. */
@@ -103,7 +128,7 @@ static NOINLINE __u32 scanned(__u32 service, __u32 scheduler)
 {
 	struct pick pick = { .service = service, .scheduler = scheduler, .server = NO_SERVER };
 
-	bpf_loop(MAX_TURNS, scan, &pick, 0);
+	bpf_loop(MAX_ROWS, scan, &pick, 0);
 	return pick.server;
 }
 

@@ -14,36 +14,31 @@ struct lots {
 	__u64 lot[2], load[2];
 };
 
-/* twos_load is that of the service's turn-th server, if it may have connections. */
-static INLINE struct load *twos_load(struct lots *t, __u32 turn, __u32 *server, bool *end)
+/* twos_load is the server's load, if it may have connections. */
+static INLINE struct load *twos_load(__u32 server)
 {
-	void *table = table_of(t->service);
-	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL, *slot;
-	struct load *l;
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
 
-	*end = true;
-	if (!length || turn >= *length)
-		return NULL;
-	slot = table_at(table, TABLE_SLOTS + turn);
-	if (!slot)
-		return NULL;
-	*end = false;
-	*server = *slot;
-	l = bpf_map_lookup_elem(&loads, server);
 	return l && l->weight && !load_full(l) ? l : NULL;
 }
 
 static long twos_weigh(__u32 turn, struct lots *t)
 {
-	__u32 server = 0;
-	bool end;
-	struct load *l = twos_load(t, turn, &server, &end);
+	__u32 slots = 0;
+	struct row *row = slots_row(t->service, turn, &slots);
 
-	if (l) {
+	if (!row)
+		return 1;
+	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++) {
+		__u32 server = row->word[i];
+		struct load *l = twos_load(server);
+
+		if (!l)
+			continue;
 		t->total += l->weight;
 		t->last = server;
 	}
-	return end;
+	return 0;
 }
 
 /* twos_fall lets each lot fall on the server at which the weights reach it. */
@@ -62,14 +57,20 @@ static INLINE void twos_fall(struct lots *t, int i, const struct load *l, __u32 
 
 static long twos_draw(__u32 turn, struct lots *t)
 {
-	__u32 server = 0;
-	bool end;
-	struct load *l = twos_load(t, turn, &server, &end);
+	__u32 slots = 0;
+	struct row *row = slots_row(t->service, turn, &slots);
 
-	if (!l)
-		return end;
-	twos_fall(t, 0, l, server);
-	twos_fall(t, 1, l, server);
+	if (!row)
+		return 1;
+	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++) {
+		__u32 server = row->word[i];
+		struct load *l = twos_load(server);
+
+		if (!l)
+			continue;
+		twos_fall(t, 0, l, server);
+		twos_fall(t, 1, l, server);
+	}
 	return t->server[0] != NO_SERVER && t->server[1] != NO_SERVER;
 }
 
@@ -88,12 +89,12 @@ static NOINLINE __u32 two_choices(const struct service *svc)
 		.last = NO_SERVER,
 	};
 
-	bpf_loop(MAX_TURNS, twos_weigh, &t, 0);
+	bpf_loop(MAX_ROWS, twos_weigh, &t, 0);
 	if (t.last == NO_SERVER)
 		return NO_SERVER;
 	t.lot[0] = twos_lot(&t);
 	t.lot[1] = twos_lot(&t);
-	bpf_loop(MAX_TURNS, twos_draw, &t, 0);
+	bpf_loop(MAX_ROWS, twos_draw, &t, 0);
 	if (t.server[0] == NO_SERVER) /* weights fell meanwhile */
 		return t.last;
 	if (t.server[1] != NO_SERVER && t.weight[1] * t.load[0] > t.weight[0] * t.load[1])

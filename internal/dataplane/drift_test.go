@@ -232,7 +232,7 @@ func TestTablesInForceAreFrozen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer table.Close()
-		if err := table.Put(uint32(tableSlots), uint64(5)); err == nil {
+		if err := table.Put(uint32(0), tableRow{}); err == nil {
 			t.Error("a table in force could be written to")
 		}
 		if got := b.picks(t, places[0], 1, 4); got != "rs2 rs1 rs2 rs1" {

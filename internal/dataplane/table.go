@@ -10,15 +10,22 @@ import (
 	"weir/internal/sched"
 )
 
-// The first elements of a table (bpf/abi.h).
+// The first words of a table (bpf/abi.h).
 const (
 	tableCursor = iota
 	tableLength
 	tableServers
 	tableTop
 	tableHead
-	tableSlots
 )
+
+// The slots begin at the second of a table's rows, which are its elements.
+const (
+	rowWords   = 16
+	tableSlots = rowWords
+)
+
+type tableRow [rowWords]uint64
 
 // layOut makes a new table where the servers, their order, their weights or
 // the scheduler have changed, going on after the last turn of the old one. A table
@@ -66,7 +73,7 @@ func tableOf(l *sched.Layout) []uint64 {
 		}
 	}
 	words[tableLength] = uint64(len(words)-tableSlots) - words[tableServers]
-	return words
+	return append(words, make([]uint64, -len(words)&(rowWords-1))...)
 }
 
 // sameTable says whether two differ only in whose turn it is.
@@ -78,16 +85,17 @@ func sameTable(left, words []uint64) bool {
 // newTable makes a table that is not in force yet.
 func (p *Plane) newTable(words []uint64) (*ebpf.Map, error) {
 	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
-	spec.MaxEntries = uint32(len(words))
+	rows := slices.Collect(slices.Chunk(words, rowWords))
+	spec.MaxEntries = uint32(len(rows))
 	table, err := ebpf.NewMap(spec)
 	if err != nil {
 		return nil, fmt.Errorf("make one of %d words: %w", len(words), err)
 	}
-	keys := make([]uint32, len(words))
-	for i := range keys {
-		keys[i] = uint32(i)
+	keys, values := make([]uint32, len(rows)), make([]tableRow, len(rows))
+	for i, row := range rows {
+		keys[i], values[i] = uint32(i), tableRow(row)
 	}
-	if _, err := table.BatchUpdate(keys, words, nil); err != nil {
+	if _, err := table.BatchUpdate(keys, values, nil); err != nil {
 		table.Close()
 		return nil, fmt.Errorf("fill it: %w", err)
 	}
@@ -150,14 +158,18 @@ func (p *Plane) table(s *service) ([]uint64, ebpf.MapID) {
 		return nil, 0
 	}
 	defer table.Close()
-	keys, words := make([]uint32, table.MaxEntries()), make([]uint64, table.MaxEntries())
-	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, words, nil)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(words) { // that is its end
+	keys, rows := make([]uint32, table.MaxEntries()), make([]tableRow, table.MaxEntries())
+	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, rows, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(rows) { // that is its end
 		return nil, 0
 	}
 	id, err := p.tableID(s)
 	if err != nil {
 		return nil, 0
+	}
+	words := make([]uint64, 0, rowWords*len(rows))
+	for _, row := range rows {
+		words = append(words, row[:]...)
 	}
 	return words, id
 }
