@@ -94,6 +94,12 @@ func (f *formatter) line(line string, number int) {
 	}
 }
 
+// isLineOfText tells whether a line that begins with this word is one of the text
+// language: a config id, a repetition or a definition.
+func isLineOfText(word string) bool {
+	return strings.HasPrefix(word, "@") || strings.HasPrefix(word, "~") || definition(word) != ""
+}
+
 // keep lays out a line of the text language, whose words mean what they are.
 func (f *formatter) keep(line string, number int) {
 	opens := strings.HasPrefix(line, "~") && strings.HasSuffix(line, "{")
@@ -137,6 +143,9 @@ func (f *formatter) words(line, id string, number int) {
 			flush()
 			first = true
 		case wordToken:
+			if word := t.place.text(); statement == "" && isLineOfText(word) {
+				f.fail(src.whole(number), "a word that begins with "+word[:1]+" would begin a line, and mean something else there")
+			}
 			statement = strings.TrimPrefix(statement+" "+t.place.text(), " ")
 		case openToken:
 			f.attach(statement)

@@ -40,7 +40,7 @@ func TestFormat(t *testing.T) {
 			}
 		})
 	}
-	for _, in := range []string{"a {\n", "}\n", "a { }\n}\n", "a \"b\n", "a\x00\n"} {
+	for _, in := range []string{"a {\n", "}\n", "a { }\n}\n", "a \"b\n", "a\x00\n", "a { @b }\n", "a { ~b }\n", "a { $B=c }\n"} {
 		if got, diags := Format("test.conf", []byte(in)); string(got) != in || diags.Errors() != 1 {
 			t.Errorf("%q: got %q and %v, want it left alone and one error", in, got, diags.All())
 		}
