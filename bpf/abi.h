@@ -17,6 +17,7 @@
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
 #define MAX_CONNS 65536
+#define MAX_CARDS 81920      /* a quarter more than the connections */
 #define MAX_HALF_OPEN 10922 /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256 /* lease 0 never runs out */
@@ -320,7 +321,23 @@ struct conn {
 	} of;
 	/* The CPUs whose flow cache may have it, bit n & 63 for CPU n. */
 	__u64 cached;
+	__u32 card; /* the place of its card, counted from 1; 0: none */
+	__u32 zero;
 };
+
+/*
+ * A connection's card: what the sweep goes by (card.h). A connection that is not due
+ * yet is not looked at.
+ */
+struct card {
+	struct flow_key key;
+	__u32 taken; /* the server's index + 1, and CARD_LOST; 0: by nobody */
+	__u32 due;   /* the tick from which on its time may be over */
+};
+
+#define CARD_LOST (1U << 31)
+#define SPAN_LEAST 4096
+#define SWEEP_DUE 512 /* about so many due cards are looked at in one call */
 
 /*
  * A line of the flow cache (flow.h), 64 bytes: an established flow as its packets
@@ -380,7 +397,9 @@ struct room {
 	__u64 turn;      /* how many have been half open */
 	__u32 limit;     /* places in their ring */
 	__u32 full;      /* the last tick in which there was too little room, or 0 */
-	__u64 zero[5];
+	__u32 hand;      /* how many cards were tried for */
+	__u32 span;      /* cards are taken among so many, the first; SPAN_LEAST or more */
+	__u64 zero[4];
 };
 
 /* A place in the ring: a connection, and its word while it is half open. */
@@ -475,8 +494,14 @@ enum reason {
 struct sweep {
 	__u32 epoch;   /* number of this sweep */
 	__u32 now;     /* the tick */
-	__u32 live;    /* connections that stay */
+	__u32 first;   /* the first card to look at, and then the next one */
+	__u32 cards;   /* how many to look at, or fewer where many are due */
+	__u32 due;     /* so many were; 0 before (the verifier is not to follow the count) */
+	__u32 all;     /* 1: those that are not due, too */
+	__u32 span;    /* of the room: to set it, if not 0, and what it is */
+	__u32 live;    /* what stays: connections, or templates */
 	__u32 expired; /* connections deleted */
+	__u32 end;     /* behind the last card that is taken */
 };
 
 #endif

@@ -14,7 +14,6 @@ static INLINE void template_holds(const struct template_key *key, int n);
 /* room.h: for whoever has changed a connection's state. */
 static INLINE void half_open_moves(const struct flow_key *key, __u64 word, __u32 from, __u32 to);
 static INLINE void room_lacks(struct room *r, __u32 now);
-static INLINE struct room *room_of(void);
 
 /*
  * tick is the time of stamps: the coarse monotonic clock in units of 1 << TICK_SHIFT
@@ -172,6 +171,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
 	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
+	card_moves(c, next, now);
 	load_move(conn_server(word), state, next);
 	half_open_moves(key, fresh, state, next);
 	flow_forget(key, c, word);
@@ -285,6 +285,7 @@ static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word
 		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
 			return was;
+		card_passes(old, server, state, now);
 		old->service = w->service;
 		conn_over(&p->key, old, word);
 		old->of.template = w->template;
@@ -293,10 +294,12 @@ static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word
 	}
 	draft = conn_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
-	if (!bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
+	draft->card = card_take(&p->key, server, card_due(state, now));
+	if (draft->card && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
 		conn_counted(w, fresh);
 		return fresh;
 	}
+	card_give(draft->card);
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
 		return old->word;
@@ -316,31 +319,94 @@ static NOINLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
 		return false;
 	conn_over(key, c, word);
+	card_give(c->card);
 	bpf_map_delete_elem(&conns, key);
 	return true;
 }
 
-/* sweep_one deletes a connection whose time is over. */
-static long sweep_one(void *map, struct flow_key *key, struct conn *c, struct sweep *s)
+/* sweep_holds marks a server that something refers to yet. */
+static INLINE void sweep_holds(__u32 index, const struct sweep *s)
 {
-	__u64 word = c->word;
-	__u32 state = conn_state(word), index = conn_server(word);
-	struct server *server;
+	struct server *server = bpf_map_lookup_elem(&servers, &index);
 
-	if (state == STATE_REPLY)
-		return own_sweep(map, key, c);
-	if (overdue(key, c, state, s->now) &&
-	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
-		conn_over(key, c, word);
-		bpf_map_delete_elem(map, key);
-		s->expired++;
-		return 0;
-	}
-	s->live++;
-	server = bpf_map_lookup_elem(&servers, &index);
 	if (server)
 		server->swept = s->epoch;
-	return 0;
+}
+
+/* sweep_lost is for a card that no connection has: the second time it is free. */
+static INLINE void sweep_lost(struct card *d, __u32 taken)
+{
+	__sync_val_compare_and_swap(&d->taken, taken, taken & CARD_LOST ? 0 : taken | CARD_LOST);
+}
+
+/* sweep_due looks at a connection that may be over, and deletes it if it is. */
+static NOINLINE void sweep_due(struct card *d, __u32 place, __u32 taken, struct sweep *s)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &d->key);
+	__u64 word;
+	__u32 state;
+
+	if (!c || c->card != place) {
+		sweep_lost(d, taken);
+		return;
+	}
+	if (taken & CARD_LOST)
+		__sync_val_compare_and_swap(&d->taken, taken, taken & ~CARD_LOST);
+	word = c->word;
+	state = conn_state(word);
+	if (state == STATE_REPLY) {
+		own_sweep(&d->key, c);
+		return;
+	}
+	if (state == STATE_GONE)
+		return;
+	if (overdue(&d->key, c, state, s->now) &&
+	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
+		conn_over(&d->key, c, word);
+		bpf_map_delete_elem(&conns, &d->key);
+		d->taken = 0;
+		s->expired++;
+		return;
+	}
+	/* Who changes the state meanwhile sets a time of its own, after this or seen here. */
+	__sync_lock_test_and_set(&d->due, card_due(state, c->stamp));
+	if (c->word != word)
+		d->due = s->now;
+	s->live++;
+	sweep_holds(conn_server(word), s);
+}
+
+/* sweep_card looks at one card; false: there are no more. */
+static INLINE bool sweep_card(__u32 at, struct sweep *s)
+{
+	struct card *d = bpf_map_lookup_elem(&cards, &at);
+	__u32 taken;
+
+	if (!d)
+		return false;
+	taken = d->taken;
+	if (!taken)
+		return true;
+	s->end = at + 1;
+	if (s->all || (__s32)(s->now - d->due) >= 0) {
+		s->due++;
+		sweep_due(d, at + 1, taken, s);
+		return true;
+	}
+	s->live++;
+	sweep_holds((taken & ~CARD_LOST) - 1, s);
+	return true;
+}
+
+/* A call costs more than a look at a card. */
+#define CARDS_A_TURN 16
+
+static long sweep_some(__u32 turn, struct sweep *s)
+{
+	for (__u32 i = 0; i < CARDS_A_TURN; i++)
+		if (!sweep_card(s->first + turn * CARDS_A_TURN + i, s))
+			return 1;
+	return s->due >= SWEEP_DUE;
 }
 
 #endif

@@ -26,6 +26,14 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
 MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct card);
+	__uint(max_entries, MAX_CARDS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} cards SEC(".maps");
 MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
 MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);

@@ -66,14 +66,13 @@ static INLINE bool answered(const struct server *s, __u32 method)
  * address, where its connection has gone: whoever ended that looked for it by an
  * address of ours that may have changed meanwhile.
  */
-static NOINLINE long own_sweep(void *map, const struct flow_key *key, const struct conn *c)
+static NOINLINE void own_sweep(const struct flow_key *key, const struct conn *c)
 {
 	const struct conn_reply *r = &c->of.reply;
 	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
 
 	if (r->back.ifindex & WAY_TO_VIP && !bpf_map_lookup_elem(&conns, &client))
-		bpf_map_delete_elem(map, key);
-	return 0;
+		bpf_map_delete_elem(&conns, key);
 }
 
 /*

@@ -139,16 +139,14 @@ static INLINE void template_holds(const struct template_key *key, int n)
 static long sweep_template(void *map, struct template_key *key, struct template *t, struct sweep *s)
 {
 	__u32 index = t->server;
-	struct server *server;
 
 	if (template_ended(t, s->now)) {
 		if (template_moves(t, index, NO_SERVER))
 			bpf_map_delete_elem(map, key);
 		return 0;
 	}
-	server = bpf_map_lookup_elem(&servers, &index);
-	if (server)
-		server->swept = s->epoch;
+	s->live++;
+	sweep_holds(index, s);
 	return 0;
 }
 

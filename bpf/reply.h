@@ -24,8 +24,10 @@ static NOINLINE enum reason reply_remember(struct work *w, const struct server *
 	reply->of.reply.ports = p->key.ports;
 	reply->of.reply.back = w->came;
 	reply_key(key, &p->key, s, w->method);
-	if (!same_addr(&key->to, &p->key.from))
+	if (!same_addr(&key->to, &p->key.from)) {
 		reply->of.reply.back.ifindex |= WAY_TO_VIP;
+		reply->card = card_take(key, index, reply->stamp); /* for own_sweep, each time */
+	}
 	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
 	old = bpf_map_lookup_elem(&conns, key);

@@ -44,6 +44,13 @@ type bpfCacheSweep struct {
 	Lines uint32
 }
 
+type bpfCard struct {
+	_     structs.HostLayout
+	Key   bpfFlowKey
+	Taken uint32
+	Due   uint32
+}
+
 type bpfClock struct {
 	_     structs.HostLayout
 	First uint64
@@ -70,6 +77,8 @@ type bpfConn struct {
 		}
 	}
 	Cached uint64
+	Card   uint32
+	Zero   uint32
 }
 
 type bpfConnState uint32
@@ -319,7 +328,9 @@ type bpfRoom struct {
 	Turn     uint64
 	Limit    uint32
 	Full     uint32
-	Zero     [5]uint64
+	Hand     uint32
+	Span     uint32
+	Zero     [4]uint64
 }
 
 type bpfScheduler uint32
@@ -415,8 +426,14 @@ type bpfSweep struct {
 	_       structs.HostLayout
 	Epoch   uint32
 	Now     uint32
+	First   uint32
+	Cards   uint32
+	Due     uint32
+	All     uint32
+	Span    uint32
 	Live    uint32
 	Expired uint32
+	End     uint32
 }
 
 type bpfTemplate struct {
@@ -537,53 +554,56 @@ type bpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapCache           = "cache"
-	bpfMapClocks          = "clocks"
-	bpfMapConns           = "conns"
-	bpfMapDirectorFilter  = "director_filter"
-	bpfMapDirectors       = "directors"
-	bpfMapEnds            = "ends"
-	bpfMapFlowKnobs       = "flow_knobs"
-	bpfMapFlowLines       = "flow_lines"
-	bpfMapFragments       = "fragments"
-	bpfMapHalfOpens       = "half_opens"
-	bpfMapHeldFragments   = "held_fragments"
-	bpfMapHeldTurns       = "held_turns"
-	bpfMapIcmpErrors      = "icmp_errors"
-	bpfMapLeases          = "leases"
-	bpfMapLoads           = "loads"
-	bpfMapMarkLists       = "mark_lists"
-	bpfMapMarkRules       = "mark_rules"
-	bpfMapMembers         = "members"
-	bpfMapOwnAddrs        = "own_addrs"
-	bpfMapReasons         = "reasons"
-	bpfMapRooms           = "rooms"
-	bpfMapServerStats     = "server_stats"
-	bpfMapServerZeros     = "server_zeros"
-	bpfMapServers         = "servers"
-	bpfMapServiceCounts   = "service_counts"
-	bpfMapServiceStats    = "service_stats"
-	bpfMapServiceVips     = "service_vips"
-	bpfMapServiceZeros    = "service_zeros"
-	bpfMapServices        = "services"
-	bpfMapTables          = "tables"
-	bpfMapTails           = "tails"
-	bpfMapTemplates       = "templates"
-	bpfMapTimeouts        = "timeouts"
-	bpfMapVips            = "vips"
-	bpfMapWorks           = "works"
-	bpfProgWeirBehind     = "weir_behind"
-	bpfProgWeirEgress     = "weir_egress"
-	bpfProgWeirJiffies    = "weir_jiffies"
-	bpfProgWeirLimits     = "weir_limits"
-	bpfProgWeirOwn        = "weir_own"
-	bpfProgWeirSweep      = "weir_sweep"
-	bpfProgWeirSweepCache = "weir_sweep_cache"
-	bpfProgWeirTc         = "weir_tc"
-	bpfProgWeirXdp        = "weir_xdp"
-	bpfVarDeviceMac       = "device_mac"
-	bpfVarFlowBits        = "flow_bits"
-	bpfVarFlowCpus        = "flow_cpus"
+	bpfMapCache               = "cache"
+	bpfMapCards               = "cards"
+	bpfMapClocks              = "clocks"
+	bpfMapConns               = "conns"
+	bpfMapDirectorFilter      = "director_filter"
+	bpfMapDirectors           = "directors"
+	bpfMapEnds                = "ends"
+	bpfMapFlowKnobs           = "flow_knobs"
+	bpfMapFlowLines           = "flow_lines"
+	bpfMapFragments           = "fragments"
+	bpfMapHalfOpens           = "half_opens"
+	bpfMapHeldFragments       = "held_fragments"
+	bpfMapHeldTurns           = "held_turns"
+	bpfMapIcmpErrors          = "icmp_errors"
+	bpfMapLeases              = "leases"
+	bpfMapLoads               = "loads"
+	bpfMapMarkLists           = "mark_lists"
+	bpfMapMarkRules           = "mark_rules"
+	bpfMapMembers             = "members"
+	bpfMapOwnAddrs            = "own_addrs"
+	bpfMapReasons             = "reasons"
+	bpfMapRooms               = "rooms"
+	bpfMapServerStats         = "server_stats"
+	bpfMapServerZeros         = "server_zeros"
+	bpfMapServers             = "servers"
+	bpfMapServiceCounts       = "service_counts"
+	bpfMapServiceStats        = "service_stats"
+	bpfMapServiceVips         = "service_vips"
+	bpfMapServiceZeros        = "service_zeros"
+	bpfMapServices            = "services"
+	bpfMapTables              = "tables"
+	bpfMapTails               = "tails"
+	bpfMapTemplates           = "templates"
+	bpfMapTimeouts            = "timeouts"
+	bpfMapVips                = "vips"
+	bpfMapWorks               = "works"
+	bpfProgWeirBehind         = "weir_behind"
+	bpfProgWeirEgress         = "weir_egress"
+	bpfProgWeirJiffies        = "weir_jiffies"
+	bpfProgWeirLimits         = "weir_limits"
+	bpfProgWeirOwn            = "weir_own"
+	bpfProgWeirSweep          = "weir_sweep"
+	bpfProgWeirSweepCache     = "weir_sweep_cache"
+	bpfProgWeirSweepTemplates = "weir_sweep_templates"
+	bpfProgWeirTc             = "weir_tc"
+	bpfProgWeirXdp            = "weir_xdp"
+	bpfVarCardCount           = "card_count"
+	bpfVarDeviceMac           = "device_mac"
+	bpfVarFlowBits            = "flow_bits"
+	bpfVarFlowCpus            = "flow_cpus"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -628,15 +648,16 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	WeirBehind     *ebpf.ProgramSpec `ebpf:"weir_behind"`
-	WeirEgress     *ebpf.ProgramSpec `ebpf:"weir_egress"`
-	WeirJiffies    *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
-	WeirLimits     *ebpf.ProgramSpec `ebpf:"weir_limits"`
-	WeirOwn        *ebpf.ProgramSpec `ebpf:"weir_own"`
-	WeirSweep      *ebpf.ProgramSpec `ebpf:"weir_sweep"`
-	WeirSweepCache *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
-	WeirTc         *ebpf.ProgramSpec `ebpf:"weir_tc"`
-	WeirXdp        *ebpf.ProgramSpec `ebpf:"weir_xdp"`
+	WeirBehind         *ebpf.ProgramSpec `ebpf:"weir_behind"`
+	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
+	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
+	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
+	WeirOwn            *ebpf.ProgramSpec `ebpf:"weir_own"`
+	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
+	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
+	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
+	WeirTc             *ebpf.ProgramSpec `ebpf:"weir_tc"`
+	WeirXdp            *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -644,6 +665,7 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
+	Cards          *ebpf.MapSpec `ebpf:"cards"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
@@ -684,6 +706,7 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
+	CardCount *ebpf.VariableSpec `ebpf:"card_count"`
 	DeviceMac *ebpf.VariableSpec `ebpf:"device_mac"`
 	FlowBits  *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus  *ebpf.VariableSpec `ebpf:"flow_cpus"`
@@ -710,6 +733,7 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	Cache          *ebpf.Map `ebpf:"cache"`
+	Cards          *ebpf.Map `ebpf:"cards"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
@@ -749,6 +773,7 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Cache,
+		m.Cards,
 		m.Clocks,
 		m.Conns,
 		m.DirectorFilter,
@@ -790,6 +815,7 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
+	CardCount *ebpf.Variable `ebpf:"card_count"`
 	DeviceMac *ebpf.Variable `ebpf:"device_mac"`
 	FlowBits  *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus  *ebpf.Variable `ebpf:"flow_cpus"`
@@ -799,15 +825,16 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	WeirBehind     *ebpf.Program `ebpf:"weir_behind"`
-	WeirEgress     *ebpf.Program `ebpf:"weir_egress"`
-	WeirJiffies    *ebpf.Program `ebpf:"weir_jiffies"`
-	WeirLimits     *ebpf.Program `ebpf:"weir_limits"`
-	WeirOwn        *ebpf.Program `ebpf:"weir_own"`
-	WeirSweep      *ebpf.Program `ebpf:"weir_sweep"`
-	WeirSweepCache *ebpf.Program `ebpf:"weir_sweep_cache"`
-	WeirTc         *ebpf.Program `ebpf:"weir_tc"`
-	WeirXdp        *ebpf.Program `ebpf:"weir_xdp"`
+	WeirBehind         *ebpf.Program `ebpf:"weir_behind"`
+	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
+	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
+	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
+	WeirOwn            *ebpf.Program `ebpf:"weir_own"`
+	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
+	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
+	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
+	WeirTc             *ebpf.Program `ebpf:"weir_tc"`
+	WeirXdp            *ebpf.Program `ebpf:"weir_xdp"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -819,6 +846,7 @@ func (p *bpfPrograms) Close() error {
 		p.WeirOwn,
 		p.WeirSweep,
 		p.WeirSweepCache,
+		p.WeirSweepTemplates,
 		p.WeirTc,
 		p.WeirXdp,
 	)

@@ -21,12 +21,25 @@ func cached(s lvs.Scheduler) bool { return s == lvs.Locality || s == lvs.Localit
 // sweepCache deletes what was not used for long, and keeps the numbers of the
 // servers that the rest refers to.
 func (p *Plane) sweepCache() error {
+	if p.cacheLines == 0 && !p.remembers() {
+		return nil
+	}
 	args := bpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines, min(cacheLimit, p.maps.Cache.MaxEntries()/4))}
 	if _, err := p.cacheSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 		return fmt.Errorf("sweep the cache of destinations: %w", err)
 	}
 	p.cacheLines = args.Lines
 	return nil
+}
+
+// remembers says whether a service's scheduler does.
+func (p *Plane) remembers() bool {
+	for _, s := range p.services {
+		if cached(s.scheduler) {
+			return true
+		}
+	}
+	return false
 }
 
 // cacheGoal is how many lines are to leave before their time: a third more than

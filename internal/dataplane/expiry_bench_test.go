@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"os/exec"
@@ -53,20 +54,29 @@ func (m *meter) report(b *testing.B, name, unit string, measure func() float64) 
 	})
 }
 
-// sweepShare is what the sweeps take of a CPU, in percent.
+// sweepShare is what the sweeps take of a CPU, in percent: of some seconds in which the
+// process does nothing else.
 func (m *meter) sweepShare(b *testing.B) float64 {
-	least := int64(math.MaxInt64)
-	for range 3 {
-		begun := threadTime(b)
-		if err := m.sweepConns(); err != nil {
-			b.Fatal(err)
-		}
-		least = min(least, threadTime(b)-begun)
+	if err := m.sweepConns(); err != nil { // once a minute a sweep looks at all, as the first one does
+		b.Fatal(err)
 	}
-	return float64(least) / float64(m.pause()) * 100
+	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
+	defer cancel()
+	begun, spent := time.Now(), processTime(b)
+	m.sweepOn(ctx)
+	return float64(processTime(b)-spent) / float64(time.Since(begun)) * 100
 }
 
-// lateness has all connections' time end just after a sweep, which is the worst
+// processTime is the CPU time that the process has taken.
+func processTime(b *testing.B) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(t.Nano())
+}
+
+// lateness has all connections' time end just after a sweep has begun, which is the worst
 // moment, and tells after how many seconds the last of them has gone.
 func (m *meter) lateness(b *testing.B, n int) float64 {
 	ctx, cancel := context.WithCancel(b.Context())
@@ -83,15 +93,15 @@ func (m *meter) lateness(b *testing.B, n int) float64 {
 		defer m.mu.Unlock()
 		return m.epoch
 	}
-	for first := sweeps(); sweeps() == first; { // the first one comes soon; it sets the pace
+	for first := sweeps(); sweeps() == first; {
 		time.Sleep(time.Millisecond)
 	}
 	over := time.Now()
 	m.mu.Lock()
-	for _, state := range []bpfConnState{bpfConnStateSTATE_ESTABLISHED, bpfConnStateSTATE_SYN_RECV} {
-		if err := m.tables.timeouts.put(uint32(state), 0); err != nil {
-			b.Error(err)
-		}
+	none := maps.Clone(m.timeouts)
+	none[bpfConnStateSTATE_ESTABLISHED], none[bpfConnStateSTATE_SYN_RECV] = 0, 0
+	if err := m.setTimeouts(none); err != nil {
+		b.Error(err)
 	}
 	m.mu.Unlock()
 	if got := m.count(b); got < n {
@@ -106,7 +116,8 @@ func (m *meter) lateness(b *testing.B, n int) float64 {
 	return time.Since(over).Seconds()
 }
 
-// sweepAlways sweeps without a pause on the CPU that takes the probe's packets.
+// sweepAlways sweeps on the CPU that takes the probe's packets, without the pause
+// between two sweeps.
 func (m *meter) sweepAlways(b *testing.B) (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -118,10 +129,12 @@ func (m *meter) sweepAlways(b *testing.B) (stop func()) {
 					case <-ended:
 						return
 					default:
-						if err := m.sweepConns(); err != nil {
+						pause, err := m.sweepSome()
+						if err != nil {
 							b.Error(err)
 							return
 						}
+						time.Sleep(min(pause, time.Millisecond))
 					}
 				}
 			})

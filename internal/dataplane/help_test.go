@@ -75,6 +75,7 @@ func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	if err := b.forgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
+	b.eachCard(t, func(c *bpfCard) { c.Due = tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
@@ -83,24 +84,37 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 	older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
 	older[bpfTemplateKey](t, b.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
 	b.eachLine(t, func(l *bpfFlowLine) { l.Used -= ticks })
+	b.eachCard(t, func(c *bpfCard) { c.Due -= ticks })
 }
 
 // eachLine may change every line of the flow cache.
 func (b *bench) eachLine(t testing.TB, change func(*bpfFlowLine)) {
 	t.Helper()
-	lines, err := b.maps.FlowLines.Memory()
+	eachOf(t, b.maps.FlowLines, 2*int(b.maps.FlowLines.MaxEntries()), change)
+}
+
+// eachCard may change every card of a connection.
+func (b *bench) eachCard(t testing.TB, change func(*bpfCard)) {
+	t.Helper()
+	eachOf(t, b.maps.Cards, int(b.maps.Cards.MaxEntries()), change)
+}
+
+// eachOf may change every one of n values in mapped memory.
+func eachOf[V any](t testing.TB, m *ebpf.Map, n int, change func(*V)) {
+	t.Helper()
+	memory, err := m.Memory()
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make([]bpfFlowLine, 2*b.maps.FlowLines.MaxEntries())
+	all := make([]V, n)
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&all[0])), len(all)*int(unsafe.Sizeof(all[0])))
-	if _, err := lines.ReadAt(raw, 0); err != nil {
+	if _, err := memory.ReadAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
 	for i := range all {
 		change(&all[i])
 	}
-	if _, err := lines.WriteAt(raw, 0); err != nil {
+	if _, err := memory.WriteAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -51,3 +51,15 @@ func (p *Plane) limitsNow(index uint32) (limits, error) {
 	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
 	return limits{word(0), word(1), word(2)}, nil
 }
+
+// persistent says whether there is a template of any server.
+func (p *Plane) persistent() bool {
+	const at = 24 // struct load's count of them
+	var b [4]byte
+	for _, s := range p.servers {
+		if _, err := p.loads.ReadAt(b[:], int64(s.index)*loadSize+at); err != nil || b != [4]byte{} {
+			return true
+		}
+	}
+	return false
+}

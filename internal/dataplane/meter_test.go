@@ -147,6 +147,7 @@ func (m *meter) forget(b *testing.B) {
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Conns.BatchLookupAndDelete(c, keys, values, nil)
 	})
+	m.eachCard(b, func(c *bpfCard) { *c = bpfCard{} })
 	clients, templates := make([]bpfTemplateKey, 65536), make([]bpfTemplate, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)

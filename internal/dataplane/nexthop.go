@@ -35,14 +35,16 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen for errors about tunnels: %w", err)
 	}
 	defer outer.close()
-	var renewing sync.WaitGroup
-	renewing.Go(func() { p.renewTail(ctx) })
-	defer renewing.Wait()
-	refresh, sweep, estimate := time.NewTimer(refreshEvery), time.NewTimer(sweepPause(0)), time.NewTicker(estimateEvery)
+	ctx, cancel := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	others.Go(func() { p.renewTail(ctx) })
+	others.Go(func() { p.sweepOn(ctx) })
+	refresh, estimate := time.NewTimer(refreshEvery), time.NewTicker(estimateEvery)
 	compare := time.NewTicker(p.compareEvery)
 	defer compare.Stop()
 	defer refresh.Stop()
-	defer sweep.Stop()
 	defer estimate.Stop()
 	for {
 		select {
@@ -62,12 +64,6 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 			p.resolve()
 			// With many servers it takes a while: no more than a twentieth of a CPU.
 			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
-		case <-sweep.C:
-			begun := time.Now()
-			if err := p.sweepConns(); err != nil {
-				p.log.Error("sweep connections", "error", err)
-			}
-			sweep.Reset(p.pause() - time.Since(begun))
 		case <-compare.C:
 			p.repairDrift()
 		case e := <-outer.heard:

@@ -30,7 +30,7 @@ type Plane struct {
 	tables mirrors // of those maps
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
-	cacheSweep *ebpf.Program
+	templateSweep, cacheSweep *ebpf.Program
 	// limits sets a server's thresholds.
 	limits *ebpf.Program
 	loads  *ebpf.Memory
@@ -48,8 +48,11 @@ type Plane struct {
 	devices       map[string]*device
 	directors     map[uint64]bool
 	marks         []lvs.MarkRule // nil before they are known
-	epoch         uint32         // number of the last sweep
-	live          int            // connections that it met
+	epoch         uint32         // number of the last sweep of everything
+	swept         time.Time      // when that was
+	liveTemplates int            // that it met
+	cards         cards
+	live          int // connections that the last sweep of any kind met
 	flows         bpfFlowKnobs
 	timeouts      timeouts
 	devicesWanted []lvs.Device
@@ -148,10 +151,11 @@ func Open(o Options) (*Plane, error) {
 func (p *Plane) load() error {
 	var objects struct {
 		bpfMaps
-		Sweep      *ebpf.Program `ebpf:"weir_sweep"`
-		CacheSweep *ebpf.Program `ebpf:"weir_sweep_cache"`
-		Limits     *ebpf.Program `ebpf:"weir_limits"`
-		Jiffies    *ebpf.Program `ebpf:"weir_jiffies"`
+		Sweep         *ebpf.Program `ebpf:"weir_sweep"`
+		TemplateSweep *ebpf.Program `ebpf:"weir_sweep_templates"`
+		CacheSweep    *ebpf.Program `ebpf:"weir_sweep_cache"`
+		Limits        *ebpf.Program `ebpf:"weir_limits"`
+		Jiffies       *ebpf.Program `ebpf:"weir_jiffies"`
 	}
 	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
@@ -164,7 +168,9 @@ func (p *Plane) load() error {
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.sweep, p.cacheSweep, p.limits = objects.bpfMaps, objects.Sweep, objects.CacheSweep, objects.Limits
+	p.maps, p.limits = objects.bpfMaps, objects.Limits
+	p.sweep, p.templateSweep, p.cacheSweep = objects.Sweep, objects.TemplateSweep, objects.CacheSweep
+	p.cards.end = p.maps.Cards.MaxEntries() // nobody knows what an earlier process left
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {
 		return fmt.Errorf("map the servers' loads: %w", err)
 	}
@@ -205,7 +211,7 @@ func (p *Plane) Close() error {
 	for _, program := range p.programs {
 		program.Close()
 	}
-	for _, program := range []*ebpf.Program{p.sweep, p.cacheSweep, p.limits} {
+	for _, program := range []*ebpf.Program{p.sweep, p.templateSweep, p.cacheSweep, p.limits} {
 		if program != nil {
 			program.Close()
 		}

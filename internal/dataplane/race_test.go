@@ -83,6 +83,8 @@ func (b *bench) wantNothingLeft(t testing.TB) {
 	if n := b.halfOpen(t); n != 0 {
 		t.Errorf("%d are half open", n)
 	}
+	b.sweepEach(t)
+	b.wantCards(t)
 	stats, err := b.Stats()
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,9 @@ func TestRandomPackets(t *testing.T) {
 			}
 		}
 		b.wantCountersWithin(t, sent, size)
+		b.sweepEach(t)
+		b.sweepEach(t)
+		b.wantCards(t)
 	})
 }
 

@@ -36,7 +36,7 @@ type Options struct {
 
 // The default sizes, with what each entry takes.
 const (
-	DefaultConnections = 1 << 20 // 168 bytes, and 128 of the flow cache
+	DefaultConnections = 1 << 20 // 236 bytes, and 128 of the flow cache
 	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
 	DefaultRealServers = 1 << 16 // 120 bytes, and 40 more for each CPU
 	DefaultCacheLines  = 1 << 16 // memory is taken line by line
@@ -83,6 +83,9 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 		}
 	}
 	spec.Maps[bpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
+	if err := sizeCards(spec, uint32(o.Connections)); err != nil {
+		return fmt.Errorf("size the cards: %w", err)
+	}
 	spec.Maps[bpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
 	spec.Maps[bpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
 	spec.Maps[bpfMapVips].MaxEntries = max(spec.Maps[bpfMapVips].MaxEntries, uint32(o.Services))

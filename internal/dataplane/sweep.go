@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,38 +9,112 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// sweepPause is the time from one sweep to the next: a connection may leave so
-// much too late. It grows with their number, to 3.5 s for a million, which keeps
-// the sweep's share of a CPU small.
-func sweepPause(live int) time.Duration {
-	const perConnection = 3500 * time.Nanosecond
-	return min(max(sweepLeast, time.Duration(live)*perConnection), sweepMost)
-}
-
-// pause is that of the connections which the last sweep met.
-func (p *Plane) pause() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return sweepPause(p.live)
-}
-
 const (
+	// sweepLeast is the time from the beginning of one sweep to that of the next: a
+	// connection may leave so much too late. Where they are many, a sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
-	sweepMost  = 3500 * time.Millisecond
+	// Templates are in a hash table and not on cards: they are looked at less often
+	// where they are many.
+	templateMost = 3500 * time.Millisecond
+	perTemplate  = 3500 * time.Nanosecond
+	// So many times longer than it sweeps it rests, unless many connections are over.
+	restFor   = 60
+	restShort = 250 * time.Microsecond
 )
 
-// sweepConns deletes the connections whose time is over, and then forgets
-// removed servers that no connection refers to any more.
+// sweepOn sweeps until ctx ends: some cards at a time, which takes microseconds, and then
+// it rests. So it takes little of a CPU and nobody waits for it: a kernel that does not
+// preempt itself lets packets wait for a program, and for any thread that does not sleep.
+func (p *Plane) sweepOn(ctx context.Context) {
+	next := time.NewTimer(sweepLeast)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+			pause, err := p.sweepSome()
+			if err != nil {
+				p.log.Error("sweep connections", "error", err)
+			}
+			next.Reset(pause)
+		}
+	}
+}
+
+// sweepSome sweeps some cards, and after the last of them the rest. It says how long
+// to wait then.
+func (p *Plane) sweepSome() (pause time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.cards.sweeping {
+		p.beginSweep(time.Since(p.swept) >= pauseFor(p.liveTemplates))
+	}
+	begun := time.Now()
+	done, err := p.sweepCards()
+	if err != nil {
+		p.beginSweep(true) // another try
+		return sweepLeast, err
+	}
+	switch {
+	case !done && p.cards.args.Due < sweepDue:
+		return restFor * time.Since(begun), nil
+	case !done: // they are to leave
+		return restShort, nil
+	}
+	err = p.endSweep()
+	return max(sweepLeast-time.Since(p.cards.begun), time.Millisecond), err
+}
+
+// pauseFor is the time from one look at so many templates to the next.
+func pauseFor(templates int) time.Duration {
+	return min(max(sweepLeast, time.Duration(templates)*perTemplate), templateMost)
+}
+
+// sweepConns sweeps everything now.
 func (p *Plane) sweepConns() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.epoch++
-	args := bpfSweep{Epoch: p.epoch, Now: tick()}
-	if _, err := p.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
-		return fmt.Errorf("run the sweep: %w", err)
+	p.beginSweep(true)
+	for {
+		if done, err := p.sweepCards(); err != nil {
+			return err
+		} else if done {
+			return p.endSweep()
+		}
 	}
-	p.live = int(args.Live)
-	return errors.Join(p.sweepCache(), p.forget())
+}
+
+// beginSweep begins a sweep, of all that there is or of the connections alone.
+func (p *Plane) beginSweep(whole bool) {
+	if whole {
+		p.epoch++
+		p.swept = time.Now()
+	}
+	p.cards.begin(p.epoch, whole)
+}
+
+// endSweep sweeps what is not on cards, if this is a sweep of all, and then forgets
+// removed servers that nothing refers to any more.
+func (p *Plane) endSweep() error {
+	if !p.cards.whole {
+		return nil
+	}
+	return errors.Join(p.sweepTemplates(), p.sweepCache(), p.forget())
+}
+
+// sweepTemplates deletes the templates whose time is over.
+func (p *Plane) sweepTemplates() error {
+	if !p.persistent() {
+		p.liveTemplates = 0
+		return nil
+	}
+	args := bpfSweep{Epoch: p.epoch, Now: tick()}
+	if _, err := p.templateSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+		return fmt.Errorf("sweep the templates: %w", err)
+	}
+	p.liveTemplates = int(args.Live)
+	return nil
 }
 
 // forget frees the numbers of servers that left before this sweep and that it

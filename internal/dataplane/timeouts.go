@@ -61,6 +61,7 @@ func (p *Plane) setTimeouts(all timeouts) error {
 		}
 	}
 	p.timeouts = all
+	p.cards.all = true // they go by the old ones
 	p.flows.Idle = idle(all)
 	return p.putFlows()
 }

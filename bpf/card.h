@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * card.h - the cards of the connections, which the sweep goes through: they lie one
+ * behind the other, so that a million take milliseconds, and a sweep may be cut in
+ * parts. A card knows when its connection's time may be over at the earliest; only
+ * then the connection is looked at. Packets that change no state leave it alone.
+ *
+ * A card is taken before its connection is entered, and is given back before that is
+ * deleted. Between these the sweep may meet a card without a connection: it counts as
+ * lost, and is free if it still is in the next sweep.
+ */
+#ifndef WEIR_CARD_H
+#define WEIR_CARD_H
+
+/* So many cards there are. */
+volatile const __u32 card_count = 1;
+
+static INLINE struct room *room_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rooms, &zero);
+}
+
+/* A search for a card: passed from turn to turn of a loop. */
+struct card_search {
+	const struct flow_key *key;
+	__u32 server, due;
+	__u32 place; /* the one that was taken, counted from 1, or 0 */
+};
+
+static INLINE struct card *card_at(__u32 place)
+{
+	__u32 at = place - 1;
+
+	return bpf_map_lookup_elem(&cards, &at);
+}
+
+/* card_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
+static INLINE __u32 card_span(const struct room *r)
+{
+	__u32 span = r->span < SPAN_LEAST ? SPAN_LEAST : r->span;
+
+	return span < card_count ? span : card_count;
+}
+
+static long card_try(__u32 turn, struct card_search *s)
+{
+	struct room *r = room_of();
+	struct card *d;
+	__u32 at, span;
+
+	if (!r)
+		return 1;
+	span = card_span(r);
+	at = __sync_fetch_and_add(&r->hand, 1) % span;
+	d = bpf_map_lookup_elem(&cards, &at);
+	if (!d)
+		return 1;
+	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
+		/* Where it is crowded there are to be more. */
+		if ((turn & 7) == 7 && span < card_count)
+			r->span = 2 * span;
+		return 0;
+	}
+	d->key = *s->key;
+	d->due = s->due;
+	s->place = at + 1;
+	return 1;
+}
+
+/* How many cards are tried: of a full table's one in five is free. */
+#define CARD_TRIES 128
+
+/* card_due is when a connection in this state, seen now, may be over. */
+static INLINE __u32 card_due(__u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+
+	return limit ? now + *limit + 1 : now;
+}
+
+/* card_take is the place of a new card, or 0. */
+static NOINLINE __u32 card_take(const struct flow_key *key, __u32 server, __u32 due)
+{
+	struct card_search s = { .key = key, .server = server, .due = due };
+
+	if (!card_try(0, &s))
+		bpf_loop(CARD_TRIES, card_try, &s, 0);
+	return s.place;
+}
+
+/* card_give gives it back: for whoever deletes its connection. */
+static INLINE void card_give(__u32 place)
+{
+	struct card *d = card_at(place);
+
+	if (d)
+		d->taken = 0;
+}
+
+/* card_moves is for a connection that has another state now. */
+static INLINE void card_moves(const struct conn *c, __u32 state, __u32 now)
+{
+	struct card *d = card_at(c->card);
+
+	if (d)
+		d->due = card_due(state, now);
+}
+
+/* card_passes is for one that has begun anew, with this server. */
+static INLINE void card_passes(const struct conn *c, __u32 server, __u32 state, __u32 now)
+{
+	struct card *d = card_at(c->card);
+
+	if (!d)
+		return;
+	d->taken = server + 1;
+	d->due = card_due(state, now);
+}
+
+#endif
