@@ -339,16 +339,26 @@ static INLINE void sweep_lost(struct card *d, __u32 taken)
 	__sync_val_compare_and_swap(&d->taken, taken, taken & CARD_LOST ? 0 : taken | CARD_LOST);
 }
 
-/* sweep_due looks at a connection that may be over, and deletes it if it is. */
-static NOINLINE void sweep_due(struct card *d, __u32 place, __u32 taken, struct sweep *s)
+/*
+ * sweep_due looks at a connection that may be over, and deletes it if it is. It is a
+ * global function, for the verifier to go through it once. It returns nothing of use.
+ */
+__noinline int sweep_due(__u32 place, struct sweep *s)
 {
-	struct conn *c = bpf_map_lookup_elem(&conns, &d->key);
+	struct card *d = card_at(place);
+	__u32 state, taken;
+	struct conn *c;
 	__u64 word;
-	__u32 state;
 
+	if (!d || !s)
+		return 0;
+	taken = d->taken;
+	if (!taken)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &d->key);
 	if (!c || c->card != place) {
 		sweep_lost(d, taken);
-		return;
+		return 0;
 	}
 	if (taken & CARD_LOST)
 		__sync_val_compare_and_swap(&d->taken, taken, taken & ~CARD_LOST);
@@ -356,17 +366,17 @@ static NOINLINE void sweep_due(struct card *d, __u32 place, __u32 taken, struct 
 	state = conn_state(word);
 	if (state == STATE_REPLY) {
 		own_sweep(&d->key, c);
-		return;
+		return 0;
 	}
 	if (state == STATE_GONE)
-		return;
+		return 0;
 	if (overdue(&d->key, c, state, s->now) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
 		conn_over(&d->key, c, word);
 		bpf_map_delete_elem(&conns, &d->key);
 		d->taken = 0;
 		s->expired++;
-		return;
+		return 0;
 	}
 	/* Who changes the state meanwhile sets a time of its own, after this or seen here. */
 	__sync_lock_test_and_set(&d->due, card_due(state, c->stamp));
@@ -374,6 +384,7 @@ static NOINLINE void sweep_due(struct card *d, __u32 place, __u32 taken, struct 
 		d->due = s->now;
 	s->live++;
 	sweep_holds(conn_server(word), s);
+	return 0;
 }
 
 /* sweep_card looks at one card; false: there are no more. */
@@ -390,7 +401,7 @@ static INLINE bool sweep_card(__u32 at, struct sweep *s)
 	s->end = at + 1;
 	if (s->all || (__s32)(s->now - d->due) >= 0) {
 		s->due++;
-		sweep_due(d, at + 1, taken, s);
+		sweep_due(at + 1, s);
 		return true;
 	}
 	s->live++;

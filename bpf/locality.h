@@ -54,8 +54,8 @@ static long relief_one(__u32 turn, struct relief *r)
 	return 0;
 }
 
-/* overloaded: it has more than its weight to do, and another one has little. */
-static NOINLINE bool overloaded(__u32 service, __u32 server)
+/* overloaded: it has more than its weight to do, and another one has little. Global, as scanned. */
+__noinline int overloaded(__u32 service, __u32 server)
 {
 	struct relief r = { .service = service };
 	struct load *l = load_of(server);

@@ -21,7 +21,7 @@ __noinline __u32 choose(const struct service *svc, const struct flow_key *key)
 	case SCHED_MH:
 		return maglev(svc, key);
 	case SCHED_TWOS:
-		return two_choices(svc);
+		return two_choices(svc->index);
 	case SCHED_LBLC:
 		return locality(svc, key);
 	case SCHED_LBLCR:

@@ -81,10 +81,11 @@ static INLINE __u64 twos_lot(const struct lots *t)
 	return random % (t->total + 1);
 }
 
-static NOINLINE __u32 two_choices(const struct service *svc)
+/* two_choices is the server of twos. Global, as scanned. */
+__noinline __u32 two_choices(__u32 service)
 {
 	struct lots t = {
-		.service = svc->index,
+		.service = service,
 		.server = { NO_SERVER, NO_SERVER },
 		.last = NO_SERVER,
 	};
