@@ -4,17 +4,27 @@
 #define WEIR_BALANCE_H
 
 /*
- * too_big is for a packet that does not fit on the way to its server. One that
- * may be cut is not: here nobody cuts.
+ * own_less is by how much less this machine's own clients are told: IPv6 takes in no MTU
+ * of the way to an address of its own that is not below that of the address's device
+ * (rt6_insert_exception, net/ipv6/route.c).
  */
-static INLINE enum verdict too_big(const struct headers *h, struct sent *sent, const struct server *s,
-				   __u32 method)
+static INLINE __u32 own_less(const struct headers *h, const struct packet *p, __u32 mtu)
+{
+	return p->own && h->ip6 && mtu >= 1280 + 8 ? mtu - 8 : mtu;
+}
+
+/*
+ * too_big is for a packet that does not fit on the way to its server. One that may be
+ * cut is not: here nobody cuts, but this machine itself, which is told.
+ */
+static INLINE enum verdict too_big(const struct headers *h, const struct packet *p, struct sent *sent,
+				   const struct server *s, __u32 method)
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
 	note(DROP_TOO_BIG);
-	sent->mtu = s->mtu - outer_bytes(s, method);
-	return h->ip4 && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
+	sent->mtu = own_less(h, p, s->mtu - outer_bytes(s, method));
+	return h->ip4 && !p->own && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
 }
 
 /* to_server sends a client's packet to its server, and counts it. */
@@ -25,7 +35,7 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
 	enum verdict v;
 
 	if (p->bytes + outer_bytes(s, method) > s->mtu && p->packets == 1)
-		return too_big(h, sent, s, method);
+		return too_big(h, p, sent, s, method);
 	switch (METHOD_OF(method)) {
 	case METHOD_NAT:
 		v = nat(h, p, sent, s, method);

@@ -177,7 +177,7 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 		return drop(DROP_SERVER_REMOVED);
 	up = s->flags & SERVER_LOCAL;
 	if (!up && p->bytes + outer_bytes(s, method) > s->mtu) {
-		v = too_big(h, sent, s, method);
+		v = too_big(h, p, sent, s, method);
 		return q->icmp ? DROP : v;
 	}
 	switch (METHOD_OF(method)) {

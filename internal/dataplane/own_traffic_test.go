@@ -187,16 +187,13 @@ func ownPlan() (plan lvs.Plan) {
 }
 
 // sizes of requests and answers, in bytes: of TCP, many segments; of UDP, datagrams
-// in one piece and in several, as far as the kernel cuts them. (No PMTU is learned
-// for a local IPv6 address, and in a tunnel nobody cuts.)
+// in one piece and in several, which the kernel cuts once it knows how wide the way is.
 func (k ownKind) sizes() []int {
 	switch {
 	case k.proto == "tcp":
 		return []int{400, 400000}
 	case k.local:
 		return []int{400, 4000, 40000}
-	case k.ip6 || k.method == lvs.Tunnel:
-		return []int{400, 1200}
 	}
 	return []int{400, 1200, 4000}
 }
