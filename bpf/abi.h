@@ -17,7 +17,7 @@
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
 #define MAX_CONNS 65536
-#define MAX_CARDS 81920      /* a quarter more than the connections */
+#define MAX_CARDS 81920     /* a quarter more than the connections */
 #define MAX_HALF_OPEN 10922 /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256 /* lease 0 never runs out */
@@ -334,10 +334,6 @@ struct card {
 	__u32 taken; /* the server's index + 1, and CARD_LOST; 0: by nobody */
 	__u32 due;   /* the tick from which on its time may be over */
 };
-
-#define CARD_LOST (1U << 31)
-#define SPAN_LEAST 4096
-#define SWEEP_DUE 512 /* about so many due cards are looked at in one call */
 
 /*
  * A line of the flow cache (flow.h), 64 bytes: an established flow as its packets

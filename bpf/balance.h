@@ -4,11 +4,11 @@
 #define WEIR_BALANCE_H
 
 /*
- * own_less is by how much less this machine's own clients are told: IPv6 takes in no MTU
- * of the way to an address of its own that is not below that of the address's device
- * (rt6_insert_exception, net/ipv6/route.c).
+ * mtu_told is what the client is told of the way's MTU: this machine's own somewhat less,
+ * since IPv6 takes in no MTU of the way to an address of its own that is not below that of
+ * the address's device (rt6_insert_exception, net/ipv6/route.c).
  */
-static INLINE __u32 own_less(const struct headers *h, const struct packet *p, __u32 mtu)
+static INLINE __u32 mtu_told(const struct headers *h, const struct packet *p, __u32 mtu)
 {
 	return p->own && h->ip6 && mtu >= 1280 + 8 ? mtu - 8 : mtu;
 }
@@ -23,7 +23,7 @@ static INLINE enum verdict too_big(const struct headers *h, const struct packet 
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
 	note(DROP_TOO_BIG);
-	sent->mtu = own_less(h, p, s->mtu - outer_bytes(s, method));
+	sent->mtu = mtu_told(h, p, s->mtu - outer_bytes(s, method));
 	return h->ip4 && !p->own && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
 }
 

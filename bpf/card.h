@@ -15,12 +15,11 @@
 /* So many cards there are. */
 volatile const __u32 card_count = 1;
 
-static INLINE struct room *room_of(void)
-{
-	__u32 zero = 0;
+#define CARD_LOST (1U << 31)
+#define SPAN_LEAST 4096
 
-	return bpf_map_lookup_elem(&rooms, &zero);
-}
+/* room.h: where cards are looked for. */
+static INLINE struct room *room_of(void);
 
 /* A search for a card: passed from turn to turn of a loop. */
 struct card_search {
@@ -37,10 +36,10 @@ static INLINE struct card *card_at(__u32 place)
 }
 
 /* card_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
-static INLINE __u32 card_span(const struct room *r)
+static INLINE __u32 card_span(__u32 span)
 {
-	__u32 span = r->span < SPAN_LEAST ? SPAN_LEAST : r->span;
-
+	if (span < SPAN_LEAST)
+		span = SPAN_LEAST;
 	return span < card_count ? span : card_count;
 }
 
@@ -48,11 +47,12 @@ static long card_try(__u32 turn, struct card_search *s)
 {
 	struct room *r = room_of();
 	struct card *d;
-	__u32 at, span;
+	__u32 at, was, span;
 
 	if (!r)
 		return 1;
-	span = card_span(r);
+	was = *(volatile __u32 *)&r->span;
+	span = card_span(was);
 	at = __sync_fetch_and_add(&r->hand, 1) % span;
 	d = bpf_map_lookup_elem(&cards, &at);
 	if (!d)
@@ -60,7 +60,7 @@ static long card_try(__u32 turn, struct card_search *s)
 	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
 		/* Where it is crowded there are to be more. */
 		if ((turn & 7) == 7 && span < card_count)
-			r->span = 2 * span;
+			__sync_val_compare_and_swap(&r->span, was, 2 * span);
 		return 0;
 	}
 	d->key = *s->key;

@@ -411,6 +411,7 @@ static INLINE bool sweep_card(__u32 at, struct sweep *s)
 
 /* A call costs more than a look at a card. */
 #define CARDS_A_TURN 16
+#define SWEEP_DUE 512 /* about so many due cards are looked at in one call of weir_sweep */
 
 static long sweep_some(__u32 turn, struct sweep *s)
 {

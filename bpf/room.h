@@ -7,6 +7,13 @@
 #ifndef WEIR_ROOM_H
 #define WEIR_ROOM_H
 
+static INLINE struct room *room_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rooms, &zero);
+}
+
 /* room_lacks notes that there was none, from when on flows may lack their entries. */
 static INLINE void room_lacks(struct room *r, __u32 now)
 {

@@ -336,7 +336,7 @@ int weir_sweep(struct sweep *s)
 	if (found.span)
 		r->span = found.span;
 	found.first += bpf_loop(found.cards / CARDS_A_TURN, sweep_some, &found, 0) * CARDS_A_TURN;
-	found.span = card_span(r);
+	found.span = card_span(r->span);
 	*s = found;
 	return 0;
 }

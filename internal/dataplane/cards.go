@@ -18,17 +18,17 @@ type cards struct {
 	whole    bool // of more than cards
 	begun    time.Time
 	args     bpfSweep // where it is, and what it has met
-	now      uint32   // the span
 }
 
 const (
-	spanLeast = 4096 // SPAN_LEAST (bpf/abi.h)
+	spanLeast = 4096 // SPAN_LEAST (bpf/card.h)
 	// cardsAtATime takes some 50 us, and a few hundred if many are due: then the program
 	// ends early.
 	cardsAtATime = 4096
-	sweepDue     = 512 // SWEEP_DUE
+	sweepDue     = 512 // SWEEP_DUE (bpf/conn.h)
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
-	// sweep met, a card may know a later time than its connection.
+	// sweep met, a card may know a later time than its connection. It goes through all
+	// cards, wherever they are looked for.
 	lookAtAll = time.Minute
 )
 
@@ -43,7 +43,7 @@ func sizeCards(spec *ebpf.CollectionSpec, connections uint32) error {
 // begin begins a sweep, in the place of one that is under way.
 func (k *cards) begin(epoch uint32, whole bool) {
 	k.all = k.all || k.sweeping && k.args.All == 1
-	k.sweeping, k.whole, k.begun, k.now = true, whole, time.Now(), 0
+	k.sweeping, k.whole, k.begun = true, whole, time.Now()
 	k.args = bpfSweep{Epoch: epoch, Now: tick(), Span: k.span}
 	if k.all || time.Since(k.seen) > lookAtAll {
 		k.args.All, k.all, k.seen = 1, false, time.Now()
@@ -58,13 +58,18 @@ func (p *Plane) sweepCards() (done bool, err error) {
 	if _, err := p.sweep.Run(&ebpf.RunOptions{Context: k.args, ContextOut: &k.args}); err != nil {
 		return false, fmt.Errorf("sweep the connections: %w", err)
 	}
-	k.now, k.args.Span = k.args.Span, 0
-	if k.args.First < max(k.end, k.now) {
+	span := k.args.Span
+	k.args.Span = 0
+	end := max(k.end, span)
+	if k.args.All == 1 {
+		end = p.maps.Cards.MaxEntries()
+	}
+	if k.args.First < end {
 		return false, nil
 	}
 	p.live, k.end, k.span, k.sweeping = int(k.args.Live), k.args.End, 0, false
-	if wanted := max(spanLeast, 2*k.args.Live); k.now > 2*wanted {
-		k.span = wanted
+	if wanted := max(spanLeast, 2*k.args.Live); span > 2*wanted {
+		k.span, k.end = wanted, span // until it is set, others are taken
 	}
 	return true, nil
 }

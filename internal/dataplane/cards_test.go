@@ -176,6 +176,28 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 	})
 }
 
+// Where the cards are to be fewer, those that were taken among the many before that was
+// said are swept, too.
+func TestCardsTakenBeforeTheirRangeShrinks(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for i := range 20_000 {
+			b.send(t, places[0], from(i, "S"), back)
+			b.send(t, places[0], from(i, "A"), back)
+		}
+		b.goBy(t, ticks(time.Hour))
+		b.sweepUntil(t, 0)
+		const late = 20_000
+		for i := range late {
+			b.send(t, places[0], from(i, "S"), back)
+			b.send(t, places[0], from(i, "A"), back)
+		}
+		b.sweepUntil(t, late)
+		b.goBy(t, ticks(time.Hour))
+		b.sweepUntil(t, 0)
+		b.wantCards(t)
+	})
+}
+
 // A connection that has ended in one program is not ended again by the sweep.
 func TestSweepLeavesWhatIsGone(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
