@@ -88,15 +88,32 @@ static INLINE void fragment_unsettle(struct work *w, __u64 waited)
 }
 
 /*
- * fragment_ours says whether a fragment without its first may be for us to send
- * on: it is for an address with services, or comes from a server behind NAT.
+ * fragment_up has the others pass of a packet whose server behind NAT is this machine:
+ * once they say that they are for it, they may be met again, behind XDP.
+ */
+static INLINE void fragment_up(struct work *w)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+
+	if (!s || same_addr(&s->addr, &w->rare.fragment.to))
+		return;
+	w->rare.fragment.to = s->addr;
+	w->fragment_draft.fate = FRAGMENT_PASSES;
+	bpf_map_update_elem(&fragments, &w->rare.fragment, &w->fragment_draft, BPF_ANY);
+}
+
+/*
+ * fragment_ours says whether a fragment without its first may be for us to send on:
+ * it is for an address with services, or comes from one, as to this machine's own
+ * client, or from a server behind NAT.
  */
 static INLINE bool fragment_ours(const struct work *w)
 {
 	const struct flow_key *k = &w->packet.key;
 	struct service_count *n = service_count_of();
+	enum end *to = bpf_map_lookup_elem(&ends, &k->to);
 
-	if (bpf_map_lookup_elem(&ends, &k->to) || bpf_map_lookup_elem(&ends, &k->from))
+	if ((to && *to & END_VIRTUAL) || bpf_map_lookup_elem(&ends, &k->from))
 		return true;
 	return n && n->by_mark && mark_list_of(k);
 }

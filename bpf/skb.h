@@ -103,6 +103,36 @@ static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h,
 }
 
 /*
+ * skb_headless says whether the packet may begin behind its Ethernet header: its first
+ * bytes are not this device's address.
+ */
+static INLINE bool skb_headless(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return false;
+	return device_mac && mac_word(eth->h_dest) != device_mac;
+}
+
+/*
+ * skb_mend puts the header in front again. Generic XDP may go on with a copy of the packet
+ * (skb_pp_cow_data, net/core/skbuff.c), which does not know how long that header is; what
+ * tc then sees begins behind it.
+ */
+static NOINLINE bool skb_mend(struct __sk_buff *skb)
+{
+	struct ethhdr eth, seen;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) ||
+	    bpf_skb_load_bytes(skb, 0, &seen, sizeof(seen)))
+		return false;
+	if (mac_word(eth.h_dest) == mac_word(seen.h_dest) && mac_word(eth.h_source) == mac_word(seen.h_source))
+		return true;
+	return !bpf_skb_change_head(skb, sizeof(eth), 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
+/*
  * settle_skb_csum settles the transport checksum of an skb, which a local sender
  * leaves half-finished: the kernel's helpers know about that.
  */
@@ -198,7 +228,7 @@ static INLINE long skb_own_csum(struct __sk_buff *skb, const struct headers *h, 
  * come from this machine itself.
  */
 static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
-			   const struct sent *sent, bool copy)
+			   const struct sent *sent)
 {
 	if (skb_own_csum(skb, h, p, sent))
 		return TC_ACT_SHOT;
@@ -206,9 +236,13 @@ static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const
 		return skb_leave(skb, WAY_HOME);
 	if (skb->vlan_present && !skb_untag(skb))
 		return TC_ACT_SHOT;
-	if (!copy)
-		return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
-	bpf_clone_redirect(skb, WAY_HOME, 0);
+	return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
+}
+
+/* skb_again has a copy come in once more. */
+static INLINE int skb_again(struct __sk_buff *skb)
+{
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 	return TC_ACT_SHOT;
 }
 
@@ -235,7 +269,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 	case TOO_BIG:
 		return skb_error(skb, p, icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu));
 	case HOME:
-		return skb_home(skb, h, p, sent, copy);
+		return skb_home(skb, h, p, sent);
 	case UP:
 		if (sent->nat && settle_skb_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
@@ -258,10 +292,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 	default:
 		break;
 	}
-	if (!copy)
-		return TC_ACT_UNSPEC;
-	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
-	return TC_ACT_SHOT;
+	return copy ? skb_again(skb) : TC_ACT_UNSPEC;
 }
 
 /* skb_rare finds out what a rare packet is (enum rare_next). */
@@ -301,6 +332,9 @@ __noinline int skb_rare_send(struct __sk_buff *skb, int decided)
 	copy = w->waiting || w->rare.copy;
 	if (v == HOLD || (v == PASS && !copy))
 		return TC_ACT_UNSPEC;
+	/* No copy can be given a route. It finds its first known, and is the packet itself. */
+	if (v == FORWARD && copy && goes_home(w))
+		return skb_again(skb);
 	if (!rare_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
 		return TC_ACT_UNSPEC;
 	if (v == FORWARD)

@@ -157,7 +157,7 @@ int weir_behind(struct __sk_buff *skb)
 	enum parsed parsed;
 	struct headers h;
 
-	if (!w || skb->pkt_type != PACKET_HOST)
+	if (!w || skb->pkt_type != PACKET_HOST || (skb_headless(skb) && !skb_mend(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
 	if (parsed == PARSED && own_answer(&p.key)) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -178,11 +179,11 @@ func (k ownKind) virtual() lvs.VirtualServer {
 	}
 }
 
-func ownPlan() (plan lvs.Plan) {
+func ownPlan(hook lvs.Hook) (plan lvs.Plan) {
 	for _, k := range ownKinds {
 		plan.Services = append(plan.Services, k.virtual())
 	}
-	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}, {Name: "eth1", Hook: lvs.HookTC}}
+	plan.Devices = []lvs.Device{{Name: "eth0", Hook: hook}, {Name: "eth1", Hook: hook}}
 	return plan
 }
 
@@ -321,11 +322,22 @@ func (n *ownNetwork) counted(k ownKind) Counter {
 	return Counter{}
 }
 
+// eachOwnHook runs a test with the programs at each place.
+func eachOwnHook(t *testing.T, body func(t *testing.T, n *ownNetwork)) {
+	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
+		for _, hook := range []lvs.Hook{lvs.HookTC, lvs.HookNative, lvs.HookGeneric} {
+			t.Run(string(hook), func(t *testing.T) {
+				n.plan(ownPlan(hook))
+				body(t, n)
+			})
+		}
+	})
+}
+
 // What the director itself asks of a service is answered by its server, by every
 // method, be the server another machine or the director itself.
 func TestDirectorAsItsOwnClient(t *testing.T) {
-	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
-		n.plan(ownPlan())
+	eachOwnHook(t, func(t *testing.T, n *ownNetwork) {
 		for _, k := range ownKinds {
 			serve(t, k.on(n), k.proto, k.listen())
 			// A server that has the VIP itself has to see another client.
@@ -358,6 +370,103 @@ func TestDirectorAsItsOwnClient(t *testing.T) {
 	})
 }
 
+// An answer to the director itself arrives whatever the order that its fragments come in.
+func TestAnswersFragmentsOutOfOrder(t *testing.T) {
+	eachOwnHook(t, func(t *testing.T, n *ownNetwork) {
+		for _, k := range ownKinds {
+			if k.proto != "udp" || k.local {
+				continue
+			}
+			t.Run(k.name(), func(t *testing.T) {
+				before := n.counted(k)
+				answer := strings.Repeat("8 KB and odd ", 630) + "."
+				pieces := n.askAndAnswer(t, k, answer)
+				now := n.counted(k)
+				if now.Conns != before.Conns+1 || now.OutPackets != before.OutPackets+uint64(pieces) {
+					t.Errorf("counted %+v, before %+v; want one connection and %d packets more", now, before, pieces)
+				}
+			})
+		}
+	})
+}
+
+// askAndAnswer asks for the answer, which its server sends in so many fragments, the
+// last one first.
+func (n *ownNetwork) askAndAnswer(t *testing.T, k ownKind, answer string) (pieces int) {
+	t.Helper()
+	var l, c *net.UDPConn
+	var err error
+	k.on(n).Do(func() { l, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(k.listen())) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	n.director.Do(func() { c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(k.service())) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	deadline := time.Now().Add(ownPatience)
+	if err := errors.Join(l.SetDeadline(deadline), c.SetDeadline(deadline)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("what is it?")); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1<<16)
+	_, from, err := l.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		t.Fatal("the server: ", err)
+	}
+	device := "eth0"
+	if k.method == lvs.Masquerade {
+		device = "eth1"
+	}
+	f := frame{
+		dst: macOf(t, n.director, device), src: macOf(t, k.on(n), "eth0"),
+		from: k.listen().String(), to: from.String(), proto: "udp", payload: answer, id: int(askPort.Add(1)),
+	}
+	pieces = sendReversed(t, k.on(n), f)
+	got, err := c.Read(buf)
+	if err != nil || string(buf[:got]) != answer {
+		t.Errorf("%d bytes came back, %v; want %d and the same", got, err, len(answer))
+	}
+	return pieces
+}
+
+// sendReversed sends a packet by a namespace's eth0 in so many fragments, the last one
+// first.
+func sendReversed(t *testing.T, ns *nstest.Namespace, f frame) (pieces int) {
+	t.Helper()
+	all := f.pieces(1400)
+	ns.Do(func() {
+		device, err := net.InterfaceByName("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cable := openCable(t, device.Index)
+		for _, f := range slices.Backward(all) {
+			if _, err := unix.Write(int(cable), f.bytes()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return len(all)
+}
+
+// macOf is the address of a namespace's device.
+func macOf(t *testing.T, ns *nstest.Namespace, device string) (mac string) {
+	t.Helper()
+	ns.Do(func() {
+		d, err := net.InterfaceByName(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mac = d.HardwareAddr.String()
+	})
+	return mac
+}
+
 // wantCounted expects one more connection, and its packets both ways, if those back
 // pass the director.
 func (n *ownNetwork) wantCounted(t *testing.T, k ownKind, before Counter, both bool) {
@@ -371,8 +480,7 @@ func (n *ownNetwork) wantCounted(t *testing.T, k ownKind, before Counter, both b
 // A server that is the director itself answers clients, by every method; behind NAT
 // on a port of its own.
 func TestDirectorAsItsOwnServer(t *testing.T) {
-	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
-		n.plan(ownPlan())
+	eachOwnHook(t, func(t *testing.T, n *ownNetwork) {
 		for _, k := range ownKinds {
 			if !k.local {
 				continue
@@ -387,8 +495,38 @@ func TestDirectorAsItsOwnServer(t *testing.T) {
 					n.wantCounted(t, k, before, k.method == lvs.Masquerade)
 				})
 			}
+			if k.proto == "udp" {
+				t.Run(k.name()+", fragments in reverse", func(t *testing.T) { n.askReversed(t, k) })
+			}
 		}
 	})
+}
+
+// askReversed has a client ask in fragments, the last one first.
+func (n *ownNetwork) askReversed(t *testing.T, k ownKind) {
+	t.Helper()
+	var c *net.UDPConn
+	var err error
+	n.client.Do(func() { c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(k.service())) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(ownPatience)); err != nil {
+		t.Fatal(err)
+	}
+	before, from, request := n.counted(k), c.LocalAddr().String(), strings.Repeat("8 KB and odd ", 630)+"."
+	sendReversed(t, n.client, frame{
+		dst: macOf(t, n.director, "eth1"), src: macOf(t, n.client, "eth0"),
+		from: from, to: k.service().String(), proto: "udp", payload: request, id: int(askPort.Add(1)),
+	})
+	buf := make([]byte, 1<<16)
+	got, err := c.Read(buf)
+	if want := from + "\n" + request; err != nil || string(buf[:got]) != want {
+		stats, _ := n.Stats()
+		t.Errorf("%d bytes came back, %v; want %d and the same (reasons: %v)", got, err, len(want), stats.Reasons)
+	}
+	n.wantCounted(t, k, before, k.method == lvs.Masquerade)
 }
 
 // Where the VIP is not the director's own, its packets leave by a device: the
@@ -396,7 +534,7 @@ func TestDirectorAsItsOwnServer(t *testing.T) {
 // from elsewhere balances them there.
 func TestDirectorWithoutTheVIP(t *testing.T) {
 	newOwnNetwork(t, "", func(n *ownNetwork) {
-		plan := ownPlan()
+		plan := ownPlan(lvs.HookTC)
 		plan.Instances = []lvs.Instance{{ID: vi1, VIPs: []netip.Addr{vip4, vip6}}}
 		n.plan(plan)
 		var master netlnk.Link
@@ -435,7 +573,7 @@ func TestDirectorIsRefused(t *testing.T) {
 	for _, at := range []string{"eth0", "lo", ""} {
 		t.Run("VIP on "+at, func(t *testing.T) {
 			newOwnNetwork(t, at, func(n *ownNetwork) {
-				plan := ownPlan()
+				plan := ownPlan(lvs.HookTC)
 				for i := range plan.Services {
 					plan.Services[i].RealServers = nil
 				}
@@ -458,8 +596,7 @@ func TestDirectorIsRefused(t *testing.T) {
 // Who listens nowhere says so: its resets and ICMP errors come to the client, be that
 // the director or another, from wherever its server is.
 func TestClosedPortsAreToldOf(t *testing.T) {
-	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
-		n.plan(ownPlan())
+	eachOwnHook(t, func(t *testing.T, n *ownNetwork) {
 		for _, k := range ownKinds {
 			clients := map[string]*nstest.Namespace{"the director": n.director}
 			if k.local {
@@ -482,7 +619,7 @@ func TestDirectorsSegmentsFitTheWay(t *testing.T) {
 	newOwnNetwork(t, "eth0", func(n *ownNetwork) {
 		n.server.Batch("link set eth0 mtu 9000")
 		n.client.Batch("link set eth0 mtu 9000")
-		n.plan(ownPlan())
+		n.plan(ownPlan(lvs.HookTC))
 		for _, k := range ownKinds {
 			if k.local || k.proto != "tcp" {
 				continue

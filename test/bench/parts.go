@@ -35,7 +35,7 @@ var single = []column{{"", "one"}}
 
 // parts are what can be measured, in the order in which they are told.
 var parts = []part{
-	{name: "hits", pkg: dataplane, bench: "BenchmarkHits", packets: 100_000,
+	{name: "hits", pkg: dataplane, bench: "BenchmarkHits", packets: 1_000_000,
 		title:   "packets of established flows, at random: ns a packet, CPU time over BPF_PROG_TEST_RUN,\nless what the wrapper takes that sets the packet back",
 		columns: []column{{"1", "1 flow"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "dr/empty/xdp", what: "wrapper alone, XDP"},

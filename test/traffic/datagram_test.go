@@ -22,7 +22,7 @@ const small, big = 100, 8 << 10
 // Datagrams of 8 KB, and their answers, arrive whole, in whichever order the
 // fragments come.
 func TestBigDatagrams(t *testing.T) {
-	for _, hook := range []string{"native", "tc"} {
+	for _, hook := range []string{"native", "generic", "tc"} {
 		for _, two := range []bool{false, true} {
 			t.Run(fmt.Sprint(hook, " two networks ", two), func(t *testing.T) {
 				t.Parallel()
