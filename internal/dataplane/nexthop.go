@@ -26,6 +26,9 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { p.owned.Close() }()
+	// What ends with this context must not end before it says that it has.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch routes and neighbours: %w", err)
@@ -35,7 +38,6 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen for errors about tunnels: %w", err)
 	}
 	defer outer.close()
-	ctx, cancel := context.WithCancel(ctx)
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer cancel()
