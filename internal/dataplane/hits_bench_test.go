@@ -66,8 +66,7 @@ func benchNAT(b *testing.B, flows int) {
 		m.hit(b, "dr/xdp", m.xdp, direct.with("A").bytes(), known, 3)
 		m.hit(b, "dr/tc", m.tc, direct.with("A").bytes(), known, 7)
 		m.forget(b)
-		m.establish(b, flows, ask)
-		m.each(b, floor.Flows{Count: uint32(flows), ToClient: true}, answer)
+		m.establish(b, flows, ask, answer)
 		m.hit(b, "in/xdp", m.xdp, ask.with("A").bytes(), known, 3)
 		m.hit(b, "in/tc", m.tc, ask.with("A").bytes(), known, 7)
 		m.hit(b, "out/xdp", m.xdp, answer.bytes(), answers, 3)
@@ -91,10 +90,11 @@ func benchTunnel(b *testing.B, flows int) {
 	})
 }
 
-// establish opens so many connections, and gives each a line of the flow cache.
-func (m *meter) establish(b *testing.B, flows int, ask frame) {
+// establish opens so many connections, and gives each a line of the flow cache, and
+// its answers another, if it has some.
+func (m *meter) establish(b *testing.B, flows int, ask frame, answers ...frame) {
 	b.Helper()
-	m.each(b, floor.Flows{Count: uint32(flows)}, ask.with("S"), ask.with("A"))
+	m.each(b, floor.Flows{Count: uint32(flows)}, append([]frame{ask.with("S"), ask.with("A")}, answers...)...)
 	if err := m.sweepConns(); err != nil { // which sets for how long a line is good
 		b.Fatal(err)
 	}

@@ -75,12 +75,14 @@ func (m *meter) run(b *testing.B, name string, program *ebpf.Program, packet []b
 }
 
 // each runs the packets of every flow, in turns that are short, so that few
-// connections are half open at once.
+// connections are half open at once, and lines come into the flow cache mixed as
+// connections do.
 func (m *meter) each(b *testing.B, flows floor.Flows, packets ...frame) {
 	b.Helper()
-	const turn = 1 << 14
+	turn := max(1, min(1<<14, flows.Count/16))
 	for ; flows.First < flows.Count; flows.First += turn {
 		for _, packet := range packets {
+			flows.ToClient = packet.src == rs1MAC
 			m.repeat(b, m.xdp, packet.bytes(), flows, 3, int(min(turn, flows.Count-flows.First)))
 		}
 	}
