@@ -13,25 +13,7 @@
 
 #define TICK_SHIFT 26
 
-/* Sizes of the tables as compiled; the loader sets its own. */
-#define MAX_SERVICES 4096
-#define MAX_SERVERS 65536
-#define MAX_CONNS 65536
-#define MAX_CARDS 81920     /* a quarter more than the connections */
-#define MAX_HALF_OPEN 10922 /* a sixth of the connections */
-#define MAX_TEMPLATES 65536
-#define MAX_LEASES 256 /* lease 0 never runs out */
-#define MAX_VIPS 4096
-#define MAX_OWN_ADDRS 256 /* 0 is none */
-#define MAX_DIRECTORS 1024
-#define MAX_REASONS 32
-#define MAX_FLOW_LINES 2 /* of all CPUs */
-#define MAX_FRAGMENTS 16384
-#define MAX_HELD 512
-#define MAX_MARK_LISTS 8192
-#define MAX_MARK_RULES 65536
-#define MAX_CACHE_LINES 65536
-#define MAX_CACHE_MEMBERS 262144
+#define MAX_VIPS 4096 /* of a table as compiled, in either object */
 
 struct addr {
 	__u64 hi, lo;

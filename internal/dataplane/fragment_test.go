@@ -25,9 +25,12 @@ func (f frame) pieces(bytes int) (list []frame) {
 	return list
 }
 
+// Too much for one packet.
+var eightKB = strings.Repeat("8 KB and odd ", 630) + "."
+
 // datagram is the client's datagram of 8 KB.
 func (r related) datagram() frame {
-	return frame{dst: ourMAC, src: clientMAC, from: r.port(r.client, 4312), to: r.port(r.vip, 80), proto: "udp", payload: strings.Repeat("8 KB and odd ", 630) + "."}
+	return frame{dst: ourMAC, src: clientMAC, from: r.port(r.client, 4312), to: r.port(r.vip, 80), proto: "udp", payload: eightKB}
 }
 
 // sentOn is the datagram, or a fragment of it, as it leaves for the server.

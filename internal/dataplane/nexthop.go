@@ -28,6 +28,8 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 	defer func() { p.owned.Close() }()
 	// What ends with this context must not end before it says that it has.
 	ctx, cancel := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	defer others.Wait()
 	defer cancel()
 	events, err := netlnk.Watch(ctx)
 	if err != nil {
@@ -38,9 +40,6 @@ func (p *Plane) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen for errors about tunnels: %w", err)
 	}
 	defer outer.close()
-	var others sync.WaitGroup
-	defer others.Wait()
-	defer cancel()
 	others.Go(func() { p.renewTail(ctx) })
 	others.Go(func() { p.sweepOn(ctx) })
 	refresh, estimate := time.NewTimer(refreshEvery), time.NewTicker(estimateEvery)
