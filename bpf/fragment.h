@@ -41,13 +41,34 @@ static INLINE enum fragment_fate fate_of(const struct work *w, enum verdict v)
 }
 
 /*
- * fragment_settle tells the others what becomes of the first one. It returns the
- * last of those that waited for it, or 0.
+ * fragment_up has the others pass of a packet whose server behind NAT is this machine:
+ * once they say that they are for it, they may be met again, behind XDP.
  */
-static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v)
+static INLINE void fragment_up(struct work *w)
+{
+	struct fragment *draft = &w->fragment_draft;
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+	__u8 fate = draft->fate;
+
+	if (!s || !(s->flags & SERVER_LOCAL) || METHOD_OF(w->method) != METHOD_NAT ||
+	    same_addr(&s->addr, &w->rare.fragment.to))
+		return;
+	w->rare.fragment.to = s->addr;
+	draft->fate = FRAGMENT_PASSES;
+	bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_ANY);
+	w->rare.fragment.to = w->packet.key.to;
+	draft->fate = fate;
+}
+
+/*
+ * fragment_settle tells the others what becomes of the first one. It returns the
+ * last of those that waited for it, or 0. Where it is not to release them they go on
+ * waiting: at XDP nothing can be sent but the packet that has come.
+ */
+static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool release)
 {
 	struct fragment *draft = &w->fragment_draft, *f;
-	__u64 waited;
+	__u64 waited, word;
 	bool over;
 
 	draft->word = FRAGMENT_KNOWN;
@@ -57,6 +78,8 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v)
 	draft->method = w->method;
 	draft->fate = fate_of(w, v);
 	draft->reply = w->reply;
+	if (v == FORWARD && !w->answers)
+		fragment_up(w);
 	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
 	if (!f && !bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST))
 		return 0;
@@ -71,35 +94,10 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v)
 	f->method = draft->method;
 	f->fate = draft->fate;
 	f->reply = draft->reply;
-	waited = __sync_lock_test_and_set(&f->word, FRAGMENT_KNOWN);
+	word = over ? *(volatile __u64 *)&f->word : 0;
+	waited = release ? __sync_lock_test_and_set(&f->word, FRAGMENT_KNOWN)
+			 : __sync_val_compare_and_swap(&f->word, word, FRAGMENT_KNOWN);
 	return over || waited == FRAGMENT_KNOWN ? 0 : waited;
-}
-
-/*
- * fragment_unsettle has them wait again, for the first to come by another place:
- * at XDP nothing can be sent but the packet that has come.
- */
-static INLINE void fragment_unsettle(struct work *w, __u64 waited)
-{
-	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
-
-	if (f)
-		__sync_val_compare_and_swap(&f->word, FRAGMENT_KNOWN, waited);
-}
-
-/*
- * fragment_up has the others pass of a packet whose server behind NAT is this machine:
- * once they say that they are for it, they may be met again, behind XDP.
- */
-static INLINE void fragment_up(struct work *w)
-{
-	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
-
-	if (!s || same_addr(&s->addr, &w->rare.fragment.to))
-		return;
-	w->rare.fragment.to = s->addr;
-	w->fragment_draft.fate = FRAGMENT_PASSES;
-	bpf_map_update_elem(&fragments, &w->rare.fragment, &w->fragment_draft, BPF_ANY);
 }
 
 /*

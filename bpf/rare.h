@@ -241,12 +241,8 @@ static INLINE enum verdict rare_send(const struct headers *h, const struct quote
 
 	if (q->icmp ? !q->l4 : w->rare.kind < RARE_LATER && (!h->l4 || !h->check))
 		return DROP;
-	if (!q->icmp && h->l4 && h->check) {
-		v = send_on(h, &w->packet, sent, w);
-		if (v == UP && w->rare.kind == RARE_FIRST)
-			fragment_up(w);
-		return v;
-	}
+	if (!q->icmp && h->l4 && h->check)
+		return send_on(h, &w->packet, sent, w);
 	v = w->answers ? rare_to_client(h, q, sent, w) : rare_to_server(h, q, sent, w);
 	if (v != DROP && q->icmp)
 		note(NOTE_ICMP_FORWARDED);

@@ -326,7 +326,7 @@ __noinline int skb_rare_send(struct __sk_buff *skb, int decided)
 	if (!w)
 		return TC_ACT_UNSPEC;
 	if (w->rare.kind == RARE_FIRST)
-		w->waiting = fragment_settle(w, v);
+		w->waiting = fragment_settle(w, v, true);
 	if (w->packet.own) /* in their order */
 		w->waiting = 0;
 	copy = w->waiting || w->rare.copy;

@@ -85,17 +85,11 @@ __noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
 	struct sent sent = {};
 	struct headers h;
 	struct quote q;
-	__u64 waited;
 
 	if (!w || v == HOLD || (v == FORWARD && goes_home(w)))
 		return XDP_PASS;
-	if (w->rare.kind == RARE_FIRST) {
-		waited = fragment_settle(w, v);
-		if (waited) {
-			fragment_unsettle(w, waited);
-			return XDP_PASS;
-		}
-	}
+	if (w->rare.kind == RARE_FIRST && fragment_settle(w, v, false))
+		return XDP_PASS; /* the program at tc sends it, and those that wait */
 	if (v == PASS)
 		return XDP_PASS;
 	if (!rare_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))

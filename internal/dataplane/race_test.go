@@ -2,7 +2,9 @@ package dataplane
 
 import (
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +48,43 @@ func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 		close(stop)
 		t.Logf("swept %d times meanwhile", <-swept)
 		b.wantNothingLeft(t)
+	})
+}
+
+// A datagram's first fragment comes by one CPU, and the others, the last of them first, by
+// another in the same moment: however their turns fall, all are sent.
+func TestFragmentsMetByTwoCPUs(t *testing.T) {
+	const datagrams = 50_000
+	r, xdp := relateds[0], places[0]
+	withPlane(t, planOf(r.plan(lvs.DirectRoute).Services[1]), func(b *bench) {
+		whole := edit(r.datagram(), func(f *frame) { f.payload = f.payload[:56] })
+		reversed := whole.pieces(16)
+		slices.Reverse(reversed)
+		later, first := reversed[:3], reversed[3:]
+		var at [2]atomic.Int64
+		bring := func(cpu int, list []frame) {
+			for id := range datagrams {
+				for at[cpu].Store(int64(id)); at[1-cpu].Load() < int64(id); {
+					runtime.Gosched()
+				}
+				for _, f := range list {
+					f.id = id
+					b.through(t, xdp, f)
+				}
+			}
+			at[cpu].Store(datagrams)
+		}
+		var both sync.WaitGroup
+		for cpu, list := range [][]frame{first, later} {
+			both.Go(func() { b.ns.Do(func() { onCPU(t, cpu%runtime.NumCPU(), func() { bring(cpu, list) }) }) })
+		}
+		both.Wait()
+		bytes := uint64(0)
+		for _, f := range reversed {
+			bytes += uint64(len(f.bytes()) - 14)
+		}
+		b.wantServer(t, r.server, Counter{Conns: 1, Packets: 4 * datagrams, Bytes: bytes * datagrams})
+		b.wantReason(t, "pass_fragment", 0)
 	})
 }
 
