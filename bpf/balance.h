@@ -53,6 +53,20 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
 	return v;
 }
 
+/*
+ * count_begun counts the connection that a packet began, if it did, and not the packet:
+ * that is decided of once more, and then finds its entry.
+ */
+static INLINE void count_begun(const struct work *w)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+
+	if (!s || !bpf_map_lookup_elem(&conns, &w->packet.key))
+		return;
+	count(&service_stats, s->service, w->conns, 0, 0);
+	count(&server_stats, w->server, w->conns, 0, 0);
+}
+
 /* to_client sends a server's packet to its client, and counts it. */
 static INLINE enum verdict to_client(const struct headers *h, const struct packet *p,
 				     struct sent *sent, const struct addr *vip,

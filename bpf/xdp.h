@@ -88,8 +88,12 @@ __noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
 
 	if (!w || v == HOLD || (v == FORWARD && goes_home(w)))
 		return XDP_PASS;
-	if (w->rare.kind == RARE_FIRST && fragment_settle(w, v, false))
-		return XDP_PASS; /* the program at tc sends it, and those that wait */
+	if (w->rare.kind == RARE_FIRST && fragment_settle(w, v, false)) {
+		/* The program at tc sends it, and those that wait. */
+		if (v == FORWARD && !w->answers)
+			count_begun(w);
+		return XDP_PASS;
+	}
 	if (v == PASS)
 		return XDP_PASS;
 	if (!rare_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))

@@ -51,12 +51,13 @@ func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 	})
 }
 
-// A datagram's first fragment comes by one CPU, and the others, the last of them first, by
-// another in the same moment: however their turns fall, all are sent.
+// A datagram's first fragment, which begins a connection, comes by one CPU, and the others,
+// the last of them first, by another in the same moment: however their turns fall, all are
+// sent and counted.
 func TestFragmentsMetByTwoCPUs(t *testing.T) {
 	const datagrams = 50_000
 	r, xdp := relateds[0], places[0]
-	withPlane(t, planOf(r.plan(lvs.DirectRoute).Services[1]), func(b *bench) {
+	withPlaneOf(t, 2*datagrams, planOf(r.plan(lvs.DirectRoute).Services[1]), func(b *bench) {
 		whole := edit(r.datagram(), func(f *frame) { f.payload = f.payload[:56] })
 		reversed := whole.pieces(16)
 		slices.Reverse(reversed)
@@ -68,7 +69,7 @@ func TestFragmentsMetByTwoCPUs(t *testing.T) {
 					runtime.Gosched()
 				}
 				for _, f := range list {
-					f.id = id
+					f.id, f.from = id, r.port(r.client, 1024+id)
 					b.through(t, xdp, f)
 				}
 			}
@@ -83,7 +84,7 @@ func TestFragmentsMetByTwoCPUs(t *testing.T) {
 		for _, f := range reversed {
 			bytes += uint64(len(f.bytes()) - 14)
 		}
-		b.wantServer(t, r.server, Counter{Conns: 1, Packets: 4 * datagrams, Bytes: bytes * datagrams})
+		b.wantServer(t, r.server, Counter{Conns: datagrams, Packets: 4 * datagrams, Bytes: bytes * datagrams})
 		b.wantReason(t, "pass_fragment", 0)
 	})
 }
