@@ -101,18 +101,26 @@ struct service_count {
 /*
  * A template: which server the clients of a network have, with a persistent
  * service (persist.h). By mark it has the mark, and the unspecified address of
- * its family for vip; the port is 0 where one template is for all.
+ * its family for vip; the port is 0 where one template is for all. One that its
+ * clients may not go by any more stays until its time is over; they get another at
+ * the next place.
  */
 struct template_key {
 	struct addr client, vip;
 	__u32 mark;
 	__u16 port;
 	__u8 protocol;
-	__u8 set; /* 1 */
+	__u8 place; /* from 1 on, or 0: this is none */
 };
 
+#define TEMPLATE_PLACES 8
+
+#define TEMPLATE_OVER (~0U)         /* its time is: the place is free */
+#define TEMPLATE_LEAVES (~0U - 1)   /* and it is being deleted */
+
 struct template {
-	__u32 server;
+	__u32 server;   /* index, or one of these */
+	__u32 invalid;  /* 1: nobody goes by it any more */
 	__u32 stamp;    /* the tick of the last new connection */
 	__u32 timeout;  /* ticks */
 	__s32 controls; /* live connections */
@@ -182,6 +190,7 @@ enum server_flags {
 	SERVER_PRESENT = 1,  /* is in its service's list */
 	SERVER_LOCAL = 2,    /* is this machine: packets go up its own stack */
 	SERVER_RESOLVED = 4, /* dst, src and ifindex are known */
+	SERVER_LETS_GO = 8,  /* has left, and what it had is to end with the next sweep */
 };
 
 /*
@@ -299,7 +308,7 @@ struct conn {
 	__u32 stamp;   /* the tick in which it was last seen, but for its lines */
 	union {
 		struct conn_reply reply;      /* of a REPLY */
-		struct template_key template; /* of another: set, if it came by one */
+		struct template_key template; /* of another: with a place, if it came by one */
 	} of;
 	/* The CPUs whose flow cache may have it, bit n & 63 for CPU n. */
 	__u64 cached;

@@ -216,7 +216,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
 	w->service = svc->index;
-	w->template.set = 0;
+	w->template.place = 0;
 	if (!may_begin(p, svc))
 		return stray(w, svc, old, word);
 	index = server_for(w, svc);
@@ -283,7 +283,7 @@ static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct s
 		return GO_ON;
 	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
 		return ANEW;
-	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.set)
+	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.place)
 		return GO_ON;
 	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
 		return ANEW;

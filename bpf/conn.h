@@ -333,6 +333,14 @@ static INLINE void sweep_holds(__u32 index, const struct sweep *s)
 		server->swept = s->epoch;
 }
 
+/* lets_go says whether a server has left whose connections and templates are to end. */
+static INLINE bool lets_go(__u32 index)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	return s && s->flags & SERVER_LETS_GO;
+}
+
 /* sweep_lost is for a card that no connection has: the second time it is free. */
 static INLINE void sweep_lost(struct card *d, __u32 taken)
 {
@@ -370,7 +378,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 	}
 	if (state == STATE_GONE)
 		return 0;
-	if (overdue(&d->key, c, state, s->now) &&
+	if ((overdue(&d->key, c, state, s->now) || lets_go(conn_server(word))) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
 		conn_over(&d->key, c, word);
 		bpf_map_delete_elem(&conns, &d->key);

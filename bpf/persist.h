@@ -20,7 +20,6 @@ static INLINE void template_key_of(struct work *w, const struct service *svc)
 	struct template_key *k = &w->template;
 
 	__builtin_memset(k, 0, sizeof(*k));
-	k->set = 1;
 	k->client.hi = p->key.from.hi & svc->netmask.hi;
 	k->client.lo = p->key.from.lo & svc->netmask.lo;
 	if (svc->flags & SERVICE_BY_MARK) {
@@ -50,13 +49,13 @@ static INLINE bool template_ended(struct template *t, __u32 now)
 }
 
 /* template_good says whether a client may still go by it (ip_vs_check_template). */
-static INLINE bool template_good(struct template *t, const struct service *svc, __u32 now)
+static INLINE bool template_good(const struct template *t, const struct service *svc)
 {
 	__u32 index = t->server;
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
-	if (!s || !l || !(s->flags & SERVER_PRESENT) || template_ended(t, now))
+	if (t->invalid || !s || !l || !(s->flags & SERVER_PRESENT))
 		return false;
 	return l->weight || !(svc->flags & SERVICE_EXPIRE_QUIESCENT);
 }
@@ -70,14 +69,58 @@ static INLINE void template_count(__u32 server, int n)
 		__sync_fetch_and_add(&l->persistent, n);
 }
 
-/* template_moves gives it to another server; of two CPUs one wins, and counts. */
+/*
+ * template_moves gives it to another server, or says what has become of it; of two CPUs
+ * one wins, and counts.
+ */
 static INLINE bool template_moves(struct template *t, __u32 from, __u32 to)
 {
-	if (from == NO_SERVER || __sync_val_compare_and_swap(&t->server, from, to) != from)
+	if (from == TEMPLATE_LEAVES || __sync_val_compare_and_swap(&t->server, from, to) != from)
 		return false;
 	template_count(from, -1);
 	template_count(to, 1);
 	return true;
+}
+
+/* A look for a client's template. */
+struct template_search {
+	struct template *at; /* the one at w->template.place, or NULL: there is none yet */
+	bool good;           /* the client goes by it; else he gets another server there */
+};
+
+/*
+ * template_find looks for the template that the packet's client goes by. As in the kernel,
+ * one whose server has left is good for nobody any more, should the server return, but
+ * is counted as that server's until its time is over, and so are its connections.
+ */
+static INLINE struct template_search template_find(struct work *w, const struct service *svc, __u32 now)
+{
+	struct template_search found = {};
+	__u32 free = 0;
+
+	template_key_of(w, svc);
+	for (__u32 place = 1; place <= TEMPLATE_PLACES; place++) {
+		struct template *t;
+
+		w->template.place = place;
+		t = bpf_map_lookup_elem(&templates, &w->template);
+		if (!t)
+			break;
+		if (template_ended(t, now)) {
+			free = free ? free : place;
+			continue;
+		}
+		if (template_good(t, svc)) {
+			found.at = t;
+			found.good = true;
+			return found;
+		}
+		t->invalid = 1;
+	}
+	if (free)
+		w->template.place = free;
+	found.at = bpf_map_lookup_elem(&templates, &w->template);
+	return found;
 }
 
 /* template_give makes the template, or gives it to another server. */
@@ -89,10 +132,12 @@ static INLINE __u32 template_give(struct work *w, struct template *t, const stru
 	if (t) {
 		t->stamp = now;
 		t->timeout = svc->persist;
+		t->invalid = 0;
 		template_moves(t, t->server, server);
 		return server;
 	}
 	draft->server = server;
+	draft->invalid = 0;
 	draft->stamp = now;
 	draft->timeout = svc->persist;
 	draft->controls = 0;
@@ -110,17 +155,15 @@ static INLINE __u32 template_give(struct work *w, struct template *t, const stru
 /* persistent is the server of a persistent service's new connection. */
 static INLINE __u32 persistent(struct work *w, const struct service *svc)
 {
-	struct template *t;
 	__u32 now = tick(), server;
+	struct template_search found = template_find(w, svc, now);
 
-	template_key_of(w, svc);
-	t = bpf_map_lookup_elem(&templates, &w->template);
-	if (t && template_good(t, svc, now)) {
-		t->stamp = now;
-		return t->server;
+	if (found.good) {
+		found.at->stamp = now;
+		return found.at->server;
 	}
 	server = schedule(svc, &w->packet);
-	return server == NO_SERVER ? server : template_give(w, t, svc, server, now);
+	return server == NO_SERVER ? server : template_give(w, found.at, svc, server, now);
 }
 
 /* template_holds counts a connection that has come by this template, or has left. */
@@ -128,25 +171,39 @@ static INLINE void template_holds(const struct template_key *key, int n)
 {
 	struct template *t;
 
-	if (!key->set)
+	if (!key->place)
 		return;
 	t = bpf_map_lookup_elem(&templates, key);
 	if (t)
 		__sync_fetch_and_add(&t->controls, n);
 }
 
-/* sweep_template deletes a template whose time is over. */
+/* template_followed says whether there is one at the next place. */
+static INLINE bool template_followed(const struct template_key *key)
+{
+	struct template_key next = *key;
+
+	next.place++;
+	return bpf_map_lookup_elem(&templates, &next);
+}
+
+/*
+ * sweep_template deletes a template whose time is over. One before another stays as a
+ * free place: a client's are looked for up to the first that is not there.
+ */
 static long sweep_template(void *map, struct template_key *key, struct template *t, struct sweep *s)
 {
 	__u32 index = t->server;
 
-	if (template_ended(t, s->now)) {
-		if (template_moves(t, index, NO_SERVER))
-			bpf_map_delete_elem(map, key);
-		return 0;
+	if (!template_ended(t, s->now) && !lets_go(index)) {
+		s->live++;
+		sweep_holds(index, s);
+	} else if (template_followed(key)) {
+		s->live++;
+		template_moves(t, index, TEMPLATE_OVER);
+	} else if (template_moves(t, index, TEMPLATE_LEAVES)) {
+		bpf_map_delete_elem(map, key);
 	}
-	s->live++;
-	sweep_holds(index, s);
 	return 0;
 }
 

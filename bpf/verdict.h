@@ -111,7 +111,7 @@ struct work {
 	bool answers;          /* it goes to a client, so: */
 	struct conn_reply reply;
 	struct conn draft; /* a connection on its way into the table */
-	struct template_key template; /* that a new connection comes by, if set */
+	struct template_key template; /* that a new connection comes by, if it has a place */
 	struct template template_draft;
 	struct outer outer;
 	struct half_open victim; /* that gives up its place, if it has a word */

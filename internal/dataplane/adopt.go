@@ -88,7 +88,7 @@ func (p *Plane) adoptServers(services map[uint32]*service) error {
 		switch {
 		case service == nil:
 			p.indexes.services.claim(entry.Service)
-			if err := p.dropServer(s); err != nil {
+			if err := p.dropServer(s, false); err != nil {
 				return err
 			}
 		case s.present:

@@ -378,6 +378,7 @@ const (
 	bpfServerFlagsSERVER_PRESENT  bpfServerFlags = 1
 	bpfServerFlagsSERVER_LOCAL    bpfServerFlags = 2
 	bpfServerFlagsSERVER_RESOLVED bpfServerFlags = 4
+	bpfServerFlagsSERVER_LETS_GO  bpfServerFlags = 8
 )
 
 type bpfService struct {
@@ -439,6 +440,7 @@ type bpfSweep struct {
 type bpfTemplate struct {
 	_        structs.HostLayout
 	Server   uint32
+	Invalid  uint32
 	Stamp    uint32
 	Timeout  uint32
 	Controls int32
@@ -451,7 +453,7 @@ type bpfTemplateKey struct {
 	Mark     uint32
 	Port     uint16
 	Protocol uint8
-	Set      uint8
+	Place    uint8
 }
 
 type bpfWork struct {
@@ -494,6 +496,7 @@ type bpfWork struct {
 	Draft         bpfConn
 	Template      bpfTemplateKey
 	TemplateDraft bpfTemplate
+	_             [4]byte
 	Outer         struct {
 		_   structs.HostLayout
 		Way struct {

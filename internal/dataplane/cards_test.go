@@ -75,16 +75,14 @@ func TestCardFollowsItsConnection(t *testing.T) {
 
 // A connection that its packet ends (here since its server has left) has its card no more.
 func TestCardIsGivenBack(t *testing.T) {
-	plan := twoServers(lvs.RoundRobin)
-	plan.Services[0].Rules.ExpireNoDest = true
-	withPlane(t, plan, func(b *bench) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port := range 2 {
 			b.send(t, places[0], syn(port), back)
 			b.send(t, places[0], syn(port).with("A"), back)
 		}
-		fewer := twoServers(lvs.RoundRobin)
+		fewer := without(twoServers(lvs.RoundRobin), 1)
+		b.set(t, fewer)
 		fewer.Services[0].Rules.ExpireNoDest = true
-		fewer.Services[0].RealServers = fewer.Services[0].RealServers[:1]
 		b.set(t, fewer)
 		for port := range 2 {
 			if _, _, err := places[0].run(b, syn(port).with("A").bytes()); err != nil {

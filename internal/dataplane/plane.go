@@ -51,6 +51,7 @@ type Plane struct {
 	epoch         uint32         // number of the last sweep of everything
 	swept         time.Time      // when that was
 	liveTemplates int            // that it met
+	lettingGo     bool           // a server has left whose connections are to end
 	cards         cards
 	live          int // connections that the last sweep of any kind met
 	flows         bpfFlowKnobs
@@ -106,6 +107,7 @@ type server struct {
 	ip4       bool // its service is
 	limits    limits
 	removed   uint32 // the epoch in which it left
+	letsGo    bool   // what it had then is to end
 	hop       netlnk.NextHop
 	tally     tally
 }

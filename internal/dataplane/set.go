@@ -61,6 +61,9 @@ func (p *Plane) Set(plan lvs.Plan) error {
 	}
 	errs = append(errs, p.dropServices(wanted), p.setEnds(plan),
 		p.tables.serviceCounts.put(0, countServices(wanted)), p.setDevices(plan.Devices))
+	if p.lettingGo {
+		errs = append(errs, p.letGo())
+	}
 	return errors.Join(errs...)
 }
 
@@ -156,7 +159,7 @@ func (p *Plane) enter(c *change) error {
 	}
 	for _, server := range s.servers {
 		if !kept[server] {
-			errs = append(errs, p.dropServer(server))
+			errs = append(errs, p.dropServer(server, vs.Rules.ExpireNoDest))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -291,6 +294,8 @@ func (p *Plane) putServer(key serverKey, s *server) error {
 	copy(entry.Way.Src[:], s.hop.Src)
 	if s.present {
 		entry.Flags |= bpfServerFlagsSERVER_PRESENT
+	} else if s.letsGo {
+		entry.Flags |= bpfServerFlagsSERVER_LETS_GO
 	}
 	if s.hop.Local {
 		entry.Flags |= bpfServerFlagsSERVER_LOCAL
@@ -317,8 +322,9 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
 		}
 		err = errors.Join(err, p.schedulerIs(s, ""))
+		letsGo := s.written != nil && s.written.Rules.ExpireNoDest
 		for _, server := range s.servers {
-			err = errors.Join(err, p.dropServer(server))
+			err = errors.Join(err, p.dropServer(server, letsGo))
 		}
 		// One that comes again is a new one.
 		s.present, s.layout, s.written, s.servers = false, nil, nil, nil
@@ -327,12 +333,14 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 }
 
 // dropServer takes a server out of service. Its connections stay its own, as
-// in the kernel: they are silent until the server is back or their time is over.
-func (p *Plane) dropServer(s *server) error {
+// in the kernel: they are silent until the server is back or their time is over,
+// unless it lets them go.
+func (p *Plane) dropServer(s *server, letsGo bool) error {
 	if !s.present {
 		return nil
 	}
-	s.present, s.written, s.removed = false, nil, p.epoch
+	s.present, s.written, s.removed, s.letsGo = false, nil, p.epoch, letsGo
+	p.lettingGo = p.lettingGo || letsGo
 	return p.putServer(s.key, s)
 }
 

@@ -85,6 +85,21 @@ func (p *Plane) sweepConns() error {
 	}
 }
 
+// letGo ends what servers had that have left and let it go, as the kernel does at once
+// (ip_vs_expire_nodest_conn_flush, net/netfilter/ipvs/ip_vs_conn.c).
+func (p *Plane) letGo() error {
+	p.cards.all = true
+	p.beginSweep(false)
+	for done := false; !done; {
+		var err error
+		if done, err = p.sweepCards(); err != nil {
+			return err
+		}
+	}
+	p.lettingGo = false
+	return p.sweepTemplates()
+}
+
 // beginSweep begins a sweep, of all that there is or of the connections alone.
 func (p *Plane) beginSweep(whole bool) {
 	if whole {
@@ -105,8 +120,7 @@ func (p *Plane) endSweep() error {
 
 // sweepTemplates deletes the templates whose time is over.
 func (p *Plane) sweepTemplates() error {
-	if !p.persistent() {
-		p.liveTemplates = 0
+	if p.liveTemplates == 0 && !p.persistent() {
 		return nil
 	}
 	args := bpfSweep{Epoch: p.epoch, Now: tick()}
