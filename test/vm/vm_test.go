@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -79,6 +80,46 @@ func TestGuest(t *testing.T) {
 			t.Errorf("left behind: %s", dir)
 		}
 	}
+}
+
+// A guest whose emulator crashes before it is up is started once more.
+func TestGuestStartsOnceMore(t *testing.T) {
+	c := exec.Command("./run", "-t", "120", root, "echo it is up")
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !crash(t, c.Process.Pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("no emulator was started")
+			break
+		}
+	}
+	if err := c.Wait(); err != nil || !strings.HasSuffix(out.String(), "before the guest was up: once more\nit is up\n") {
+		t.Errorf("%v, and the output is\n%s", err, &out)
+	}
+}
+
+// crash has the emulator of a run crash; it says whether there is one.
+func crash(t *testing.T, run int) bool {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		line, _ := os.ReadFile(name) // it may be gone
+		if !bytes.HasPrefix(line, []byte("qemu-system")) || !bytes.Contains(line, fmt.Appendf(nil, "/run.%d/", run)) {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(name, "/")[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return syscall.Kill(pid, syscall.SIGSEGV) == nil
+	}
+	return false
 }
 
 // fixtures are tests of the data plane that are played on 6.1, too: the verifier
