@@ -115,8 +115,8 @@ struct template_key {
 
 #define TEMPLATE_PLACES 8
 
-#define TEMPLATE_OVER (~0U)         /* its time is: the place is free */
-#define TEMPLATE_LEAVES (~0U - 1)   /* and it is being deleted */
+#define TEMPLATE_OVER (~0U)       /* its time is: the place is free */
+#define TEMPLATE_LEAVES (~0U - 1) /* and it is being deleted */
 
 struct template {
 	__u32 server;   /* index, or one of these */

@@ -104,6 +104,8 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 
 		w->template.place = place;
 		t = bpf_map_lookup_elem(&templates, &w->template);
+		if (!t && !free)
+			return found;
 		if (!t)
 			break;
 		if (template_ended(t, now)) {

@@ -76,11 +76,17 @@ func (p *Plane) sweepConns() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.beginSweep(true)
+	if err := p.sweepAllCards(); err != nil {
+		return err
+	}
+	return p.endSweep()
+}
+
+// sweepAllCards goes on with a sweep until it has seen the last card.
+func (p *Plane) sweepAllCards() error {
 	for {
-		if done, err := p.sweepCards(); err != nil {
+		if done, err := p.sweepCards(); done || err != nil {
 			return err
-		} else if done {
-			return p.endSweep()
 		}
 	}
 }
@@ -90,11 +96,8 @@ func (p *Plane) sweepConns() error {
 func (p *Plane) letGo() error {
 	p.cards.all = true
 	p.beginSweep(false)
-	for done := false; !done; {
-		var err error
-		if done, err = p.sweepCards(); err != nil {
-			return err
-		}
+	if err := p.sweepAllCards(); err != nil {
+		return err
 	}
 	p.lettingGo = false
 	return p.sweepTemplates()

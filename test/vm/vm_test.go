@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/netlnk/nstest"
 )
 
 // root is the project's folder, which the guest sees as its working folder.
@@ -84,18 +86,13 @@ func TestGuest(t *testing.T) {
 
 // A guest whose emulator crashes before it is up is started once more.
 func TestGuestStartsOnceMore(t *testing.T) {
-	c := exec.Command("./run", "-t", "120", root, "echo it is up")
+	c := exec.CommandContext(t.Context(), "./run", "-t", "120", root, "echo it is up")
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); !crash(t, c.Process.Pid); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Error("no emulator was started")
-			break
-		}
-	}
+	nstest.WaitFor(t, "an emulator runs, and crashes", func() bool { return crash(t, c.Process.Pid) })
 	if err := c.Wait(); err != nil || !strings.HasSuffix(out.String(), "before the guest was up: once more\nit is up\n") {
 		t.Errorf("%v, and the output is\n%s", err, &out)
 	}
