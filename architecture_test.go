@@ -26,6 +26,7 @@ var may = map[string][]string{
 	"internal/check":         nil,
 	"internal/realserver":    {"internal/netlnk"},
 	"internal/drift":         nil,
+	"internal/cluster":       {"lvs"},
 	"internal/dataplane":     {"lvs", "internal/netlnk", "internal/sched", "internal/drift"},
 	"internal/director":      {"lvs", "vrrp", "conf", "internal/netlnk", "internal/netlnk/arp", "internal/netlnk/ndp", "internal/check", "internal/drift"},
 	"internal/api":           {"conf", "internal/director"},
