@@ -17,6 +17,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/api"
+	"weir/internal/cluster"
 	"weir/internal/dataplane"
 	"weir/internal/director"
 	"weir/internal/realserver"
@@ -59,10 +60,12 @@ func defaultRun(config string) runOptions {
 }
 
 func run(ctx context.Context, o runOptions) error {
-	log, err := newLogger(os.Stderr, o.log)
+	lines, err := newLog(os.Stderr, o.log)
 	if err != nil {
 		return err
 	}
+	stream := cluster.NewStream(cluster.Log(lines))
+	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
@@ -92,7 +95,7 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}
-	err = direct(ctx, director.New(cfg, plane, rs, log), loader, o, hangups, log)
+	err = direct(ctx, director.New(cfg, machinePlane{plane}, rs, stream), loader, o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())
@@ -135,12 +138,13 @@ func (m thisMachine) StartTunnel(vips []netip.Addr, devices ...string) error {
 	return m.RealServer.StartTunnel(vips, realserver.Tunnel{}, devices...)
 }
 
-func newLogger(w io.Writer, form string) (*slog.Logger, error) {
+// newLog writes records in the form that --log names.
+func newLog(w io.Writer, form string) (slog.Handler, error) {
 	switch form {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
+		return slog.NewTextHandler(w, nil), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
+		return slog.NewJSONHandler(w, nil), nil
 	}
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
 }

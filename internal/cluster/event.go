@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"encoding"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -27,11 +30,40 @@ type Event struct {
 	Details []Detail `json:"details,omitempty"`
 }
 
-// Detail is one attribute of an event's line.
+// Detail is one attribute of an event's line. Value has the type that the log
+// writes: a text log and a JSON log show it each in their own way.
 type Detail struct {
 	Name  string `json:"name"`
-	Value string `json:"value"`
+	Value any    `json:"value"`
 }
 
-// Kind is what sort of thing happened. The table kinds has a row for each.
+// MarshalJSON writes errors, and values that have a text form of their own, as text,
+// a group of attributes as an object, and everything else as encoding/json does.
+func (d Detail) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name  string `json:"name"`
+		Value any    `json:"value"`
+	}{d.Name, plain(d.Value)})
+}
+
+// plain is a value as JSON has it.
+func plain(value any) any {
+	switch v := value.(type) {
+	case error:
+		return v.Error()
+	case []slog.Attr:
+		group := make(map[string]any, len(v))
+		for _, a := range v {
+			group[a.Key] = plain(a.Value.Resolve().Any())
+		}
+		return group
+	case json.Marshaler, encoding.TextMarshaler:
+		return v
+	case fmt.Stringer:
+		return v.String()
+	}
+	return value
+}
+
+// Kind is what sort of thing happened: one of those in kinds.go.
 type Kind string

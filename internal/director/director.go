@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -37,6 +38,8 @@ type DataPlane interface {
 	Check(lvs.Plan) error
 	// Live counts the connections of the servers of a service.
 	Live(lvs.ServiceKey) map[netip.AddrPort]int
+	// Report reads what the data plane has counted. Any goroutine may call it.
+	Report() (Report, error)
 	// Run keeps the data plane's ways fresh until ctx ends.
 	Run(ctx context.Context) error
 }
@@ -60,7 +63,8 @@ type RealServer interface {
 type Director struct {
 	plane      DataPlane
 	realserver RealServer
-	log        *slog.Logger
+	stream     *cluster.Stream
+	log        *slog.Logger // for engines: what they log is published
 	events     chan event
 	stopped    chan struct{} // closed when the loop reads no more events
 	drift      *drift.Ledger
@@ -72,6 +76,8 @@ type Director struct {
 	directors    map[peer]net.HardwareAddr
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
+	started      time.Time
+	loaded       time.Time // when the configuration came
 	// start runs a task beside the others, until it is stopped.
 	start func(task func(context.Context) error) (stop context.CancelFunc)
 }
@@ -86,11 +92,12 @@ type peer struct {
 // plane has to follow, it returns what to do, mostly to say, once it has.
 type event func(d *Director) (then func())
 
-// New makes a director; Run starts it.
-func New(cfg *conf.Config, plane DataPlane, rs RealServer, log *slog.Logger) *Director {
+// New makes a director; Run starts it. What happens is published in the stream.
+func New(cfg *conf.Config, plane DataPlane, rs RealServer, stream *cluster.Stream) *Director {
+	log, now := stream.Logger(), time.Now()
 	d := &Director{
-		picture: picture{cfg: withoutServices(cfg)}, plane: plane, realserver: rs, log: log,
-		events: make(chan event, 64), stopped: make(chan struct{}), drift: drift.NewLedger(log),
+		picture: picture{cfg: withoutServices(cfg)}, plane: plane, realserver: rs, stream: stream, log: log,
+		events: make(chan event, 64), stopped: make(chan struct{}), drift: drift.NewLedger(log), started: now, loaded: now,
 		directors: map[peer]net.HardwareAddr{}, adopted: plane.Directors(),
 	}
 	for _, vs := range cfg.VirtualServers {
@@ -133,7 +140,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.setProbes(d.pools)
 	d.start(d.plane.Run)
 	d.start(func(ctx context.Context) error { return d.loop(ctx, watch) })
-	d.log.Info("started", "virtual_servers", len(d.pools), "vrrp_instances", len(d.instances))
+	d.stream.Publish(cluster.DirectorStarted(len(d.pools), len(d.instances)))
 	return tasks.Wait()
 }
 
@@ -192,7 +199,7 @@ func (d *Director) handle(e event) {
 		return
 	}
 	if err := d.plane.Set(d.plan()); err != nil {
-		d.log.Error("set the data plane", "error", err)
+		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 	for _, then := range thens {
 		then()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
 	"weir/internal/netlnk/ndp"
@@ -24,8 +25,9 @@ import (
 // and repairs change it from the director's.
 type instance struct {
 	id    lvs.InstanceID
+	name  string // for events
 	plane DataPlane
-	log   *slog.Logger
+	tell  func(cluster.Event)
 	post  func(event)
 	vrrp  *vrrp.Instance
 	heard map[netip.Addr]net.HardwareAddr
@@ -59,7 +61,7 @@ func (d *Director) openInstances() error {
 func (d *Director) openInstance(c conf.VRRPInstance) (in *instance, err error) {
 	in = &instance{
 		id: idOf(c), plane: d.plane, post: d.post,
-		log: d.log.With("instance", c.Name), heard: map[netip.Addr]net.HardwareAddr{},
+		tell: d.stream.Publish, name: c.Name, heard: map[netip.Addr]net.HardwareAddr{},
 	}
 	if in.cfg, err = withSource(c); err == nil {
 		in.device, err = deviceOf(c.Interface)
@@ -160,7 +162,7 @@ func (in *instance) resumes() (bool, error) {
 			return false, err
 		}
 	}
-	in.log.Info("lease still runs, going on as master")
+	in.tell(cluster.MasterResumed(in.name))
 	return true, nil
 }
 
@@ -177,15 +179,15 @@ func (in *instance) Enter(from, to vrrp.State) {
 	case to == vrrp.Master:
 		for _, vip := range in.cfg.Addresses() {
 			if _, err := netlnk.AddAddress(vip.Device, vip.Prefix); err != nil {
-				in.log.Error("add VIP", "vip", vip.Prefix, "device", vip.Device, "error", err)
+				in.tell(cluster.VIPAddFailed(in.name, vip.Prefix, vip.Device, err))
 			}
 		}
 	case from == vrrp.Master:
 		if err := in.plane.Release(in.id); err != nil {
-			in.log.Error("release the lease", "error", err)
+			in.tell(cluster.LeaseReleaseFailed(in.name, err))
 		}
 		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
-			in.log.Error("remove VIPs", "error", err)
+			in.tell(cluster.VIPsRemoveFailed(in.name, err))
 		}
 	}
 }
@@ -211,7 +213,7 @@ func (in *instance) announce(vips []conf.VIP, rounds int) {
 	for range rounds {
 		for _, vip := range vips {
 			if err := announceVIP(vip.Device, vip.Prefix.Addr()); err != nil {
-				in.log.Warn("announce VIP", "vip", vip.Prefix.Addr(), "error", err)
+				in.tell(cluster.VIPAnnounceFailed(in.name, vip.Prefix.Addr(), err))
 			}
 		}
 	}
@@ -233,7 +235,7 @@ func (in *instance) Sent(at time.Time) {
 		return
 	}
 	if err := in.plane.Renew(in.id, at, lease); err != nil {
-		in.log.Error("renew the lease", "error", err)
+		in.tell(cluster.LeaseRenewFailed(in.name, err))
 	}
 }
 
@@ -245,7 +247,7 @@ func (in *instance) Heard(from netip.Addr, mac net.HardwareAddr) {
 	in.heard[from] = mac
 	in.post(func(d *Director) func() {
 		d.directors[peer{in.id, from}] = mac
-		return func() { in.log.Info("another director", "peer", from, "mac", mac.String()) }
+		return func() { in.tell(cluster.DirectorHeard(in.name, from, mac)) }
 	})
 }
 
@@ -268,4 +270,24 @@ func (in *instance) fault() string {
 		return fmt.Sprintf("interface %s was made anew, and cannot be spoken on yet", l.Name)
 	}
 	return ""
+}
+
+// config is the instance's configuration.
+func (in *instance) config() conf.VRRPInstance {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.cfg
+}
+
+// stateOf is a state machine's state as a snapshot has it.
+func stateOf(s vrrp.State) cluster.State {
+	switch s {
+	case vrrp.Backup:
+		return cluster.Backup
+	case vrrp.Master:
+		return cluster.Master
+	case vrrp.Fault:
+		return cluster.Fault
+	}
+	return cluster.Init
 }

@@ -173,5 +173,8 @@ func (m *member) follow(was *member) settings {
 		}
 		left = slices.Delete(left, j, j+1)
 	}
+	if m.in() == was.in() {
+		m.since = was.since
+	}
 	return different
 }

@@ -3,7 +3,6 @@ package director
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -231,7 +230,7 @@ func TestRefusedReloadIsPutBack(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.plane.sets = &[]lvs.Plan{}
-			d := New(services(virtual(80, server("192.0.2.11", tcp(80, 6)))), tt.plane, nil, slog.New(slog.DiscardHandler))
+			d := New(services(virtual(80, server("192.0.2.11", tcp(80, 6)))), tt.plane, nil, quiet())
 			started := newFrom(services(), before{})
 			d.start = started.start
 			d.setProbes(d.pools)
@@ -259,7 +258,7 @@ func TestUnchangedPoolIsShared(t *testing.T) {
 	vs := virtual(80, server("192.0.2.11"), server("192.0.2.12"))
 	scheduler, rules, fewer := vs, vs, vs
 	scheduler.Scheduler, rules.Rules.SloppyTCP, fewer.RealServers = lvs.DestinationHash, true, vs.RealServers[:1]
-	d := New(services(vs), before{}, nil, slog.New(slog.DiscardHandler))
+	d := New(services(vs), before{}, nil, quiet())
 	for name, tt := range map[string]struct {
 		now     conf.VirtualServer
 		changes int

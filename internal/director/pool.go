@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"weir/conf"
 	"weir/lvs"
@@ -26,6 +27,7 @@ type member struct {
 	server lvs.RealServer
 	probes []*probe
 	pool   *pool
+	since  time.Time // when it came in or went out last, or was added
 }
 
 // newPool begins with every server in, but those that have to pass a check
@@ -35,8 +37,9 @@ func newPool(vs conf.VirtualServer) *pool {
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
+	now := time.Now()
 	for _, rs := range vs.RealServers {
-		m := &member{pool: p, server: lvs.RealServer{
+		m := &member{pool: p, since: now, server: lvs.RealServer{
 			Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
 		}}
 		for _, c := range tcpChecks(rs.Checks) {

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/check"
+	"weir/internal/cluster"
 	"weir/lvs"
 )
 
@@ -24,6 +24,7 @@ func (b before) Serving(key lvs.ServiceKey) ([]netip.AddrPort, bool) {
 	return servers, ok
 }
 func (before) Directors() []net.HardwareAddr                        { return nil }
+func (before) Report() (Report, error)                              { return Report{}, nil }
 func (before) Set(lvs.Plan) error                                   { return nil }
 func (before) Renew(lvs.InstanceID, time.Time, time.Duration) error { return nil }
 func (before) Release(lvs.InstanceID) error                         { return nil }
@@ -31,6 +32,9 @@ func (before) Leased(lvs.InstanceID) (bool, error)                  { return fal
 func (before) Run(context.Context) error                            { return nil }
 func (before) Check(lvs.Plan) error                                 { return nil }
 func (before) Live(lvs.ServiceKey) map[netip.AddrPort]int           { return nil }
+
+// quiet is a stream that nobody reads.
+func quiet() *cluster.Stream { return cluster.NewStream(func(cluster.Event) {}) }
 
 var web = lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: 80}
 
@@ -45,7 +49,7 @@ func newDirector(plane before, servers ...conf.RealServer) *Director {
 
 // newFrom makes a director whose checks are said to run, and do not.
 func newFrom(cfg *conf.Config, plane DataPlane) *Director {
-	d := New(cfg, plane, nil, slog.New(slog.DiscardHandler))
+	d := New(cfg, plane, nil, quiet())
 	d.start = func(func(context.Context) error) context.CancelFunc { return func() {} }
 	d.setProbes(d.pools)
 	return d

@@ -6,6 +6,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/check"
+	"weir/internal/cluster"
 )
 
 // probe is one check of a member, and its verdict.
@@ -31,6 +32,9 @@ type probeTarget struct {
 	Connect netip.AddrPort
 	Bind    netip.Addr
 }
+
+// String is the check as check.Checker writes it.
+func (t probeTarget) String() string { return string(t.Kind) + " " + t.Connect.String() }
 
 // errUnchecked is why a server is out that has not passed a check yet.
 type errUnchecked struct{}
@@ -92,13 +96,12 @@ func (d *Director) checked(p *probe, r check.Result) (then func()) {
 	if m.in() == was {
 		return nil
 	}
-	log := d.log.With("virtual_server", m.pool.name, "real_server", m.server.AddrPort().String())
-	if m.in() {
-		return func() { log.Info("real server", "state", "up") }
+	m.since = r.At
+	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
+	if !m.in() {
+		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
-	return func() {
-		log.Warn("real server", "state", "down", "reason", r.Reason.Error(), "tries", r.Tries)
-	}
+	return func() { d.stream.Publish(e) }
 }
 
 // setProbes has the checks of these pools run, and no other.

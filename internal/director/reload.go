@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/internal/netlnk"
 	"weir/lvs"
 	"weir/vrrp"
@@ -17,18 +19,26 @@ import (
 var ErrStopped = errors.New("weir is stopping")
 
 // Plan tells what Reload would change. The error is what would keep it from that.
-func (d *Director) Plan(cfg *conf.Config) (Changes, error) {
-	return d.ask(func() (Changes, error) {
-		next, changes := d.next(cfg)
+func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
+	asked := d.ask(context.Background(), func() {
+		var next picture
+		next, changes = d.next(cfg)
 		d.describe(&changes, cfg)
-		return changes, d.plane.Check(d.planOf(next))
+		err = d.plane.Check(d.planOf(next))
 	})
+	if asked != nil {
+		return Changes{}, asked
+	}
+	return changes, err
 }
 
 // Reload has the director do what another configuration says: all of it, or, with
 // an error, none.
-func (d *Director) Reload(cfg *conf.Config) (Changes, error) {
-	return d.ask(func() (Changes, error) { return d.reload(cfg) })
+func (d *Director) Reload(cfg *conf.Config) (changes Changes, err error) {
+	if asked := d.ask(context.Background(), func() { changes, err = d.reload(cfg) }); asked != nil {
+		return Changes{}, asked
+	}
+	return changes, err
 }
 
 func (d *Director) reload(cfg *conf.Config) (Changes, error) {
@@ -40,19 +50,27 @@ func (d *Director) reload(cfg *conf.Config) (Changes, error) {
 	return changes, nil
 }
 
-// ask has the loop's goroutine answer.
-func (d *Director) ask(question func() (Changes, error)) (changes Changes, err error) {
+// ask has the loop's goroutine answer. With an error it may not have, or do so later.
+func (d *Director) ask(ctx context.Context, question func()) error {
 	answered := make(chan struct{})
-	d.post(func(*Director) func() {
+	select {
+	case d.events <- func(*Director) func() {
 		defer close(answered)
-		changes, err = question()
+		question()
 		return nil
-	})
+	}:
+	case <-d.stopped:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	select {
 	case <-answered:
-		return changes, err
+		return nil
 	case <-d.stopped:
-		return Changes{}, ErrStopped
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -64,7 +82,7 @@ func (d *Director) become(next picture) error {
 	if err := d.prepare(next, &undo); err != nil {
 		for _, back := range slices.Backward(undo) {
 			if e := back(); e != nil {
-				d.log.Error("put back what a reload had begun", "error", e)
+				d.stream.Publish(cluster.PutBackFailed(e))
 			}
 		}
 		return err
@@ -224,7 +242,7 @@ func (d *Director) commit(next picture) {
 	for in, vips := range fresh {
 		// Again, as one instance may have given up what another takes.
 		if _, err := in.addVIPs(vips); err != nil {
-			in.log.Error("add VIPs", "error", err)
+			in.tell(cluster.VIPsAddFailed(in.name, err))
 		}
 		in.announce(vips, max(in.cfg.GARPRepeat, 1))
 	}
@@ -240,7 +258,7 @@ func (d *Director) commit(next picture) {
 		}
 	}
 	d.setProbes(next.pools)
-	d.picture = next
+	d.picture, d.loaded = next, time.Now()
 }
 
 func (d *Director) instance(id lvs.InstanceID) *instance {
@@ -299,7 +317,7 @@ func (in *instance) commit() (fresh []conf.VIP) {
 	if in.claim == claimed {
 		fresh = without(p.cfg.Addresses(), was.Addresses())
 		if err := in.removeVIPs(without(was.Addresses(), p.cfg.Addresses())); err != nil {
-			in.log.Error("remove VIPs", "error", err)
+			in.tell(cluster.VIPsRemoveFailed(in.name, err))
 		}
 	}
 	if p.link == nil {
@@ -316,7 +334,7 @@ func (in *instance) leave() {
 	in.mu.Lock()
 	if in.claim == claimed {
 		if err := in.removeVIPs(in.cfg.Addresses()); err != nil {
-			in.log.Error("remove VIPs", "error", err)
+			in.tell(cluster.VIPsRemoveFailed(in.name, err))
 		}
 	}
 	in.claim, in.gone = unclaimed, true

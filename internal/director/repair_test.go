@@ -31,7 +31,7 @@ func (l leasing) Leased(lvs.InstanceID) (bool, error) { return l.runs, nil }
 var testVIPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.100/32"), netip.MustParsePrefix("192.0.2.101/24")}
 
 func instanceOn(device string, leased bool) *instance {
-	in := &instance{plane: leasing{runs: leased}, log: slog.New(slog.DiscardHandler)}
+	in := &instance{plane: leasing{runs: leased}, tell: quiet().Publish}
 	for _, p := range testVIPs {
 		in.cfg.VIPs = append(in.cfg.VIPs, conf.VIP{Prefix: p, Device: device})
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"weir/internal/cluster"
 	"weir/lvs"
 )
 
@@ -19,13 +20,13 @@ func (d *Director) serveHere(p picture) error {
 		if err := d.realserver.Start(direct, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server: %w", err)
 		}
-		d.log.Info("this machine is a real server", "vips", direct)
+		d.stream.Publish(cluster.LocalServerSet(direct))
 	}
 	if len(tunnelled) > 0 {
 		if err := d.realserver.StartTunnel(tunnelled, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
 		}
-		d.log.Info("this machine is a real server behind a tunnel", "vips", tunnelled)
+		d.stream.Publish(cluster.LocalTunnelServerSet(tunnelled))
 	}
 	return nil
 }

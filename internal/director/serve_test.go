@@ -3,7 +3,6 @@ package director
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -77,7 +76,7 @@ func TestServeMoreFollowsTheInstances(t *testing.T) {
 		}
 		return cfg
 	}
-	d, rs := New(on("eth0"), before{}, nil, slog.New(slog.DiscardHandler)), &told{}
+	d, rs := New(on("eth0"), before{}, nil, quiet()), &told{}
 	d.realserver = rs
 	for _, tt := range []struct {
 		name, want string

@@ -1,0 +1,221 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// The kinds of what the director does.
+const (
+	Began             Kind = "started"
+	RealServerUp      Kind = "real_server_up"
+	RealServerDown    Kind = "real_server_down"
+	OtherDirector     Kind = "other_director"
+	Resumed           Kind = "resumed"
+	LocalServer       Kind = "local_real_server"
+	LocalTunnelServer Kind = "local_tunnel_real_server"
+	PlaneNotSet       Kind = "data_plane_not_set"
+	NotPutBack        Kind = "reload_not_put_back"
+	VIPNotAdded       Kind = "vip_not_added"
+	VIPsNotAdded      Kind = "vips_not_added"
+	VIPsNotRemoved    Kind = "vips_not_removed"
+	VIPNotAnnounced   Kind = "vip_not_announced"
+	LeaseNotRenewed   Kind = "lease_not_renewed"
+	LeaseNotReleased  Kind = "lease_not_released"
+)
+
+// The kinds of what the engines report to their loggers.
+const (
+	VRRPState         Kind = "vrrp_state"
+	AdvertNotSent     Kind = "advert_not_sent"
+	AdvertSentAgain   Kind = "advert_sent_again"
+	PeerNotSentTo     Kind = "unicast_peer_not_sent_to"
+	PeerSentToAgain   Kind = "unicast_peer_sent_to_again"
+	LowerMaster       Kind = "lower_master"
+	TimerLate         Kind = "vrrp_timer_late"
+	AdvertDropped     Kind = "advert_dropped"
+	FirstCheckPassed  Kind = "first_check_passed"
+	DeviceAttached    Kind = "device_attached"
+	TablesBegunAnew   Kind = "tables_begun_anew"
+	DriftRepaired     Kind = "drift_repaired"
+	DriftNotRepaired  Kind = "drift_not_repaired"
+	DriftComesAgain   Kind = "drift_comes_again"
+	DriftNotTold      Kind = "drift_not_told"
+	DriftGone         Kind = "drift_gone"
+	DriftComesNoMore  Kind = "drift_comes_no_more"
+	Reloaded          Kind = "reloaded"
+	ReloadRefused     Kind = "reload_refused"
+	NeedsRestart      Kind = "needs_restart"
+	ConfigurationFlaw Kind = "configuration_mistake"
+	Stopped           Kind = "stopped"
+	// Report is everything that has no kind of its own.
+	Report Kind = "report"
+)
+
+// row says what a record with one message is.
+type row struct {
+	kind Kind
+	// fills are the fields that attributes of this message fill, beside those of the
+	// table fills.
+	fills map[string]fill
+}
+
+// fill puts an attribute's value into a field.
+type fill func(e *Event, value any)
+
+// fills are the attributes that mean the same in every record.
+var fills = map[string]fill{
+	"instance":       func(e *Event, v any) { e.Instance = fmt.Sprint(v) },
+	"virtual_server": func(e *Event, v any) { e.VirtualServer = fmt.Sprint(v) },
+	"real_server":    func(e *Event, v any) { e.RealServer = fmt.Sprint(v) },
+	"device":         fillDevice,
+	"interface":      fillDevice,
+	"why":            fillReason,
+	"reason":         fillReason,
+	"error":          fillReason,
+}
+
+func fillDevice(e *Event, v any) { e.Device = fmt.Sprint(v) }
+func fillReason(e *Event, v any) { e.Reason = fmt.Sprint(v) }
+func fillFrom(e *Event, v any)   { e.From = fmt.Sprint(v) }
+func fillTo(e *Event, v any)     { e.To = fmt.Sprint(v) }
+
+// byMessage is the kind of each message that an engine logs.
+var byMessage = map[string]row{
+	"vrrp state changed": {VRRPState, map[string]fill{
+		"from": func(e *Event, v any) { e.From = strings.ToLower(fmt.Sprint(v)) },
+		"to":   func(e *Event, v any) { e.To = strings.ToLower(fmt.Sprint(v)) },
+	}},
+	"vrrp advert not sent":                                              {kind: AdvertNotSent},
+	"vrrp adverts are sent again":                                       {kind: AdvertSentAgain},
+	"vrrp unicast peer not sent to":                                     {kind: PeerNotSentTo},
+	"vrrp unicast peer is sent to again":                                {kind: PeerSentToAgain},
+	"vrrp advert of a lower master":                                     {kind: LowerMaster},
+	"vrrp timer ran late, listening again":                              {kind: TimerLate},
+	"vrrp packet dropped":                                               {kind: AdvertDropped},
+	"first check passed":                                                {kind: FirstCheckPassed},
+	"data plane attached":                                               {DeviceAttached, map[string]fill{"hook": fillTo}},
+	"pinned tables do not fit, starting with empty ones":                {kind: TablesBegunAnew},
+	"drift repaired":                                                    {kind: DriftRepaired},
+	"drift cannot be repaired, trying on":                               {kind: DriftNotRepaired},
+	"drift comes again: another program may be changing what weir sets": {kind: DriftComesAgain},
+	"more drifts of a kind than are told one by one":                    {kind: DriftNotTold},
+	"drift is gone":                                                     {kind: DriftGone},
+	"drift comes no more":                                               {kind: DriftComesNoMore},
+	"reloaded":                                                          {kind: Reloaded},
+	"reload refused, everything is as it was":                           {kind: ReloadRefused},
+	"takes a restart":                                                   {NeedsRestart, map[string]fill{"from": fillFrom, "to": fillTo}},
+	"mistake in the configuration":                                      {kind: ConfigurationFlaw},
+	"stopped":                                                           {kind: Stopped},
+}
+
+// DirectorStarted says that the director runs.
+func DirectorStarted(virtualServers, instances int) Event {
+	return Event{Kind: Began, Message: "started", Details: []Detail{
+		{"virtual_servers", virtualServers}, {"vrrp_instances", instances},
+	}}
+}
+
+// ServerUp says that a real server gets new connections again, or for the first time.
+func ServerUp(virtualServer string, realServer netip.AddrPort) Event {
+	e := ofServer(RealServerUp, virtualServer, realServer, "up")
+	e.From, e.To = "down", "up"
+	return e
+}
+
+// ServerDown says that a real server gets no new connections, since this many checks
+// in a row have failed.
+func ServerDown(virtualServer string, realServer netip.AddrPort, reason error, tries int) Event {
+	e := ofServer(RealServerDown, virtualServer, realServer, "down")
+	e.Level, e.From, e.To, e.Reason = slog.LevelWarn, "up", "down", reason.Error()
+	e.Details = append(e.Details, Detail{"reason", reason.Error()}, Detail{"tries", tries})
+	return e
+}
+
+func ofServer(kind Kind, virtualServer string, realServer netip.AddrPort, state string) Event {
+	return Event{
+		Kind: kind, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "real server",
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"state", state}},
+	}
+}
+
+// ofInstance is an event of a VRRP instance, whose name is the line's first attribute.
+func ofInstance(kind Kind, level slog.Level, instance, message string, details ...Detail) Event {
+	return Event{
+		Kind: kind, Level: level, Instance: instance, Message: message,
+		Details: append([]Detail{{"instance", instance}}, details...),
+	}
+}
+
+// DirectorHeard says that the Ethernet address of another director was learned.
+func DirectorHeard(instance string, peer netip.Addr, mac net.HardwareAddr) Event {
+	return ofInstance(OtherDirector, slog.LevelInfo, instance, "another director", Detail{"peer", peer}, Detail{"mac", mac.String()})
+}
+
+// MasterResumed says that this process goes on as the master that the one before it was.
+func MasterResumed(instance string) Event {
+	return ofInstance(Resumed, slog.LevelInfo, instance, "lease still runs, going on as master")
+}
+
+// LocalServerSet says that this machine was set up as a real server for these VIPs.
+func LocalServerSet(vips []netip.Addr) Event {
+	return Event{Kind: LocalServer, Message: "this machine is a real server", Details: []Detail{{"vips", vips}}}
+}
+
+// LocalTunnelServerSet says that it was set up as one behind a tunnel.
+func LocalTunnelServerSet(vips []netip.Addr) Event {
+	return Event{Kind: LocalTunnelServer, Message: "this machine is a real server behind a tunnel", Details: []Detail{{"vips", vips}}}
+}
+
+// failed is an event that tells of an error, the line's last attribute.
+func failed(e Event, err error) Event {
+	e.Reason = err.Error()
+	e.Details = append(e.Details, Detail{"error", err})
+	return e
+}
+
+// PlaneSetFailed says that the data plane does not do what is wanted.
+func PlaneSetFailed(err error) Event {
+	return failed(Event{Kind: PlaneNotSet, Level: slog.LevelError, Message: "set the data plane"}, err)
+}
+
+// PutBackFailed says that a step of a reload that failed could not be put back.
+func PutBackFailed(err error) Event {
+	return failed(Event{Kind: NotPutBack, Level: slog.LevelError, Message: "put back what a reload had begun"}, err)
+}
+
+// VIPAddFailed says that a master could not add one of its VIPs.
+func VIPAddFailed(instance string, vip netip.Prefix, device string, err error) Event {
+	e := ofInstance(VIPNotAdded, slog.LevelError, instance, "add VIP", Detail{"vip", vip}, Detail{"device", device})
+	e.Device = device
+	return failed(e, err)
+}
+
+// VIPsAddFailed says that a master could not add VIPs of another configuration.
+func VIPsAddFailed(instance string, err error) Event {
+	return failed(ofInstance(VIPsNotAdded, slog.LevelError, instance, "add VIPs"), err)
+}
+
+// VIPsRemoveFailed says that an instance could not remove all VIPs that it has to.
+func VIPsRemoveFailed(instance string, err error) Event {
+	return failed(ofInstance(VIPsNotRemoved, slog.LevelError, instance, "remove VIPs"), err)
+}
+
+// VIPAnnounceFailed says that the neighbours could not be told of a VIP.
+func VIPAnnounceFailed(instance string, vip netip.Addr, err error) Event {
+	return failed(ofInstance(VIPNotAnnounced, slog.LevelWarn, instance, "announce VIP", Detail{"vip", vip}), err)
+}
+
+// LeaseRenewFailed says that a master's services stop when its lease ends.
+func LeaseRenewFailed(instance string, err error) Event {
+	return failed(ofInstance(LeaseNotRenewed, slog.LevelError, instance, "renew the lease"), err)
+}
+
+// LeaseReleaseFailed says that an instance that is no longer master may forward until
+// its lease ends.
+func LeaseReleaseFailed(instance string, err error) Event {
+	return failed(ofInstance(LeaseNotReleased, slog.LevelError, instance, "release the lease"), err)
+}
