@@ -8,31 +8,30 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/dataplane"
 	"weir/internal/director"
+	"weir/internal/director/pool"
 	"weir/lvs"
 )
 
-// machinePlane is the data plane as the director asks for it.
-type machinePlane struct{ *dataplane.Plane }
+// counters are the data plane's, as the director asks for them.
+type counters struct{ *dataplane.Plane }
 
 // Report reads the counters, and where the data plane is attached.
-func (p machinePlane) Report() (director.Report, error) {
+func (p counters) Report() (director.Report, error) {
 	stats, err := p.Stats()
 	if err != nil {
 		return director.Report{}, err
 	}
-	r := director.Report{
-		Services:    make(map[lvs.ServiceKey]cluster.Traffic, len(stats.Services)),
-		Servers:     make(map[lvs.ServiceKey]map[netip.AddrPort]director.ServerReport, len(stats.Services)),
-		Connections: stats.Live, Packets: stats.Reasons, Drift: map[string]cluster.Drift{},
-	}
+	r := director.Report{Connections: stats.Live, Packets: stats.Reasons, Drift: map[string]cluster.Drift{}}
+	r.Services = make(map[lvs.ServiceKey]cluster.Traffic, len(stats.Services))
+	r.Servers = make(map[lvs.ServiceKey]map[netip.AddrPort]pool.ServerCounts, len(stats.Services))
 	for key, s := range stats.Services {
 		r.Services[key] = traffic(s.Counter, s.Rates)
 	}
 	for _, s := range stats.Servers {
 		if r.Servers[s.Service] == nil {
-			r.Servers[s.Service] = map[netip.AddrPort]director.ServerReport{}
+			r.Servers[s.Service] = map[netip.AddrPort]pool.ServerCounts{}
 		}
-		r.Servers[s.Service][s.Server.AddrPort()] = director.ServerReport{
+		r.Servers[s.Service][s.Server.AddrPort()] = pool.ServerCounts{
 			Active: s.Active, Inactive: s.Inactive, Persistent: s.Persistent, Traffic: traffic(s.Counter, s.Rates),
 		}
 	}

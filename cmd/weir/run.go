@@ -94,8 +94,11 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}
-	err = direct(ctx, director.New(cfg, machinePlane{plane}, rs, stream), loader, o, hangups, log)
+	machine := director.OnKernel(
+		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
+		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
+	)
+	err = direct(ctx, director.New(cfg, machine, stream), loader, o, hangups, log)
 	if ctx.Err() == nil && plane.Adopted() {
 		// Not asked to stop: what an earlier process left forwards on.
 		return errors.Join(err, plane.Close())

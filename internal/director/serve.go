@@ -17,13 +17,13 @@ import (
 func (d *Director) serveHere(p picture) error {
 	direct, tunnelled, devices := d.servedHere(p, lvs.DirectRoute), d.servedHere(p, lvs.Tunnel), p.vipDevices()
 	if len(direct) > 0 {
-		if err := d.realserver.Start(direct, devices...); err != nil {
+		if err := d.machine.Real.Start(direct, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server: %w", err)
 		}
 		d.stream.Publish(cluster.LocalServerSet(direct))
 	}
 	if len(tunnelled) > 0 {
-		if err := d.realserver.StartTunnel(tunnelled, devices...); err != nil {
+		if err := d.machine.Real.StartTunnel(tunnelled, devices...); err != nil {
 			return fmt.Errorf("set this machine up as a real server behind a tunnel: %w", err)
 		}
 		d.stream.Publish(cluster.LocalTunnelServerSet(tunnelled))
@@ -34,10 +34,16 @@ func (d *Director) serveHere(p picture) error {
 // servedHere lists the VIPs for which this machine is a real server by a method.
 func (d *Director) servedHere(p picture, method lvs.ForwardMethod) (vips []netip.Addr) {
 	for _, pool := range p.pools {
-		for _, m := range pool.members {
-			if m.server.Method == method && d.surroundings.local(m.server.Addr) {
-				vips = pool.addresses(vips)
-			}
+		here := false
+		pool.Servers(func(rs lvs.RealServer) {
+			here = here || rs.Method == method && d.surroundings.local(rs.Addr)
+		})
+		if here {
+			pool.Addresses(func(a netip.Addr) {
+				if !slices.Contains(vips, a) {
+					vips = append(vips, a)
+				}
+			})
 		}
 	}
 	return vips

@@ -1,17 +1,21 @@
-package director
+// Package pool is what stands behind virtual servers: their real servers, the checkers
+// of these and their verdicts, and from both the services that the data plane is to
+// have. The director's loop alone uses it; Checks hands a checker's results to the loop.
+package pool
 
 import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/conf"
 	"weir/lvs"
 )
 
-// pool is a virtual server and which of its real servers are in.
-type pool struct {
+// Pool is a virtual server and which of its real servers are in.
+type Pool struct {
 	// keys are its services: several where it is that of a group.
 	keys    []lvs.ServiceKey
 	group   string
@@ -22,18 +26,18 @@ type pool struct {
 	servers []conf.RealServer
 }
 
-// member is a real server: in while all its checks are up.
+// member is a real server: in while all its checkers say so.
 type member struct {
-	server lvs.RealServer
-	probes []*probe
-	pool   *pool
-	since  time.Time // when it came in or went out last, or was added
+	server   lvs.RealServer
+	checkers []*Checker
+	pool     *Pool
+	since    time.Time // when it came in or went out last, or was added
 }
 
-// newPool begins with every server in, but those that have to pass a check
-// first, by alpha.
-func newPool(vs conf.VirtualServer) *pool {
-	p := &pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: emptyOf(vs), servers: vs.RealServers}
+// New makes a pool with every server in, but those that have to pass a check first, by
+// alpha.
+func New(vs conf.VirtualServer) *Pool {
+	p := &Pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: emptyOf(vs), servers: vs.RealServers}
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
@@ -42,8 +46,8 @@ func newPool(vs conf.VirtualServer) *pool {
 		m := &member{pool: p, since: now, server: lvs.RealServer{
 			Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
 		}}
-		for _, c := range tcpChecks(rs.Checks) {
-			m.probes = append(m.probes, newProbe(c))
+		for _, c := range ready(rs.Checks) {
+			m.checkers = append(m.checkers, newChecker(c))
 		}
 		p.members = append(p.members, m)
 	}
@@ -60,16 +64,22 @@ func emptyOf(vs conf.VirtualServer) lvs.VirtualServer {
 
 // is tells whether the pool is what a configuration says. Real servers that were not
 // read again are the same list.
-func (p *pool) is(vs conf.VirtualServer) bool {
+func (p *Pool) is(vs conf.VirtualServer) bool {
 	same := len(p.servers) == len(vs.RealServers) && (len(p.servers) == 0 || &p.servers[0] == &vs.RealServers[0])
 	return same && p.group == vs.Group && slices.Equal(p.keys, vs.Keys) && reflect.DeepEqual(p.empty, emptyOf(vs))
 }
 
-// takeUp goes on from what an earlier process left: servers that it had taken out
+// Left is what an earlier process left in the data plane.
+type Left interface {
+	// Serving lists the servers of a service; ok is false where there was no such one.
+	Serving(lvs.ServiceKey) (servers []netip.AddrPort, ok bool)
+}
+
+// TakeUp goes on from what an earlier process left: servers that it had taken out
 // have to pass a check first.
-func (p *pool) takeUp(plane DataPlane) {
+func (p *Pool) TakeUp(left Left) {
 	for _, key := range p.keys {
-		list, adopted := plane.Serving(key)
+		list, adopted := left.Serving(key)
 		if !adopted {
 			continue
 		}
@@ -79,17 +89,12 @@ func (p *pool) takeUp(plane DataPlane) {
 		}
 		for _, m := range p.members {
 			if fits(m.server, key) && !serving[as(m.server, key).AddrPort()] {
-				for _, probe := range m.probes {
-					probe.begin(false, false)
+				for _, c := range m.checkers {
+					c.begin(false, false)
 				}
 			}
 		}
 	}
-}
-
-// tcpChecks are the checks that weir can do; with another one it does not run.
-func tcpChecks(all []conf.Check) []conf.Check {
-	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool { return c.Kind != conf.CheckTCP })
 }
 
 // fits tells whether a server can serve this service of a group: one of its
@@ -106,12 +111,21 @@ func as(rs lvs.RealServer, key lvs.ServiceKey) lvs.RealServer {
 	return rs
 }
 
-func (m *member) in() bool {
-	return !slices.ContainsFunc(m.probes, func(p *probe) bool { return p.down != nil })
+// in says whether the member gets new connections.
+func (m *member) in() bool { return m.reason() == nil }
+
+// reason is why it does not; nil where it does.
+func (m *member) reason() error {
+	for _, c := range m.checkers {
+		if c.down != nil {
+			return c.down
+		}
+	}
+	return nil
 }
 
-// services are the virtual server's, each with the real servers that are in.
-func (p *pool) services() (all []lvs.VirtualServer) {
+// Services are the virtual server's, each with the real servers that are in.
+func (p *Pool) Services() (all []lvs.VirtualServer) {
 	for _, key := range p.keys {
 		vs := p.empty
 		vs.ServiceKey = key
@@ -126,12 +140,30 @@ func (p *pool) services() (all []lvs.VirtualServer) {
 	return all
 }
 
-// addresses adds those of the pool's services to a list.
-func (p *pool) addresses(list []netip.Addr) []netip.Addr {
+// Addresses calls do for the address of each service that has one.
+func (p *Pool) Addresses(do func(netip.Addr)) {
 	for _, key := range p.keys {
-		if key.Mark == 0 && !slices.Contains(list, key.Addr) {
-			list = append(list, key.Addr)
+		if key.Mark == 0 {
+			do(key.Addr)
 		}
 	}
-	return list
+}
+
+// Servers calls do for each real server, in or not.
+func (p *Pool) Servers(do func(lvs.RealServer)) {
+	for _, m := range p.members {
+		do(m.server)
+	}
+}
+
+// title names the pool and, where it is a group's, its services.
+func (p *Pool) title() string {
+	if p.group == "" {
+		return p.name
+	}
+	var keys []string
+	for _, key := range p.keys {
+		keys = append(keys, key.String())
+	}
+	return p.name + " (" + strings.Join(keys, ", ") + ")"
 }

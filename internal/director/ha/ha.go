@@ -1,0 +1,233 @@
+// Package ha is the director's side of VRRP: its instances, their leases in the data
+// plane, the other directors that they hear, and how a mastership passes from one
+// process to the next.
+//
+// Two goroutines touch an instance. The director's loop owns Instances and all that is
+// reached from it: configuration, transports, faults. The state machine's goroutine owns
+// the owner, which does what RFC 3768 wants done at once, in this order: an
+// advertisement is sent, the lease renewed, the VIPs are added, and announced; a master
+// that leaves has sent its last advertisement, ends the lease, and removes the VIPs.
+// It never waits for the loop, which may be busy with thousands of services: leases
+// have a lock of their own, and so has the vip.Engine, which the loop tells which
+// addresses there are and the owner where they are to be. What else the owner has to
+// tell the loop (another director) it posts, and drops it where there is no room: the
+// next advertisement tells it again. The loop does not wait for a state machine either;
+// another configuration reaches the owner with vrrp.Instance.Reconfigure.
+package ha
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"weir/conf"
+	"weir/internal/cluster"
+	"weir/internal/drift"
+	"weir/internal/netlnk"
+	"weir/internal/vip"
+	"weir/lvs"
+	"weir/vrrp"
+)
+
+// Leases let the services of an instance forward. Any goroutine may call them, and no
+// call waits for a change of the services. An error says that there is no such lease.
+type Leases interface {
+	// Renew lets the services forward for d after an advertisement was sent.
+	Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error
+	// Release ends that at once.
+	Release(id lvs.InstanceID) error
+	// Leased says whether they forward: after a crash, by the lease of the process
+	// before.
+	Leased(id lvs.InstanceID) (bool, error)
+}
+
+// Interfaces are the network devices on which instances speak.
+type Interfaces interface {
+	LinkByName(name string) (netlnk.Link, error)
+	// PrimaryAddr is the IPv4 address under which a device speaks, which is none of
+	// those excluded.
+	PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error)
+}
+
+// Transport carries an instance's advertisements; *vrrp.Link is the one over sockets.
+type Transport interface {
+	vrrp.Transport
+	Reopener
+	io.Closer // harmless when it is closed
+}
+
+// Reopener opens its sockets anew where its interface was made anew.
+type Reopener interface{ Reopen() error }
+
+// Machine is what instances reach this machine by.
+type Machine struct {
+	Leases     Leases
+	Interfaces Interfaces
+	// Open opens the transport of an instance.
+	Open func(LinkConfig) (Transport, error)
+	VIPs *vip.Engine
+	Log  *slog.Logger
+	// Tell publishes an event. Learn takes in another director; it returns false,
+	// without waiting, where there is no room. The state machines' goroutines call both.
+	Tell  func(cluster.Event)
+	Learn func(Heard) bool
+}
+
+// LinkConfig says where the advertisements of an instance run.
+type LinkConfig = vrrp.LinkConfig
+
+// Start runs a task beside the others, until it is stopped.
+type Start func(task func(context.Context) error) (stop context.CancelFunc)
+
+// Heard is another director: from where an instance hears it, and its Ethernet address.
+type Heard struct {
+	Peer
+	Name string // of the instance
+	MAC  net.HardwareAddr
+}
+
+// Peer is where another director's advertisements come from.
+type Peer struct {
+	Instance lvs.InstanceID
+	Addr     netip.Addr
+}
+
+// Instances are the VRRP instances of a director. The loop's goroutine alone uses them.
+type Instances struct {
+	machine   Machine
+	start     Start // nil before Run
+	list      []*instance
+	opened    []*instance // that a reload under way adds
+	directors map[Peer]net.HardwareAddr
+}
+
+// New makes instances of which there are none yet.
+func New(m Machine) *Instances {
+	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
+}
+
+// Open opens the transports of all instances. Nothing is sent yet.
+func (s *Instances) Open(cfgs []conf.VRRPInstance) error {
+	for _, c := range cfgs {
+		in, err := s.open(c)
+		if err != nil {
+			s.Close()
+			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+		}
+		s.list = append(s.list, in)
+	}
+	return s.SetVIPs(cfgs) // nobody has any yet: nothing is added
+}
+
+// Close closes all transports.
+func (s *Instances) Close() {
+	for _, in := range s.list {
+		in.link.Close()
+	}
+}
+
+// Run has every instance take up what a process before has left, and begin.
+func (s *Instances) Run(start Start) error {
+	s.start = start
+	for _, in := range s.list {
+		if err := in.takeUp(); err != nil {
+			return err
+		}
+	}
+	for _, in := range s.list {
+		in.stop = s.start(in.owner.run)
+	}
+	return nil
+}
+
+// Len is how many there are.
+func (s *Instances) Len() int { return len(s.list) }
+
+// Learn takes in another director, and returns what there is to tell of it.
+func (s *Instances) Learn(h Heard) cluster.Event {
+	s.directors[h.Peer] = h.MAC
+	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+}
+
+// Directors are the Ethernet addresses of the directors that were heard.
+func (s *Instances) Directors() []net.HardwareAddr {
+	return slices.Collect(maps.Values(s.directors))
+}
+
+// CheckInterfaces puts each instance whose interface cannot be spoken on into fault,
+// and back.
+func (s *Instances) CheckInterfaces() {
+	for _, in := range s.list {
+		in.machine.SetFault(in.fault())
+	}
+}
+
+// DriftInterface is the drift of an interface that was made anew: the sockets are of
+// the one before.
+const DriftInterface = "vrrp_interfaces"
+
+// Repair follows interfaces that were made anew, and puts VIPs right. Those of a master
+// whose lease has run out are left alone: another director may have taken over, and
+// this one is about to hear so.
+func (s *Instances) Repair(ledger *drift.Ledger) {
+	ids := map[vip.Owner]lvs.InstanceID{}
+	for _, in := range s.list {
+		in.repairLink(ledger)
+		ids[ownerOf(in.id)] = in.id
+	}
+	s.machine.VIPs.Repair(func(o vip.Owner) bool {
+		leased, err := s.machine.Leases.Leased(ids[o])
+		return err == nil && leased
+	})
+}
+
+// find is the instance with this identity; nil where there is none.
+func (s *Instances) find(id lvs.InstanceID) *instance {
+	i := slices.IndexFunc(s.list, func(in *instance) bool { return in.id == id })
+	if i < 0 {
+		return nil
+	}
+	return s.list[i]
+}
+
+// ID names an instance of the configuration.
+func ID(c conf.VRRPInstance) lvs.InstanceID {
+	return lvs.InstanceID{Interface: c.Interface, VRID: c.VRID}
+}
+
+// ownerOf is an instance as the owner of its VIPs.
+func ownerOf(id lvs.InstanceID) vip.Owner { return vip.Owner(id.String()) }
+
+// Wanted are the addresses of instances.
+func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
+	for _, c := range cfgs {
+		w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
+		for _, a := range c.Addresses() {
+			w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix})
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// Addrs are addresses without their masks.
+func Addrs(vips []conf.VIP) (list []netip.Addr) {
+	for _, vip := range vips {
+		list = append(list, vip.Prefix.Addr())
+	}
+	return list
+}
+
+// Plan is what the data plane is to know of instances.
+func Plan(cfgs []conf.VRRPInstance) (all []lvs.Instance) {
+	for _, c := range cfgs {
+		all = append(all, lvs.Instance{ID: ID(c), VIPs: Addrs(c.Addresses())})
+	}
+	return all
+}

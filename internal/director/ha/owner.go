@@ -1,0 +1,96 @@
+package ha
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"weir/internal/cluster"
+	"weir/internal/vip"
+	"weir/lvs"
+	"weir/vrrp"
+)
+
+// owner does what a state machine decides: it is the vrrp.Owner of an instance. All of
+// it but retired belongs to the state machine's goroutine.
+type owner struct {
+	id      lvs.InstanceID
+	with    *Machine
+	machine *vrrp.Instance
+	terms   terms
+	heard   map[netip.Addr]net.HardwareAddr
+	// retired says that no configuration has the instance any more: it has no lease.
+	retired atomic.Bool
+}
+
+// terms are what the owner has to know of a configuration.
+type terms struct {
+	name  string
+	lease time.Duration
+	link  Transport
+}
+
+func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
+	return &owner{id: id, with: with, terms: t, heard: map[netip.Addr]net.HardwareAddr{}}
+}
+
+// run is the instance's task.
+func (o *owner) run(ctx context.Context) error {
+	defer func() { o.terms.link.Close() }()
+	return o.machine.Run(ctx)
+}
+
+// placeIn is where the VIPs of an instance in this state are to be.
+func placeIn(s vrrp.State) vip.Place {
+	switch s {
+	case vrrp.Master:
+		return vip.Here
+	case vrrp.Init:
+		return vip.Undecided
+	}
+	return vip.Elsewhere
+}
+
+// Enter adds the VIPs on becoming master; on ceasing to be, it ends the lease first.
+func (o *owner) Enter(from, to vrrp.State) {
+	if from == vrrp.Master && to != vrrp.Master && !o.retired.Load() {
+		if err := o.with.Leases.Release(o.id); err != nil {
+			o.with.Tell(cluster.LeaseReleaseFailed(o.terms.name, err))
+		}
+	}
+	failed, _ := o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
+	for _, f := range failed {
+		if f.Removing {
+			o.with.Tell(cluster.VIPsRemoveFailed(o.terms.name, vip.Join(failed)))
+			return
+		}
+		o.with.Tell(cluster.VIPAddFailed(o.terms.name, f.Address.Prefix, f.Address.Device, f.Err))
+	}
+}
+
+// Announce sends the rounds of gratuitous ARP, and of neighbour advertisements.
+func (o *owner) Announce() { o.with.VIPs.Announce(ownerOf(o.id)) }
+
+// Sent renews the lease: send first, then renew.
+func (o *owner) Sent(at time.Time) {
+	if o.retired.Load() {
+		return
+	}
+	if err := o.with.Leases.Renew(o.id, at, o.terms.lease); err != nil {
+		o.with.Tell(cluster.LeaseRenewFailed(o.terms.name, err))
+	}
+}
+
+// Heard learns another director's Ethernet address. Where the loop has no room for it,
+// the next advertisement tells it again.
+func (o *owner) Heard(from netip.Addr, mac net.HardwareAddr) {
+	if bytes.Equal(o.heard[from], mac) {
+		return
+	}
+	if o.with.Learn(Heard{Peer{o.id, from}, o.terms.name, mac}) {
+		o.heard[from] = mac
+	}
+}

@@ -1,0 +1,144 @@
+package director
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"weir/internal/cluster"
+	"weir/internal/director/ha"
+	"weir/internal/director/pool"
+	"weir/internal/netlnk"
+	"weir/internal/vip"
+	"weir/lvs"
+	"weir/vrrp"
+)
+
+// Machine is everything that the director reaches beyond itself. Plane is about the
+// data plane and Real about this machine as a real server; the rest is the kernel's, of
+// the calling thread's network namespace, in what OnKernel returns.
+type Machine struct {
+	Plane Plane
+	Real  Real
+
+	Addresses  vip.Addresses
+	Announcer  vip.Announcer
+	Interfaces ha.Interfaces
+	Routes     Routes
+	// OpenLink opens what carries an instance's advertisements.
+	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
+	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
+	// then, or when it can report no more, the channel is closed.
+	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
+}
+
+// Plane is the data plane, by what it is asked for.
+type Plane struct {
+	Forwarder Forwarder
+	Leases    ha.Leases
+	Left      Left
+	Counters  Counters
+	// Run keeps next hops fresh until ctx ends.
+	Run func(ctx context.Context) error
+}
+
+// Forwarder forwards. The loop calls it.
+type Forwarder interface {
+	// Set makes the data plane do what the plan says.
+	Set(lvs.Plan) error
+	// Check says what of a plan cannot be, without doing any of it.
+	Check(lvs.Plan) error
+}
+
+// Left is what an earlier process left in the data plane.
+type Left interface {
+	pool.Left
+	// Directors are the other directors that it had heard.
+	Directors() []net.HardwareAddr
+}
+
+// Counters are the data plane's. Any goroutine may call them.
+type Counters interface {
+	// Live counts the connections of the servers of a service.
+	Live(lvs.ServiceKey) map[netip.AddrPort]int
+	// Report reads everything that has been counted.
+	Report() (Report, error)
+}
+
+// Report is what the data plane knows: devices, counters, and its own drift.
+type Report struct {
+	pool.Counts
+	Devices []cluster.Device
+	// Connections, Packets and Drift are those of cluster.Snapshot.
+	Connections int
+	Packets     map[string]uint64
+	Drift       map[string]cluster.Drift
+}
+
+// Real is this machine as a real server.
+type Real interface {
+	RealServer
+	// Repair puts back what somebody changed of that, and says in words what that
+	// was. The loop calls it once a second.
+	Repair() (drifted []string, err error)
+}
+
+// RealServer prepares this machine to be a real server. All are idempotent.
+type RealServer interface {
+	// Start puts the VIPs on lo and keeps the machine from answering ARP for
+	// them, as direct routing needs. On these devices it holds addresses while it
+	// is master; none are those of before.
+	Start(vips []netip.Addr, devices ...string) error
+	// StartTunnel has packets for them come out of tunnels, too.
+	StartTunnel(vips []netip.Addr, devices ...string) error
+	// Stop undoes both.
+	Stop(vips []netip.Addr) error
+}
+
+// Routes are the kernel's devices, addresses and routes.
+type Routes interface {
+	Links() ([]netlnk.Link, error)
+	AllHolders() ([]netlnk.Holder, error)
+	// Resolver finds next hops until it is closed.
+	Resolver() (Resolver, error)
+}
+
+// Resolver finds next hops.
+type Resolver interface {
+	Resolve(netip.Addr) (netlnk.NextHop, error)
+	Close()
+}
+
+// OnKernel is a machine that has this data plane and is a real server by this.
+func OnKernel(plane Plane, real Real) Machine {
+	return Machine{
+		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Interfaces: kernel{}, Routes: kernel{},
+		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
+			link, err := vrrp.OpenLink(c, log)
+			if err != nil {
+				return nil, err
+			}
+			return link, nil
+		},
+		Watch: netlnk.Watch,
+	}
+}
+
+// kernel is ha.Interfaces and Routes of the calling thread's network namespace.
+type kernel struct{}
+
+func (kernel) LinkByName(name string) (netlnk.Link, error) { return netlnk.LinkByName(name) }
+func (kernel) Links() ([]netlnk.Link, error)               { return netlnk.Links() }
+func (kernel) AllHolders() ([]netlnk.Holder, error)        { return netlnk.AllHolders() }
+func (kernel) PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error) {
+	return netlnk.PrimaryAddr(name, exclude)
+}
+
+func (kernel) Resolver() (Resolver, error) {
+	r, err := netlnk.NewResolver()
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}

@@ -1,0 +1,97 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"weir/conf"
+	"weir/internal/check"
+	"weir/internal/cluster"
+)
+
+// Checks runs the checkers of pools.
+type Checks struct {
+	// New makes what a target is asked with; TCP is one.
+	New func(Target, conf.Timers) check.Checker
+	// Start runs a task beside the others, until it is stopped.
+	Start func(task func(context.Context) error) (stop context.CancelFunc)
+	// Report hands a result to the loop, which calls Judge. The checker's goroutine
+	// calls it.
+	Report func(*Checker, check.Result)
+	Log    *slog.Logger
+}
+
+// Set has the checkers of the next pools run, and those that only the pools of before
+// have run no more. From then on the members of next count.
+func (k Checks) Set(was, next Pools) {
+	wanted := map[*Checker]bool{}
+	next.eachChecker(func(m *member, c *Checker) {
+		c.of, wanted[c] = m, true
+		if c.stop == nil {
+			c.stop = k.Start(k.runner(c).Run)
+		}
+	})
+	for _, p := range next {
+		for _, m := range p.members {
+			m.pool = p
+		}
+	}
+	was.eachChecker(func(_ *member, c *Checker) {
+		if !wanted[c] {
+			c.of = nil
+			c.stop()
+		}
+	})
+}
+
+func (all Pools) eachChecker(do func(*member, *Checker)) {
+	for _, p := range all {
+		for _, m := range p.members {
+			for _, c := range m.checkers {
+				do(m, c)
+			}
+		}
+	}
+}
+
+func (k Checks) runner(c *Checker) *check.Runner {
+	return &check.Runner{
+		Checker: k.New(c.spec.Target, c.spec.Timers), Timing: c.timing(), Passed: c.passed,
+		Report: func(r check.Result) { k.Report(c, r) },
+		Log:    k.Log,
+	}
+}
+
+// Judge takes in a checker's new verdict. Where its real server comes in or goes out by
+// it, the services change, and there is something to tell.
+func (c *Checker) Judge(r check.Result) *cluster.Event {
+	m := c.of
+	if m == nil {
+		return nil // a reload has taken the check away
+	}
+	was := m.in()
+	c.down = r.Reason
+	if m.in() == was {
+		return nil
+	}
+	m.since = r.At
+	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
+	if !m.in() {
+		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
+	}
+	return &e
+}
+
+// Validate holds the checks that are to begin to what a check.Runner can do.
+func (all Pools) Validate() (err error) {
+	all.eachChecker(func(m *member, c *Checker) {
+		if c.stop != nil || err != nil {
+			return
+		}
+		if e := c.timing().Validate(); e != nil {
+			err = fmt.Errorf("virtual server %s: real server %s: %w", m.pool.name, m.server.AddrPort(), e)
+		}
+	})
+	return err
+}

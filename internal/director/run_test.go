@@ -1,0 +1,290 @@
+package director
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/internal/cluster"
+)
+
+const theVIP = "192.0.2.100/32"
+
+// Two directors: the one of higher priority becomes master, and hands over when it is
+// stopped; when it comes back it takes over again.
+func TestHandOver(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m1, m2 := s.segment.Machine("192.0.2.1/24"), s.segment.Machine("192.0.2.2/24")
+		first := s.add(m1, cfg(vrrpOn(51, 150, theVIP))).start()
+		second := s.add(m2, cfg(vrrpOn(51, 100, theVIP))).start()
+		defer second.stop()
+		first.want(cluster.Backup, "")
+		time.Sleep(4 * time.Second)
+		first.want(cluster.Master, theVIP)
+		second.want(cluster.Backup, "")
+		if s.segment.Holder(web.Addr) != m1 {
+			t.Error("the neighbours do not send to the master")
+		}
+		if got := m2.Plan().Directors; len(got) != 1 || got[0].String() != "02:00:00:00:00:01" {
+			t.Errorf("the second one knows the directors %v, want the first one", got)
+		}
+		second.wantLogged("another director instance=VI_51 peer=192.0.2.1 mac=02:00:00:00:00:01", 1)
+		first.wantLogged("started virtual_servers=1 vrrp_instances=1", 1)
+		// It stays master until the other one has taken over: priority 0, then its
+		// skew time of 156/256 s.
+		begun := time.Now()
+		first.cancel()
+		time.Sleep(600 * time.Millisecond)
+		synctest.Wait()
+		if vips(t, m1) != theVIP || s.segment.Holder(web.Addr) != m1 {
+			t.Error("the first one lets go before the other one takes over")
+		}
+		if err := <-first.ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 609375*time.Microsecond {
+			t.Errorf("the hand-over took %s", took)
+		}
+		second.want(cluster.Master, theVIP)
+		if got := vips(t, m1); got != "" {
+			t.Errorf("the first one has %q in the end", got)
+		}
+		if m1.Open() != 0 {
+			t.Error("its transport is open in the end")
+		}
+		first = s.add(m1, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer first.stop()
+		time.Sleep(4 * time.Second)
+		first.want(cluster.Master, theVIP)
+		second.want(cluster.Backup, "")
+	})
+}
+
+// A master that is cut off is replaced, and its lease has ended by then; when it is
+// heard again one of both gives way.
+func TestFailover(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m1, m2 := s.segment.Machine("192.0.2.1/24"), s.segment.Machine("192.0.2.2/24")
+		first := s.add(m1, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer first.stop()
+		second := s.add(m2, cfg(vrrpOn(51, 100, theVIP))).start()
+		defer second.stop()
+		time.Sleep(5 * time.Second)
+		s.segment.Cut(m2, true)
+		time.Sleep(5 * time.Second)
+		second.want(cluster.Master, theVIP)
+		s.segment.Cut(m2, false)
+		time.Sleep(2 * time.Second)
+		first.want(cluster.Master, theVIP)
+		second.want(cluster.Backup, "")
+		if s.segment.Holder(web.Addr) != m1 {
+			t.Error("the neighbours do not send to the master")
+		}
+	})
+}
+
+// A process takes up what the one before has left: as the master where the lease still
+// runs and all VIPs are there; else it takes the VIPs away and begins as a backup.
+func TestTakeUp(t *testing.T) {
+	in := vrrpOn(51, 100, theVIP, "192.0.2.101/32")
+	both := theVIP + " 192.0.2.101/32"
+	for _, tt := range []struct {
+		name  string
+		since time.Duration // the last advertisement of the process before
+		vips  []string
+		state cluster.State
+		want  string
+	}{
+		{"the lease runs", 2 * time.Second, []string{theVIP, "192.0.2.101/32"}, cluster.Master, both},
+		{"the lease has run out", 4 * time.Second, []string{theVIP, "192.0.2.101/32"}, cluster.Backup, ""},
+		{"a VIP is missing", time.Second, []string{theVIP}, cluster.Backup, ""},
+		{"nothing is left", time.Hour, nil, cluster.Backup, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *site) {
+				m := s.segment.Machine("192.0.2.1/24")
+				before := s.add(m, cfg(in))
+				plan := before.plan()
+				plan.Services[0].RealServers = plan.Services[0].RealServers[:1]
+				if err := errors.Join(m.Set(plan), m.Renew(plan.Instances[0].ID, time.Now(), 3*time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range tt.vips {
+					m.Add("eth0", netip.MustParsePrefix(v))
+				}
+				time.Sleep(tt.since)
+				n := s.add(m, cfg(in)).start()
+				defer n.stop()
+				synctest.Wait()
+				if got := vips(t, m); got != tt.want {
+					t.Errorf("it has %q, want %q", got, tt.want)
+				}
+				resumed := 0
+				if tt.state == cluster.Master {
+					resumed = 1
+					n.want(cluster.Master, tt.want)
+				}
+				n.wantLogged("lease still runs, going on as master instance=VI_51", resumed)
+				// The server that the process before had taken out has to pass a check.
+				if got := serving(m); got != "192.0.2.11" {
+					t.Errorf("in are %q, want the one that was in", got)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := serving(m); got != "192.0.2.11 192.0.2.12" {
+					t.Errorf("in are %q after the first checks", got)
+				}
+			})
+		})
+	}
+}
+
+// A real server that fails its checks is out, and in again when it passes one.
+func TestServerGoesAndComes(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg()).start()
+		defer n.stop()
+		time.Sleep(2 * time.Second)
+		s.down.set("192.0.2.11:80", true)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := serving(m); got != "192.0.2.12" {
+			t.Errorf("in are %q", got)
+		}
+		n.wantLogged("real server virtual_server=TCP 192.0.2.100:80 real_server=192.0.2.11:80 state=down reason=connection refused tries=2", 1)
+		m.Refuse("set", 1)
+		s.down.set("192.0.2.11:80", false)
+		time.Sleep(8 * time.Second)
+		n.wantLogged("real server virtual_server=TCP 192.0.2.100:80 real_server=192.0.2.11:80 state=up", 1)
+		n.wantLogged("set the data plane error=refused by the test", 1)
+	})
+}
+
+// While its interface cannot be spoken on, an instance is in fault; one that is made
+// anew is followed.
+func TestInterfaces(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer n.stop()
+		time.Sleep(5 * time.Second)
+		n.want(cluster.Master, theVIP)
+		m.SetUp("eth0", false)
+		n.want(cluster.Fault, "")
+		m.SetUp("eth0", true)
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
+		m.Unplug("eth0")
+		synctest.Wait()
+		m.Refuse("reopen", 1)
+		m.Plug("eth0", 7, "192.0.2.1/24")
+		n.want(cluster.Fault, "")
+		time.Sleep(6 * time.Second)
+		n.want(cluster.Master, theVIP)
+		if got := n.Drift()["vrrp_interfaces"]; got.Found != 1 || got.Repaired != 1 {
+			t.Errorf("interfaces: %s", got)
+		}
+	})
+}
+
+// What goes wrong while a state changes is told, and does not keep the state from it.
+func TestErrorsOfStates(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+		for _, call := range []string{"add", "announce", "renew"} {
+			m.Refuse(call, 1)
+		}
+		time.Sleep(5 * time.Second)
+		n.want(cluster.Master, theVIP) // the repair has added it
+		n.wantLogged("add VIP instance=VI_51 vip=192.0.2.100/32 device=eth0 error=refused by the test", 1)
+		n.wantLogged("announce VIP instance=VI_51 vip=192.0.2.100 error=refused by the test", 1)
+		n.wantLogged("renew the lease instance=VI_51 error=refused by the test", 1)
+		m.Refuse("release", 1)
+		m.Refuse("remove", 1)
+		n.stop()
+		n.wantLogged("release the lease instance=VI_51 error=refused by the test", 1)
+		n.wantLogged("remove VIPs instance=VI_51 error=remove 192.0.2.100/32 from eth0: refused by the test", 1)
+	})
+}
+
+// A director that cannot begin says why, and leaves nothing open.
+func TestRunFails(t *testing.T) {
+	for _, tt := range []struct {
+		name, call, want string
+	}{
+		{"a transport", "open", "vrrp_instance VI_51: refused by the test"},
+		{"the data plane", "set", "set up the data plane: refused by the test"},
+		{"the kernel's reports", "watch", "watch the devices: refused by the test"},
+		{"the leases", "leased", "refused by the test"},
+		{"old VIPs", "remove", "remove 192.0.2.100/32 from eth0: refused by the test"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *site) {
+				m := s.segment.Machine("192.0.2.1/24")
+				m.Add("eth0", netip.MustParsePrefix(theVIP))
+				m.Refuse(tt.call, 1)
+				n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+				defer n.cancel()
+				if err := <-n.ended; err == nil || err.Error() != tt.want {
+					t.Errorf("error %v, want %q", err, tt.want)
+				}
+				if m.Open() != 0 {
+					t.Error("a transport is open")
+				}
+			})
+		})
+	}
+}
+
+// An instance on an interface that is not there, or has no address, cannot begin.
+func TestRunNeedsInterfaces(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		in := vrrpOn(51, 150, theVIP)
+		in.Interface = "eth9"
+		n := s.add(m, cfg(in)).start()
+		if err := <-n.ended; err == nil || !strings.Contains(err.Error(), "address to send from") {
+			t.Errorf("without an address: %v", err)
+		}
+		in.SourceIP = netip.MustParseAddr("192.0.2.1")
+		n = s.add(m, cfg(vrrpOn(50, 1), in)).start()
+		if err := <-n.ended; err == nil || !strings.Contains(err.Error(), "no such device") || m.Open() != 0 {
+			t.Errorf("without the interface: %v, %d transports are open", err, m.Open())
+		}
+	})
+}
+
+// A loop that is busy costs no lease: another director is learned from a later
+// advertisement, when there is room.
+func TestBusyLoop(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m1, m2 := s.segment.Machine("192.0.2.1/24"), s.segment.Machine("192.0.2.2/24")
+		first := s.add(m1, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer first.stop()
+		time.Sleep(5 * time.Second)
+		free := make(chan struct{})
+		first.post(func() *cluster.Event { <-free; return nil })
+		synctest.Wait()
+		for range cap(first.events) {
+			first.post(func() *cluster.Event { return nil })
+		}
+		second := s.add(m2, cfg(vrrpOn(51, 200, "192.0.2.100/32"))).start()
+		defer second.stop()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if vips(t, m1) != "" || vips(t, m2) != theVIP {
+			t.Errorf("the first one has %q, the second one %q: the mastership did not pass", vips(t, m1), vips(t, m2))
+		}
+		close(free)
+		time.Sleep(2 * time.Second)
+		first.want(cluster.Backup, "")
+		if got := m1.Plan().Directors; len(got) != 1 {
+			t.Errorf("the first one knows the directors %v, want the second one", got)
+		}
+	})
+}
