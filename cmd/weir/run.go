@@ -95,26 +95,45 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	rs := thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}
-	err = direct(ctx, director.New(cfg, machinePlane{plane}, rs, stream), loader, o, hangups, log)
-	if ctx.Err() == nil && plane.Adopted() {
-		// Not asked to stop: what an earlier process left forwards on.
+	// Not asked to stop: what an earlier process left forwards on.
+	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
+	err = direct(ctx, director.New(cfg, machinePlane{plane}, rs, stream), directOptions{o, loader, stream, hangups}, func() {
+		if !leave() {
+			stream.Publish(cluster.DirectorStopped())
+		}
+	})
+	if leave() {
 		return errors.Join(err, plane.Close())
 	}
-	log.Info("stopped")
 	return errors.Join(err, plane.Remove())
 }
 
-// direct runs the director, and takes up files while it does.
-func direct(ctx context.Context, d *director.Director, loader *conf.Loader, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
-	server, err := api.Listen(o.runDir, o.config, loader, d, log)
+// directOptions are what a director runs with.
+type directOptions struct {
+	runOptions
+	loader  *conf.Loader
+	stream  *cluster.Stream
+	hangups <-chan os.Signal
+}
+
+// direct runs the director, and takes up files while it does. The socket answers
+// until the director has ended and ended has told so.
+func direct(ctx context.Context, d *director.Director, o directOptions, ended func()) error {
+	server, err := api.Listen(o.runDir, o.config, o.loader, d, o.stream)
 	if err != nil {
+		ended()
 		return err
 	}
 	defer server.Close()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return d.Run(ctx) })
-	tasks.Go(func() error { return server.Run(ctx) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, hangups, server) })
+	tasks.Go(func() error {
+		defer stop()
+		defer ended()
+		return d.Run(ctx)
+	})
+	tasks.Go(func() error { return server.Run(serving) })
+	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
 	return tasks.Wait()
 }
 
