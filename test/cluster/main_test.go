@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	model "weir/internal/cluster"
 	"weir/internal/lab"
 	"weir/internal/netlnk/nstest"
 	"weir/test/binary"
@@ -59,7 +60,7 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	if err := c.Start(c.within(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	c.waitState(c.node01, 0, "MASTER", 10*time.Second)
+	c.waitState(c.node01, time.Time{}, "master", 10*time.Second)
 	c.waitAnswer(5 * time.Second)
 	return c
 }
@@ -85,26 +86,26 @@ func (c *cluster) within(d time.Duration) context.Context {
 	return ctx
 }
 
-// waitState waits until a node's director logs a VRRP state, from a mark of its
-// log on, and says when.
-func (c *cluster) waitState(n *lab.Node, mark int, state string, d time.Duration) time.Time {
+// waitState waits until a node's director tells of a VRRP state, from a moment on,
+// and says when.
+func (c *cluster) waitState(n *lab.Node, from time.Time, state model.State, d time.Duration) time.Time {
 	c.t.Helper()
-	r, err := n.WaitLogFrom(c.within(d), mark, "state "+state, lab.IsState(state))
+	e, err := n.WaitFrom(c.within(d), from, "state "+string(state), lab.IsState(state))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return r.Time
+	return e.Time
 }
 
 // waitServer waits until a director takes another node's server "down" or "up".
-func (c *cluster) waitServer(director *lab.Node, mark int, server *lab.Node, state string, d time.Duration) time.Time {
+func (c *cluster) waitServer(director *lab.Node, from time.Time, server *lab.Node, state string, d time.Duration) time.Time {
 	c.t.Helper()
 	what := server.Service() + " " + state
-	r, err := director.WaitLogFrom(c.within(d), mark, what, lab.IsServer(server.Service(), state))
+	e, err := director.WaitFrom(c.within(d), from, what, lab.IsServer(server.Service(), state))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return r.Time
+	return e.Time
 }
 
 // waitVIP waits until a machine holds the VIP on its device.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	model "weir/internal/cluster"
 	"weir/internal/lab"
 )
 
@@ -150,11 +152,9 @@ func TestBrokenFileChangesNothing(t *testing.T) {
 				t.Errorf("%s: weir %s: exit code %d, want 1 and %q:\n%s", tt.name, verb, code, tt.want, out)
 			}
 		}
-		mark := c.node01.Log.Mark()
+		mark := time.Now()
 		c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
-		_, err := c.node01.WaitLogFrom(c.within(5*time.Second), mark, "the refusal", func(r lab.Record) bool {
-			return r.Msg == "reload refused, everything is as it was"
-		})
+		_, err := c.node01.WaitFrom(c.within(5*time.Second), mark, "the refusal", lab.IsKind(model.ReloadRefused))
 		c.must(err)
 	}
 	if out, code := c.weir(c.node01, "plan"); code != 1 || !strings.Contains(out, "nosuch0") {
@@ -165,7 +165,7 @@ func TestBrokenFileChangesNothing(t *testing.T) {
 	if out, code := c.weir(c.node01, "plan"); code != 0 {
 		t.Errorf("the file that runs is said to change something: exit code %d\n%s", code, out)
 	}
-	if v, err := c.node01.View(); err != nil || v.State != "master" {
+	if v, err := c.node01.View(); err != nil || v.State != model.Master {
 		t.Errorf("node01 is %q, %v, want master as before", v.State, err)
 	}
 }
@@ -188,7 +188,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	c.wantSplit(100, 200) // a plan is a plan
-	mark1, mark2 := c.node01.Log.Mark(), c.node02.Log.Mark()
+	begun := time.Now()
 	c.reload(second)
 	st := c.Requests(c.within(60*time.Second), 400)
 	c.wantNear(st, 200, 100, 100)
@@ -199,21 +199,21 @@ func TestReload(t *testing.T) {
 	c.reload(first)
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200, 0)
 	c.wantVIP("192.168.25.101/32", false)
-	for n, mark := range map[*lab.Node]int{c.node01: mark1, c.node02: mark2} {
-		records, err := n.Log.Records(mark)
+	for _, n := range []*lab.Node{c.node01, c.node02} {
+		events, err := n.Happened(c.within(5*time.Second), begun)
 		c.must(err)
-		for _, r := range records {
-			if r.Msg == "vrrp state changed" || r.Level == "ERROR" {
-				t.Errorf("%s said: %s", n.Spec.Name, r)
+		for _, e := range events {
+			if e.Kind == model.VRRPState || e.Level >= slog.LevelError {
+				t.Errorf("%s said: %s", n.Spec.Name, lab.Line(e))
 			}
 		}
 	}
 	// A priority counts at once.
-	mark1, mark2 = c.node01.Log.Mark(), c.node02.Log.Mark()
+	begun = time.Now()
 	c.write(c.node01, wish{weights: first.weights, priority: 50}.file("node01"))
 	c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
-	c.waitState(c.node02, mark2, "MASTER", 5*time.Second)
-	c.waitState(c.node01, mark1, "BACKUP", 5*time.Second)
+	c.waitState(c.node02, begun, "master", 5*time.Second)
+	c.waitState(c.node01, begun, "backup", 5*time.Second)
 	c.waitHeard(c.node02) // until then both answer, and what is open may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200, 0)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	model "weir/internal/cluster"
 	"weir/internal/lab"
 )
 
@@ -68,17 +69,16 @@ func BenchmarkScale(b *testing.B) {
 		if err := os.WriteFile(n.ConfigFile(), []byte(manyServers(2+i)), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		mark := n.Log.Mark()
 		begun := time.Now()
 		if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil || !strings.Contains(string(out), "1 change.") {
 			b.Fatalf("%v\n%s", err, out)
 		}
 		took = append(took, time.Since(begun))
-		r, err := n.WaitLogFrom(ctx, mark, "the reload", func(r lab.Record) bool { return r.Msg == "reloaded" })
+		e, err := n.WaitFrom(ctx, begun, "the reload", lab.IsKind(model.Reloaded))
 		if err != nil {
 			b.Fatal(err)
 		}
-		applying = append(applying, duration(b, r, "took")-duration(b, r, "of_it_reading"))
+		applying = append(applying, duration(b, e, "took")-duration(b, e, "of_it_reading"))
 	}
 	memory := memoryOf(b, n.Weir().Pid())
 	for _, figure := range []struct {
@@ -100,8 +100,8 @@ func BenchmarkScale(b *testing.B) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func duration(b *testing.B, r lab.Record, name string) time.Duration {
-	d, err := time.ParseDuration(r.Attrs[name])
+func duration(b *testing.B, e model.Event, name string) time.Duration {
+	d, err := time.ParseDuration(e.Detail(name))
 	if err != nil {
 		b.Fatal(err)
 	}
