@@ -14,9 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verbs are weir's subcommands, one file each.
+// verbs are weir's subcommands, one file each: a new one is its file and a row here.
 var verbs = []func() *cobra.Command{
 	runCommand,
+	statusCommand,
+	lsCommand,
 	planCommand,
 	reloadCommand,
 	checkCommand,

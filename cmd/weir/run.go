@@ -48,7 +48,7 @@ goes with "weir realserver stop".
 	flags := cmd.Flags()
 	d := defaultRun("/etc/keepalived/keepalived.conf")
 	flags.StringVarP(&o.config, "config", "f", d.config, "configuration `file`")
-	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that plan and reload use, and the real server's state")
+	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that other verbs ask, and the real server's state")
 	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of a bpf file system for the data plane's pins")
 	flags.StringVar(&o.log, "log", d.log, "`form` of the log on standard error: text or json")
 	return cmd
