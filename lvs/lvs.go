@@ -191,9 +191,9 @@ type MarkRule struct {
 // InstanceID names a VRRP instance on this machine, by what makes it unique on
 // the wire.
 type InstanceID struct {
-	Interface string
-	VRID      uint8
-	IPv6      bool
+	Interface string `json:"interface"`
+	VRID      uint8  `json:"vrid"`
+	IPv6      bool   `json:"ipv6"`
 }
 
 func (i InstanceID) String() string {

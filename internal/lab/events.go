@@ -17,7 +17,7 @@ import (
 // Events are what a node's director has told so far, over all its restarts, as a
 // reader of its socket gets it. A moment in time is a place in them.
 type Events struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex      // guards what follows
 	list   []cluster.Event // only ever appended to
 	missed uint64
 	err    error // why no more are read, where that is not the process's end
