@@ -28,9 +28,6 @@ var verbs = []func() *cobra.Command{
 	labCommand,
 }
 
-// errSilent ends a command with exit code 1 whose output has said why already.
-var errSilent = errors.New("failed")
-
 // rootCommand is weir with all its verbs.
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
