@@ -24,7 +24,7 @@ func NewClient(runDir string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", Socket(runDir))
 	}
-	return &Client{runDir: runDir, http: http.Client{Transport: &http.Transport{DialContext: dial}}}
+	return &Client{runDir: runDir, http: http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // Plan tells what a reload would change. The error is of the asking; what weir
