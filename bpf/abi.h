@@ -11,6 +11,8 @@
 #ifndef WEIR_ABI_H
 #define WEIR_ABI_H
 
+#include <linux/types.h>
+
 #define TICK_SHIFT 26
 
 #define MAX_VIPS 4096 /* of a table as compiled, in either object */

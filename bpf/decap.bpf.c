@@ -11,31 +11,14 @@
  * "protocol unreachable". So the way from the director must carry the outer
  * packet whole; the director sees to it (it sets DF, and tells clients the size).
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#define INLINE __always_inline
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
 
 /* Since 6.3; older headers lack them (include/uapi/linux/bpf.h). */
 #define DECAP_L3_IPV4 (1ULL << 7)
 #define DECAP_L3_IPV6 (1ULL << 8)
-
-#include "abi.h"
-#include "parse.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

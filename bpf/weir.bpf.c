@@ -1,62 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * weir.bpf.c - the data plane's entry points: XDP ingress, tc ingress, tc
- * egress, and the sweep. They differ only in how they hold a packet;
- * what becomes of it is decided in balance.h.
+ * weir.bpf.c - the entry points of the data plane: XDP ingress, tc ingress, tc egress,
+ * and the programs that Go calls. The hooks differ only in how they hold a packet; the
+ * decision on it is the same (balance/balance.h).
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/icmpv6.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#define INLINE __always_inline
-#define NOINLINE __attribute__((noinline))
-#define IP_DF 0x4000
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
-
 #include "abi.h"
-#include "maps.h"
-#include "parse.h"
-#include "verdict.h"
-#include "lease.h"
-#include "load.h"
-#include "mark.h"
-#include "own.h"
-#include "card.h"
-#include "conn.h"
-#include "flow.h"
-#include "sched.h"
-#include "cycle.h"
-#include "mh.h"
-#include "twos.h"
-#include "locality.h"
-#include "schedule.h"
-#include "direct.h"
-#include "nat.h"
-#include "persist.h"
-#include "room.h"
-#include "reply.h"
-#include "icmp.h"
-#include "tunnel.h"
-#include "home.h"
-#include "balance.h"
-#include "related.h"
-#include "fragment.h"
-#include "rare.h"
-#include "xdp.h"
-#include "skb.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/balance.h"
+#include "balance/route.h"
+#include "conn/expiry.h"
+#include "conn/sweep.h"
+#include "conn/table_full.h"
+#include "hook/tc_finish.h"
+#include "hook/tc_guard.h"
+#include "hook/tc_local.h"
+#include "hook/tc_parse.h"
+#include "hook/tc_slow.h"
+#include "hook/xdp_finish.h"
+#include "hook/xdp_slow.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
+#include "parse/frame.h"
+#include "parse/ip.h"
+#include "parse/packet.h"
+#include "sched/locality.h"
+#include "service/load.h"
+#include "service/service.h"
+#include "slow/classify.h"
+#include "slow/fragment.h"
+#include "slow/send.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -110,37 +85,6 @@ int weir_tc(struct __sk_buff *skb)
 	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
 }
 
-/* skb_full takes a packet the full way. */
-static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct headers *h,
-			   const struct packet *p)
-{
-	struct sent sent = {};
-	enum verdict v;
-
-	w->packet = *p;
-	w->came = (struct way){ .ifindex = WAY_HOME };
-	v = full();
-	if (v == FORWARD)
-		v = send_on(h, p, &sent, w);
-	return skb_finish(skb, h, p, &sent, v, true, false);
-}
-
-/* reply_of is the entry of the answers that have this key, or NULL. */
-static INLINE struct conn *reply_of(const struct flow_key *key)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, key);
-
-	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
-}
-
-/* own_answer says whether this is what a server answers to this machine's own client. */
-static INLINE bool own_answer(const struct flow_key *key)
-{
-	struct conn *reply = reply_of(key);
-
-	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
-}
-
 /*
  * weir_behind stands at tc where weir_xdp is at XDP: that leaves it fragments that
  * have to wait and those that others wait for, and the answers to this machine's
@@ -176,52 +120,6 @@ int weir_behind(struct __sk_buff *skb)
 			return skb_decided(skb, rare_route());
 	}
 	return TC_ACT_UNSPEC;
-}
-
-/* An ARP packet for IPv4 over Ethernet (RFC 826). */
-struct arp_ip4 {
-	__be16 hardware, protocol;
-	__u8 hardware_len, protocol_len;
-	__be16 operation;
-	__u8 sender_mac[6];
-	__u8 sender[4];
-	__u8 target_mac[6];
-	__u8 target[4];
-};
-
-static INLINE bool arp_silenced(struct cursor *c)
-{
-	struct arp_ip4 *arp = take(c, sizeof(*arp));
-	struct addr a = {};
-
-	if (!arp || arp->protocol != bpf_htons(ETH_P_IP))
-		return false;
-	a.lo = MAPPED(*(__u16 *)arp->sender | (__u32)*(__u16 *)(arp->sender + 2) << 16);
-	return guarded(&a);
-}
-
-#define NEIGHBOUR_ADVERTISEMENT 136
-
-static INLINE bool neighbour_silenced(struct cursor *c)
-{
-	struct ipv6hdr *ip = take(c, sizeof(*ip));
-	struct icmp6hdr *icmp = take(c, sizeof(*icmp));
-	struct addr *target = take(c, sizeof(*target));
-	struct addr a;
-
-	if (!ip || !icmp || !target || ip->nexthdr != IPPROTO_ICMPV6 ||
-	    icmp->icmp6_type != NEIGHBOUR_ADVERTISEMENT)
-		return false;
-	a = *target;
-	return guarded(&a);
-}
-
-/* own_rare makes what skb_rare has found one of this machine's own. */
-static INLINE void own_rare(struct work *w)
-{
-	w->packet.own = true;
-	w->packet.sender = 0;
-	w->came = (struct way){ .ifindex = WAY_HOME };
 }
 
 /*
@@ -348,5 +246,16 @@ int weir_sweep_templates(struct sweep *s)
 
 	bpf_for_each_map_elem(&templates, sweep_template, &found, 0);
 	*s = found;
+	return 0;
+}
+
+SEC("syscall")
+int weir_sweep_cache(struct cache_sweep *s)
+{
+	struct cache_sweep found = { .epoch = s->epoch, .now = s->now, .goal = s->goal };
+
+	bpf_for_each_map_elem(&cache, cache_sweep_line, &found, 0);
+	bpf_for_each_map_elem(&members, cache_sweep_member, &found, 0);
+	s->lines = found.lines;
 	return 0;
 }

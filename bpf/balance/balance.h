@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * balance.h - the path of a parsed packet: by the flow cache where it has a line, or
+ * else the full path.
+ */
+#ifndef WEIR_BALANCE_BALANCE_H
+#define WEIR_BALANCE_BALANCE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/route.h"
+#include "conn/flow_line.h"
+#include "forward/local.h"
+#include "forward/send.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+#define AT_HAND (SERVER_PRESENT | SERVER_RESOLVED)
+
+/*
+ * known takes a packet the short way: its flow is established and has a line in
+ * the cache, and it changes no state. It says what became of it; false: none of
+ * that.
+ */
+static INLINE bool known(const struct headers *h, const struct packet *p, struct sent *sent,
+			 enum verdict *v)
+{
+	struct flow_line *l;
+	struct server *s;
+	struct addr *vip;
+
+	if (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
+		return false;
+	l = flow_find(&p->key);
+	if (!l)
+		return false;
+	s = bpf_map_lookup_elem(&servers, &l->server);
+	if (!s || (s->flags & (AT_HAND | SERVER_LOCAL)) != AT_HAND)
+		return false;
+	if (l->answers) {
+		vip = bpf_map_lookup_elem(&service_vips, &s->service);
+		if (!vip || !same_addr(&s->addr, &p->key.from))
+			return false;
+		sent->new_port = l->way.out.vport;
+		*v = to_client(h, p, sent, vip, &l->way.out.back, s->service, l->server);
+		return true;
+	}
+	if (l->way.in.sender != p->sender)
+		return false;
+	*v = to_server(h, p, sent, s, l->server, l->method, 0);
+	return true;
+}
+
+/* balance is the way of a packet; at XDP those to this machine's own clients are left to tc. */
+static INLINE enum verdict balance(const struct headers *h, const struct packet *p,
+				   struct sent *sent, bool xdp)
+{
+	struct work *w;
+	enum verdict v;
+
+	if (known(h, p, sent, &v))
+		return v;
+	w = work_of();
+	if (!w)
+		return PASS;
+	w->packet = *p;
+	came_by(w, h);
+	v = full();
+	if (v != FORWARD)
+		return v;
+	return xdp && goes_home(w) ? PASS : send_on(h, p, sent, w);
+}
+
+#endif

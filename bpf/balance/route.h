@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* route.h - the full path: by the packet's connection entry, or as a new flow. */
+#ifndef WEIR_BALANCE_ROUTE_H
+#define WEIR_BALANCE_ROUTE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "balance/deliver.h"
+#include "balance/new_flow.h"
+#include "conn/entry.h"
+#include "conn/flow_cache.h"
+#include "conn/recycle.h"
+#include "conn/reply.h"
+#include "conn/tcp_state.h"
+#include "conn/word.h"
+#include "parse/packet.h"
+#include "service/service.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* What becomes of a SYN that meets a connection. */
+enum meeting {
+	GO_ON,   /* with it */
+	ANEW,    /* over it */
+	NOT_OURS,
+};
+
+/*
+ * meet is for a SYN that meets a connection (ip_vs_in, ip_vs_core.c). While the
+ * lease runs it goes on with it, or begins anew where that has ended, unless it
+ * came by a template. Once the lease has run out it is the start of something
+ * that belongs to the director that is master now: the entry goes, so that the
+ * packets after it pass, too. What is open with a server that has left is
+ * silent; its SYN is a client that tries anew.
+ */
+static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct server *s)
+{
+	struct packet *p = &w->packet;
+	__u64 word = c->word;
+	__u32 state = conn_state(word), index = conn_server(word);
+	struct service *svc = service_of(p);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
+
+	if (svc && !may_serve(svc, p)) {
+		conn_drop(&p->key, c, word);
+		return NOT_OURS;
+	}
+	if (!(s->flags & SERVER_PRESENT))
+		return ANEW;
+	if (!svc)
+		return GO_ON;
+	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
+		return ANEW;
+	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.place)
+		return GO_ON;
+	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
+		return ANEW;
+	return ended(state) ? ANEW : GO_ON;
+}
+
+/*
+ * let_go is for what belongs to a connection whose server has left. It is
+ * silent, unless the service lets it go: then the connection ends, and the packet
+ * begins anew (UDP) or is reset by the local stack (TCP).
+ */
+static INLINE bool let_go(struct work *w, struct conn *c, __u64 word)
+{
+	struct service *svc = service_of(&w->packet);
+
+	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
+		return false;
+	conn_drop(&w->packet.key, c, word);
+	return true;
+}
+
+/* route takes a packet the full way: by its connection, or to a new one. */
+static INLINE enum verdict route(struct work *w)
+{
+	struct packet *p = &w->packet;
+	__u32 now, state, index;
+	struct server *s;
+	struct conn *c;
+	__u64 word;
+
+	c = bpf_map_lookup_elem(&conns, &p->key);
+	if (!c)
+		goto begin;
+	word = c->word;
+	state = conn_state(word);
+	index = conn_server(word);
+	if (state == STATE_REPLY)
+		return answer(w, c);
+	if (state == STATE_GONE)
+		return drop(DROP_EXPIRING);
+	now = tick();
+	if (overdue(&p->key, c, state, now))
+		goto over;
+	if (p->own != !!(conn_method(word) & METHOD_OWN))
+		return PASS; /* somebody else under its client's name */
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	if (p->tcp_flags & TCP_SYN) {
+		switch (meet(w, c, s)) {
+		case ANEW:
+			goto over;
+		case NOT_OURS:
+			return pass(PASS_PASSIVE);
+		default:
+			break;
+		}
+	}
+	if (!(s->flags & SERVER_PRESENT)) {
+		if (let_go(w, c, word))
+			goto begin;
+		return no_service_left() ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+	}
+	w->method = conn_method(word);
+	if (conn_nat(word)) {
+		reply_refresh(w, c, s);
+		conn_advance(&p->key, c, word, p, now, INPUT);
+	} else {
+		conn_advance(&p->key, c, word, p, now, ONLY);
+	}
+	flow_keep(w, c, NULL, now);
+	return deliver(w, s, index, 0);
+begin:
+	c = NULL;
+	word = 0;
+over:
+	return open(w, c, word);
+}
+
+/* full is route as a global function, which has it verified once and by itself. */
+__noinline int full(void)
+{
+	struct work *w = work_of();
+	enum verdict v;
+
+	if (!w)
+		return PASS;
+	w->victim.word = 0;
+	v = route(w);
+	if (w->victim.word)
+		half_open_end(w);
+	return v;
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* entry.h - a connection entry: insert it, advance its state, delete it. */
+#ifndef WEIR_CONN_ENTRY_H
+#define WEIR_CONN_ENTRY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "conn/expiry.h"
+#include "conn/flow_invalidate.h"
+#include "conn/half_open.h"
+#include "conn/reply_key.h"
+#include "conn/table_full.h"
+#include "conn/tcp_state.h"
+#include "conn/template.h"
+#include "conn/word.h"
+#include "parse/packet.h"
+#include "service/load.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* overdue says whether the connection has been silent for longer than its state allows. */
+static INLINE bool overdue(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+
+	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_heard(key, c, now, *limit);
+}
+
+/*
+ * conn_advance moves the connection to the state that the packet leads to, and
+ * stamps it. It loses only against another CPU that changed the entry first,
+ * whose word then stands.
+ */
+static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u64 word, const struct packet *p, __u32 now,
+				enum direction d)
+{
+	__u32 state = conn_state(word), next;
+	__u64 fresh;
+
+	if (c->stamp != now)
+		c->stamp = now;
+	if (p->protocol != IPPROTO_TCP)
+		return;
+	next = tcp_next(d, state, p->tcp_flags);
+	if (next == state)
+		return;
+	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
+	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
+		return;
+	card_moves(c, next, now);
+	load_move(conn_server(word), state, next);
+	half_open_moves(key, fresh, state, next);
+	flow_forget(key, c, word);
+}
+
+/* forget_reply deletes the other direction of a connection that has an entry for it. */
+static INLINE void forget_reply(const struct flow_key *key, __u64 word)
+{
+	__u32 index = conn_server(word);
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+	struct flow_key reply;
+
+	if (!s || !conn_answered(word))
+		return;
+	reply_key(&reply, key, s, conn_method(word));
+	bpf_map_delete_elem(&conns, &reply);
+}
+
+/* conn_over counts out a connection whose word the caller has won. */
+static INLINE void conn_over(const struct flow_key *key, struct conn *c, __u64 word)
+{
+	load_add(conn_server(word), conn_state(word), -1);
+	half_open_moves(key, 0, conn_state(word), STATE_GONE);
+	template_holds(&c->of.template, -1);
+	flow_forget(key, c, word);
+	forget_reply(key, word);
+}
+
+/* conn_draft is a connection that is to be entered. */
+static INLINE struct conn *conn_draft(struct work *w, __u64 word, __u32 service, __u32 now)
+{
+	struct conn *c = &w->draft;
+
+	__builtin_memset(c, 0, sizeof(*c));
+	c->word = word;
+	c->service = service;
+	c->stamp = now;
+	return c;
+}
+
+/* conn_counted counts in a new connection with this word. */
+static INLINE void conn_counted(struct work *w, __u64 word)
+{
+	load_add(conn_server(word), conn_state(word), 1);
+	half_open_moves(&w->packet.key, word, STATE_NONE, conn_state(word));
+	template_holds(&w->template, 1);
+}
+
+/*
+ * conn_remember enters the packet's flow, of w->service, with this server: anew, or in the
+ * place of an entry whose time is over (old, with the word that was read). It
+ * returns the word that the flow has now, which is another CPU's choice where
+ * that one was faster, GONE where the sweep was, and 0 where there is no room.
+ */
+static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 server,
+				    __u32 state)
+{
+	struct packet *p = &w->packet;
+	__u32 now = tick(), method = w->method;
+	struct room *r;
+	/* A new entry's incarnation is any but the one that its place had before. */
+	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
+	__u64 fresh = conn_word(before, method, state, server);
+	struct conn *draft;
+
+	if (old) {
+		__u64 was;
+
+		/* Stamped first, so that no sweep takes the new connection for the old. */
+		old->stamp = now;
+		was = __sync_val_compare_and_swap(&old->word, word, fresh);
+		if (was != word)
+			return was;
+		card_passes(old, server, state, now);
+		old->service = w->service;
+		conn_over(&p->key, old, word);
+		old->of.template = w->template;
+		conn_counted(w, fresh);
+		return fresh;
+	}
+	draft = conn_draft(w, fresh, w->service, now);
+	draft->of.template = w->template;
+	draft->card = card_take(&p->key, server, card_due(state, now));
+	if (draft->card && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
+		conn_counted(w, fresh);
+		return fresh;
+	}
+	card_give(draft->card);
+	old = bpf_map_lookup_elem(&conns, &p->key);
+	if (old)
+		return old->word;
+	note(NOTE_TABLE_FULL);
+	r = room_of();
+	if (r)
+		room_lacks(r, now);
+	return 0;
+}
+
+/*
+ * conn_drop deletes a connection whose word was read. Whoever wins the word
+ * counts it out.
+ */
+static NOINLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
+{
+	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
+		return false;
+	conn_over(key, c, word);
+	card_give(c->card);
+	bpf_map_delete_elem(&conns, key);
+	return true;
+}
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * expiry.h - the expiry entries of the connections. They stand in one array, so that
+ * the sweep goes through a million in milliseconds, and may do so in parts. An entry
+ * knows the earliest tick in which its connection may expire; before that the sweep
+ * does not look at the connection. Packets that change no state do not touch the entry.
+ *
+ * An entry is taken before its connection is inserted, and released before the
+ * connection is deleted. In between, the sweep may find an entry without a connection:
+ * it flags the entry as orphaned, and frees it if it still is one in the next sweep.
+ */
+#ifndef WEIR_CONN_EXPIRY_H
+#define WEIR_CONN_EXPIRY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/table_full.h"
+
+/* So many cards there are. */
+volatile const __u32 card_count = 1;
+
+#define CARD_LOST (1U << 31)
+#define SPAN_LEAST 4096
+
+/* A search for a card: passed from turn to turn of a loop. */
+struct card_search {
+	const struct flow_key *key;
+	__u32 server, due;
+	__u32 place; /* the one that was taken, counted from 1, or 0 */
+};
+
+static INLINE struct card *card_at(__u32 place)
+{
+	__u32 at = place - 1;
+
+	return bpf_map_lookup_elem(&cards, &at);
+}
+
+/* card_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
+static INLINE __u32 card_span(__u32 span)
+{
+	if (span < SPAN_LEAST)
+		span = SPAN_LEAST;
+	return span < card_count ? span : card_count;
+}
+
+static long card_try(__u32 turn, struct card_search *s)
+{
+	struct room *r = room_of();
+	struct card *d;
+	__u32 at, was, span;
+
+	if (!r)
+		return 1;
+	was = *(volatile __u32 *)&r->span;
+	span = card_span(was);
+	at = __sync_fetch_and_add(&r->hand, 1) % span;
+	d = bpf_map_lookup_elem(&cards, &at);
+	if (!d)
+		return 1;
+	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
+		/* Where it is crowded there are to be more. */
+		if ((turn & 7) == 7 && span < card_count)
+			__sync_val_compare_and_swap(&r->span, was, 2 * span);
+		return 0;
+	}
+	d->key = *s->key;
+	d->due = s->due;
+	s->place = at + 1;
+	return 1;
+}
+
+/* How many cards are tried: of a full table's one in five is free. */
+#define CARD_TRIES 128
+
+/* card_due is when a connection in this state, seen now, may be over. */
+static INLINE __u32 card_due(__u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+
+	return limit ? now + *limit + 1 : now;
+}
+
+/* card_take is the place of a new card, or 0. */
+static NOINLINE __u32 card_take(const struct flow_key *key, __u32 server, __u32 due)
+{
+	struct card_search s = { .key = key, .server = server, .due = due };
+
+	if (!card_try(0, &s))
+		bpf_loop(CARD_TRIES, card_try, &s, 0);
+	return s.place;
+}
+
+/* card_give gives it back: for whoever deletes its connection. */
+static INLINE void card_give(__u32 place)
+{
+	struct card *d = card_at(place);
+
+	if (d)
+		d->taken = 0;
+}
+
+/* card_moves is for a connection that has another state now. */
+static INLINE void card_moves(const struct conn *c, __u32 state, __u32 now)
+{
+	struct card *d = card_at(c->card);
+
+	if (d)
+		d->due = card_due(state, now);
+}
+
+/* card_passes is for one that has begun anew, with this server. */
+static INLINE void card_passes(const struct conn *c, __u32 server, __u32 state, __u32 now)
+{
+	struct card *d = card_at(c->card);
+
+	if (!d)
+		return;
+	d->taken = server + 1;
+	d->due = card_due(state, now);
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow_invalidate.h - all lines of a connection, on every CPU: to empty them, or to
+ * find out when the connection was last used before it is deleted as idle.
+ */
+#ifndef WEIR_CONN_FLOW_INVALIDATE_H
+#define WEIR_CONN_FLOW_INVALIDATE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/flow_line.h"
+#include "conn/reply_key.h"
+#include "conn/word.h"
+
+/* A look at all lines of a flow: passed from turn to turn of a loop. */
+struct flow_hunt {
+	struct flow_key key;
+	__u64 cpus; /* bit n & 63: CPU n may have one */
+};
+
+#define NEVER 0x7fffffff
+
+/* The same, to find out how long ago any was last used. */
+struct flow_ask {
+	struct flow_hunt hunt;
+	__u32 now;
+	__s32 age; /* ticks; below 0: since then */
+};
+
+/* flow_line_of is the flow's line, if this is it. */
+static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 hash, __u32 cpu, __u32 way)
+{
+	struct flow_line *l = flow_line(hash, cpu, way);
+
+	return l && l->generation && flow_matches(l, k) ? l : NULL;
+}
+
+static long flow_forget_one(__u32 cpu, struct flow_hunt *h)
+{
+	struct flow_knobs *n = flow_knobs_of();
+
+	if (n && h->cpus >> (cpu & 63) & 1) {
+		__u64 hash = flow_hash(n, &h->key);
+
+		for (__u32 way = 0; way < FLOW_WAYS; way++) {
+			struct flow_line *l = flow_line_of(&h->key, hash, cpu, way);
+
+			if (l)
+				l->generation = 0;
+		}
+	}
+	return 0;
+}
+
+static long flow_ask_one(__u32 cpu, struct flow_ask *a)
+{
+	struct flow_knobs *n = flow_knobs_of();
+
+	if (n && a->hunt.cpus >> (cpu & 63) & 1) {
+		__u64 hash = flow_hash(n, &a->hunt.key);
+
+		for (__u32 way = 0; way < FLOW_WAYS; way++) {
+			struct flow_line *l = flow_line_of(&a->hunt.key, hash, cpu, way);
+
+			if (l && (__s32)(a->now - l->used) < a->age)
+				a->age = a->now - l->used;
+		}
+	}
+	return 0;
+}
+
+/* flow_turns has the hunt look for what comes back, where that passes here. */
+static INLINE bool flow_turns(struct flow_hunt *h, const struct flow_key *key, __u64 word)
+{
+	__u32 index = conn_server(word);
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	if (!s || !conn_nat(word))
+		return false;
+	reply_key(&h->key, key, s, conn_method(word));
+	return true;
+}
+
+/* flow_forget empties the connection's lines: for whoever has changed its word. */
+static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word)
+{
+	struct flow_hunt h = { .key = *key };
+
+	if (!c->cached)
+		return;
+	h.cpus = __sync_lock_test_and_set(&c->cached, 0);
+	bpf_loop(flow_cpus, flow_forget_one, &h, 0);
+	if (flow_turns(&h, key, word))
+		bpf_loop(flow_cpus, flow_forget_one, &h, 0);
+}
+
+/*
+ * flow_heard says whether a line was used within so many ticks, and stamps the
+ * connection with that, if nobody stamps it at the same time.
+ */
+static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
+{
+	struct flow_ask a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
+	__u32 stamp = c->stamp;
+
+	if (!a.hunt.cpus)
+		return false;
+	bpf_loop(flow_cpus, flow_ask_one, &a, 0);
+	if (flow_turns(&a.hunt, key, c->word))
+		bpf_loop(flow_cpus, flow_ask_one, &a, 0);
+	if (a.age > (__s32)limit)
+		return false;
+	__sync_val_compare_and_swap(&c->stamp, stamp, now - a.age);
+	return true;
+}
+
+#endif

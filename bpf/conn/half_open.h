@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * half_open.h - the ring of half-open connections (SYN_RECV). A SYN flood cannot evict
+ * established connections: where half-open connections are many, a new one takes the
+ * place of the oldest.
+ */
+#ifndef WEIR_CONN_HALF_OPEN_H
+#define WEIR_CONN_HALF_OPEN_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/table_full.h"
+#include "verdict/work.h"
+
+/*
+ * half_open_begins enters a connection that has just become half open. From half
+ * of what the ring holds, the one that stood in its place is to end. So they are
+ * never more than the ring and a half.
+ */
+static NOINLINE void half_open_begins(const struct flow_key *key, __u64 word)
+{
+	struct room *r = room_of();
+	struct work *w = work_of();
+	struct half_open *h;
+	__u32 at;
+
+	if (!r || !w || !r->limit)
+		return;
+	__sync_fetch_and_add(&r->half_open, 1);
+	at = __sync_fetch_and_add(&r->turn, 1) % r->limit;
+	h = bpf_map_lookup_elem(&half_opens, &at);
+	if (!h)
+		return;
+	if (r->half_open > r->limit / 2)
+		w->victim = *h;
+	h->key = *key;
+	h->word = word;
+}
+
+static INLINE void half_open_ends(void)
+{
+	struct room *r = room_of();
+
+	if (r)
+		__sync_fetch_and_add(&r->half_open, -1);
+}
+
+/* half_open_moves counts a connection that goes from one state to another. */
+static INLINE void half_open_moves(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
+{
+	if (from == to)
+		return;
+	if (from == STATE_SYN_RECV)
+		half_open_ends();
+	if (to == STATE_SYN_RECV)
+		half_open_begins(key, word);
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* recycle.h - a half-open connection is deleted to make room in the connection table. */
+#ifndef WEIR_CONN_RECYCLE_H
+#define WEIR_CONN_RECYCLE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "conn/entry.h"
+#include "conn/table_full.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* half_open_yet says whether the connection in this place of the ring is. */
+static INLINE bool half_open_yet(const struct half_open *h)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &h->key);
+
+	return c && c->word == h->word;
+}
+
+/* half_open_end ends the victim of this packet, if it is half open yet. */
+static INLINE bool half_open_end(struct work *w)
+{
+	const struct flow_key *key = &w->victim.key;
+	__u64 word = w->victim.word;
+	struct room *r = room_of();
+	struct conn *c;
+
+	w->victim.word = 0;
+	c = word ? bpf_map_lookup_elem(&conns, key) : NULL;
+	if (!c || c->word != word || !conn_drop(key, c, word))
+		return false;
+	note(NOTE_RECYCLED);
+	if (r)
+		room_lacks(r, tick());
+	return true;
+}
+
+/* How many places of the ring are looked at for one to recycle. */
+#define RECYCLE_TURNS 64
+
+static long recycle_one(__u32 turn, struct work **w)
+{
+	struct room *r = room_of();
+	struct half_open *h;
+	__u32 at;
+
+	if (!r || !r->limit)
+		return 1;
+	at = (r->turn + turn) % r->limit;
+	h = bpf_map_lookup_elem(&half_opens, &at);
+	if (!h || !half_open_yet(h))
+		return 0;
+	(*w)->victim = *h;
+	return 1;
+}
+
+/* room_made makes room in a full table by ending the oldest half-open connection. */
+static INLINE bool room_made(struct work *w)
+{
+	bpf_loop(RECYCLE_TURNS, recycle_one, &w, 0);
+	return half_open_end(w);
+}
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * reply.h - the entry of a connection's other direction: what a server behind NAT, or
+ * any server of a local client, answers. It stands under the key that the answers
+ * carry, and has the virtual address and the reply route: where the client's packets
+ * come from.
+ */
+#ifndef WEIR_CONN_REPLY_H
+#define WEIR_CONN_REPLY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "conn/entry.h"
+#include "conn/expiry.h"
+#include "conn/flow_cache.h"
+#include "conn/flow_invalidate.h"
+#include "conn/recycle.h"
+#include "conn/reply_key.h"
+#include "conn/word.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/*
+ * reply_remember enters the answers of the packet's flow. It says why it cannot:
+ * there is no room, or the server has the same client's port in a connection to
+ * another virtual address, whose answers could not be told from these.
+ */
+static NOINLINE enum reason reply_remember(struct work *w, const struct server *s, __u32 index)
+{
+	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
+	const struct packet *p = &w->packet;
+	struct conn_reply *theirs;
+	struct flow_key *key = &w->other;
+	struct conn *old;
+
+	reply->of.reply.vip = p->key.to;
+	reply->of.reply.ports = p->key.ports;
+	reply->of.reply.back = w->came;
+	reply_key(key, &p->key, s, w->method);
+	if (!same_addr(&key->to, &p->key.from)) {
+		reply->of.reply.back.ifindex |= WAY_TO_VIP;
+		reply->card = card_take(key, index, reply->stamp); /* for own_sweep, each time */
+	}
+	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
+		return REASON_NONE;
+	old = bpf_map_lookup_elem(&conns, key);
+	if (!old && room_made(w) && !bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
+		return REASON_NONE;
+	if (!old)
+		return DROP_TABLE_FULL;
+	if (conn_state(old->word) != STATE_REPLY)
+		return DROP_COLLISION;
+	theirs = &old->of.reply;
+	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to) ||
+	    (theirs->back.ifindex ^ reply->of.reply.back.ifindex) & WAY_TO_VIP) {
+		key->from = theirs->back.ifindex & WAY_TO_VIP ? theirs->vip : key->to;
+		key->to = theirs->vip;
+		key->ports = theirs->ports;
+		if (bpf_map_lookup_elem(&conns, key))
+			return DROP_COLLISION;
+		reply_key(key, &p->key, s, w->method);
+	}
+	return bpf_map_update_elem(&conns, key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
+}
+
+static INLINE bool same_way(const struct way *a, const struct way *b)
+{
+	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
+	       a->ifindex == b->ifindex;
+}
+
+/* reply_refresh follows a client whose packets come another way now. */
+static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const struct server *s)
+{
+	const struct flow_key *client = &w->packet.key;
+	struct flow_key key;
+	struct conn *reply;
+
+	reply_key(&key, client, s, w->method);
+	reply = bpf_map_lookup_elem(&conns, &key);
+	if (!reply || conn_state(reply->word) != STATE_REPLY || same_way(&reply->of.reply.back, &w->came))
+		return;
+	reply->of.reply.back = w->came;
+	flow_forget(client, c, c->word);
+}
+
+/* answer is for a server's packet: it goes back to the client. */
+static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
+{
+	struct packet *p = &w->packet;
+	struct flow_key *key = &w->other;
+	__u32 now = tick(), server;
+	struct conn *c;
+	__u64 word;
+
+	key->from = *reply_client(&reply->of.reply, &p->key);
+	key->to = reply->of.reply.vip;
+	key->ports = reply->of.reply.ports;
+	c = bpf_map_lookup_elem(&conns, key);
+	if (!c)
+		return pass(PASS_NO_CONNECTION);
+	word = c->word;
+	server = conn_server(word);
+	if (server != conn_server(reply->word) || conn_state(word) == STATE_GONE)
+		return pass(PASS_NO_CONNECTION);
+	if (conn_nat(word))
+		conn_advance(key, c, word, p, now, OUTPUT);
+	flow_keep(w, c, reply, now);
+	w->answers = true;
+	w->service = c->service;
+	w->server = server;
+	w->method = conn_method(word);
+	w->reply = reply->of.reply;
+	return FORWARD;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* reply_key.h - the key of the packets that a server sends back to its client. */
+#ifndef WEIR_CONN_REPLY_KEY_H
+#define WEIR_CONN_REPLY_KEY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "service/server.h"
+
+/*
+ * reply_key is the key of what this server answers to a flow: with NAT, or to this
+ * machine itself.
+ */
+static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
+			     const struct server *s, __u32 method)
+{
+	__u64 port = port_at(s, method, key);
+
+	reply->from = s->addr;
+	reply->to = key->from;
+	if (METHOD_OF(method) != METHOD_NAT) {
+		struct addr *source = own_source(s, key, method);
+
+		port = (__u16)(key->ports >> 16);
+		reply->from = key->to;
+		if (source)
+			reply->to = *source;
+	}
+	reply->ports = port | (key->ports & 0xffff) << 16 | key->ports >> 32 << 32;
+}
+
+/* reply_client is the client's own address, of a packet that comes back to it. */
+static INLINE const struct addr *reply_client(const struct conn_reply *r, const struct flow_key *key)
+{
+	return r->back.ifindex & WAY_TO_VIP ? &r->vip : &key->to;
+}
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sweep.h - the sweep deletes connections and templates whose time-out has run out.
+ * Go calls it (weir_sweep, weir_sweep_templates).
+ */
+#ifndef WEIR_CONN_SWEEP_H
+#define WEIR_CONN_SWEEP_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/entry.h"
+#include "conn/expiry.h"
+#include "conn/template.h"
+#include "conn/word.h"
+
+/* sweep_holds marks a server that something refers to yet. */
+static INLINE void sweep_holds(__u32 index, const struct sweep *s)
+{
+	struct server *server = bpf_map_lookup_elem(&servers, &index);
+
+	if (server)
+		server->swept = s->epoch;
+}
+
+/* lets_go says whether a server has left whose connections and templates are to end. */
+static INLINE bool lets_go(__u32 index)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	return s && s->flags & SERVER_LETS_GO;
+}
+
+/* sweep_lost is for a card that no connection has: the second time it is free. */
+static INLINE void sweep_lost(struct card *d, __u32 taken)
+{
+	__sync_val_compare_and_swap(&d->taken, taken, taken & CARD_LOST ? 0 : taken | CARD_LOST);
+}
+
+/*
+ * own_sweep deletes the entry of what comes back to a client that has the virtual
+ * address, where its connection has gone: whoever ended that looked for it by an
+ * address of ours that may have changed meanwhile.
+ */
+static NOINLINE void own_sweep(const struct flow_key *key, const struct conn *c)
+{
+	const struct conn_reply *r = &c->of.reply;
+	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
+
+	if (r->back.ifindex & WAY_TO_VIP && !bpf_map_lookup_elem(&conns, &client))
+		bpf_map_delete_elem(&conns, key);
+}
+
+/*
+ * sweep_due looks at a connection that may be over, and deletes it if it is. It is a
+ * global function, for the verifier to go through it once. It returns nothing of use.
+ */
+__noinline int sweep_due(__u32 place, struct sweep *s)
+{
+	struct card *d = card_at(place);
+	__u32 state, taken;
+	struct conn *c;
+	__u64 word;
+
+	if (!d || !s)
+		return 0;
+	taken = d->taken;
+	if (!taken)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &d->key);
+	if (!c || c->card != place) {
+		sweep_lost(d, taken);
+		return 0;
+	}
+	if (taken & CARD_LOST)
+		__sync_val_compare_and_swap(&d->taken, taken, taken & ~CARD_LOST);
+	word = c->word;
+	state = conn_state(word);
+	if (state == STATE_REPLY) {
+		own_sweep(&d->key, c);
+		return 0;
+	}
+	if (state == STATE_GONE)
+		return 0;
+	if ((overdue(&d->key, c, state, s->now) || lets_go(conn_server(word))) &&
+	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
+		conn_over(&d->key, c, word);
+		bpf_map_delete_elem(&conns, &d->key);
+		d->taken = 0;
+		s->expired++;
+		return 0;
+	}
+	/* Who changes the state meanwhile sets a time of its own, after this or seen here. */
+	__sync_lock_test_and_set(&d->due, card_due(state, c->stamp));
+	if (c->word != word)
+		d->due = s->now;
+	s->live++;
+	sweep_holds(conn_server(word), s);
+	return 0;
+}
+
+/* sweep_card looks at one card; false: there are no more. */
+static INLINE bool sweep_card(__u32 at, struct sweep *s)
+{
+	struct card *d = bpf_map_lookup_elem(&cards, &at);
+	__u32 taken;
+
+	if (!d)
+		return false;
+	taken = d->taken;
+	if (!taken)
+		return true;
+	s->end = at + 1;
+	if (s->all || (__s32)(s->now - d->due) >= 0) {
+		s->due++;
+		sweep_due(at + 1, s);
+		return true;
+	}
+	s->live++;
+	sweep_holds((taken & ~CARD_LOST) - 1, s);
+	return true;
+}
+
+/* A call costs more than a look at a card. */
+#define CARDS_A_TURN 16
+#define SWEEP_DUE 512 /* about so many due cards are looked at in one call of weir_sweep */
+
+static long sweep_some(__u32 turn, struct sweep *s)
+{
+	for (__u32 i = 0; i < CARDS_A_TURN; i++)
+		if (!sweep_card(s->first + turn * CARDS_A_TURN + i, s))
+			return 1;
+	return s->due >= SWEEP_DUE;
+}
+
+/*
+ * sweep_template deletes a template whose time is over. One before another stays as a
+ * free place: a client's are looked for up to the first that is not there.
+ */
+static long sweep_template(void *map, struct template_key *key, struct template *t, struct sweep *s)
+{
+	__u32 index = t->server;
+
+	if (!template_ended(t, s->now) && !lets_go(index)) {
+		s->live++;
+		sweep_holds(index, s);
+	} else if (template_followed(key)) {
+		s->live++;
+		template_moves(t, index, TEMPLATE_OVER);
+	} else if (template_moves(t, index, TEMPLATE_LEAVES)) {
+		bpf_map_delete_elem(map, key);
+	}
+	return 0;
+}
+
+#endif

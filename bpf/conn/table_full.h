@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* table_full.h - when the connection table was last full. */
+#ifndef WEIR_CONN_TABLE_FULL_H
+#define WEIR_CONN_TABLE_FULL_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+
+static INLINE struct room *room_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rooms, &zero);
+}
+
+/* room_lacks notes that there was none, from when on flows may lack their entries. */
+static INLINE void room_lacks(struct room *r, __u32 now)
+{
+	__u32 tick = now ? now : 1;
+
+	if (r->full != tick)
+		r->full = tick;
+}
+
+/*
+ * room_lacked says whether that was within a state's time-out: connections that
+ * were then in this state may be without their entries now.
+ */
+static INLINE bool room_lacked(__u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+	struct room *r = room_of();
+
+	return r && limit && r->full && (__s32)(now - r->full) <= (__s32)*limit;
+}
+
+#endif

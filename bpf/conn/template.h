@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * template.h - the templates of persistent services: all clients of a network stay
+ * with one server (ip_vs_sched_persist, net/netfilter/ipvs/ip_vs_core.c). Each new
+ * connection restarts a template's time-out, and a template does not expire while it
+ * has connections.
+ */
+#ifndef WEIR_CONN_TEMPLATE_H
+#define WEIR_CONN_TEMPLATE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+#define FTP_PORT 21
+
+/*
+ * template_key_of is the key of the template that this packet goes by: of the
+ * mark, of the service's port, or of all ports of the address. FTP's data
+ * connections follow its control connection.
+ */
+static INLINE void template_key_of(struct work *w, const struct service *svc)
+{
+	const struct packet *p = &w->packet;
+	struct template_key *k = &w->template;
+
+	__builtin_memset(k, 0, sizeof(*k));
+	k->client.hi = p->key.from.hi & svc->netmask.hi;
+	k->client.lo = p->key.from.lo & svc->netmask.lo;
+	if (svc->flags & SERVICE_BY_MARK) {
+		k->mark = svc->mark;
+		k->vip.lo = p->ip6 ? 0 : MAPPED(0);
+		return;
+	}
+	k->vip = p->key.to;
+	k->protocol = p->protocol;
+	if (!(svc->flags & SERVICE_ANY_PORT) && (__u16)(p->key.ports >> 16) != bpf_htons(FTP_PORT))
+		k->port = p->key.ports >> 16;
+}
+
+/* One that has connections when its time is up gets so much more. */
+#define TEMPLATE_AGAIN ((60ULL * 1000000000) >> TICK_SHIFT)
+
+/* template_ended says whether its time is over; it is prolonged where it may not be. */
+static INLINE bool template_ended(struct template *t, __u32 now)
+{
+	if ((__s32)(now - t->stamp) <= (__s32)t->timeout)
+		return false;
+	if (t->controls <= 0)
+		return true;
+	t->stamp += t->timeout;
+	t->timeout = TEMPLATE_AGAIN;
+	return false;
+}
+
+/* template_good says whether a client may still go by it (ip_vs_check_template). */
+static INLINE bool template_good(const struct template *t, const struct service *svc)
+{
+	__u32 index = t->server;
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
+
+	if (t->invalid || !s || !l || !(s->flags & SERVER_PRESENT))
+		return false;
+	return l->weight || !(svc->flags & SERVICE_EXPIRE_QUIESCENT);
+}
+
+/* template_count counts a server's templates. */
+static INLINE void template_count(__u32 server, int n)
+{
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
+
+	if (l)
+		__sync_fetch_and_add(&l->persistent, n);
+}
+
+/*
+ * template_moves gives it to another server, or says what has become of it; of two CPUs
+ * one wins, and counts.
+ */
+static INLINE bool template_moves(struct template *t, __u32 from, __u32 to)
+{
+	if (from == TEMPLATE_LEAVES || __sync_val_compare_and_swap(&t->server, from, to) != from)
+		return false;
+	template_count(from, -1);
+	template_count(to, 1);
+	return true;
+}
+
+/* A look for a client's template. */
+struct template_search {
+	struct template *at; /* the one at w->template.place, or NULL: there is none yet */
+	bool good;           /* the client goes by it; else he gets another server there */
+};
+
+/*
+ * template_find looks for the template that the packet's client goes by. As in the kernel,
+ * one whose server has left is good for nobody any more, should the server return, but
+ * is counted as that server's until its time is over, and so are its connections.
+ */
+static INLINE struct template_search template_find(struct work *w, const struct service *svc, __u32 now)
+{
+	struct template_search found = {};
+	__u32 free = 0;
+
+	template_key_of(w, svc);
+	for (__u32 place = 1; place <= TEMPLATE_PLACES; place++) {
+		struct template *t;
+
+		w->template.place = place;
+		t = bpf_map_lookup_elem(&templates, &w->template);
+		if (!t && !free)
+			return found;
+		if (!t)
+			break;
+		if (template_ended(t, now)) {
+			free = free ? free : place;
+			continue;
+		}
+		if (template_good(t, svc)) {
+			found.at = t;
+			found.good = true;
+			return found;
+		}
+		t->invalid = 1;
+	}
+	if (free)
+		w->template.place = free;
+	found.at = bpf_map_lookup_elem(&templates, &w->template);
+	return found;
+}
+
+/* template_give makes the template, or gives it to another server. */
+static INLINE __u32 template_give(struct work *w, struct template *t, const struct service *svc,
+				  __u32 server, __u32 now)
+{
+	struct template *draft = &w->template_draft;
+
+	if (t) {
+		t->stamp = now;
+		t->timeout = svc->persist;
+		t->invalid = 0;
+		template_moves(t, t->server, server);
+		return server;
+	}
+	draft->server = server;
+	draft->invalid = 0;
+	draft->stamp = now;
+	draft->timeout = svc->persist;
+	draft->controls = 0;
+	if (!bpf_map_update_elem(&templates, &w->template, draft, BPF_NOEXIST)) {
+		template_count(server, 1);
+		return server;
+	}
+	t = bpf_map_lookup_elem(&templates, &w->template);
+	if (t)
+		return t->server; /* another CPU was faster */
+	note(NOTE_TABLE_FULL);
+	return server;
+}
+
+/* template_holds counts a connection that has come by this template, or has left. */
+static INLINE void template_holds(const struct template_key *key, int n)
+{
+	struct template *t;
+
+	if (!key->place)
+		return;
+	t = bpf_map_lookup_elem(&templates, key);
+	if (t)
+		__sync_fetch_and_add(&t->controls, n);
+}
+
+/* template_followed says whether there is one at the next place. */
+static INLINE bool template_followed(const struct template_key *key)
+{
+	struct template_key next = *key;
+
+	next.place++;
+	return bpf_map_lookup_elem(&templates, &next);
+}
+
+#endif

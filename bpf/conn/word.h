@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* word.h - the word of a connection: its server, state, method and incarnation. */
+#ifndef WEIR_CONN_WORD_H
+#define WEIR_CONN_WORD_H
+
+#include "abi.h"
+#include "base/bpf.h"
+
+static INLINE __u32 conn_server(__u64 word)
+{
+	return (__u32)word;
+}
+
+static INLINE __u32 conn_state(__u64 word)
+{
+	return (word >> 32) & 15;
+}
+
+/* conn_method is how the connection's packets reach its server (enum method). */
+static INLINE __u32 conn_method(__u64 word)
+{
+	return (word >> 36) & 15;
+}
+
+static INLINE bool conn_nat(__u64 word)
+{
+	return METHOD_OF(conn_method(word)) == METHOD_NAT;
+}
+
+/* conn_answered says whether the connection has an entry for what comes back. */
+static INLINE bool conn_answered(__u64 word)
+{
+	return conn_nat(word) || conn_method(word) & METHOD_OWN;
+}
+
+/* conn_word is the word that comes after another: a new incarnation. */
+static INLINE __u64 conn_word(__u64 before, __u32 method, __u32 state, __u32 server)
+{
+	return (((before >> 40) + 1) << 40) | (__u64)method << 36 | (__u64)state << 32 | server;
+}
+
+/* conn_gone is the word of somebody who has taken the entry to delete it. */
+static INLINE __u64 conn_gone(__u64 word)
+{
+	return conn_word(word, conn_method(word), STATE_GONE, conn_server(word));
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * local.h - packets of local clients and of the local node. A local client is this
+ * machine as a client of its own services, and the local node is this machine as a
+ * server behind NAT.
+ *
+ * A client that binds no source address has the very address that it connects to. By
+ * direct routing and tunnels its server has that address as well, and would treat it as
+ * spoofed (martian): the server gets our address on the path to it instead. Answers to
+ * a local client have a reply entry whatever the method (conn/reply.h), and are sent
+ * over lo: on any other device the stack takes no packet whose source is its own.
+ */
+#ifndef WEIR_FORWARD_LOCAL_H
+#define WEIR_FORWARD_LOCAL_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "forward/mtu.h"
+#include "forward/nat.h"
+#include "parse/packet.h"
+#include "service/server.h"
+#include "verdict/counters.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* goes_home says whether a packet that is to be forwarded goes to this machine's own client. */
+static INLINE bool goes_home(const struct work *w)
+{
+	return w->answers && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+}
+
+/* home is the end of an answer's way to this machine's own client. */
+static INLINE enum verdict home(const struct headers *h, const struct packet *p, struct sent *sent,
+				const struct work *w)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+
+	if (w->reply.back.ifindex & WAY_TO_VIP)
+		rewrite_also(h, sent, &p->key.to, &w->reply.vip, true);
+	sent->mtu = s ? own_mtu(s, w->method) : 0;
+	sent->ifindex = WAY_HOME;
+	return HOME;
+}
+
+/* own_sent has the server see a source that it can answer to. */
+static INLINE void own_sent(const struct headers *h, const struct packet *p, struct sent *sent,
+			    const struct server *s, __u32 method)
+{
+	struct addr *source = own_source(s, &p->key, method);
+
+	sent->mtu = own_mtu(s, method);
+	if (source)
+		rewrite_also(h, sent, &p->key.from, source, false);
+}
+
+/* to_local gives a client's packet to a server behind NAT that is this machine. */
+static INLINE enum verdict to_local(const struct headers *h, const struct packet *p, struct sent *sent,
+				    const struct server *s, const struct work *w)
+{
+	if (METHOD_OF(w->method) != METHOD_NAT)
+		return PASS;
+	sent->new_port = port_at(s, w->method, &p->key);
+	rewrite(h, sent, &p->key.to, &s->addr, true);
+	count(&service_stats, s->service, w->conns, p->packets, p->bytes);
+	count(&server_stats, w->server, w->conns, p->packets, p->bytes);
+	return UP;
+}
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tc_checksum.h - the transport checksum of an skb, which a local sender leaves half-finished. */
+#ifndef WEIR_HOOK_TC_CHECKSUM_H
+#define WEIR_HOOK_TC_CHECKSUM_H
+
+#include "base/bpf.h"
+#include "parse/packet.h"
+#include "verdict/work.h"
+
+/*
+ * settle_skb_csum settles the transport checksum of an skb, which a local sender
+ * leaves half-finished: the kernel's helpers know about that.
+ */
+static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *h,
+				   const struct packet *p, const struct sent *sent)
+{
+	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
+
+	if (err || sent->old_port == sent->new_port)
+		return err;
+	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+}
+
+/* TCP's option for the longest segment (RFC 9293 section 3.2), where senders have it. */
+struct tcp_mss {
+	__u8 kind, length;
+	__be16 bytes;
+};
+
+/*
+ * skb_clamp has both ends of this machine's own connection send no longer segments
+ * than the way to the server takes: of lo, where the client is, one has 64 KB.
+ */
+static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 most)
+{
+	__u32 tcp = check_offset - offsetof(struct tcphdr, check), at = tcp + sizeof(struct tcphdr);
+	__be16 bytes = bpf_htons(most);
+	struct tcp_mss o;
+	__u8 length;
+
+	if (bpf_skb_load_bytes(skb, tcp + 12, &length, 1) || length >> 4 <= sizeof(struct tcphdr) / 4 ||
+	    bpf_skb_load_bytes(skb, at, &o, sizeof(o)))
+		return 0;
+	if (o.kind != 2 || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
+		return 0;
+	return bpf_l4_csum_replace(skb, check_offset, o.bytes, bytes, sizeof(bytes)) ||
+	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
+}
+
+/* skb_own_csum is settle_skb_csum for this machine's own client. */
+static INLINE long skb_own_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				const struct sent *sent)
+{
+	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	if (sent->nat && settle_skb_csum(skb, h, p, sent))
+		return -1;
+	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
+		return 0;
+	return skb_clamp(skb, h->check_offset, sent->mtu - headers);
+}
+
+#endif

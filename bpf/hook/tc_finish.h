@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tc_finish.h - a verdict is carried out at tc. An skb has a VLAN tag beside its bytes,
+ * may be several segments in one, and can be copied.
+ */
+#ifndef WEIR_HOOK_TC_FINISH_H
+#define WEIR_HOOK_TC_FINISH_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "forward/tunnel.h"
+#include "hook/tc_checksum.h"
+#include "parse/packet.h"
+#include "slow/icmp_error.h"
+#include "slow/icmp_write.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/*
+ * skb_untag takes off the tags that the packet came with: it leaves by another
+ * device, whose own affair tags are.
+ */
+static INLINE bool skb_untag(struct __sk_buff *skb)
+{
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return false;
+	return !skb->vlan_present || !bpf_skb_vlan_pop(skb);
+}
+
+/* In tc_index: what this machine sends itself has been balanced, and is not again. */
+#define OWN_DONE 0x7765
+
+/* skb_leave has what this machine sends itself leave by a device. */
+static INLINE int skb_leave(struct __sk_buff *skb, __u32 ifindex)
+{
+	if (ifindex == skb->ifindex)
+		return TC_ACT_UNSPEC;
+	skb->tc_index = OWN_DONE;
+	return bpf_redirect(ifindex, 0);
+}
+
+/*
+ * skb_up has it come back to this machine. Over lo it is about to. (Not by a
+ * look-up of its own, as in skb_home: at this place, older kernels lose the route
+ * that the packet has.)
+ */
+static INLINE int skb_up(struct __sk_buff *skb)
+{
+	if (skb->ifindex != WAY_HOME)
+		return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	skb->tc_index = OWN_DONE;
+	return bpf_redirect(WAY_HOME, 0);
+}
+
+/*
+ * skb_home sends an answer to this machine's own client, with a route that is found
+ * on its way out to lo: on its way in, the stack would take no packet that says to
+ * come from this machine itself.
+ */
+static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+			   const struct sent *sent)
+{
+	if (skb_own_csum(skb, h, p, sent))
+		return TC_ACT_SHOT;
+	if (p->own)
+		return skb_leave(skb, WAY_HOME);
+	if (skb->vlan_present && !skb_untag(skb))
+		return TC_ACT_SHOT;
+	return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
+}
+
+/* skb_again has a copy come in once more. */
+static INLINE int skb_again(struct __sk_buff *skb)
+{
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	return TC_ACT_SHOT;
+}
+
+/*
+ * skb_encapsulate tells the kernel what stands in front, so that it splits the
+ * inner packet where the skb is several segments. Datagrams keep their length.
+ * Of fragments it is not told: it takes one skb only once to be in a tunnel, and
+ * one may be several of them in turn.
+ */
+static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet *p, __u32 bytes, bool whole)
+{
+	struct work *w = work_of();
+	__u64 flags = bytes == sizeof(struct iphdr) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 :
+						      BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+
+	if (!whole)
+		flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	else if (p->protocol != IPPROTO_TCP)
+		flags |= BPF_F_ADJ_ROOM_FIXED_GSO;
+	if (!w || bpf_skb_adjust_room(skb, bytes, BPF_ADJ_ROOM_MAC, flags))
+		return false;
+	return outer_write((void *)(long)skb->data, (void *)(long)skb->data_end, w, bytes, 0);
+}
+
+/* skb_icmp does so with an skb. Cutting it ends its being several segments. */
+static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
+{
+	if (!icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
+	    bpf_skb_adjust_room(skb, icmp_grows(e), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+		return TC_ACT_SHOT;
+	if (e->ip6 ? icmp6_write(skb, true, e) : icmp4_write(skb, true, e))
+		return TC_ACT_SHOT;
+	note(NOTE_ICMP_SENT);
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* skb_error sends an error about the packet instead of it. */
+static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struct icmp_error *e)
+{
+	int sent = e ? skb_icmp(skb, e) : TC_ACT_SHOT;
+
+	return p->own && sent != TC_ACT_SHOT ? skb_up(skb) : sent;
+}
+
+/*
+ * skb_finish does what was decided of the packet. A copy of it goes where it is
+ * one of several, of which the skb is each in turn.
+ */
+static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+			     const struct sent *sent, enum verdict v, bool whole, bool copy)
+{
+	switch (v) {
+	case DROP:
+		return TC_ACT_SHOT;
+	case REFUSE:
+		return skb_error(skb, p, icmp_refusal(h, p, skb->len - sizeof(struct ethhdr)));
+	case TOO_BIG:
+		return skb_error(skb, p, icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu));
+	case HOME:
+		return skb_home(skb, h, p, sent);
+	case UP:
+		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+			return TC_ACT_SHOT;
+		if (p->own && skb->ifindex != WAY_HOME)
+			return skb_up(skb);
+		break;
+	case FORWARD:
+		if (p->own ? skb_own_csum(skb, h, p, sent) : sent->nat && settle_skb_csum(skb, h, p, sent))
+			return TC_ACT_SHOT;
+		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
+			return TC_ACT_SHOT;
+		if (sent->outer && !skb_encapsulate(skb, p, sent->outer, whole))
+			return TC_ACT_SHOT;
+		if (p->own)
+			return skb_leave(skb, sent->ifindex);
+		if (!copy)
+			return bpf_redirect(sent->ifindex, 0);
+		bpf_clone_redirect(skb, sent->ifindex, 0);
+		return TC_ACT_SHOT;
+	default:
+		break;
+	}
+	return copy ? skb_again(skb) : TC_ACT_UNSPEC;
+}
+
+#endif

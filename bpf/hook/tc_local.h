@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tc_local.h - packets that this machine itself sends, and answers to its local clients. */
+#ifndef WEIR_HOOK_TC_LOCAL_H
+#define WEIR_HOOK_TC_LOCAL_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/route.h"
+#include "conn/word.h"
+#include "forward/send.h"
+#include "hook/tc_finish.h"
+#include "parse/packet.h"
+#include "service/firewall_mark.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* skb_full takes a packet the full way. */
+static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct headers *h,
+			   const struct packet *p)
+{
+	struct sent sent = {};
+	enum verdict v;
+
+	w->packet = *p;
+	w->came = (struct way){ .ifindex = WAY_HOME };
+	v = full();
+	if (v == FORWARD)
+		v = send_on(h, p, &sent, w);
+	return skb_finish(skb, h, p, &sent, v, true, false);
+}
+
+/* reply_of is the entry of the answers that have this key, or NULL. */
+static INLINE struct conn *reply_of(const struct flow_key *key)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, key);
+
+	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
+}
+
+/* own_answer says whether this is what a server answers to this machine's own client. */
+static INLINE bool own_answer(const struct flow_key *key)
+{
+	struct conn *reply = reply_of(key);
+
+	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+}
+
+/* own_rare makes what skb_rare has found one of this machine's own. */
+static INLINE void own_rare(struct work *w)
+{
+	w->packet.own = true;
+	w->packet.sender = 0;
+	w->came = (struct way){ .ifindex = WAY_HOME };
+}
+
+/*
+ * own_wanted says whether what this machine sends itself may be ours: to a service,
+ * or from a server behind NAT.
+ */
+static INLINE bool own_wanted(const struct flow_key *key, const struct service_count *n)
+{
+	enum end *end;
+
+	if (!n->all)
+		return false;
+	end = bpf_map_lookup_elem(&ends, &key->to);
+	if (end && *end & END_VIRTUAL)
+		return true;
+	end = bpf_map_lookup_elem(&ends, &key->from);
+	if (end && *end & END_SERVER)
+		return true;
+	return n->by_mark && mark_list_of(key);
+}
+
+#endif

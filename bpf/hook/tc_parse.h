@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tc_parse.h - the headers of an skb, which may not be linear or may begin behind Ethernet. */
+#ifndef WEIR_HOOK_TC_PARSE_H
+#define WEIR_HOOK_TC_PARSE_H
+
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "parse/frame.h"
+#include "parse/packet.h"
+
+/* Headers beyond these bytes are pulled in only when a packet needs them. */
+#define PULL_BYTES 256
+
+static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
+}
+
+/* skb_pull makes sure that a packet's headers can be read. */
+static INLINE long skb_pull(struct __sk_buff *skb)
+{
+	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
+}
+
+/* parse_pulled parses a packet whose headers may lie beyond what can be read at once. */
+static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	enum parsed parsed = parse_skb(skb, h, p);
+
+	if (parsed != PARSED_SHORT || skb->len <= skb->data_end - skb->data)
+		return parsed;
+	return skb_pull(skb) ? PARSED_OTHER : parse_skb(skb, h, p);
+}
+
+/*
+ * skb_headless says whether the packet may begin behind its Ethernet header: its first
+ * bytes are not this device's address.
+ */
+static INLINE bool skb_headless(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return false;
+	return device_mac && mac_word(eth->h_dest) != device_mac;
+}
+
+/*
+ * skb_mend puts the header in front again. Generic XDP may go on with a copy of the packet
+ * (skb_pp_cow_data, net/core/skbuff.c), which does not know how long that header is; what
+ * tc then sees begins behind it.
+ */
+static NOINLINE bool skb_mend(struct __sk_buff *skb)
+{
+	struct ethhdr eth, seen;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) ||
+	    bpf_skb_load_bytes(skb, 0, &seen, sizeof(seen)))
+		return false;
+	if (mac_word(eth.h_dest) == mac_word(seen.h_dest) && mac_word(eth.h_source) == mac_word(seen.h_source))
+		return true;
+	return !bpf_skb_change_head(skb, sizeof(eth), 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
+#endif

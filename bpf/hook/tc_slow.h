@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tc_slow.h - the slow path at tc. */
+#ifndef WEIR_HOOK_TC_SLOW_H
+#define WEIR_HOOK_TC_SLOW_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "forward/local.h"
+#include "hook/tc_finish.h"
+#include "hook/tc_hold.h"
+#include "hook/tc_parse.h"
+#include "parse/packet.h"
+#include "slow/classify.h"
+#include "slow/fragment.h"
+#include "slow/send.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* skb_rare finds out what a rare packet is (enum rare_next). */
+__noinline int skb_rare(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	enum rare_next next;
+
+	if (!w || skb_pull(skb))
+		return RARE_PASS;
+	w->rare.copy = false;
+	w->waiting = 0;
+	next = rare_begin((void *)(long)skb->data, (void *)(long)skb->data_end, w, skb->ifindex);
+	w->packet.bytes = skb->len - sizeof(struct ethhdr) - w->rare.tag_bytes;
+	return next;
+}
+
+/*
+ * skb_rare_send sends the packet, or, where others have waited for it, a copy: then
+ * the skb is each of them in turn.
+ */
+__noinline int skb_rare_send(struct __sk_buff *skb, int decided)
+{
+	struct work *w = work_of();
+	enum verdict v = decided;
+	struct sent sent = {};
+	struct headers h;
+	struct quote q;
+	bool copy;
+
+	if (!w)
+		return TC_ACT_UNSPEC;
+	if (w->rare.kind == RARE_FIRST)
+		w->waiting = fragment_settle(w, v, true);
+	if (w->packet.own) /* in their order */
+		w->waiting = 0;
+	copy = w->waiting || w->rare.copy;
+	if (v == HOLD || (v == PASS && !copy))
+		return TC_ACT_UNSPEC;
+	/* No copy can be given a route. It finds its first known, and is the packet itself. */
+	if (v == FORWARD && copy && goes_home(w))
+		return skb_again(skb);
+	if (!rare_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
+		return TC_ACT_UNSPEC;
+	if (v == FORWARD)
+		v = rare_send(&h, &q, &sent, w);
+	/* The kernel's helpers put nothing between tags and packet. */
+	if (w->rare.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
+		return TC_ACT_SHOT;
+	if (v == REFUSE || v == TOO_BIG)
+		w->waiting = 0;
+	return skb_finish(skb, &h, &w->packet, &sent, v, w->rare.kind == RARE_WHOLE, copy);
+}
+
+/* skb_next makes the skb the next fragment that has waited. */
+__noinline int skb_next(struct __sk_buff *skb)
+{
+	struct work *w = work_of();
+	__u64 next;
+
+	if (!w || !skb_held(skb, w))
+		return false;
+	next = w->waiting;
+	if (skb_rare(skb) != RARE_ROUTE)
+		return false;
+	w->waiting = next;
+	w->rare.copy = true;
+	return true;
+}
+
+/* As many as the longest packet has that is cut for the shortest MTU of IPv6, and then some. */
+#define RELEASE_MOST 64
+
+/* skb_decided sends a packet of which full() or rare_route() has decided, and what waited for it. */
+static INLINE int skb_decided(struct __sk_buff *skb, enum verdict v)
+{
+	int ret;
+
+	if (v == HOLD)
+		v = skb_hold(skb);
+	if (v == HOLD) /* the first has come in this moment */
+		v = rare_route();
+	ret = skb_rare_send(skb, v);
+	for (int i = 0; i < RELEASE_MOST; i++) {
+		if (!skb_next(skb))
+			break;
+		skb_rare_send(skb, rare_route());
+	}
+	return ret;
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* address.h - IPv4 and IPv6 addresses as 16 bytes, and Ethernet addresses as a word. */
+#ifndef WEIR_PARSE_ADDRESS_H
+#define WEIR_PARSE_ADDRESS_H
+
+#include "abi.h"
+#include "base/bpf.h"
+
+/* IPv4 as the two words of ::ffff:a.b.c.d. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define MAPPED(ip4_) (0xffff0000ULL | (__u64)(ip4_) << 32)
+#else
+#define MAPPED(ip4_) (0xffffULL << 32 | (__u64)(ip4_))
+#endif
+
+/* The IPv4 address in the mapped one's second word. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UNMAPPED(lo_) ((__u32)((lo_) >> 32))
+#else
+#define UNMAPPED(lo_) ((__u32)(lo_))
+#endif
+
+static INLINE bool is_ip4(const struct addr *a)
+{
+	return !a->hi && a->lo == MAPPED(UNMAPPED(a->lo));
+}
+
+/* is_loopback: of 127.0.0.0/8, or ::1. */
+static INLINE bool is_loopback(const struct addr *a)
+{
+	const __u8 *bytes = (const __u8 *)a;
+
+	return is_ip4(a) ? bytes[12] == 127 : !a->hi && a->lo == bpf_cpu_to_be64(1);
+}
+
+static INLINE bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->lo == b->lo && a->hi == b->hi;
+}
+
+/* The low 6 bytes of the word are the Ethernet address, first byte lowest. */
+static INLINE __u64 mac_word(const __u8 *mac)
+{
+	return *(__u16 *)mac | (__u64)*(__u16 *)(mac + 2) << 16 | (__u64)*(__u16 *)(mac + 4) << 32;
+}
+
+#endif

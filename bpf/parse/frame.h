@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* frame.h - from an Ethernet frame to the key of its flow. */
+#ifndef WEIR_PARSE_FRAME_H
+#define WEIR_PARSE_FRAME_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
+#include "parse/ip.h"
+#include "parse/packet.h"
+
+static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struct packet *p)
+{
+	struct udphdr *udp;
+	struct tcphdr *tcp;
+
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		tcp = take(c, sizeof(*tcp));
+		if (!tcp)
+			return PARSED_SHORT;
+		h->l4 = (void *)tcp;
+		h->check = &tcp->check;
+		p->tcp_flags = ((__u8 *)tcp)[13];
+		p->key.ports = tcp->source | (__u32)tcp->dest << 16 | (__u64)IPPROTO_TCP << 32;
+		return PARSED;
+	case IPPROTO_UDP:
+		udp = take(c, sizeof(*udp));
+		if (!udp)
+			return PARSED_SHORT;
+		h->l4 = udp;
+		h->check = &udp->check;
+		p->tcp_flags = 0;
+		p->key.ports = udp->source | (__u32)udp->dest << 16 | (__u64)IPPROTO_UDP << 32;
+		return PARSED;
+	}
+	return p->protocol == (p->ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? PARSED_ICMP : PARSED_OTHER;
+}
+
+static INLINE bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+static INLINE enum parsed parse(void *data, void *end, struct headers *h, struct packet *p)
+{
+	struct cursor c = { data, end };
+	enum parsed parsed;
+
+	h->eth = take(&c, sizeof(*h->eth));
+	if (!h->eth)
+		return PARSED_SHORT;
+	parsed = parse_ip(&c, h->eth->h_proto, h, p, NULL);
+	if (parsed == PARSED_OTHER && is_tag(h->eth->h_proto))
+		return PARSED_TAGGED;
+	if (parsed == PARSED)
+		parsed = parse_ports(&c, h, p);
+	if (parsed == PARSED) {
+		h->check_offset = (void *)h->check - data;
+		p->sender = mac_word(h->eth->h_source) | (__u64)p->ifindex << 48;
+	}
+	return parsed;
+}
+
+#endif

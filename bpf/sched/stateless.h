@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * stateless.h - while the connection table is full, a new flow gets a server that all
+ * packets of the flow find again without an entry.
+ */
+#ifndef WEIR_SCHED_STATELESS_H
+#define WEIR_SCHED_STATELESS_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "conn/flow_line.h"
+#include "conn/table_full.h"
+#include "sched/persist.h"
+#include "sched/schedule.h"
+#include "sched/table.h"
+#include "service/server.h"
+#include "verdict/work.h"
+
+/* A look for a flow's server by its hash: passed from turn to turn of a loop. */
+struct hash_search {
+	__u32 service;
+	__u32 hash;
+	__u32 server;
+};
+
+static long hash_try(__u32 turn, struct hash_search *s)
+{
+	void *table = table_of(s->service);
+	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL, *slot;
+	struct load *l;
+	__u32 server;
+
+	if (!length || turn >= *length)
+		return 1;
+	slot = table_at(table, TABLE_SLOTS + (s->hash + turn) % *length);
+	if (!slot)
+		return 1;
+	server = *slot;
+	l = bpf_map_lookup_elem(&loads, &server);
+	if (!l || !l->weight)
+		return 0;
+	s->server = server;
+	return 1;
+}
+
+/*
+ * by_hash is a server for each packet of a flow that has no entry: the same for
+ * all of them, as long as the service's table is. Thresholds do not count here.
+ */
+static NOINLINE __u32 by_hash(const struct service *svc, const struct flow_key *k)
+{
+	struct hash_search s = { .service = svc->index, .server = NO_SERVER };
+	struct flow_knobs *n = flow_knobs_of();
+
+	if (!n)
+		return NO_SERVER;
+	s.hash = flow_hash(n, k) >> 32;
+	bpf_loop(MAX_TURNS, hash_try, &s, 0);
+	return s.server;
+}
+
+/* Schedulers that find a flow's server by a hash of their own. */
+static INLINE bool hashes(const struct service *svc)
+{
+	return svc->scheduler == SCHED_DH || svc->scheduler == SCHED_SH || svc->scheduler == SCHED_MH;
+}
+
+/* server_nat says whether packets to a server need an entry to come back. */
+static INLINE bool server_nat(__u32 index)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	return s && METHOD_OF(s->method) == METHOD_NAT && !stays(s, s->method);
+}
+
+/*
+ * server_without_entry is the server of a flow that may have no entry, or lose
+ * it: by a hash, unless the service finds it by a hash or a template anyway.
+ * Behind NAT there is none.
+ */
+static INLINE __u32 server_without_entry(struct work *w, const struct service *svc)
+{
+	__u32 index;
+
+	if (svc->persist)
+		index = persistent(w, svc);
+	else if (hashes(svc))
+		index = schedule(svc, &w->packet);
+	else
+		index = by_hash(svc, &w->packet.key);
+	return index != NO_SERVER && server_nat(index) ? NO_SERVER : index;
+}
+
+/*
+ * server_for is a new connection's server. While the table lacks room, by direct
+ * routing and tunnels it is one that the flow's packets find without an entry.
+ */
+static INLINE __u32 server_for(struct work *w, const struct service *svc)
+{
+	__u32 index = NO_SERVER;
+
+	if (svc->persist)
+		return persistent(w, svc);
+	if (room_lacked(STATE_SYN_RECV, tick()))
+		index = server_without_entry(w, svc);
+	return index == NO_SERVER ? schedule(svc, &w->packet) : index;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * firewall_mark.h - the firewall mark that weir's own rules give a new flow. Packets of
+ * flows with a connection entry are never looked up here.
+ */
+#ifndef WEIR_SERVICE_FIREWALL_MARK_H
+#define WEIR_SERVICE_FIREWALL_MARK_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+
+/* A search through one list of rules. */
+struct mark_search {
+	const struct flow_key *key;
+	__u32 first, count;
+	__u32 mark;
+};
+
+static INLINE bool mark_fits(const struct mark_rule *r, const struct flow_key *key)
+{
+	__u16 port = bpf_ntohs((__u16)(key->ports >> 16));
+
+	return (key->from.hi & r->mask.hi) == r->source.hi &&
+	       (key->from.lo & r->mask.lo) == r->source.lo &&
+	       (!r->protocol || r->protocol == (__u8)(key->ports >> 32)) &&
+	       r->first_port <= port && port <= r->last_port;
+}
+
+static long mark_try(__u32 turn, struct mark_search *m)
+{
+	__u32 at = m->first + turn;
+	struct mark_rule *r;
+
+	if (turn >= m->count)
+		return 1;
+	r = bpf_map_lookup_elem(&mark_rules, &at);
+	if (!r || !mark_fits(r, m->key))
+		return 0;
+	m->mark = r->mark;
+	return 1;
+}
+
+/* mark_list_of is the list for the flow's destination, or NULL. */
+static INLINE struct mark_list *mark_list_of(const struct flow_key *key)
+{
+	struct mark_prefix to = { .bits = 128 };
+
+	__builtin_memcpy(to.addr, &key->to, sizeof(to.addr));
+	return bpf_map_lookup_elem(&mark_lists, &to);
+}
+
+/* mark_of is the mark that the first fitting rule gives the flow, or 0. */
+static NOINLINE __u32 mark_of(const struct flow_key *key)
+{
+	struct mark_list *list = mark_list_of(key);
+
+	if (!list)
+		return 0;
+
+	struct mark_search m = { .key = key, .first = list->first, .count = list->count };
+
+	bpf_loop(MAX_MARK_RULES, mark_try, &m, 0);
+	return m.mark;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * lease.h - who may forward: mastership is a lease that the VRRP instance renews with
+ * each advertisement, and a frame from another director is never forwarded again.
+ */
+#ifndef WEIR_SERVICE_LEASE_H
+#define WEIR_SERVICE_LEASE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/packet.h"
+
+static INLINE bool lease_runs(__u32 index)
+{
+	struct lease *l;
+
+	if (index == 0)
+		return true;
+	l = bpf_map_lookup_elem(&leases, &index);
+	return l && bpf_ktime_get_boot_ns() < l->until;
+}
+
+/* The bit of an Ethernet address in director_filter: mirrored in Go (directors.go). */
+static INLINE __u32 director_bit(__u64 mac)
+{
+	return (mac >> 40 ^ mac >> 32) & 63;
+}
+
+#define MAC_MASK 0xffffffffffffULL
+
+static INLINE bool from_director(const struct packet *p)
+{
+	__u64 mac = p->sender & MAC_MASK, *filter;
+	__u32 zero = 0;
+
+	filter = bpf_map_lookup_elem(&director_filter, &zero);
+	if (!filter || !(*filter >> director_bit(mac) & 1))
+		return false;
+	return bpf_map_lookup_elem(&directors, &mac) != NULL;
+}
+
+/* guarded says whether this address is a VIP whose lease has run out. */
+static INLINE bool guarded(const struct addr *a)
+{
+	__u32 *lease = bpf_map_lookup_elem(&vips, a);
+
+	return lease && !lease_runs(*lease);
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* server.h - questions about a real server and the forward method of its connections. */
+#ifndef WEIR_SERVICE_SERVER_H
+#define WEIR_SERVICE_SERVER_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+
+#define NO_SERVER (~0U)
+
+static INLINE bool server_present(__u32 server)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &server);
+
+	return s && s->flags & SERVER_PRESENT;
+}
+
+/* own_addr is one of our addresses, or NULL. */
+static INLINE struct addr *own_addr(__u32 index)
+{
+	return index ? bpf_map_lookup_elem(&own_addrs, &index) : NULL;
+}
+
+/*
+ * own_source is the address that a packet of this machine's own client gets in
+ * the place of its source, or NULL: it keeps it.
+ */
+static INLINE struct addr *own_source(const struct server *s, const struct flow_key *key, __u32 method)
+{
+	if (!(method & METHOD_OWN) || METHOD_OF(method) == METHOD_NAT || !same_addr(&key->from, &key->to))
+		return NULL;
+	return own_addr(s->inner);
+}
+
+/* method_of is the method of a new connection. */
+static INLINE __u32 method_of(const struct server *s, const struct packet *p)
+{
+	return s->method | (p->own ? METHOD_OWN : 0);
+}
+
+/*
+ * stays says whether a packet goes up the local stack as it is: its server is this
+ * machine, not behind NAT, or at a loopback address, from which no answer leaves.
+ */
+static INLINE bool stays(const struct server *s, __u32 method)
+{
+	if (!(s->flags & SERVER_LOCAL))
+		return false;
+	return METHOD_OF(method) != METHOD_NAT || is_loopback(&s->addr);
+}
+
+/* answered says whether what comes back of a connection needs an entry. */
+static INLINE bool answered(const struct server *s, __u32 method)
+{
+	if (METHOD_OF(method) == METHOD_NAT)
+		return !stays(s, method);
+	return method & METHOD_OWN && !(s->flags & SERVER_LOCAL);
+}
+
+/*
+ * port_at is the port that a flow's packets have at the server: its own, or the
+ * one that the client asked for.
+ */
+static INLINE __u16 port_at(const struct server *s, __u32 method, const struct flow_key *key)
+{
+	return method & METHOD_KEEPS_PORT ? (__u16)(key->ports >> 16) : s->port;
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * classify.h - packets that do not carry the full flow key take the slow path, so that
+ * the fast path does not pay for them: ICMP errors, fragments, frames with VLAN tags.
+ * The slow path has three parts, each verified by itself: the hook's classify function
+ * finds out what the packet is, route_packet() or slow_route() decides on it, and the
+ * hook's send function sends it. The parts pass on offsets into the frame.
+ */
+#ifndef WEIR_SLOW_CLASSIFY_H
+#define WEIR_SLOW_CLASSIFY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
+#include "parse/frame.h"
+#include "parse/ip.h"
+#include "parse/packet.h"
+#include "slow/icmp.h"
+#include "slow/icmp_quote.h"
+#include "slow/tags.h"
+#include "verdict/work.h"
+
+/* Who decides of the packet. */
+enum rare_next {
+	RARE_PASS,  /* nobody: up the local stack */
+	RARE_FULL,  /* full() */
+	RARE_ROUTE, /* rare_route() */
+};
+
+/* rare_fragment writes down whose fragment this is. */
+static INLINE void rare_fragment(struct rare *r, const struct packet *p)
+{
+	r->fragment.from = p->key.from;
+	r->fragment.to = p->key.to;
+	r->fragment.id = r->piece.id;
+	r->fragment.protocol = p->ip6 ? 0 : p->protocol;
+}
+
+/* offset is how far into the frame a header is; each begins at an even place. */
+static INLINE __u32 offset(void *data, void *header)
+{
+	return header - data;
+}
+
+/* No header begins farther into a frame: the longest extension headers, twice. */
+#define OFFSET_MOST 0x7ffe
+
+/* part is n bytes of the frame from there on, or NULL. */
+static INLINE void *part(void *data, void *end, __u32 at, __u32 n)
+{
+	void *p;
+
+	asm volatile("" : "+r"(at)); /* the verifier is to see that it is bounded */
+	p = data + (at & OFFSET_MOST);
+	return p + n > end ? NULL : p;
+}
+
+/* rare_error is rare_begin for what may be an ICMP error. */
+static INLINE enum rare_next rare_error(void *data, struct cursor *c, struct work *w)
+{
+	struct packet *p = &w->packet;
+	struct rare *r = &w->rare;
+	struct quote q;
+
+	/* One way on for all that led here, or verifying takes too long. */
+	r->icmp = offset(data, c->pos);
+	c->pos = part(data, c->end, r->icmp, sizeof(struct icmp_head));
+	if (!c->pos || r->piece.first || !parse_quote(c, &q, p, &r->quoted))
+		return RARE_PASS;
+	r->kind = RARE_ERROR;
+	r->quote = q.ip4 ? offset(data, q.ip4) : offset(data, q.ip6);
+	r->l4 = offset(data, q.l4);
+	r->check = q.check ? offset(data, q.check) : 0;
+	return RARE_ROUTE;
+}
+
+/* rare_begin finds out what the packet is, and where its parts are. */
+static INLINE enum rare_next rare_begin(void *data, void *end, struct work *w, __u32 ifindex)
+{
+	struct cursor c = { data, end };
+	struct packet *p = &w->packet;
+	struct rare *r = &w->rare;
+	enum parsed parsed;
+	struct headers h;
+	__be16 type;
+
+	p->ifindex = ifindex;
+	p->packets = 1;
+	p->tcp_flags = 0;
+	p->own = false;
+	r->piece = (struct piece){};
+	r->l4 = r->check = r->icmp = r->quote = 0;
+	h.eth = take(&c, sizeof(*h.eth));
+	if (!h.eth || (device_mac && mac_word(h.eth->h_dest) != device_mac))
+		return RARE_PASS;
+	type = take_tags(&c, r, h.eth->h_proto);
+	p->sender = mac_word(h.eth->h_source) | (__u64)ifindex << 48;
+	came_by(w, &h);
+	r->ip = offset(data, c.pos);
+	parsed = parse_ip(&c, type, &h, p, &r->piece);
+	rare_fragment(r, p);
+	if (parsed == PARSED_FRAGMENT) {
+		r->kind = RARE_LATER;
+		return RARE_ROUTE;
+	}
+	if (parsed != PARSED)
+		return RARE_PASS;
+	parsed = parse_ports(&c, &h, p);
+	if (parsed == PARSED_ICMP)
+		return rare_error(data, &c, w);
+	if (parsed != PARSED)
+		return RARE_PASS;
+	r->kind = r->piece.first ? RARE_FIRST : RARE_WHOLE;
+	r->l4 = offset(data, h.l4);
+	r->check = offset(data, h.check);
+	return RARE_FULL;
+}
+
+/* rare_headers finds the parts again. */
+static INLINE bool rare_headers(void *data, void *end, struct headers *h, struct quote *q, const struct work *w)
+{
+	const struct rare *r = &w->rare;
+	bool ip6 = w->packet.ip6;
+
+	h->eth = data;
+	if (data + sizeof(*h->eth) > end)
+		return false;
+	h->ip4 = NULL;
+	h->ip6 = NULL;
+	if (ip6) {
+		h->ip6 = part(data, end, r->ip, sizeof(*h->ip6));
+		if (!h->ip6)
+			return false;
+	} else {
+		h->ip4 = part(data, end, r->ip, sizeof(*h->ip4));
+		if (!h->ip4)
+			return false;
+	}
+	h->l4 = r->l4 ? part(data, end, r->l4, sizeof(struct udphdr)) : NULL;
+	h->check = r->check ? part(data, end, r->check, sizeof(__u16)) : NULL;
+	h->check_offset = r->check;
+	q->icmp = r->icmp ? part(data, end, r->icmp, sizeof(struct icmp_head)) : NULL;
+	q->ip4 = r->icmp && !ip6 ? part(data, end, r->quote, sizeof(struct iphdr)) : NULL;
+	q->ip6 = r->icmp && ip6 ? part(data, end, r->quote, sizeof(struct ipv6hdr)) : NULL;
+	q->l4 = h->l4;
+	q->check = h->check;
+	return true;
+}
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fragment.h - the first fragment of a packet has the ports: it takes the full path,
+ * and leaves in a table what the other fragments need. A fragment that comes before the
+ * first is held until that comes, and is then sent behind it. Only tc can hold one: at
+ * XDP a program can send nothing but the packet that it was called with.
+ */
+#ifndef WEIR_SLOW_FRAGMENT_H
+#define WEIR_SLOW_FRAGMENT_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "balance/deliver.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+#include "service/firewall_mark.h"
+#include "service/lease.h"
+#include "service/service.h"
+#include "verdict/counters.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* How long the fragments of a packet belong together (RFC 8200; IPV4_FRAG_TIME in Linux). */
+#define FRAGMENTS4_TICKS ((30ULL * 1000000000) >> TICK_SHIFT)
+#define FRAGMENTS6_TICKS ((60ULL * 1000000000) >> TICK_SHIFT)
+
+static INLINE bool fragment_over(const struct fragment *f, const struct packet *p, __u32 now)
+{
+	return (__s32)(now - f->stamp) > (__s32)(p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
+}
+
+/* fragment_of is what is known of the packet that this is a fragment of, or NULL. */
+static INLINE struct fragment *fragment_of(const struct work *w)
+{
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+
+	return f && !fragment_over(f, &w->packet, tick()) ? f : NULL;
+}
+
+/* fragment_waited says whether others are held until this one comes. */
+static INLINE bool fragment_waited(const struct work *w)
+{
+	struct fragment *f = fragment_of(w);
+
+	return f && f->word && f->word != FRAGMENT_KNOWN;
+}
+
+static INLINE enum fragment_fate fate_of(const struct work *w, enum verdict v)
+{
+	if (v == FORWARD)
+		return w->answers ? FRAGMENT_TO_CLIENT : FRAGMENT_TO_SERVER;
+	return v == PASS ? FRAGMENT_PASSES : FRAGMENT_DROPPED;
+}
+
+/*
+ * fragment_up has the others pass of a packet whose server behind NAT is this machine:
+ * once they say that they are for it, they may be met again, behind XDP.
+ */
+static INLINE void fragment_up(struct work *w)
+{
+	struct fragment *draft = &w->fragment_draft;
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+	__u8 fate = draft->fate;
+
+	if (!s || !(s->flags & SERVER_LOCAL) || METHOD_OF(w->method) != METHOD_NAT ||
+	    same_addr(&s->addr, &w->rare.fragment.to))
+		return;
+	w->rare.fragment.to = s->addr;
+	draft->fate = FRAGMENT_PASSES;
+	bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_ANY);
+	w->rare.fragment.to = w->packet.key.to;
+	draft->fate = fate;
+}
+
+/*
+ * fragment_settle tells the others what becomes of the first one. It returns the
+ * last of those that waited for it, or 0. Where it is not to release them they go on
+ * waiting: at XDP nothing can be sent but the packet that has come.
+ */
+static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool release)
+{
+	struct fragment *draft = &w->fragment_draft, *f;
+	__u64 waited, word;
+	bool over;
+
+	draft->word = FRAGMENT_KNOWN;
+	draft->stamp = tick();
+	draft->server = w->server;
+	draft->service = w->service;
+	draft->method = w->method;
+	draft->fate = fate_of(w, v);
+	draft->reply = w->reply;
+	if (v == FORWARD && !w->answers)
+		fragment_up(w);
+	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f && !bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST))
+		return 0;
+	if (!f)
+		f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f)
+		return 0;
+	over = fragment_over(f, &w->packet, draft->stamp);
+	f->stamp = draft->stamp;
+	f->server = draft->server;
+	f->service = draft->service;
+	f->method = draft->method;
+	f->fate = draft->fate;
+	f->reply = draft->reply;
+	word = over ? *(volatile __u64 *)&f->word : 0;
+	waited = release ? __sync_lock_test_and_set(&f->word, FRAGMENT_KNOWN)
+			 : __sync_val_compare_and_swap(&f->word, word, FRAGMENT_KNOWN);
+	return over || waited == FRAGMENT_KNOWN ? 0 : waited;
+}
+
+/*
+ * fragment_ours says whether a fragment without its first may be for us to send on:
+ * it is for an address with services, or comes from one, as to this machine's own
+ * client, or from a server behind NAT.
+ */
+static INLINE bool fragment_ours(const struct work *w)
+{
+	const struct flow_key *k = &w->packet.key;
+	struct service_count *n = service_count_of();
+	enum end *to = bpf_map_lookup_elem(&ends, &k->to);
+
+	if ((to && *to & END_VIRTUAL) || bpf_map_lookup_elem(&ends, &k->from))
+		return true;
+	return n && n->by_mark && mark_list_of(k);
+}
+
+/* follow takes a fragment that is not the first where that went. */
+static INLINE enum verdict follow(struct work *w)
+{
+	struct fragment *f = fragment_of(w);
+	struct server *s;
+	__u32 index;
+
+	if (from_director(&w->packet))
+		return pass(PASS_FROM_DIRECTOR);
+	if (!f || f->word != FRAGMENT_KNOWN)
+		return fragment_ours(w) ? HOLD : PASS;
+	index = f->server;
+	switch (f->fate) {
+	case FRAGMENT_PASSES:
+		return PASS;
+	case FRAGMENT_DROPPED:
+		return drop(DROP_FRAGMENT);
+	case FRAGMENT_TO_CLIENT:
+		w->answers = true;
+		w->service = f->service;
+		w->server = index;
+		w->reply = f->reply;
+		return FORWARD;
+	}
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return drop(DROP_SERVER_REMOVED);
+	w->method = f->method;
+	return deliver(w, s, index, 0);
+}
+
+/* fragment_place is the table's entry for one that has to wait, or NULL. */
+static INLINE struct fragment *fragment_place(struct work *w)
+{
+	struct fragment *draft = &w->fragment_draft, *f;
+	__u32 now = tick();
+
+	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	if (!f) {
+		__builtin_memset(draft, 0, sizeof(*draft));
+		draft->stamp = now;
+		bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST);
+		return bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	}
+	if (fragment_over(f, &w->packet, now)) {
+		f->stamp = now;
+		f->word = 0;
+	}
+	return f;
+}
+
+/*
+ * count_begun counts the connection that a packet began, if it did, and not the packet:
+ * that is decided of once more, and then finds its entry.
+ */
+static INLINE void count_begun(const struct work *w)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+
+	if (!s || !bpf_map_lookup_elem(&conns, &w->packet.key))
+		return;
+	count(&service_stats, s->service, w->conns, 0, 0);
+	count(&server_stats, w->server, w->conns, 0, 0);
+}
+
+#endif

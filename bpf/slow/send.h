@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* send.h - the slow path's decision on a packet, and its way out. */
+#ifndef WEIR_SLOW_SEND_H
+#define WEIR_SLOW_SEND_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "forward/direct.h"
+#include "forward/local.h"
+#include "forward/mtu.h"
+#include "forward/nat.h"
+#include "forward/send.h"
+#include "forward/tunnel.h"
+#include "parse/packet.h"
+#include "service/server.h"
+#include "slow/fragment.h"
+#include "slow/icmp_quote.h"
+#include "slow/icmp_related.h"
+#include "verdict/counters.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* rare_route decides of what has no ports of its own. */
+__noinline int rare_route(void)
+{
+	struct work *w = work_of();
+
+	if (!w)
+		return PASS;
+	return w->rare.kind == RARE_ERROR ? related(w) : follow(w);
+}
+
+/* rare_to_server sends to the server what has no ports of its own, and counts it. */
+static INLINE enum verdict rare_to_server(const struct headers *h, const struct quote *q, struct sent *sent,
+					  struct work *w)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+	const struct packet *p = &w->packet;
+	__u32 method = w->method;
+	struct addr *source;
+	enum verdict v;
+	bool up;
+
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	up = s->flags & SERVER_LOCAL;
+	if (!up && p->bytes + outer_bytes(s, method) > s->mtu) {
+		v = too_big(h, p, sent, s, method);
+		return q->icmp ? DROP : v;
+	}
+	switch (METHOD_OF(method)) {
+	case METHOD_NAT:
+		v = up ? UP : direct(h, sent, s);
+		if (v == DROP)
+			break;
+		if (q->icmp)
+			requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, &p->key.to, &s->addr,
+				port_at(s, method, &p->key), true);
+		else
+			rewrite_addr(h, &p->key.to, &s->addr, true);
+		break;
+	case METHOD_TUN:
+		v = tunnel(h, p, sent, s);
+		break;
+	default:
+		v = direct(h, sent, s);
+	}
+	source = own_source(s, &p->key, method);
+	if (source && v == FORWARD && !q->icmp)
+		rewrite_addr(h, &p->key.from, source, false);
+	if (v != DROP) {
+		count(&service_stats, s->service, 0, p->packets, p->bytes);
+		count(&server_stats, w->server, 0, p->packets, p->bytes);
+	}
+	return v;
+}
+
+/* rare_to_client sends it to the client, as from the virtual address. */
+static INLINE enum verdict rare_to_client(const struct headers *h, const struct quote *q, struct sent *sent,
+					  struct work *w)
+{
+	const struct packet *p = &w->packet;
+	bool to_vip = w->reply.back.ifindex & WAY_TO_VIP;
+
+	if (!hop_taken(h))
+		return drop(DROP_TTL);
+	/* What says to_vip is not behind NAT: one of the two ends changes. */
+	if (q->icmp)
+		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
+			&w->reply.vip, to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
+	else
+		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
+	head_for(h, sent, &w->reply.back);
+	count_out(&service_stats, w->service, p->packets, p->bytes);
+	count_out(&server_stats, w->server, p->packets, p->bytes);
+	if (!goes_home(w))
+		return FORWARD;
+	if (to_vip && !q->icmp)
+		rewrite_addr(h, &p->key.to, &w->reply.vip, true);
+	sent->ifindex = WAY_HOME;
+	return HOME;
+}
+
+/* rare_send sends a packet where full() or rare_route() wants it. */
+static INLINE enum verdict rare_send(const struct headers *h, const struct quote *q, struct sent *sent,
+				     struct work *w)
+{
+	enum verdict v;
+
+	if (q->icmp ? !q->l4 : w->rare.kind < RARE_LATER && (!h->l4 || !h->check))
+		return DROP;
+	if (!q->icmp && h->l4 && h->check)
+		return send_on(h, &w->packet, sent, w);
+	v = w->answers ? rare_to_client(h, q, sent, w) : rare_to_server(h, q, sent, w);
+	if (v != DROP && q->icmp)
+		note(NOTE_ICMP_FORWARDED);
+	return v;
+}
+
+#endif
