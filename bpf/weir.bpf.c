@@ -45,11 +45,11 @@ int weir_xdp(struct xdp_md *ctx)
 	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_RARE ? RARE_PASS : xdp_rare(ctx)) {
-		case RARE_FULL:
-			return xdp_rare_send(ctx, full());
-		case RARE_ROUTE:
-			return xdp_rare_send(ctx, rare_route());
+		switch (parsed < PARSED_SLOW ? NEXT_PASS : xdp_classify(ctx)) {
+		case NEXT_ROUTE:
+			return xdp_slow_send(ctx, route_packet());
+		case NEXT_SLOW_ROUTE:
+			return xdp_slow_send(ctx, slow_route());
 		}
 		return XDP_PASS;
 	}
@@ -73,11 +73,11 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_RARE ? RARE_PASS : skb_rare(skb)) {
-		case RARE_FULL:
-			return skb_decided(skb, full());
-		case RARE_ROUTE:
-			return skb_decided(skb, rare_route());
+		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
+		case NEXT_ROUTE:
+			return skb_slow_finish(skb, route_packet());
+		case NEXT_SLOW_ROUTE:
+			return skb_slow_finish(skb, slow_route());
 		}
 		return TC_ACT_UNSPEC;
 	}
@@ -101,23 +101,23 @@ int weir_behind(struct __sk_buff *skb)
 	enum parsed parsed;
 	struct headers h;
 
-	if (!w || skb->pkt_type != PACKET_HOST || (skb_headless(skb) && !skb_mend(skb)))
+	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && own_answer(&p.key)) {
+	if (parsed == PARSED && is_local_client_reply(&p.key)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
-		return skb_full(skb, w, &h, &p);
+		return skb_route(skb, w, &h, &p);
 	}
 	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
 		return TC_ACT_UNSPEC;
-	switch (skb_rare(skb)) {
-	case RARE_FULL:
-		if (fragment_waited(w) || own_answer(&w->packet.key))
-			return skb_decided(skb, full());
+	switch (skb_classify(skb)) {
+	case NEXT_ROUTE:
+		if (fragment_has_waiting(w) || is_local_client_reply(&w->packet.key))
+			return skb_slow_finish(skb, route_packet());
 		break;
-	case RARE_ROUTE:
-		if (parsed == PARSED_FRAGMENT || own_answer(&w->packet.key))
-			return skb_decided(skb, rare_route());
+	case NEXT_SLOW_ROUTE:
+		if (parsed == PARSED_FRAGMENT || is_local_client_reply(&w->packet.key))
+			return skb_slow_finish(skb, slow_route());
 	}
 	return TC_ACT_UNSPEC;
 }
@@ -132,7 +132,7 @@ int weir_own(struct __sk_buff *skb)
 	struct packet p = {
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
-		.own = true,
+		.local_out = true,
 	};
 	struct work *w = work_of();
 	enum parsed parsed;
@@ -145,25 +145,25 @@ int weir_own(struct __sk_buff *skb)
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		p.sender = 0;
-		return skb_full(skb, w, &h, &p);
+		return skb_route(skb, w, &h, &p);
 	}
 	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
 		return TC_ACT_UNSPEC;
-	switch (skb_rare(skb)) {
-	case RARE_FULL:
-		own_rare(w);
-		v = full();
+	switch (skb_classify(skb)) {
+	case NEXT_ROUTE:
+		set_local_out(w);
+		v = route_packet();
 		break;
-	case RARE_ROUTE:
-		own_rare(w);
+	case NEXT_SLOW_ROUTE:
+		set_local_out(w);
 		if (parsed == PARSED_ICMP && !reply_of(&w->packet.key))
 			return TC_ACT_UNSPEC;
-		v = rare_route();
+		v = slow_route();
 		break;
 	default:
 		return TC_ACT_UNSPEC;
 	}
-	return v == HOLD ? TC_ACT_UNSPEC : skb_rare_send(skb, v);
+	return v == HOLD ? TC_ACT_UNSPEC : skb_slow_send(skb, v);
 }
 
 /*
@@ -187,11 +187,11 @@ int weir_egress(struct __sk_buff *skb)
 		return arp_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
 		return TC_ACT_SHOT;
-	if (skb->ingress_ifindex || skb->tc_index == OWN_DONE)
+	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
 		return TC_ACT_UNSPEC;
 	n = service_count_of();
 	if (n && parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
-	    own_wanted(&p.key, n))
+	    local_out_wanted(&p.key, n))
 		bpf_tail_call(skb, &tails, 0);
 	return TC_ACT_UNSPEC;
 }
@@ -210,7 +210,7 @@ int weir_limits(struct limits *to)
 		return 0;
 	l->upper = to->upper;
 	l->lower = to->lower;
-	load_settle(l);
+	load_update_full(l);
 	return 0;
 }
 
@@ -227,14 +227,14 @@ SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 
 	if (!r)
 		return 0;
 	if (found.span)
 		r->span = found.span;
-	found.first += bpf_loop(found.cards / CARDS_A_TURN, sweep_some, &found, 0) * CARDS_A_TURN;
-	found.span = card_span(r->span);
+	found.first += bpf_loop(found.cards / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
+	found.span = expiry_span(r->span);
 	*s = found;
 	return 0;
 }

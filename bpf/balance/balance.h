@@ -18,14 +18,14 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-#define AT_HAND (SERVER_PRESENT | SERVER_RESOLVED)
+#define FORWARDABLE (SERVER_PRESENT | SERVER_RESOLVED)
 
 /*
  * known takes a packet the short way: its flow is established and has a line in
  * the cache, and it changes no state. It says what became of it; false: none of
  * that.
  */
-static INLINE bool known(const struct headers *h, const struct packet *p, struct sent *sent,
+static INLINE bool cache_hit(const struct headers *h, const struct packet *p, struct sent *sent,
 			 enum verdict *v)
 {
 	struct flow_line *l;
@@ -38,7 +38,7 @@ static INLINE bool known(const struct headers *h, const struct packet *p, struct
 	if (!l)
 		return false;
 	s = bpf_map_lookup_elem(&servers, &l->server);
-	if (!s || (s->flags & (AT_HAND | SERVER_LOCAL)) != AT_HAND)
+	if (!s || (s->flags & (FORWARDABLE | SERVER_LOCAL)) != FORWARDABLE)
 		return false;
 	if (l->answers) {
 		vip = bpf_map_lookup_elem(&service_vips, &s->service);
@@ -61,17 +61,17 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	struct work *w;
 	enum verdict v;
 
-	if (known(h, p, sent, &v))
+	if (cache_hit(h, p, sent, &v))
 		return v;
 	w = work_of();
 	if (!w)
 		return PASS;
 	w->packet = *p;
-	came_by(w, h);
-	v = full();
+	set_reply_route(w, h);
+	v = route_packet();
 	if (v != FORWARD)
 		return v;
-	return xdp && goes_home(w) ? PASS : send_on(h, p, sent, w);
+	return xdp && to_local_client(w) ? PASS : send_on(h, p, sent, w);
 }
 
 #endif

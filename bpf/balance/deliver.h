@@ -18,16 +18,16 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 {
 	const struct packet *p = &w->packet;
 
-	if (stays(s, w->method)) {
+	if (delivered_locally(s, w->method)) {
 		count(&service_stats, s->service, conns, p->packets, p->bytes);
 		count(&server_stats, index, conns, p->packets, p->bytes);
 		return PASS;
 	}
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
-	w->answers = false;
+	w->to_client = false;
 	w->server = index;
-	w->conns = conns;
+	w->new_conns = conns;
 	return FORWARD;
 }
 

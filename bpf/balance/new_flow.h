@@ -26,21 +26,21 @@
  * stray is for a packet that begins nothing and has no entry. Where there was no
  * room for it, it may still have a server, and an entry again as a half-open one.
  */
-static INLINE enum verdict stray(struct work *w, const struct service *svc, struct conn *old, __u64 word)
+static INLINE enum verdict route_unmatched(struct work *w, const struct service *svc, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct server *s;
 	__u32 index;
 
-	if (!room_lacked(STATE_ESTABLISHED, tick()))
+	if (!table_was_full(STATE_ESTABLISHED, tick()))
 		return pass(PASS_NO_CONNECTION);
 	index = server_without_entry(w, svc);
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return pass(PASS_NO_CONNECTION);
-	w->method = method_of(s, p);
+	w->method = new_conn_method(s, p);
 	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
-		conn_remember(w, old, word, index, STATE_SYN_RECV);
+		conn_insert(w, old, word, index, STATE_SYN_RECV);
 	note(NOTE_BY_HASH);
 	return deliver(w, s, index, 0);
 }
@@ -49,16 +49,16 @@ static INLINE enum verdict stray(struct work *w, const struct service *svc, stru
  * remembered enters a new connection; word is the entry's that is over, and then
  * the one that it has now. It says why it cannot, which only NAT cannot do without.
  */
-static INLINE enum reason remembered(struct work *w, const struct service *svc, struct conn *old,
+static INLINE enum reason record_connection(struct work *w, const struct service *svc, struct conn *old,
 				     __u64 *word, __u32 *index)
 {
-	__u32 state = conn_begins(&w->packet);
+	__u32 state = conn_first_state(&w->packet);
 	bool nat = METHOD_OF(w->method) == METHOD_NAT;
-	__u64 fresh = conn_remember(w, old, *word, *index, state);
+	__u64 fresh = conn_insert(w, old, *word, *index, state);
 	__u32 other;
 
-	if (!fresh && nat && room_made(w))
-		fresh = conn_remember(w, old, *word, *index, state);
+	if (!fresh && nat && recycle_half_open(w))
+		fresh = conn_insert(w, old, *word, *index, state);
 	if (!fresh && nat)
 		return DROP_TABLE_FULL;
 	if (!fresh) {
@@ -73,7 +73,7 @@ static INLINE enum reason remembered(struct work *w, const struct service *svc, 
 }
 
 /* open gives a new flow its server, if it is a service's and ours to give. */
-static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
+static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct service *svc = service_of(p);
@@ -91,7 +91,7 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	w->service = svc->index;
 	w->template.place = 0;
 	if (!may_begin(p, svc))
-		return stray(w, svc, old, word);
+		return route_unmatched(w, svc, old, word);
 	index = server_for(w, svc);
 	if (index == NO_SERVER) {
 		note(DROP_NO_SERVER);
@@ -101,22 +101,22 @@ static INLINE enum verdict open(struct work *w, struct conn *old, __u64 word)
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
-	w->method = method_of(s, p);
+	w->method = new_conn_method(s, p);
 	if (one_packet)
 		return deliver(w, s, index, 1);
-	why = remembered(w, svc, old, &word, &index);
+	why = record_connection(w, svc, old, &word, &index);
 	if (why)
 		return drop(why);
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (answered(s, w->method)) {
-		why = reply_remember(w, s, index);
+	if (needs_reply_entry(s, w->method)) {
+		why = reply_insert(w, s, index);
 		if (why) {
 			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
 
 			if (c)
-				conn_drop(&p->key, c, c->word);
+				conn_delete(&p->key, c, c->word);
 			return drop(why);
 		}
 	}

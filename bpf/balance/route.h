@@ -21,10 +21,10 @@
 #include "verdict/work.h"
 
 /* What becomes of a SYN that meets a connection. */
-enum meeting {
-	GO_ON,   /* with it */
-	ANEW,    /* over it */
-	NOT_OURS,
+enum syn_action {
+	SYN_CONTINUE,   /* with it */
+	SYN_REOPEN,    /* over it */
+	SYN_PASSIVE,
 };
 
 /*
@@ -35,7 +35,7 @@ enum meeting {
  * packets after it pass, too. What is open with a server that has left is
  * silent; its SYN is a client that tries anew.
  */
-static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct server *s)
+static NOINLINE enum syn_action syn_on_connection(struct work *w, struct conn *c, const struct server *s)
 {
 	struct packet *p = &w->packet;
 	__u64 word = c->word;
@@ -44,39 +44,39 @@ static NOINLINE enum meeting meet(struct work *w, struct conn *c, const struct s
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
 	if (svc && !may_serve(svc, p)) {
-		conn_drop(&p->key, c, word);
-		return NOT_OURS;
+		conn_delete(&p->key, c, word);
+		return SYN_PASSIVE;
 	}
 	if (!(s->flags & SERVER_PRESENT))
-		return ANEW;
+		return SYN_REOPEN;
 	if (!svc)
-		return GO_ON;
+		return SYN_CONTINUE;
 	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
-		return ANEW;
+		return SYN_REOPEN;
 	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.place)
-		return GO_ON;
+		return SYN_CONTINUE;
 	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
-		return ANEW;
-	return ended(state) ? ANEW : GO_ON;
+		return SYN_REOPEN;
+	return conn_closed(state) ? SYN_REOPEN : SYN_CONTINUE;
 }
 
 /*
- * let_go is for what belongs to a connection whose server has left. It is
+ * expire_nodest is for what belongs to a connection whose server has left. It is
  * silent, unless the service lets it go: then the connection ends, and the packet
  * begins anew (UDP) or is reset by the local stack (TCP).
  */
-static INLINE bool let_go(struct work *w, struct conn *c, __u64 word)
+static INLINE bool expire_nodest(struct work *w, struct conn *c, __u64 word)
 {
 	struct service *svc = service_of(&w->packet);
 
 	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
 		return false;
-	conn_drop(&w->packet.key, c, word);
+	conn_delete(&w->packet.key, c, word);
 	return true;
 }
 
 /* route takes a packet the full way: by its connection, or to a new one. */
-static INLINE enum verdict route(struct work *w)
+static INLINE enum verdict route_flow(struct work *w)
 {
 	struct packet *p = &w->packet;
 	__u32 now, state, index;
@@ -91,29 +91,29 @@ static INLINE enum verdict route(struct work *w)
 	state = conn_state(word);
 	index = conn_server(word);
 	if (state == STATE_REPLY)
-		return answer(w, c);
+		return route_reply(w, c);
 	if (state == STATE_GONE)
 		return drop(DROP_EXPIRING);
 	now = tick();
-	if (overdue(&p->key, c, state, now))
+	if (conn_expired(&p->key, c, state, now))
 		goto over;
-	if (p->own != !!(conn_method(word) & METHOD_OWN))
+	if (p->local_out != !!(conn_method(word) & METHOD_OWN))
 		return PASS; /* somebody else under its client's name */
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
 	if (p->tcp_flags & TCP_SYN) {
-		switch (meet(w, c, s)) {
-		case ANEW:
+		switch (syn_on_connection(w, c, s)) {
+		case SYN_REOPEN:
 			goto over;
-		case NOT_OURS:
+		case SYN_PASSIVE:
 			return pass(PASS_PASSIVE);
 		default:
 			break;
 		}
 	}
 	if (!(s->flags & SERVER_PRESENT)) {
-		if (let_go(w, c, word))
+		if (expire_nodest(w, c, word))
 			goto begin;
 		return no_service_left() ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
 	}
@@ -124,17 +124,17 @@ static INLINE enum verdict route(struct work *w)
 	} else {
 		conn_advance(&p->key, c, word, p, now, ONLY);
 	}
-	flow_keep(w, c, NULL, now);
+	flow_insert(w, c, NULL, now);
 	return deliver(w, s, index, 0);
 begin:
 	c = NULL;
 	word = 0;
 over:
-	return open(w, c, word);
+	return open_flow(w, c, word);
 }
 
 /* full is route as a global function, which has it verified once and by itself. */
-__noinline int full(void)
+__noinline int route_packet(void)
 {
 	struct work *w = work_of();
 	enum verdict v;
@@ -142,9 +142,9 @@ __noinline int full(void)
 	if (!w)
 		return PASS;
 	w->victim.word = 0;
-	v = route(w);
+	v = route_flow(w);
 	if (w->victim.word)
-		half_open_end(w);
+		half_open_evict(w);
 	return v;
 }
 

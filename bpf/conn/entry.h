@@ -21,11 +21,11 @@
 #include "verdict/work.h"
 
 /* overdue says whether the connection has been silent for longer than its state allows. */
-static INLINE bool overdue(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
+static INLINE bool conn_expired(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
 
-	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_heard(key, c, now, *limit);
+	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_recently_used(key, c, now, *limit);
 }
 
 /*
@@ -49,37 +49,37 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
 	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
-	card_moves(c, next, now);
+	expiry_set_state(c, next, now);
 	load_move(conn_server(word), state, next);
-	half_open_moves(key, fresh, state, next);
-	flow_forget(key, c, word);
+	half_open_move(key, fresh, state, next);
+	flow_invalidate(key, c, word);
 }
 
-/* forget_reply deletes the other direction of a connection that has an entry for it. */
-static INLINE void forget_reply(const struct flow_key *key, __u64 word)
+/* delete_reply deletes the other direction of a connection that has an entry for it. */
+static INLINE void delete_reply(const struct flow_key *key, __u64 word)
 {
 	__u32 index = conn_server(word);
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct flow_key reply;
 
-	if (!s || !conn_answered(word))
+	if (!s || !conn_has_reply(word))
 		return;
 	reply_key(&reply, key, s, conn_method(word));
 	bpf_map_delete_elem(&conns, &reply);
 }
 
-/* conn_over counts out a connection whose word the caller has won. */
-static INLINE void conn_over(const struct flow_key *key, struct conn *c, __u64 word)
+/* conn_count_out counts out a connection whose word the caller has won. */
+static INLINE void conn_count_out(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), -1);
-	half_open_moves(key, 0, conn_state(word), STATE_GONE);
-	template_holds(&c->of.template, -1);
-	flow_forget(key, c, word);
-	forget_reply(key, word);
+	half_open_move(key, 0, conn_state(word), STATE_GONE);
+	template_count_conn(&c->of.template, -1);
+	flow_invalidate(key, c, word);
+	delete_reply(key, word);
 }
 
 /* conn_draft is a connection that is to be entered. */
-static INLINE struct conn *conn_draft(struct work *w, __u64 word, __u32 service, __u32 now)
+static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 service, __u32 now)
 {
 	struct conn *c = &w->draft;
 
@@ -90,21 +90,21 @@ static INLINE struct conn *conn_draft(struct work *w, __u64 word, __u32 service,
 	return c;
 }
 
-/* conn_counted counts in a new connection with this word. */
-static INLINE void conn_counted(struct work *w, __u64 word)
+/* conn_count_in counts in a new connection with this word. */
+static INLINE void conn_count_in(struct work *w, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), 1);
-	half_open_moves(&w->packet.key, word, STATE_NONE, conn_state(word));
-	template_holds(&w->template, 1);
+	half_open_move(&w->packet.key, word, STATE_NONE, conn_state(word));
+	template_count_conn(&w->template, 1);
 }
 
 /*
- * conn_remember enters the packet's flow, of w->service, with this server: anew, or in the
+ * conn_insert enters the packet's flow, of w->service, with this server: anew, or in the
  * place of an entry whose time is over (old, with the word that was read). It
  * returns the word that the flow has now, which is another CPU's choice where
  * that one was faster, GONE where the sweep was, and 0 where there is no room.
  */
-static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word, __u32 server,
+static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, __u32 server,
 				    __u32 state)
 {
 	struct packet *p = &w->packet;
@@ -123,41 +123,41 @@ static NOINLINE __u64 conn_remember(struct work *w, struct conn *old, __u64 word
 		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
 			return was;
-		card_passes(old, server, state, now);
+		expiry_reuse(old, server, state, now);
 		old->service = w->service;
-		conn_over(&p->key, old, word);
+		conn_count_out(&p->key, old, word);
 		old->of.template = w->template;
-		conn_counted(w, fresh);
+		conn_count_in(w, fresh);
 		return fresh;
 	}
-	draft = conn_draft(w, fresh, w->service, now);
+	draft = conn_new_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
-	draft->card = card_take(&p->key, server, card_due(state, now));
+	draft->card = expiry_take(&p->key, server, expiry_due(state, now));
 	if (draft->card && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
-		conn_counted(w, fresh);
+		conn_count_in(w, fresh);
 		return fresh;
 	}
-	card_give(draft->card);
+	expiry_release(draft->card);
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
 		return old->word;
 	note(NOTE_TABLE_FULL);
-	r = room_of();
+	r = conn_limits_of();
 	if (r)
-		room_lacks(r, now);
+		table_full_note(r, now);
 	return 0;
 }
 
 /*
- * conn_drop deletes a connection whose word was read. Whoever wins the word
+ * conn_delete deletes a connection whose word was read. Whoever wins the word
  * counts it out.
  */
-static NOINLINE bool conn_drop(const struct flow_key *key, struct conn *c, __u64 word)
+static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u64 word)
 {
-	if (__sync_val_compare_and_swap(&c->word, word, conn_gone(word)) != word)
+	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
 		return false;
-	conn_over(key, c, word);
-	card_give(c->card);
+	conn_count_out(key, c, word);
+	expiry_release(c->card);
 	bpf_map_delete_elem(&conns, key);
 	return true;
 }

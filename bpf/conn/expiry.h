@@ -20,41 +20,41 @@
 /* So many cards there are. */
 volatile const __u32 card_count = 1;
 
-#define CARD_LOST (1U << 31)
+#define EXPIRY_ORPHAN (1U << 31)
 #define SPAN_LEAST 4096
 
 /* A search for a card: passed from turn to turn of a loop. */
-struct card_search {
+struct expiry_search {
 	const struct flow_key *key;
 	__u32 server, due;
 	__u32 place; /* the one that was taken, counted from 1, or 0 */
 };
 
-static INLINE struct card *card_at(__u32 place)
+static INLINE struct card *expiry_at(__u32 place)
 {
 	__u32 at = place - 1;
 
 	return bpf_map_lookup_elem(&cards, &at);
 }
 
-/* card_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
-static INLINE __u32 card_span(__u32 span)
+/* expiry_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
+static INLINE __u32 expiry_span(__u32 span)
 {
 	if (span < SPAN_LEAST)
 		span = SPAN_LEAST;
 	return span < card_count ? span : card_count;
 }
 
-static long card_try(__u32 turn, struct card_search *s)
+static long expiry_try(__u32 turn, struct expiry_search *s)
 {
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 	struct card *d;
 	__u32 at, was, span;
 
 	if (!r)
 		return 1;
 	was = *(volatile __u32 *)&r->span;
-	span = card_span(was);
+	span = expiry_span(was);
 	at = __sync_fetch_and_add(&r->hand, 1) % span;
 	d = bpf_map_lookup_elem(&cards, &at);
 	if (!d)
@@ -72,53 +72,53 @@ static long card_try(__u32 turn, struct card_search *s)
 }
 
 /* How many cards are tried: of a full table's one in five is free. */
-#define CARD_TRIES 128
+#define EXPIRY_TRIES 128
 
-/* card_due is when a connection in this state, seen now, may be over. */
-static INLINE __u32 card_due(__u32 state, __u32 now)
+/* expiry_due is when a connection in this state, seen now, may be over. */
+static INLINE __u32 expiry_due(__u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
 
 	return limit ? now + *limit + 1 : now;
 }
 
-/* card_take is the place of a new card, or 0. */
-static NOINLINE __u32 card_take(const struct flow_key *key, __u32 server, __u32 due)
+/* expiry_take is the place of a new card, or 0. */
+static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u32 due)
 {
-	struct card_search s = { .key = key, .server = server, .due = due };
+	struct expiry_search s = { .key = key, .server = server, .due = due };
 
-	if (!card_try(0, &s))
-		bpf_loop(CARD_TRIES, card_try, &s, 0);
+	if (!expiry_try(0, &s))
+		bpf_loop(EXPIRY_TRIES, expiry_try, &s, 0);
 	return s.place;
 }
 
-/* card_give gives it back: for whoever deletes its connection. */
-static INLINE void card_give(__u32 place)
+/* expiry_release gives it back: for whoever deletes its connection. */
+static INLINE void expiry_release(__u32 place)
 {
-	struct card *d = card_at(place);
+	struct card *d = expiry_at(place);
 
 	if (d)
 		d->taken = 0;
 }
 
-/* card_moves is for a connection that has another state now. */
-static INLINE void card_moves(const struct conn *c, __u32 state, __u32 now)
+/* expiry_set_state is for a connection that has another state now. */
+static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now)
 {
-	struct card *d = card_at(c->card);
+	struct card *d = expiry_at(c->card);
 
 	if (d)
-		d->due = card_due(state, now);
+		d->due = expiry_due(state, now);
 }
 
-/* card_passes is for one that has begun anew, with this server. */
-static INLINE void card_passes(const struct conn *c, __u32 server, __u32 state, __u32 now)
+/* expiry_reuse is for one that has begun anew, with this server. */
+static INLINE void expiry_reuse(const struct conn *c, __u32 server, __u32 state, __u32 now)
 {
-	struct card *d = card_at(c->card);
+	struct card *d = expiry_at(c->card);
 
 	if (!d)
 		return;
 	d->taken = server + 1;
-	d->due = card_due(state, now);
+	d->due = expiry_due(state, now);
 }
 
 #endif

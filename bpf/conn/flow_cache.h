@@ -28,8 +28,8 @@ static INLINE bool flow_state(__u32 state)
 	return state == STATE_ESTABLISHED || state == STATE_UDP;
 }
 
-/* flow_place is the line that a flow is to have: its own, an empty one, or the oldest. */
-static NOINLINE struct flow_line *flow_place(const struct flow_knobs *n, const struct flow_key *k,
+/* flow_victim is the line that a flow is to have: its own, an empty one, or the oldest. */
+static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const struct flow_key *k,
 					   __u32 cpu, __u32 now)
 {
 	struct flow_line *place = NULL;
@@ -52,8 +52,8 @@ static NOINLINE struct flow_line *flow_place(const struct flow_knobs *n, const s
 	return place;
 }
 
-/* flow_client is the key of the line's connection: what its client sends. */
-static INLINE bool flow_client(struct flow_key *k, const struct flow_line *l)
+/* flow_client_key is the key of the line's connection: what its client sends. */
+static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l)
 {
 	__u32 index = l->server;
 	struct server *s;
@@ -74,12 +74,12 @@ static INLINE bool flow_client(struct flow_key *k, const struct flow_line *l)
 	return true;
 }
 
-/* flow_tells has the connection know when a line that another gets was last used. */
-static NOINLINE void flow_tells(struct flow_key *key, const struct flow_line *l)
+/* flow_writeback has the connection know when a line that another gets was last used. */
+static NOINLINE void flow_writeback(struct flow_key *key, const struct flow_line *l)
 {
 	struct conn *c;
 
-	if (!l->generation || !flow_client(key, l))
+	if (!l->generation || !flow_client_key(key, l))
 		return;
 	c = bpf_map_lookup_elem(&conns, key);
 	if (c && conn_server(c->word) == l->server && (__s32)(l->used - c->stamp) > 0)
@@ -87,7 +87,7 @@ static NOINLINE void flow_tells(struct flow_key *key, const struct flow_line *l)
 }
 
 /* A line of answers leaves the virtual address to its service, if that has only one. */
-static INLINE bool vip_known(__u32 service, const struct addr *vip)
+static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 {
 	struct addr *own = bpf_map_lookup_elem(&service_vips, &service);
 
@@ -95,10 +95,10 @@ static INLINE bool vip_known(__u32 service, const struct addr *vip)
 }
 
 /*
- * flow_keep enters the packet's flow into this CPU's cache: what its client
+ * flow_insert enters the packet's flow into this CPU's cache: what its client
  * sends, or, with the entry of the answers, what comes back.
  */
-static NOINLINE void flow_keep(struct work *w, struct conn *c, const struct conn *reply, __u32 now)
+static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct conn *reply, __u32 now)
 {
 	const struct packet *p = &w->packet;
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -106,15 +106,15 @@ static NOINLINE void flow_keep(struct work *w, struct conn *c, const struct conn
 	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
 
-	if (!n || p->own || conn_method(word) & METHOD_OWN || !flow_state(conn_state(word)))
+	if (!n || p->local_out || conn_method(word) & METHOD_OWN || !flow_state(conn_state(word)))
 		return;
-	if (reply ? !vip_known(c->service, &reply->of.reply.vip) : from_director(p))
+	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) : from_director(p))
 		return;
-	l = flow_place(n, &p->key, cpu, now);
+	l = flow_victim(n, &p->key, cpu, now);
 	if (!l)
 		return;
 	if (!flow_matches(l, &p->key))
-		flow_tells(&w->other, l);
+		flow_writeback(&w->other_key, l);
 	if (!(c->cached & bit))
 		__sync_fetch_and_or(&c->cached, bit);
 	l->generation = 0;

@@ -14,7 +14,7 @@
 #include "conn/word.h"
 
 /* A look at all lines of a flow: passed from turn to turn of a loop. */
-struct flow_hunt {
+struct flow_search {
 	struct flow_key key;
 	__u64 cpus; /* bit n & 63: CPU n may have one */
 };
@@ -22,8 +22,8 @@ struct flow_hunt {
 #define NEVER 0x7fffffff
 
 /* The same, to find out how long ago any was last used. */
-struct flow_ask {
-	struct flow_hunt hunt;
+struct flow_age_search {
+	struct flow_search hunt;
 	__u32 now;
 	__s32 age; /* ticks; below 0: since then */
 };
@@ -36,7 +36,7 @@ static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 has
 	return l && l->generation && flow_matches(l, k) ? l : NULL;
 }
 
-static long flow_forget_one(__u32 cpu, struct flow_hunt *h)
+static long flow_invalidate_one(__u32 cpu, struct flow_search *h)
 {
 	struct flow_knobs *n = flow_knobs_of();
 
@@ -53,7 +53,7 @@ static long flow_forget_one(__u32 cpu, struct flow_hunt *h)
 	return 0;
 }
 
-static long flow_ask_one(__u32 cpu, struct flow_ask *a)
+static long flow_age_one(__u32 cpu, struct flow_age_search *a)
 {
 	struct flow_knobs *n = flow_knobs_of();
 
@@ -70,8 +70,8 @@ static long flow_ask_one(__u32 cpu, struct flow_ask *a)
 	return 0;
 }
 
-/* flow_turns has the hunt look for what comes back, where that passes here. */
-static INLINE bool flow_turns(struct flow_hunt *h, const struct flow_key *key, __u64 word)
+/* flow_search_reply has the hunt look for what comes back, where that passes here. */
+static INLINE bool flow_search_reply(struct flow_search *h, const struct flow_key *key, __u64 word)
 {
 	__u32 index = conn_server(word);
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
@@ -82,33 +82,33 @@ static INLINE bool flow_turns(struct flow_hunt *h, const struct flow_key *key, _
 	return true;
 }
 
-/* flow_forget empties the connection's lines: for whoever has changed its word. */
-static NOINLINE void flow_forget(const struct flow_key *key, struct conn *c, __u64 word)
+/* flow_invalidate empties the connection's lines: for whoever has changed its word. */
+static NOINLINE void flow_invalidate(const struct flow_key *key, struct conn *c, __u64 word)
 {
-	struct flow_hunt h = { .key = *key };
+	struct flow_search h = { .key = *key };
 
 	if (!c->cached)
 		return;
 	h.cpus = __sync_lock_test_and_set(&c->cached, 0);
-	bpf_loop(flow_cpus, flow_forget_one, &h, 0);
-	if (flow_turns(&h, key, word))
-		bpf_loop(flow_cpus, flow_forget_one, &h, 0);
+	bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
+	if (flow_search_reply(&h, key, word))
+		bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
 }
 
 /*
- * flow_heard says whether a line was used within so many ticks, and stamps the
+ * flow_recently_used says whether a line was used within so many ticks, and stamps the
  * connection with that, if nobody stamps it at the same time.
  */
-static NOINLINE bool flow_heard(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
+static NOINLINE bool flow_recently_used(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
 {
-	struct flow_ask a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
+	struct flow_age_search a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
 	__u32 stamp = c->stamp;
 
 	if (!a.hunt.cpus)
 		return false;
-	bpf_loop(flow_cpus, flow_ask_one, &a, 0);
-	if (flow_turns(&a.hunt, key, c->word))
-		bpf_loop(flow_cpus, flow_ask_one, &a, 0);
+	bpf_loop(flow_cpus, flow_age_one, &a, 0);
+	if (flow_search_reply(&a.hunt, key, c->word))
+		bpf_loop(flow_cpus, flow_age_one, &a, 0);
 	if (a.age > (__s32)limit)
 		return false;
 	__sync_val_compare_and_swap(&c->stamp, stamp, now - a.age);

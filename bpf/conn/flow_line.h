@@ -65,11 +65,11 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 }
 
 /*
- * flow_one_of is the flow's line, if it is one of these. Which of them is worked out
+ * flow_match_pair is the flow's line, if it is one of these. Which of them is worked out
  * without a branch: no CPU could foresee it, and one that takes the wrong way waits
  * for memory before it may go on with anything.
  */
-static INLINE struct flow_line *flow_one_of(struct flow_pair *pair, const struct flow_key *k)
+static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const struct flow_key *k)
 {
 	struct flow_line *l;
 	__u64 differs, negative;
@@ -95,9 +95,9 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 		return NULL;
 	now = tick();
 	hash = flow_hash(n, k);
-	l = flow_one_of(flow_pair(hash, cpu, 0), k);
+	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
 	if (!l)
-		l = flow_one_of(flow_pair(hash, cpu, 1), k);
+		l = flow_match_pair(flow_pair(hash, cpu, 1), k);
 	if (!l)
 		return NULL;
 	if (l->generation != n->generation || now - l->used > n->idle)

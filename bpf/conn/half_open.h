@@ -14,13 +14,13 @@
 #include "verdict/work.h"
 
 /*
- * half_open_begins enters a connection that has just become half open. From half
+ * half_open_enter enters a connection that has just become half open. From half
  * of what the ring holds, the one that stood in its place is to end. So they are
  * never more than the ring and a half.
  */
-static NOINLINE void half_open_begins(const struct flow_key *key, __u64 word)
+static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
 {
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
@@ -38,23 +38,23 @@ static NOINLINE void half_open_begins(const struct flow_key *key, __u64 word)
 	h->word = word;
 }
 
-static INLINE void half_open_ends(void)
+static INLINE void half_open_leave(void)
 {
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 
 	if (r)
 		__sync_fetch_and_add(&r->half_open, -1);
 }
 
-/* half_open_moves counts a connection that goes from one state to another. */
-static INLINE void half_open_moves(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
+/* half_open_move counts a connection that goes from one state to another. */
+static INLINE void half_open_move(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
 {
 	if (from == to)
 		return;
 	if (from == STATE_SYN_RECV)
-		half_open_ends();
+		half_open_leave();
 	if (to == STATE_SYN_RECV)
-		half_open_begins(key, word);
+		half_open_enter(key, word);
 }
 
 #endif

@@ -12,29 +12,29 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* half_open_yet says whether the connection in this place of the ring is. */
-static INLINE bool half_open_yet(const struct half_open *h)
+/* half_open_still says whether the connection in this place of the ring is. */
+static INLINE bool half_open_still(const struct half_open *h)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &h->key);
 
 	return c && c->word == h->word;
 }
 
-/* half_open_end ends the victim of this packet, if it is half open yet. */
-static INLINE bool half_open_end(struct work *w)
+/* half_open_evict ends the victim of this packet, if it is half open yet. */
+static INLINE bool half_open_evict(struct work *w)
 {
 	const struct flow_key *key = &w->victim.key;
 	__u64 word = w->victim.word;
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 	struct conn *c;
 
 	w->victim.word = 0;
 	c = word ? bpf_map_lookup_elem(&conns, key) : NULL;
-	if (!c || c->word != word || !conn_drop(key, c, word))
+	if (!c || c->word != word || !conn_delete(key, c, word))
 		return false;
 	note(NOTE_RECYCLED);
 	if (r)
-		room_lacks(r, tick());
+		table_full_note(r, tick());
 	return true;
 }
 
@@ -43,7 +43,7 @@ static INLINE bool half_open_end(struct work *w)
 
 static long recycle_one(__u32 turn, struct work **w)
 {
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 	struct half_open *h;
 	__u32 at;
 
@@ -51,17 +51,17 @@ static long recycle_one(__u32 turn, struct work **w)
 		return 1;
 	at = (r->turn + turn) % r->limit;
 	h = bpf_map_lookup_elem(&half_opens, &at);
-	if (!h || !half_open_yet(h))
+	if (!h || !half_open_still(h))
 		return 0;
 	(*w)->victim = *h;
 	return 1;
 }
 
-/* room_made makes room in a full table by ending the oldest half-open connection. */
-static INLINE bool room_made(struct work *w)
+/* recycle_half_open makes room in a full table by ending the oldest half-open connection. */
+static INLINE bool recycle_half_open(struct work *w)
 {
 	bpf_loop(RECYCLE_TURNS, recycle_one, &w, 0);
-	return half_open_end(w);
+	return half_open_evict(w);
 }
 
 #endif

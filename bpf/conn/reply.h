@@ -25,30 +25,30 @@
 #include "verdict/work.h"
 
 /*
- * reply_remember enters the answers of the packet's flow. It says why it cannot:
+ * reply_insert enters the answers of the packet's flow. It says why it cannot:
  * there is no room, or the server has the same client's port in a connection to
  * another virtual address, whose answers could not be told from these.
  */
-static NOINLINE enum reason reply_remember(struct work *w, const struct server *s, __u32 index)
+static NOINLINE enum reason reply_insert(struct work *w, const struct server *s, __u32 index)
 {
-	struct conn *reply = conn_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
+	struct conn *reply = conn_new_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
 	const struct packet *p = &w->packet;
 	struct conn_reply *theirs;
-	struct flow_key *key = &w->other;
+	struct flow_key *key = &w->other_key;
 	struct conn *old;
 
 	reply->of.reply.vip = p->key.to;
 	reply->of.reply.ports = p->key.ports;
-	reply->of.reply.back = w->came;
+	reply->of.reply.back = w->reply_route;
 	reply_key(key, &p->key, s, w->method);
 	if (!same_addr(&key->to, &p->key.from)) {
 		reply->of.reply.back.ifindex |= WAY_TO_VIP;
-		reply->card = card_take(key, index, reply->stamp); /* for own_sweep, each time */
+		reply->card = expiry_take(key, index, reply->stamp); /* for sweep_reply, each time */
 	}
 	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
 	old = bpf_map_lookup_elem(&conns, key);
-	if (!old && room_made(w) && !bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
+	if (!old && recycle_half_open(w) && !bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
 	if (!old)
 		return DROP_TABLE_FULL;
@@ -67,7 +67,7 @@ static NOINLINE enum reason reply_remember(struct work *w, const struct server *
 	return bpf_map_update_elem(&conns, key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
-static INLINE bool same_way(const struct way *a, const struct way *b)
+static INLINE bool same_next_hop(const struct way *a, const struct way *b)
 {
 	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
 	       a->ifindex == b->ifindex;
@@ -82,17 +82,17 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 
 	reply_key(&key, client, s, w->method);
 	reply = bpf_map_lookup_elem(&conns, &key);
-	if (!reply || conn_state(reply->word) != STATE_REPLY || same_way(&reply->of.reply.back, &w->came))
+	if (!reply || conn_state(reply->word) != STATE_REPLY || same_next_hop(&reply->of.reply.back, &w->reply_route))
 		return;
-	reply->of.reply.back = w->came;
-	flow_forget(client, c, c->word);
+	reply->of.reply.back = w->reply_route;
+	flow_invalidate(client, c, c->word);
 }
 
 /* answer is for a server's packet: it goes back to the client. */
-static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
+static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 {
 	struct packet *p = &w->packet;
-	struct flow_key *key = &w->other;
+	struct flow_key *key = &w->other_key;
 	__u32 now = tick(), server;
 	struct conn *c;
 	__u64 word;
@@ -109,8 +109,8 @@ static NOINLINE enum verdict answer(struct work *w, struct conn *reply)
 		return pass(PASS_NO_CONNECTION);
 	if (conn_nat(word))
 		conn_advance(key, c, word, p, now, OUTPUT);
-	flow_keep(w, c, reply, now);
-	w->answers = true;
+	flow_insert(w, c, reply, now);
+	w->to_client = true;
 	w->service = c->service;
 	w->server = server;
 	w->method = conn_method(word);

@@ -19,7 +19,7 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 	reply->from = s->addr;
 	reply->to = key->from;
 	if (METHOD_OF(method) != METHOD_NAT) {
-		struct addr *source = own_source(s, key, method);
+		struct addr *source = local_client_source(s, key, method);
 
 		port = (__u16)(key->ports >> 16);
 		reply->from = key->to;

@@ -14,8 +14,8 @@
 #include "conn/template.h"
 #include "conn/word.h"
 
-/* sweep_holds marks a server that something refers to yet. */
-static INLINE void sweep_holds(__u32 index, const struct sweep *s)
+/* sweep_mark_server marks a server that something refers to yet. */
+static INLINE void sweep_mark_server(__u32 index, const struct sweep *s)
 {
 	struct server *server = bpf_map_lookup_elem(&servers, &index);
 
@@ -23,26 +23,26 @@ static INLINE void sweep_holds(__u32 index, const struct sweep *s)
 		server->swept = s->epoch;
 }
 
-/* lets_go says whether a server has left whose connections and templates are to end. */
-static INLINE bool lets_go(__u32 index)
+/* server_expires_conns says whether a server has left whose connections and templates are to end. */
+static INLINE bool server_expires_conns(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 
 	return s && s->flags & SERVER_LETS_GO;
 }
 
-/* sweep_lost is for a card that no connection has: the second time it is free. */
-static INLINE void sweep_lost(struct card *d, __u32 taken)
+/* sweep_orphan is for a card that no connection has: the second time it is free. */
+static INLINE void sweep_orphan(struct card *d, __u32 taken)
 {
-	__sync_val_compare_and_swap(&d->taken, taken, taken & CARD_LOST ? 0 : taken | CARD_LOST);
+	__sync_val_compare_and_swap(&d->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
 }
 
 /*
- * own_sweep deletes the entry of what comes back to a client that has the virtual
+ * sweep_reply deletes the entry of what comes back to a client that has the virtual
  * address, where its connection has gone: whoever ended that looked for it by an
  * address of ours that may have changed meanwhile.
  */
-static NOINLINE void own_sweep(const struct flow_key *key, const struct conn *c)
+static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *c)
 {
 	const struct conn_reply *r = &c->of.reply;
 	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
@@ -57,7 +57,7 @@ static NOINLINE void own_sweep(const struct flow_key *key, const struct conn *c)
  */
 __noinline int sweep_due(__u32 place, struct sweep *s)
 {
-	struct card *d = card_at(place);
+	struct card *d = expiry_at(place);
 	__u32 state, taken;
 	struct conn *c;
 	__u64 word;
@@ -69,38 +69,38 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &d->key);
 	if (!c || c->card != place) {
-		sweep_lost(d, taken);
+		sweep_orphan(d, taken);
 		return 0;
 	}
-	if (taken & CARD_LOST)
-		__sync_val_compare_and_swap(&d->taken, taken, taken & ~CARD_LOST);
+	if (taken & EXPIRY_ORPHAN)
+		__sync_val_compare_and_swap(&d->taken, taken, taken & ~EXPIRY_ORPHAN);
 	word = c->word;
 	state = conn_state(word);
 	if (state == STATE_REPLY) {
-		own_sweep(&d->key, c);
+		sweep_reply(&d->key, c);
 		return 0;
 	}
 	if (state == STATE_GONE)
 		return 0;
-	if ((overdue(&d->key, c, state, s->now) || lets_go(conn_server(word))) &&
-	    __sync_val_compare_and_swap(&c->word, word, conn_gone(word)) == word) {
-		conn_over(&d->key, c, word);
+	if ((conn_expired(&d->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
+	    __sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) == word) {
+		conn_count_out(&d->key, c, word);
 		bpf_map_delete_elem(&conns, &d->key);
 		d->taken = 0;
 		s->expired++;
 		return 0;
 	}
 	/* Who changes the state meanwhile sets a time of its own, after this or seen here. */
-	__sync_lock_test_and_set(&d->due, card_due(state, c->stamp));
+	__sync_lock_test_and_set(&d->due, expiry_due(state, c->stamp));
 	if (c->word != word)
 		d->due = s->now;
 	s->live++;
-	sweep_holds(conn_server(word), s);
+	sweep_mark_server(conn_server(word), s);
 	return 0;
 }
 
-/* sweep_card looks at one card; false: there are no more. */
-static INLINE bool sweep_card(__u32 at, struct sweep *s)
+/* sweep_entry looks at one card; false: there are no more. */
+static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 {
 	struct card *d = bpf_map_lookup_elem(&cards, &at);
 	__u32 taken;
@@ -117,18 +117,18 @@ static INLINE bool sweep_card(__u32 at, struct sweep *s)
 		return true;
 	}
 	s->live++;
-	sweep_holds((taken & ~CARD_LOST) - 1, s);
+	sweep_mark_server((taken & ~EXPIRY_ORPHAN) - 1, s);
 	return true;
 }
 
 /* A call costs more than a look at a card. */
-#define CARDS_A_TURN 16
+#define ENTRIES_PER_TURN 16
 #define SWEEP_DUE 512 /* about so many due cards are looked at in one call of weir_sweep */
 
 static long sweep_some(__u32 turn, struct sweep *s)
 {
-	for (__u32 i = 0; i < CARDS_A_TURN; i++)
-		if (!sweep_card(s->first + turn * CARDS_A_TURN + i, s))
+	for (__u32 i = 0; i < ENTRIES_PER_TURN; i++)
+		if (!sweep_entry(s->first + turn * ENTRIES_PER_TURN + i, s))
 			return 1;
 	return s->due >= SWEEP_DUE;
 }
@@ -141,13 +141,13 @@ static long sweep_template(void *map, struct template_key *key, struct template 
 {
 	__u32 index = t->server;
 
-	if (!template_ended(t, s->now) && !lets_go(index)) {
+	if (!template_expired(t, s->now) && !server_expires_conns(index)) {
 		s->live++;
-		sweep_holds(index, s);
-	} else if (template_followed(key)) {
+		sweep_mark_server(index, s);
+	} else if (template_has_next(key)) {
 		s->live++;
-		template_moves(t, index, TEMPLATE_OVER);
-	} else if (template_moves(t, index, TEMPLATE_LEAVES)) {
+		template_set_server(t, index, TEMPLATE_OVER);
+	} else if (template_set_server(t, index, TEMPLATE_LEAVES)) {
 		bpf_map_delete_elem(map, key);
 	}
 	return 0;

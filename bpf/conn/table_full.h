@@ -7,15 +7,15 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 
-static INLINE struct room *room_of(void)
+static INLINE struct room *conn_limits_of(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&rooms, &zero);
 }
 
-/* room_lacks notes that there was none, from when on flows may lack their entries. */
-static INLINE void room_lacks(struct room *r, __u32 now)
+/* table_full_note notes that there was none, from when on flows may lack their entries. */
+static INLINE void table_full_note(struct room *r, __u32 now)
 {
 	__u32 tick = now ? now : 1;
 
@@ -24,13 +24,13 @@ static INLINE void room_lacks(struct room *r, __u32 now)
 }
 
 /*
- * room_lacked says whether that was within a state's time-out: connections that
+ * table_was_full says whether that was within a state's time-out: connections that
  * were then in this state may be without their entries now.
  */
-static INLINE bool room_lacked(__u32 state, __u32 now)
+static INLINE bool table_was_full(__u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 
 	return r && limit && r->full && (__s32)(now - r->full) <= (__s32)*limit;
 }

@@ -77,16 +77,16 @@ static INLINE __u32 tcp_next(enum direction d, __u32 state, __u8 flags)
 }
 
 /* A new client's SYN may take over an entry whose connection has ended. */
-static INLINE bool ended(__u32 state)
+static INLINE bool conn_closed(__u32 state)
 {
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE;
 }
 
 /*
- * conn_begins is the state that its first packet leads to, which is a SYN but for
+ * conn_first_state is the state that its first packet leads to, which is a SYN but for
  * a service that takes others.
  */
-static INLINE __u32 conn_begins(const struct packet *p)
+static INLINE __u32 conn_first_state(const struct packet *p)
 {
 	return p->protocol == IPPROTO_TCP ? tcp_next(INPUT, STATE_NONE, p->tcp_flags) : STATE_UDP;
 }

@@ -44,8 +44,8 @@ static INLINE void template_key_of(struct work *w, const struct service *svc)
 /* One that has connections when its time is up gets so much more. */
 #define TEMPLATE_AGAIN ((60ULL * 1000000000) >> TICK_SHIFT)
 
-/* template_ended says whether its time is over; it is prolonged where it may not be. */
-static INLINE bool template_ended(struct template *t, __u32 now)
+/* template_expired says whether its time is over; it is prolonged where it may not be. */
+static INLINE bool template_expired(struct template *t, __u32 now)
 {
 	if ((__s32)(now - t->stamp) <= (__s32)t->timeout)
 		return false;
@@ -56,8 +56,8 @@ static INLINE bool template_ended(struct template *t, __u32 now)
 	return false;
 }
 
-/* template_good says whether a client may still go by it (ip_vs_check_template). */
-static INLINE bool template_good(const struct template *t, const struct service *svc)
+/* template_usable says whether a client may still go by it (ip_vs_check_template). */
+static INLINE bool template_usable(const struct template *t, const struct service *svc)
 {
 	__u32 index = t->server;
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
@@ -78,10 +78,10 @@ static INLINE void template_count(__u32 server, int n)
 }
 
 /*
- * template_moves gives it to another server, or says what has become of it; of two CPUs
+ * template_set_server gives it to another server, or says what has become of it; of two CPUs
  * one wins, and counts.
  */
-static INLINE bool template_moves(struct template *t, __u32 from, __u32 to)
+static INLINE bool template_set_server(struct template *t, __u32 from, __u32 to)
 {
 	if (from == TEMPLATE_LEAVES || __sync_val_compare_and_swap(&t->server, from, to) != from)
 		return false;
@@ -116,11 +116,11 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 			return found;
 		if (!t)
 			break;
-		if (template_ended(t, now)) {
+		if (template_expired(t, now)) {
 			free = free ? free : place;
 			continue;
 		}
-		if (template_good(t, svc)) {
+		if (template_usable(t, svc)) {
 			found.at = t;
 			found.good = true;
 			return found;
@@ -133,8 +133,8 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 	return found;
 }
 
-/* template_give makes the template, or gives it to another server. */
-static INLINE __u32 template_give(struct work *w, struct template *t, const struct service *svc,
+/* template_assign makes the template, or gives it to another server. */
+static INLINE __u32 template_assign(struct work *w, struct template *t, const struct service *svc,
 				  __u32 server, __u32 now)
 {
 	struct template *draft = &w->template_draft;
@@ -143,7 +143,7 @@ static INLINE __u32 template_give(struct work *w, struct template *t, const stru
 		t->stamp = now;
 		t->timeout = svc->persist;
 		t->invalid = 0;
-		template_moves(t, t->server, server);
+		template_set_server(t, t->server, server);
 		return server;
 	}
 	draft->server = server;
@@ -162,8 +162,8 @@ static INLINE __u32 template_give(struct work *w, struct template *t, const stru
 	return server;
 }
 
-/* template_holds counts a connection that has come by this template, or has left. */
-static INLINE void template_holds(const struct template_key *key, int n)
+/* template_count_conn counts a connection that has come by this template, or has left. */
+static INLINE void template_count_conn(const struct template_key *key, int n)
 {
 	struct template *t;
 
@@ -174,8 +174,8 @@ static INLINE void template_holds(const struct template_key *key, int n)
 		__sync_fetch_and_add(&t->controls, n);
 }
 
-/* template_followed says whether there is one at the next place. */
-static INLINE bool template_followed(const struct template_key *key)
+/* template_has_next says whether there is one at the next place. */
+static INLINE bool template_has_next(const struct template_key *key)
 {
 	struct template_key next = *key;
 

@@ -27,8 +27,8 @@ static INLINE bool conn_nat(__u64 word)
 	return METHOD_OF(conn_method(word)) == METHOD_NAT;
 }
 
-/* conn_answered says whether the connection has an entry for what comes back. */
-static INLINE bool conn_answered(__u64 word)
+/* conn_has_reply says whether the connection has an entry for what comes back. */
+static INLINE bool conn_has_reply(__u64 word)
 {
 	return conn_nat(word) || conn_method(word) & METHOD_OWN;
 }
@@ -39,8 +39,8 @@ static INLINE __u64 conn_word(__u64 before, __u32 method, __u32 state, __u32 ser
 	return (((before >> 40) + 1) << 40) | (__u64)method << 36 | (__u64)state << 32 | server;
 }
 
-/* conn_gone is the word of somebody who has taken the entry to delete it. */
-static INLINE __u64 conn_gone(__u64 word)
+/* conn_gone_word is the word of somebody who has taken the entry to delete it. */
+static INLINE __u64 conn_gone_word(__u64 word)
 {
 	return conn_word(word, conn_method(word), STATE_GONE, conn_server(word));
 }

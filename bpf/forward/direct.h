@@ -9,8 +9,8 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* hop_taken decrements TTL or hop limit; false: nothing is left of it. */
-static INLINE bool hop_taken(const struct headers *h)
+/* decrement_ttl decrements TTL or hop limit; false: nothing is left of it. */
+static INLINE bool decrement_ttl(const struct headers *h)
 {
 	if (h->ip4) {
 		__u32 check;
@@ -29,8 +29,8 @@ static INLINE bool hop_taken(const struct headers *h)
 	return true;
 }
 
-/* head_for sends the packet this way. */
-static INLINE void head_for(const struct headers *h, struct sent *sent, const struct way *w)
+/* set_next_hop sends the packet this way. */
+static INLINE void set_next_hop(const struct headers *h, struct sent *sent, const struct way *w)
 {
 	__builtin_memcpy(h->eth->h_dest, w->dst, 6);
 	__builtin_memcpy(h->eth->h_source, w->src, 6);
@@ -42,9 +42,9 @@ static INLINE enum verdict direct(const struct headers *h, struct sent *sent,
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (!hop_taken(h))
+	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
-	head_for(h, sent, &s->way);
+	set_next_hop(h, sent, &s->way);
 	return FORWARD;
 }
 

@@ -24,47 +24,47 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* goes_home says whether a packet that is to be forwarded goes to this machine's own client. */
-static INLINE bool goes_home(const struct work *w)
+/* to_local_client says whether a packet that is to be forwarded goes to this machine's own client. */
+static INLINE bool to_local_client(const struct work *w)
 {
-	return w->answers && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+	return w->to_client && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
 /* home is the end of an answer's way to this machine's own client. */
-static INLINE enum verdict home(const struct headers *h, const struct packet *p, struct sent *sent,
+static INLINE enum verdict send_to_local_client(const struct headers *h, const struct packet *p, struct sent *sent,
 				const struct work *w)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
 	if (w->reply.back.ifindex & WAY_TO_VIP)
-		rewrite_also(h, sent, &p->key.to, &w->reply.vip, true);
-	sent->mtu = s ? own_mtu(s, w->method) : 0;
+		rewrite_second(h, sent, &p->key.to, &w->reply.vip, true);
+	sent->mtu = s ? server_mtu(s, w->method) : 0;
 	sent->ifindex = WAY_HOME;
-	return HOME;
+	return LOCAL_CLIENT;
 }
 
-/* own_sent has the server see a source that it can answer to. */
-static INLINE void own_sent(const struct headers *h, const struct packet *p, struct sent *sent,
+/* send_from_local_client has the server see a source that it can answer to. */
+static INLINE void send_from_local_client(const struct headers *h, const struct packet *p, struct sent *sent,
 			    const struct server *s, __u32 method)
 {
-	struct addr *source = own_source(s, &p->key, method);
+	struct addr *source = local_client_source(s, &p->key, method);
 
-	sent->mtu = own_mtu(s, method);
+	sent->mtu = server_mtu(s, method);
 	if (source)
-		rewrite_also(h, sent, &p->key.from, source, false);
+		rewrite_second(h, sent, &p->key.from, source, false);
 }
 
-/* to_local gives a client's packet to a server behind NAT that is this machine. */
-static INLINE enum verdict to_local(const struct headers *h, const struct packet *p, struct sent *sent,
+/* send_to_local_node gives a client's packet to a server behind NAT that is this machine. */
+static INLINE enum verdict send_to_local_node(const struct headers *h, const struct packet *p, struct sent *sent,
 				    const struct server *s, const struct work *w)
 {
 	if (METHOD_OF(w->method) != METHOD_NAT)
 		return PASS;
 	sent->new_port = port_at(s, w->method, &p->key);
 	rewrite(h, sent, &p->key.to, &s->addr, true);
-	count(&service_stats, s->service, w->conns, p->packets, p->bytes);
-	count(&server_stats, w->server, w->conns, p->packets, p->bytes);
-	return UP;
+	count(&service_stats, s->service, w->new_conns, p->packets, p->bytes);
+	count(&server_stats, w->server, w->new_conns, p->packets, p->bytes);
+	return LOCAL_NODE;
 }
 
 #endif

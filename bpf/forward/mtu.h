@@ -17,7 +17,7 @@
  */
 static INLINE __u32 mtu_told(const struct headers *h, const struct packet *p, __u32 mtu)
 {
-	return p->own && h->ip6 && mtu >= 1280 + 8 ? mtu - 8 : mtu;
+	return p->local_out && h->ip6 && mtu >= 1280 + 8 ? mtu - 8 : mtu;
 }
 
 /*
@@ -31,11 +31,11 @@ static INLINE enum verdict too_big(const struct headers *h, const struct packet 
 		return drop(DROP_NO_NEXT_HOP);
 	note(DROP_TOO_BIG);
 	sent->mtu = mtu_told(h, p, s->mtu - outer_bytes(s, method));
-	return h->ip4 && !p->own && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
+	return h->ip4 && !p->local_out && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
 }
 
-/* own_mtu is how long what goes to a server may be before it gets an outer header; 0: any. */
-static INLINE __u32 own_mtu(const struct server *s, __u32 method)
+/* server_mtu is how long what goes to a server may be before it gets an outer header; 0: any. */
+static INLINE __u32 server_mtu(const struct server *s, __u32 method)
 {
 	return s->flags & SERVER_LOCAL ? 0 : s->mtu - outer_bytes(s, method);
 }

@@ -58,8 +58,8 @@ static INLINE void rewrite(const struct headers *h, struct sent *sent, const str
 	}
 }
 
-/* rewrite_also gives it one more address. */
-static INLINE void rewrite_also(const struct headers *h, struct sent *sent, const struct addr *old,
+/* rewrite_second gives it one more address. */
+static INLINE void rewrite_second(const struct headers *h, struct sent *sent, const struct addr *old,
 				const struct addr *new, bool destination)
 {
 	__u64 sum = (__u64)sent->csum + rewrite_addr(h, old, new, destination);
@@ -68,8 +68,8 @@ static INLINE void rewrite_also(const struct headers *h, struct sent *sent, cons
 	sent->csum = (sum & 0xffffffff) + (sum >> 32);
 }
 
-/* settle_csum settles the transport checksum by arithmetic, where it is whole. */
-static INLINE void settle_csum(const struct headers *h, const struct packet *p,
+/* update_l4_csum settles the transport checksum by arithmetic, where it is whole. */
+static INLINE void update_l4_csum(const struct headers *h, const struct packet *p,
 			       const struct sent *sent)
 {
 	bool udp = p->protocol == IPPROTO_UDP;
@@ -87,11 +87,11 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (!hop_taken(h))
+	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
 	sent->new_port = port_at(s, method, &p->key);
 	rewrite(h, sent, &p->key.to, &s->addr, true);
-	head_for(h, sent, &s->way);
+	set_next_hop(h, sent, &s->way);
 	return FORWARD;
 }
 
@@ -99,10 +99,10 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p,
 				    struct sent *sent, const struct addr *vip, const struct way *back)
 {
-	if (!hop_taken(h))
+	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
 	rewrite(h, sent, &p->key.from, vip, false);
-	head_for(h, sent, back);
+	set_next_hop(h, sent, back);
 	return FORWARD;
 }
 

@@ -63,19 +63,19 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	struct server *s;
 	enum verdict v;
 
-	if (w->answers) {
+	if (w->to_client) {
 		sent->new_port = w->reply.ports >> 16;
 		v = to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
-		return v == FORWARD && goes_home(w) ? home(h, p, sent, w) : v;
+		return v == FORWARD && to_local_client(w) ? send_to_local_client(h, p, sent, w) : v;
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
 	if (s->flags & SERVER_LOCAL)
-		return to_local(h, p, sent, s, w);
-	v = to_server(h, p, sent, s, w->server, w->method, w->conns);
-	if (v == FORWARD && p->own)
-		own_sent(h, p, sent, s, w->method);
+		return send_to_local_node(h, p, sent, s, w);
+	v = to_server(h, p, sent, s, w->server, w->method, w->new_conns);
+	if (v == FORWARD && p->local_out)
+		send_from_local_client(h, p, sent, s, w->method);
 	return v;
 }
 

@@ -32,13 +32,13 @@ static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 static INLINE enum verdict tunnel(const struct headers *h, const struct packet *p, struct sent *sent,
 				  const struct server *s)
 {
-	struct addr *source = own_addr(s->own);
+	struct addr *source = local_addr(s->own);
 	struct work *w = work_of();
 	struct outer *o;
 
 	if (!w || !source || !(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (!hop_taken(h))
+	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
 	o = &w->outer;
 	o->from = *source;
@@ -107,16 +107,16 @@ static INLINE bool outer_write(void *data, void *end, const struct work *w, __u3
 	struct ethhdr *eth = data;
 	__be16 *type = data + offsetof(struct ethhdr, h_proto);
 
-	if (data + sizeof(*eth) + sizeof(w->rare.tags) + sizeof(struct ipv6hdr) > end)
+	if (data + sizeof(*eth) + sizeof(w->slow.tags) + sizeof(struct ipv6hdr) > end)
 		return false;
 	__builtin_memcpy(eth->h_dest, o->way.dst, 6);
 	__builtin_memcpy(eth->h_source, o->way.src, 6);
 	if (tag_bytes) {
-		__builtin_memcpy(type, &w->rare.tags[0], 4);
+		__builtin_memcpy(type, &w->slow.tags[0], 4);
 		type += 2;
 	}
 	if (tag_bytes > 4) {
-		__builtin_memcpy(type, &w->rare.tags[1], 4);
+		__builtin_memcpy(type, &w->slow.tags[1], 4);
 		type += 2;
 	}
 	if (bytes == sizeof(struct iphdr)) {

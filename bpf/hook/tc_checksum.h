@@ -8,10 +8,10 @@
 #include "verdict/work.h"
 
 /*
- * settle_skb_csum settles the transport checksum of an skb, which a local sender
+ * skb_update_l4_csum settles the transport checksum of an skb, which a local sender
  * leaves half-finished: the kernel's helpers know about that.
  */
-static INLINE long settle_skb_csum(struct __sk_buff *skb, const struct headers *h,
+static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h,
 				   const struct packet *p, const struct sent *sent)
 {
 	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
@@ -48,13 +48,13 @@ static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 
 	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
 }
 
-/* skb_own_csum is settle_skb_csum for this machine's own client. */
-static INLINE long skb_own_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+/* skb_local_out_csum is skb_update_l4_csum for this machine's own client. */
+static INLINE long skb_local_out_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
 				const struct sent *sent)
 {
 	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 
-	if (sent->nat && settle_skb_csum(skb, h, p, sent))
+	if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
 		return -1;
 	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
 		return 0;

@@ -28,49 +28,49 @@ static INLINE bool skb_untag(struct __sk_buff *skb)
 }
 
 /* In tc_index: what this machine sends itself has been balanced, and is not again. */
-#define OWN_DONE 0x7765
+#define TC_INDEX_BALANCED 0x7765
 
-/* skb_leave has what this machine sends itself leave by a device. */
-static INLINE int skb_leave(struct __sk_buff *skb, __u32 ifindex)
+/* skb_leave_by has what this machine sends itself leave by a device. */
+static INLINE int skb_leave_by(struct __sk_buff *skb, __u32 ifindex)
 {
 	if (ifindex == skb->ifindex)
 		return TC_ACT_UNSPEC;
-	skb->tc_index = OWN_DONE;
+	skb->tc_index = TC_INDEX_BALANCED;
 	return bpf_redirect(ifindex, 0);
 }
 
 /*
- * skb_up has it come back to this machine. Over lo it is about to. (Not by a
- * look-up of its own, as in skb_home: at this place, older kernels lose the route
+ * skb_to_local_node has it come back to this machine. Over lo it is about to. (Not by a
+ * look-up of its own, as in skb_to_local_client: at this place, older kernels lose the route
  * that the packet has.)
  */
-static INLINE int skb_up(struct __sk_buff *skb)
+static INLINE int skb_to_local_node(struct __sk_buff *skb)
 {
 	if (skb->ifindex != WAY_HOME)
 		return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
-	skb->tc_index = OWN_DONE;
+	skb->tc_index = TC_INDEX_BALANCED;
 	return bpf_redirect(WAY_HOME, 0);
 }
 
 /*
- * skb_home sends an answer to this machine's own client, with a route that is found
+ * skb_to_local_client sends an answer to this machine's own client, with a route that is found
  * on its way out to lo: on its way in, the stack would take no packet that says to
  * come from this machine itself.
  */
-static INLINE int skb_home(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+static INLINE int skb_to_local_client(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
 			   const struct sent *sent)
 {
-	if (skb_own_csum(skb, h, p, sent))
+	if (skb_local_out_csum(skb, h, p, sent))
 		return TC_ACT_SHOT;
-	if (p->own)
-		return skb_leave(skb, WAY_HOME);
+	if (p->local_out)
+		return skb_leave_by(skb, WAY_HOME);
 	if (skb->vlan_present && !skb_untag(skb))
 		return TC_ACT_SHOT;
 	return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
 }
 
-/* skb_again has a copy come in once more. */
-static INLINE int skb_again(struct __sk_buff *skb)
+/* skb_reinject has a copy come in once more. */
+static INLINE int skb_reinject(struct __sk_buff *skb)
 {
 	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 	return TC_ACT_SHOT;
@@ -114,7 +114,7 @@ static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struc
 {
 	int sent = e ? skb_icmp(skb, e) : TC_ACT_SHOT;
 
-	return p->own && sent != TC_ACT_SHOT ? skb_up(skb) : sent;
+	return p->local_out && sent != TC_ACT_SHOT ? skb_to_local_node(skb) : sent;
 }
 
 /*
@@ -131,23 +131,23 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 		return skb_error(skb, p, icmp_refusal(h, p, skb->len - sizeof(struct ethhdr)));
 	case TOO_BIG:
 		return skb_error(skb, p, icmp_too_big(h, p, skb->len - sizeof(struct ethhdr), sent->mtu));
-	case HOME:
-		return skb_home(skb, h, p, sent);
-	case UP:
-		if (sent->nat && settle_skb_csum(skb, h, p, sent))
+	case LOCAL_CLIENT:
+		return skb_to_local_client(skb, h, p, sent);
+	case LOCAL_NODE:
+		if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
-		if (p->own && skb->ifindex != WAY_HOME)
-			return skb_up(skb);
+		if (p->local_out && skb->ifindex != WAY_HOME)
+			return skb_to_local_node(skb);
 		break;
 	case FORWARD:
-		if (p->own ? skb_own_csum(skb, h, p, sent) : sent->nat && settle_skb_csum(skb, h, p, sent))
+		if (p->local_out ? skb_local_out_csum(skb, h, p, sent) : sent->nat && skb_update_l4_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
 		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
 			return TC_ACT_SHOT;
 		if (sent->outer && !skb_encapsulate(skb, p, sent->outer, whole))
 			return TC_ACT_SHOT;
-		if (p->own)
-			return skb_leave(skb, sent->ifindex);
+		if (p->local_out)
+			return skb_leave_by(skb, sent->ifindex);
 		if (!copy)
 			return bpf_redirect(sent->ifindex, 0);
 		bpf_clone_redirect(skb, sent->ifindex, 0);
@@ -155,7 +155,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 	default:
 		break;
 	}
-	return copy ? skb_again(skb) : TC_ACT_UNSPEC;
+	return copy ? skb_reinject(skb) : TC_ACT_UNSPEC;
 }
 
 #endif

@@ -31,7 +31,7 @@ static INLINE bool arp_silenced(struct cursor *c)
 	if (!arp || arp->protocol != bpf_htons(ETH_P_IP))
 		return false;
 	a.lo = MAPPED(*(__u16 *)arp->sender | (__u32)*(__u16 *)(arp->sender + 2) << 16);
-	return guarded(&a);
+	return vip_lease_lost(&a);
 }
 
 #define NEIGHBOUR_ADVERTISEMENT 136
@@ -47,7 +47,7 @@ static INLINE bool neighbour_silenced(struct cursor *c)
 	    icmp->icmp6_type != NEIGHBOUR_ADVERTISEMENT)
 		return false;
 	a = *target;
-	return guarded(&a);
+	return vip_lease_lost(&a);
 }
 
 #endif

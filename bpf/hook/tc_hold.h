@@ -40,7 +40,7 @@ __noinline int skb_hold(struct __sk_buff *skb)
 	turn = __sync_fetch_and_add(turns, 1) + 1;
 	at = turn % MAX_HELD;
 	h = bpf_map_lookup_elem(&held_fragments, &at);
-	f = fragment_place(w);
+	f = fragment_waiting(w);
 	if (!h || !f)
 		return pass(PASS_FRAGMENT);
 	h->turn = 0;

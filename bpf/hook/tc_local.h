@@ -15,16 +15,16 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* skb_full takes a packet the full way. */
-static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct headers *h,
+/* skb_route takes a packet the full way. */
+static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct headers *h,
 			   const struct packet *p)
 {
 	struct sent sent = {};
 	enum verdict v;
 
 	w->packet = *p;
-	w->came = (struct way){ .ifindex = WAY_HOME };
-	v = full();
+	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	v = route_packet();
 	if (v == FORWARD)
 		v = send_on(h, p, &sent, w);
 	return skb_finish(skb, h, p, &sent, v, true, false);
@@ -38,27 +38,27 @@ static INLINE struct conn *reply_of(const struct flow_key *key)
 	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
 }
 
-/* own_answer says whether this is what a server answers to this machine's own client. */
-static INLINE bool own_answer(const struct flow_key *key)
+/* is_local_client_reply says whether this is what a server answers to this machine's own client. */
+static INLINE bool is_local_client_reply(const struct flow_key *key)
 {
 	struct conn *reply = reply_of(key);
 
 	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
-/* own_rare makes what skb_rare has found one of this machine's own. */
-static INLINE void own_rare(struct work *w)
+/* set_local_out makes what skb_classify has found one of this machine's own. */
+static INLINE void set_local_out(struct work *w)
 {
-	w->packet.own = true;
+	w->packet.local_out = true;
 	w->packet.sender = 0;
-	w->came = (struct way){ .ifindex = WAY_HOME };
+	w->reply_route = (struct way){ .ifindex = WAY_HOME };
 }
 
 /*
- * own_wanted says whether what this machine sends itself may be ours: to a service,
+ * local_out_wanted says whether what this machine sends itself may be ours: to a service,
  * or from a server behind NAT.
  */
-static INLINE bool own_wanted(const struct flow_key *key, const struct service_count *n)
+static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
 {
 	enum end *end;
 

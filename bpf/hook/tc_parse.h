@@ -34,10 +34,10 @@ static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h,
 }
 
 /*
- * skb_headless says whether the packet may begin behind its Ethernet header: its first
+ * skb_lacks_eth says whether the packet may begin behind its Ethernet header: its first
  * bytes are not this device's address.
  */
-static INLINE bool skb_headless(struct __sk_buff *skb)
+static INLINE bool skb_lacks_eth(struct __sk_buff *skb)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 
@@ -47,11 +47,11 @@ static INLINE bool skb_headless(struct __sk_buff *skb)
 }
 
 /*
- * skb_mend puts the header in front again. Generic XDP may go on with a copy of the packet
+ * skb_restore_eth puts the header in front again. Generic XDP may go on with a copy of the packet
  * (skb_pp_cow_data, net/core/skbuff.c), which does not know how long that header is; what
  * tc then sees begins behind it.
  */
-static NOINLINE bool skb_mend(struct __sk_buff *skb)
+static NOINLINE bool skb_restore_eth(struct __sk_buff *skb)
 {
 	struct ethhdr eth, seen;
 

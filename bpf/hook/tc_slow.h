@@ -16,26 +16,26 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* skb_rare finds out what a rare packet is (enum rare_next). */
-__noinline int skb_rare(struct __sk_buff *skb)
+/* skb_classify finds out what a rare packet is (enum slow_next). */
+__noinline int skb_classify(struct __sk_buff *skb)
 {
 	struct work *w = work_of();
-	enum rare_next next;
+	enum slow_next next;
 
 	if (!w || skb_pull(skb))
-		return RARE_PASS;
-	w->rare.copy = false;
+		return NEXT_PASS;
+	w->slow.copy = false;
 	w->waiting = 0;
-	next = rare_begin((void *)(long)skb->data, (void *)(long)skb->data_end, w, skb->ifindex);
-	w->packet.bytes = skb->len - sizeof(struct ethhdr) - w->rare.tag_bytes;
+	next = classify((void *)(long)skb->data, (void *)(long)skb->data_end, w, skb->ifindex);
+	w->packet.bytes = skb->len - sizeof(struct ethhdr) - w->slow.tag_bytes;
 	return next;
 }
 
 /*
- * skb_rare_send sends the packet, or, where others have waited for it, a copy: then
+ * skb_slow_send sends the packet, or, where others have waited for it, a copy: then
  * the skb is each of them in turn.
  */
-__noinline int skb_rare_send(struct __sk_buff *skb, int decided)
+__noinline int skb_slow_send(struct __sk_buff *skb, int decided)
 {
 	struct work *w = work_of();
 	enum verdict v = decided;
@@ -46,26 +46,26 @@ __noinline int skb_rare_send(struct __sk_buff *skb, int decided)
 
 	if (!w)
 		return TC_ACT_UNSPEC;
-	if (w->rare.kind == RARE_FIRST)
+	if (w->slow.kind == SLOW_FIRST_FRAGMENT)
 		w->waiting = fragment_settle(w, v, true);
-	if (w->packet.own) /* in their order */
+	if (w->packet.local_out) /* in their order */
 		w->waiting = 0;
-	copy = w->waiting || w->rare.copy;
+	copy = w->waiting || w->slow.copy;
 	if (v == HOLD || (v == PASS && !copy))
 		return TC_ACT_UNSPEC;
 	/* No copy can be given a route. It finds its first known, and is the packet itself. */
-	if (v == FORWARD && copy && goes_home(w))
-		return skb_again(skb);
-	if (!rare_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
+	if (v == FORWARD && copy && to_local_client(w))
+		return skb_reinject(skb);
+	if (!slow_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
 		return TC_ACT_UNSPEC;
 	if (v == FORWARD)
-		v = rare_send(&h, &q, &sent, w);
+		v = slow_send(&h, &q, &sent, w);
 	/* The kernel's helpers put nothing between tags and packet. */
-	if (w->rare.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
+	if (w->slow.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
 		return TC_ACT_SHOT;
 	if (v == REFUSE || v == TOO_BIG)
 		w->waiting = 0;
-	return skb_finish(skb, &h, &w->packet, &sent, v, w->rare.kind == RARE_WHOLE, copy);
+	return skb_finish(skb, &h, &w->packet, &sent, v, w->slow.kind == SLOW_WHOLE, copy);
 }
 
 /* skb_next makes the skb the next fragment that has waited. */
@@ -77,30 +77,30 @@ __noinline int skb_next(struct __sk_buff *skb)
 	if (!w || !skb_held(skb, w))
 		return false;
 	next = w->waiting;
-	if (skb_rare(skb) != RARE_ROUTE)
+	if (skb_classify(skb) != NEXT_SLOW_ROUTE)
 		return false;
 	w->waiting = next;
-	w->rare.copy = true;
+	w->slow.copy = true;
 	return true;
 }
 
 /* As many as the longest packet has that is cut for the shortest MTU of IPv6, and then some. */
 #define RELEASE_MOST 64
 
-/* skb_decided sends a packet of which full() or rare_route() has decided, and what waited for it. */
-static INLINE int skb_decided(struct __sk_buff *skb, enum verdict v)
+/* skb_slow_finish sends a packet of which route_packet() or slow_route() has decided, and what waited for it. */
+static INLINE int skb_slow_finish(struct __sk_buff *skb, enum verdict v)
 {
 	int ret;
 
 	if (v == HOLD)
 		v = skb_hold(skb);
 	if (v == HOLD) /* the first has come in this moment */
-		v = rare_route();
-	ret = skb_rare_send(skb, v);
+		v = slow_route();
+	ret = skb_slow_send(skb, v);
 	for (int i = 0; i < RELEASE_MOST; i++) {
 		if (!skb_next(skb))
 			break;
-		skb_rare_send(skb, rare_route());
+		skb_slow_send(skb, slow_route());
 	}
 	return ret;
 }

@@ -73,13 +73,13 @@ static INLINE int xdp_finish(struct xdp_md *ctx, const struct headers *h, const 
 		return xdp_error(ctx, icmp_refusal(h, p, bpf_xdp_get_buff_len(ctx) - l2), tag_bytes);
 	case TOO_BIG:
 		return xdp_error(ctx, icmp_too_big(h, p, bpf_xdp_get_buff_len(ctx) - l2, sent->mtu), tag_bytes);
-	case UP:
+	case LOCAL_NODE:
 		if (sent->nat)
-			settle_csum(h, p, sent);
+			update_l4_csum(h, p, sent);
 		return XDP_PASS;
 	case FORWARD:
 		if (sent->nat)
-			settle_csum(h, p, sent);
+			update_l4_csum(h, p, sent);
 		if (tag_bytes && sent->ifindex != ctx->ingress_ifindex) {
 			if (!xdp_untag(ctx, tag_bytes))
 				return XDP_DROP;

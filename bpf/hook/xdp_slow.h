@@ -14,23 +14,23 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* xdp_rare finds out what a rare packet is (enum rare_next). */
-__noinline int xdp_rare(struct xdp_md *ctx)
+/* xdp_classify finds out what a rare packet is (enum slow_next). */
+__noinline int xdp_classify(struct xdp_md *ctx)
 {
 	struct work *w = work_of();
-	enum rare_next next;
+	enum slow_next next;
 
 	if (!w)
-		return RARE_PASS;
-	next = rare_begin((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, ctx->ingress_ifindex);
+		return NEXT_PASS;
+	next = classify((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, ctx->ingress_ifindex);
 	/* Where others wait for it, the program at tc sends them all. */
-	if (next == RARE_FULL && w->rare.kind == RARE_FIRST && fragment_waited(w))
-		return RARE_PASS;
+	if (next == NEXT_ROUTE && w->slow.kind == SLOW_FIRST_FRAGMENT && fragment_has_waiting(w))
+		return NEXT_PASS;
 	return next;
 }
 
-/* xdp_rare_send does what was decided of it (enum verdict). */
-__noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
+/* xdp_slow_send does what was decided of it (enum verdict). */
+__noinline int xdp_slow_send(struct xdp_md *ctx, int decided)
 {
 	struct work *w = work_of();
 	enum verdict v = decided;
@@ -38,21 +38,21 @@ __noinline int xdp_rare_send(struct xdp_md *ctx, int decided)
 	struct headers h;
 	struct quote q;
 
-	if (!w || v == HOLD || (v == FORWARD && goes_home(w)))
+	if (!w || v == HOLD || (v == FORWARD && to_local_client(w)))
 		return XDP_PASS;
-	if (w->rare.kind == RARE_FIRST && fragment_settle(w, v, false)) {
+	if (w->slow.kind == SLOW_FIRST_FRAGMENT && fragment_settle(w, v, false)) {
 		/* The program at tc sends it, and those that wait. */
-		if (v == FORWARD && !w->answers)
+		if (v == FORWARD && !w->to_client)
 			count_begun(w);
 		return XDP_PASS;
 	}
 	if (v == PASS)
 		return XDP_PASS;
-	if (!rare_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))
+	if (!slow_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))
 		return XDP_PASS;
 	if (v == FORWARD)
-		v = rare_send(&h, &q, &sent, w);
-	return xdp_finish(ctx, &h, &w->packet, &sent, v, w->rare.tag_bytes);
+		v = slow_send(&h, &q, &sent, w);
+	return xdp_finish(ctx, &h, &w->packet, &sent, v, w->slow.tag_bytes);
 }
 
 #endif

@@ -14,7 +14,7 @@
  * with a piece to tell of them; so with parse_ip6.
  */
 static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct packet *p,
-				    struct piece *piece)
+				    struct ip_fragment *piece)
 {
 	struct iphdr *ip = take(c, sizeof(*ip));
 	__u32 options;
@@ -55,8 +55,8 @@ struct fragment_header {
 #define FRAGMENT_MORE 1
 #define FRAGMENT_OFFSET 0xfff8
 
-/* parse_piece looks at it; one that is the whole packet is none (RFC 6946). */
-static INLINE struct fragment_header *parse_piece(struct cursor *c, struct piece *piece)
+/* parse_fragment_header looks at it; one that is the whole packet is none (RFC 6946). */
+static INLINE struct fragment_header *parse_fragment_header(struct cursor *c, struct ip_fragment *piece)
 {
 	struct fragment_header *f = take(c, sizeof(*f));
 
@@ -72,7 +72,7 @@ static INLINE struct fragment_header *parse_piece(struct cursor *c, struct piece
 #define MAX_EXTENSIONS 6
 
 static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct packet *p,
-				    struct piece *piece)
+				    struct ip_fragment *piece)
 {
 	struct fragment_header *fragment;
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
@@ -92,7 +92,7 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct 
 		case IPPROTO_FRAGMENT:
 			if (!piece)
 				return PARSED_FRAGMENT;
-			fragment = parse_piece(c, piece);
+			fragment = parse_fragment_header(c, piece);
 			if (!fragment)
 				return PARSED_SHORT;
 			next = fragment->next;
@@ -118,7 +118,7 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct 
 
 /* parse_ip reads the IP header that a frame's type announces. */
 static INLINE enum parsed parse_ip(struct cursor *c, __be16 type, struct headers *h,
-				   struct packet *p, struct piece *piece)
+				   struct packet *p, struct ip_fragment *piece)
 {
 	switch (type) {
 	case bpf_htons(ETH_P_IP):

@@ -10,8 +10,8 @@ enum parsed {
 	PARSED,          /* TCP or UDP with its ports */
 	PARSED_OTHER,    /* nothing that a service could want */
 	PARSED_SHORT,    /* ends before its headers do */
-	PARSED_RARE,     /* from here on it is for rare.h: */
-	PARSED_FRAGMENT = PARSED_RARE, /* a fragment: its ports may be elsewhere */
+	PARSED_SLOW,     /* from here on it is for rare.h: */
+	PARSED_FRAGMENT = PARSED_SLOW, /* a fragment: its ports may be elsewhere */
 	PARSED_ICMP,     /* an error, perhaps */
 	PARSED_TAGGED,   /* a VLAN's frame */
 };
@@ -31,7 +31,7 @@ struct packet {
 	__u8 protocol;
 	__u8 tcp_flags; /* 0 where it is UDP */
 	bool ip6;
-	bool own; /* this machine sends it itself */
+	bool local_out; /* this machine sends it itself */
 };
 
 /* Where its headers are. */
@@ -45,7 +45,7 @@ struct headers {
 };
 
 /* What is known of a fragment. */
-struct piece {
+struct ip_fragment {
 	__u32 id;
 	bool first; /* there are more */
 	bool later; /* without the packet's ports */

@@ -219,7 +219,7 @@ static long take_turn(__u32 try, struct pick *p)
 }
 
 /* drawn is the server of rr and wrr. */
-static INLINE __u32 drawn(const struct service *svc)
+static INLINE __u32 schedule_cycle(const struct service *svc)
 {
 	struct pick pick = { .service = svc->index, .server = NO_SERVER };
 

@@ -62,7 +62,7 @@ static long probe_one(__u32 turn, struct probe *p)
 }
 
 /* hashed is the server of dh and sh. */
-static NOINLINE __u32 hashed(const struct service *svc, const struct flow_key *key)
+static NOINLINE __u32 schedule_hash(const struct service *svc, const struct flow_key *key)
 {
 	struct probe probe = { .service = svc->index, .server = NO_SERVER };
 	__u32 hash;

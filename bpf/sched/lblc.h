@@ -13,7 +13,7 @@
 #include "service/server.h"
 
 /* lblc: one server for each destination; thresholds count for new ones only. */
-static NOINLINE __u32 locality(const struct service *svc, const struct flow_key *key)
+static NOINLINE __u32 schedule_lblc(const struct service *svc, const struct flow_key *key)
 {
 	struct cache_key at = { .to = key->to, .service = svc->index };
 	struct cache_line *line = bpf_map_lookup_elem(&cache, &at);
@@ -27,7 +27,7 @@ static NOINLINE __u32 locality(const struct service *svc, const struct flow_key 
 		if (l && l->weight && server_present(server) && !overloaded(svc->index, server))
 			return server;
 	}
-	server = scanned(svc->index, SCHED_WLC);
+	server = schedule_scan(svc->index, SCHED_WLC);
 	if (server == NO_SERVER)
 		return NO_SERVER;
 	if (line)

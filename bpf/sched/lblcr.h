@@ -167,14 +167,14 @@ static INLINE void set_new(struct cache_key *key, __u32 server)
 }
 
 /* lblcr: a set of servers for each destination. */
-static NOINLINE __u32 replicated(const struct service *svc, const struct flow_key *key)
+static NOINLINE __u32 schedule_lblcr(const struct service *svc, const struct flow_key *key)
 {
 	struct walk w = { .at = { .to = key->to, .service = svc->index } };
 	struct cache_line *line = bpf_map_lookup_elem(&cache, &w.at);
 	__u32 server;
 
 	if (!line) {
-		server = scanned(svc->index, SCHED_WLC);
+		server = schedule_scan(svc->index, SCHED_WLC);
 		if (server != NO_SERVER)
 			set_new(&w.at, server);
 		return server;
@@ -188,7 +188,7 @@ static NOINLINE __u32 replicated(const struct service *svc, const struct flow_ke
 		set_shrink(&w, line);
 	if (server != NO_SERVER && !overloaded(svc->index, server))
 		return server;
-	server = scanned(svc->index, SCHED_WLC);
+	server = schedule_scan(svc->index, SCHED_WLC);
 	if (server != NO_SERVER)
 		set_insert(&w, line, server);
 	return server;

@@ -85,7 +85,7 @@ static long mh_next(__u32 turn, struct mh_search *m)
 }
 
 /* maglev is the server of mh (ip_vs_mh_get, ip_vs_mh_get_fallback). */
-static NOINLINE __u32 maglev(const struct service *svc, const struct flow_key *key)
+static NOINLINE __u32 schedule_mh(const struct service *svc, const struct flow_key *key)
 {
 	struct mh_search m = { .service = svc->index, .server = NO_SERVER };
 

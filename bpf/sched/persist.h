@@ -12,7 +12,7 @@
 #include "verdict/work.h"
 
 /* persistent is the server of a persistent service's new connection. */
-static INLINE __u32 persistent(struct work *w, const struct service *svc)
+static INLINE __u32 schedule_persistent(struct work *w, const struct service *svc)
 {
 	__u32 now = tick(), server;
 	struct template_search found = template_find(w, svc, now);
@@ -22,7 +22,7 @@ static INLINE __u32 persistent(struct work *w, const struct service *svc)
 		return found.at->server;
 	}
 	server = schedule(svc, &w->packet);
-	return server == NO_SERVER ? server : template_give(w, found.at, svc, server, now);
+	return server == NO_SERVER ? server : template_assign(w, found.at, svc, server, now);
 }
 
 #endif

@@ -92,7 +92,7 @@ static long scan(__u32 turn, struct pick *p)
  * scanned is the server of the schedulers that look at each. It is a global function, so
  * that the verifier goes through its loop once, and not for each way that leads here.
  */
-__noinline __u32 scanned(__u32 service, __u32 scheduler)
+__noinline __u32 schedule_scan(__u32 service, __u32 scheduler)
 {
 	struct pick pick = { .service = service, .scheduler = scheduler, .server = NO_SERVER };
 

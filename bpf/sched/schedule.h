@@ -19,33 +19,33 @@
  * choose is a global function, so that the verifier goes through all schedulers
  * once, and not again for each way that leads here. It returns a server's index.
  */
-__noinline __u32 choose(const struct service *svc, const struct flow_key *key)
+__noinline __u32 pick_server(const struct service *svc, const struct flow_key *key)
 {
 	if (!svc || !key)
 		return NO_SERVER;
 	switch (svc->scheduler) {
 	case SCHED_RR:
 	case SCHED_WRR:
-		return drawn(svc);
+		return schedule_cycle(svc);
 	case SCHED_DH:
 	case SCHED_SH:
-		return hashed(svc, key);
+		return schedule_hash(svc, key);
 	case SCHED_MH:
-		return maglev(svc, key);
+		return schedule_mh(svc, key);
 	case SCHED_TWOS:
-		return two_choices(svc->index);
+		return schedule_twos(svc->index);
 	case SCHED_LBLC:
-		return locality(svc, key);
+		return schedule_lblc(svc, key);
 	case SCHED_LBLCR:
-		return replicated(svc, key);
+		return schedule_lblcr(svc, key);
 	default:
-		return scanned(svc->index, svc->scheduler);
+		return schedule_scan(svc->index, svc->scheduler);
 	}
 }
 
 static INLINE __u32 schedule(const struct service *svc, const struct packet *p)
 {
-	return choose(svc, &p->key);
+	return pick_server(svc, &p->key);
 }
 
 #endif

@@ -19,13 +19,13 @@
 #include "verdict/work.h"
 
 /* A look for a flow's server by its hash: passed from turn to turn of a loop. */
-struct hash_search {
+struct stateless_search {
 	__u32 service;
 	__u32 hash;
 	__u32 server;
 };
 
-static long hash_try(__u32 turn, struct hash_search *s)
+static long stateless_try(__u32 turn, struct stateless_search *s)
 {
 	void *table = table_of(s->service);
 	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL, *slot;
@@ -46,33 +46,33 @@ static long hash_try(__u32 turn, struct hash_search *s)
 }
 
 /*
- * by_hash is a server for each packet of a flow that has no entry: the same for
+ * stateless_server is a server for each packet of a flow that has no entry: the same for
  * all of them, as long as the service's table is. Thresholds do not count here.
  */
-static NOINLINE __u32 by_hash(const struct service *svc, const struct flow_key *k)
+static NOINLINE __u32 stateless_server(const struct service *svc, const struct flow_key *k)
 {
-	struct hash_search s = { .service = svc->index, .server = NO_SERVER };
+	struct stateless_search s = { .service = svc->index, .server = NO_SERVER };
 	struct flow_knobs *n = flow_knobs_of();
 
 	if (!n)
 		return NO_SERVER;
 	s.hash = flow_hash(n, k) >> 32;
-	bpf_loop(MAX_TURNS, hash_try, &s, 0);
+	bpf_loop(MAX_TURNS, stateless_try, &s, 0);
 	return s.server;
 }
 
 /* Schedulers that find a flow's server by a hash of their own. */
-static INLINE bool hashes(const struct service *svc)
+static INLINE bool is_hash_scheduler(const struct service *svc)
 {
 	return svc->scheduler == SCHED_DH || svc->scheduler == SCHED_SH || svc->scheduler == SCHED_MH;
 }
 
-/* server_nat says whether packets to a server need an entry to come back. */
-static INLINE bool server_nat(__u32 index)
+/* needs_conn_entry says whether packets to a server need an entry to come back. */
+static INLINE bool needs_conn_entry(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 
-	return s && METHOD_OF(s->method) == METHOD_NAT && !stays(s, s->method);
+	return s && METHOD_OF(s->method) == METHOD_NAT && !delivered_locally(s, s->method);
 }
 
 /*
@@ -85,12 +85,12 @@ static INLINE __u32 server_without_entry(struct work *w, const struct service *s
 	__u32 index;
 
 	if (svc->persist)
-		index = persistent(w, svc);
-	else if (hashes(svc))
+		index = schedule_persistent(w, svc);
+	else if (is_hash_scheduler(svc))
 		index = schedule(svc, &w->packet);
 	else
-		index = by_hash(svc, &w->packet.key);
-	return index != NO_SERVER && server_nat(index) ? NO_SERVER : index;
+		index = stateless_server(svc, &w->packet.key);
+	return index != NO_SERVER && needs_conn_entry(index) ? NO_SERVER : index;
 }
 
 /*
@@ -102,8 +102,8 @@ static INLINE __u32 server_for(struct work *w, const struct service *svc)
 	__u32 index = NO_SERVER;
 
 	if (svc->persist)
-		return persistent(w, svc);
-	if (room_lacked(STATE_SYN_RECV, tick()))
+		return schedule_persistent(w, svc);
+	if (table_was_full(STATE_SYN_RECV, tick()))
 		index = server_without_entry(w, svc);
 	return index == NO_SERVER ? schedule(svc, &w->packet) : index;
 }

@@ -89,8 +89,8 @@ static INLINE __u64 twos_lot(const struct lots *t)
 	return random % (t->total + 1);
 }
 
-/* two_choices is the server of twos. Global, as scanned. */
-__noinline __u32 two_choices(__u32 service)
+/* schedule_twos is the server of twos. Global, as scanned. */
+__noinline __u32 schedule_twos(__u32 service)
 {
 	struct lots t = {
 		.service = service,

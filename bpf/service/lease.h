@@ -41,7 +41,7 @@ static INLINE bool from_director(const struct packet *p)
 }
 
 /* guarded says whether this address is a VIP whose lease has run out. */
-static INLINE bool guarded(const struct addr *a)
+static INLINE bool vip_lease_lost(const struct addr *a)
 {
 	__u32 *lease = bpf_map_lookup_elem(&vips, a);
 

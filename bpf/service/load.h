@@ -22,12 +22,12 @@ static INLINE bool active_state(__u32 state)
 }
 
 /*
- * load_settle sets or clears the full mark after the counts have changed
+ * load_update_full sets or clears the full mark after the counts have changed
  * (ip_vs_bind_dest and ip_vs_unbind_dest, ip_vs_conn.c): a server is full from
  * the upper threshold on until it is below the lower one, or below three
  * quarters of the upper where there is no lower.
  */
-static INLINE void load_settle(struct load *l)
+static INLINE void load_update_full(struct load *l)
 {
 	__u32 total = l->active + l->inactive;
 
@@ -56,7 +56,7 @@ static INLINE void load_add(__u32 server, __u32 state, int n)
 	if (!l)
 		return;
 	__sync_fetch_and_add(active_state(state) ? &l->active : &l->inactive, n);
-	load_settle(l);
+	load_update_full(l);
 }
 
 /* load_move counts a connection that goes from one state to another. */

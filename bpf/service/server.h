@@ -18,34 +18,34 @@ static INLINE bool server_present(__u32 server)
 	return s && s->flags & SERVER_PRESENT;
 }
 
-/* own_addr is one of our addresses, or NULL. */
-static INLINE struct addr *own_addr(__u32 index)
+/* local_addr is one of our addresses, or NULL. */
+static INLINE struct addr *local_addr(__u32 index)
 {
 	return index ? bpf_map_lookup_elem(&own_addrs, &index) : NULL;
 }
 
 /*
- * own_source is the address that a packet of this machine's own client gets in
+ * local_client_source is the address that a packet of this machine's own client gets in
  * the place of its source, or NULL: it keeps it.
  */
-static INLINE struct addr *own_source(const struct server *s, const struct flow_key *key, __u32 method)
+static INLINE struct addr *local_client_source(const struct server *s, const struct flow_key *key, __u32 method)
 {
 	if (!(method & METHOD_OWN) || METHOD_OF(method) == METHOD_NAT || !same_addr(&key->from, &key->to))
 		return NULL;
-	return own_addr(s->inner);
+	return local_addr(s->inner);
 }
 
-/* method_of is the method of a new connection. */
-static INLINE __u32 method_of(const struct server *s, const struct packet *p)
+/* new_conn_method is the method of a new connection. */
+static INLINE __u32 new_conn_method(const struct server *s, const struct packet *p)
 {
-	return s->method | (p->own ? METHOD_OWN : 0);
+	return s->method | (p->local_out ? METHOD_OWN : 0);
 }
 
 /*
  * stays says whether a packet goes up the local stack as it is: its server is this
  * machine, not behind NAT, or at a loopback address, from which no answer leaves.
  */
-static INLINE bool stays(const struct server *s, __u32 method)
+static INLINE bool delivered_locally(const struct server *s, __u32 method)
 {
 	if (!(s->flags & SERVER_LOCAL))
 		return false;
@@ -53,10 +53,10 @@ static INLINE bool stays(const struct server *s, __u32 method)
 }
 
 /* answered says whether what comes back of a connection needs an entry. */
-static INLINE bool answered(const struct server *s, __u32 method)
+static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
 {
 	if (METHOD_OF(method) == METHOD_NAT)
-		return !stays(s, method);
+		return !delivered_locally(s, method);
 	return method & METHOD_OWN && !(s->flags & SERVER_LOCAL);
 }
 

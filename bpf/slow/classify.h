@@ -23,14 +23,14 @@
 #include "verdict/work.h"
 
 /* Who decides of the packet. */
-enum rare_next {
-	RARE_PASS,  /* nobody: up the local stack */
-	RARE_FULL,  /* full() */
-	RARE_ROUTE, /* rare_route() */
+enum slow_next {
+	NEXT_PASS,  /* nobody: up the local stack */
+	NEXT_ROUTE,  /* route_packet() */
+	NEXT_SLOW_ROUTE, /* slow_route() */
 };
 
-/* rare_fragment writes down whose fragment this is. */
-static INLINE void rare_fragment(struct rare *r, const struct packet *p)
+/* slow_fragment_key writes down whose fragment this is. */
+static INLINE void slow_fragment_key(struct slow_packet *r, const struct packet *p)
 {
 	r->fragment.from = p->key.from;
 	r->fragment.to = p->key.to;
@@ -39,49 +39,49 @@ static INLINE void rare_fragment(struct rare *r, const struct packet *p)
 }
 
 /* offset is how far into the frame a header is; each begins at an even place. */
-static INLINE __u32 offset(void *data, void *header)
+static INLINE __u32 frame_offset(void *data, void *header)
 {
 	return header - data;
 }
 
 /* No header begins farther into a frame: the longest extension headers, twice. */
-#define OFFSET_MOST 0x7ffe
+#define MAX_FRAME_OFFSET 0x7ffe
 
 /* part is n bytes of the frame from there on, or NULL. */
-static INLINE void *part(void *data, void *end, __u32 at, __u32 n)
+static INLINE void *frame_part(void *data, void *end, __u32 at, __u32 n)
 {
 	void *p;
 
 	asm volatile("" : "+r"(at)); /* the verifier is to see that it is bounded */
-	p = data + (at & OFFSET_MOST);
+	p = data + (at & MAX_FRAME_OFFSET);
 	return p + n > end ? NULL : p;
 }
 
-/* rare_error is rare_begin for what may be an ICMP error. */
-static INLINE enum rare_next rare_error(void *data, struct cursor *c, struct work *w)
+/* classify_icmp is classify for what may be an ICMP error. */
+static INLINE enum slow_next classify_icmp(void *data, struct cursor *c, struct work *w)
 {
 	struct packet *p = &w->packet;
-	struct rare *r = &w->rare;
+	struct slow_packet *r = &w->slow;
 	struct quote q;
 
 	/* One way on for all that led here, or verifying takes too long. */
-	r->icmp = offset(data, c->pos);
-	c->pos = part(data, c->end, r->icmp, sizeof(struct icmp_head));
+	r->icmp = frame_offset(data, c->pos);
+	c->pos = frame_part(data, c->end, r->icmp, sizeof(struct icmp_head));
 	if (!c->pos || r->piece.first || !parse_quote(c, &q, p, &r->quoted))
-		return RARE_PASS;
-	r->kind = RARE_ERROR;
-	r->quote = q.ip4 ? offset(data, q.ip4) : offset(data, q.ip6);
-	r->l4 = offset(data, q.l4);
-	r->check = q.check ? offset(data, q.check) : 0;
-	return RARE_ROUTE;
+		return NEXT_PASS;
+	r->kind = SLOW_ICMP_ERROR;
+	r->quote = q.ip4 ? frame_offset(data, q.ip4) : frame_offset(data, q.ip6);
+	r->l4 = frame_offset(data, q.l4);
+	r->check = q.check ? frame_offset(data, q.check) : 0;
+	return NEXT_SLOW_ROUTE;
 }
 
-/* rare_begin finds out what the packet is, and where its parts are. */
-static INLINE enum rare_next rare_begin(void *data, void *end, struct work *w, __u32 ifindex)
+/* classify finds out what the packet is, and where its parts are. */
+static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u32 ifindex)
 {
 	struct cursor c = { data, end };
 	struct packet *p = &w->packet;
-	struct rare *r = &w->rare;
+	struct slow_packet *r = &w->slow;
 	enum parsed parsed;
 	struct headers h;
 	__be16 type;
@@ -89,39 +89,39 @@ static INLINE enum rare_next rare_begin(void *data, void *end, struct work *w, _
 	p->ifindex = ifindex;
 	p->packets = 1;
 	p->tcp_flags = 0;
-	p->own = false;
-	r->piece = (struct piece){};
+	p->local_out = false;
+	r->piece = (struct ip_fragment){};
 	r->l4 = r->check = r->icmp = r->quote = 0;
 	h.eth = take(&c, sizeof(*h.eth));
 	if (!h.eth || (device_mac && mac_word(h.eth->h_dest) != device_mac))
-		return RARE_PASS;
-	type = take_tags(&c, r, h.eth->h_proto);
+		return NEXT_PASS;
+	type = parse_tags(&c, r, h.eth->h_proto);
 	p->sender = mac_word(h.eth->h_source) | (__u64)ifindex << 48;
-	came_by(w, &h);
-	r->ip = offset(data, c.pos);
+	set_reply_route(w, &h);
+	r->ip = frame_offset(data, c.pos);
 	parsed = parse_ip(&c, type, &h, p, &r->piece);
-	rare_fragment(r, p);
+	slow_fragment_key(r, p);
 	if (parsed == PARSED_FRAGMENT) {
-		r->kind = RARE_LATER;
-		return RARE_ROUTE;
+		r->kind = SLOW_LATER_FRAGMENT;
+		return NEXT_SLOW_ROUTE;
 	}
 	if (parsed != PARSED)
-		return RARE_PASS;
+		return NEXT_PASS;
 	parsed = parse_ports(&c, &h, p);
 	if (parsed == PARSED_ICMP)
-		return rare_error(data, &c, w);
+		return classify_icmp(data, &c, w);
 	if (parsed != PARSED)
-		return RARE_PASS;
-	r->kind = r->piece.first ? RARE_FIRST : RARE_WHOLE;
-	r->l4 = offset(data, h.l4);
-	r->check = offset(data, h.check);
-	return RARE_FULL;
+		return NEXT_PASS;
+	r->kind = r->piece.first ? SLOW_FIRST_FRAGMENT : SLOW_WHOLE;
+	r->l4 = frame_offset(data, h.l4);
+	r->check = frame_offset(data, h.check);
+	return NEXT_ROUTE;
 }
 
-/* rare_headers finds the parts again. */
-static INLINE bool rare_headers(void *data, void *end, struct headers *h, struct quote *q, const struct work *w)
+/* slow_headers finds the parts again. */
+static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct quote *q, const struct work *w)
 {
-	const struct rare *r = &w->rare;
+	const struct slow_packet *r = &w->slow;
 	bool ip6 = w->packet.ip6;
 
 	h->eth = data;
@@ -130,20 +130,20 @@ static INLINE bool rare_headers(void *data, void *end, struct headers *h, struct
 	h->ip4 = NULL;
 	h->ip6 = NULL;
 	if (ip6) {
-		h->ip6 = part(data, end, r->ip, sizeof(*h->ip6));
+		h->ip6 = frame_part(data, end, r->ip, sizeof(*h->ip6));
 		if (!h->ip6)
 			return false;
 	} else {
-		h->ip4 = part(data, end, r->ip, sizeof(*h->ip4));
+		h->ip4 = frame_part(data, end, r->ip, sizeof(*h->ip4));
 		if (!h->ip4)
 			return false;
 	}
-	h->l4 = r->l4 ? part(data, end, r->l4, sizeof(struct udphdr)) : NULL;
-	h->check = r->check ? part(data, end, r->check, sizeof(__u16)) : NULL;
+	h->l4 = r->l4 ? frame_part(data, end, r->l4, sizeof(struct udphdr)) : NULL;
+	h->check = r->check ? frame_part(data, end, r->check, sizeof(__u16)) : NULL;
 	h->check_offset = r->check;
-	q->icmp = r->icmp ? part(data, end, r->icmp, sizeof(struct icmp_head)) : NULL;
-	q->ip4 = r->icmp && !ip6 ? part(data, end, r->quote, sizeof(struct iphdr)) : NULL;
-	q->ip6 = r->icmp && ip6 ? part(data, end, r->quote, sizeof(struct ipv6hdr)) : NULL;
+	q->icmp = r->icmp ? frame_part(data, end, r->icmp, sizeof(struct icmp_head)) : NULL;
+	q->ip4 = r->icmp && !ip6 ? frame_part(data, end, r->quote, sizeof(struct iphdr)) : NULL;
+	q->ip6 = r->icmp && ip6 ? frame_part(data, end, r->quote, sizeof(struct ipv6hdr)) : NULL;
 	q->l4 = h->l4;
 	q->check = h->check;
 	return true;

@@ -26,7 +26,7 @@
 #define FRAGMENTS4_TICKS ((30ULL * 1000000000) >> TICK_SHIFT)
 #define FRAGMENTS6_TICKS ((60ULL * 1000000000) >> TICK_SHIFT)
 
-static INLINE bool fragment_over(const struct fragment *f, const struct packet *p, __u32 now)
+static INLINE bool fragment_expired(const struct fragment *f, const struct packet *p, __u32 now)
 {
 	return (__s32)(now - f->stamp) > (__s32)(p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
 }
@@ -34,43 +34,43 @@ static INLINE bool fragment_over(const struct fragment *f, const struct packet *
 /* fragment_of is what is known of the packet that this is a fragment of, or NULL. */
 static INLINE struct fragment *fragment_of(const struct work *w)
 {
-	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->slow.fragment);
 
-	return f && !fragment_over(f, &w->packet, tick()) ? f : NULL;
+	return f && !fragment_expired(f, &w->packet, tick()) ? f : NULL;
 }
 
-/* fragment_waited says whether others are held until this one comes. */
-static INLINE bool fragment_waited(const struct work *w)
+/* fragment_has_waiting says whether others are held until this one comes. */
+static INLINE bool fragment_has_waiting(const struct work *w)
 {
 	struct fragment *f = fragment_of(w);
 
 	return f && f->word && f->word != FRAGMENT_KNOWN;
 }
 
-static INLINE enum fragment_fate fate_of(const struct work *w, enum verdict v)
+static INLINE enum fragment_fate fragment_fate_of(const struct work *w, enum verdict v)
 {
 	if (v == FORWARD)
-		return w->answers ? FRAGMENT_TO_CLIENT : FRAGMENT_TO_SERVER;
+		return w->to_client ? FRAGMENT_TO_CLIENT : FRAGMENT_TO_SERVER;
 	return v == PASS ? FRAGMENT_PASSES : FRAGMENT_DROPPED;
 }
 
 /*
- * fragment_up has the others pass of a packet whose server behind NAT is this machine:
+ * fragment_pass_translated has the others pass of a packet whose server behind NAT is this machine:
  * once they say that they are for it, they may be met again, behind XDP.
  */
-static INLINE void fragment_up(struct work *w)
+static INLINE void fragment_pass_translated(struct work *w)
 {
 	struct fragment *draft = &w->fragment_draft;
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 	__u8 fate = draft->fate;
 
 	if (!s || !(s->flags & SERVER_LOCAL) || METHOD_OF(w->method) != METHOD_NAT ||
-	    same_addr(&s->addr, &w->rare.fragment.to))
+	    same_addr(&s->addr, &w->slow.fragment.to))
 		return;
-	w->rare.fragment.to = s->addr;
+	w->slow.fragment.to = s->addr;
 	draft->fate = FRAGMENT_PASSES;
-	bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_ANY);
-	w->rare.fragment.to = w->packet.key.to;
+	bpf_map_update_elem(&fragments, &w->slow.fragment, draft, BPF_ANY);
+	w->slow.fragment.to = w->packet.key.to;
 	draft->fate = fate;
 }
 
@@ -90,18 +90,18 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool relea
 	draft->server = w->server;
 	draft->service = w->service;
 	draft->method = w->method;
-	draft->fate = fate_of(w, v);
+	draft->fate = fragment_fate_of(w, v);
 	draft->reply = w->reply;
-	if (v == FORWARD && !w->answers)
-		fragment_up(w);
-	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
-	if (!f && !bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST))
+	if (v == FORWARD && !w->to_client)
+		fragment_pass_translated(w);
+	f = bpf_map_lookup_elem(&fragments, &w->slow.fragment);
+	if (!f && !bpf_map_update_elem(&fragments, &w->slow.fragment, draft, BPF_NOEXIST))
 		return 0;
 	if (!f)
-		f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+		f = bpf_map_lookup_elem(&fragments, &w->slow.fragment);
 	if (!f)
 		return 0;
-	over = fragment_over(f, &w->packet, draft->stamp);
+	over = fragment_expired(f, &w->packet, draft->stamp);
 	f->stamp = draft->stamp;
 	f->server = draft->server;
 	f->service = draft->service;
@@ -115,11 +115,11 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool relea
 }
 
 /*
- * fragment_ours says whether a fragment without its first may be for us to send on:
+ * fragment_wanted says whether a fragment without its first may be for us to send on:
  * it is for an address with services, or comes from one, as to this machine's own
  * client, or from a server behind NAT.
  */
-static INLINE bool fragment_ours(const struct work *w)
+static INLINE bool fragment_wanted(const struct work *w)
 {
 	const struct flow_key *k = &w->packet.key;
 	struct service_count *n = service_count_of();
@@ -131,7 +131,7 @@ static INLINE bool fragment_ours(const struct work *w)
 }
 
 /* follow takes a fragment that is not the first where that went. */
-static INLINE enum verdict follow(struct work *w)
+static INLINE enum verdict route_fragment(struct work *w)
 {
 	struct fragment *f = fragment_of(w);
 	struct server *s;
@@ -140,7 +140,7 @@ static INLINE enum verdict follow(struct work *w)
 	if (from_director(&w->packet))
 		return pass(PASS_FROM_DIRECTOR);
 	if (!f || f->word != FRAGMENT_KNOWN)
-		return fragment_ours(w) ? HOLD : PASS;
+		return fragment_wanted(w) ? HOLD : PASS;
 	index = f->server;
 	switch (f->fate) {
 	case FRAGMENT_PASSES:
@@ -148,7 +148,7 @@ static INLINE enum verdict follow(struct work *w)
 	case FRAGMENT_DROPPED:
 		return drop(DROP_FRAGMENT);
 	case FRAGMENT_TO_CLIENT:
-		w->answers = true;
+		w->to_client = true;
 		w->service = f->service;
 		w->server = index;
 		w->reply = f->reply;
@@ -161,20 +161,20 @@ static INLINE enum verdict follow(struct work *w)
 	return deliver(w, s, index, 0);
 }
 
-/* fragment_place is the table's entry for one that has to wait, or NULL. */
-static INLINE struct fragment *fragment_place(struct work *w)
+/* fragment_waiting is the table's entry for one that has to wait, or NULL. */
+static INLINE struct fragment *fragment_waiting(struct work *w)
 {
 	struct fragment *draft = &w->fragment_draft, *f;
 	__u32 now = tick();
 
-	f = bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+	f = bpf_map_lookup_elem(&fragments, &w->slow.fragment);
 	if (!f) {
 		__builtin_memset(draft, 0, sizeof(*draft));
 		draft->stamp = now;
-		bpf_map_update_elem(&fragments, &w->rare.fragment, draft, BPF_NOEXIST);
-		return bpf_map_lookup_elem(&fragments, &w->rare.fragment);
+		bpf_map_update_elem(&fragments, &w->slow.fragment, draft, BPF_NOEXIST);
+		return bpf_map_lookup_elem(&fragments, &w->slow.fragment);
 	}
-	if (fragment_over(f, &w->packet, now)) {
+	if (fragment_expired(f, &w->packet, now)) {
 		f->stamp = now;
 		f->word = 0;
 	}
@@ -191,8 +191,8 @@ static INLINE void count_begun(const struct work *w)
 
 	if (!s || !bpf_map_lookup_elem(&conns, &w->packet.key))
 		return;
-	count(&service_stats, s->service, w->conns, 0, 0);
-	count(&server_stats, w->server, w->conns, 0, 0);
+	count(&service_stats, s->service, w->new_conns, 0, 0);
+	count(&server_stats, w->server, w->new_conns, 0, 0);
 }
 
 #endif

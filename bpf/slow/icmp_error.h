@@ -122,8 +122,8 @@ static INLINE void icmp_tagged(struct icmp_error *e, __u32 tag_bytes)
 	if (!w)
 		return;
 	e->tag_bytes = tag_bytes;
-	e->tags[0] = w->rare.tags[0];
-	e->tags[1] = w->rare.tags[1];
+	e->tags[0] = w->slow.tags[0];
+	e->tags[1] = w->slow.tags[1];
 }
 
 #endif

@@ -49,7 +49,7 @@ static INLINE bool quoted_ports(struct cursor *c, struct quote *q, struct packet
 static INLINE bool parse_quote(struct cursor *c, struct quote *q, struct packet *p, struct packet *of)
 {
 	__be16 type = p->ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	struct piece piece = {};
+	struct ip_fragment piece = {};
 	struct headers h;
 
 	q->icmp = take(c, sizeof(*q->icmp));
@@ -68,10 +68,10 @@ static INLINE bool parse_quote(struct cursor *c, struct quote *q, struct packet 
 }
 
 /*
- * requote gives the error another destination and what it quotes another source,
+ * translate_quote gives the error another destination and what it quotes another source,
  * or the other way round; its checksum and the quoted ones follow.
  */
-static INLINE void requote(const struct headers *h, const struct quote *q, bool udp, const struct addr *old,
+static INLINE void translate_quote(const struct headers *h, const struct quote *q, bool udp, const struct addr *old,
 			   const struct addr *new, __u16 port, bool to_server)
 {
 	struct headers quoted = { .ip4 = q->ip4, .ip6 = q->ip6 };

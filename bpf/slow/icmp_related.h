@@ -20,10 +20,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* related_answer is for an error about what a client sent to a server behind NAT. */
-static INLINE enum verdict related_answer(struct work *w, const struct conn *reply)
+/* route_icmp_to_client is for an error about what a client sent to a server behind NAT. */
+static INLINE enum verdict route_icmp_to_client(struct work *w, const struct conn *reply)
 {
-	struct flow_key *key = &w->other;
+	struct flow_key *key = &w->other_key;
 	struct conn *c;
 
 	key->from = *reply_client(&reply->of.reply, &w->packet.key);
@@ -32,7 +32,7 @@ static INLINE enum verdict related_answer(struct work *w, const struct conn *rep
 	c = bpf_map_lookup_elem(&conns, key);
 	if (!c || conn_server(c->word) != conn_server(reply->word) || conn_state(c->word) == STATE_GONE)
 		return PASS;
-	w->answers = true;
+	w->to_client = true;
 	w->service = c->service;
 	w->server = conn_server(c->word);
 	w->reply = reply->of.reply;
@@ -40,7 +40,7 @@ static INLINE enum verdict related_answer(struct work *w, const struct conn *rep
 }
 
 /* related says what becomes of an error: it goes to whom its connection's packets do. */
-static INLINE enum verdict related(struct work *w)
+static INLINE enum verdict route_icmp_error(struct work *w)
 {
 	const struct packet *p = &w->packet;
 	struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
@@ -53,8 +53,8 @@ static INLINE enum verdict related(struct work *w)
 	word = c->word;
 	state = conn_state(word);
 	if (state == STATE_REPLY)
-		return related_answer(w, c);
-	if (state == STATE_GONE || overdue(&p->key, c, state, tick()))
+		return route_icmp_to_client(w, c);
+	if (state == STATE_GONE || conn_expired(&p->key, c, state, tick()))
 		return PASS;
 	index = conn_server(word);
 	s = bpf_map_lookup_elem(&servers, &index);

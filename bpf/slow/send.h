@@ -21,18 +21,18 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* rare_route decides of what has no ports of its own. */
-__noinline int rare_route(void)
+/* slow_route decides of what has no ports of its own. */
+__noinline int slow_route(void)
 {
 	struct work *w = work_of();
 
 	if (!w)
 		return PASS;
-	return w->rare.kind == RARE_ERROR ? related(w) : follow(w);
+	return w->slow.kind == SLOW_ICMP_ERROR ? route_icmp_error(w) : route_fragment(w);
 }
 
-/* rare_to_server sends to the server what has no ports of its own, and counts it. */
-static INLINE enum verdict rare_to_server(const struct headers *h, const struct quote *q, struct sent *sent,
+/* slow_to_server sends to the server what has no ports of its own, and counts it. */
+static INLINE enum verdict slow_to_server(const struct headers *h, const struct quote *q, struct sent *sent,
 					  struct work *w)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
@@ -51,11 +51,11 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 	}
 	switch (METHOD_OF(method)) {
 	case METHOD_NAT:
-		v = up ? UP : direct(h, sent, s);
+		v = up ? LOCAL_NODE : direct(h, sent, s);
 		if (v == DROP)
 			break;
 		if (q->icmp)
-			requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, &p->key.to, &s->addr,
+			translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP, &p->key.to, &s->addr,
 				port_at(s, method, &p->key), true);
 		else
 			rewrite_addr(h, &p->key.to, &s->addr, true);
@@ -66,7 +66,7 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 	default:
 		v = direct(h, sent, s);
 	}
-	source = own_source(s, &p->key, method);
+	source = local_client_source(s, &p->key, method);
 	if (source && v == FORWARD && !q->icmp)
 		rewrite_addr(h, &p->key.from, source, false);
 	if (v != DROP) {
@@ -76,43 +76,43 @@ static INLINE enum verdict rare_to_server(const struct headers *h, const struct 
 	return v;
 }
 
-/* rare_to_client sends it to the client, as from the virtual address. */
-static INLINE enum verdict rare_to_client(const struct headers *h, const struct quote *q, struct sent *sent,
+/* slow_to_client sends it to the client, as from the virtual address. */
+static INLINE enum verdict slow_to_client(const struct headers *h, const struct quote *q, struct sent *sent,
 					  struct work *w)
 {
 	const struct packet *p = &w->packet;
 	bool to_vip = w->reply.back.ifindex & WAY_TO_VIP;
 
-	if (!hop_taken(h))
+	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
 	/* What says to_vip is not behind NAT: one of the two ends changes. */
 	if (q->icmp)
-		requote(h, q, w->rare.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
+		translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
 			&w->reply.vip, to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
-	head_for(h, sent, &w->reply.back);
+	set_next_hop(h, sent, &w->reply.back);
 	count_out(&service_stats, w->service, p->packets, p->bytes);
 	count_out(&server_stats, w->server, p->packets, p->bytes);
-	if (!goes_home(w))
+	if (!to_local_client(w))
 		return FORWARD;
 	if (to_vip && !q->icmp)
 		rewrite_addr(h, &p->key.to, &w->reply.vip, true);
 	sent->ifindex = WAY_HOME;
-	return HOME;
+	return LOCAL_CLIENT;
 }
 
-/* rare_send sends a packet where full() or rare_route() wants it. */
-static INLINE enum verdict rare_send(const struct headers *h, const struct quote *q, struct sent *sent,
+/* slow_send sends a packet where route_packet() or slow_route() wants it. */
+static INLINE enum verdict slow_send(const struct headers *h, const struct quote *q, struct sent *sent,
 				     struct work *w)
 {
 	enum verdict v;
 
-	if (q->icmp ? !q->l4 : w->rare.kind < RARE_LATER && (!h->l4 || !h->check))
+	if (q->icmp ? !q->l4 : w->slow.kind < SLOW_LATER_FRAGMENT && (!h->l4 || !h->check))
 		return DROP;
 	if (!q->icmp && h->l4 && h->check)
 		return send_on(h, &w->packet, sent, w);
-	v = w->answers ? rare_to_client(h, q, sent, w) : rare_to_server(h, q, sent, w);
+	v = w->to_client ? slow_to_client(h, q, sent, w) : slow_to_server(h, q, sent, w);
 	if (v != DROP && q->icmp)
 		note(NOTE_ICMP_FORWARDED);
 	return v;

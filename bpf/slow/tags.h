@@ -8,8 +8,8 @@
 #include "parse/frame.h"
 #include "verdict/work.h"
 
-/* take_tags moves the cursor over up to two VLAN tags, and returns the type behind them. */
-static INLINE __be16 take_tags(struct cursor *c, struct rare *r, __be16 type)
+/* parse_tags moves the cursor over up to two VLAN tags, and returns the type behind them. */
+static INLINE __be16 parse_tags(struct cursor *c, struct slow_packet *r, __be16 type)
 {
 	__be16 *tag;
 

@@ -14,8 +14,8 @@ enum verdict {
 	REFUSE,  /* nowhere, and the client is told that there is no server */
 	TOO_BIG, /* nowhere, and the client is told how big it may be */
 	HOLD,    /* nowhere yet: it waits for the packet's first fragment */
-	UP,      /* up the local stack, to a server behind NAT that is this machine */
-	HOME,    /* over lo, to a client that is this machine */
+	LOCAL_NODE,      /* up the local stack, to a server behind NAT that is this machine */
+	LOCAL_CLIENT,    /* over lo, to a client that is this machine */
 };
 
 static INLINE void note(enum reason r)

@@ -32,18 +32,18 @@ struct outer {
 };
 
 /* What kind of packet is on the way of rare.h, and what that needs. */
-enum rare_kind {
-	RARE_WHOLE, /* like any other, but for its tags */
-	RARE_FIRST, /* the first fragment, with the ports */
-	RARE_LATER, /* another */
-	RARE_ERROR, /* an ICMP error; the packet's key is that of what it is about, turned */
+enum slow_kind {
+	SLOW_WHOLE, /* like any other, but for its tags */
+	SLOW_FIRST_FRAGMENT, /* the first fragment, with the ports */
+	SLOW_LATER_FRAGMENT, /* another */
+	SLOW_ICMP_ERROR, /* an ICMP error; the packet's key is that of what it is about, turned */
 };
 
-struct rare {
-	enum rare_kind kind;
+struct slow_packet {
+	enum slow_kind kind;
 	__u32 tag_bytes; /* of VLAN tags in the frame */
 	__u32 tags[2];   /* they */
-	struct piece piece;
+	struct ip_fragment piece;
 	struct fragment_key fragment;
 	struct packet quoted; /* in an error */
 	/* How many bytes into the frame they are, or 0: there is none. */
@@ -59,20 +59,20 @@ struct rare {
  */
 struct work {
 	struct packet packet;
-	struct way came; /* back to where it came from */
+	struct way reply_route; /* back to where it came from */
 	/* If it is to be forwarded: */
 	__u32 service, server; /* indexes */
 	enum method method;    /* of the connection */
-	__u32 conns;           /* 1: it began a connection */
-	bool answers;          /* it goes to a client, so: */
+	__u32 new_conns;       /* 1: it began a connection */
+	bool to_client;        /* it goes to a client, so: */
 	struct conn_reply reply;
 	struct conn draft; /* a connection on its way into the table */
 	struct template_key template; /* that a new connection comes by, if it has a place */
 	struct template template_draft;
 	struct outer outer;
 	struct half_open victim; /* that gives up its place, if it has a word */
-	struct flow_key other;   /* than the packet's, for a while */
-	struct rare rare;
+	struct flow_key other_key;   /* than the packet's, for a while */
+	struct slow_packet slow;
 	struct fragment fragment_draft;
 	__u64 waiting; /* the next fragment that was held until this one came, or 0 */
 };
@@ -91,12 +91,12 @@ static INLINE struct work *work_of(void)
 	return bpf_map_lookup_elem(&works, &zero);
 }
 
-/* came_by notes the way back to where the packet came from. */
-static INLINE void came_by(struct work *w, const struct headers *h)
+/* set_reply_route notes the way back to where the packet came from. */
+static INLINE void set_reply_route(struct work *w, const struct headers *h)
 {
-	__builtin_memcpy(w->came.dst, h->eth->h_source, 6);
-	__builtin_memcpy(w->came.src, h->eth->h_dest, 6);
-	w->came.ifindex = w->packet.ifindex;
+	__builtin_memcpy(w->reply_route.dst, h->eth->h_source, 6);
+	__builtin_memcpy(w->reply_route.src, h->eth->h_dest, 6);
+	w->reply_route.ifindex = w->packet.ifindex;
 }
 
 #endif
