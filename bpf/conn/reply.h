@@ -18,6 +18,7 @@
 #include "conn/flow_invalidate.h"
 #include "conn/recycle.h"
 #include "conn/reply_key.h"
+#include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"

@@ -12,6 +12,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "parse/address.h"
+#include "parse/packet.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 

@@ -10,6 +10,7 @@
 #include "base/bpf.h"
 #include "forward/checksum.h"
 #include "forward/direct.h"
+#include "parse/address.h"
 #include "parse/packet.h"
 #include "service/server.h"
 #include "verdict/verdict.h"

@@ -3,7 +3,6 @@
 #ifndef WEIR_HOOK_TC_SLOW_H
 #define WEIR_HOOK_TC_SLOW_H
 
-#include "abi.h"
 #include "base/bpf.h"
 #include "forward/local.h"
 #include "hook/tc_finish.h"
@@ -12,6 +11,7 @@
 #include "parse/packet.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
+#include "slow/icmp_quote.h"
 #include "slow/send.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"

@@ -3,13 +3,13 @@
 #ifndef WEIR_HOOK_XDP_SLOW_H
 #define WEIR_HOOK_XDP_SLOW_H
 
-#include "abi.h"
 #include "base/bpf.h"
 #include "forward/local.h"
 #include "hook/xdp_finish.h"
 #include "parse/packet.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
+#include "slow/icmp_quote.h"
 #include "slow/send.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"

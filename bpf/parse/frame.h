@@ -3,7 +3,6 @@
 #ifndef WEIR_PARSE_FRAME_H
 #define WEIR_PARSE_FRAME_H
 
-#include "abi.h"
 #include "base/bpf.h"
 #include "parse/address.h"
 #include "parse/cursor.h"

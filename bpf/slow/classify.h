@@ -9,7 +9,6 @@
 #ifndef WEIR_SLOW_CLASSIFY_H
 #define WEIR_SLOW_CLASSIFY_H
 
-#include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "parse/address.h"

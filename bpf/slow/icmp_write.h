@@ -3,7 +3,6 @@
 #ifndef WEIR_SLOW_ICMP_WRITE_H
 #define WEIR_SLOW_ICMP_WRITE_H
 
-#include "abi.h"
 #include "base/bpf.h"
 #include "forward/checksum.h"
 #include "parse/address.h"

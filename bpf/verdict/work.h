@@ -8,7 +8,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/maps.h"
 #include "parse/packet.h"
 
 /* What was done to a packet, for the place where it was met to finish. */
