@@ -35,6 +35,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* weir_xdp balances what comes in by a device, at XDP. */
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
@@ -58,6 +59,7 @@ int weir_xdp(struct xdp_md *ctx)
 	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
 }
 
+/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
@@ -86,9 +88,9 @@ int weir_tc(struct __sk_buff *skb)
 }
 
 /*
- * weir_behind stands at tc where weir_xdp is at XDP: that leaves it fragments that
- * have to wait and those that others wait for, and the answers to this machine's
- * own clients.
+ * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
+ * of packets: fragments that have to wait, those that others wait for, and answers to
+ * local clients.
  */
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
@@ -123,8 +125,8 @@ int weir_behind(struct __sk_buff *skb)
 }
 
 /*
- * weir_own balances what this machine sends itself, and translates what its own
- * servers behind NAT answer.
+ * weir_own balances what this machine itself sends, and translates the answers of local
+ * nodes behind NAT. weir_egress calls it.
  */
 SEC("tc")
 int weir_own(struct __sk_buff *skb)
@@ -167,10 +169,9 @@ int weir_own(struct __sk_buff *skb)
 }
 
 /*
- * weir_egress keeps a machine silent about a VIP whose lease has run out: no ARP
- * and no neighbour advertisement for it leaves, whatever the stack would say. And it
- * calls weir_own for what concerns that: a program that may change packets costs
- * each packet the room for it.
+ * weir_egress drops ARP and neighbour advertisements for a VIP whose lease has run out,
+ * whatever the stack would say. It calls weir_own for what concerns that program: a
+ * program that may change packets costs each packet the room for that.
  */
 SEC("tc")
 int weir_egress(struct __sk_buff *skb)
@@ -197,8 +198,9 @@ int weir_egress(struct __sk_buff *skb)
 }
 
 /*
- * weir_limits sets a server's thresholds, and whether it is full by these: in the
- * kernel that, too, changes with the edit (__ip_vs_update_dest, ip_vs_ctl.c).
+ * weir_limits sets a server's thresholds, and whether the server is full by them: in the
+ * kernel an edit changes that at once (__ip_vs_update_dest,
+ * net/netfilter/ipvs/ip_vs_ctl.c).
  */
 SEC("syscall")
 int weir_limits(struct limits *to)
@@ -214,7 +216,7 @@ int weir_limits(struct limits *to)
 	return 0;
 }
 
-/* weir_jiffies has Go set the clock (tick). */
+/* weir_jiffies tells Go the kernel's jiffies, by which Go sets the clock (base/clock.h). */
 SEC("syscall")
 int weir_jiffies(struct jiffies *j)
 {
@@ -222,7 +224,10 @@ int weir_jiffies(struct jiffies *j)
 	return 0;
 }
 
-/* weir_sweep looks at some cards: not at so many that packets wait for it long. */
+/*
+ * weir_sweep looks at some expiry entries, and not at so many that packets wait for it
+ * long.
+ */
 SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
@@ -239,6 +244,7 @@ int weir_sweep(struct sweep *s)
 	return 0;
 }
 
+/* weir_sweep_templates looks at every template. */
 SEC("syscall")
 int weir_sweep_templates(struct sweep *s)
 {
@@ -249,6 +255,10 @@ int weir_sweep_templates(struct sweep *s)
 	return 0;
 }
 
+/*
+ * weir_sweep_cache looks at every line of the cache of lblc and lblcr, and at every
+ * member of its sets.
+ */
 SEC("syscall")
 int weir_sweep_cache(struct cache_sweep *s)
 {

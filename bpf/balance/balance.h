@@ -18,15 +18,16 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
+/* The flags of a server to which the flow cache may send packets. */
 #define FORWARDABLE (SERVER_PRESENT | SERVER_RESOLVED)
 
 /*
- * known takes a packet the short way: its flow is established and has a line in
- * the cache, and it changes no state. It says what became of it; false: none of
- * that.
+ * cache_hit sends a packet by its line in the flow cache, where it has one and changes
+ * no state, and sets v to the verdict. False: the packet must take the full path, and is
+ * unchanged.
  */
 static INLINE bool cache_hit(const struct headers *h, const struct packet *p, struct sent *sent,
-			 enum verdict *v)
+			     enum verdict *v)
 {
 	struct flow_line *l;
 	struct server *s;
@@ -54,9 +55,12 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 	return true;
 }
 
-/* balance is the way of a packet; at XDP those to this machine's own clients are left to tc. */
-static INLINE enum verdict balance(const struct headers *h, const struct packet *p,
-				   struct sent *sent, bool xdp)
+/*
+ * balance is the path of a parsed packet, and returns the verdict on it. At XDP, packets
+ * to local clients are left to tc, since XDP cannot send to lo.
+ */
+static INLINE enum verdict balance(const struct headers *h, const struct packet *p, struct sent *sent,
+				   bool xdp)
 {
 	struct work *w;
 	enum verdict v;

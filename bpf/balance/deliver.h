@@ -13,7 +13,11 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* deliver says what becomes of a packet whose server is known. */
+/*
+ * deliver is the verdict on a packet whose server is known: PASS, where it is left to
+ * the local stack, which counts it; FORWARD; or PASS_FROM_DIRECTOR where another
+ * director forwarded it here already.
+ */
 static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32 index, __u32 conns)
 {
 	const struct packet *p = &w->packet;

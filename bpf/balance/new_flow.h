@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* new_flow.h - a packet without a connection entry: its service, server and entry. */
+/*
+ * new_flow.h - a packet without a valid connection entry: its service, its server, its
+ * new entry.
+ */
 #ifndef WEIR_BALANCE_NEW_FLOW_H
 #define WEIR_BALANCE_NEW_FLOW_H
 
@@ -23,10 +26,12 @@
 #include "verdict/work.h"
 
 /*
- * stray is for a packet that begins nothing and has no entry. Where there was no
- * room for it, it may still have a server, and an entry again as a half-open one.
+ * route_unmatched is the verdict on a packet that may begin no connection and has no
+ * entry. After the table was full it may still have a server, and gets an entry again,
+ * as a half-open connection. Otherwise it counts PASS_NO_CONNECTION.
  */
-static INLINE enum verdict route_unmatched(struct work *w, const struct service *svc, struct conn *old, __u64 word)
+static INLINE enum verdict route_unmatched(struct work *w, const struct service *svc, struct conn *old,
+					   __u64 word)
 {
 	struct packet *p = &w->packet;
 	struct server *s;
@@ -46,11 +51,13 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 }
 
 /*
- * remembered enters a new connection; word is the entry's that is over, and then
- * the one that it has now. It says why it cannot, which only NAT cannot do without.
+ * record_connection inserts a new connection. Word is the word of the entry that it
+ * replaces (old), and then the connection's own; index is its server, which may be
+ * another one afterwards. It returns REASON_NONE; DROP_EXPIRING; or DROP_TABLE_FULL
+ * behind NAT, which needs the entry.
  */
 static INLINE enum reason record_connection(struct work *w, const struct service *svc, struct conn *old,
-				     __u64 *word, __u32 *index)
+					    __u64 *word, __u32 *index)
 {
 	__u32 state = conn_first_state(&w->packet);
 	bool nat = METHOD_OF(w->method) == METHOD_NAT;
@@ -72,7 +79,11 @@ static INLINE enum reason record_connection(struct work *w, const struct service
 	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
 }
 
-/* open gives a new flow its server, if it is a service's and ours to give. */
+/*
+ * open_flow is the verdict on a packet of a new flow: PASS where it is for no service,
+ * REFUSE where the service has no server, or what deliver says. Old is the entry that
+ * the new connection replaces, or NULL, and word its word.
+ */
 static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 word)
 {
 	struct packet *p = &w->packet;

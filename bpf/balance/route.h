@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* route.h - the full path: by the packet's connection entry, or as a new flow. */
+/* route.h - the full path of a packet: by its connection entry, or as a new flow. */
 #ifndef WEIR_BALANCE_ROUTE_H
 #define WEIR_BALANCE_ROUTE_H
 
@@ -20,20 +20,20 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* What becomes of a SYN that meets a connection. */
+/* What a SYN that has a connection entry does. */
 enum syn_action {
-	SYN_CONTINUE,   /* with it */
-	SYN_REOPEN,    /* over it */
-	SYN_PASSIVE,
+	SYN_CONTINUE, /* it belongs to the connection */
+	SYN_REOPEN,   /* it begins a new connection in the entry */
+	SYN_PASSIVE,  /* another director is master for it */
 };
 
 /*
- * meet is for a SYN that meets a connection (ip_vs_in, ip_vs_core.c). While the
- * lease runs it goes on with it, or begins anew where that has ended, unless it
- * came by a template. Once the lease has run out it is the start of something
- * that belongs to the director that is master now: the entry goes, so that the
- * packets after it pass, too. What is open with a server that has left is
- * silent; its SYN is a client that tries anew.
+ * syn_on_connection decides on a SYN that has a connection entry (ip_vs_in,
+ * net/netfilter/ipvs/ip_vs_core.c). With a running lease the SYN belongs to the
+ * connection, or begins a new one where that has closed, unless the connection came by a
+ * template. A SYN for a server that was removed begins a new connection as well. Once
+ * the lease has run out, the SYN begins a connection of the director that is master now:
+ * the entry is deleted, so that the packets after the SYN pass as well.
  */
 static NOINLINE enum syn_action syn_on_connection(struct work *w, struct conn *c, const struct server *s)
 {
@@ -61,9 +61,9 @@ static NOINLINE enum syn_action syn_on_connection(struct work *w, struct conn *c
 }
 
 /*
- * expire_nodest is for what belongs to a connection whose server has left. It is
- * silent, unless the service lets it go: then the connection ends, and the packet
- * begins anew (UDP) or is reset by the local stack (TCP).
+ * expire_nodest deletes a connection whose server was removed, if the service says so
+ * (expire_nodest_conn), and says whether it did. The packet then begins a new connection
+ * (UDP), or the local stack resets it (TCP).
  */
 static INLINE bool expire_nodest(struct work *w, struct conn *c, __u64 word)
 {
@@ -75,7 +75,7 @@ static INLINE bool expire_nodest(struct work *w, struct conn *c, __u64 word)
 	return true;
 }
 
-/* route takes a packet the full way: by its connection, or to a new one. */
+/* route_flow is the verdict on a packet: by its connection entry, or as a new flow. */
 static INLINE enum verdict route_flow(struct work *w)
 {
 	struct packet *p = &w->packet;
@@ -98,7 +98,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	if (conn_expired(&p->key, c, state, now))
 		goto over;
 	if (p->local_out != !!(conn_method(word) & METHOD_OWN))
-		return PASS; /* somebody else under its client's name */
+		return PASS; /* a local client's connection has no other client's packets */
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
@@ -133,7 +133,11 @@ over:
 	return open_flow(w, c, word);
 }
 
-/* full is route as a global function, which has it verified once and by itself. */
+/*
+ * route_packet is route_flow for the packet in this CPU's work, with the eviction of the
+ * victim that the packet may have. It returns an enum verdict. It is a global function,
+ * which is verified once and by itself.
+ */
 __noinline int route_packet(void)
 {
 	struct work *w = work_of();

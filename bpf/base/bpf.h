@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * bpf.h - the kernel's headers, libbpf's helpers, and attributes of functions: what
- * every other file builds on.
- */
+/* bpf.h - the kernel's headers, libbpf's helpers, and the attributes of functions. */
 #ifndef WEIR_BASE_BPF_H
 #define WEIR_BASE_BPF_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* clock.h - the time of stamps. */
+/* clock.h - the clock of all stamps and time-outs. */
 #ifndef WEIR_BASE_CLOCK_H
 #define WEIR_BASE_CLOCK_H
 
@@ -8,9 +8,10 @@
 #include "base/maps.h"
 
 /*
- * tick is the time of stamps: the coarse monotonic clock in units of 1 << TICK_SHIFT
- * ns, give or take a jiffy. The kernel has a program read jiffies without a call, which
- * costs a tenth of what the clock itself does.
+ * tick is the time now, in ticks: the coarse monotonic clock in units of 2^TICK_SHIFT
+ * ns, exact to a jiffy. It is 0 until Go has set the clock (weir_jiffies). A program
+ * reads jiffies without a call, at a tenth of the cost of the clock itself. Two ticks
+ * are compared by their difference as a signed number, since ticks wrap around.
  */
 static INLINE __u32 tick(void)
 {

@@ -20,7 +20,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* overdue says whether the connection has been silent for longer than its state allows. */
+/*
+ * conn_expired says whether the connection was idle for longer than its state's
+ * time-out. It asks the flow cache last.
+ */
 static INLINE bool conn_expired(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
@@ -29,12 +32,11 @@ static INLINE bool conn_expired(const struct flow_key *key, struct conn *c, __u3
 }
 
 /*
- * conn_advance moves the connection to the state that the packet leads to, and
- * stamps it. It loses only against another CPU that changed the entry first,
- * whose word then stands.
+ * conn_advance stamps the connection and moves it to the state that the packet leads to.
+ * If another CPU changes the word first, that change stands and this one is left out.
  */
-static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u64 word, const struct packet *p, __u32 now,
-				enum direction d)
+static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u64 word,
+				const struct packet *p, __u32 now, enum direction d)
 {
 	__u32 state = conn_state(word), next;
 	__u64 fresh;
@@ -55,7 +57,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	flow_invalidate(key, c, word);
 }
 
-/* delete_reply deletes the other direction of a connection that has an entry for it. */
+/* delete_reply deletes the entry of the connection's other direction, if there is one. */
 static INLINE void delete_reply(const struct flow_key *key, __u64 word)
 {
 	__u32 index = conn_server(word);
@@ -68,7 +70,10 @@ static INLINE void delete_reply(const struct flow_key *key, __u64 word)
 	bpf_map_delete_elem(&conns, &reply);
 }
 
-/* conn_count_out counts out a connection whose word the caller has won. */
+/*
+ * conn_count_out takes a connection out of all counts, and deletes what depends on it.
+ * Only the CPU that has won the connection's word calls it, with the word before.
+ */
 static INLINE void conn_count_out(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), -1);
@@ -78,7 +83,7 @@ static INLINE void conn_count_out(const struct flow_key *key, struct conn *c, __
 	delete_reply(key, word);
 }
 
-/* conn_draft is a connection that is to be entered. */
+/* conn_new_draft is a connection that is about to be inserted, in w->draft. */
 static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 service, __u32 now)
 {
 	struct conn *c = &w->draft;
@@ -90,7 +95,7 @@ static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 serv
 	return c;
 }
 
-/* conn_count_in counts in a new connection with this word. */
+/* conn_count_in adds a new connection, with this word, to all counts. */
 static INLINE void conn_count_in(struct work *w, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), 1);
@@ -99,18 +104,18 @@ static INLINE void conn_count_in(struct work *w, __u64 word)
 }
 
 /*
- * conn_insert enters the packet's flow, of w->service, with this server: anew, or in the
- * place of an entry whose time is over (old, with the word that was read). It
- * returns the word that the flow has now, which is another CPU's choice where
- * that one was faster, GONE where the sweep was, and 0 where there is no room.
+ * conn_insert enters the packet's flow, of w->service and w->method, with this server:
+ * as a new entry, or in an old entry that has expired or closed (old, with the word that
+ * was read). It returns the word that the flow has now: its own, another CPU's where
+ * that one was faster, one of STATE_GONE where the entry is being deleted, or 0 where
+ * the table is full, which it counts as NOTE_TABLE_FULL.
  */
-static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, __u32 server,
-				    __u32 state)
+static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, __u32 server, __u32 state)
 {
 	struct packet *p = &w->packet;
 	__u32 now = tick(), method = w->method;
 	struct room *r;
-	/* A new entry's incarnation is any but the one that its place had before. */
+	/* A new entry's incarnation is random, so it differs from its memory's last one. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
 	__u64 fresh = conn_word(before, method, state, server);
 	struct conn *draft;
@@ -118,7 +123,7 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 	if (old) {
 		__u64 was;
 
-		/* Stamped first, so that no sweep takes the new connection for the old. */
+		/* The stamp comes first, so that no sweep takes the new connection for the old. */
 		old->stamp = now;
 		was = __sync_val_compare_and_swap(&old->word, word, fresh);
 		if (was != word)
@@ -149,8 +154,8 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 }
 
 /*
- * conn_delete deletes a connection whose word was read. Whoever wins the word
- * counts it out.
+ * conn_delete deletes a connection whose word was read. It returns false where another
+ * CPU has changed the word first; that CPU then counts.
  */
 static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u64 word)
 {

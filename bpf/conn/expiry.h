@@ -17,19 +17,24 @@
 #include "base/maps.h"
 #include "conn/table_full.h"
 
-/* So many cards there are. */
+/* The number of expiry entries. Go sets it. */
 volatile const __u32 card_count = 1;
 
+/*
+ * The flag of an entry without a connection, in card.taken, and the least number of
+ * entries that a search covers (spanLeast in Go).
+ */
 #define EXPIRY_ORPHAN (1U << 31)
 #define SPAN_LEAST 4096
 
-/* A search for a card: passed from turn to turn of a loop. */
+/* A search for a free entry, for bpf_loop. */
 struct expiry_search {
 	const struct flow_key *key;
 	__u32 server, due;
-	__u32 place; /* the one that was taken, counted from 1, or 0 */
+	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
 };
 
+/* expiry_at is the entry at this place, counted from 1, or NULL. */
 static INLINE struct card *expiry_at(__u32 place)
 {
 	__u32 at = place - 1;
@@ -37,7 +42,10 @@ static INLINE struct card *expiry_at(__u32 place)
 	return bpf_map_lookup_elem(&cards, &at);
 }
 
-/* expiry_span is among how many cards one is looked for: the fewer, the less there is to sweep. */
+/*
+ * expiry_span is the number of entries that a search covers. The fewer they are, the
+ * less there is to sweep.
+ */
 static INLINE __u32 expiry_span(__u32 span)
 {
 	if (span < SPAN_LEAST)
@@ -45,6 +53,10 @@ static INLINE __u32 expiry_span(__u32 span)
 	return span < card_count ? span : card_count;
 }
 
+/*
+ * expiry_try tries to take the next entry. Where entries are crowded it doubles the
+ * span.
+ */
 static long expiry_try(__u32 turn, struct expiry_search *s)
 {
 	struct room *r = conn_limits_of();
@@ -60,7 +72,7 @@ static long expiry_try(__u32 turn, struct expiry_search *s)
 	if (!d)
 		return 1;
 	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
-		/* Where it is crowded there are to be more. */
+		/* Entries are crowded: the next searches cover twice as many. */
 		if ((turn & 7) == 7 && span < card_count)
 			__sync_val_compare_and_swap(&r->span, was, 2 * span);
 		return 0;
@@ -71,10 +83,13 @@ static long expiry_try(__u32 turn, struct expiry_search *s)
 	return 1;
 }
 
-/* How many cards are tried: of a full table's one in five is free. */
+/* How many entries are tried. Of a full table's entries one in five is free. */
 #define EXPIRY_TRIES 128
 
-/* expiry_due is when a connection in this state, seen now, may be over. */
+/*
+ * expiry_due is the tick from which on a connection in this state, last seen at tick
+ * now, may expire.
+ */
 static INLINE __u32 expiry_due(__u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
@@ -82,7 +97,10 @@ static INLINE __u32 expiry_due(__u32 state, __u32 now)
 	return limit ? now + *limit + 1 : now;
 }
 
-/* expiry_take is the place of a new card, or 0. */
+/*
+ * expiry_take takes an entry for a connection. It returns the entry's place, counted
+ * from 1, or 0 where none was free.
+ */
 static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u32 due)
 {
 	struct expiry_search s = { .key = key, .server = server, .due = due };
@@ -92,7 +110,7 @@ static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u3
 	return s.place;
 }
 
-/* expiry_release gives it back: for whoever deletes its connection. */
+/* expiry_release frees an entry. Whoever deletes its connection calls it. */
 static INLINE void expiry_release(__u32 place)
 {
 	struct card *d = expiry_at(place);
@@ -101,7 +119,7 @@ static INLINE void expiry_release(__u32 place)
 		d->taken = 0;
 }
 
-/* expiry_set_state is for a connection that has another state now. */
+/* expiry_set_state sets the due tick of a connection that has changed its state. */
 static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now)
 {
 	struct card *d = expiry_at(c->card);
@@ -110,7 +128,10 @@ static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now
 		d->due = expiry_due(state, now);
 }
 
-/* expiry_reuse is for one that has begun anew, with this server. */
+/*
+ * expiry_reuse gives the entry to a new connection under the same key, with another
+ * server.
+ */
 static INLINE void expiry_reuse(const struct conn *c, __u32 server, __u32 state, __u32 now)
 {
 	struct card *d = expiry_at(c->card);

@@ -22,15 +22,18 @@
 #include "service/lease.h"
 #include "verdict/work.h"
 
-/* The states of connections that have lines. */
+/* flow_state says whether a connection in this state may have lines. */
 static INLINE bool flow_state(__u32 state)
 {
 	return state == STATE_ESTABLISHED || state == STATE_UDP;
 }
 
-/* flow_victim is the line that a flow is to have: its own, an empty one, or the oldest. */
-static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const struct flow_key *k,
-					   __u32 cpu, __u32 now)
+/*
+ * flow_victim is the line that a flow is to get on this CPU: its own, an empty one, or
+ * the one that was not used for longest. NULL never happens.
+ */
+static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu,
+					      __u32 now)
 {
 	struct flow_line *place = NULL;
 	__u64 hash = flow_hash(n, k);
@@ -52,7 +55,10 @@ static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const 
 	return place;
 }
 
-/* flow_client_key is the key of the line's connection: what its client sends. */
+/*
+ * flow_client_key works out the key of the line's connection, which is the key of its
+ * client's packets. False: the service or the server is unknown.
+ */
 static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l)
 {
 	__u32 index = l->server;
@@ -74,7 +80,10 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
 	return true;
 }
 
-/* flow_writeback has the connection know when a line that another gets was last used. */
+/*
+ * flow_writeback stores a line's last-use time in its connection before the line is
+ * reused.
+ */
 static NOINLINE void flow_writeback(struct flow_key *key, const struct flow_line *l)
 {
 	struct conn *c;
@@ -86,7 +95,10 @@ static NOINLINE void flow_writeback(struct flow_key *key, const struct flow_line
 		c->stamp = l->used;
 }
 
-/* A line of answers leaves the virtual address to its service, if that has only one. */
+/*
+ * service_has_vip says whether this is the service's only address. A line of answers
+ * does not store the virtual address but finds it by its service.
+ */
 static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 {
 	struct addr *own = bpf_map_lookup_elem(&service_vips, &service);
@@ -95,8 +107,9 @@ static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 }
 
 /*
- * flow_insert enters the packet's flow into this CPU's cache: what its client
- * sends, or, with the entry of the answers, what comes back.
+ * flow_insert gives the packet's flow a line on this CPU: the client's packets, or,
+ * where reply is the reply entry, the server's. Connections of local clients have no
+ * lines: a local socket costs more than the look-up.
  */
 static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct conn *reply, __u32 now)
 {

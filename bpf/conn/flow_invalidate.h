@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * flow_invalidate.h - all lines of a connection, on every CPU: to empty them, or to
- * find out when the connection was last used before it is deleted as idle.
+ * flow_invalidate.h - all lines of a connection, on every CPU: to empty them, and to
+ * find out when the connection was last used before it expires.
  */
 #ifndef WEIR_CONN_FLOW_INVALIDATE_H
 #define WEIR_CONN_FLOW_INVALIDATE_H
@@ -13,22 +13,26 @@
 #include "conn/reply_key.h"
 #include "conn/word.h"
 
-/* A look at all lines of a flow: passed from turn to turn of a loop. */
+/* A search for all lines of a flow, for bpf_loop. */
 struct flow_search {
 	struct flow_key key;
-	__u64 cpus; /* bit n & 63: CPU n may have one */
+	__u64 cpus; /* bit n & 63: CPU n may have a line */
 };
 
+/* An age in ticks that no line has. */
 #define NEVER 0x7fffffff
 
-/* The same, to find out how long ago any was last used. */
+/* A search for the line that was used last, for bpf_loop. */
 struct flow_age_search {
 	struct flow_search hunt;
 	__u32 now;
-	__s32 age; /* ticks; below 0: since then */
+	__s32 age; /* of the line that was used last, in ticks; below 0: it was used after now */
 };
 
-/* flow_line_of is the flow's line, if this is it. */
+/*
+ * flow_line_of is the flow's line at this place of a CPU, or NULL where that line is
+ * empty or another flow's.
+ */
 static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 hash, __u32 cpu, __u32 way)
 {
 	struct flow_line *l = flow_line(hash, cpu, way);
@@ -36,6 +40,7 @@ static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 has
 	return l && l->generation && flow_matches(l, k) ? l : NULL;
 }
 
+/* flow_invalidate_one empties the flow's lines on one CPU. */
 static long flow_invalidate_one(__u32 cpu, struct flow_search *h)
 {
 	struct flow_knobs *n = flow_knobs_of();
@@ -53,6 +58,7 @@ static long flow_invalidate_one(__u32 cpu, struct flow_search *h)
 	return 0;
 }
 
+/* flow_age_one finds the age of the flow's lines on one CPU. */
 static long flow_age_one(__u32 cpu, struct flow_age_search *a)
 {
 	struct flow_knobs *n = flow_knobs_of();
@@ -70,7 +76,10 @@ static long flow_age_one(__u32 cpu, struct flow_age_search *a)
 	return 0;
 }
 
-/* flow_search_reply has the hunt look for what comes back, where that passes here. */
+/*
+ * flow_search_reply turns the search to the server's answers. False: they do not pass
+ * this machine.
+ */
 static INLINE bool flow_search_reply(struct flow_search *h, const struct flow_key *key, __u64 word)
 {
 	__u32 index = conn_server(word);
@@ -82,7 +91,10 @@ static INLINE bool flow_search_reply(struct flow_search *h, const struct flow_ke
 	return true;
 }
 
-/* flow_invalidate empties the connection's lines: for whoever has changed its word. */
+/*
+ * flow_invalidate empties all lines of a connection. Whoever has changed the
+ * connection's word calls it, with the word before.
+ */
 static NOINLINE void flow_invalidate(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	struct flow_search h = { .key = *key };
@@ -96,8 +108,9 @@ static NOINLINE void flow_invalidate(const struct flow_key *key, struct conn *c,
 }
 
 /*
- * flow_recently_used says whether a line was used within so many ticks, and stamps the
- * connection with that, if nobody stamps it at the same time.
+ * flow_recently_used says whether a line of the connection was used within so many
+ * ticks. It then stamps the connection with that time, unless another CPU stamps it
+ * meanwhile.
  */
 static NOINLINE bool flow_recently_used(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
 {

@@ -12,10 +12,14 @@
 #include "base/maps.h"
 #include "parse/address.h"
 
-/* The pairs of lines of a CPU are 1 << flow_bits; there are so many CPUs. */
+/*
+ * Each CPU has 1 << flow_bits pairs of lines, and flow_cpus is the number of CPUs. Go
+ * sets both.
+ */
 volatile const __u32 flow_bits = 1;
 volatile const __u32 flow_cpus = 1;
 
+/* flow_knobs_of is how the flow cache works now, or NULL, which never happens. */
 static INLINE struct flow_knobs *flow_knobs_of(void)
 {
 	__u32 zero = 0;
@@ -23,6 +27,7 @@ static INLINE struct flow_knobs *flow_knobs_of(void)
 	return bpf_map_lookup_elem(&flow_knobs, &zero);
 }
 
+/* flow_hash is a keyed hash of a flow. Its high bits are the good ones. */
 static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key *k)
 {
 	return k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
@@ -30,11 +35,15 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
 }
 
 /*
- * A flow may have one of so many lines on a CPU, two beside each other in either
- * of two places: where many flows meet in one, few do in both.
+ * A flow may have one of so many lines on a CPU: two lines beside each other, in either
+ * of two places. Where many flows meet in one place, few do in both.
  */
 #define FLOW_WAYS 4
 
+/*
+ * flow_pair is the pair of lines in the flow's first (0) or second (1) place on a CPU,
+ * or NULL.
+ */
 static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 {
 	__u32 at;
@@ -45,16 +54,20 @@ static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 	return bpf_map_lookup_elem(&flow_lines, &at);
 }
 
-/* flow_line is the line that the flow may have this way, of FLOW_WAYS. */
+/*
+ * flow_line is the line that the flow may have on a CPU, by its way from 0 to FLOW_WAYS
+ * - 1, or NULL.
+ */
 static INLINE struct flow_line *flow_line(__u64 hash, __u32 cpu, __u32 way)
 {
 	struct flow_pair *pair = flow_pair(hash, cpu, way / 2);
 	__u32 one = way & 1;
 
-	asm volatile("" : "+r"(one)); /* as the verifier follows it: 0 or 1 */
+	asm volatile("" : "+r"(one)); /* so that the verifier sees that it is 0 or 1 */
 	return pair ? &pair->line[one] : NULL;
 }
 
+/* flow_matches says whether the line is the flow's. It does not look at the line's age. */
 static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
 {
 	if (l->ports != k->ports)
@@ -65,9 +78,9 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 }
 
 /*
- * flow_match_pair is the flow's line, if it is one of these. Which of them is worked out
- * without a branch: no CPU could foresee it, and one that takes the wrong way waits
- * for memory before it may go on with anything.
+ * flow_match_pair is the flow's line if it is one of the pair, or NULL. It selects the
+ * line without a branch: no CPU can predict that branch, and a CPU that predicts it
+ * wrongly waits for memory.
  */
 static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const struct flow_key *k)
 {
@@ -78,12 +91,15 @@ static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const st
 		return NULL;
 	differs = pair->line[0].ports ^ k->ports;
 	negative = -differs;
-	asm volatile("" : "+r"(negative)); /* else the compiler sees through it, and branches */
+	asm volatile("" : "+r"(negative)); /* so that the compiler does not make a branch of it */
 	l = &pair->line[(differs | negative) >> 63];
 	return flow_matches(l, k) ? l : NULL;
 }
 
-/* flow_find is the flow's line on this CPU, if it is good, or NULL. */
+/*
+ * flow_find is the flow's line on this CPU, stamped as used now, or NULL. A line is good
+ * while its generation is the current one and it was used within the idle time.
+ */
 static INLINE struct flow_line *flow_find(const struct flow_key *k)
 {
 	struct flow_knobs *n = flow_knobs_of();

@@ -14,9 +14,10 @@
 #include "verdict/work.h"
 
 /*
- * half_open_enter enters a connection that has just become half open. From half
- * of what the ring holds, the one that stood in its place is to end. So they are
- * never more than the ring and a half.
+ * half_open_enter puts a connection that has just become half open into the ring. While
+ * the ring is more than half full, the connection whose place it takes becomes the
+ * victim of this packet. So the half-open connections never exceed one and a half times
+ * the ring.
  */
 static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
 {
@@ -38,6 +39,10 @@ static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
 	h->word = word;
 }
 
+/*
+ * half_open_leave counts a connection that is no longer half open. Its place in the ring
+ * is left to the next one.
+ */
 static INLINE void half_open_leave(void)
 {
 	struct room *r = conn_limits_of();
@@ -46,7 +51,10 @@ static INLINE void half_open_leave(void)
 		__sync_fetch_and_add(&r->half_open, -1);
 }
 
-/* half_open_move counts a connection that goes from one state to another. */
+/*
+ * half_open_move keeps the ring and its count when a connection changes from one state
+ * to another. The word is the connection's new one.
+ */
 static INLINE void half_open_move(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
 {
 	if (from == to)

@@ -12,7 +12,7 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* half_open_still says whether the connection in this place of the ring is. */
+/* half_open_still says whether the connection at this place of the ring is half open. */
 static INLINE bool half_open_still(const struct half_open *h)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &h->key);
@@ -20,7 +20,10 @@ static INLINE bool half_open_still(const struct half_open *h)
 	return c && c->word == h->word;
 }
 
-/* half_open_evict ends the victim of this packet, if it is half open yet. */
+/*
+ * half_open_evict deletes this packet's victim (half_open_enter) if it is still half
+ * open, and says whether it did.
+ */
 static INLINE bool half_open_evict(struct work *w)
 {
 	const struct flow_key *key = &w->victim.key;
@@ -38,9 +41,10 @@ static INLINE bool half_open_evict(struct work *w)
 	return true;
 }
 
-/* How many places of the ring are looked at for one to recycle. */
+/* How many places of the ring are searched for a half-open connection. */
 #define RECYCLE_TURNS 64
 
+/* recycle_one looks at one place of the ring, for bpf_loop. */
 static long recycle_one(__u32 turn, struct work **w)
 {
 	struct room *r = conn_limits_of();
@@ -57,7 +61,10 @@ static long recycle_one(__u32 turn, struct work **w)
 	return 1;
 }
 
-/* recycle_half_open makes room in a full table by ending the oldest half-open connection. */
+/*
+ * recycle_half_open makes room in a full table: it deletes the oldest half-open
+ * connection, and says whether it did.
+ */
 static INLINE bool recycle_half_open(struct work *w)
 {
 	bpf_loop(RECYCLE_TURNS, recycle_one, &w, 0);

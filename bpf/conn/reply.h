@@ -26,9 +26,9 @@
 #include "verdict/work.h"
 
 /*
- * reply_insert enters the answers of the packet's flow. It says why it cannot:
- * there is no room, or the server has the same client's port in a connection to
- * another virtual address, whose answers could not be told from these.
+ * reply_insert enters the answers to the packet's flow. It returns REASON_NONE;
+ * DROP_TABLE_FULL; or DROP_COLLISION where the server has a connection with the same
+ * client's port for another virtual address, whose answers would carry the same key.
  */
 static NOINLINE enum reason reply_insert(struct work *w, const struct server *s, __u32 index)
 {
@@ -44,7 +44,7 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 	reply_key(key, &p->key, s, w->method);
 	if (!same_addr(&key->to, &p->key.from)) {
 		reply->of.reply.back.ifindex |= WAY_TO_VIP;
-		reply->card = expiry_take(key, index, reply->stamp); /* for sweep_reply, each time */
+		reply->card = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
 	}
 	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
@@ -68,13 +68,17 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 	return bpf_map_update_elem(&conns, key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
+/* same_next_hop says whether two next hops are equal. */
 static INLINE bool same_next_hop(const struct way *a, const struct way *b)
 {
 	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
 	       a->ifindex == b->ifindex;
 }
 
-/* reply_refresh follows a client whose packets come another way now. */
+/*
+ * reply_refresh stores a new reply route where the client's packets come by another one
+ * now.
+ */
 static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const struct server *s)
 {
 	const struct flow_key *client = &w->packet.key;
@@ -83,13 +87,17 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 
 	reply_key(&key, client, s, w->method);
 	reply = bpf_map_lookup_elem(&conns, &key);
-	if (!reply || conn_state(reply->word) != STATE_REPLY || same_next_hop(&reply->of.reply.back, &w->reply_route))
+	if (!reply || conn_state(reply->word) != STATE_REPLY ||
+	    same_next_hop(&reply->of.reply.back, &w->reply_route))
 		return;
 	reply->of.reply.back = w->reply_route;
 	flow_invalidate(client, c, c->word);
 }
 
-/* answer is for a server's packet: it goes back to the client. */
+/*
+ * route_reply decides on a server's packet: it goes back to the client of its
+ * connection. It returns FORWARD, or counts PASS_NO_CONNECTION.
+ */
 static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 {
 	struct packet *p = &w->packet;

@@ -8,11 +8,11 @@
 #include "service/server.h"
 
 /*
- * reply_key is the key of what this server answers to a flow: with NAT, or to this
- * machine itself.
+ * reply_key works out the key that the server's answers to a flow carry, behind NAT or
+ * to a local client.
  */
-static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
-			     const struct server *s, __u32 method)
+static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key, const struct server *s,
+			     __u32 method)
 {
 	__u64 port = port_at(s, method, key);
 
@@ -29,7 +29,10 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 	reply->ports = port | (key->ports & 0xffff) << 16 | key->ports >> 32 << 32;
 }
 
-/* reply_client is the client's own address, of a packet that comes back to it. */
+/*
+ * reply_client is the address of the client, of a packet with the reply entry's key that
+ * comes back to it.
+ */
 static INLINE const struct addr *reply_client(const struct conn_reply *r, const struct flow_key *key)
 {
 	return r->back.ifindex & WAY_TO_VIP ? &r->vip : &key->to;

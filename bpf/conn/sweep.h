@@ -14,7 +14,10 @@
 #include "conn/template.h"
 #include "conn/word.h"
 
-/* sweep_mark_server marks a server that something refers to yet. */
+/*
+ * sweep_mark_server records that a connection or template refers to the server, so that
+ * Go does not reuse its index.
+ */
 static INLINE void sweep_mark_server(__u32 index, const struct sweep *s)
 {
 	struct server *server = bpf_map_lookup_elem(&servers, &index);
@@ -23,7 +26,10 @@ static INLINE void sweep_mark_server(__u32 index, const struct sweep *s)
 		server->swept = s->epoch;
 }
 
-/* server_expires_conns says whether a server has left whose connections and templates are to end. */
+/*
+ * server_expires_conns says whether the server was removed, and its connections and
+ * templates expire with it (expire_nodest_conn).
+ */
 static INLINE bool server_expires_conns(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
@@ -31,16 +37,16 @@ static INLINE bool server_expires_conns(__u32 index)
 	return s && s->flags & SERVER_LETS_GO;
 }
 
-/* sweep_orphan is for a card that no connection has: the second time it is free. */
+/* sweep_orphan flags an expiry entry without a connection, and frees it the second time. */
 static INLINE void sweep_orphan(struct card *d, __u32 taken)
 {
 	__sync_val_compare_and_swap(&d->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
 }
 
 /*
- * sweep_reply deletes the entry of what comes back to a client that has the virtual
- * address, where its connection has gone: whoever ended that looked for it by an
- * address of ours that may have changed meanwhile.
+ * sweep_reply deletes a local client's reply entry whose connection has gone. Whoever
+ * deleted the connection looked for the reply entry by one of our addresses, which may
+ * have changed meanwhile.
  */
 static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *c)
 {
@@ -52,8 +58,9 @@ static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *
 }
 
 /*
- * sweep_due looks at a connection that may be over, and deletes it if it is. It is a
- * global function, for the verifier to go through it once. It returns nothing of use.
+ * sweep_due looks at a connection whose expiry entry is due, and deletes the connection
+ * if it has expired. It is a global function, so that the verifier goes through it once.
+ * Its result means nothing.
  */
 __noinline int sweep_due(__u32 place, struct sweep *s)
 {
@@ -90,7 +97,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 		s->expired++;
 		return 0;
 	}
-	/* Who changes the state meanwhile sets a time of its own, after this or seen here. */
+	/* A CPU that changes the state meanwhile sets its due tick after this, or is seen here. */
 	__sync_lock_test_and_set(&d->due, expiry_due(state, c->stamp));
 	if (c->word != word)
 		d->due = s->now;
@@ -99,7 +106,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 	return 0;
 }
 
-/* sweep_entry looks at one card; false: there are no more. */
+/* sweep_entry looks at one expiry entry. False: there are no more. */
 static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 {
 	struct card *d = bpf_map_lookup_elem(&cards, &at);
@@ -121,10 +128,15 @@ static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 	return true;
 }
 
-/* A call costs more than a look at a card. */
+/*
+ * Entries that are looked at in one call of the loop's function, since a call costs more
+ * than a look at an entry; and how many due entries one call of weir_sweep handles, more
+ * or less (sweepDue in Go).
+ */
 #define ENTRIES_PER_TURN 16
-#define SWEEP_DUE 512 /* about so many due cards are looked at in one call of weir_sweep */
+#define SWEEP_DUE 512
 
+/* sweep_some looks at ENTRIES_PER_TURN entries, for bpf_loop. */
 static long sweep_some(__u32 turn, struct sweep *s)
 {
 	for (__u32 i = 0; i < ENTRIES_PER_TURN; i++)
@@ -134,8 +146,9 @@ static long sweep_some(__u32 turn, struct sweep *s)
 }
 
 /*
- * sweep_template deletes a template whose time is over. One before another stays as a
- * free place: a client's are looked for up to the first that is not there.
+ * sweep_template deletes a template whose time-out has run out, for
+ * bpf_for_each_map_elem. One with another at the next place stays as a free place, since
+ * a search ends at the first place without a template.
  */
 static long sweep_template(void *map, struct template_key *key, struct template *t, struct sweep *s)
 {

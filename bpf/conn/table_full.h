@@ -7,6 +7,10 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 
+/*
+ * conn_limits_of is the limits of the connection table (struct room), or NULL, which
+ * never happens.
+ */
 static INLINE struct room *conn_limits_of(void)
 {
 	__u32 zero = 0;
@@ -14,7 +18,10 @@ static INLINE struct room *conn_limits_of(void)
 	return bpf_map_lookup_elem(&rooms, &zero);
 }
 
-/* table_full_note notes that there was none, from when on flows may lack their entries. */
+/*
+ * table_full_note remembers that the table was full now: from now on flows may be
+ * without their entries.
+ */
 static INLINE void table_full_note(struct room *r, __u32 now)
 {
 	__u32 tick = now ? now : 1;
@@ -24,8 +31,8 @@ static INLINE void table_full_note(struct room *r, __u32 now)
 }
 
 /*
- * table_was_full says whether that was within a state's time-out: connections that
- * were then in this state may be without their entries now.
+ * table_was_full says whether the table was full within the time-out of a state:
+ * connections that were in this state may be without their entries.
  */
 static INLINE bool table_was_full(__u32 state, __u32 now)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tcp_state.h - the TCP states of IPVS. */
+/* tcp_state.h - the TCP states of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c). */
 #ifndef WEIR_CONN_TCP_STATE_H
 #define WEIR_CONN_TCP_STATE_H
 
@@ -8,9 +8,10 @@
 #include "parse/packet.h"
 
 /*
- * The TCP states' table: tcp_states in net/netfilter/ipvs/ip_vs_proto_tcp.c. One
- * row an event, a nibble a state. INPUT is the client's packets and OUTPUT the
- * server's where both are seen (NAT), ONLY the client's where replies are not.
+ * The table of TCP states (tcp_states in ip_vs_proto_tcp.c): one row for each event, and
+ * in it 4 bits for each state, the next state. INPUT is for a client's packets and
+ * OUTPUT for a server's, where both are seen (NAT); ONLY is for a client's packets where
+ * the server's are not seen.
  */
 #define ROW(no, es, ss, sr, fw, tw, cl, cw, la, li, sa)                                            \
 	(STATE_##no | (__u64)STATE_##es << 4 | (__u64)STATE_##ss << 8 | (__u64)STATE_##sr << 12 |  \
@@ -47,15 +48,24 @@
 #define ONLY_RST                                                                                   \
 	ROW(CLOSE, CLOSE, CLOSE, SYN_RECV, CLOSE, CLOSE, CLOSE, CLOSE, LAST_ACK, LISTEN, CLOSE)
 
+/*
+ * Whose packets are seen (IP_VS_DIR_INPUT, IP_VS_DIR_OUTPUT, IP_VS_DIR_INPUT_ONLY in
+ * include/net/ip_vs.h).
+ */
 enum direction {
 	INPUT,
 	OUTPUT,
 	ONLY,
 };
 
+/* The row of a direction and an event. */
 #define ROW_OF(d_, event_)                                                                         \
 	((d_) == INPUT ? INPUT_##event_ : (d_) == OUTPUT ? OUTPUT_##event_ : ONLY_##event_)
 
+/*
+ * tcp_next is the state that follows when a packet with these flags comes. Of several
+ * flags the first of RST, SYN, FIN, ACK counts (tcp_state_idx).
+ */
 static INLINE __u32 tcp_next(enum direction d, __u32 state, __u8 flags)
 {
 	__u64 row;
@@ -76,15 +86,18 @@ static INLINE __u32 tcp_next(enum direction d, __u32 state, __u8 flags)
 	return (row >> (state * 4 & 63)) & 15;
 }
 
-/* A new client's SYN may take over an entry whose connection has ended. */
+/*
+ * conn_closed says whether a connection in this state has ended, so that a new client's
+ * SYN may take over its entry.
+ */
 static INLINE bool conn_closed(__u32 state)
 {
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE;
 }
 
 /*
- * conn_first_state is the state that its first packet leads to, which is a SYN but for
- * a service that takes others.
+ * conn_first_state is the state of a new connection: the one that its first packet leads
+ * to. That is a SYN, unless the service is sloppy.
  */
 static INLINE __u32 conn_first_state(const struct packet *p)
 {

@@ -16,12 +16,12 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
+/* FTP's control port: its data connections follow the control connection's template. */
 #define FTP_PORT 21
 
 /*
- * template_key_of is the key of the template that this packet goes by: of the
- * mark, of the service's port, or of all ports of the address. FTP's data
- * connections follow its control connection.
+ * template_key_of sets w->template to the key of the template that the packet's client
+ * uses: of the firewall mark, of the service's port, or of all ports of the address.
  */
 static INLINE void template_key_of(struct work *w, const struct service *svc)
 {
@@ -42,10 +42,16 @@ static INLINE void template_key_of(struct work *w, const struct service *svc)
 		k->port = p->key.ports >> 16;
 }
 
-/* One that has connections when its time is up gets so much more. */
+/*
+ * How many ticks a template that has connections when its time-out runs out is prolonged
+ * by (ip_vs_conn_expire, net/netfilter/ipvs/ip_vs_conn.c).
+ */
 #define TEMPLATE_AGAIN ((60ULL * 1000000000) >> TICK_SHIFT)
 
-/* template_expired says whether its time is over; it is prolonged where it may not be. */
+/*
+ * template_expired says whether the template's time-out has run out. It prolongs a
+ * template that has connections.
+ */
 static INLINE bool template_expired(struct template *t, __u32 now)
 {
 	if ((__s32)(now - t->stamp) <= (__s32)t->timeout)
@@ -57,7 +63,10 @@ static INLINE bool template_expired(struct template *t, __u32 now)
 	return false;
 }
 
-/* template_usable says whether a client may still go by it (ip_vs_check_template). */
+/*
+ * template_usable says whether a client may still use the template
+ * (ip_vs_check_template, net/netfilter/ipvs/ip_vs_conn.c).
+ */
 static INLINE bool template_usable(const struct template *t, const struct service *svc)
 {
 	__u32 index = t->server;
@@ -69,7 +78,7 @@ static INLINE bool template_usable(const struct template *t, const struct servic
 	return l->weight || !(svc->flags & SERVICE_EXPIRE_QUIESCENT);
 }
 
-/* template_count counts a server's templates. */
+/* template_count adds n to the number of a server's templates. */
 static INLINE void template_count(__u32 server, int n)
 {
 	struct load *l = bpf_map_lookup_elem(&loads, &server);
@@ -79,8 +88,8 @@ static INLINE void template_count(__u32 server, int n)
 }
 
 /*
- * template_set_server gives it to another server, or says what has become of it; of two CPUs
- * one wins, and counts.
+ * template_set_server gives the template to another server, or marks it by TEMPLATE_OVER
+ * or TEMPLATE_LEAVES. Of two CPUs one wins; it counts, and gets true.
  */
 static INLINE bool template_set_server(struct template *t, __u32 from, __u32 to)
 {
@@ -91,16 +100,17 @@ static INLINE bool template_set_server(struct template *t, __u32 from, __u32 to)
 	return true;
 }
 
-/* A look for a client's template. */
+/* What template_find has found. */
 struct template_search {
-	struct template *at; /* the one at w->template.place, or NULL: there is none yet */
-	bool good;           /* the client goes by it; else he gets another server there */
+	struct template *at; /* the template at w->template.place, or NULL */
+	bool good;           /* the client uses it; false: it gets another server */
 };
 
 /*
- * template_find looks for the template that the packet's client goes by. As in the kernel,
- * one whose server has left is good for nobody any more, should the server return, but
- * is counted as that server's until its time is over, and so are its connections.
+ * template_find looks for the template of the packet's client, and leaves w->template at
+ * its place. As in the kernel, a template whose server has left is never used again,
+ * even if the server returns; but it counts as that server's until it expires, and so do
+ * its connections. The client's next template stands at another place.
  */
 static INLINE struct template_search template_find(struct work *w, const struct service *svc, __u32 now)
 {
@@ -134,9 +144,13 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 	return found;
 }
 
-/* template_assign makes the template, or gives it to another server. */
+/*
+ * template_assign makes the template, or gives an old one to this server. It returns the
+ * template's server, which is another one where another CPU was faster. Without room for
+ * the template it counts NOTE_TABLE_FULL, and the connection is served without one.
+ */
 static INLINE __u32 template_assign(struct work *w, struct template *t, const struct service *svc,
-				  __u32 server, __u32 now)
+				    __u32 server, __u32 now)
 {
 	struct template *draft = &w->template_draft;
 
@@ -163,7 +177,10 @@ static INLINE __u32 template_assign(struct work *w, struct template *t, const st
 	return server;
 }
 
-/* template_count_conn counts a connection that has come by this template, or has left. */
+/*
+ * template_count_conn adds n to the number of the template's connections. A key without
+ * a place is no template's.
+ */
 static INLINE void template_count_conn(const struct template_key *key, int n)
 {
 	struct template *t;
@@ -175,7 +192,7 @@ static INLINE void template_count_conn(const struct template_key *key, int n)
 		__sync_fetch_and_add(&t->controls, n);
 }
 
-/* template_has_next says whether there is one at the next place. */
+/* template_has_next says whether the client has a template at the next place. */
 static INLINE bool template_has_next(const struct template_key *key)
 {
 	struct template_key next = *key;

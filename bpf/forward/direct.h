@@ -9,7 +9,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* decrement_ttl decrements TTL or hop limit; false: nothing is left of it. */
+/*
+ * decrement_ttl decrements the TTL or hop limit, and corrects the IPv4 checksum. False:
+ * the packet may go no farther, and is unchanged.
+ */
 static INLINE bool decrement_ttl(const struct headers *h)
 {
 	if (h->ip4) {
@@ -29,7 +32,10 @@ static INLINE bool decrement_ttl(const struct headers *h)
 	return true;
 }
 
-/* set_next_hop sends the packet this way. */
+/*
+ * set_next_hop writes the next hop's Ethernet addresses into the frame and its device
+ * into sent.
+ */
 static INLINE void set_next_hop(const struct headers *h, struct sent *sent, const struct way *w)
 {
 	__builtin_memcpy(h->eth->h_dest, w->dst, 6);
@@ -37,8 +43,11 @@ static INLINE void set_next_hop(const struct headers *h, struct sent *sent, cons
 	sent->ifindex = w->ifindex;
 }
 
-static INLINE enum verdict direct(const struct headers *h, struct sent *sent,
-				  const struct server *s)
+/*
+ * direct sends a packet to its server by direct routing. It returns FORWARD, or counts
+ * DROP_NO_NEXT_HOP or DROP_TTL.
+ */
+static INLINE enum verdict direct(const struct headers *h, struct sent *sent, const struct server *s)
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);

@@ -24,15 +24,18 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* to_local_client says whether a packet that is to be forwarded goes to this machine's own client. */
+/* to_local_client says whether a packet with the verdict FORWARD goes to a local client. */
 static INLINE bool to_local_client(const struct work *w)
 {
 	return w->to_client && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
-/* home is the end of an answer's way to this machine's own client. */
-static INLINE enum verdict send_to_local_client(const struct headers *h, const struct packet *p, struct sent *sent,
-				const struct work *w)
+/*
+ * send_to_local_client ends the path of an answer to a local client: the hook sends it
+ * over lo.
+ */
+static INLINE enum verdict send_to_local_client(const struct headers *h, const struct packet *p,
+						struct sent *sent, const struct work *w)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
@@ -43,9 +46,12 @@ static INLINE enum verdict send_to_local_client(const struct headers *h, const s
 	return LOCAL_CLIENT;
 }
 
-/* send_from_local_client has the server see a source that it can answer to. */
+/*
+ * send_from_local_client writes a source that the server can answer to into a local
+ * client's packet, and tells the hook the path MTU.
+ */
 static INLINE void send_from_local_client(const struct headers *h, const struct packet *p, struct sent *sent,
-			    const struct server *s, __u32 method)
+					  const struct server *s, __u32 method)
 {
 	struct addr *source = local_client_source(s, &p->key, method);
 
@@ -54,9 +60,12 @@ static INLINE void send_from_local_client(const struct headers *h, const struct 
 		rewrite_second(h, sent, &p->key.from, source, false);
 }
 
-/* send_to_local_node gives a client's packet to a server behind NAT that is this machine. */
-static INLINE enum verdict send_to_local_node(const struct headers *h, const struct packet *p, struct sent *sent,
-				    const struct server *s, const struct work *w)
+/*
+ * send_to_local_node translates a client's packet to a server behind NAT that is this
+ * machine, and counts it. Any other method leaves the packet to the stack unchanged.
+ */
+static INLINE enum verdict send_to_local_node(const struct headers *h, const struct packet *p,
+					      struct sent *sent, const struct server *s, const struct work *w)
 {
 	if (METHOD_OF(w->method) != METHOD_NAT)
 		return PASS;

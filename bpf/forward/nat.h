@@ -17,11 +17,12 @@
 #include "verdict/work.h"
 
 /*
- * rewrite_addr gives the IP header another destination, or another source. It
- * returns what that adds to the sums that the address is in.
+ * rewrite_addr writes another destination or source address into the IP header, and
+ * corrects the IPv4 checksum. It returns what the change adds to the transport
+ * checksum's sum.
  */
-static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old,
-				 const struct addr *new, bool destination)
+static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old, const struct addr *new,
+				 bool destination)
 {
 	__u32 sum = csum_addr(old, new, h->ip4 != NULL);
 
@@ -41,9 +42,9 @@ static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old
 }
 
 /*
- * rewrite gives the packet another destination, or another source. The transport
- * checksum is left to the place where the packet was met: it is told in sent what
- * has changed.
+ * rewrite writes another destination or source address into the packet, and the port
+ * sent->new_port. The hook corrects the transport checksum, by what sent says has
+ * changed.
  */
 static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
 			   const struct addr *new, bool destination)
@@ -59,9 +60,9 @@ static INLINE void rewrite(const struct headers *h, struct sent *sent, const str
 	}
 }
 
-/* rewrite_second gives it one more address. */
+/* rewrite_second writes one more address into a packet that may have been rewritten. */
 static INLINE void rewrite_second(const struct headers *h, struct sent *sent, const struct addr *old,
-				const struct addr *new, bool destination)
+				  const struct addr *new, bool destination)
 {
 	__u64 sum = (__u64)sent->csum + rewrite_addr(h, old, new, destination);
 
@@ -69,20 +70,25 @@ static INLINE void rewrite_second(const struct headers *h, struct sent *sent, co
 	sent->csum = (sum & 0xffffffff) + (sum >> 32);
 }
 
-/* update_l4_csum settles the transport checksum by arithmetic, where it is whole. */
-static INLINE void update_l4_csum(const struct headers *h, const struct packet *p,
-			       const struct sent *sent)
+/*
+ * update_l4_csum corrects the transport checksum in the frame, where it is complete. A
+ * UDP datagram without a checksum keeps none (RFC 768).
+ */
+static INLINE void update_l4_csum(const struct headers *h, const struct packet *p, const struct sent *sent)
 {
 	bool udp = p->protocol == IPPROTO_UDP;
 
-	if (udp && h->ip4 && !*h->check) /* none (RFC 768) */
+	if (udp && h->ip4 && !*h->check) /* it has no checksum (RFC 768) */
 		return;
 	*h->check = csum_apply(*h->check, (__u64)sent->csum + (__u16)~sent->old_port + sent->new_port);
 	if (udp && !*h->check)
 		*h->check = 0xffff;
 }
 
-/* nat sends a client's packet to the server. */
+/*
+ * nat sends a client's packet to its server behind NAT. It returns FORWARD, or counts
+ * DROP_NO_NEXT_HOP or DROP_TTL.
+ */
 static INLINE enum verdict nat(const struct headers *h, const struct packet *p, struct sent *sent,
 			       const struct server *s, __u32 method)
 {
@@ -96,9 +102,12 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 	return FORWARD;
 }
 
-/* nat_back sends a server's packet to the client, as from the virtual address. */
-static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p,
-				    struct sent *sent, const struct addr *vip, const struct way *back)
+/*
+ * nat_back sends a server's packet to its client, from the virtual address and the port
+ * sent->new_port. It returns FORWARD, or counts DROP_TTL.
+ */
+static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p, struct sent *sent,
+				    const struct addr *vip, const struct way *back)
 {
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);

@@ -16,10 +16,12 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* to_server sends a client's packet to its server, and counts it. */
-static INLINE enum verdict to_server(const struct headers *h, const struct packet *p,
-				     struct sent *sent, const struct server *s, __u32 index,
-				     __u32 method, __u32 conns)
+/*
+ * to_server sends a client's packet to its server by the connection's method. It returns
+ * what nat, tunnel, direct and too_big do, and counts the packet on FORWARD.
+ */
+static INLINE enum verdict to_server(const struct headers *h, const struct packet *p, struct sent *sent,
+				     const struct server *s, __u32 index, __u32 method, __u32 conns)
 {
 	enum verdict v;
 
@@ -42,10 +44,13 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
 	return v;
 }
 
-/* to_client sends a server's packet to its client, and counts it. */
-static INLINE enum verdict to_client(const struct headers *h, const struct packet *p,
-				     struct sent *sent, const struct addr *vip,
-				     const struct way *back, __u32 service, __u32 index)
+/*
+ * to_client sends the packet of a server behind NAT to its client, from the virtual
+ * address, and counts it. It returns what nat_back does.
+ */
+static INLINE enum verdict to_client(const struct headers *h, const struct packet *p, struct sent *sent,
+				     const struct addr *vip, const struct way *back, __u32 service,
+				     __u32 index)
 {
 	enum verdict v = nat_back(h, p, sent, vip, back);
 
@@ -56,7 +61,10 @@ static INLINE enum verdict to_client(const struct headers *h, const struct packe
 	return v;
 }
 
-/* send_on sends a packet that has been the full way where that led. */
+/*
+ * send_on sends a packet on which the full path has decided FORWARD: to the client, the
+ * local node or the server.
+ */
 static INLINE enum verdict send_on(const struct headers *h, const struct packet *p, struct sent *sent,
 				   struct work *w)
 {

@@ -17,7 +17,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* outer_bytes is the length of the header in front of what is sent to a server. */
+/*
+ * outer_bytes is the length of the outer header of what is sent to a server by this
+ * method; 0 where it is no tunnel.
+ */
 static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 {
 	if (METHOD_OF(method) != METHOD_TUN)
@@ -26,8 +29,9 @@ static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 }
 
 /*
- * tunnel prepares the outer header, which the place where the packet was met puts
- * in front. TTL, type of service and "don't fragment" are those of the packet.
+ * tunnel prepares the outer header, which the hook puts in front of the packet. TTL,
+ * type of service and "don't fragment" are the packet's. It returns FORWARD, or counts
+ * DROP_NO_NEXT_HOP or DROP_TTL.
  */
 static INLINE enum verdict tunnel(const struct headers *h, const struct packet *p, struct sent *sent,
 				  const struct server *s)
@@ -61,7 +65,7 @@ static INLINE enum verdict tunnel(const struct headers *h, const struct packet *
 	return FORWARD;
 }
 
-/* outer4 writes the outer header; one with DF needs no identification (RFC 6864). */
+/* outer4 writes the outer IPv4 header. One with DF needs no identification (RFC 6864). */
 static INLINE void outer4(struct iphdr *ip, const struct outer *o)
 {
 	struct iphdr head = {
@@ -83,6 +87,7 @@ static INLINE void outer4(struct iphdr *ip, const struct outer *o)
 	__builtin_memcpy(ip, &head, sizeof(head));
 }
 
+/* outer6 writes the outer IPv6 header. */
 static INLINE void outer6(struct ipv6hdr *ip, const struct outer *o)
 {
 	struct ipv6hdr head = {
@@ -98,8 +103,9 @@ static INLINE void outer6(struct ipv6hdr *ip, const struct outer *o)
 }
 
 /*
- * outer_write writes all headers of a frame that has got the room for them, and
- * so many bytes of the packet's VLAN tags.
+ * outer_write writes the Ethernet header, so many bytes of VLAN tags, and the outer
+ * header of so many bytes into a frame that has got the room for them. False: the frame
+ * is too short.
  */
 static INLINE bool outer_write(void *data, void *end, const struct work *w, __u32 bytes, __u32 tag_bytes)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tc_checksum.h - the transport checksum of an skb, which a local sender leaves half-finished. */
+/*
+ * tc_checksum.h - the transport checksum of an skb. A local sender leaves it
+ * half-finished, which the kernel's helpers handle.
+ */
 #ifndef WEIR_HOOK_TC_CHECKSUM_H
 #define WEIR_HOOK_TC_CHECKSUM_H
 
@@ -8,11 +11,11 @@
 #include "verdict/work.h"
 
 /*
- * skb_update_l4_csum settles the transport checksum of an skb, which a local sender
- * leaves half-finished: the kernel's helpers know about that.
+ * skb_update_l4_csum corrects the transport checksum by what sent says has changed. It
+ * returns 0, or a negative error.
  */
-static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h,
-				   const struct packet *p, const struct sent *sent)
+static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				      const struct sent *sent)
 {
 	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
@@ -22,15 +25,19 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
 }
 
-/* TCP's option for the longest segment (RFC 9293 section 3.2), where senders have it. */
+/*
+ * TCP's option for the maximum segment size (RFC 9293 section 3.7.1), where senders put
+ * it: first.
+ */
 struct tcp_mss {
 	__u8 kind, length;
 	__be16 bytes;
 };
 
 /*
- * skb_clamp has both ends of this machine's own connection send no longer segments
- * than the way to the server takes: of lo, where the client is, one has 64 KB.
+ * skb_clamp lowers the maximum segment size in a SYN, to at most so many bytes: the MTU
+ * of lo, where a local client sends, is 64 KB, and the path to its server takes less. It
+ * returns 0, or non-zero on an error.
  */
 static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 most)
 {
@@ -48,9 +55,12 @@ static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 
 	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
 }
 
-/* skb_local_out_csum is skb_update_l4_csum for this machine's own client. */
+/*
+ * skb_local_out_csum is skb_update_l4_csum for packets of and to a local client, and
+ * clamps the segment size of a SYN.
+ */
 static INLINE long skb_local_out_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
-				const struct sent *sent)
+				      const struct sent *sent)
 {
 	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * tc_finish.h - a verdict is carried out at tc. An skb has a VLAN tag beside its bytes,
- * may be several segments in one, and can be copied.
+ * tc_finish.h - tc carries a verdict out. An skb has a VLAN tag beside its bytes, may be
+ * several segments in one, and can be copied.
  */
 #ifndef WEIR_HOOK_TC_FINISH_H
 #define WEIR_HOOK_TC_FINISH_H
@@ -17,8 +17,8 @@
 #include "verdict/work.h"
 
 /*
- * skb_untag takes off the tags that the packet came with: it leaves by another
- * device, whose own affair tags are.
+ * skb_untag takes off the VLAN tags of a packet that leaves by another device: tags
+ * belong to the device that a packet came by. False: it could not.
  */
 static INLINE bool skb_untag(struct __sk_buff *skb)
 {
@@ -27,10 +27,13 @@ static INLINE bool skb_untag(struct __sk_buff *skb)
 	return !skb->vlan_present || !bpf_skb_vlan_pop(skb);
 }
 
-/* In tc_index: what this machine sends itself has been balanced, and is not again. */
+/*
+ * The sign in tc_index of a local client's packet that has been balanced, and is not to
+ * be again.
+ */
 #define TC_INDEX_BALANCED 0x7765
 
-/* skb_leave_by has what this machine sends itself leave by a device. */
+/* skb_leave_by sends a local client's packet out of a device. */
 static INLINE int skb_leave_by(struct __sk_buff *skb, __u32 ifindex)
 {
 	if (ifindex == skb->ifindex)
@@ -40,9 +43,9 @@ static INLINE int skb_leave_by(struct __sk_buff *skb, __u32 ifindex)
 }
 
 /*
- * skb_to_local_node has it come back to this machine. Over lo it is about to. (Not by a
- * look-up of its own, as in skb_to_local_client: at this place, older kernels lose the route
- * that the packet has.)
+ * skb_to_local_node sends a local client's packet to the local node: at lo it goes on,
+ * and at another device it is redirected to ingress. (Not by a route look-up of its own,
+ * as in skb_to_local_client: at this point, older kernels lose the packet's route.)
  */
 static INLINE int skb_to_local_node(struct __sk_buff *skb)
 {
@@ -53,12 +56,12 @@ static INLINE int skb_to_local_node(struct __sk_buff *skb)
 }
 
 /*
- * skb_to_local_client sends an answer to this machine's own client, with a route that is found
- * on its way out to lo: on its way in, the stack would take no packet that says to
- * come from this machine itself.
+ * skb_to_local_client sends an answer to a local client, over lo, by a route that is
+ * looked up at egress: at ingress, IPv4 takes no packet whose source is this machine's
+ * own.
  */
 static INLINE int skb_to_local_client(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
-			   const struct sent *sent)
+				      const struct sent *sent)
 {
 	if (skb_local_out_csum(skb, h, p, sent))
 		return TC_ACT_SHOT;
@@ -69,7 +72,10 @@ static INLINE int skb_to_local_client(struct __sk_buff *skb, const struct header
 	return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
 }
 
-/* skb_reinject has a copy come in once more. */
+/*
+ * skb_reinject sends a copy of the packet to this device's ingress once more, and drops
+ * the packet.
+ */
 static INLINE int skb_reinject(struct __sk_buff *skb)
 {
 	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
@@ -77,10 +83,11 @@ static INLINE int skb_reinject(struct __sk_buff *skb)
 }
 
 /*
- * skb_encapsulate tells the kernel what stands in front, so that it splits the
- * inner packet where the skb is several segments. Datagrams keep their length.
- * Of fragments it is not told: it takes one skb only once to be in a tunnel, and
- * one may be several of them in turn.
+ * skb_encapsulate puts the outer header of so many bytes in front, and tells the kernel
+ * about it, so that the kernel splits the inner packet where the skb is several
+ * segments; datagrams keep their length. It does not tell the kernel about a fragment
+ * (whole is false): an skb may be put into a tunnel once, and one skb may be several
+ * fragments in turn. False: it could not.
  */
 static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet *p, __u32 bytes, bool whole)
 {
@@ -97,7 +104,10 @@ static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet 
 	return outer_write((void *)(long)skb->data, (void *)(long)skb->data_end, w, bytes, 0);
 }
 
-/* skb_icmp does so with an skb. Cutting it ends its being several segments. */
+/*
+ * skb_icmp turns the packet into the error and sends it back, within the limit of
+ * errors. The skb is one segment afterwards. It returns a tc action.
+ */
 static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
 {
 	if (!icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
@@ -109,7 +119,10 @@ static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-/* skb_error sends an error about the packet instead of it. */
+/*
+ * skb_error is skb_icmp for an error that may be NULL, and brings an error to a local
+ * client.
+ */
 static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struct icmp_error *e)
 {
 	int sent = e ? skb_icmp(skb, e) : TC_ACT_SHOT;
@@ -118,8 +131,9 @@ static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struc
 }
 
 /*
- * skb_finish does what was decided of the packet. A copy of it goes where it is
- * one of several, of which the skb is each in turn.
+ * skb_finish carries out the verdict on a packet, and returns a tc action. With copy it
+ * sends a copy, where the skb is to be several fragments in turn; whole says that the
+ * packet is no fragment and no ICMP error.
  */
 static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
 			     const struct sent *sent, enum verdict v, bool whole, bool copy)
@@ -140,7 +154,8 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 			return skb_to_local_node(skb);
 		break;
 	case FORWARD:
-		if (p->local_out ? skb_local_out_csum(skb, h, p, sent) : sent->nat && skb_update_l4_csum(skb, h, p, sent))
+		if (p->local_out ? skb_local_out_csum(skb, h, p, sent)
+				 : sent->nat && skb_update_l4_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
 		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
 			return TC_ACT_SHOT;

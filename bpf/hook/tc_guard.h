@@ -12,7 +12,7 @@
 #include "parse/cursor.h"
 #include "service/lease.h"
 
-/* An ARP packet for IPv4 over Ethernet (RFC 826). */
+/* An ARP packet for IPv4 over Ethernet (RFC 826), in network byte order. */
 struct arp_ip4 {
 	__be16 hardware, protocol;
 	__u8 hardware_len, protocol_len;
@@ -23,6 +23,10 @@ struct arp_ip4 {
 	__u8 target[4];
 };
 
+/*
+ * arp_silenced says whether the ARP packet at the cursor is from a VIP whose lease has
+ * run out.
+ */
 static INLINE bool arp_silenced(struct cursor *c)
 {
 	struct arp_ip4 *arp = take(c, sizeof(*arp));
@@ -34,8 +38,13 @@ static INLINE bool arp_silenced(struct cursor *c)
 	return vip_lease_lost(&a);
 }
 
+/* The ICMPv6 type (RFC 4861 section 4.4). */
 #define NEIGHBOUR_ADVERTISEMENT 136
 
+/*
+ * neighbour_silenced says whether the IPv6 packet at the cursor is a neighbour
+ * advertisement for a VIP whose lease has run out.
+ */
 static INLINE bool neighbour_silenced(struct cursor *c)
 {
 	struct ipv6hdr *ip = take(c, sizeof(*ip));

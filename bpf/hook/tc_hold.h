@@ -10,10 +10,13 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* How often others may be faster to enter a fragment that has to wait. */
+/* How often another CPU may be faster to enter a fragment that has to wait. */
 #define HOLD_TRIES 4
 
-/* held_fits: two comparisons, as the verifier of 6.1 does not follow what becomes of one. */
+/*
+ * held_fits says whether a fragment of so many bytes can be held. It makes two
+ * comparisons, since the verifier of Linux 6.1 does not follow what becomes of one.
+ */
 static INLINE bool held_fits(__u32 *bytes)
 {
 	if (*bytes < sizeof(struct ethhdr))
@@ -23,9 +26,9 @@ static INLINE bool held_fits(__u32 *bytes)
 }
 
 /*
- * skb_hold puts the packet into the ring of those that wait. It says what is to
- * become of the one at hand: DROP, or PASS where it cannot be held; HOLD when the
- * first has come meanwhile.
+ * skb_hold puts a fragment into the ring of those that wait for their first. It returns
+ * the verdict on the skb: DROP; PASS where the fragment cannot be held, which counts
+ * PASS_FRAGMENT; or HOLD where the first has come meanwhile.
  */
 __noinline int skb_hold(struct __sk_buff *skb)
 {
@@ -62,8 +65,8 @@ __noinline int skb_hold(struct __sk_buff *skb)
 }
 
 /*
- * skb_held makes the skb the one that w->waiting says, and that the one before it.
- * It says whether there was one.
+ * skb_held makes the skb the fragment that w->waiting names, and w->waiting the one that
+ * came before that. False: there is none.
  */
 static INLINE bool skb_held(struct __sk_buff *skb, struct work *w)
 {
@@ -79,7 +82,7 @@ static INLINE bool skb_held(struct __sk_buff *skb, struct work *w)
 	    bpf_skb_store_bytes(skb, 0, h->frame, bytes, 0))
 		return false;
 	w->waiting = h->next;
-	return *(volatile __u64 *)&h->turn == turn; /* else another has taken its place */
+	return *(volatile __u64 *)&h->turn == turn; /* false: another fragment has taken its place */
 }
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tc_local.h - packets that this machine itself sends, and answers to its local clients. */
+/*
+ * tc_local.h - packets that this machine itself sends, and the answers to its local
+ * clients.
+ */
 #ifndef WEIR_HOOK_TC_LOCAL_H
 #define WEIR_HOOK_TC_LOCAL_H
 
@@ -15,9 +18,12 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* skb_route takes a packet the full way. */
+/*
+ * skb_route sends a packet by the full path, without the flow cache. It returns a tc
+ * action.
+ */
 static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct headers *h,
-			   const struct packet *p)
+			    const struct packet *p)
 {
 	struct sent sent = {};
 	enum verdict v;
@@ -30,7 +36,7 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 	return skb_finish(skb, h, p, &sent, v, true, false);
 }
 
-/* reply_of is the entry of the answers that have this key, or NULL. */
+/* reply_of is the reply entry with this key, or NULL. */
 static INLINE struct conn *reply_of(const struct flow_key *key)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, key);
@@ -38,7 +44,7 @@ static INLINE struct conn *reply_of(const struct flow_key *key)
 	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
 }
 
-/* is_local_client_reply says whether this is what a server answers to this machine's own client. */
+/* is_local_client_reply says whether the packet is a server's answer to a local client. */
 static INLINE bool is_local_client_reply(const struct flow_key *key)
 {
 	struct conn *reply = reply_of(key);
@@ -46,7 +52,7 @@ static INLINE bool is_local_client_reply(const struct flow_key *key)
 	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
 }
 
-/* set_local_out makes what skb_classify has found one of this machine's own. */
+/* set_local_out marks a packet that skb_classify has read as sent by this machine. */
 static INLINE void set_local_out(struct work *w)
 {
 	w->packet.local_out = true;
@@ -55,8 +61,8 @@ static INLINE void set_local_out(struct work *w)
 }
 
 /*
- * local_out_wanted says whether what this machine sends itself may be ours: to a service,
- * or from a server behind NAT.
+ * local_out_wanted says whether a packet that this machine sends may be to a service, or
+ * from a server behind NAT.
  */
 static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tc_parse.h - the headers of an skb, which may not be linear or may begin behind Ethernet. */
+/*
+ * tc_parse.h - the headers of an skb, which may lie outside its linear data, or may
+ * begin behind Ethernet.
+ */
 #ifndef WEIR_HOOK_TC_PARSE_H
 #define WEIR_HOOK_TC_PARSE_H
 
@@ -9,21 +12,25 @@
 #include "parse/frame.h"
 #include "parse/packet.h"
 
-/* Headers beyond these bytes are pulled in only when a packet needs them. */
+/* How many bytes are made linear where a packet's headers are not. */
 #define PULL_BYTES 256
 
+/* parse_skb is parse for the linear data of an skb. */
 static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
 }
 
-/* skb_pull makes sure that a packet's headers can be read. */
+/* skb_pull makes a packet's headers linear. It returns 0, or a negative error. */
 static INLINE long skb_pull(struct __sk_buff *skb)
 {
 	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
 }
 
-/* parse_pulled parses a packet whose headers may lie beyond what can be read at once. */
+/*
+ * parse_pulled is parse_skb, and once more after skb_pull where the linear data was too
+ * short.
+ */
 static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {
 	enum parsed parsed = parse_skb(skb, h, p);
@@ -47,9 +54,9 @@ static INLINE bool skb_lacks_eth(struct __sk_buff *skb)
 }
 
 /*
- * skb_restore_eth puts the header in front again. Generic XDP may go on with a copy of the packet
- * (skb_pp_cow_data, net/core/skbuff.c), which does not know how long that header is; what
- * tc then sees begins behind it.
+ * skb_restore_eth puts a missing Ethernet header in front again. Generic XDP may go on
+ * with a copy of the packet (skb_pp_cow_data, net/core/skbuff.c) that does not know the
+ * length of that header; tc then sees the packet without it. False: it could not.
  */
 static NOINLINE bool skb_restore_eth(struct __sk_buff *skb)
 {

@@ -16,7 +16,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* skb_classify finds out what a rare packet is (enum slow_next). */
+/*
+ * skb_classify finds out what a packet of the slow path is. It returns an enum
+ * slow_next.
+ */
 __noinline int skb_classify(struct __sk_buff *skb)
 {
 	struct work *w = work_of();
@@ -32,8 +35,9 @@ __noinline int skb_classify(struct __sk_buff *skb)
 }
 
 /*
- * skb_slow_send sends the packet, or, where others have waited for it, a copy: then
- * the skb is each of them in turn.
+ * skb_slow_send carries out the verdict on a packet of the slow path (enum verdict), and
+ * returns a tc action. Where other fragments wait for the packet, it sends a copy: the
+ * skb is then each of them in turn.
  */
 __noinline int skb_slow_send(struct __sk_buff *skb, int decided)
 {
@@ -48,19 +52,22 @@ __noinline int skb_slow_send(struct __sk_buff *skb, int decided)
 		return TC_ACT_UNSPEC;
 	if (w->slow.kind == SLOW_FIRST_FRAGMENT)
 		w->waiting = fragment_settle(w, v, true);
-	if (w->packet.local_out) /* in their order */
+	if (w->packet.local_out) /* its fragments come in their order */
 		w->waiting = 0;
 	copy = w->waiting || w->slow.copy;
 	if (v == HOLD || (v == PASS && !copy))
 		return TC_ACT_UNSPEC;
-	/* No copy can be given a route. It finds its first known, and is the packet itself. */
+	/*
+	 * No copy can be given a route. The copy comes in once more, finds the first
+	 * fragment settled, and is then sent itself.
+	 */
 	if (v == FORWARD && copy && to_local_client(w))
 		return skb_reinject(skb);
 	if (!slow_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
 		return TC_ACT_UNSPEC;
 	if (v == FORWARD)
 		v = slow_send(&h, &q, &sent, w);
-	/* The kernel's helpers put nothing between tags and packet. */
+	/* The kernel's helpers cannot insert bytes between VLAN tags and the packet. */
 	if (w->slow.tag_bytes && (v == REFUSE || v == TOO_BIG || sent.outer))
 		return TC_ACT_SHOT;
 	if (v == REFUSE || v == TOO_BIG)
@@ -68,7 +75,10 @@ __noinline int skb_slow_send(struct __sk_buff *skb, int decided)
 	return skb_finish(skb, &h, &w->packet, &sent, v, w->slow.kind == SLOW_WHOLE, copy);
 }
 
-/* skb_next makes the skb the next fragment that has waited. */
+/*
+ * skb_next makes the skb the next fragment that has waited, and says whether there was
+ * one.
+ */
 __noinline int skb_next(struct __sk_buff *skb)
 {
 	struct work *w = work_of();
@@ -84,17 +94,23 @@ __noinline int skb_next(struct __sk_buff *skb)
 	return true;
 }
 
-/* As many as the longest packet has that is cut for the shortest MTU of IPv6, and then some. */
+/*
+ * How many fragments are released at once: as many as the longest packet has at the
+ * smallest MTU of IPv6, and some more.
+ */
 #define RELEASE_MOST 64
 
-/* skb_slow_finish sends a packet of which route_packet() or slow_route() has decided, and what waited for it. */
+/*
+ * skb_slow_finish carries out the verdict on a packet, and then sends the fragments that
+ * waited for it. It returns a tc action.
+ */
 static INLINE int skb_slow_finish(struct __sk_buff *skb, enum verdict v)
 {
 	int ret;
 
 	if (v == HOLD)
 		v = skb_hold(skb);
-	if (v == HOLD) /* the first has come in this moment */
+	if (v == HOLD) /* the first fragment has come meanwhile */
 		v = slow_route();
 	ret = skb_slow_send(skb, v);
 	for (int i = 0; i < RELEASE_MOST; i++) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* xdp_finish.h - a verdict is carried out at XDP, which has the bytes of a packet and nothing else. */
+/*
+ * xdp_finish.h - XDP carries a verdict out: it has the bytes of a packet and nothing
+ * else.
+ */
 #ifndef WEIR_HOOK_XDP_FINISH_H
 #define WEIR_HOOK_XDP_FINISH_H
 
@@ -13,7 +16,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* xdp_untag takes the VLAN tags out of the frame, which leaves by another device. */
+/*
+ * xdp_untag takes so many bytes of VLAN tags out of a frame that leaves by another
+ * device. False: it could not.
+ */
 static INLINE bool xdp_untag(struct xdp_md *ctx, __u32 tag_bytes)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -27,7 +33,10 @@ static INLINE bool xdp_untag(struct xdp_md *ctx, __u32 tag_bytes)
 	return !bpf_xdp_adjust_head(ctx, tag_bytes == 4 ? 4 : 8);
 }
 
-/* xdp_encapsulate puts the outer header in front. */
+/*
+ * xdp_encapsulate puts the outer header of so many bytes in front of the packet. False:
+ * it could not.
+ */
 static NOINLINE bool xdp_encapsulate(struct xdp_md *ctx, __u32 bytes, __u32 tag_bytes)
 {
 	struct work *w = work_of();
@@ -37,7 +46,10 @@ static NOINLINE bool xdp_encapsulate(struct xdp_md *ctx, __u32 bytes, __u32 tag_
 	return outer_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, bytes, tag_bytes);
 }
 
-/* xdp_icmp turns the packet into the error and sends it back. */
+/*
+ * xdp_icmp turns the packet into the error and sends it back, within the limit of
+ * errors. It returns an XDP action.
+ */
 static NOINLINE int xdp_icmp(struct xdp_md *ctx, struct icmp_error *e)
 {
 	int cut = (int)(e->quote + sizeof(struct ethhdr) + e->tag_bytes) - (int)bpf_xdp_get_buff_len(ctx);
@@ -50,7 +62,7 @@ static NOINLINE int xdp_icmp(struct xdp_md *ctx, struct icmp_error *e)
 	return XDP_TX;
 }
 
-/* xdp_error sends an error about the packet instead of it. */
+/* xdp_error is xdp_icmp for an error that may be NULL, with the packet's VLAN tags. */
 static INLINE int xdp_error(struct xdp_md *ctx, struct icmp_error *e, __u32 tag_bytes)
 {
 	if (!e)
@@ -60,7 +72,10 @@ static INLINE int xdp_error(struct xdp_md *ctx, struct icmp_error *e, __u32 tag_
 	return xdp_icmp(ctx, e);
 }
 
-/* xdp_finish does what was decided of the packet; so many bytes of tags are in its frame. */
+/*
+ * xdp_finish carries out the verdict on a packet whose frame has so many bytes of VLAN
+ * tags. It returns an XDP action.
+ */
 static INLINE int xdp_finish(struct xdp_md *ctx, const struct headers *h, const struct packet *p,
 			     const struct sent *sent, enum verdict v, __u32 tag_bytes)
 {

@@ -14,7 +14,11 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* xdp_classify finds out what a rare packet is (enum slow_next). */
+/*
+ * xdp_classify finds out what a packet of the slow path is. It returns an enum
+ * slow_next: NEXT_PASS as well for a first fragment that others wait for, since tc then
+ * sends them all.
+ */
 __noinline int xdp_classify(struct xdp_md *ctx)
 {
 	struct work *w = work_of();
@@ -23,13 +27,16 @@ __noinline int xdp_classify(struct xdp_md *ctx)
 	if (!w)
 		return NEXT_PASS;
 	next = classify((void *)(long)ctx->data, (void *)(long)ctx->data_end, w, ctx->ingress_ifindex);
-	/* Where others wait for it, the program at tc sends them all. */
+	/* Where others wait for the first fragment, weir_behind sends them all. */
 	if (next == NEXT_ROUTE && w->slow.kind == SLOW_FIRST_FRAGMENT && fragment_has_waiting(w))
 		return NEXT_PASS;
 	return next;
 }
 
-/* xdp_slow_send does what was decided of it (enum verdict). */
+/*
+ * xdp_slow_send carries out the verdict on a packet of the slow path (enum verdict). It
+ * returns an XDP action.
+ */
 __noinline int xdp_slow_send(struct xdp_md *ctx, int decided)
 {
 	struct work *w = work_of();
@@ -41,7 +48,7 @@ __noinline int xdp_slow_send(struct xdp_md *ctx, int decided)
 	if (!w || v == HOLD || (v == FORWARD && to_local_client(w)))
 		return XDP_PASS;
 	if (w->slow.kind == SLOW_FIRST_FRAGMENT && fragment_settle(w, v, false)) {
-		/* The program at tc sends it, and those that wait. */
+		/* weir_behind sends it, and the fragments that wait. */
 		if (v == FORWARD && !w->to_client)
 			count_begun(w);
 		return XDP_PASS;

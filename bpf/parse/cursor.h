@@ -5,11 +5,15 @@
 
 #include "base/bpf.h"
 
+/* A position in a frame. Both are pointers into the frame, and pos never passes end. */
 struct cursor {
 	void *pos, *end;
 };
 
-/* take moves the cursor over n bytes and returns where they begin, or NULL. */
+/*
+ * take moves the cursor over n bytes and returns a pointer to the first. It returns
+ * NULL, and does not move the cursor, where the frame has fewer bytes left.
+ */
 static INLINE void *take(struct cursor *c, __u32 n)
 {
 	void *p = c->pos;

@@ -9,6 +9,12 @@
 #include "parse/ip.h"
 #include "parse/packet.h"
 
+/*
+ * parse_ports reads the TCP or UDP header at the cursor: it sets the key's ports, the
+ * TCP flags, and where the header and its checksum are. It returns PARSED, PARSED_SHORT,
+ * PARSED_ICMP for the ICMP of the packet's family, or PARSED_OTHER for any other
+ * protocol.
+ */
 static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struct packet *p)
 {
 	struct udphdr *udp;
@@ -37,11 +43,17 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struc
 	return p->protocol == (p->ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? PARSED_ICMP : PARSED_OTHER;
 }
 
+/* is_tag says whether an Ethernet type, in network byte order, announces a VLAN tag. */
 static INLINE bool is_tag(__be16 type)
 {
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
+/*
+ * parse reads a frame from its Ethernet header to its ports. The caller has set
+ * p->ifindex and p->packets. Only on PARSED are the key, the sender and all of h valid;
+ * PARSED_SLOW and the values above it are for the slow path.
+ */
 static INLINE enum parsed parse(void *data, void *end, struct headers *h, struct packet *p)
 {
 	struct cursor c = { data, end };

@@ -10,8 +10,10 @@
 #include "parse/packet.h"
 
 /*
- * parse_ip4 goes to where the transport header is. Fragments are only looked at
- * with a piece to tell of them; so with parse_ip6.
+ * parse_ip4 reads the IPv4 header at the cursor, and moves the cursor to the transport
+ * header. It returns PARSED, PARSED_SHORT, PARSED_OTHER for what is no IPv4, or
+ * PARSED_FRAGMENT. Where piece is NULL, every fragment is PARSED_FRAGMENT; otherwise
+ * piece is filled in, and only a fragment without ports is.
  */
 static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct packet *p,
 				    struct ip_fragment *piece)
@@ -45,17 +47,22 @@ static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct 
 	return piece && piece->later ? PARSED_FRAGMENT : PARSED;
 }
 
-/* The fragment header of IPv6 (RFC 8200 section 4.5). */
+/* The fragment header of IPv6 (RFC 8200 section 4.5), in network byte order. */
 struct fragment_header {
 	__u8 next, reserved;
-	__be16 offset; /* and flags */
+	__be16 offset; /* with FRAGMENT_MORE */
 	__be32 id;
 };
 
+/* The "more fragments" flag and the offset, in host byte order. */
 #define FRAGMENT_MORE 1
 #define FRAGMENT_OFFSET 0xfff8
 
-/* parse_fragment_header looks at it; one that is the whole packet is none (RFC 6946). */
+/*
+ * parse_fragment_header reads the IPv6 fragment header at the cursor into piece. A
+ * fragment that is the whole packet (RFC 6946) is neither first nor later. It returns
+ * NULL where the frame is too short.
+ */
 static INLINE struct fragment_header *parse_fragment_header(struct cursor *c, struct ip_fragment *piece)
 {
 	struct fragment_header *f = take(c, sizeof(*f));
@@ -68,9 +75,17 @@ static INLINE struct fragment_header *parse_fragment_header(struct cursor *c, st
 	return f;
 }
 
-/* The extension headers that may stand before the transport header (RFC 8200). */
+/*
+ * The most extension headers that are read before the transport header (RFC 8200 section
+ * 4.1).
+ */
 #define MAX_EXTENSIONS 6
 
+/*
+ * parse_ip6 is parse_ip4 for IPv6 and its extension headers. A packet with more than
+ * MAX_EXTENSIONS of them is left with an extension header as its protocol, which no
+ * service has.
+ */
 static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct packet *p,
 				    struct ip_fragment *piece)
 {
@@ -116,9 +131,12 @@ static INLINE enum parsed parse_ip6(struct cursor *c, struct headers *h, struct 
 	return PARSED;
 }
 
-/* parse_ip reads the IP header that a frame's type announces. */
-static INLINE enum parsed parse_ip(struct cursor *c, __be16 type, struct headers *h,
-				   struct packet *p, struct ip_fragment *piece)
+/*
+ * parse_ip reads the IP header that the Ethernet type, in network byte order, announces.
+ * It returns what parse_ip4 and parse_ip6 do, and PARSED_OTHER for any other type.
+ */
+static INLINE enum parsed parse_ip(struct cursor *c, __be16 type, struct headers *h, struct packet *p,
+				   struct ip_fragment *piece)
 {
 	switch (type) {
 	case bpf_htons(ETH_P_IP):

@@ -6,16 +6,18 @@
 #include "abi.h"
 #include "base/bpf.h"
 
+/* What the parser has found. */
 enum parsed {
-	PARSED,          /* TCP or UDP with its ports */
-	PARSED_OTHER,    /* nothing that a service could want */
-	PARSED_SHORT,    /* ends before its headers do */
-	PARSED_SLOW,     /* from here on it is for rare.h: */
-	PARSED_FRAGMENT = PARSED_SLOW, /* a fragment: its ports may be elsewhere */
-	PARSED_ICMP,     /* an error, perhaps */
-	PARSED_TAGGED,   /* a VLAN's frame */
+	PARSED,       /* TCP or UDP, with its ports */
+	PARSED_OTHER, /* a protocol that no service has */
+	PARSED_SHORT, /* the frame ends before the headers do */
+	PARSED_SLOW,  /* this and all that follow take the slow path: */
+	PARSED_FRAGMENT = PARSED_SLOW, /* a fragment, perhaps without ports */
+	PARSED_ICMP,   /* ICMP of the packet's family, perhaps an error */
+	PARSED_TAGGED, /* a frame with VLAN tags */
 };
 
+/* TCP flags, as bits of the header's byte 13 (RFC 9293 section 3.1). */
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -24,31 +26,31 @@ enum parsed {
 /* What is known of a packet. */
 struct packet {
 	struct flow_key key;
-	__u64 sender;   /* the frame's source address | the device's index << 48 */
-	__u32 bytes;    /* from the IP header on */
-	__u32 packets;  /* 1, or the segments of a GSO packet */
-	__u32 ifindex;  /* where it came in */
-	__u8 protocol;
-	__u8 tcp_flags; /* 0 where it is UDP */
+	__u64 sender;    /* the frame's source address (mac_word) | the device's index << 48 */
+	__u32 bytes;     /* from the IP header on */
+	__u32 packets;   /* 1, or the number of a GSO packet's segments */
+	__u32 ifindex;   /* the device that it came in by */
+	__u8 protocol;   /* of the IP header: IPPROTO_TCP and others */
+	__u8 tcp_flags;  /* TCP_FIN and others; 0 for UDP */
 	bool ip6;
-	bool local_out; /* this machine sends it itself */
+	bool local_out;  /* this machine sends it */
 };
 
-/* Where its headers are. */
+/* Pointers to a packet's headers in the frame. */
 struct headers {
 	struct ethhdr *eth;
-	struct iphdr *ip4; /* one of the two is NULL */
-	struct ipv6hdr *ip6;
-	struct udphdr *l4; /* the UDP header; TCP's ports stand alike */
-	__u16 *check;      /* the transport checksum, so many bytes into the frame */
-	__u32 check_offset;
+	struct iphdr *ip4; /* NULL for IPv6 */
+	struct ipv6hdr *ip6; /* NULL for IPv4 */
+	struct udphdr *l4; /* the UDP header, or TCP's, whose ports stand alike */
+	__u16 *check;      /* the transport checksum */
+	__u32 check_offset; /* how many bytes into the frame check is */
 };
 
-/* What is known of a fragment. */
+/* What the IP header says about a fragment; neither first nor later: it is none. */
 struct ip_fragment {
-	__u32 id;
-	bool first; /* there are more */
-	bool later; /* without the packet's ports */
+	__u32 id;   /* network byte order */
+	bool first; /* it has the ports, and others follow */
+	bool later; /* it has no ports */
 };
 
 #endif

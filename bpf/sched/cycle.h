@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * cycle.h - rr and wrr: servers in turn (net/netfilter/ipvs/ip_vs_rr.c and
- * ip_vs_wrr.c). In each round, whose levels fall from the top to 1, the servers
- * that have at least so many turns get one each, in list order.
+ * cycle.h - rr and wrr: servers in turn (net/netfilter/ipvs/ip_vs_rr.c and ip_vs_wrr.c).
+ * A round has a level, which falls from the top to 1; in each round the servers that
+ * have at least as many turns as the level get one turn each, in list order.
  *
- * A cycle that is laid out is drawn from by counting, without a wait. One that is
- * too long for that (weights go to 2^31-1) is walked through, and so is the way
- * past servers that are full: it costs two looks at each server at most, however
- * many turns are passed over. No lock is taken: where a turn leads is worked out
- * first and then entered by a compare-and-exchange, and whoever loses that tries
- * again.
+ * A cycle that is laid out in the table is followed by counting, without a wait. A cycle
+ * that is too long for the table (weights go to 2^31-1) is walked through, and so are
+ * the turns of full servers: that costs two looks at each server at most, however many
+ * turns are passed over. No lock is taken: the next turn is worked out first and then
+ * entered by a compare-and-exchange, and a CPU that loses it tries again.
  */
 #ifndef WEIR_SCHED_CYCLE_H
 #define WEIR_SCHED_CYCLE_H
@@ -22,31 +21,37 @@
 #include "service/server.h"
 
 /*
- * So often a turn is tried for. After that the server that was found last has it,
- * though another CPU's connection may have got it in the same turn.
+ * How often a CPU tries to take a turn. After that the server that it found last is
+ * used, though another CPU's connection may have got it in the same turn.
  */
 #define CYCLE_TRIES 16
 
-/* Who had a turn (its place in the list, counted from 1; 0: nobody yet), and the level. */
+/*
+ * A turn: the server's place in the list, counted from 1 (0: before the first), and the
+ * level of its round.
+ */
 struct turn {
 	__u32 place, level;
 };
 
-/* A way through a cycle's servers: passed from turn to turn of a loop. */
+/* A search through a cycle's servers, for bpf_loop. */
 struct round {
 	__u32 service;
-	__u32 list;    /* the word of the first server */
-	__u32 servers; /* so many are there */
-	__u32 top;     /* the most turns that one has */
+	__u32 list;    /* the word of the table at which the list begins */
+	__u32 servers; /* how many servers the list has */
+	__u32 top;     /* the most turns that a server has */
 	struct turn at;
-	__u32 from;    /* the place after which to look */
-	__u32 place, turns, server; /* the one found, or the one with the most turns so far */
+	__u32 from;    /* the place behind which the search begins */
+	__u32 place, turns, server; /* of the server found, or of the one with the most turns so far */
 	__u64 rank;
-	__u64 length; /* of the cycle that is laid out, or 0 */
-	__u64 head;   /* the count at which one had just begun */
+	__u64 length; /* of the cycle that is laid out in the table, or 0 */
+	__u64 head;   /* the count at which a round had just begun */
 };
 
-/* round_entry is the n-th server of the list, or NULL: turns << 32 | its index. */
+/*
+ * round_entry is the n-th entry of the list, or NULL behind the last: turns << 32 | the
+ * server's index.
+ */
 static INLINE __u64 *round_entry(const struct round *r, __u32 n)
 {
 	void *table = table_of(r->service);
@@ -56,7 +61,10 @@ static INLINE __u64 *round_entry(const struct round *r, __u32 n)
 	return table_at(table, r->list + n);
 }
 
-/* round_look looks at one server; it ends at the first that takes part in the round. */
+/*
+ * round_look looks at one server, and ends the loop at the first that takes part in the
+ * round.
+ */
 static long round_look(__u32 n, struct round *r)
 {
 	__u64 *entry = round_entry(r, r->from + n);
@@ -77,6 +85,11 @@ static long round_look(__u32 n, struct round *r)
 	return r->turns >= r->at.level;
 }
 
+/*
+ * round_from searches from the server behind this place for one that takes part in a
+ * round of this level. It finds that server, or the one with the most turns (r->turns).
+ * False: no server may get a connection.
+ */
 static INLINE bool round_from(struct round *r, __u32 place, __u32 level)
 {
 	r->from = place;
@@ -87,10 +100,9 @@ static INLINE bool round_from(struct round *r, __u32 place, __u32 level)
 }
 
 /*
- * next_turn goes on to the next turn whose server may have a connection: in this
- * round, or from the list's head in the next one in which there is one. False:
- * none may. Then the kernel begins anew, unless this was the last round and had
- * begun.
+ * next_turn goes on to the next turn whose server may get a connection: in this round,
+ * or from the list's head in the next round that has one. False: no server may. The
+ * kernel then begins anew, unless this was the last round and it had begun.
  */
 static NOINLINE bool next_turn(struct round *r)
 {
@@ -115,7 +127,10 @@ static NOINLINE bool next_turn(struct round *r)
 	return false;
 }
 
-/* rank_one adds the turns that a server has had, from the top to where the round is. */
+/*
+ * rank_one counts the turns that a server has had, from the top of the cycle to this
+ * turn.
+ */
 static long rank_one(__u32 n, struct round *r)
 {
 	__u64 *entry = round_entry(r, n);
@@ -131,7 +146,10 @@ static long rank_one(__u32 n, struct round *r)
 	return 0;
 }
 
-/* A slot of a cycle: (level - 1) << 48 | (place - 1) << 32 | the server's index. */
+/*
+ * turn_of reads a slot of the table: (level - 1) << 48 | (place - 1) << 32 | the
+ * server's index.
+ */
 static INLINE void turn_of(struct turn *t, __u64 slot)
 {
 	t->level = (slot >> 48) + 1;
@@ -139,9 +157,9 @@ static INLINE void turn_of(struct turn *t, __u64 slot)
 }
 
 /*
- * pass_over is for a turn that was taken and whose server is full: it takes the
- * next one in its place. A cycle that begins anew does so at a count that no
- * counting reaches, so that it can be told from one that has ended.
+ * pass_over replaces a turn that was taken, and whose server is full, by the next turn.
+ * A cycle that begins anew does so at a count that no counting reaches, so that it
+ * differs from one that has ended. False: another CPU has taken a turn meanwhile.
  */
 static NOINLINE bool pass_over(struct round *r, __u64 *cursor, __u64 count)
 {
@@ -168,7 +186,10 @@ static NOINLINE bool pass_over(struct round *r, __u64 *cursor, __u64 count)
 	return __sync_val_compare_and_swap(cursor, count + 1, to) == count + 1;
 }
 
-/* step takes the next turn of a cycle that is not laid out: its cursor is the turn. */
+/*
+ * step takes the next turn of a cycle that is not laid out, whose cursor is the turn.
+ * False: another CPU was faster.
+ */
 static INLINE bool step(struct round *r, __u64 *cursor)
 {
 	__u64 was = *(volatile __u64 *)cursor, now;
@@ -180,7 +201,7 @@ static INLINE bool step(struct round *r, __u64 *cursor)
 	return now == was || __sync_val_compare_and_swap(cursor, was, now) == was;
 }
 
-/* take_turn is one try for a turn. */
+/* take_turn tries once to take a turn, for bpf_loop. */
 static long take_turn(__u32 try, struct pick *p)
 {
 	void *table = table_of(p->service);
@@ -218,7 +239,7 @@ static long take_turn(__u32 try, struct pick *p)
 	return done;
 }
 
-/* drawn is the server of rr and wrr. */
+/* schedule_cycle is the server of rr and wrr, or NO_SERVER. */
 static INLINE __u32 schedule_cycle(const struct service *svc)
 {
 	struct pick pick = { .service = svc->index, .server = NO_SERVER };

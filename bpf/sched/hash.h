@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* hash.h - dh and sh: a hash of the address is the slot in the table. */
+/*
+ * hash.h - dh and sh: a hash of the address is the slot in the table
+ * (net/netfilter/ipvs/ip_vs_dh.c, ip_vs_sh.c).
+ */
 #ifndef WEIR_SCHED_HASH_H
 #define WEIR_SCHED_HASH_H
 
@@ -11,11 +14,14 @@
 #include "service/load.h"
 #include "service/server.h"
 
-/* The size of the kernel's table for dh and sh (IP_VS_SH_TAB_SIZE). */
+/* The size of the kernel's tables for dh and sh (IP_VS_DH_TAB_BITS, IP_VS_SH_TAB_BITS). */
 #define HASH_BITS 8
 #define HASH_SIZE (1 << HASH_BITS)
 
-/* folded is an address as one number, IPv6 by exclusive or of its four. */
+/*
+ * folded is an address as one number in host byte order; the four words of an IPv6
+ * address are combined by exclusive or.
+ */
 static INLINE __u32 folded(const struct addr *a)
 {
 	__u32 fold = UNMAPPED(a->lo);
@@ -26,21 +32,24 @@ static INLINE __u32 folded(const struct addr *a)
 }
 
 /*
- * hash_addr is ip_vs_sh_hashkey (net/netfilter/ipvs/ip_vs_sh.c): hash_32 of the
- * address and of the port, in host byte order.
+ * hash_addr is the slot of an address and a port (network byte order): hash_32 of their
+ * sum in host byte order (ip_vs_sh_hashkey, ip_vs_dh_hashkey).
  */
 static INLINE __u32 hash_addr(const struct addr *a, __u16 port)
 {
 	return ((bpf_ntohs(port) + folded(a)) * 0x61c88647U) >> (32 - HASH_BITS);
 }
 
-/* A probe of the hash table: passed from turn to turn where sh falls back. */
+/* A search of the hash table, for bpf_loop where sh falls back. */
 struct probe {
 	__u32 service, at;
 	__u32 server;
 };
 
-/* probe_one takes the server at the probe's place, if it may have a connection. */
+/*
+ * probe_one takes the server at the probe's place if it may get a connection, which ends
+ * the loop.
+ */
 static long probe_one(__u32 turn, struct probe *p)
 {
 	void *table = table_of(p->service);
@@ -61,7 +70,7 @@ static long probe_one(__u32 turn, struct probe *p)
 	return 1;
 }
 
-/* hashed is the server of dh and sh. */
+/* schedule_hash is the server of dh and sh, or NO_SERVER. */
 static NOINLINE __u32 schedule_hash(const struct service *svc, const struct flow_key *key)
 {
 	struct probe probe = { .service = svc->index, .server = NO_SERVER };
@@ -73,7 +82,7 @@ static NOINLINE __u32 schedule_hash(const struct service *svc, const struct flow
 		hash = hash_addr(&key->from, svc->flags & SERVICE_PORT ? key->ports : 0);
 	probe.at = hash;
 	if (!probe_one(0, &probe) && svc->flags & SERVICE_FALLBACK) {
-		/* From twice the hash on (ip_vs_sh_get_fallback). */
+		/* The fallback begins at twice the hash (ip_vs_sh_get_fallback). */
 		probe.at = hash + hash;
 		bpf_loop(HASH_SIZE, probe_one, &probe, 0);
 	}

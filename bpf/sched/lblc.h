@@ -12,7 +12,11 @@
 #include "service/load.h"
 #include "service/server.h"
 
-/* lblc: one server for each destination; thresholds count for new ones only. */
+/*
+ * schedule_lblc is the server of lblc, or NO_SERVER. A destination keeps its server
+ * until that one leaves, has the weight 0 or is overloaded; thresholds count for new
+ * destinations only.
+ */
 static NOINLINE __u32 schedule_lblc(const struct service *svc, const struct flow_key *key)
 {
 	struct cache_key at = { .to = key->to, .service = svc->index };

@@ -21,16 +21,17 @@
 #include "service/load.h"
 #include "service/server.h"
 
-/* A walk along a set. */
+/* A walk along a set, for bpf_loop. */
 struct walk {
-	struct cache_key at; /* the member that comes next */
-	__u32 before;        /* the one before it, or NO_SERVER */
-	__u32 server;        /* what was found, or NO_SERVER */
-	__u32 found_before;  /* the member before that */
+	struct cache_key at; /* the member to look at next */
+	__u32 before;        /* the member before it, or NO_SERVER */
+	__u32 server;        /* the server that was found, or NO_SERVER */
+	__u32 found_before;  /* the member before the one that was found */
 	__u32 weight;
 	__u64 load;
 };
 
+/* walk_begin goes to the first member of the set. */
 static INLINE void walk_begin(struct walk *w, const struct cache_line *line)
 {
 	w->at.server = line->head;
@@ -38,7 +39,7 @@ static INLINE void walk_begin(struct walk *w, const struct cache_line *line)
 	w->server = NO_SERVER;
 }
 
-/* walk_on goes to the next member; true: there is none. */
+/* walk_on goes to the next member. True: there is none. */
 static INLINE bool walk_on(struct walk *w)
 {
 	struct member *m = bpf_map_lookup_elem(&members, &w->at);
@@ -48,6 +49,7 @@ static INLINE bool walk_on(struct walk *w)
 	return w->at.server == NO_SERVER;
 }
 
+/* walk_take makes this member the one that was found. */
 static INLINE void walk_take(struct walk *w, const struct load *l)
 {
 	w->server = w->at.server;
@@ -56,7 +58,7 @@ static INLINE void walk_take(struct walk *w, const struct load *l)
 	w->load = overhead(l);
 }
 
-/* set_min finds the least loaded member (ip_vs_dest_set_min). */
+/* set_min finds the least loaded member, for bpf_loop (ip_vs_dest_set_min). */
 static long set_min(__u32 turn, struct walk *w)
 {
 	struct load *l = load_of(w->at.server);
@@ -67,7 +69,7 @@ static long set_min(__u32 turn, struct walk *w)
 	return walk_on(w);
 }
 
-/* set_max finds the most loaded one (ip_vs_dest_set_max). */
+/* set_max finds the most loaded member, for bpf_loop (ip_vs_dest_set_max). */
 static long set_max(__u32 turn, struct walk *w)
 {
 	struct load *l = load_of(w->at.server);
@@ -78,7 +80,7 @@ static long set_max(__u32 turn, struct walk *w)
 	return walk_on(w);
 }
 
-/* set_find looks for the server that stands in found_before. */
+/* set_find looks for the server in found_before, for bpf_loop. */
 static long set_find(__u32 turn, struct walk *w)
 {
 	if (w->at.server == w->found_before) {
@@ -88,17 +90,19 @@ static long set_find(__u32 turn, struct walk *w)
 	return walk_on(w);
 }
 
+/* set_lock takes the lock of the line's set. False: another CPU has it. */
 static INLINE bool set_lock(struct cache_line *line)
 {
 	return __sync_val_compare_and_swap(&line->lock, 0, 1) == 0;
 }
 
+/* set_unlock gives the lock back. */
 static INLINE void set_unlock(struct cache_line *line)
 {
 	__sync_val_compare_and_swap(&line->lock, 1, 0);
 }
 
-/* set_insert puts the server first in the set, if it is not in it. */
+/* set_insert puts the server first in the set, unless it is a member. */
 static NOINLINE void set_insert(struct walk *w, struct cache_line *line, __u32 server)
 {
 	struct member m = {};
@@ -121,7 +125,7 @@ static NOINLINE void set_insert(struct walk *w, struct cache_line *line, __u32 s
 	set_unlock(line);
 }
 
-/* set_unlink takes the found server out of the set. */
+/* set_unlink takes the server that was found out of the set. The caller has the lock. */
 static INLINE void set_unlink(struct walk *w, struct cache_line *line)
 {
 	struct member *m, *before;
@@ -142,7 +146,7 @@ static INLINE void set_unlink(struct walk *w, struct cache_line *line)
 	line->modified = tick();
 }
 
-/* set_shrink takes the most loaded server out of a set of several. */
+/* set_shrink takes the most loaded server out of a set with several members. */
 static NOINLINE void set_shrink(struct walk *w, struct cache_line *line)
 {
 	if (!set_lock(line))
@@ -155,7 +159,7 @@ static NOINLINE void set_shrink(struct walk *w, struct cache_line *line)
 	set_unlock(line);
 }
 
-/* set_new begins a destination's set with this server. */
+/* set_new makes the destination's set, with this server. */
 static INLINE void set_new(struct cache_key *key, __u32 server)
 {
 	struct member last = { .next = NO_SERVER };
@@ -166,7 +170,12 @@ static INLINE void set_new(struct cache_key *key, __u32 server)
 	bpf_map_update_elem(&members, key, &last, BPF_ANY);
 }
 
-/* lblcr: a set of servers for each destination. */
+/*
+ * schedule_lblcr is the server of lblcr, or NO_SERVER: the least loaded member of the
+ * destination's set, or where that one is overloaded the least loaded server, which
+ * joins the set. A set that has not changed for a day loses its most loaded member
+ * (ip_vs_lblcr_schedule).
+ */
 static NOINLINE __u32 schedule_lblcr(const struct service *svc, const struct flow_key *key)
 {
 	struct walk w = { .at = { .to = key->to, .service = svc->index } };

@@ -13,17 +13,25 @@
 #include "sched/table.h"
 #include "service/load.h"
 
-/* A day, and six minutes (DEFAULT_EXPIRATION, ENTRY_TIMEOUT), in ticks. */
+/*
+ * A number of seconds in ticks; and after how long a destination that was not used
+ * leaves the cache: a day, or six minutes where the cache is too large
+ * (DEFAULT_EXPIRATION, ENTRY_TIMEOUT in ip_vs_lblc.c).
+ */
 #define TICKS(seconds_) ((__u32)((seconds_) * 1000000000ULL >> TICK_SHIFT))
 #define CACHE_EXPIRY TICKS(24 * 60 * 60)
 #define CACHE_SPARE TICKS(6 * 60)
 
-/* A look for a server with less than half of its weight to do. */
+/* A search for a server with little to do, for bpf_loop. */
 struct relief {
 	__u32 service;
 	bool found;
 };
 
+/*
+ * relief_one looks for a server whose active connections are fewer than half of its
+ * weight.
+ */
 static long relief_one(__u32 turn, struct relief *r)
 {
 	__u32 slots = 0;
@@ -42,7 +50,11 @@ static long relief_one(__u32 turn, struct relief *r)
 	return 0;
 }
 
-/* overloaded: it has more than its weight to do, and another one has little. Global, as scanned. */
+/*
+ * overloaded says whether a server has more active connections than its weight, and
+ * another one has fewer than half of its own (is_overloaded in ip_vs_lblc.c). It is a
+ * global function, as schedule_scan is.
+ */
 __noinline int overloaded(__u32 service, __u32 server)
 {
 	struct relief r = { .service = service };
@@ -54,7 +66,10 @@ __noinline int overloaded(__u32 service, __u32 server)
 	return r.found;
 }
 
-/* cache_add makes the destination's line, if nobody was faster. */
+/*
+ * cache_add makes the destination's line. False: another CPU was faster, or there is no
+ * room.
+ */
 static INLINE bool cache_add(const struct cache_key *key, __u32 server, __u32 now)
 {
 	struct cache_line line = { .head = server, .used = now, .modified = now, .size = 1 };
@@ -62,7 +77,10 @@ static INLINE bool cache_add(const struct cache_key *key, __u32 server, __u32 no
 	return !bpf_map_update_elem(&cache, key, &line, BPF_NOEXIST);
 }
 
-/* A server that the cache refers to keeps its number. */
+/*
+ * cache_holds records that the cache refers to a server, so that Go does not reuse its
+ * index.
+ */
 static INLINE void cache_holds(__u32 server, __u32 epoch)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &server);
@@ -71,9 +89,8 @@ static INLINE void cache_holds(__u32 server, __u32 epoch)
 		s->swept = epoch;
 }
 
-/* cache_sweep_line deletes a line that was not used for long. */
-static long cache_sweep_line(void *map, struct cache_key *key, struct cache_line *line,
-			     struct cache_sweep *s)
+/* cache_sweep_line deletes a line that was not used for long, for bpf_for_each_map_elem. */
+static long cache_sweep_line(void *map, struct cache_key *key, struct cache_line *line, struct cache_sweep *s)
 {
 	__s32 silent = s->now - line->used;
 
@@ -88,9 +105,8 @@ static long cache_sweep_line(void *map, struct cache_key *key, struct cache_line
 	return 0;
 }
 
-/* cache_sweep_member deletes a member whose line has gone. */
-static long cache_sweep_member(void *map, struct cache_key *key, struct member *m,
-			       struct cache_sweep *s)
+/* cache_sweep_member deletes a member whose line has gone, for bpf_for_each_map_elem. */
+static long cache_sweep_member(void *map, struct cache_key *key, struct member *m, struct cache_sweep *s)
 {
 	struct cache_key line = { .to = key->to, .service = key->service };
 

@@ -14,10 +14,11 @@
 #include "service/load.h"
 #include "service/server.h"
 
-/* The size of the kernel's table, and the key of its first hash, both halves. */
+/* The size of the kernel's table, and the key of its first hash (both halves). */
 #define MH_SIZE 4093
 #define MH_KEY 2654435761ULL
 
+/* A rotation to the left, and one round of SipHash. */
 #define ROTL(x_, n_) ((x_) << (n_) | (x_) >> (64 - (n_)))
 #define SIPROUND(v0, v1, v2, v3)                                                                   \
 	do {                                                                                       \
@@ -34,8 +35,8 @@
 	} while (0)
 
 /*
- * mh_slot is where a value points in the table: the kernel's hsiphash of one
- * 32-bit word on 64-bit machines, which is SipHash-1-3 cut to 32 bits.
+ * mh_slot is the slot of a value: the kernel's hsiphash of one 32-bit word on 64-bit
+ * machines, which is SipHash-1-3 cut to 32 bits (include/linux/siphash.h).
  */
 static INLINE __u32 mh_slot(__u32 value)
 {
@@ -53,15 +54,18 @@ static INLINE __u32 mh_slot(__u32 value)
 	return (__u32)(v0 ^ v1 ^ v2 ^ v3) % MH_SIZE;
 }
 
-/* A search of the table: passed from turn to turn where mh falls back. */
+/* A search of the table, for bpf_loop where mh falls back. */
 struct mh_search {
 	__u32 service;
-	__u32 value; /* the client, as it is hashed */
-	__u32 first; /* its slot */
+	__u32 value; /* the client's address and port as one number, to be hashed */
+	__u32 first; /* the slot of the value */
 	__u32 server;
 };
 
-/* mh_take takes the slot's server; false: the table has none, or it may not. */
+/*
+ * mh_take takes the slot's server. False: the slot has none, or it may not get a
+ * connection.
+ */
 static INLINE bool mh_take(struct mh_search *m, __u32 slot)
 {
 	void *table = table_of(m->service);
@@ -79,12 +83,13 @@ static INLINE bool mh_take(struct mh_search *m, __u32 slot)
 	return true;
 }
 
+/* mh_next tries the next slot of a fallback. */
 static long mh_next(__u32 turn, struct mh_search *m)
 {
 	return mh_take(m, mh_slot(m->value + (turn + m->first) % MH_SIZE));
 }
 
-/* maglev is the server of mh (ip_vs_mh_get, ip_vs_mh_get_fallback). */
+/* schedule_mh is the server of mh, or NO_SERVER (ip_vs_mh_get, ip_vs_mh_get_fallback). */
 static NOINLINE __u32 schedule_mh(const struct service *svc, const struct flow_key *key)
 {
 	struct mh_search m = { .service = svc->index, .server = NO_SERVER };

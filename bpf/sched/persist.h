@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* persist.h - the server of a persistent service's new connection. */
+/* persist.h - the server that a persistent service gives a new connection. */
 #ifndef WEIR_SCHED_PERSIST_H
 #define WEIR_SCHED_PERSIST_H
 
@@ -11,7 +11,11 @@
 #include "service/server.h"
 #include "verdict/work.h"
 
-/* persistent is the server of a persistent service's new connection. */
+/*
+ * schedule_persistent is the server of the client's template, or of the service's
+ * scheduler, which then makes or changes the template; or NO_SERVER. It leaves
+ * w->template at the connection's template.
+ */
 static INLINE __u32 schedule_persistent(struct work *w, const struct service *svc)
 {
 	__u32 now = tick(), server;

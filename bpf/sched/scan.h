@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * scan.h - the scan schedulers look at every server of the list: lc, wlc, sed, nq, fo
- * and ovf.
+ * scan.h - the scan schedulers, which look at every server of the list: lc, wlc, sed,
+ * nq, fo and ovf (net/netfilter/ipvs/ip_vs_lc.c, ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c,
+ * ip_vs_fo.c, ip_vs_ovf.c).
  */
 #ifndef WEIR_SCHED_SCAN_H
 #define WEIR_SCHED_SCAN_H
@@ -14,9 +15,9 @@
 #include "service/server.h"
 
 /*
- * The schedulers that scan compare overhead / weight without dividing, and keep
- * the earlier server of two that are equal (net/netfilter/ipvs/ip_vs_lc.c,
- * ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c, ip_vs_fo.c, ip_vs_ovf.c).
+ * better says whether a server with this load is a better choice than the best so far.
+ * It compares load / weight without a division; of two equal servers the earlier one
+ * stays.
  */
 static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 {
@@ -33,16 +34,17 @@ static INLINE bool better(struct pick *p, const struct load *l, __u64 load)
 }
 
 /*
- * overhead weighs an active connection like 257 inactive ones: 256 times the
- * active and all (ip_vs_dest_conn_overhead, include/net/ip_vs.h, as of 2026; 256
- * in earlier kernels).
+ * overhead is the load of lc, wlc and others: an active connection weighs as much as 256
+ * inactive ones, and every connection counts once more (ip_vs_dest_conn_overhead,
+ * include/net/ip_vs.h, as of 2026; kernels before did not count the active ones once
+ * more).
  */
 static INLINE __u64 overhead(const struct load *l)
 {
 	return (__u64)(__u32)l->active * 257 + (__u32)l->inactive;
 }
 
-/* scan_one looks at one server; true: none can be better. */
+/* scan_one looks at one server. True: none can be better. */
 static INLINE bool scan_one(struct pick *p, __u32 server)
 {
 	struct load *l = bpf_map_lookup_elem(&loads, &server);
@@ -74,7 +76,7 @@ static INLINE bool scan_one(struct pick *p, __u32 server)
 	return idle;
 }
 
-/* scan looks at a row of the list. */
+/* scan looks at a row of the list, for bpf_loop. */
 static long scan(__u32 turn, struct pick *p)
 {
 	__u32 slots = 0;
@@ -89,8 +91,9 @@ static long scan(__u32 turn, struct pick *p)
 }
 
 /*
- * scanned is the server of the schedulers that look at each. It is a global function, so
- * that the verifier goes through its loop once, and not for each way that leads here.
+ * schedule_scan is the server that a scan scheduler (enum scheduler) gives a new
+ * connection, or NO_SERVER. It is a global function, so that the verifier goes through
+ * its loop once, and not for each path that leads here.
  */
 __noinline __u32 schedule_scan(__u32 service, __u32 scheduler)
 {

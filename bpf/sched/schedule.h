@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* schedule.h - the server that the service's scheduler gives a new connection. */
+/* schedule.h - the server that a service's scheduler gives a new connection. */
 #ifndef WEIR_SCHED_SCHEDULE_H
 #define WEIR_SCHED_SCHEDULE_H
 
@@ -16,8 +16,8 @@
 #include "service/server.h"
 
 /*
- * choose is a global function, so that the verifier goes through all schedulers
- * once, and not again for each way that leads here. It returns a server's index.
+ * pick_server is the server's index, or NO_SERVER. It is a global function, so that the
+ * verifier goes through all schedulers once, and not for each path that leads here.
  */
 __noinline __u32 pick_server(const struct service *svc, const struct flow_key *key)
 {
@@ -43,6 +43,7 @@ __noinline __u32 pick_server(const struct service *svc, const struct flow_key *k
 	}
 }
 
+/* schedule is pick_server for a packet of the flow. */
 static INLINE __u32 schedule(const struct service *svc, const struct packet *p)
 {
 	return pick_server(svc, &p->key);

@@ -18,13 +18,14 @@
 #include "service/server.h"
 #include "verdict/work.h"
 
-/* A look for a flow's server by its hash: passed from turn to turn of a loop. */
+/* A search for a flow's server by the flow's hash, for bpf_loop. */
 struct stateless_search {
 	__u32 service;
 	__u32 hash;
 	__u32 server;
 };
 
+/* stateless_try takes the server of the next slot unless its weight is 0. */
 static long stateless_try(__u32 turn, struct stateless_search *s)
 {
 	void *table = table_of(s->service);
@@ -46,8 +47,8 @@ static long stateless_try(__u32 turn, struct stateless_search *s)
 }
 
 /*
- * stateless_server is a server for each packet of a flow that has no entry: the same for
- * all of them, as long as the service's table is. Thresholds do not count here.
+ * stateless_server is the same server for each packet of a flow, as long as the
+ * service's table does not change; or NO_SERVER. It ignores thresholds.
  */
 static NOINLINE __u32 stateless_server(const struct service *svc, const struct flow_key *k)
 {
@@ -61,13 +62,19 @@ static NOINLINE __u32 stateless_server(const struct service *svc, const struct f
 	return s.server;
 }
 
-/* Schedulers that find a flow's server by a hash of their own. */
+/*
+ * is_hash_scheduler says whether the service's scheduler finds a flow's server by a hash
+ * of its own.
+ */
 static INLINE bool is_hash_scheduler(const struct service *svc)
 {
 	return svc->scheduler == SCHED_DH || svc->scheduler == SCHED_SH || svc->scheduler == SCHED_MH;
 }
 
-/* needs_conn_entry says whether packets to a server need an entry to come back. */
+/*
+ * needs_conn_entry says whether packets to a server need a connection entry to come
+ * back: behind NAT they do.
+ */
 static INLINE bool needs_conn_entry(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
@@ -76,9 +83,9 @@ static INLINE bool needs_conn_entry(__u32 index)
 }
 
 /*
- * server_without_entry is the server of a flow that may have no entry, or lose
- * it: by a hash, unless the service finds it by a hash or a template anyway.
- * Behind NAT there is none.
+ * server_without_entry is the server of a flow that may have no entry, or lose it: by
+ * the client's template or the scheduler's hash where the service has one, or else by
+ * the flow's hash. Behind NAT it is NO_SERVER.
  */
 static INLINE __u32 server_without_entry(struct work *w, const struct service *svc)
 {
@@ -94,8 +101,9 @@ static INLINE __u32 server_without_entry(struct work *w, const struct service *s
 }
 
 /*
- * server_for is a new connection's server. While the table lacks room, by direct
- * routing and tunnels it is one that the flow's packets find without an entry.
+ * server_for is the server of a new connection, or NO_SERVER. After the table was full
+ * it is, by direct routing and tunnels, one that the flow's packets find without an
+ * entry.
  */
 static INLINE __u32 server_for(struct work *w, const struct service *svc)
 {

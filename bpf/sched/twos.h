@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * twos.h - the power of two choices (net/netfilter/ipvs/ip_vs_twos.c): two
- * servers are drawn by lot, by weight, and the less loaded one is taken.
+ * twos.h - the power of two choices (net/netfilter/ipvs/ip_vs_twos.c): two servers are
+ * drawn at random, by weight, and the less loaded one is taken.
  */
 #ifndef WEIR_SCHED_TWOS_H
 #define WEIR_SCHED_TWOS_H
@@ -14,15 +14,16 @@
 #include "service/load.h"
 #include "service/server.h"
 
+/* Two draws, for bpf_loop. */
 struct lots {
 	__u32 service;
 	__u32 server[2], weight[2];
-	__u32 last;  /* the last server that may have a connection */
-	__u64 total; /* of the weights */
+	__u32 last;  /* the last server that may get a connection, or NO_SERVER */
+	__u64 total; /* the sum of the weights */
 	__u64 lot[2], load[2];
 };
 
-/* twos_load is the server's load, if it may have connections. */
+/* twos_load is the server's load if it may get a connection, or NULL. */
 static INLINE struct load *twos_load(__u32 server)
 {
 	struct load *l = bpf_map_lookup_elem(&loads, &server);
@@ -30,6 +31,7 @@ static INLINE struct load *twos_load(__u32 server)
 	return l && l->weight && !load_full(l) ? l : NULL;
 }
 
+/* twos_weigh adds up the weights of a row of servers. */
 static long twos_weigh(__u32 turn, struct lots *t)
 {
 	__u32 slots = 0;
@@ -49,7 +51,7 @@ static long twos_weigh(__u32 turn, struct lots *t)
 	return 0;
 }
 
-/* twos_fall lets each lot fall on the server at which the weights reach it. */
+/* twos_fall ends a draw at the server at which the sum of the weights reaches it. */
 static INLINE void twos_fall(struct lots *t, int i, const struct load *l, __u32 server)
 {
 	if (t->server[i] != NO_SERVER)
@@ -63,6 +65,7 @@ static INLINE void twos_fall(struct lots *t, int i, const struct load *l, __u32 
 	t->load[i] = overhead(l);
 }
 
+/* twos_draw goes through a row of servers with both draws. */
 static long twos_draw(__u32 turn, struct lots *t)
 {
 	__u32 slots = 0;
@@ -82,6 +85,7 @@ static long twos_draw(__u32 turn, struct lots *t)
 	return t->server[0] != NO_SERVER && t->server[1] != NO_SERVER;
 }
 
+/* twos_lot is a random number from 0 to the sum of the weights. */
 static INLINE __u64 twos_lot(const struct lots *t)
 {
 	__u64 random = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
@@ -89,7 +93,10 @@ static INLINE __u64 twos_lot(const struct lots *t)
 	return random % (t->total + 1);
 }
 
-/* schedule_twos is the server of twos. Global, as scanned. */
+/*
+ * schedule_twos is the server of twos, or NO_SERVER. It is a global function, as
+ * schedule_scan is.
+ */
 __noinline __u32 schedule_twos(__u32 service)
 {
 	struct lots t = {
@@ -104,7 +111,7 @@ __noinline __u32 schedule_twos(__u32 service)
 	t.lot[0] = twos_lot(&t);
 	t.lot[1] = twos_lot(&t);
 	bpf_loop(MAX_ROWS, twos_draw, &t, 0);
-	if (t.server[0] == NO_SERVER) /* weights fell meanwhile */
+	if (t.server[0] == NO_SERVER) /* the weights have fallen meanwhile */
 		return t.last;
 	if (t.server[1] != NO_SERVER && t.weight[1] * t.load[0] > t.weight[0] * t.load[1])
 		return t.server[1];

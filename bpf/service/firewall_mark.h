@@ -10,13 +10,17 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 
-/* A search through one list of rules. */
+/* A search through one list of rules, for bpf_loop. */
 struct mark_search {
 	const struct flow_key *key;
 	__u32 first, count;
 	__u32 mark;
 };
 
+/*
+ * mark_fits says whether a rule matches the flow: source network, protocol, and range of
+ * destination ports.
+ */
 static INLINE bool mark_fits(const struct mark_rule *r, const struct flow_key *key)
 {
 	__u16 port = bpf_ntohs((__u16)(key->ports >> 16));
@@ -27,6 +31,7 @@ static INLINE bool mark_fits(const struct mark_rule *r, const struct flow_key *k
 	       r->first_port <= port && port <= r->last_port;
 }
 
+/* mark_try looks at one rule, and ends the loop at the first that matches. */
 static long mark_try(__u32 turn, struct mark_search *m)
 {
 	__u32 at = m->first + turn;
@@ -41,7 +46,10 @@ static long mark_try(__u32 turn, struct mark_search *m)
 	return 1;
 }
 
-/* mark_list_of is the list for the flow's destination, or NULL. */
+/*
+ * mark_list_of is the list of rules for the flow's destination, by the longest prefix,
+ * or NULL.
+ */
 static INLINE struct mark_list *mark_list_of(const struct flow_key *key)
 {
 	struct mark_prefix to = { .bits = 128 };
@@ -50,7 +58,10 @@ static INLINE struct mark_list *mark_list_of(const struct flow_key *key)
 	return bpf_map_lookup_elem(&mark_lists, &to);
 }
 
-/* mark_of is the mark that the first fitting rule gives the flow, or 0. */
+/*
+ * mark_of is the mark that the first matching rule gives the flow, or 0 where none
+ * matches.
+ */
 static NOINLINE __u32 mark_of(const struct flow_key *key)
 {
 	struct mark_list *list = mark_list_of(key);

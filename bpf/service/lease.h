@@ -11,6 +11,7 @@
 #include "base/maps.h"
 #include "parse/packet.h"
 
+/* lease_runs says whether the lease with this index has not run out. Lease 0 never does. */
 static INLINE bool lease_runs(__u32 index)
 {
 	struct lease *l;
@@ -21,14 +22,22 @@ static INLINE bool lease_runs(__u32 index)
 	return l && bpf_ktime_get_boot_ns() < l->until;
 }
 
-/* The bit of an Ethernet address in director_filter: mirrored in Go (directors.go). */
+/*
+ * director_bit is the bit of an Ethernet address (mac_word) in director_filter. Go
+ * computes the same (directors.go).
+ */
 static INLINE __u32 director_bit(__u64 mac)
 {
 	return (mac >> 40 ^ mac >> 32) & 63;
 }
 
+/* The Ethernet address in packet.sender. */
 #define MAC_MASK 0xffffffffffffULL
 
+/*
+ * from_director says whether another director sent this frame. A bit filter answers
+ * first, for almost all packets.
+ */
 static INLINE bool from_director(const struct packet *p)
 {
 	__u64 mac = p->sender & MAC_MASK, *filter;
@@ -40,7 +49,7 @@ static INLINE bool from_director(const struct packet *p)
 	return bpf_map_lookup_elem(&directors, &mac) != NULL;
 }
 
-/* guarded says whether this address is a VIP whose lease has run out. */
+/* vip_lease_lost says whether the address is a VIP whose lease has run out. */
 static INLINE bool vip_lease_lost(const struct addr *a)
 {
 	__u32 *lease = bpf_map_lookup_elem(&vips, a);

@@ -9,8 +9,10 @@
 #include "parse/address.h"
 #include "parse/packet.h"
 
+/* The index of no server. */
 #define NO_SERVER (~0U)
 
+/* server_present says whether the server with this index is in its service's list. */
 static INLINE bool server_present(__u32 server)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &server);
@@ -18,32 +20,41 @@ static INLINE bool server_present(__u32 server)
 	return s && s->flags & SERVER_PRESENT;
 }
 
-/* local_addr is one of our addresses, or NULL. */
+/*
+ * local_addr is one of this machine's addresses by its index in own_addrs, or NULL for
+ * 0.
+ */
 static INLINE struct addr *local_addr(__u32 index)
 {
 	return index ? bpf_map_lookup_elem(&own_addrs, &index) : NULL;
 }
 
 /*
- * local_client_source is the address that a packet of this machine's own client gets in
- * the place of its source, or NULL: it keeps it.
+ * local_client_source is the source address that a local client's packet gets on the way
+ * to this server, or NULL where it keeps its own. Only by direct routing and tunnels,
+ * and only where the client has the virtual address itself, is it another one.
  */
-static INLINE struct addr *local_client_source(const struct server *s, const struct flow_key *key, __u32 method)
+static INLINE struct addr *local_client_source(const struct server *s, const struct flow_key *key,
+					       __u32 method)
 {
 	if (!(method & METHOD_OWN) || METHOD_OF(method) == METHOD_NAT || !same_addr(&key->from, &key->to))
 		return NULL;
 	return local_addr(s->inner);
 }
 
-/* new_conn_method is the method of a new connection. */
+/*
+ * new_conn_method is the method (enum method, with its flags) of a new connection to the
+ * server.
+ */
 static INLINE __u32 new_conn_method(const struct server *s, const struct packet *p)
 {
 	return s->method | (p->local_out ? METHOD_OWN : 0);
 }
 
 /*
- * stays says whether a packet goes up the local stack as it is: its server is this
- * machine, not behind NAT, or at a loopback address, from which no answer leaves.
+ * delivered_locally says whether a packet goes up the local stack unchanged: its server
+ * is this machine, and is not behind NAT or has a loopback address, from which no answer
+ * leaves.
  */
 static INLINE bool delivered_locally(const struct server *s, __u32 method)
 {
@@ -52,7 +63,10 @@ static INLINE bool delivered_locally(const struct server *s, __u32 method)
 	return METHOD_OF(method) != METHOD_NAT || is_loopback(&s->addr);
 }
 
-/* answered says whether what comes back of a connection needs an entry. */
+/*
+ * needs_reply_entry says whether a connection to the server needs an entry for its other
+ * direction: behind NAT, and for a local client.
+ */
 static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
 {
 	if (METHOD_OF(method) == METHOD_NAT)
@@ -61,8 +75,8 @@ static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
 }
 
 /*
- * port_at is the port that a flow's packets have at the server: its own, or the
- * one that the client asked for.
+ * port_at is the port, in network byte order, that a flow's packets have at the server:
+ * the server's own, or the one that the client asked for.
  */
 static INLINE __u16 port_at(const struct server *s, __u32 method, const struct flow_key *key)
 {

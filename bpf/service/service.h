@@ -11,6 +11,7 @@
 #include "service/firewall_mark.h"
 #include "service/lease.h"
 
+/* service_count_of is the number of services of each kind, or NULL, which never happens. */
 static INLINE struct service_count *service_count_of(void)
 {
 	__u32 zero = 0;
@@ -18,7 +19,10 @@ static INLINE struct service_count *service_count_of(void)
 	return bpf_map_lookup_elem(&service_counts, &zero);
 }
 
-/* The last service has gone: the kernel's hooks are, too, and the local stack answers. */
+/*
+ * no_service_left says whether there is no service at all. The kernel then unregisters
+ * its hooks, and the local stack answers.
+ */
 static INLINE bool no_service_left(void)
 {
 	struct service_count *n = service_count_of();
@@ -27,8 +31,8 @@ static INLINE bool no_service_left(void)
 }
 
 /*
- * service_by_mark is looked up before those by address, as in the kernel
- * (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ * service_by_mark is the service of the packet's firewall mark, or NULL. It is looked up
+ * before the services by address (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
  */
 static INLINE struct service *service_by_mark(const struct packet *p)
 {
@@ -42,8 +46,9 @@ static INLINE struct service *service_by_mark(const struct packet *p)
 }
 
 /*
- * service_of is the service of a new flow's packet: by its mark, by address and
- * port, or by address (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ * service_of is the service of a new flow's packet, or NULL: by firewall mark, by
+ * address and port, or by address alone (ip_vs_service_find,
+ * net/netfilter/ipvs/ip_vs_ctl.c).
  */
 static NOINLINE struct service *service_of(const struct packet *p)
 {
@@ -69,9 +74,9 @@ static NOINLINE struct service *service_of(const struct packet *p)
 }
 
 /*
- * may_serve says whether this packet is ours to give to a server. A service by
- * mark has no address of its own: there the packet's destination says by which
- * lease, and one that is no instance's is served always.
+ * may_serve says whether this director is master for the packet's service. A service by
+ * mark has no address: the lease of the packet's destination decides, and an address
+ * without a lease is always served.
  */
 static INLINE bool may_serve(const struct service *svc, const struct packet *p)
 {
@@ -83,7 +88,11 @@ static INLINE bool may_serve(const struct service *svc, const struct packet *p)
 	return !lease || lease_runs(*lease);
 }
 
-/* may_begin says whether this packet may begin a connection. */
+/*
+ * may_begin says whether the packet may begin a connection: any UDP datagram, a SYN, and
+ * with sloppy TCP any packet but a reset (sysctl_sloppy_tcp,
+ * net/netfilter/ipvs/ip_vs_proto_tcp.c).
+ */
 static INLINE bool may_begin(const struct packet *p, const struct service *svc)
 {
 	if (p->protocol != IPPROTO_TCP)

@@ -21,14 +21,14 @@
 #include "slow/tags.h"
 #include "verdict/work.h"
 
-/* Who decides of the packet. */
+/* Who decides on a packet of the slow path. */
 enum slow_next {
-	NEXT_PASS,  /* nobody: up the local stack */
-	NEXT_ROUTE,  /* route_packet() */
+	NEXT_PASS,       /* nobody: it goes up the local stack */
+	NEXT_ROUTE,      /* route_packet() */
 	NEXT_SLOW_ROUTE, /* slow_route() */
 };
 
-/* slow_fragment_key writes down whose fragment this is. */
+/* slow_fragment_key stores the key of the packet that this is a fragment of. */
 static INLINE void slow_fragment_key(struct slow_packet *r, const struct packet *p)
 {
 	r->fragment.from = p->key.from;
@@ -37,21 +37,27 @@ static INLINE void slow_fragment_key(struct slow_packet *r, const struct packet 
 	r->fragment.protocol = p->ip6 ? 0 : p->protocol;
 }
 
-/* offset is how far into the frame a header is; each begins at an even place. */
+/*
+ * frame_offset is how many bytes into the frame a header begins. It is even for each
+ * header.
+ */
 static INLINE __u32 frame_offset(void *data, void *header)
 {
 	return header - data;
 }
 
-/* No header begins farther into a frame: the longest extension headers, twice. */
+/* The largest offset of a header: the longest extension headers, twice. */
 #define MAX_FRAME_OFFSET 0x7ffe
 
-/* part is n bytes of the frame from there on, or NULL. */
+/*
+ * frame_part is a pointer to n bytes of the frame at an offset, or NULL where the frame
+ * ends before.
+ */
 static INLINE void *frame_part(void *data, void *end, __u32 at, __u32 n)
 {
 	void *p;
 
-	asm volatile("" : "+r"(at)); /* the verifier is to see that it is bounded */
+	asm volatile("" : "+r"(at)); /* so that the verifier sees that it is bounded */
 	p = data + (at & MAX_FRAME_OFFSET);
 	return p + n > end ? NULL : p;
 }
@@ -63,7 +69,10 @@ static INLINE enum slow_next classify_icmp(void *data, struct cursor *c, struct 
 	struct slow_packet *r = &w->slow;
 	struct quote q;
 
-	/* One way on for all that led here, or verifying takes too long. */
+	/*
+	 * All paths of the parser go on as one from here, at an offset from memory;
+	 * otherwise verifying takes too long.
+	 */
 	r->icmp = frame_offset(data, c->pos);
 	c->pos = frame_part(data, c->end, r->icmp, sizeof(struct icmp_head));
 	if (!c->pos || r->piece.first || !parse_quote(c, &q, p, &r->quoted))
@@ -75,7 +84,10 @@ static INLINE enum slow_next classify_icmp(void *data, struct cursor *c, struct 
 	return NEXT_SLOW_ROUTE;
 }
 
-/* classify finds out what the packet is, and where its parts are. */
+/*
+ * classify finds out what a packet is, and stores in this CPU's work the offsets of its
+ * headers. It reads from the start of the frame.
+ */
 static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u32 ifindex)
 {
 	struct cursor c = { data, end };
@@ -117,8 +129,12 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	return NEXT_ROUTE;
 }
 
-/* slow_headers finds the parts again. */
-static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct quote *q, const struct work *w)
+/*
+ * slow_headers finds the headers again, at the offsets that classify has stored. False:
+ * the frame is shorter now.
+ */
+static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct quote *q,
+				const struct work *w)
 {
 	const struct slow_packet *r = &w->slow;
 	bool ip6 = w->packet.ip6;

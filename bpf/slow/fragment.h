@@ -22,16 +22,20 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* How long the fragments of a packet belong together (RFC 8200; IPV4_FRAG_TIME in Linux). */
+/*
+ * How long the fragments of a packet belong together (RFC 8200 section 4.5;
+ * IPV4_FRAG_TIME, IP_FRAG_TIME in Linux).
+ */
 #define FRAGMENTS4_TICKS ((30ULL * 1000000000) >> TICK_SHIFT)
 #define FRAGMENTS6_TICKS ((60ULL * 1000000000) >> TICK_SHIFT)
 
+/* fragment_expired says whether a fragment entry is too old for this packet. */
 static INLINE bool fragment_expired(const struct fragment *f, const struct packet *p, __u32 now)
 {
 	return (__s32)(now - f->stamp) > (__s32)(p->ip6 ? FRAGMENTS6_TICKS : FRAGMENTS4_TICKS);
 }
 
-/* fragment_of is what is known of the packet that this is a fragment of, or NULL. */
+/* fragment_of is the entry of the packet that this is a fragment of, or NULL. */
 static INLINE struct fragment *fragment_of(const struct work *w)
 {
 	struct fragment *f = bpf_map_lookup_elem(&fragments, &w->slow.fragment);
@@ -39,7 +43,7 @@ static INLINE struct fragment *fragment_of(const struct work *w)
 	return f && !fragment_expired(f, &w->packet, tick()) ? f : NULL;
 }
 
-/* fragment_has_waiting says whether others are held until this one comes. */
+/* fragment_has_waiting says whether other fragments are held until this first one comes. */
 static INLINE bool fragment_has_waiting(const struct work *w)
 {
 	struct fragment *f = fragment_of(w);
@@ -47,6 +51,10 @@ static INLINE bool fragment_has_waiting(const struct work *w)
 	return f && f->word && f->word != FRAGMENT_KNOWN;
 }
 
+/*
+ * fragment_fate_of is what becomes of the other fragments when the first one has this
+ * verdict.
+ */
 static INLINE enum fragment_fate fragment_fate_of(const struct work *w, enum verdict v)
 {
 	if (v == FORWARD)
@@ -55,8 +63,8 @@ static INLINE enum fragment_fate fragment_fate_of(const struct work *w, enum ver
 }
 
 /*
- * fragment_pass_translated has the others pass of a packet whose server behind NAT is this machine:
- * once they say that they are for it, they may be met again, behind XDP.
+ * fragment_pass_translated lets the other fragments pass where the packet's server
+ * behind NAT is this machine: after their translation at XDP, tc sees them once more.
  */
 static INLINE void fragment_pass_translated(struct work *w)
 {
@@ -75,9 +83,9 @@ static INLINE void fragment_pass_translated(struct work *w)
 }
 
 /*
- * fragment_settle tells the others what becomes of the first one. It returns the
- * last of those that waited for it, or 0. Where it is not to release them they go on
- * waiting: at XDP nothing can be sent but the packet that has come.
+ * fragment_settle records what becomes of the first fragment. It returns the turn of the
+ * last fragment that waits for it, or 0. Without release the held fragments go on
+ * waiting: at XDP only the packet at hand can be sent.
  */
 static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool release)
 {
@@ -115,9 +123,8 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool relea
 }
 
 /*
- * fragment_wanted says whether a fragment without its first may be for us to send on:
- * it is for an address with services, or comes from one, as to this machine's own
- * client, or from a server behind NAT.
+ * fragment_wanted says whether a fragment that comes before its first may be for a
+ * service, or from a server behind NAT or to a local client: only those are held.
  */
 static INLINE bool fragment_wanted(const struct work *w)
 {
@@ -130,7 +137,10 @@ static INLINE bool fragment_wanted(const struct work *w)
 	return n && n->by_mark && mark_list_of(k);
 }
 
-/* follow takes a fragment that is not the first where that went. */
+/*
+ * route_fragment is the verdict on a fragment that is not the first: it follows that
+ * one, or HOLD where the first has not come.
+ */
 static INLINE enum verdict route_fragment(struct work *w)
 {
 	struct fragment *f = fragment_of(w);
@@ -161,7 +171,10 @@ static INLINE enum verdict route_fragment(struct work *w)
 	return deliver(w, s, index, 0);
 }
 
-/* fragment_waiting is the table's entry for one that has to wait, or NULL. */
+/*
+ * fragment_waiting is the entry for a fragment that has to wait, or NULL where there is
+ * no room.
+ */
 static INLINE struct fragment *fragment_waiting(struct work *w)
 {
 	struct fragment *draft = &w->fragment_draft, *f;
@@ -182,8 +195,8 @@ static INLINE struct fragment *fragment_waiting(struct work *w)
 }
 
 /*
- * count_begun counts the connection that a packet began, if it did, and not the packet:
- * that is decided of once more, and then finds its entry.
+ * count_begun counts the connection that a packet began, and not the packet: tc decides
+ * on the packet once more, and then finds the connection's entry.
  */
 static INLINE void count_begun(const struct work *w)
 {

@@ -5,14 +5,14 @@
 
 #include "base/bpf.h"
 
-/* The header of ICMP and of ICMPv6 errors (RFC 792, RFC 4443). */
+/* The header of ICMP and of ICMPv6 errors, in network byte order (RFC 792, RFC 4443). */
 struct icmp_head {
 	__u8 type, code;
 	__u16 check;
 	__u32 rest;
 };
 
-/* Types and codes. */
+/* Types and codes of the errors that the director sends. */
 #define ICMP4_UNREACHABLE 3
 #define ICMP4_PORT 3
 #define ICMP4_FRAGMENT 4
@@ -20,11 +20,15 @@ struct icmp_head {
 #define ICMP6_TOO_BIG 2
 #define ICMP6_PORT 4
 
+/* Types of other errors, and the bit that ICMPv6 messages that are no errors have. */
 #define ICMP4_QUENCH 4
 #define ICMP4_TIME_EXCEEDED 11
 #define ICMP6_INFORMATIONAL 0x80
 
-/* is_error says whether an ICMP message is one of the errors that the kernel looks into. */
+/*
+ * is_error says whether an ICMP message is one of the errors that the kernel looks into
+ * (ip_vs_in_icmp, ip_vs_in_icmp_v6).
+ */
 static INLINE bool is_error(const struct icmp_head *icmp, bool ip6)
 {
 	if (ip6)

@@ -14,19 +14,19 @@
 #include "verdict/work.h"
 
 /*
- * The error that this CPU is sending, with all of the packet that is needed once
- * its bytes have moved.
+ * The error that this CPU is sending, with everything about the packet that is needed
+ * once the packet's bytes have moved.
  */
 struct icmp_error {
 	struct way back;
 	struct addr from, to;
-	__u64 sent;  /* the time until which errors have been sent */
-	__u32 quote; /* bytes of the packet, from its IP header on */
-	__be32 rest; /* of the header: the MTU */
+	__u64 sent;  /* the time until which errors have been sent, coarse monotonic ns */
+	__u32 quote; /* how many bytes of the packet are quoted, from its IP header on */
+	__be32 rest; /* the header's last word: the path MTU, or 0 */
 	__u8 type, code;
 	__u8 tos;
 	bool ip6;
-	__u32 tag_bytes; /* of VLAN tags, which it has like the packet */
+	__u32 tag_bytes; /* how many bytes of VLAN tags the error gets */
 	__u32 tags[2];
 };
 
@@ -37,13 +37,16 @@ struct {
 	__uint(max_entries, 1);
 } icmp_errors SEC(".maps");
 
-/* An error is no longer than every link must carry (RFC 1812 4.3.2.3, RFC 4443 2.4c). */
+/*
+ * How many bytes are quoted: an error is no longer than every link must carry (RFC 1812
+ * section 4.3.2.3, RFC 4443 section 2.4 c).
+ */
 #define ICMP4_QUOTE (576 - sizeof(struct iphdr) - sizeof(struct icmp_head))
 #define ICMP6_QUOTE (1280 - sizeof(struct ipv6hdr) - sizeof(struct icmp_head))
 
 /*
- * icmp_about begins an error about a packet, of which the frame holds so many
- * bytes from the IP header on.
+ * icmp_about begins an error about a packet, of which the frame has so many bytes from
+ * the IP header on. It returns this CPU's error, or NULL, which never happens.
  */
 static INLINE struct icmp_error *icmp_about(const struct headers *h, const struct packet *p, __u32 bytes)
 {
@@ -65,7 +68,10 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 	return e;
 }
 
-/* icmp_refusal is the kernel's port unreachable: there is no server to be had. */
+/*
+ * icmp_refusal is "port unreachable", as the kernel sends it where the service has no
+ * server.
+ */
 static INLINE struct icmp_error *icmp_refusal(const struct headers *h, const struct packet *p, __u32 bytes)
 {
 	struct icmp_error *e = icmp_about(h, p, bytes);
@@ -79,8 +85,8 @@ static INLINE struct icmp_error *icmp_refusal(const struct headers *h, const str
 }
 
 /*
- * icmp_too_big says how big a packet may be: "fragmentation needed" (RFC 1191),
- * or "packet too big".
+ * icmp_too_big is "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443), with
+ * the path MTU in bytes.
  */
 static INLINE struct icmp_error *icmp_too_big(const struct headers *h, const struct packet *p, __u32 bytes,
 					      __u32 mtu)
@@ -96,12 +102,13 @@ static INLINE struct icmp_error *icmp_too_big(const struct headers *h, const str
 }
 
 /*
- * As many errors leave a CPU as the kernel sends: 1,000 a second, 50 at once
+ * Each CPU sends as many errors as the kernel: 1,000 a second, 50 at once
  * (icmp_msgs_per_sec, icmp_msgs_burst).
  */
 #define ICMP_EVERY 1000000ULL /* ns */
 #define ICMP_BURST 50
 
+/* icmp_allowed says whether this CPU may send an error now, and counts it. */
 static INLINE bool icmp_allowed(struct icmp_error *e)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
@@ -114,7 +121,10 @@ static INLINE bool icmp_allowed(struct icmp_error *e)
 	return true;
 }
 
-/* icmp_tagged has it get the VLAN tags of the packet, as they were found in its frame. */
+/*
+ * icmp_tagged gives the error the VLAN tags of its packet, as they were found in the
+ * frame.
+ */
 static INLINE void icmp_tagged(struct icmp_error *e, __u32 tag_bytes)
 {
 	struct work *w = work_of();

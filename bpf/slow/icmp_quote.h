@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* icmp_quote.h - the packet that an ICMP error quotes: read it, and translate it. */
+/*
+ * icmp_quote.h - the packet that an ICMP error quotes: it is read, and translated as the
+ * connection's packets are.
+ */
 #ifndef WEIR_SLOW_ICMP_QUOTE_H
 #define WEIR_SLOW_ICMP_QUOTE_H
 
@@ -13,16 +16,19 @@
 #include "parse/packet.h"
 #include "slow/icmp.h"
 
-/* Where the parts of an error are. */
+/* Pointers to the parts of an ICMP error in the frame. */
 struct quote {
 	struct icmp_head *icmp;
-	struct iphdr *ip4; /* of the packet that it quotes; one of the two is NULL */
+	struct iphdr *ip4; /* the quoted IP header; one of the two is NULL */
 	struct ipv6hdr *ip6;
 	struct udphdr *l4;
-	__u16 *check; /* the quoted transport checksum, or NULL: it is cut off */
+	__u16 *check; /* the quoted transport checksum, or NULL where it is cut off */
 };
 
-/* quoted_ports finds the ports, of which 8 bytes of the header are enough. */
+/*
+ * quoted_ports reads the ports of the quoted packet, of which 8 bytes of the transport
+ * header are enough. False: they are not there.
+ */
 static INLINE bool quoted_ports(struct cursor *c, struct quote *q, struct packet *of)
 {
 	struct tcphdr *tcp = c->pos;
@@ -42,9 +48,10 @@ static INLINE bool quoted_ports(struct cursor *c, struct quote *q, struct packet
 }
 
 /*
- * parse_quote reads an error, behind its IP header, and gives its packet the key of
- * the flow that it is about, as the other end's packets carry it. False: it is no
- * such error, or not for whom it should be.
+ * parse_quote reads an ICMP error at the cursor, behind its IP header, and gives its
+ * packet (p) the key of the flow that it is about, as the packets of the error's sender
+ * carry it. False: it is no such error, or was sent to somebody else than the sender of
+ * the quoted packet.
  */
 static INLINE bool parse_quote(struct cursor *c, struct quote *q, struct packet *p, struct packet *of)
 {
@@ -68,11 +75,12 @@ static INLINE bool parse_quote(struct cursor *c, struct quote *q, struct packet 
 }
 
 /*
- * translate_quote gives the error another destination and what it quotes another source,
- * or the other way round; its checksum and the quoted ones follow.
+ * translate_quote gives the error another destination and the quoted packet another
+ * source, to_server, or the other way round. It corrects the error's checksum and the
+ * quoted ones.
  */
-static INLINE void translate_quote(const struct headers *h, const struct quote *q, bool udp, const struct addr *old,
-			   const struct addr *new, __u16 port, bool to_server)
+static INLINE void translate_quote(const struct headers *h, const struct quote *q, bool udp,
+				   const struct addr *old, const struct addr *new, __u16 port, bool to_server)
 {
 	struct headers quoted = { .ip4 = q->ip4, .ip6 = q->ip6 };
 	struct addr outer = *old;
@@ -85,7 +93,7 @@ static INLINE void translate_quote(const struct headers *h, const struct quote *
 	else if (!to_server && h->ip6)
 		__builtin_memcpy(&outer, &h->ip6->saddr, 16);
 	sum = rewrite_addr(h, &outer, new, to_server);
-	if (h->ip4) /* whose checksum has no addresses in it */
+	if (h->ip4) /* the checksum of ICMPv4 has no addresses in it */
 		sum = csum_short(q->ip4 ? q->ip4->check : 0, 0);
 	moved = rewrite_addr(&quoted, old, new, !to_server);
 	if (q->ip4)

@@ -20,7 +20,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* route_icmp_to_client is for an error about what a client sent to a server behind NAT. */
+/*
+ * route_icmp_to_client is the verdict on an error about what a client sent to a server
+ * behind NAT: it goes to that client.
+ */
 static INLINE enum verdict route_icmp_to_client(struct work *w, const struct conn *reply)
 {
 	struct flow_key *key = &w->other_key;
@@ -39,7 +42,10 @@ static INLINE enum verdict route_icmp_to_client(struct work *w, const struct con
 	return FORWARD;
 }
 
-/* related says what becomes of an error: it goes to whom its connection's packets do. */
+/*
+ * route_icmp_error is the verdict on an ICMP error: it goes where the packets of its
+ * connection go. It is PASS where there is no connection.
+ */
 static INLINE enum verdict route_icmp_error(struct work *w)
 {
 	const struct packet *p = &w->packet;

@@ -19,21 +19,26 @@ struct icmp6_headers {
 	struct icmp_head icmp;
 };
 
-/* Bytes that are summed at a time, and how many times for the longest error. */
+/* How many bytes are summed at a time, and how many times for the longest error. */
 #define CHUNK 64
 #define CHUNKS ((1280 - sizeof(struct ipv6hdr)) / CHUNK + 1)
 
+/* load_bytes copies n bytes of the packet, from a place in its frame, for XDP or tc. */
 static INLINE long load_bytes(void *ctx, bool skb, __u32 at, void *to, __u32 n)
 {
 	return skb ? bpf_skb_load_bytes(ctx, at, to, n) : bpf_xdp_load_bytes(ctx, at, to, n);
 }
 
+/* store_bytes writes n bytes into the packet, as load_bytes reads them. */
 static INLINE long store_bytes(void *ctx, bool skb, __u32 at, void *from, __u32 n)
 {
 	return skb ? bpf_skb_store_bytes(ctx, at, from, n, 0) : bpf_xdp_store_bytes(ctx, at, from, n);
 }
 
-/* csum_bytes adds the frame's next n bytes to a sum; negative: they are not there. */
+/*
+ * csum_bytes adds n bytes of the frame to a sum. It is negative where the frame does not
+ * have them.
+ */
 static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum)
 {
 	for (__u32 i = 0; i < CHUNKS; i++) {
@@ -42,7 +47,7 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 
 		if (!now)
 			break;
-		/* The verifier of 6.1 does not see from that that it is at least 1. */
+		/* The verifier of Linux 6.1 does not see that it is at least 1. */
 		asm volatile("" : "+r"(now));
 		now = ((now - 1) & (CHUNK - 1)) + 1;
 		if (load_bytes(ctx, skb, at, chunk, now))
@@ -54,14 +59,17 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 	return sum;
 }
 
-/* An Ethernet header with as many tags as there may be; of fewer it is the front. */
+/*
+ * An Ethernet header with as many VLAN tags as there may be. With fewer tags its front
+ * is used.
+ */
 struct eth_head {
 	__u8 dst[6], src[6];
 	__u32 tags[2];
 	__be16 type;
 } __attribute__((packed));
 
-/* eth_write writes the frame's Ethernet header, its tags included. */
+/* eth_write writes the frame's Ethernet header and VLAN tags. */
 static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __be16 type)
 {
 	struct eth_head head;
@@ -80,7 +88,7 @@ static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __
 	return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr));
 }
 
-/* icmp4_write writes the error's headers in front of what it quotes. */
+/* icmp4_write writes the headers of an ICMP error in front of what it quotes; 0: it did. */
 static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 {
 	__u32 at = sizeof(struct ethhdr) + e->tag_bytes;
@@ -108,6 +116,10 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 	return store_bytes(ctx, skb, at, &head, sizeof(head)) || eth_write(ctx, skb, e, bpf_htons(ETH_P_IP));
 }
 
+/*
+ * icmp6_write is icmp4_write for ICMPv6, whose checksum has the addresses in it (RFC
+ * 4443 section 2.3).
+ */
 static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 {
 	__be32 length = bpf_htonl(sizeof(struct icmp_head) + e->quote), next = bpf_htonl(IPPROTO_ICMPV6);
@@ -135,7 +147,7 @@ static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 	return store_bytes(ctx, skb, at, &head, sizeof(head)) || eth_write(ctx, skb, e, bpf_htons(ETH_P_IPV6));
 }
 
-/* icmp_grows is how many bytes more stand in front of what is quoted. */
+/* icmp_grows is how many bytes the error has in front of what it quotes. */
 static INLINE int icmp_grows(const struct icmp_error *e)
 {
 	return e->ip6 ? sizeof(struct ipv6hdr) + sizeof(struct icmp_head) :

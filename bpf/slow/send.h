@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* send.h - the slow path's decision on a packet, and its way out. */
+/* send.h - the slow path's decision on a packet, and its sending. */
 #ifndef WEIR_SLOW_SEND_H
 #define WEIR_SLOW_SEND_H
 
@@ -21,7 +21,10 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* slow_route decides of what has no ports of its own. */
+/*
+ * slow_route is the verdict on a packet without ports: a later fragment or an ICMP
+ * error. It is a global function, which is verified by itself.
+ */
 __noinline int slow_route(void)
 {
 	struct work *w = work_of();
@@ -31,7 +34,7 @@ __noinline int slow_route(void)
 	return w->slow.kind == SLOW_ICMP_ERROR ? route_icmp_error(w) : route_fragment(w);
 }
 
-/* slow_to_server sends to the server what has no ports of its own, and counts it. */
+/* slow_to_server sends a packet without ports to its server, and counts it. */
 static INLINE enum verdict slow_to_server(const struct headers *h, const struct quote *q, struct sent *sent,
 					  struct work *w)
 {
@@ -56,7 +59,7 @@ static INLINE enum verdict slow_to_server(const struct headers *h, const struct 
 			break;
 		if (q->icmp)
 			translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP, &p->key.to, &s->addr,
-				port_at(s, method, &p->key), true);
+					port_at(s, method, &p->key), true);
 		else
 			rewrite_addr(h, &p->key.to, &s->addr, true);
 		break;
@@ -76,7 +79,10 @@ static INLINE enum verdict slow_to_server(const struct headers *h, const struct 
 	return v;
 }
 
-/* slow_to_client sends it to the client, as from the virtual address. */
+/*
+ * slow_to_client sends a packet without ports to its client, from the virtual address,
+ * and counts it.
+ */
 static INLINE enum verdict slow_to_client(const struct headers *h, const struct quote *q, struct sent *sent,
 					  struct work *w)
 {
@@ -85,10 +91,11 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
-	/* What says to_vip is not behind NAT: one of the two ends changes. */
+	/* With to_vip the server is not behind NAT: only one of the two addresses changes. */
 	if (q->icmp)
-		translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP, to_vip ? &p->key.to : &p->key.from,
-			&w->reply.vip, to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
+		translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP,
+				to_vip ? &p->key.to : &p->key.from, &w->reply.vip,
+				to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
 	set_next_hop(h, sent, &w->reply.back);
@@ -102,7 +109,10 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 	return LOCAL_CLIENT;
 }
 
-/* slow_send sends a packet where route_packet() or slow_route() wants it. */
+/*
+ * slow_send sends a packet on which route_packet or slow_route has decided FORWARD. It
+ * returns the final verdict.
+ */
 static INLINE enum verdict slow_send(const struct headers *h, const struct quote *q, struct sent *sent,
 				     struct work *w)
 {

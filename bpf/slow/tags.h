@@ -8,7 +8,11 @@
 #include "parse/frame.h"
 #include "verdict/work.h"
 
-/* parse_tags moves the cursor over up to two VLAN tags, and returns the type behind them. */
+/*
+ * parse_tags moves the cursor over up to two VLAN tags and stores them, as they are in
+ * the frame. It returns the Ethernet type behind them, in network byte order, or 0 where
+ * the frame is too short.
+ */
 static INLINE __be16 parse_tags(struct cursor *c, struct slow_packet *r, __be16 type)
 {
 	__be16 *tag;

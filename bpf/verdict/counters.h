@@ -6,6 +6,11 @@
 #include "abi.h"
 #include "base/bpf.h"
 
+/*
+ * count adds to the counters of a service (stats is &service_stats) or of a server
+ * (&server_stats) on this CPU: connections begun, and packets and bytes from clients.
+ * Bytes are counted from the IP header on.
+ */
 static INLINE void count(void *stats, __u32 index, __u32 conns, __u32 packets, __u32 bytes)
 {
 	struct counter *c = bpf_map_lookup_elem(stats, &index);
@@ -17,6 +22,7 @@ static INLINE void count(void *stats, __u32 index, __u32 conns, __u32 packets, _
 	c->bytes += bytes;
 }
 
+/* count_out adds packets and bytes to the clients, like count. */
 static INLINE void count_out(void *stats, __u32 index, __u32 packets, __u32 bytes)
 {
 	struct counter *c = bpf_map_lookup_elem(stats, &index);

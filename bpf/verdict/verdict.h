@@ -7,17 +7,19 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 
+/* What is to be done with a packet. The hook carries it out. */
 enum verdict {
-	PASS,    /* up the local stack, or on where it was going */
-	DROP,    /* nowhere */
-	FORWARD, /* out of the device that the server's entry names */
-	REFUSE,  /* nowhere, and the client is told that there is no server */
-	TOO_BIG, /* nowhere, and the client is told how big it may be */
-	HOLD,    /* nowhere yet: it waits for the packet's first fragment */
-	LOCAL_NODE,      /* up the local stack, to a server behind NAT that is this machine */
-	LOCAL_CLIENT,    /* over lo, to a client that is this machine */
+	PASS,         /* it goes up the local stack, or on where it was going */
+	DROP,
+	FORWARD,      /* it leaves by the device of its next hop */
+	REFUSE,       /* it is dropped, and its sender gets "port unreachable" */
+	TOO_BIG,      /* it is dropped, and its sender is told the path MTU */
+	HOLD,         /* it waits for the first fragment of its packet */
+	LOCAL_NODE,   /* it goes up the local stack, to a server behind NAT */
+	LOCAL_CLIENT, /* it goes over lo */
 };
 
+/* note counts a reason on this CPU. */
 static INLINE void note(enum reason r)
 {
 	__u64 *n = bpf_map_lookup_elem(&reasons, &r);
@@ -26,12 +28,17 @@ static INLINE void note(enum reason r)
 		(*n)++;
 }
 
+/* drop counts the reason for which a packet is dropped, and returns DROP. */
 static INLINE enum verdict drop(enum reason r)
 {
 	note(r);
 	return DROP;
 }
 
+/*
+ * pass counts the reason for which a packet is left to the local stack, and returns
+ * PASS.
+ */
 static INLINE enum verdict pass(enum reason r)
 {
 	note(r);
