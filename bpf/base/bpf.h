@@ -27,4 +27,8 @@
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
+/* The bytes that every host must take (RFC 791), and every link must carry (RFC 8200). */
+#define IP4_MIN_MTU 576
+#define IP6_MIN_MTU 1280
+
 #endif

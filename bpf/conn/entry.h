@@ -48,7 +48,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	next = tcp_next(d, state, p->tcp_flags);
 	if (next == state)
 		return;
-	fresh = (word & ~(15ULL << 32)) | (__u64)next << 32;
+	fresh = conn_word_to(word, next);
 	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
 	expiry_set_state(c, next, now);
@@ -115,8 +115,8 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 	struct packet *p = &w->packet;
 	__u32 now = tick(), method = w->method;
 	struct room *r;
-	/* A new entry's incarnation is random, so it differs from its memory's last one. */
-	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << 40;
+	/* A random incarnation hardly ever equals the last one of the same memory. */
+	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << WORD_INCARNATION_SHIFT;
 	__u64 fresh = conn_word(before, method, state, server);
 	struct conn *draft;
 

@@ -19,6 +19,7 @@
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "service/lease.h"
 #include "verdict/work.h"
 
@@ -76,7 +77,7 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
 	if (!s || !vip)
 		return false;
 	k->to = *vip;
-	k->ports = (l->ports >> 16 & 0xffff) | (__u64)l->way.out.vport << 16 | l->ports >> 32 << 32;
+	k->ports = ports_word(ports_destination(l->ports), l->way.out.vport, l->ports >> 32);
 	return true;
 }
 
@@ -137,7 +138,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	if (reply) {
 		l->peer = p->key.to;
 		l->way.out.back = reply->of.reply.back;
-		l->way.out.vport = reply->of.reply.ports >> 16;
+		l->way.out.vport = ports_destination(reply->of.reply.ports);
 	} else {
 		l->peer = p->key.from;
 		l->way.in.vip = p->key.to;

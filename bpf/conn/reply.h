@@ -32,7 +32,7 @@
  */
 static NOINLINE enum reason reply_insert(struct work *w, const struct server *s, __u32 index)
 {
-	struct conn *reply = conn_new_draft(w, (__u64)STATE_REPLY << 32 | index, s->service, tick());
+	struct conn *reply = conn_new_draft(w, conn_reply_word(index), s->service, tick());
 	const struct packet *p = &w->packet;
 	struct conn_reply *theirs;
 	struct flow_key *key = &w->other_key;

@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "parse/ports.h"
 #include "service/server.h"
 
 /*
@@ -21,12 +22,12 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 	if (METHOD_OF(method) != METHOD_NAT) {
 		struct addr *source = local_client_source(s, key, method);
 
-		port = (__u16)(key->ports >> 16);
+		port = ports_destination(key->ports);
 		reply->from = key->to;
 		if (source)
 			reply->to = *source;
 	}
-	reply->ports = port | (key->ports & 0xffff) << 16 | key->ports >> 32 << 32;
+	reply->ports = ports_word(port, ports_source(key->ports), key->ports >> 32);
 }
 
 /*

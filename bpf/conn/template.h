@@ -13,6 +13,7 @@
 #include "base/maps.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -38,8 +39,8 @@ static INLINE void template_key_of(struct work *w, const struct service *svc)
 	}
 	k->vip = p->key.to;
 	k->protocol = p->protocol;
-	if (!(svc->flags & SERVICE_ANY_PORT) && (__u16)(p->key.ports >> 16) != bpf_htons(FTP_PORT))
-		k->port = p->key.ports >> 16;
+	if (!(svc->flags & SERVICE_ANY_PORT) && ports_destination(p->key.ports) != bpf_htons(FTP_PORT))
+		k->port = ports_destination(p->key.ports);
 }
 
 /*

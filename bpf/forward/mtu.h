@@ -17,7 +17,7 @@
  */
 static INLINE __u32 mtu_told(const struct headers *h, const struct packet *p, __u32 mtu)
 {
-	return p->local_out && h->ip6 && mtu >= 1280 + 8 ? mtu - 8 : mtu;
+	return p->local_out && h->ip6 && mtu >= IP6_MIN_MTU + 8 ? mtu - 8 : mtu;
 }
 
 /*

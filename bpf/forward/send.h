@@ -12,6 +12,7 @@
 #include "forward/nat.h"
 #include "forward/tunnel.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "verdict/counters.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -72,7 +73,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	enum verdict v;
 
 	if (w->to_client) {
-		sent->new_port = w->reply.ports >> 16;
+		sent->new_port = ports_destination(w->reply.ports);
 		v = to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
 		return v == FORWARD && to_local_client(w) ? send_to_local_client(h, p, sent, w) : v;
 	}

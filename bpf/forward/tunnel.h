@@ -118,12 +118,12 @@ static INLINE bool outer_write(void *data, void *end, const struct work *w, __u3
 	__builtin_memcpy(eth->h_dest, o->way.dst, 6);
 	__builtin_memcpy(eth->h_source, o->way.src, 6);
 	if (tag_bytes) {
-		__builtin_memcpy(type, &w->slow.tags[0], 4);
-		type += 2;
+		__builtin_memcpy(type, &w->slow.tags[0], TAG_BYTES);
+		type += TAG_BYTES / sizeof(*type);
 	}
-	if (tag_bytes > 4) {
-		__builtin_memcpy(type, &w->slow.tags[1], 4);
-		type += 2;
+	if (tag_bytes > TAG_BYTES) {
+		__builtin_memcpy(type, &w->slow.tags[1], TAG_BYTES);
+		type += TAG_BYTES / sizeof(*type);
 	}
 	if (bytes == sizeof(struct iphdr)) {
 		*type = bpf_htons(ETH_P_IP);

@@ -25,10 +25,12 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
 }
 
-/*
- * TCP's option for the maximum segment size (RFC 9293 section 3.7.1), where senders put
- * it: first.
- */
+/* The byte of the TCP header whose high 4 bits are the header's length, in 32-bit words. */
+#define TCP_LENGTH_BYTE 12
+
+/* TCP's option for the maximum segment size (RFC 9293 section 3.2). Senders put it first. */
+#define TCP_OPTION_MSS 2
+
 struct tcp_mss {
 	__u8 kind, length;
 	__be16 bytes;
@@ -46,10 +48,11 @@ static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 
 	struct tcp_mss o;
 	__u8 length;
 
-	if (bpf_skb_load_bytes(skb, tcp + 12, &length, 1) || length >> 4 <= sizeof(struct tcphdr) / 4 ||
+	if (bpf_skb_load_bytes(skb, tcp + TCP_LENGTH_BYTE, &length, 1) ||
+	    length >> 4 <= sizeof(struct tcphdr) / 4 ||
 	    bpf_skb_load_bytes(skb, at, &o, sizeof(o)))
 		return 0;
-	if (o.kind != 2 || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
+	if (o.kind != TCP_OPTION_MSS || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
 		return 0;
 	return bpf_l4_csum_replace(skb, check_offset, o.bytes, bytes, sizeof(bytes)) ||
 	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);

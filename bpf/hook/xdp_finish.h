@@ -25,12 +25,12 @@ static INLINE bool xdp_untag(struct xdp_md *ctx, __u32 tag_bytes)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr head, *to;
 
-	if (data + sizeof(head) + 8 > end)
+	if (data + sizeof(head) + MAX_TAGS * TAG_BYTES > end)
 		return false;
 	__builtin_memcpy(&head, data, sizeof(head));
-	to = data + (tag_bytes == 4 ? 4 : 8);
+	to = data + (tag_bytes == TAG_BYTES ? TAG_BYTES : 2 * TAG_BYTES);
 	__builtin_memcpy(to, &head, offsetof(struct ethhdr, h_proto));
-	return !bpf_xdp_adjust_head(ctx, tag_bytes == 4 ? 4 : 8);
+	return !bpf_xdp_adjust_head(ctx, tag_bytes == TAG_BYTES ? TAG_BYTES : 2 * TAG_BYTES);
 }
 
 /*

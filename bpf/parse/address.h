@@ -58,4 +58,19 @@ static INLINE __u64 mac_word(const __u8 *mac)
 	return *(__u16 *)mac | (__u64)*(__u16 *)(mac + 2) << 16 | (__u64)*(__u16 *)(mac + 4) << 32;
 }
 
+/*
+ * sender_word is who sent a frame: its source address (mac_word) | the index of the device
+ * that it came in by << 48.
+ */
+static INLINE __u64 sender_word(const __u8 *mac, __u32 ifindex)
+{
+	return mac_word(mac) | (__u64)ifindex << 48;
+}
+
+/* sender_mac is the Ethernet address (mac_word) in a sender_word. */
+static INLINE __u64 sender_mac(__u64 sender)
+{
+	return sender & 0xffffffffffffULL;
+}
+
 #endif

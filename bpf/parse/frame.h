@@ -8,6 +8,7 @@
 #include "parse/cursor.h"
 #include "parse/ip.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 
 /*
  * parse_ports reads the TCP or UDP header at the cursor: it sets the key's ports, the
@@ -27,8 +28,8 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struc
 			return PARSED_SHORT;
 		h->l4 = (void *)tcp;
 		h->check = &tcp->check;
-		p->tcp_flags = ((__u8 *)tcp)[13];
-		p->key.ports = tcp->source | (__u32)tcp->dest << 16 | (__u64)IPPROTO_TCP << 32;
+		p->tcp_flags = ((__u8 *)tcp)[TCP_FLAGS_BYTE];
+		p->key.ports = ports_word(tcp->source, tcp->dest, IPPROTO_TCP);
 		return PARSED;
 	case IPPROTO_UDP:
 		udp = take(c, sizeof(*udp));
@@ -37,7 +38,7 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struc
 		h->l4 = udp;
 		h->check = &udp->check;
 		p->tcp_flags = 0;
-		p->key.ports = udp->source | (__u32)udp->dest << 16 | (__u64)IPPROTO_UDP << 32;
+		p->key.ports = ports_word(udp->source, udp->dest, IPPROTO_UDP);
 		return PARSED;
 	}
 	return p->protocol == (p->ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? PARSED_ICMP : PARSED_OTHER;
@@ -69,7 +70,7 @@ static INLINE enum parsed parse(void *data, void *end, struct headers *h, struct
 		parsed = parse_ports(&c, h, p);
 	if (parsed == PARSED) {
 		h->check_offset = (void *)h->check - data;
-		p->sender = mac_word(h->eth->h_source) | (__u64)p->ifindex << 48;
+		p->sender = sender_word(h->eth->h_source, p->ifindex);
 	}
 	return parsed;
 }

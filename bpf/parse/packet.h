@@ -17,7 +17,8 @@ enum parsed {
 	PARSED_TAGGED, /* a frame with VLAN tags */
 };
 
-/* TCP flags, as bits of the header's byte 13 (RFC 9293 section 3.1). */
+/* The header's byte with the TCP flags, and the flags that weir looks at (RFC 9293 section 3.1). */
+#define TCP_FLAGS_BYTE 13
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -26,7 +27,7 @@ enum parsed {
 /* What is known of a packet. */
 struct packet {
 	struct flow_key key;
-	__u64 sender;    /* the frame's source address (mac_word) | the device's index << 48 */
+	__u64 sender;    /* sender_word: the frame's source address and the device */
 	__u32 bytes;     /* from the IP header on */
 	__u32 packets;   /* 1, or the number of a GSO packet's segments */
 	__u32 ifindex;   /* the device that it came in by */

@@ -10,6 +10,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "parse/address.h"
+#include "parse/ports.h"
 #include "sched/table.h"
 #include "service/load.h"
 #include "service/server.h"
@@ -17,6 +18,9 @@
 /* The size of the kernel's tables for dh and sh (IP_VS_DH_TAB_BITS, IP_VS_SH_TAB_BITS). */
 #define HASH_BITS 8
 #define HASH_SIZE (1 << HASH_BITS)
+
+/* The factor of hash_32 (include/linux/hash.h). */
+#define GOLDEN_RATIO_32 0x61c88647U
 
 /*
  * folded is an address as one number in host byte order; the four words of an IPv6
@@ -37,7 +41,7 @@ static INLINE __u32 folded(const struct addr *a)
  */
 static INLINE __u32 hash_addr(const struct addr *a, __u16 port)
 {
-	return ((bpf_ntohs(port) + folded(a)) * 0x61c88647U) >> (32 - HASH_BITS);
+	return ((bpf_ntohs(port) + folded(a)) * GOLDEN_RATIO_32) >> (32 - HASH_BITS);
 }
 
 /* A search of the hash table, for bpf_loop where sh falls back. */
@@ -79,7 +83,7 @@ static NOINLINE __u32 schedule_hash(const struct service *svc, const struct flow
 	if (svc->scheduler == SCHED_DH)
 		hash = hash_addr(&key->to, 0);
 	else
-		hash = hash_addr(&key->from, svc->flags & SERVICE_PORT ? key->ports : 0);
+		hash = hash_addr(&key->from, svc->flags & SERVICE_PORT ? ports_source(key->ports) : 0);
 	probe.at = hash;
 	if (!probe_one(0, &probe) && svc->flags & SERVICE_FALLBACK) {
 		/* The fallback begins at twice the hash (ip_vs_sh_get_fallback). */

@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "parse/ports.h"
 #include "sched/hash.h"
 #include "sched/table.h"
 #include "service/load.h"
@@ -96,7 +97,7 @@ static NOINLINE __u32 schedule_mh(const struct service *svc, const struct flow_k
 
 	m.value = folded(&key->from);
 	if (svc->flags & SERVICE_PORT)
-		m.value += bpf_ntohs((__u16)key->ports);
+		m.value += bpf_ntohs(ports_source(key->ports));
 	m.first = mh_slot(m.value);
 	if (!mh_take(&m, m.first) && svc->flags & SERVICE_FALLBACK)
 		bpf_loop(MH_SIZE, mh_next, &m, 0);

@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "parse/ports.h"
 
 /* A search through one list of rules, for bpf_loop. */
 struct mark_search {
@@ -23,11 +24,11 @@ struct mark_search {
  */
 static INLINE bool mark_fits(const struct mark_rule *r, const struct flow_key *key)
 {
-	__u16 port = bpf_ntohs((__u16)(key->ports >> 16));
+	__u16 port = bpf_ntohs(ports_destination(key->ports));
 
 	return (key->from.hi & r->mask.hi) == r->source.hi &&
 	       (key->from.lo & r->mask.lo) == r->source.lo &&
-	       (!r->protocol || r->protocol == (__u8)(key->ports >> 32)) &&
+	       (!r->protocol || r->protocol == ports_protocol(key->ports)) &&
 	       r->first_port <= port && port <= r->last_port;
 }
 

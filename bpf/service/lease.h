@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "parse/address.h"
 #include "parse/packet.h"
 
 /* lease_runs says whether the lease with this index has not run out. Lease 0 never does. */
@@ -31,16 +32,13 @@ static INLINE __u32 director_bit(__u64 mac)
 	return (mac >> 40 ^ mac >> 32) & 63;
 }
 
-/* The Ethernet address in packet.sender. */
-#define MAC_MASK 0xffffffffffffULL
-
 /*
  * from_director says whether another director sent this frame. A bit filter answers
  * first, for almost all packets.
  */
 static INLINE bool from_director(const struct packet *p)
 {
-	__u64 mac = p->sender & MAC_MASK, *filter;
+	__u64 mac = sender_mac(p->sender), *filter;
 	__u32 zero = 0;
 
 	filter = bpf_map_lookup_elem(&director_filter, &zero);

@@ -8,6 +8,7 @@
 #include "base/maps.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 
 /* The index of no server. */
 #define NO_SERVER (~0U)
@@ -80,7 +81,7 @@ static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
  */
 static INLINE __u16 port_at(const struct server *s, __u32 method, const struct flow_key *key)
 {
-	return method & METHOD_KEEPS_PORT ? (__u16)(key->ports >> 16) : s->port;
+	return method & METHOD_KEEPS_PORT ? ports_destination(key->ports) : s->port;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/maps.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "service/firewall_mark.h"
 #include "service/lease.h"
 
@@ -54,7 +55,7 @@ static NOINLINE struct service *service_of(const struct packet *p)
 {
 	struct service_key key = {
 		.vip = p->key.to,
-		.port = p->key.ports >> 16,
+		.port = ports_destination(p->key.ports),
 		.protocol = p->protocol,
 	};
 	struct service_count *n = service_count_of();

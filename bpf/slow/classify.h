@@ -107,7 +107,7 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	if (!h.eth || (device_mac && mac_word(h.eth->h_dest) != device_mac))
 		return NEXT_PASS;
 	type = parse_tags(&c, r, h.eth->h_proto);
-	p->sender = mac_word(h.eth->h_source) | (__u64)ifindex << 48;
+	p->sender = sender_word(h.eth->h_source, ifindex);
 	set_reply_route(w, &h);
 	r->ip = frame_offset(data, c.pos);
 	parsed = parse_ip(&c, type, &h, p, &r->piece);

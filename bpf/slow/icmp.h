@@ -26,6 +26,14 @@ struct icmp_head {
 #define ICMP6_INFORMATIONAL 0x80
 
 /*
+ * The type of service of an ICMPv4 error: the bits that stay the packet's, and precedence
+ * "internetwork control" (icmp_send, net/ipv4/icmp.c). And the TTL or hop limit of errors.
+ */
+#define ICMP4_TOS_KEPT 0x1e
+#define ICMP4_TOS 0xc0
+#define ICMP_TTL 64
+
+/*
  * is_error says whether an ICMP message is one of the errors that the kernel looks into
  * (ip_vs_in_icmp, ip_vs_in_icmp_v6).
  */

@@ -27,7 +27,7 @@ struct icmp_error {
 	__u8 tos;
 	bool ip6;
 	__u32 tag_bytes; /* how many bytes of VLAN tags the error gets */
-	__u32 tags[2];
+	__u32 tags[MAX_TAGS];
 };
 
 struct {
@@ -41,8 +41,8 @@ struct {
  * How many bytes are quoted: an error is no longer than every link must carry (RFC 1812
  * section 4.3.2.3, RFC 4443 section 2.4 c).
  */
-#define ICMP4_QUOTE (576 - sizeof(struct iphdr) - sizeof(struct icmp_head))
-#define ICMP6_QUOTE (1280 - sizeof(struct ipv6hdr) - sizeof(struct icmp_head))
+#define ICMP4_QUOTE (IP4_MIN_MTU - sizeof(struct iphdr) - sizeof(struct icmp_head))
+#define ICMP6_QUOTE (IP6_MIN_MTU - sizeof(struct ipv6hdr) - sizeof(struct icmp_head))
 
 /*
  * icmp_about begins an error about a packet, of which the frame has so many bytes from

@@ -14,6 +14,7 @@
 #include "parse/cursor.h"
 #include "parse/ip.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "slow/icmp.h"
 
 /* Pointers to the parts of an ICMP error in the frame. */
@@ -43,7 +44,7 @@ static INLINE bool quoted_ports(struct cursor *c, struct quote *q, struct packet
 		q->check = &q->l4->check;
 	else if (take(c, offsetof(struct tcphdr, urg_ptr) - sizeof(*q->l4)))
 		q->check = &tcp->check;
-	of->key.ports = q->l4->source | (__u32)q->l4->dest << 16 | (__u64)of->protocol << 32;
+	of->key.ports = ports_word(q->l4->source, q->l4->dest, of->protocol);
 	return true;
 }
 
@@ -69,8 +70,7 @@ static INLINE bool parse_quote(struct cursor *c, struct quote *q, struct packet 
 	if (!same_addr(&of->key.from, &p->key.to))
 		return false;
 	p->key.from = of->key.to;
-	p->key.ports = (of->key.ports >> 16 & 0xffff) | (of->key.ports & 0xffff) << 16 |
-		       of->key.ports >> 32 << 32;
+	p->key.ports = ports_turned(of->key.ports);
 	return true;
 }
 

@@ -8,6 +8,7 @@
 #include "parse/address.h"
 #include "slow/icmp.h"
 #include "slow/icmp_error.h"
+#include "verdict/work.h"
 
 struct icmp4_headers {
 	struct iphdr ip;
@@ -21,7 +22,7 @@ struct icmp6_headers {
 
 /* How many bytes are summed at a time, and how many times for the longest error. */
 #define CHUNK 64
-#define CHUNKS ((1280 - sizeof(struct ipv6hdr)) / CHUNK + 1)
+#define CHUNKS ((IP6_MIN_MTU - sizeof(struct ipv6hdr)) / CHUNK + 1)
 
 /* load_bytes copies n bytes of the packet, from a place in its frame, for XDP or tc. */
 static INLINE long load_bytes(void *ctx, bool skb, __u32 at, void *to, __u32 n)
@@ -65,7 +66,7 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
  */
 struct eth_head {
 	__u8 dst[6], src[6];
-	__u32 tags[2];
+	__u32 tags[MAX_TAGS];
 	__be16 type;
 } __attribute__((packed));
 
@@ -77,13 +78,13 @@ static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __
 	__builtin_memcpy(head.dst, e->back.dst, 6);
 	__builtin_memcpy(head.src, e->back.src, 6);
 	head.tags[0] = e->tag_bytes ? e->tags[0] : type;
-	head.tags[1] = e->tag_bytes > 4 ? e->tags[1] : type;
+	head.tags[1] = e->tag_bytes > TAG_BYTES ? e->tags[1] : type;
 	head.type = type;
 	switch (e->tag_bytes) {
-	case 4:
-		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 4);
-	case 8:
-		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 8);
+	case TAG_BYTES:
+		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + TAG_BYTES);
+	case 2 * TAG_BYTES:
+		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 2 * TAG_BYTES);
 	}
 	return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr));
 }
@@ -97,10 +98,10 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 
 	head.ip.version = 4;
 	head.ip.ihl = sizeof(head.ip) / 4;
-	head.ip.tos = (e->tos & 0x1e) | 0xc0; /* network control */
+	head.ip.tos = (e->tos & ICMP4_TOS_KEPT) | ICMP4_TOS;
 	head.ip.tot_len = bpf_htons(sizeof(head.ip) + sizeof(head.icmp) + e->quote);
 	head.ip.id = bpf_get_prandom_u32();
-	head.ip.ttl = 64;
+	head.ip.ttl = ICMP_TTL;
 	head.ip.protocol = IPPROTO_ICMP;
 	head.ip.saddr = UNMAPPED(e->from.lo);
 	head.ip.daddr = UNMAPPED(e->to.lo);
@@ -130,7 +131,7 @@ static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 	head.ip.version = 6;
 	head.ip.payload_len = bpf_htons(sizeof(head.icmp) + e->quote);
 	head.ip.nexthdr = IPPROTO_ICMPV6;
-	head.ip.hop_limit = 64;
+	head.ip.hop_limit = ICMP_TTL;
 	__builtin_memcpy(&head.ip.saddr, &e->from, 16);
 	__builtin_memcpy(&head.ip.daddr, &e->to, 16);
 	head.icmp.type = e->type;

@@ -13,6 +13,7 @@
 #include "forward/send.h"
 #include "forward/tunnel.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "service/server.h"
 #include "slow/fragment.h"
 #include "slow/icmp_quote.h"
@@ -95,7 +96,7 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 	if (q->icmp)
 		translate_quote(h, q, w->slow.quoted.protocol == IPPROTO_UDP,
 				to_vip ? &p->key.to : &p->key.from, &w->reply.vip,
-				to_vip ? w->reply.ports : w->reply.ports >> 16, to_vip);
+				to_vip ? w->reply.ports : ports_destination(w->reply.ports), to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
 	set_next_hop(h, sent, &w->reply.back);

@@ -18,12 +18,12 @@ static INLINE __be16 parse_tags(struct cursor *c, struct slow_packet *r, __be16 
 	__be16 *tag;
 
 	r->tag_bytes = 0;
-	for (__u32 i = 0; i < 2 && is_tag(type); i++) {
-		tag = take(c, 4);
+	for (__u32 i = 0; i < MAX_TAGS && is_tag(type); i++) {
+		tag = take(c, TAG_BYTES);
 		if (!tag)
 			return 0;
 		r->tags[i] = type | (__u32)tag[0] << 16;
-		r->tag_bytes += 4;
+		r->tag_bytes += TAG_BYTES;
 		type = tag[1];
 	}
 	return type;

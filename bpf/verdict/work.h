@@ -33,6 +33,10 @@ struct outer {
 	__u8 protocol, tos, ttl;
 };
 
+/* The bytes of a VLAN tag, and the most tags that are read. */
+#define TAG_BYTES 4
+#define MAX_TAGS 2
+
 /* The kinds of packets on the slow path (slow/classify.h). */
 enum slow_kind {
 	SLOW_WHOLE,          /* a whole packet with VLAN tags */
@@ -44,8 +48,8 @@ enum slow_kind {
 /* A packet on the slow path, and where its headers are. */
 struct slow_packet {
 	enum slow_kind kind;
-	__u32 tag_bytes; /* how many bytes of VLAN tags the frame has: 0, 4 or 8 */
-	__u32 tags[2];   /* the tags, as in the frame */
+	__u32 tag_bytes; /* how many bytes of VLAN tags the frame has */
+	__u32 tags[MAX_TAGS]; /* the tags, as in the frame */
 	struct ip_fragment piece;
 	struct fragment_key fragment;
 	struct packet quoted; /* by an ICMP error */
