@@ -58,7 +58,7 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 	theirs = &old->of.reply;
 	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to) ||
 	    (theirs->back.ifindex ^ reply->of.reply.back.ifindex) & WAY_TO_VIP) {
-		key->from = theirs->back.ifindex & WAY_TO_VIP ? theirs->vip : key->to;
+		key->from = reply_to_vip(theirs) ? theirs->vip : key->to;
 		key->to = theirs->vip;
 		key->ports = theirs->ports;
 		if (bpf_map_lookup_elem(&conns, key))

@@ -11,6 +11,7 @@
 #include "base/maps.h"
 #include "conn/entry.h"
 #include "conn/expiry.h"
+#include "conn/reply_key.h"
 #include "conn/template.h"
 #include "conn/word.h"
 
@@ -53,7 +54,7 @@ static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *
 	const struct conn_reply *r = &c->of.reply;
 	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
 
-	if (r->back.ifindex & WAY_TO_VIP && !bpf_map_lookup_elem(&conns, &client))
+	if (reply_to_vip(r) && !bpf_map_lookup_elem(&conns, &client))
 		bpf_map_delete_elem(&conns, key);
 }
 

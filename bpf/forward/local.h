@@ -16,6 +16,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "conn/reply_key.h"
 #include "forward/mtu.h"
 #include "forward/nat.h"
 #include "parse/packet.h"
@@ -27,7 +28,7 @@
 /* to_local_client says whether a packet with the verdict FORWARD goes to a local client. */
 static INLINE bool to_local_client(const struct work *w)
 {
-	return w->to_client && (w->reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+	return w->to_client && reply_is_local(&w->reply);
 }
 
 /*
@@ -39,7 +40,7 @@ static INLINE enum verdict send_to_local_client(const struct headers *h, const s
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
-	if (w->reply.back.ifindex & WAY_TO_VIP)
+	if (reply_to_vip(&w->reply))
 		rewrite_second(h, sent, &p->key.to, &w->reply.vip, true);
 	sent->mtu = s ? server_mtu(s, w->method) : 0;
 	sent->ifindex = WAY_HOME;

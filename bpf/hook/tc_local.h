@@ -10,6 +10,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "balance/route.h"
+#include "conn/reply_key.h"
 #include "conn/word.h"
 #include "forward/send.h"
 #include "hook/tc_finish.h"
@@ -49,7 +50,7 @@ static INLINE bool is_local_client_reply(const struct flow_key *key)
 {
 	struct conn *reply = reply_of(key);
 
-	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+	return reply && reply_is_local(&reply->of.reply);
 }
 
 /* set_local_out marks a packet that skb_classify has read as sent by this machine. */

@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "conn/reply_key.h"
 #include "forward/direct.h"
 #include "forward/local.h"
 #include "forward/mtu.h"
@@ -88,7 +89,7 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 					  struct work *w)
 {
 	const struct packet *p = &w->packet;
-	bool to_vip = w->reply.back.ifindex & WAY_TO_VIP;
+	bool to_vip = reply_to_vip(&w->reply);
 
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
