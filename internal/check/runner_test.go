@@ -38,17 +38,17 @@ type server struct {
 
 func (s *server) String() string { return "TCP_CHECK 192.168.25.32:80" }
 
-func (s *server) Check(ctx context.Context) error {
+func (s *server) Check(ctx context.Context) (Weight, error) {
 	since := time.Since(s.start)
 	s.checks = append(s.checks, since)
 	err := s.state(since)
 	if errors.Is(err, errSilent) && !sleep(ctx, connectTimeout) {
-		return ctx.Err()
+		return Weight{}, ctx.Err()
 	}
-	return err
+	return Weight{}, err
 }
 
-// change is a Result with its moment counted from the Runner's start.
+// change is a Verdict with its moment counted from the Runner's start.
 type change struct {
 	at     time.Duration
 	up     bool
@@ -62,11 +62,11 @@ func simulate(t *testing.T, timing Timing, d time.Duration, state func(time.Dura
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := &server{state: state, start: time.Now()}
-		r := Runner{Checker: srv, Timing: timing, Log: slog.New(slog.DiscardHandler), Report: func(res Result) {
-			if !res.At.Equal(time.Now()) {
-				t.Errorf("Result.At is %v, want now, %v", res.At, time.Now())
+		r := Runner{Checker: srv, Timing: timing, Log: slog.New(slog.DiscardHandler), Report: func(v Verdict) {
+			if !v.At.Equal(time.Now()) {
+				t.Errorf("Verdict.At is %v, want now, %v", v.At, time.Now())
 			}
-			changes = append(changes, change{time.Since(srv.start), res.Up, res.Reason, res.Tries})
+			changes = append(changes, change{time.Since(srv.start), v.Up, v.Reason, v.Tries})
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()

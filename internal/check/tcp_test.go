@@ -30,7 +30,7 @@ func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
 func TestTCPUp(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		target, _ := listen(t, addr)
-		if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+		if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
 			t.Errorf("%v: %v, want up", target, err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestTCPUp(t *testing.T) {
 func TestTCPRefused(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	l.Close()
-	err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
+	_, err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
 	if err == nil || err.Error() != "connection refused" {
 		t.Errorf("got %v, want connection refused", err)
 	}
@@ -48,7 +48,7 @@ func TestTCPRefused(t *testing.T) {
 // The server sees an orderly end, not a reset.
 func TestTCPEndsWithFIN(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
-	if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+	if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := l.Accept()
@@ -78,7 +78,7 @@ func TestTCPBind(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c := check.TCP{Target: target, Bind: tt.bind, Timeout: 5 * time.Second}
-		if err := c.Check(t.Context()); err != nil {
+		if _, err := c.Check(t.Context()); err != nil {
 			t.Errorf("%s: %v, want up", tt.name, err)
 			continue
 		}
@@ -93,7 +93,7 @@ func TestTCPBind(t *testing.T) {
 	}
 	c := check.TCP{Target: target, Bind: netip.MustParseAddrPort("203.0.113.9:0"), Timeout: time.Second}
 	want := "bind to 203.0.113.9: cannot assign requested address"
-	if err := c.Check(t.Context()); err == nil || err.Error() != want {
+	if _, err := c.Check(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("foreign source address: %v, want %q", err, want)
 	}
 }
@@ -123,7 +123,7 @@ func TestTCPUnreachable(t *testing.T) {
 				c.Timeout = 5 * time.Second
 			}
 			start := time.Now()
-			err := c.Check(t.Context())
+			_, err := c.Check(t.Context())
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 			}
@@ -145,7 +145,7 @@ func TestTCPCancelled(t *testing.T) {
 	target, _ := listen(t, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context canceled", err)
 	}
 }
@@ -161,26 +161,26 @@ func TestTCPString(t *testing.T) {
 // A Runner with a real server that stops and starts again.
 func TestRunnerWithRealServer(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
-	results := make(chan check.Result)
+	verdicts := make(chan check.Verdict)
 	r := check.Runner{
 		Checker: check.TCP{Target: target, Timeout: time.Second},
 		Timing:  check.Timing{DelayLoop: 50 * time.Millisecond, Retry: 2, DelayBeforeRetry: 20 * time.Millisecond, Alpha: true},
-		Report:  func(res check.Result) { results <- res },
+		Report:  func(v check.Verdict) { verdicts <- v },
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	if res := <-results; !res.Up || res.Reason != nil || res.Tries != 1 {
-		t.Errorf("first: %+v, want up", res)
+	if v := <-verdicts; !v.Up || v.Reason != nil || v.Tries != 1 {
+		t.Errorf("first: %+v, want up", v)
 	}
 	l.Close()
-	if res := <-results; res.Up || res.Tries != 3 || res.Reason == nil || res.Reason.Error() != "connection refused" {
-		t.Errorf("stopped: %+v, want down after 3 tries, connection refused", res)
+	if v := <-verdicts; v.Up || v.Tries != 3 || v.Reason == nil || v.Reason.Error() != "connection refused" {
+		t.Errorf("stopped: %+v, want down after 3 tries, connection refused", v)
 	}
 	listen(t, target.String())
-	if res := <-results; !res.Up {
-		t.Errorf("started again: %+v, want up", res)
+	if v := <-verdicts; !v.Up {
+		t.Errorf("started again: %+v, want up", v)
 	}
 	cancel()
 	if err := <-done; err != nil {
