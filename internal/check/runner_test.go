@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The seed's figures.
+// The times of the seed's configuration.
 const (
 	delayLoop        = 6 * time.Second
 	retry            = 3
@@ -29,7 +29,7 @@ var (
 	errSilent  = errors.New("no answer within 10s")
 )
 
-// server answers a checker as a real one would, in simulated time.
+// server is a checker whose server answers as a real one does, in simulated time.
 type server struct {
 	state  func(since time.Duration) error // since the Runner's start
 	start  time.Time
@@ -139,8 +139,8 @@ func TestBackWithinOneDelayLoop(t *testing.T) {
 	}
 }
 
-// A server that answers one of its retries is not taken out, and has all of
-// them again the next time.
+// A server that passes one of its retries stays up, and has all retries again the next
+// time.
 func TestFlappingDuringRetries(t *testing.T) {
 	got, checks := simulate(t, seed(), time.Minute, func(since time.Duration) error {
 		switch since / time.Second {
@@ -200,7 +200,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// A check cut short by the end is no failure of the server.
+// A check that the end of the Runner interrupts is no failure of the server.
 func TestCancelledDuringACheck(t *testing.T) {
 	got, checks := simulate(t, seed(), 5*time.Second, between(0, forever, errSilent))
 	if len(got) != 0 || len(checks) != 1 {

@@ -16,7 +16,7 @@ import (
 	"weir/internal/netlnk/nstest"
 )
 
-// listen opens a server on loopback that hands over what it accepts.
+// listen opens a listener on loopback, which the test accepts from.
 func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
@@ -45,7 +45,7 @@ func TestTCPRefused(t *testing.T) {
 	}
 }
 
-// The server sees an orderly end, not a reset.
+// The server sees the connection end by a FIN, not by a reset.
 func TestTCPEndsWithFIN(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
@@ -72,7 +72,7 @@ func TestTCPBind(t *testing.T) {
 	}{
 		{"address", netip.MustParseAddrPort("127.0.0.2:0"), "127.0.0.2:"},
 		{"address and port", free, free.String()},
-		// Neither a TIME_WAIT nor the last check is in the way.
+		// The port is not occupied by a connection in TIME_WAIT of the last check.
 		{"address and port again", free, free.String()},
 		{"port", netip.AddrPortFrom(netip.Addr{}, free.Port()), "127.0.0.1:" + free.String()[len("127.0.0.3:"):]},
 	}
@@ -98,13 +98,13 @@ func TestTCPBind(t *testing.T) {
 	}
 }
 
-// What a client sees of a machine that is gone, hidden or never was.
+// The errors of servers that do not answer, do not exist, or cannot be reached.
 func TestTCPUnreachable(t *testing.T) {
 	near, far := nstest.New(t, "near"), nstest.New(t, "far")
 	nstest.Veth(near, "ens160", far, "ens160")
 	near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
 	far.IP("address", "add", "192.168.25.32/24", "dev", "ens160")
-	// Frames to a MAC address that nobody has are never answered.
+	// Nobody has this MAC address, so that connections to it are never answered.
 	near.IP("neighbour", "add", "192.168.25.77", "lladdr", "02:00:00:00:00:77", "dev", "ens160", "nud", "permanent")
 	near.IP("route", "add", "unreachable", "198.51.100.0/24")
 	tests := []struct{ name, target, want string }{
