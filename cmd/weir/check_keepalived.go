@@ -19,12 +19,6 @@ const (
 	exitSecurity   = 6
 )
 
-// exitCode ends a command with a code of its own; what there was to say has been
-// said.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // keepalivedOptions are the flags that weir takes when it is called keepalived.
 type keepalivedOptions struct {
 	test   bool

@@ -14,9 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verbs are weir's subcommands, one file each.
+// verbs are weir's subcommands, one file each: a new one is its file and a row here.
 var verbs = []func() *cobra.Command{
 	runCommand,
+	statusCommand,
+	lsCommand,
 	planCommand,
 	reloadCommand,
 	checkCommand,
@@ -25,9 +27,6 @@ var verbs = []func() *cobra.Command{
 	realserverCommand,
 	labCommand,
 }
-
-// errSilent ends a command with exit code 1 whose output has said why already.
-var errSilent = errors.New("failed")
 
 // rootCommand is weir with all its verbs.
 func rootCommand() *cobra.Command {

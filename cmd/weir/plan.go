@@ -1,12 +1,6 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"weir/internal/api"
@@ -14,12 +8,6 @@ import (
 
 // exitChanges is the exit code of a plan that would change something.
 const exitChanges = 2
-
-// askOptions are the flags of "weir plan" and "weir reload".
-type askOptions struct {
-	runDir string
-	asJSON bool
-}
 
 // planCommand is "weir plan [FILE]".
 func planCommand() *cobra.Command {
@@ -51,67 +39,4 @@ something, and 1 when the file has mistakes or a reload would be refused.`,
 	}
 	o.flags(cmd)
 	return cmd
-}
-
-// reloadCommand is "weir reload [FILE]".
-func reloadCommand() *cobra.Command {
-	var o askOptions
-	cmd := &cobra.Command{
-		Use:   "reload [FILE]",
-		Short: "Have the running weir take up a file, as one transaction",
-		Long: `Have the running weir do what the file says: all of it, or, where something cannot
-be, none. Without a file it is the one that runs; SIGHUP does the same. Another
-file is the one that runs from then on, until a restart.
-
-What stays is not touched: connections, the turn of a scheduler, the verdicts of
-checks, VRRP states. "weir plan" shows beforehand what changes. The sizes of the
-tables take a restart.
-
-The exit code is 0, or 1 when everything is as it was.`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			answer, err := o.ask(cmd, args, (*api.Client).Reload)
-			if err != nil {
-				return err
-			}
-			return o.show(cmd, answer, true)
-		},
-	}
-	o.flags(cmd)
-	return cmd
-}
-
-func (o *askOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.runDir, "run-dir", defaultRun("").runDir, "`folder` of the weir that runs")
-	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
-}
-
-// ask asks, and shows the file's diagnostics.
-func (o *askOptions) ask(cmd *cobra.Command, args []string, verb func(*api.Client, context.Context, api.Request) (api.Answer, error)) (answer api.Answer, err error) {
-	request := api.Request{Colour: colourful(cmd.ErrOrStderr())}
-	if len(args) > 0 {
-		if request.File, err = filepath.Abs(args[0]); err != nil {
-			return answer, err
-		}
-	}
-	answer, err = verb(api.NewClient(o.runDir), cmd.Context(), request)
-	if err != nil {
-		return answer, err
-	}
-	fmt.Fprint(cmd.ErrOrStderr(), answer.Diagnostics)
-	if answer.Error != "" {
-		return answer, errors.New(answer.Error)
-	}
-	return answer, nil
-}
-
-func (o *askOptions) show(cmd *cobra.Command, answer api.Answer, done bool) error {
-	out := cmd.OutOrStdout()
-	if !o.asJSON {
-		return showChanges(out, answer, done, colourful(out))
-	}
-	answer.Diagnostics = "" // they have been shown
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(answer)
 }

@@ -56,9 +56,9 @@ func TestShowChanges(t *testing.T) {
 }
 
 func TestPlanWithoutARunningWeir(t *testing.T) {
-	for _, verb := range []string{"plan", "reload"} {
-		root := rootCommand()
-		root.SetArgs([]string{verb, "--run-dir", t.TempDir(), "keepalived.conf"})
+	for _, args := range [][]string{{"plan", "keepalived.conf"}, {"reload", "keepalived.conf"}, {"status"}, {"ls"}} {
+		root, verb := rootCommand(), args[0]
+		root.SetArgs(append(args, "--run-dir", t.TempDir()))
 		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "start it by weir run -f FILE") {
 			t.Errorf("%s: %v, want that none runs and how to start one", verb, err)
 		}

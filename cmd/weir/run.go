@@ -48,7 +48,7 @@ goes with "weir realserver stop".
 	flags := cmd.Flags()
 	d := defaultRun("/etc/keepalived/keepalived.conf")
 	flags.StringVarP(&o.config, "config", "f", d.config, "configuration `file`")
-	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that plan and reload use, and the real server's state")
+	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that other verbs ask, and the real server's state")
 	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of a bpf file system for the data plane's pins")
 	flags.StringVar(&o.log, "log", d.log, "`form` of the log on standard error: text or json")
 	return cmd
@@ -98,26 +98,45 @@ func run(ctx context.Context, o runOptions) error {
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	err = direct(ctx, director.New(cfg, machine, stream), loader, o, hangups, log)
-	if ctx.Err() == nil && plane.Adopted() {
-		// Not asked to stop: what an earlier process left forwards on.
+	// Not asked to stop: what an earlier process left forwards on.
+	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
+	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups}, func() {
+		if !leave() {
+			stream.Publish(cluster.DirectorStopped())
+		}
+	})
+	if leave() {
 		return errors.Join(err, plane.Close())
 	}
-	log.Info("stopped")
 	return errors.Join(err, plane.Remove())
 }
 
-// direct runs the director, and takes up files while it does.
-func direct(ctx context.Context, d *director.Director, loader *conf.Loader, o runOptions, hangups <-chan os.Signal, log *slog.Logger) error {
-	server, err := api.Listen(o.runDir, o.config, loader, d, log)
+// directOptions are what a director runs with.
+type directOptions struct {
+	runOptions
+	loader  *conf.Loader
+	stream  *cluster.Stream
+	hangups <-chan os.Signal
+}
+
+// direct runs the director, and takes up files while it does. The socket answers
+// until the director has ended and ended has told so.
+func direct(ctx context.Context, d *director.Director, o directOptions, ended func()) error {
+	server, err := api.Listen(o.runDir, o.config, o.loader, d, o.stream)
 	if err != nil {
+		ended()
 		return err
 	}
 	defer server.Close()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return d.Run(ctx) })
-	tasks.Go(func() error { return server.Run(ctx) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, hangups, server) })
+	tasks.Go(func() error {
+		defer stop()
+		defer ended()
+		return d.Run(ctx)
+	})
+	tasks.Go(func() error { return server.Run(serving) })
+	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
 	return tasks.Wait()
 }
 

@@ -1,10 +1,12 @@
 // Package api is how other processes speak with a running weir: JSON over HTTP on a
 // unix socket in its run folder, for root alone.
 //
-//	POST /v1/plan    what a reload of a file would change
-//	POST /v1/reload  do it
+//	GET  /v1/snapshot  the state of everything at one moment
+//	GET  /v1/events    what happens, as server-sent events
+//	POST /v1/plan      what a reload of a file would change
+//	POST /v1/reload    do it
 //
-// The running process reads the file itself, with what it includes: what it plans
+// docs/api.md has the fields and the kinds of events. The running process reads the file itself, with what it includes: what it plans
 // is what it would do.
 package api
 

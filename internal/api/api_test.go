@@ -3,14 +3,15 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/internal/director"
 )
 
@@ -18,6 +19,7 @@ import (
 type picture struct {
 	asked   []string
 	refuses error
+	state   cluster.Snapshot
 }
 
 func (p *picture) answer(verb string, cfg *conf.Config) (director.Changes, error) {
@@ -28,6 +30,10 @@ func (p *picture) Plan(cfg *conf.Config) (director.Changes, error) { return p.an
 func (p *picture) Reload(cfg *conf.Config) (director.Changes, error) {
 	return p.answer("reload", cfg)
 }
+func (p *picture) Snapshot(context.Context) (cluster.Snapshot, error) { return p.state, p.refuses }
+
+// newStream is a stream whose log nobody reads.
+func newStream() *cluster.Stream { return cluster.NewStream(func(cluster.Event) {}) }
 
 const (
 	goodFile   = "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
@@ -37,23 +43,31 @@ const (
 // serve runs a server with a file that runs, until the test ends.
 func serve(t *testing.T, p *picture) (runDir, file string, client *Client) {
 	t.Helper()
+	runDir, file, _ = serveEvents(t, p, newStream())
+	return runDir, file, NewClient(runDir)
+}
+
+// serveEvents is serve with a stream of the test's own; stop ends the server.
+func serveEvents(t *testing.T, p *picture, events *cluster.Stream) (runDir, file string, stop func()) {
+	t.Helper()
 	runDir = t.TempDir()
 	file = filepath.Join(runDir, "keepalived.conf")
 	write(t, file, goodFile)
-	s, err := Listen(runDir, file, new(conf.Loader), p, slog.New(slog.DiscardHandler))
+	s, err := Listen(runDir, file, new(conf.Loader), p, events)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return runDir, file, NewClient(runDir)
+	t.Cleanup(stop)
+	return runDir, file, stop
 }
 
 func write(t *testing.T, file, text string) {
@@ -116,7 +130,7 @@ func TestSocket(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
 	}
-	again, err := Listen(runDir, "x", new(conf.Loader), &picture{}, slog.New(slog.DiscardHandler))
+	again, err := Listen(runDir, "x", new(conf.Loader), &picture{}, newStream())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func NewClient(runDir string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", Socket(runDir))
 	}
-	return &Client{runDir: runDir, http: http.Client{Transport: &http.Transport{DialContext: dial}}}
+	return &Client{runDir: runDir, http: http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // Plan tells what a reload would change. The error is of the asking; what weir
@@ -45,14 +45,9 @@ func (c *Client) post(ctx context.Context, verb string, r Request) (a Answer, er
 	if err != nil {
 		return a, err
 	}
-	response, err := c.http.Do(req)
-	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		return a, fmt.Errorf("no weir runs with %s: start it by weir run -f FILE, or name the folder of the one that runs by --run-dir", c.runDir)
-	case errors.Is(err, os.ErrPermission):
-		return a, fmt.Errorf("%s is for root alone: %w", Socket(c.runDir), os.ErrPermission)
-	case err != nil:
-		return a, fmt.Errorf("ask the weir that runs with %s: %w", c.runDir, err)
+	response, err := c.do(req)
+	if err != nil {
+		return a, err
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&a); err != nil {
@@ -60,3 +55,20 @@ func (c *Client) post(ctx context.Context, verb string, r Request) (a Answer, er
 	}
 	return a, nil
 }
+
+// do sends a request, and says what to do where nobody answers.
+func (c *Client) do(r *http.Request) (*http.Response, error) {
+	response, err := c.http.Do(r)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return nil, fmt.Errorf("%w with %s: start it by weir run -f FILE, or name the folder of the one that runs by --run-dir", ErrNoWeir, c.runDir)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%s is for root alone: %w", Socket(c.runDir), os.ErrPermission)
+	case err != nil:
+		return nil, fmt.Errorf("ask the weir that runs with %s: %w", c.runDir, err)
+	}
+	return response, nil
+}
+
+// ErrNoWeir is the error where nobody listens at the socket.
+var ErrNoWeir = errors.New("no weir runs")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,31 +16,37 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/internal/director"
 )
 
-// Director is who plans and reloads. Both may be called from any goroutine; an
-// error says that nothing was done.
+// Director is who plans, reloads and tells its state. All may be called from any
+// goroutine; an error of the first two says that nothing was done. Snapshot leaves
+// Director.Config empty.
 type Director interface {
 	Plan(*conf.Config) (director.Changes, error)
 	Reload(*conf.Config) (director.Changes, error)
+	Snapshot(context.Context) (cluster.Snapshot, error)
 }
 
 // Server answers for a running weir.
 type Server struct {
 	director Director
-	log      *slog.Logger
+	events   *cluster.Stream
 	listener net.Listener
+	ending   context.Context // of Run
 
 	mu     sync.Mutex // one plan or reload at a time
-	file   string     // that runs
 	loader *conf.Loader
+
+	fileMu sync.Mutex // a snapshot does not wait for a reload
+	file   string     // that runs
 }
 
 // Listen opens the socket. Whoever calls it holds the run folder's lock, so that
 // a socket that is there is a dead process's. The file that runs was read by the
-// loader.
-func Listen(runDir, file string, loader *conf.Loader, d Director, log *slog.Logger) (*Server, error) {
+// loader. What the server does is published in events, and readers read them there.
+func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluster.Stream) (*Server, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
@@ -54,20 +59,38 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, log *slog.Logg
 	listener, err := net.Listen("unix", path)
 	unix.Umask(before)
 	if err != nil {
-		return nil, fmt.Errorf("listen for plan and reload: %w", err)
+		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, log: log, listener: listener, file: file, loader: loader}, nil
+	return &Server{director: d, events: events, listener: listener, file: file, loader: loader}, nil
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends. Readers of events get those that have happened by then.
 func (s *Server) Run(ctx context.Context) error {
+	s.ending = ctx
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/plan", s.answer(s.Plan))
 	mux.HandleFunc("POST /v1/reload", s.answer(s.Reload))
+	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
+	mux.HandleFunc("GET /v1/events", s.stream)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
+			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan or POST /v1/reload")
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), partWithin)
+		defer cancel()
+		if server.Shutdown(within) != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(s.listener)
+	if !stop() {
+		<-closed
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -87,9 +110,7 @@ func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 		} else if answer = do(request); answer.Error != "" {
 			status = http.StatusUnprocessableEntity
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(answer) // whom it does not reach has gone
+		reply(w, status, answer)
 	}
 }
 
@@ -111,21 +132,29 @@ func (s *Server) Reload(r Request) Answer {
 		return s.director.Reload(cfg)
 	})
 	if a.Error != "" {
-		s.log.Error("reload refused, everything is as it was", "file", a.File, "error", a.Error)
+		s.events.Publish(cluster.ReloadFailed(a.File, a.Error))
 		return a
 	}
+	s.fileMu.Lock()
 	s.file = a.File
-	s.log.Info("reloaded", "file", a.File, "services", len(a.Changes.Services), "vrrp_instances", len(a.Changes.Instances),
-		"connections_touched", a.Touched, "took", time.Since(begun).String(), "of_it_reading", reading.String())
+	s.fileMu.Unlock()
+	s.events.Publish(cluster.ReloadDone(a.File, len(a.Changes.Services), len(a.Changes.Instances), a.Touched, time.Since(begun), reading))
 	for _, w := range a.Changes.Restart {
-		s.log.Warn("takes a restart", "setting", w.Name, "from", w.From, "to", w.To)
+		s.events.Publish(cluster.RestartNeeded(w.Name, w.From, w.To))
 	}
 	return a
 }
 
+// runs is the file that runs.
+func (s *Server) runs() string {
+	s.fileMu.Lock()
+	defer s.fileMu.Unlock()
+	return s.file
+}
+
 func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error)) (a Answer) {
 	if a.File = r.File; a.File == "" {
-		a.File = s.file
+		a.File = s.runs()
 	}
 	if !filepath.IsAbs(a.File) {
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
@@ -138,7 +167,7 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	}
 	a.Diagnostics = text.String()
 	if err != nil {
-		s.logMistakes(diagnostics)
+		s.tellMistakes(diagnostics)
 	} else {
 		a.Changes, err = act(cfg)
 		a.Touched = a.Changes.Touched()
@@ -149,11 +178,11 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	return a
 }
 
-// logMistakes says where a file is wrong: with SIGHUP nobody else does.
-func (s *Server) logMistakes(diagnostics conf.Diagnostics) {
+// tellMistakes says where a file is wrong: with SIGHUP nobody else does.
+func (s *Server) tellMistakes(diagnostics conf.Diagnostics) {
 	for _, d := range diagnostics.All() {
 		if d.Severity == conf.Error {
-			s.log.Error("mistake in the configuration", "file", d.File, "line", d.Line, "column", d.Column, "what", d.Message, "hint", d.Hint)
+			s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
 		}
 	}
 }

@@ -37,13 +37,31 @@ type Detail struct {
 	Value any    `json:"value"`
 }
 
+// Detail is the value of a detail as text, "" where the event has none of that name.
+func (e Event) Detail(name string) string {
+	for _, d := range e.Details {
+		if d.Name == name {
+			return fmt.Sprint(d.Value)
+		}
+	}
+	return ""
+}
+
 // MarshalJSON writes errors, and values that have a text form of their own, as text,
 // a group of attributes as an object, and everything else as encoding/json does.
+// A value that it cannot write, such as a channel, is written as text.
 func (d Detail) MarshalJSON() ([]byte, error) {
+	value, err := json.Marshal(plain(d.Value))
+	if err != nil {
+		value, err = json.Marshal(fmt.Sprint(d.Value))
+	}
+	if err != nil {
+		return nil, err
+	}
 	return json.Marshal(struct {
-		Name  string `json:"name"`
-		Value any    `json:"value"`
-	}{d.Name, plain(d.Value)})
+		Name  string          `json:"name"`
+		Value json.RawMessage `json:"value"`
+	}{d.Name, value})
 }
 
 // plain is a value as JSON has it.

@@ -29,30 +29,34 @@ const (
 
 // The kinds of what the engines report to their loggers.
 const (
-	VRRPState         Kind = "vrrp_state"
-	AdvertNotSent     Kind = "advert_not_sent"
-	AdvertSentAgain   Kind = "advert_sent_again"
-	PeerNotSentTo     Kind = "unicast_peer_not_sent_to"
-	PeerSentToAgain   Kind = "unicast_peer_sent_to_again"
-	LowerMaster       Kind = "lower_master"
-	TimerLate         Kind = "vrrp_timer_late"
-	AdvertDropped     Kind = "advert_dropped"
-	FirstCheckPassed  Kind = "first_check_passed"
-	DeviceAttached    Kind = "device_attached"
-	TablesBegunAnew   Kind = "tables_begun_anew"
-	DriftRepaired     Kind = "drift_repaired"
-	DriftNotRepaired  Kind = "drift_not_repaired"
-	DriftComesAgain   Kind = "drift_comes_again"
-	DriftNotTold      Kind = "drift_not_told"
-	DriftGone         Kind = "drift_gone"
-	DriftComesNoMore  Kind = "drift_comes_no_more"
+	VRRPState        Kind = "vrrp_state"
+	AdvertNotSent    Kind = "advert_not_sent"
+	AdvertSentAgain  Kind = "advert_sent_again"
+	PeerNotSentTo    Kind = "unicast_peer_not_sent_to"
+	PeerSentToAgain  Kind = "unicast_peer_sent_to_again"
+	LowerMaster      Kind = "lower_master"
+	TimerLate        Kind = "vrrp_timer_late"
+	AdvertDropped    Kind = "advert_dropped"
+	FirstCheckPassed Kind = "first_check_passed"
+	DeviceAttached   Kind = "device_attached"
+	TablesBegunAnew  Kind = "tables_begun_anew"
+	DriftRepaired    Kind = "drift_repaired"
+	DriftNotRepaired Kind = "drift_not_repaired"
+	DriftComesAgain  Kind = "drift_comes_again"
+	DriftNotTold     Kind = "drift_not_told"
+	DriftGone        Kind = "drift_gone"
+	DriftComesNoMore Kind = "drift_comes_no_more"
+	// Report is everything that has no kind of its own.
+	Report Kind = "report"
+)
+
+// The kinds of what the process tells of itself.
+const (
 	Reloaded          Kind = "reloaded"
 	ReloadRefused     Kind = "reload_refused"
 	NeedsRestart      Kind = "needs_restart"
 	ConfigurationFlaw Kind = "configuration_mistake"
 	Stopped           Kind = "stopped"
-	// Report is everything that has no kind of its own.
-	Report Kind = "report"
 )
 
 // row says what a record with one message is.
@@ -80,7 +84,6 @@ var fills = map[string]fill{
 
 func fillDevice(e *Event, v any) { e.Device = fmt.Sprint(v) }
 func fillReason(e *Event, v any) { e.Reason = fmt.Sprint(v) }
-func fillFrom(e *Event, v any)   { e.From = fmt.Sprint(v) }
 func fillTo(e *Event, v any)     { e.To = fmt.Sprint(v) }
 
 // byMessage is the kind of each message that an engine logs.
@@ -105,11 +108,6 @@ var byMessage = map[string]row{
 	"more drifts of a kind than are told one by one":                    {kind: DriftNotTold},
 	"drift is gone":                                                     {kind: DriftGone},
 	"drift comes no more":                                               {kind: DriftComesNoMore},
-	"reloaded":                                                          {kind: Reloaded},
-	"reload refused, everything is as it was":                           {kind: ReloadRefused},
-	"takes a restart":                                                   {NeedsRestart, map[string]fill{"from": fillFrom, "to": fillTo}},
-	"mistake in the configuration":                                      {kind: ConfigurationFlaw},
-	"stopped":                                                           {kind: Stopped},
 }
 
 // DirectorStarted says that the director runs.

@@ -12,6 +12,7 @@ const held = 4096
 // Stream numbers events and hands each to the log and to every subscriber. Any
 // goroutine may publish; a slow subscriber delays nobody.
 type Stream struct {
+	begun time.Time
 	write func(Event) // writes the event's line; called in the order of the numbers
 
 	mu     sync.Mutex // guards what follows
@@ -22,8 +23,12 @@ type Stream struct {
 
 // NewStream begins with no event. Write gets every event before any subscriber does.
 func NewStream(write func(Event)) *Stream {
-	return &Stream{write: write, notify: make(chan struct{})}
+	return &Stream{begun: time.Now(), write: write, notify: make(chan struct{})}
 }
+
+// Begun is when the stream was made. A reader that finds another time than before
+// reads another process's stream, whose numbers begin anew.
+func (s *Stream) Begun() time.Time { return s.begun }
 
 // Publish gives the event its number and its time, unless it has one, and tells it.
 func (s *Stream) Publish(e Event) {
@@ -79,6 +84,13 @@ func (r *Subscription) Next(ctx context.Context) (e Event, missed uint64, err er
 		case <-wait:
 		}
 	}
+}
+
+// Held returns the next event and how many were missed before it, as Next does, but
+// does not wait: ok is false where there is none yet.
+func (r *Subscription) Held() (e Event, missed uint64, ok bool) {
+	e, missed, wait := r.take()
+	return e, missed, wait == nil
 }
 
 // take returns the next event, or the channel that is closed when there is one.

@@ -58,7 +58,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, d.announceFailed)
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.TCP, Report: d.checked, Log: log}
+	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Log: log}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -119,7 +119,7 @@ func (d *Director) forInstances() ha.Machine {
 }
 
 // checked hands a checker's result to the loop.
-func (d *Director) checked(c *pool.Checker, r check.Result) {
+func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event { return c.Judge(r) })
 }
 

@@ -59,13 +59,13 @@ type asked struct {
 	outage *outage
 }
 
-func (a asked) Check(context.Context) error {
+func (a asked) Check(context.Context) (check.Weight, error) {
 	a.outage.mu.Lock()
 	defer a.outage.mu.Unlock()
 	if a.outage.servers[a.Connect] {
-		return errors.New("connection refused")
+		return check.Weight{}, errors.New("connection refused")
 	}
-	return nil
+	return check.Weight{}, nil
 }
 
 // counting is a data plane that has counted something, or cannot say.

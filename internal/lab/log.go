@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// logPoll is how often a log is read while something waits for a line in it.
-const logPoll = 5 * time.Millisecond
+// pollEvery is how often something is looked at that nobody tells of: a log, a
+// neighbour table, a socket that is still to come.
+const pollEvery = 5 * time.Millisecond
 
 // clockFormat is how moments are told, so that those of logs and of requests
 // can be compared.
@@ -135,7 +136,7 @@ func (l *Log) read() error {
 // written. It gives up when the context or the program ends; what is said in
 // the error's text to have been waited for.
 func (l *Log) Wait(ctx context.Context, from int, program *Process, what string, match func(Record) bool) (Record, error) {
-	tick := time.NewTicker(logPoll)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		// Whether it runs is asked first: its last lines are read after that.

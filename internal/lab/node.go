@@ -7,6 +7,9 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
+
+	"weir/internal/cluster"
 )
 
 // Node is one machine of a cluster: a namespace, and up to two programs in
@@ -20,15 +23,17 @@ type Node struct {
 	ns      *Namespace
 	web     *Process // nil before its first start
 
+	events *Events
+
 	// mu lets View be called from elsewhere than what starts and stops weir.
-	mu   sync.Mutex
-	weir *Process // nil before its first start
-	mark int      // where the log of the present weir process begins
+	mu       sync.Mutex
+	weir     *Process  // nil before its first start
+	launched time.Time // when the present weir process was
 }
 
 func newNode(c *Cluster, spec NodeSpec) *Node {
 	return &Node{
-		Spec: spec, cluster: c,
+		Spec: spec, cluster: c, events: newEvents(),
 		Log:    newLog(c.Dir(spec.Name, "weir.log")),
 		WebLog: newLog(c.Dir(spec.Name, "web.log")),
 	}
@@ -61,10 +66,15 @@ func (n *Node) RunDir() string     { return n.cluster.Dir(n.Spec.Name, "run") }
 func (n *Node) PinDir() string     { return n.cluster.PinDir(n.Spec.Name) }
 
 // Weir and Web are the node's programs; nil where it has none.
-func (n *Node) Weir() *Process { return n.weir }
-func (n *Node) Web() *Process  { return n.web }
+func (n *Node) Weir() *Process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.weir
+}
 
-// StartWeir starts the director and waits until it says "started". A node
+func (n *Node) Web() *Process { return n.web }
+
+// StartWeir starts the director and waits until it tells that it has started. A node
 // without a configuration has none.
 func (n *Node) StartWeir(ctx context.Context) error {
 	if err := n.launchWeir(); err != nil {
@@ -80,15 +90,16 @@ func (n *Node) launchWeir() error {
 	if n.weir != nil && n.weir.Running() {
 		return fmt.Errorf("start weir on %s: it runs already, as process %d", n.Spec.Name, n.weir.Pid())
 	}
-	mark := n.Log.Mark()
+	launched := time.Now()
 	args := []string{"run", "-f", n.ConfigFile(), "--run-dir", n.RunDir(), "--pin-dir", n.PinDir(), "--log", "json"}
 	process, err := n.start(Command{
 		Name: "weir on " + n.Spec.Name, Args: append(args, n.Spec.RunArgs...), Log: n.Log.Path(),
 	})
 	if process != nil {
 		n.mu.Lock()
-		n.weir, n.mark = process, mark
+		n.weir, n.launched = process, launched
 		n.mu.Unlock()
+		n.events.follow(process, n.RunDir())
 	}
 	return err
 }
@@ -99,23 +110,8 @@ func (n *Node) waitStarted(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not within %v", startTimeout))
 	defer cancel()
-	_, err := n.WaitLog(ctx, "weir to start", func(r Record) bool { return r.Msg == msgStarted })
+	_, err := n.Wait(ctx, "weir to start", IsKind(cluster.Began))
 	return err
-}
-
-// WaitLog waits for a line of the present weir process's log. It fails at
-// once when that process ends.
-func (n *Node) WaitLog(ctx context.Context, what string, match func(Record) bool) (Record, error) {
-	return n.WaitLogFrom(ctx, n.mark, what, match)
-}
-
-// WaitLogFrom is WaitLog from a mark of n.Log on.
-func (n *Node) WaitLogFrom(ctx context.Context, mark int, what string, match func(Record) bool) (Record, error) {
-	record, err := n.Log.Wait(ctx, mark, n.weir, what, match)
-	if err != nil {
-		return record, fmt.Errorf("%s: %w", n.Spec.Name, err)
-	}
-	return record, nil
 }
 
 // StopWeir stops the director as its service manager would, with SIGTERM.

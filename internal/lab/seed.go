@@ -182,6 +182,7 @@ func (s *story) explainKept() {
 	for _, hint := range [][2]string{
 		{"ask the service, as the client does", "nsenter --net=" + s.c.client.Path() + " curl http://" + s.c.opts.Target.Addr().String() + "/"},
 		{"a shell on node01", enter},
+		{"node01's weir on one screen", s.c.Lab.opts.Executable + " status --run-dir " + n.RunDir()},
 		{"what node01's weir says", "tail -f " + n.Log.Path()},
 		{"stop its web server", fmt.Sprintf("kill %d", n.web.Pid())},
 		{"start it again", fmt.Sprintf("%s \\\n      %s lab web --name %q &", enter, s.c.Lab.opts.Executable, n.Spec.Web)},

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weir/internal/cluster"
 )
 
 // story is the seed's story under way.
@@ -98,7 +100,7 @@ func (s *story) start(ctx context.Context) error {
 		return err
 	}
 	s.report.check("", fmt.Sprintf("node01 master after %s (bound %s), node02 %s",
-		Seconds(took), Seconds(boundMaster), standby.State), took <= boundMaster && standby.State == "backup")
+		Seconds(took), Seconds(boundMaster), standby.State), took <= boundMaster && standby.State == cluster.Backup)
 	s.report.check("first answer", fmt.Sprintf("after %s", Seconds(answer.End().Sub(begun))), true)
 	for _, n := range s.c.Nodes() {
 		v, err := n.View()
@@ -118,12 +120,12 @@ func (s *story) waitChecked(ctx context.Context, begun time.Time) error {
 	defer cancel()
 	var last time.Time
 	for _, n := range s.c.Nodes() {
-		record, err := s.node01.WaitLog(ctx, "the first check of "+n.Service(), IsFirstCheck(n.Service()))
+		passed, err := s.node01.Wait(ctx, "the first check of "+n.Service(), IsFirstCheck(n.Service()))
 		if err != nil {
 			return err
 		}
-		if record.Time.After(last) {
-			last = record.Time
+		if passed.Time.After(last) {
+			last = passed.Time
 		}
 	}
 	s.report.check("checks", fmt.Sprintf("both web servers passed after %s (bound %s)",
@@ -159,11 +161,11 @@ func (s *story) split(ctx context.Context, want1, want2 int) error {
 // stopWeb: node02's web server stops; its machine refuses connections.
 func (s *story) stopWeb(ctx context.Context) error {
 	s.tellQuiet(time.Now())
-	mark, begun := s.node01.Log.Mark(), time.Now()
+	begun := time.Now()
 	if err := s.node02.StopWeb(ctx); err != nil {
 		return err
 	}
-	out, err := s.waitServer(ctx, s.node01, mark, s.node02, "down", boundOut)
+	out, err := s.waitServer(ctx, s.node01, begun, s.node02, "down", boundOut)
 	if err != nil {
 		return err
 	}
@@ -178,11 +180,11 @@ func (s *story) stopWeb(ctx context.Context) error {
 
 // startWeb: node02's web server starts again.
 func (s *story) startWeb(ctx context.Context) error {
-	mark, begun := s.node01.Log.Mark(), time.Now()
+	begun := time.Now()
 	if err := s.node02.StartWeb(ctx); err != nil {
 		return err
 	}
-	back, err := s.waitServer(ctx, s.node01, mark, s.node02, "up", boundBack)
+	back, err := s.waitServer(ctx, s.node01, begun, s.node02, "up", boundBack)
 	if err != nil {
 		return err
 	}
@@ -198,7 +200,7 @@ func (s *story) startWeb(ctx context.Context) error {
 // die: node01 dies as a machine does, director and web server at once.
 func (s *story) die(ctx context.Context) error {
 	s.tellQuiet(time.Now())
-	mark, begun := s.node02.Log.Mark(), time.Now()
+	begun := time.Now()
 	if err := s.node01.Die(); err != nil {
 		return err
 	}
@@ -209,7 +211,7 @@ func (s *story) die(ctx context.Context) error {
 	}
 	took := first.End().Sub(begun)
 	s.report.check("", fmt.Sprintf("VIP on node02 after %s (bound %s)", Seconds(took), Seconds(boundTakeover)), took <= boundTakeover)
-	out, err := s.waitServer(ctx, s.node02, mark, s.node01, "down", boundSilent)
+	out, err := s.waitServer(ctx, s.node02, begun, s.node01, "down", boundSilent)
 	if err != nil {
 		return err
 	}
@@ -238,14 +240,14 @@ func (s *story) comeBack(ctx context.Context) error {
 		return err
 	}
 	s.tellQuiet(time.Now())
-	mark, begun := s.node02.Log.Mark(), time.Now()
+	begun := time.Now()
 	if err := s.node01.StartWeb(ctx); err != nil {
 		return err
 	}
 	if err := s.takeBack(ctx, begun); err != nil {
 		return err
 	}
-	back, err := s.waitServer(ctx, s.node02, mark, s.node01, "up", boundBack)
+	back, err := s.waitServer(ctx, s.node02, begun, s.node01, "up", boundBack)
 	if err != nil {
 		return err
 	}
@@ -363,16 +365,16 @@ func (s *story) tellQuiet(until time.Time) {
 func (s *story) waitMaster(ctx context.Context, n *Node, begun time.Time) (time.Duration, error) {
 	ctx, cancel := withBound(ctx, boundMaster)
 	defer cancel()
-	record, err := n.WaitLog(ctx, "the change to master", IsState("master"))
-	return record.Time.Sub(begun), err
+	changed, err := n.Wait(ctx, "the change to master", IsState(cluster.Master))
+	return changed.Time.Sub(begun), err
 }
 
 // waitServer waits until a director says that it took another node's web
 // server out ("down") or in ("up").
-func (s *story) waitServer(ctx context.Context, director *Node, mark int, server *Node, state string, bound time.Duration) (Record, error) {
+func (s *story) waitServer(ctx context.Context, director *Node, from time.Time, server *Node, state string, bound time.Duration) (cluster.Event, error) {
 	ctx, cancel := withBound(ctx, bound)
 	defer cancel()
-	return director.WaitLogFrom(ctx, mark, "real server "+server.Service()+" "+state, IsServer(server.Service(), state))
+	return director.WaitFrom(ctx, from, "real server "+server.Service()+" "+state, IsServer(server.Service(), state))
 }
 
 // waitAnswer waits for the first answer to a request of the stream that
@@ -396,7 +398,7 @@ func (s *story) waitMoved(ctx context.Context, to *Node, bound time.Duration) (t
 	if err != nil {
 		return time.Time{}, err
 	}
-	tick := time.NewTicker(logPoll)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		got, err := s.c.client.Neighbour(s.c.opts.Device, s.c.opts.Target.Addr())
@@ -421,7 +423,7 @@ func (s *story) status() string {
 	master, pool := "none", ""
 	for _, n := range s.c.Nodes() {
 		v, err := n.View()
-		if err != nil || !v.Running || v.State != "master" {
+		if err != nil || !v.Running || v.State != cluster.Master {
 			continue
 		}
 		master, pool = n.Spec.Name, ""

@@ -13,16 +13,17 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	model "weir/internal/cluster"
 	"weir/internal/lab"
 )
 
-// repairBound is how soon a drift is repaired, as the log of the director tells.
+// repairBound is within what time a drift is repaired, by the director's event.
 const repairBound = 2 * time.Second
 
 const vipOfTheSeed = "192.168.25.100/32"
 
-// Somebody changes what weir has set up, on the machines of a cluster under way:
-// it is repaired within the bound, told once, and clients are answered.
+// Another program changes what weir has set up on the machines of a running cluster: that is
+// repaired within the bound and logged once, and clients are answered.
 func TestDriftIsRepaired(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -31,7 +32,7 @@ func TestDriftIsRepaired(t *testing.T) {
 		node *lab.Node
 		kind string
 		do   func(n *lab.Node) error
-		// repaired is what has to be so.
+		// repaired says whether the change was repaired.
 		repaired func(n *lab.Node) error
 	}{
 		{"the master's VIP is removed", c.node01, "vip_addresses",
@@ -49,22 +50,20 @@ func TestDriftIsRepaired(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := *c
 			c.t = t
-			mark, begun := tt.node.Log.Mark(), time.Now()
+			begun := time.Now()
 			c.must(tt.do(tt.node))
-			r, err := tt.node.WaitLogFrom(c.within(10*time.Second), mark, "drift of "+tt.kind+" repaired", func(r lab.Record) bool {
-				return r.Msg == "drift repaired" && r.Attrs["kind"] == tt.kind
-			})
+			e, err := tt.node.WaitFrom(c.within(10*time.Second), begun, "drift of "+tt.kind+" repaired", isRepaired(tt.kind))
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.wantAtMost("repaired after", r.Time.Sub(begun), repairBound+slack)
+			c.wantAtMost("repaired after", e.Time.Sub(begun), repairBound+slack)
 			ctx := c.within(5 * time.Second)
 			for tt.repaired(tt.node) != nil && ctx.Err() == nil {
 				time.Sleep(10 * time.Millisecond)
 			}
 			c.must(tt.repaired(tt.node))
 			c.wantSplit(100, 200)
-			if v, err := c.node01.View(); err != nil || v.State != "master" {
+			if v, err := c.node01.View(); err != nil || v.State != model.Master {
 				t.Errorf("node01 is %q, %v; want it to be master all the time", v.State, err)
 			}
 		})
@@ -85,7 +84,12 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 }
 
-// pinnedTable is the kernel's number of a table, by its pin.
+// isRepaired matches the repair of a drift of this kind.
+func isRepaired(kind string) func(model.Event) bool {
+	return func(e model.Event) bool { return e.Kind == model.DriftRepaired && e.Detail("kind") == kind }
+}
+
+// pinnedTable is the kernel's ID of a pinned table.
 func pinnedTable(n *lab.Node, name string) (ebpf.MapID, error) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(n.PinDir(), name), nil)
 	if err != nil {
@@ -100,33 +104,31 @@ func pinnedTable(n *lab.Node, name string) (ebpf.MapID, error) {
 	return id, nil
 }
 
-// A machine that nobody touches has no drift, through a takeover and back.
+// A machine that no other program changes has no drift, also during a takeover and back.
 func TestNoDriftInATakeover(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
 	c.must(c.node01.StopWeir(c.within(10 * time.Second)))
-	c.waitState(c.node02, 0, "MASTER", 10*time.Second)
-	mark := c.node02.Log.Mark()
+	c.waitState(c.node02, time.Time{}, "master", 10*time.Second)
+	mark := time.Now()
 	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
-	c.waitState(c.node02, mark, "BACKUP", 15*time.Second)
+	c.waitState(c.node02, mark, "backup", 15*time.Second)
 	c.waitAnswer(5 * time.Second)
 	for _, n := range c.Nodes() {
-		// What is spoilt now, and repaired, shows that both have looked since then.
+		// That this drift is repaired proves that both directors have compared since then.
 		spoilt := map[string]int{"services": 1, "real_server": 1}
 		c.must(deleteServices(n))
 		c.must(sysctl(n, "arp_ignore", "0"))
 		for kind := range spoilt {
-			_, err := n.WaitLog(c.within(10*time.Second), "drift of "+kind+" repaired", func(r lab.Record) bool {
-				return r.Msg == "drift repaired" && r.Attrs["kind"] == kind
-			})
+			_, err := n.Wait(c.within(10*time.Second), "drift of "+kind+" repaired", isRepaired(kind))
 			c.must(err)
 		}
-		records, err := n.Log.Records(0)
+		events, err := n.Happened(c.within(5*time.Second), time.Time{})
 		c.must(err)
-		for _, r := range records {
-			kind := r.Attrs["kind"]
+		for _, e := range events {
+			kind := e.Detail("kind")
 			if spoilt[kind]--; kind != "" && spoilt[kind] < 0 {
-				t.Errorf("%s: %s", n.Spec.Name, r.Raw)
+				t.Errorf("%s: %s", n.Spec.Name, lab.Line(e))
 			}
 		}
 	}

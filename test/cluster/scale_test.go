@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	model "weir/internal/cluster"
 	"weir/internal/lab"
 )
 
-// manyServers is a director of 2,000 virtual servers with 20 real servers each
-// behind a router, one of which has this weight.
+// manyServers is the configuration of a director with 2,000 virtual servers of 20 real
+// servers each, all behind a router; one real server has this weight.
 func manyServers(weight int) string {
 	var b strings.Builder
 	for s := range 2000 {
@@ -32,10 +33,9 @@ func manyServers(weight int) string {
 	return b.String()
 }
 
-// BenchmarkScale checks 2,000 virtual servers with 40,000 real servers, starts weir
-// with them, and then has it change one weight. It tells how long each took, the
-// commands from their start to their end, and of the reload the part that is not the
-// reading of the file; and how much memory the process has had.
+// BenchmarkScale runs "weir check" on 2,000 virtual servers with 40,000 real servers, starts
+// weir with them, and changes one weight by a reload. It reports how long each command took,
+// how much of the reload was not reading the file, and the most memory that the process had.
 func BenchmarkScale(b *testing.B) {
 	c, err := lab.NewCluster(lab.ClusterOptions{
 		Options: lab.Options{Executable: executable},
@@ -68,17 +68,16 @@ func BenchmarkScale(b *testing.B) {
 		if err := os.WriteFile(n.ConfigFile(), []byte(manyServers(2+i)), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		mark := n.Log.Mark()
 		begun := time.Now()
 		if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil || !strings.Contains(string(out), "1 change.") {
 			b.Fatalf("%v\n%s", err, out)
 		}
 		took = append(took, time.Since(begun))
-		r, err := n.WaitLogFrom(ctx, mark, "the reload", func(r lab.Record) bool { return r.Msg == "reloaded" })
+		e, err := n.WaitFrom(ctx, begun, "the reload", lab.IsKind(model.Reloaded))
 		if err != nil {
 			b.Fatal(err)
 		}
-		applying = append(applying, duration(b, r, "took")-duration(b, r, "of_it_reading"))
+		applying = append(applying, duration(b, e, "took")-duration(b, e, "of_it_reading"))
 	}
 	memory := memoryOf(b, n.Weir().Pid())
 	for _, figure := range []struct {
@@ -100,15 +99,15 @@ func BenchmarkScale(b *testing.B) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func duration(b *testing.B, r lab.Record, name string) time.Duration {
-	d, err := time.ParseDuration(r.Attrs[name])
+func duration(b *testing.B, e model.Event, name string) time.Duration {
+	d, err := time.ParseDuration(e.Detail(name))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return d
 }
 
-// memoryOf is the most that a process has had in memory, in MB.
+// memoryOf is the largest resident memory that a process has had, in MB.
 func memoryOf(b *testing.B, pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -17,12 +17,12 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	defer stream.Stop()
 	begun := time.Now()
 	c.must(c.node01.StopWeir(c.within(10 * time.Second)))
-	c.waitState(c.node02, 0, "MASTER", 5*time.Second)
+	c.waitState(c.node02, time.Time{}, "master", 5*time.Second)
 	stream.Settle()
 	st := stream.Stats(begun, time.Now())
 	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
-	// A connection that is open in that very moment is reset: the new master
-	// does not know it.
+	// A connection that is open at that moment is reset, since the new master does not
+	// know it.
 	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
 		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
 	}
@@ -31,8 +31,8 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	stream.Resume()
 }
 
-// The machines themselves are clients: the master's requests are split like anybody's,
-// and the standby, which has the VIP on lo as a real server, is answered by its own.
+// The machines themselves as clients: the master's requests are split like those of any
+// client. The standby has the VIP on lo, as a real server, and is answered by its own server.
 func TestDirectorsAskForTheVIP(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -52,22 +52,22 @@ func TestDirectorsAskForTheVIP(t *testing.T) {
 func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
-	// A check has passed: only then there are retries.
+	// A check has passed: only a server that has passed one has retries.
 	c.waitFirstChecks()
 	stream := c.Stream(t.Context(), 50)
 	defer stream.Stop()
 
-	mark, begun := c.node01.Log.Mark(), time.Now()
+	begun := time.Now()
 	c.must(c.node02.StopWeb(c.within(5 * time.Second)))
-	out := c.waitServer(c.node01, mark, c.node02, "down", outBound+10*time.Second)
+	out := c.waitServer(c.node01, begun, c.node02, "down", outBound+10*time.Second)
 	c.wantAtMost("a stopped web server is out after", out.Sub(begun), outBound+slack)
 	stream.Pause()
 	c.wantSplit(300, 0)
 	stream.Resume()
 
-	mark, begun = c.node01.Log.Mark(), time.Now()
+	begun = time.Now()
 	c.must(c.node02.StartWeb(c.within(5 * time.Second)))
-	back := c.waitServer(c.node01, mark, c.node02, "up", backBound+10*time.Second)
+	back := c.waitServer(c.node01, begun, c.node02, "up", backBound+10*time.Second)
 	c.wantAtMost("a started web server is back after", back.Sub(begun), backBound+slack)
 	stream.Settle()
 	if st := stream.Stats(out.Add(slack), back); st.Failures() > 0 {
@@ -78,17 +78,17 @@ func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
 	stream.Resume()
 }
 
-// A silent server: what node02 sends to node01 is lost, so that node01's checks
-// are never answered, while clients still are.
+// A server that does not answer: the packets from node02 to node01 are lost, so that node01's
+// checks get no answer, while clients still do.
 func TestSilentWebServerIsTakenOut(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
 	c.waitFirstChecks()
-	mark, begun := c.node01.Log.Mark(), time.Now()
+	begun := time.Now()
 	c.must(c.node02.Namespace().Do(func() error {
 		return exec.Command("ip", "route", "add", "blackhole", "192.168.25.31/32").Run()
 	}))
-	out := c.waitServer(c.node01, mark, c.node02, "down", silentBound+10*time.Second)
+	out := c.waitServer(c.node01, begun, c.node02, "down", silentBound+10*time.Second)
 	c.wantAtMost("a silent web server is out after", out.Sub(begun), silentBound+slack)
 	c.wantSplit(300, 0)
 }
@@ -99,17 +99,17 @@ func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
 	stream := c.Stream(t.Context(), 50)
 	defer stream.Stop()
 
-	mark, begun := c.node02.Log.Mark(), time.Now()
+	begun := time.Now()
 	c.must(c.node01.Die())
 	first, err := stream.WaitFor(c.within(20*time.Second), time.Now(), func(r lab.Result) bool {
 		return r.Failure == "" && r.By == c.node02.Spec.Web
 	})
 	c.must(err)
 	c.wantAtMost("the standby answers for the VIP after", first.End().Sub(begun), takeoverBound)
-	out := c.waitServer(c.node02, mark, c.node01, "down", silentBound+10*time.Second)
+	out := c.waitServer(c.node02, begun, c.node01, "down", silentBound+10*time.Second)
 	c.wantAtMost("the dead machine's web server is out after", out.Sub(begun), silentBound+slack)
 	stream.Settle()
-	// Until then the dead server got its share of the requests, and no more.
+	// Until then the dead server got its share of the requests, and not more.
 	st := stream.Stats(first.Start, out)
 	if most := st.Requests/3 + 2; st.Failures() > most || st.Failures() == 0 {
 		t.Errorf("%s; want at most the dead server's third, %d", st, most)
@@ -119,10 +119,9 @@ func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
 	stream.Resume()
 
 	begun = time.Now()
-	mark = c.node02.Log.Mark()
 	c.must(c.node01.Return(c.within(30 * time.Second)))
-	c.waitState(c.node02, mark, "BACKUP", 10*time.Second)
-	c.waitServer(c.node02, mark, c.node01, "up", 20*time.Second)
+	c.waitState(c.node02, begun, "backup", 10*time.Second)
+	c.waitServer(c.node02, begun, c.node01, "up", 20*time.Second)
 	stream.Settle()
 	st = stream.Stats(begun, time.Now())
 	c.wantAtMost("the master returns: the clients' longest gap", st.LongestGap, time.Second)
@@ -135,6 +134,6 @@ func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
 // server that has been seen up has retries. It takes 1 s + up to delay_loop.
 func (c *cluster) waitFirstChecks() {
 	c.t.Helper()
-	_, err := c.node01.WaitLog(c.within(10*time.Second), "first check", lab.IsFirstCheck(c.node02.Service()))
+	_, err := c.node01.Wait(c.within(10*time.Second), "first check", lab.IsFirstCheck(c.node02.Service()))
 	c.must(err)
 }

@@ -43,7 +43,10 @@ func (errUnchecked) Error() string { return "not checked yet" }
 
 // ready are the checks that weir can do; with another one it does not run.
 func ready(all []conf.Check) []conf.Check {
-	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool { return c.Kind != conf.CheckTCP })
+	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool {
+		row, ok := check.RowOf(c.Kind)
+		return !ok || row.Poll == nil
+	})
 }
 
 func newChecker(c conf.Check) *Checker {
@@ -74,14 +77,8 @@ func (c *Checker) timers() conf.Timers {
 	return t
 }
 
-func (c *Checker) timing() check.Timing {
-	return check.Timing{
-		DelayLoop: c.spec.DelayLoop, Retry: c.spec.Retry, DelayBeforeRetry: c.spec.DelayBeforeRetry,
-		Warmup: c.spec.Warmup, Alpha: c.spec.Alpha,
-	}
-}
-
-// TCP is the check that asks for a connection.
-func TCP(t Target, timers conf.Timers) check.Checker {
-	return check.TCP{Target: t.Connect, Bind: netip.AddrPortFrom(t.Bind, 0), Timeout: timers.ConnectTimeout}
+// FromRow makes what a target is asked with, by the row of its kind.
+func FromRow(t Target, timers conf.Timers) check.Checker {
+	row, _ := check.RowOf(t.Kind) // ready has found it
+	return row.Poll(conf.Check{Kind: t.Kind, Connect: t.Connect, Bind: t.Bind, Timers: timers})
 }

@@ -132,7 +132,7 @@ func TestVerdictsSurvive(t *testing.T) {
 			b := newBed(before{}, server("192.0.2.11", tt.was...))
 			checker := b.pools[0].members[0].checkers[0]
 			if tt.down {
-				checker.Judge(check.Result{Reason: errors.New("refused")})
+				checker.Judge(check.Verdict{Reason: errors.New("refused")})
 			}
 			b.become(virtual(80, server("192.0.2.11", tt.now...)))
 			if got := b.in() == "192.0.2.11"; got != tt.in {
@@ -146,7 +146,7 @@ func TestVerdictsSurvive(t *testing.T) {
 				t.Errorf("it has to prove itself: %v, want %v", checkers[0].spec.Alpha, tt.proves)
 			}
 			// The verdict of a check that is gone comes too late.
-			if then := checker.Judge(check.Result{Reason: errors.New("late")}); !tt.goesOn && then != nil {
+			if then := checker.Judge(check.Verdict{Reason: errors.New("late")}); !tt.goesOn && then != nil {
 				t.Error("a check that is gone still counts")
 			}
 		})
@@ -197,7 +197,7 @@ func TestChecks(t *testing.T) {
 				go task(ctx)
 				return func() { running--; stop() }
 			},
-			Report: func(c *Checker, r check.Result) { results <- func() *cluster.Event { return c.Judge(r) } },
+			Report: func(c *Checker, r check.Verdict) { results <- func() *cluster.Event { return c.Judge(r) } },
 			Log:    slog.New(slog.DiscardHandler),
 		}
 		one := virtual(80, server("192.0.2.11", tcp(80, time.Second)), server("192.0.2.12"))
@@ -238,11 +238,11 @@ type answers struct {
 	down *atomic.Bool
 }
 
-func (a answers) Check(context.Context) error {
+func (a answers) Check(context.Context) (check.Weight, error) {
 	if a.down.Load() {
-		return errors.New("refused")
+		return check.Weight{}, errors.New("refused")
 	}
-	return nil
+	return check.Weight{}, nil
 }
 
 // A reading has a server in each service of a group, by the address and port that it
@@ -255,7 +255,7 @@ func TestRead(t *testing.T) {
 		RealServers: []conf.RealServer{server("192.0.2.11", tcp(80, 6), tcp(81, 6)), server("2001:db8::11")},
 	})
 	at := time.Now().Add(time.Hour)
-	b.pools[0].members[0].checkers[1].Judge(check.Result{Reason: errors.New("refused"), At: at})
+	b.pools[0].members[0].checkers[1].Judge(check.Verdict{Reason: errors.New("refused"), At: at})
 	at53 := netip.MustParseAddrPort("192.0.2.11:53")
 	services := b.pools.Read().Finish(Counts{
 		Services: map[lvs.ServiceKey]cluster.Traffic{dns: {InBytes: 9}},

@@ -46,7 +46,7 @@ func bedOf(left Left, all ...conf.VirtualServer) *bed {
 }
 
 func (b *bed) checks() Checks {
-	return Checks{New: TCP, Start: func(func(context.Context) error) context.CancelFunc { return func() {} }}
+	return Checks{New: FromRow, Start: func(func(context.Context) error) context.CancelFunc { return func() {} }}
 }
 
 // become goes on with other virtual servers.
@@ -108,7 +108,7 @@ func TestServersAreInUntilACheckFails(t *testing.T) {
 		{".13, alpha, passes its first check", 2, 0, nil, true, "192.0.2.11 192.0.2.12 192.0.2.13"},
 	} {
 		checker := b.pools[0].members[step.member].checkers[step.check]
-		then := checker.Judge(check.Result{Up: step.reason == nil, Reason: step.reason})
+		then := checker.Judge(check.Verdict{Up: step.reason == nil, Reason: step.reason})
 		if (then != nil) != step.changes {
 			t.Errorf("%s: changes %v, want %v", step.what, then != nil, step.changes)
 		}
@@ -130,7 +130,7 @@ func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 			t.Errorf("%s: alpha %v, warm-up %s; want .12 alone to prove itself, and at once", m.server.Addr, c.Alpha, c.Warmup)
 		}
 	}
-	b.pools[0].members[1].checkers[0].Judge(check.Result{Up: true})
+	b.pools[0].members[1].checkers[0].Judge(check.Verdict{Up: true})
 	if got := b.in(); got != "192.0.2.11 192.0.2.12 192.0.2.13" {
 		t.Errorf("in are %q after .12 passed", got)
 	}
@@ -146,7 +146,7 @@ func TestGroupIsOnePool(t *testing.T) {
 		Rules: lvs.ConnRules{SloppyTCP: true}, RealServers: []conf.RealServer{server("192.0.2.11", conf.Check{Kind: conf.CheckTCP}), server("192.0.2.12")},
 	}
 	b := bedOf(before{}, vs)
-	b.pools[0].members[0].checkers[0].Judge(check.Result{Reason: errors.New("refused")})
+	b.pools[0].members[0].checkers[0].Judge(check.Verdict{Reason: errors.New("refused")})
 	services := b.pools[0].Services()
 	if len(services) != 3 {
 		t.Fatalf("%d services, want one for each member of the group", len(services))

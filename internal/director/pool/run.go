@@ -12,13 +12,13 @@ import (
 
 // Checks runs the checkers of pools.
 type Checks struct {
-	// New makes what a target is asked with; TCP is one.
+	// New makes what a target is asked with; FromRow is one.
 	New func(Target, conf.Timers) check.Checker
 	// Start runs a task beside the others, until it is stopped.
 	Start func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. The checker's goroutine
 	// calls it.
-	Report func(*Checker, check.Result)
+	Report func(*Checker, check.Verdict)
 	Log    *slog.Logger
 }
 
@@ -57,15 +57,15 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
-		Checker: k.New(c.spec.Target, c.spec.Timers), Timing: c.timing(), Passed: c.passed,
-		Report: func(r check.Result) { k.Report(c, r) },
+		Checker: k.New(c.spec.Target, c.spec.Timers), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
+		Report: func(r check.Verdict) { k.Report(c, r) },
 		Log:    k.Log,
 	}
 }
 
 // Judge takes in a checker's new verdict. Where its real server comes in or goes out by
 // it, the services change, and there is something to tell.
-func (c *Checker) Judge(r check.Result) *cluster.Event {
+func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m := c.of
 	if m == nil {
 		return nil // a reload has taken the check away
@@ -89,7 +89,7 @@ func (all Pools) Validate() (err error) {
 		if c.stop != nil || err != nil {
 			return
 		}
-		if e := c.timing().Validate(); e != nil {
+		if e := check.TimingOf(c.spec.Timers).Validate(); e != nil {
 			err = fmt.Errorf("virtual server %s: real server %s: %w", m.pool.name, m.server.AddrPort(), e)
 		}
 	})

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"weir/internal/api"
+	"weir/internal/cluster"
+)
+
+// exitNeeds is the exit code of a status that needs somebody.
+const exitNeeds = 2
+
+// statusCommand is "weir status".
+func statusCommand() *cobra.Command {
+	var o askOptions
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the running weir on one screen, and what needs you",
+		Long: `Ask the running weir for its state: the data plane's devices, the VRRP instances
+with the other director, and each virtual server with the real servers that are
+down. The last lines say what needs you: real servers that are down and instances
+that cannot take part.
+With --json everything, for programs; docs/api.md has the fields.
+
+The exit code is 0 when nothing needs you, 2 when something does, and 1 when no
+weir answers.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := api.NewClient(o.runDir).Snapshot(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if o.asJSON {
+				err = printJSON(cmd.OutOrStdout(), s)
+			} else {
+				err = showStatus(cmd.OutOrStdout(), s)
+			}
+			if err == nil && len(needs(s)) > 0 {
+				return exitCode(exitNeeds)
+			}
+			return err
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// showStatus writes a snapshot as one screen.
+func showStatus(out io.Writer, s cluster.Snapshot) error {
+	v := &statusView{now: s.Time}
+	v.director(s)
+	v.instances(s.Instances)
+	v.services(s.Services)
+	v.conclude(needs(s))
+	_, err := io.WriteString(out, v.String())
+	return err
+}
+
+// statusView writes a snapshot for people.
+type statusView struct {
+	strings.Builder
+	now time.Time
+}
+
+func (v *statusView) linef(format string, args ...any) {
+	v.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
+}
+
+func (v *statusView) director(s cluster.Snapshot) {
+	v.linef("%s  up %s   config %s, loaded %s ago", s.Director.Host, v.since(s.Director.Started), s.Director.Config, v.since(s.Director.Loaded))
+	devices := make([]string, 0, len(s.Devices))
+	for _, d := range s.Devices {
+		devices = append(devices, d.Name+" "+string(d.Hook))
+	}
+	if len(devices) == 0 {
+		devices = []string{"on no device"}
+	}
+	var rates cluster.Rates
+	for _, service := range s.Services {
+		rates.InPackets += service.Traffic.Rates.InPackets
+	}
+	v.linef("data plane  %s   %s packets/s   %s connections", strings.Join(devices, ", "), short(rates.InPackets), short(uint64(s.Connections)))
+}
+
+func (v *statusView) instances(list []cluster.Instance) {
+	if len(list) == 0 {
+		return
+	}
+	v.linef("")
+	width := 0
+	for _, in := range list {
+		width = max(width, len(in.Name))
+	}
+	for i, in := range list {
+		head := "      "
+		if i == 0 {
+			head = "VRRP  "
+		}
+		text := fmt.Sprintf("%-*s  %-6s  %d/%d", width, in.Name, strings.ToUpper(string(in.State)), in.ID.VRID, in.Priority)
+		if !in.Since.IsZero() {
+			text += "  for " + v.since(in.Since)
+		}
+		v.linef("%s%s", head, text)
+		for _, detail := range v.instanceDetails(in) {
+			v.linef("%6s%*s  %s", "", width, "", detail)
+		}
+	}
+}
+
+// instanceDetails are what an instance has to say in lines of their own.
+func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
+	if len(in.VIPs) > 0 {
+		vips := make([]string, 0, len(in.VIPs))
+		for _, vip := range in.VIPs {
+			vips = append(vips, vip.Addr().String())
+		}
+		const enough = 3
+		text := "VIP " + strings.Join(vips[:min(len(vips), enough)], ", ")
+		if len(vips) > enough {
+			text += fmt.Sprintf(" and %d more", len(vips)-enough)
+		}
+		lines = append(lines, text)
+	}
+	if in.Peer != nil {
+		lines = append(lines, fmt.Sprintf("heard %s (%d) %s ago", in.Peer.Addr, in.Peer.Priority, v.since(in.Peer.Heard)))
+	}
+	return lines
+}
+
+func (v *statusView) services(list []cluster.Service) {
+	if len(list) > 0 {
+		v.linef("")
+	}
+	width := 0
+	for _, s := range list {
+		width = max(width, len(s.Name))
+	}
+	for _, s := range list {
+		sign, up, active := " ", 0, 0
+		for _, server := range s.Servers {
+			active += server.Active
+			if server.Up {
+				up++
+			} else {
+				sign = "!"
+			}
+		}
+		v.linef("%s %-*s  %-4s  %d of %d up  %6s active  %6s/s", sign, width, s.Name, s.Scheduler, up, len(s.Servers),
+			short(uint64(active)), short(s.Traffic.Rates.Connections))
+		v.down(s.Servers)
+	}
+}
+
+// down tells of the servers that are down, the first ones in full.
+func (v *statusView) down(list []cluster.Server) {
+	const enough = 8
+	n := 0
+	for _, server := range list {
+		if server.Up {
+			continue
+		}
+		if n++; n <= enough {
+			v.linef("    down: %s  for %s   %s", server.Addr, v.since(server.Since), server.Reason)
+		}
+	}
+	if n > enough {
+		v.linef("    and %d more: weir ls", n-enough)
+	}
+}
+
+func (v *statusView) conclude(needs []string) {
+	v.linef("")
+	switch len(needs) {
+	case 0:
+		v.linef("Nothing needs you.")
+		return
+	case 1:
+		v.linef("1 thing needs you: %s", needs[0])
+		return
+	}
+	v.linef("%d things need you:", len(needs))
+	const enough = 10
+	for _, need := range needs[:min(len(needs), enough)] {
+		v.linef("  %s", need)
+	}
+	if len(needs) > enough {
+		v.linef("  and %d more", len(needs)-enough)
+	}
+}
+
+// needs are what somebody has to look after, each in a line. A server that several
+// services have is one thing.
+func needs(s cluster.Snapshot) (list []string) {
+	for _, in := range s.Instances {
+		if in.State == cluster.Fault || in.Fault != "" {
+			list = append(list, fmt.Sprintf("VRRP instance %s cannot take part: %s", in.Name, cmp.Or(in.Fault, "it is in fault")))
+		}
+	}
+	for _, service := range s.Services {
+		for _, server := range service.Servers {
+			if server.Up {
+				continue
+			}
+			need := fmt.Sprintf("real server %s is down", server.Addr)
+			if !slices.Contains(list, need) {
+				list = append(list, need)
+			}
+		}
+	}
+	return list
+}
+
+// since says how long ago something was, in its two largest units: "12 d 4 h".
+func (v *statusView) since(t time.Time) string {
+	d := max(v.now.Sub(t), 0)
+	switch {
+	case t.IsZero():
+		return "?"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d m", d/time.Minute)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d m", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	const day = 24 * time.Hour
+	return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
+}
+
+// short is a figure in at most five characters and its unit: 812, 1.20 M, 412 k.
+func short(n uint64) string {
+	if n < 1000 {
+		return strconv.FormatUint(n, 10)
+	}
+	x, unit := float64(n), ""
+	for _, u := range []string{"k", "M", "G", "T"} {
+		if x < 999.5 {
+			break
+		}
+		x, unit = x/1000, u
+	}
+	switch {
+	case x < 9.995:
+		return fmt.Sprintf("%.2f %s", x, unit)
+	case x < 99.95:
+		return fmt.Sprintf("%.1f %s", x, unit)
+	}
+	return fmt.Sprintf("%.0f %s", x, unit)
+}

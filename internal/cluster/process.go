@@ -1,0 +1,44 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+)
+
+// ReloadDone says that a file is in force: how many virtual servers and VRRP
+// instances it has changed, how many live connections do not go on, how long
+// everything took, and how much of that was reading the file.
+func ReloadDone(file string, services, instances, touched int, took, reading time.Duration) Event {
+	return Event{Kind: Reloaded, Message: "reloaded", Details: []Detail{
+		{"file", file}, {"services", services}, {"vrrp_instances", instances}, {"connections_touched", touched},
+		{"took", took.String()}, {"of_it_reading", reading.String()},
+	}}
+}
+
+// ReloadFailed says that a file was refused and nothing has changed.
+func ReloadFailed(file, reason string) Event {
+	return Event{
+		Kind: ReloadRefused, Level: slog.LevelError, Reason: reason, Message: "reload refused, everything is as it was",
+		Details: []Detail{{"file", file}, {"error", reason}},
+	}
+}
+
+// RestartNeeded says that a reload left a setting as it was.
+func RestartNeeded(setting, from, to string) Event {
+	return Event{
+		Kind: NeedsRestart, Level: slog.LevelWarn, From: from, To: to, Message: "takes a restart",
+		Details: []Detail{{"setting", setting}, {"from", from}, {"to", to}},
+	}
+}
+
+// MistakeFound says where a file that was to be loaded is wrong. Line and column
+// count from 1; line 0 means the whole file.
+func MistakeFound(file string, line, column int, what, hint string) Event {
+	return Event{
+		Kind: ConfigurationFlaw, Level: slog.LevelError, Reason: what, Message: "mistake in the configuration",
+		Details: []Detail{{"file", file}, {"line", line}, {"column", column}, {"what", what}, {"hint", hint}},
+	}
+}
+
+// DirectorStopped says that the director has ended, and that the data plane is taken away.
+func DirectorStopped() Event { return Event{Kind: Stopped, Message: "stopped"} }
