@@ -2,9 +2,7 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +18,7 @@ type Events struct {
 	mu     sync.Mutex      // guards what follows
 	list   []cluster.Event // only ever appended to
 	missed uint64
-	err    error // why no more are read, where that is not the process's end
+	err    error // why none can be read at the moment
 	// last is the number of the last event of the present process, and ended is
 	// closed when that process has ended and all that it told is in the list.
 	last   uint64
@@ -44,29 +42,21 @@ func (e *Events) follow(p *Process, runDir string) {
 	go func() {
 		defer close(ended)
 		client := api.NewClient(runDir)
-		for ctx := context.Background(); ; {
-			// Whether it runs is asked first: what it told last is read after that.
-			running := p.Running()
-			err := e.read(ctx, client)
-			if !running {
-				return
-			}
-			if !errors.Is(err, api.ErrNoWeir) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				e.fail(err)
-				<-p.Done()
-				return
-			}
+		// A stream that is open is read to its end, also of a process that has died.
+		for p.Running() {
+			e.fail(e.read(client))
 			time.Sleep(pollEvery)
 		}
+		e.fail(nil)
 	}()
 }
 
 // read reads until the stream ends, behind the last event of the present process.
-func (e *Events) read(ctx context.Context, client *api.Client) error {
+func (e *Events) read(client *api.Client) error {
 	e.mu.Lock()
 	last := e.last
 	e.mu.Unlock()
-	for told, err := range client.Events(ctx, last) {
+	for told, err := range client.Events(context.Background(), last) {
 		if err != nil {
 			return err
 		}
@@ -85,11 +75,13 @@ func (e *Events) add(told api.Told) {
 		e.list = append(e.list, *told.Event)
 		e.last = told.Event.Number
 	}
+	e.err = nil
 	close(e.notify)
 	e.notify = make(chan struct{})
 }
 
-// fail remembers why no more events are read.
+// fail remembers why no events can be read at the moment: the socket is still to come,
+// or the process has just died. What it was is told when a wait fails.
 func (e *Events) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -160,7 +152,7 @@ func (e *Events) lost() string {
 	defer e.mu.Unlock()
 	switch {
 	case e.err != nil:
-		return fmt.Sprintf(" (its events are no longer read: %v)", e.err)
+		return fmt.Sprintf(" (its events cannot be read: %v)", e.err)
 	case e.missed > 0:
 		return fmt.Sprintf(" (%d events were missed)", e.missed)
 	}
