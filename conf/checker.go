@@ -88,7 +88,7 @@ func checkBlocks() []*entry {
 
 // checkSection is the keyword of one kind of check.
 func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *entry {
-	done := func(_ *reader, b *block, into any) { into.(*rawCheck).mentions = b.has }
+	done := func(_ *reader, b *block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
 	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
 	return section(string(kind), spec, help, func(r *reader, st *statement, parent *rawServer) *rawCheck {
 		if len(st.words) > 1 {

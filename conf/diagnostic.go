@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Severity tells a mistake that stops weir from a remark.
@@ -104,6 +107,12 @@ type collector struct {
 	held  []held
 }
 
+// held is a diagnostic that is not given yet.
+type held struct {
+	d  Diagnostic
+	at place
+}
+
 // maxDiagnostics is how many of each severity are kept: a file with more
 // mistakes is not a configuration.
 const maxDiagnostics = 1000
@@ -199,4 +208,22 @@ func (d *Diagnostic) order() int {
 		return 0
 	}
 	return d.at.src.order
+}
+
+// plural is a number of things in words.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printable replaces what would disturb a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '\t' || unicode.IsPrint(c) {
+			return c
+		}
+		return utf8.RuneError
+	}, s)
 }

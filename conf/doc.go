@@ -70,12 +70,13 @@ func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
 	if l.language == nil {
 		l.language = newLanguage()
 	}
-	p := &parser{language: l.language, run: newReading(f), options: o}
+	p := &parser{language: l.language, parts: newParts(), options: o}
+	p.parts.known, p.parts.keeps = l.known, true
+	p.run = newReading(f, p.parts.alone)
 	p.run.id = o.ID
-	p.run.parts.known, p.run.parts.keeps = l.known, true
 	cfg, diags := p.load(path)
 	if cfg != nil {
-		l.known = p.run.parts.keep()
+		l.known = p.parts.keep()
 	}
 	return cfg, diags
 }
@@ -85,13 +86,16 @@ type parser struct {
 	diags    collector
 	language *language
 	run      *reading
-	options  Options
+	// parts are what is read by itself; nil has everything read as one.
+	parts   *parts
+	options Options
 }
 
 func newParser(f files, o Options) *parser {
-	run := newReading(f)
+	ps := newParts()
+	run := newReading(f, ps.alone)
 	run.id = o.ID
-	return &parser{language: newLanguage(), run: run, options: o}
+	return &parser{language: newLanguage(), run: run, parts: ps, options: o}
 }
 
 func (p *parser) load(path string) (*Config, Diagnostics) {
@@ -110,8 +114,8 @@ func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 		return cfg, diags
 	}
 	id := p.run.id
-	p.diags, p.run = collector{}, newReading(p.run.includes.files)
-	p.run.id, p.run.parts = id, nil
+	p.diags, p.run, p.parts = collector{}, newReading(p.run.includes.files, nil), nil
+	p.run.id = id
 	if len(text) > largeText {
 		runtime.GC() // so that both readings are not in memory at once
 		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
@@ -127,10 +131,10 @@ const largeText, largeGarbage = 1 << 20, 20
 // read takes the steps. Unless same is true, reading the whole says something else.
 func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {
 	file := p.run.file(filepath.Clean(src.name), src, &p.diags)
-	if !p.run.parts.readAll(p.language, p.run.tokens) {
+	if !p.parts.readAll(p.language, p.run.tokens) {
 		return nil, diags, false
 	}
-	root := (&builder{parser: p}).build(file)
+	root := (&builder{diags: &p.diags, run: p.run, root: p.language.root}).build(file)
 	raw := p.language.newRaw()
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
@@ -141,7 +145,7 @@ func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {
 		lint(r, raw, cfg, p.options)
 	}
 	r.sayRepeats()
-	if !p.run.parts.fit(&p.diags) {
+	if !p.parts.fit(&p.diags) {
 		return nil, diags, false
 	}
 	diags = p.diags.finish(src.name, p.run.includes.read)

@@ -25,15 +25,19 @@ type reading struct {
 	stopped  bool
 	includes includes
 	// parts are what is read by itself; nil has everything read as one.
-	parts *parts
+	parts *alone
 	// tokens counts those of all files.
 	tokens int
 }
 
-func newReading(f files) *reading {
+// newReading is the reading of a configuration; parts may be nil.
+func newReading(f files, parts *alone) *reading {
+	if parts != nil {
+		parts.numbers = map[includeKey]int{}
+	}
 	return &reading{
 		definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*lexed{}},
-		parts: &parts{at: map[includeKey]*part{}},
+		parts: parts,
 	}
 }
 
@@ -47,16 +51,6 @@ const (
 	// maxNesting bounds definitions within definitions.
 	maxNesting = 32
 )
-
-// expansion is where a part of an expanded text comes from: from at on, up to
-// the next one.
-type expansion struct {
-	at int32
-	// literal is text that stands as it is at from; otherwise from is the use
-	// of a name, which stands for the part.
-	literal bool
-	from    place
-}
 
 // macro deals with what the text language has to say about the line at the
 // lexer's position, and tells whether it has dealt with the whole line.
@@ -361,22 +355,6 @@ func (l *lexer) nested(value string, local map[string]string, depth int) string 
 		}
 	}
 	return text.String()
-}
-
-// add appends a part of an expansion.
-func (s *source) add(text *strings.Builder, part string, literal bool, line place, start, end int) {
-	if part == "" {
-		return
-	}
-	if last := len(s.parts) - 1; literal && last >= 0 && s.parts[last].literal {
-		s.parts[last].from.end = line.start + int32(end)
-		text.WriteString(part)
-		return
-	}
-	from := line // whose column is that of the line, see origin
-	from.start, from.end = line.start+int32(start), line.start+int32(end)
-	s.parts = append(s.parts, expansion{at: int32(text.Len()), literal: literal, from: from})
-	text.WriteString(part)
 }
 
 // leadingName is the name that text begins with: letters, digits and

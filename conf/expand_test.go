@@ -11,7 +11,7 @@ import (
 // lines by a bar.
 func reads(t *testing.T, text string) (got string, diags collector) {
 	t.Helper()
-	run := newReading(memory{})
+	run := newReading(memory{}, nil)
 	run.id = "node01"
 	var lines []string
 	var words []string

@@ -163,9 +163,6 @@ func (f *formatter) words(line, id string, number int) {
 	flush()
 }
 
-// whole is the beginning of a source that is one line, whose number is given.
-func (s *source) whole(number int) place { return place{src: s, line: int32(number), column: 1} }
-
 // attach puts an opening brace behind its keyword: on this line, or the last one
 // that holds a statement.
 func (f *formatter) attach(statement string) {

@@ -17,6 +17,8 @@ type entry struct {
 	// stand without one.
 	inner    *blockSpec
 	optional bool
+	// keyword is what the tree of blocks has to know of it.
+	keyword Keyword
 	// read takes a statement into the raw block it stands in.
 	read func(r *reader, st *statement, into any)
 	// help says in a sentence what the keyword does, for the reference page.
@@ -110,6 +112,26 @@ type blockSpec struct {
 // lookup is the entry of a keyword, nil when the block does not know it.
 func (s *blockSpec) lookup(name string) *entry { return s.byName[name] }
 
+// Lookup is what the tree of blocks has to know of a word.
+func (s *blockSpec) Lookup(word string) *Keyword {
+	if e := s.lookup(word); e != nil {
+		return &e.keyword
+	}
+	return nil
+}
+
+// Holder is the first keyword whose block may hold a word. What looks like an address
+// may stand in any list.
+func (s *blockSpec) Holder(word string) string {
+	for _, e := range s.entries {
+		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(word, ".:@")
+		if listed || e.inner != nil && e.inner.lookup(word) != nil {
+			return e.name
+		}
+	}
+	return ""
+}
+
 // language is the whole of keepalived.conf as weir knows it.
 type language struct {
 	root, weir *blockSpec
@@ -142,6 +164,9 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 			continue
 		}
 		s.byName[e.name] = e
+		if e.keyword = (Keyword{Optional: e.optional, Row: e}); e.inner != nil {
+			e.keyword.Inner = e.inner
+		}
 		l.homes[e.name] = append(l.homes[e.name], s)
 		if e.inner != nil {
 			l.index(e.inner, seen)

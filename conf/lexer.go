@@ -67,7 +67,7 @@ func lex(src *source, diags *collector, run *reading) []token {
 	}
 	around := len(src.text)
 	if run != nil && run.parts != nil {
-		l.cuts = cutsOf(src.text)
+		l.cuts = run.parts.cutsOf(src.text)
 		for _, c := range l.cuts {
 			around -= c.size
 		}

@@ -41,12 +41,6 @@ type solo struct {
 	said           []saidOnce
 }
 
-// held is a diagnostic that is not given yet.
-type held struct {
-	d  Diagnostic
-	at place
-}
-
 type saidOnce struct {
 	key any
 	repeat
@@ -55,48 +49,17 @@ type saidOnce struct {
 // parts are those of a run.
 type parts struct {
 	list []*part
-	at   map[includeKey]*part
 	// known are parts of before, by their text.
 	known map[string]*solo
 	// keeps says that they are to be kept: without the text around them, and
 	// without the places of their values.
 	keeps bool
-	// misplaced is a part that stands inside a block.
-	misplaced bool
+	// alone finds them.
+	alone *alone
 }
 
 // partKeyword begins a part.
 const partKeyword = "virtual_server"
-
-// maxPart is the longest part, in bytes: one that is longer is read with its file.
-const maxPart = 1 << 18
-
-// partAt is the part that a text begins with, with the end of its last line. It is
-// empty where there is none: the block has to begin and end at the beginnings of
-// lines, with nothing at such a place in between, and hold nothing that other lines
-// of the file give a meaning to.
-func partAt(text string) string {
-	if !strings.HasPrefix(text, partKeyword) || len(text) == len(partKeyword) || !isBlank(text[len(partKeyword)]) {
-		return ""
-	}
-	for end := 0; end < min(len(text), maxPart); {
-		line, _, ended := strings.Cut(text[end:], "\n")
-		begun := end
-		if end += len(line); ended {
-			end++
-		}
-		switch {
-		case begun == 0 && strings.Contains(line, "group"):
-			return ""
-		case begun == 0, line == "", isBlank(line[0]), line[0] == '{', line[0] == '#', line[0] == '!':
-		case line[0] == '}' && standsAlone(text[:end]):
-			return text[:end]
-		default:
-			return ""
-		}
-	}
-	return ""
-}
 
 // standsAlone tells whether no line of the text takes others to understand.
 func standsAlone(text string) bool {
@@ -113,42 +76,15 @@ func standsAlone(text string) bool {
 	return true
 }
 
-// cut is where a part is in its file, in bytes.
-type cut struct{ start, size int }
-
-// cutsOf finds the parts of a file.
-func cutsOf(text string) (cuts []cut) {
-	for at := 0; ; {
-		if size := len(partAt(text[at:])); size > 0 {
-			cuts = append(cuts, cut{at, size})
-			at += size
-			continue
-		}
-		next := strings.Index(text[at:], "\n"+partKeyword)
-		if next < 0 {
-			return cuts
-		}
-		at += next + 1
-	}
+func newParts() *parts {
+	ps := &parts{}
+	ps.alone = &alone{keyword: partKeyword, stands: func(head, text string) bool {
+		return !strings.Contains(head, "group") && standsAlone(text)
+	}, add: ps.add, take: ps.take}
+	return ps
 }
 
-// part takes a part at the beginning of a line that no other goes on with.
-func (l *lexer) part() bool {
-	for len(l.cuts) > 0 && l.cuts[0].start < l.pos {
-		l.cuts = l.cuts[1:]
-	}
-	if len(l.cuts) == 0 || l.cuts[0].start > l.pos || len(l.tokens) > 0 && l.tokens[len(l.tokens)-1].kind < lineToken {
-		return false
-	}
-	at, text := l.here(), l.src.text[l.pos:l.pos+l.cuts[0].size]
-	l.pos += len(text)
-	l.line += int32(strings.Count(text, "\n"))
-	l.emit(partToken, "", at)
-	l.first = len(l.tokens)
-	l.run.parts.add(text, at)
-	return true
-}
-
+// add is for a part and its place.
 func (ps *parts) add(text string, at place) {
 	p := &part{solo: ps.known[text]}
 	if p.solo != nil {
@@ -156,9 +92,13 @@ func (ps *parts) add(text string, at place) {
 	} else if ps.keeps {
 		text = strings.Clone(text)
 	}
-	p.src = &source{name: at.src.name, text: text, order: at.src.order, from: at.src.from, part: true, line: at}
+	p.src = at.asPart(text)
 	ps.list = append(ps.list, p)
-	ps.at[includeKey{at.src, at.start}] = p
+}
+
+// take is the keyword that takes a part into the configuration.
+func (ps *parts) take(number int) *Keyword {
+	return &Keyword{Row: &entry{name: partKeyword, read: ps.list[number].take}}
 }
 
 // readAll reads the parts, many of them on all CPUs, and tells whether that could be
@@ -201,25 +141,23 @@ func (ps *parts) fit(diags *collector) bool {
 	if ps == nil || len(ps.list) == 0 {
 		return true
 	}
-	return !ps.misplaced && diags.counts[Error] == 0 && max(diags.counts[Warning], diags.counts[Note]) <= maxDiagnostics
+	return !ps.alone.misplaced && diags.counts[Error] == 0 && max(diags.counts[Warning], diags.counts[Note]) <= maxDiagnostics
 }
 
 // readSolo reads a part. It is nil where something is wrong. The tokens, of which
 // nothing is kept, are put into room, which it returns for the next part.
 func readSolo(l *language, src *source, room []token) (*solo, []token) {
 	p := &parser{language: l, diags: collector{holds: true}, run: &reading{}}
-	t := &lexer{src: src, line: 1, column: 1, diags: &p.diags, tokens: slices.Grow(room[:0], len(src.text)/5+8)}
-	t.all()
-	t.emit(endToken, "", t.here())
-	root := (&builder{parser: p}).build(&lexed{src: src, tokens: t.tokens})
+	file := lexAlone(src, &p.diags, room)
+	root := (&builder{diags: &p.diags, run: p.run, root: p.language.root}).build(file)
 	raw := &rawConfig{}
 	r := &reader{language: l, diags: &p.diags}
 	r.block(l.root, root, raw)
 	if p.diags.counts[Error] > 0 || len(root.statements) != 1 || len(raw.services) != 1 {
-		return nil, t.tokens
+		return nil, file.tokens
 	}
 	s := raw.services[0]
-	one := &solo{text: src.text, tokens: len(t.tokens), head: s.head.all(), read: p.diags.held}
+	one := &solo{text: src.text, tokens: len(file.tokens), head: s.head.all(), read: p.diags.held}
 	p.diags.held = nil
 	s.resolveKeys(r, raw)
 	s.sayProtocol(r)
@@ -227,13 +165,13 @@ func readSolo(l *language, src *source, room []token) (*solo, []token) {
 	one.server = s.VirtualServer
 	lintService(r, &one.server)
 	if p.diags.counts[Error] > 0 {
-		return nil, t.tokens
+		return nil, file.tokens
 	}
 	one.resolved = p.diags.held
 	for _, key := range r.order {
 		one.said = append(one.said, saidOnce{key, *r.said[key]})
 	}
-	return one, t.tokens
+	return one, file.tokens
 }
 
 // forget takes out what only concerns the text.
@@ -284,18 +222,6 @@ func (p *part) say(r *reader, list []held) {
 		h.at.src = p.src
 		r.diags.at(h.d, h.at)
 	}
-}
-
-// part is where the file being read has a part.
-func (b *builder) part(t token) {
-	b.next++
-	if len(b.frames) != 1 {
-		b.run.parts.misplaced = true
-		return
-	}
-	p := b.run.parts.at[includeKey{t.src, t.start}]
-	t.text = partKeyword
-	b.top().statements = append(b.top().statements, &statement{words: []token{t}, entry: &entry{name: t.text, read: p.take}})
 }
 
 // keep are the parts of a run for the next one. One whose remarks name lines of the

@@ -16,10 +16,9 @@ var tables = sync.OnceValue(newLanguage)
 
 // readMemory reads the file called name, by parts or as one.
 func readMemory(m memory, name string, whole bool) (*Config, Diagnostics) {
-	p := &parser{language: tables(), run: newReading(m)}
-	p.run.id = "node01"
-	if whole {
-		p.run.parts = nil
+	p := newParser(m, Options{ID: "node01"})
+	if p.language = tables(); whole {
+		p.run.parts, p.parts = nil, nil
 	}
 	return p.parse(name, []byte(m[name]))
 }

@@ -45,8 +45,8 @@ func (r *reader) block(spec *blockSpec, b *block, into any) {
 		default:
 			var counts bool
 			if given, counts = r.again(given, st); counts {
-				r.sayEffect(st.entry, st)
-				st.entry.read(r, st, into)
+				r.sayEffect(entryOf(st), st)
+				entryOf(st).read(r, st, into)
 			}
 		}
 	}
@@ -61,16 +61,16 @@ const maxLines = 1 << 16
 // again warns of a setting that is given twice: the last one counts, but of
 // scripts the first. It tells whether this one does.
 func (r *reader) again(given []*statement, st *statement) (now []*statement, counts bool) {
-	if st.entry.slot == "" {
+	if entryOf(st).slot == "" {
 		return given, true
 	}
 	for i, first := range given {
-		if first.entry.slot == st.entry.slot && st.entry.first {
+		if entryOf(first).slot == entryOf(st).slot && entryOf(st).first {
 			r.warnAt(st.place(), "listed-twice", st.keyword()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+first.place().String())
 			return given, false
 		}
-		if first.entry.slot == st.entry.slot {
+		if entryOf(first).slot == entryOf(st).slot {
 			r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
 				"take one of them out", "first given at "+first.place().String())
 			given[i] = st
@@ -78,6 +78,27 @@ func (r *reader) again(given []*statement, st *statement) (now []*statement, cou
 		}
 	}
 	return append(given, st), true
+}
+
+// statementsOf are a block's statements of one keyword; b may be nil.
+func statementsOf(b *block, keyword string) (list []*statement) {
+	if b == nil {
+		return nil
+	}
+	for _, st := range b.statements {
+		if e := entryOf(st); e != nil && e.name == keyword && !st.broken {
+			list = append(list, st)
+		}
+	}
+	return list
+}
+
+// entryOf is the line of the table that a statement is read by, nil where it has none.
+func entryOf(st *statement) *entry {
+	if st.entry == nil {
+		return nil
+	}
+	return st.entry.Row.(*entry)
 }
 
 // unknown is a keyword that the block does not have: one that belongs in
@@ -95,7 +116,7 @@ func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 		// What was meant is not missed as well.
-		b.statements = append(b.statements, &statement{entry: spec.lookup(near), words: st.words, broken: true})
+		b.statements = append(b.statements, &statement{entry: spec.Lookup(near), words: st.words, broken: true})
 	} else if b.unsure = true; nearest(word, r.language.names) != "" {
 		near = nearest(word, r.language.names)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
@@ -121,15 +142,21 @@ func (s *blockSpec) names() []string {
 
 // has tells whether a block gives a keyword, rightly or not. A block that
 // could not be read whole is taken to have everything.
-func (b *block) has(names ...string) bool {
+func has(b *block, names ...string) bool {
 	return b.unsure || slices.ContainsFunc(b.statements, func(st *statement) bool {
-		return st.entry != nil && slices.Contains(names, st.entry.name)
+		e := entryOf(st)
+		return e != nil && slices.Contains(names, e.name)
 	})
+}
+
+// mentionsOf is has for a block that is asked later.
+func mentionsOf(b *block) func(names ...string) bool {
+	return func(names ...string) bool { return has(b, names...) }
 }
 
 // require gives a diagnostic at the block's head when it lacks a keyword.
 func (r *reader) require(b *block, name, hint string) {
-	if !b.has(name) {
+	if !has(b, name) {
 		r.errorAt(b.owner.all(), fmt.Sprintf("%s has no %s", b.owner.title(), name), hint)
 	}
 }

@@ -38,7 +38,7 @@ func (b *builder) settle(st *statement) {
 	if top.spec == nil {
 		return
 	}
-	st.entry = top.spec.lookup(st.keyword())
+	st.entry = top.spec.Lookup(st.keyword())
 	switch {
 	case st.entry != nil:
 	case b.excess > 0:
@@ -56,7 +56,7 @@ func (b *builder) closeFor(st *statement) {
 		if len(b.frames)-1-i > b.excess || outer.spec == nil {
 			return
 		}
-		e := outer.spec.lookup(st.keyword())
+		e := outer.spec.Lookup(st.keyword())
 		if e == nil {
 			continue
 		}
@@ -145,12 +145,12 @@ func (b *builder) reopenFor(st *statement) bool {
 	if f == nil || f.spec == nil {
 		return false
 	}
-	e, since := f.spec.lookup(st.keyword()), top.since(f)
+	e, since := f.spec.Lookup(st.keyword()), top.since(f)
 	if e == nil || since < 0 {
 		return false
 	}
 	for _, moved := range top.statements[since:] {
-		moved.entry = f.spec.lookup(moved.keyword())
+		moved.entry = f.spec.Lookup(moved.keyword())
 		f.statements = append(f.statements, moved)
 	}
 	top.statements = top.statements[:since]
@@ -178,7 +178,7 @@ func (top *frame) since(f *frame) int {
 		if st.block == f.block {
 			return i + 1
 		}
-		if st.block != nil || f.spec.lookup(st.keyword()) == nil {
+		if st.block != nil || f.spec.Lookup(st.keyword()) == nil {
 			return -1
 		}
 	}
@@ -189,15 +189,7 @@ func (top *frame) since(f *frame) int {
 // its closing brace is there: the keyword belongs into a block that may stand
 // here. The block is skipped, for what it was called is not known.
 func (b *builder) headless(st *statement) {
-	spec := b.top().spec
-	name := ""
-	for _, e := range spec.entries {
-		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(st.keyword(), ".:@")
-		if listed || e.inner != nil && e.inner.lookup(st.keyword()) != nil {
-			name = e.name
-			break
-		}
-	}
+	name := b.top().spec.Holder(st.keyword())
 	if name == "" {
 		return
 	}
@@ -216,7 +208,7 @@ func (b *builder) unopened(st *statement) {
 		if !st.broken {
 			b.diags.errorAt(st.all(), st.title()+` lacks its "{"`, `expected "{" at the end of this line`)
 		}
-		b.push(st, st.entry.inner, st.words[len(st.words)-1])
+		b.push(st, st.entry.Inner, st.words[len(st.words)-1])
 		return
 	}
 	b.breaks(st, st.all(), st.keyword()+" opens a block", `expected "{" and, after the block, "}"`)
@@ -258,20 +250,6 @@ func (b *builder) undefined(st *statement) {
 		}
 	}
 	if st.broken {
-		b.top().unsure = b.top().unsure || b.top().spec.lookup(st.keyword()) == nil
+		b.top().unsure = b.top().unsure || b.top().spec.Lookup(st.keyword()) == nil
 	}
-}
-
-// maxWord is how many runes of the user's words a message repeats.
-const maxWord = 60
-
-// shorten cuts a word of the user's to what a message can carry.
-func shorten(word string) string {
-	n := 0
-	for i := range word {
-		if n++; n > maxWord {
-			return word[:i] + "…"
-		}
-	}
-	return word
 }

@@ -44,13 +44,6 @@ func (d Diagnostics) Summary() string {
 	return strings.Join(parts, ", ") + " in " + plural(d.files, "file")
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // renderer writes diagnostics. Colour only repeats what the words say.
 type renderer struct {
 	*bufio.Writer
@@ -155,16 +148,6 @@ func clip(text string, limit int) (string, bool) {
 		}
 	}
 	return printable(text), false
-}
-
-// printable replaces what would disturb a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c == '\t' || unicode.IsPrint(c) {
-			return c
-		}
-		return utf8.RuneError
-	}, s)
 }
 
 // padding is as wide as text on a terminal: a tab stays a tab.

@@ -184,7 +184,7 @@ func (i *rawInstance) checkDevices(r *reader) {
 
 // emptyPeers finds a list of peers without any.
 func (i *rawInstance) emptyPeers() (place, bool) {
-	for _, st := range i.head.block.statementsOf("unicast_peer") {
+	for _, st := range statementsOf(i.head.block, "unicast_peer") {
 		if st.block != nil && !st.block.unsure && len(st.block.statements) == 0 {
 			return st.place(), true
 		}

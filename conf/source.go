@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,6 +22,16 @@ type source struct {
 	parts    []expansion
 	// part is a block that begins at line and is read by itself.
 	part bool
+}
+
+// expansion is where a part of an expanded text comes from: from at on, up to
+// the next one.
+type expansion struct {
+	at int32
+	// literal is text that stands as it is at from; otherwise from is the use
+	// of a name, which stands for the part.
+	literal bool
+	from    place
 }
 
 // file is the source of the file that s is, or comes from.
@@ -137,3 +148,39 @@ func (p place) alone() bool {
 // maxIndent bounds how far alone looks back, so that a file of one endless
 // line costs no more than another.
 const maxIndent = 256
+
+// add appends a part of an expansion.
+func (s *source) add(text *strings.Builder, part string, literal bool, line place, start, end int) {
+	if part == "" {
+		return
+	}
+	if last := len(s.parts) - 1; literal && last >= 0 && s.parts[last].literal {
+		s.parts[last].from.end = line.start + int32(end)
+		text.WriteString(part)
+		return
+	}
+	from := line // whose column is that of the line, see origin
+	from.start, from.end = line.start+int32(start), line.start+int32(end)
+	s.parts = append(s.parts, expansion{at: int32(text.Len()), literal: literal, from: from})
+	text.WriteString(part)
+}
+
+// maxWord is how many runes of the user's words a message repeats.
+const maxWord = 60
+
+// shorten cuts a word of the user's to what a message can carry.
+func shorten(word string) string {
+	n := 0
+	for i := range word {
+		if n++; n > maxWord {
+			return word[:i] + "…"
+		}
+	}
+	return word
+}
+
+// whole is the beginning of a source that is one line, whose number is given.
+func (s *source) whole(number int) place { return place{src: s, line: int32(number), column: 1} }
+
+// quote is a word of the user's in a message.
+func quote(text string) string { return strconv.Quote(shorten(text)) }

@@ -156,7 +156,7 @@ func bfdBlock() *blockSpec {
 	type B = BFD
 	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the other end")
 	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *block, into any) {
-		if !b.has("neighbour_ip") {
+		if !has(b, "neighbour_ip") {
 			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
 		}
 		own, other := into.(*B).Source, into.(*B).Neighbor
@@ -198,7 +198,7 @@ func garpGroupBlock() *blockSpec {
 		}
 	})
 	done := func(r *reader, b *block, _ any) {
-		if !b.has("garp_interval", "gna_interval") {
+		if !has(b, "garp_interval", "gna_interval") {
 			r.warnAt(b.owner.place(), "garp-group-empty", "a garp_group without a delay changes nothing", "expected garp_interval or gna_interval")
 		}
 	}

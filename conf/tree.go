@@ -1,10 +1,38 @@
 package conf
 
+// Keyword is a keyword as the kind of block that it stands in knows it.
+type Keyword struct {
+	// Inner is the kind of the block that the keyword opens, nil where it opens none.
+	Inner Grammar
+	// Optional is a keyword that may also stand without its block.
+	Optional bool
+	// Row is what the grammar itself has to know of the keyword.
+	Row any
+}
+
+// Grammar is a kind of block. It tells the builder of the tree which words may stand
+// in the block, for only they show where a brace is missing or too many.
+type Grammar interface {
+	// Lookup is what the block knows of a word, nil where that is nothing.
+	Lookup(word string) *Keyword
+	// Holder is the name of the first keyword whose block may hold a word, "" where
+	// no block inside this one may.
+	Holder(word string) string
+}
+
+// innerOf is the kind of block that a keyword opens, nil where it opens none.
+func innerOf(k *Keyword) Grammar {
+	if k == nil {
+		return nil
+	}
+	return k.Inner
+}
+
 // statement is a keyword, the words on its line, and the block it opens.
 type statement struct {
 	words []token
 	block *block
-	entry *entry
+	entry *Keyword
 	// broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
 	broken bool
@@ -48,24 +76,11 @@ type block struct {
 // unclosed tells whether the statement's block lacks its closing brace.
 func (st *statement) unclosed() bool { return st.block != nil && st.block.unclosed }
 
-// statementsOf are a block's statements of one keyword; b may be nil.
-func (b *block) statementsOf(keyword string) (list []*statement) {
-	if b == nil {
-		return nil
-	}
-	for _, st := range b.statements {
-		if st.entry != nil && st.entry.name == keyword && !st.broken {
-			list = append(list, st)
-		}
-	}
-	return list
-}
-
 // frame is a block that is open while the tree is built.
 type frame struct {
 	*block
 	// spec is the kind of block, nil in one that is skipped.
-	spec *blockSpec
+	spec Grammar
 	// open is its brace, or its keyword where the brace is missing.
 	open token
 	// closed is the block inside that was closed last, which a stray brace
@@ -77,7 +92,9 @@ type frame struct {
 // builder makes the tree of blocks. It knows the tables of keywords, because
 // only they tell where a brace is missing or too many: see recover.go.
 type builder struct {
-	*parser
+	diags  *collector
+	run    *reading
+	root   Grammar
 	frames []*frame
 
 	// The state of the file being read.
@@ -97,7 +114,7 @@ type builder struct {
 // build makes the tree of a text and of all that it includes.
 func (b *builder) build(f *lexed) *block {
 	root := &block{}
-	b.frames = []*frame{{block: root, spec: b.language.root}}
+	b.frames = []*frame{{block: root, spec: b.root}}
 	b.file(f)
 	return root
 }
@@ -165,7 +182,7 @@ func (b *builder) statement() {
 	switch {
 	case opens:
 		b.opened(st, brace)
-	case st.entry != nil && st.entry.inner != nil && !st.entry.optional:
+	case innerOf(st.entry) != nil && !st.entry.Optional:
 		b.unopened(st)
 	}
 }
@@ -186,22 +203,22 @@ func (b *builder) brace() (token, bool) {
 
 // opened begins the block of a statement.
 func (b *builder) opened(st *statement, brace token) {
-	e := st.entry
+	inner := innerOf(st.entry)
 	switch {
-	case b.top().spec == nil || e == nil || st.broken && e.inner == nil:
+	case b.top().spec == nil || st.entry == nil || st.broken && inner == nil:
 		b.push(st, nil, brace)
-	case e.inner == nil && b.excess > 0:
+	case inner == nil && b.excess > 0:
 		b.excess--
 		b.breaks(st, brace.place, st.keyword()+" opens no block", `take this "{" out`)
-	case e.inner == nil:
+	case inner == nil:
 		b.breaks(st, brace.place, st.keyword()+" opens no block", "the block is skipped; "+st.keyword()+" stands on a line of its own")
 		b.push(st, nil, brace)
 	default:
-		b.push(st, e.inner, brace)
+		b.push(st, inner, brace)
 	}
 }
 
-func (b *builder) push(st *statement, spec *blockSpec, open token) {
+func (b *builder) push(st *statement, spec Grammar, open token) {
 	st.block = &block{owner: st}
 	b.frames = append(b.frames, &frame{block: st.block, spec: spec, open: open})
 }

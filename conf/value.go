@@ -29,9 +29,6 @@ func complain(format string, args ...any) *complaint {
 	return &complaint{what: fmt.Sprintf(format, args...)}
 }
 
-// quote is a word of the user's in a message.
-func quote(text string) string { return strconv.Quote(shorten(text)) }
-
 // number is a whole number from least to most.
 func number[V ~int | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32](least, most V) kind[V] {
 	expects := fmt.Sprintf("a whole number from %d to %d", least, most)

@@ -275,4 +275,4 @@ func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
 	return ok
 }
 
-func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = b.has }
+func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = mentionsOf(b) }

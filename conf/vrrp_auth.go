@@ -46,7 +46,7 @@ func authBlock() *blockSpec {
 	type I = rawInstance
 	types := oneOf(choice[AuthType]{noun: "authentication type", known: []named[AuthType]{{"PASS", AuthPass}, {"AH", AuthHeader}}, pending: []string{"AH"}})
 	return &blockSpec{name: "authentication", done: func(r *reader, b *block, _ any) {
-		if b.has("auth_type") {
+		if has(b, "auth_type") {
 			r.require(b, "auth_pass", "expected auth_pass, up to 8 characters, the same on both directors")
 			return
 		}

@@ -203,13 +203,14 @@ func instanceHead(r *reader, st *statement, c *rawConfig) *rawInstance {
 
 func instanceDone(r *reader, b *block, into any) {
 	i := into.(*rawInstance)
-	if !b.has("unicast_peer") {
+	if !has(b, "unicast_peer") {
 		r.require(b, "interface", "expected interface NAME")
 	}
 	r.require(b, "virtual_router_id", "expected virtual_router_id, a number from 1 to 255, the same on both directors")
-	i.mentions = b.has
+	i.mentions = mentionsOf(b)
 	i.noVIPs = !b.unsure && !slices.ContainsFunc(b.statements, func(st *statement) bool {
-		mentions := st.entry != nil && (st.entry.name == "virtual_ipaddress" || st.entry.name == "no_virtual_ipaddress")
+		e := entryOf(st)
+		mentions := e != nil && (e.name == "virtual_ipaddress" || e.name == "no_virtual_ipaddress")
 		return mentions && (st.broken || st.block == nil || st.block.unsure || len(st.block.statements) > 0)
 	})
 }
