@@ -17,7 +17,8 @@ import (
 var may = map[string][]string{
 	"lvs":                    nil,
 	"vrrp":                   nil,
-	"conf":                   {"lvs"},
+	"conf":                   {"lvs", "conf/text"},
+	"conf/text":              nil,
 	"examples":               nil,
 	"internal/netlnk":        nil,
 	"internal/netlnk/arp":    {"internal/netlnk"},

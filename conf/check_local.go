@@ -3,6 +3,8 @@ package conf
 import (
 	"math"
 	"time"
+
+	"weir/conf/text"
 )
 
 // MiscCheck is what MISC_CHECK has of its own.
@@ -22,7 +24,7 @@ func miscEntries() []*entry {
 		script("misc_path", func(c *C) *Script { return &c.Misc.Path }, "the program: exit code 0 is up"),
 		value("misc_timeout", wholeSeconds(0, maxMisc), func(c *C) *time.Duration { return &c.Misc.Timeout }, "how long a run may take", otherwise("delay_loop")),
 		onOff("misc_dynamic", func(c *C) *bool { return &c.Misc.Dynamic }, "exit codes from 2 to 255 are up, with a weight of 0 to 253"),
-		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user")),
+		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *text.Statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user")),
 	}
 }
 
@@ -32,7 +34,7 @@ type BFDCheck struct {
 }
 
 func bfdEntries() []*entry {
-	return []*entry{value("name", text("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session")}
+	return []*entry{value("name", nonEmpty("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session")}
 }
 
 // FileCheck is what FILE_CHECK has of its own.
@@ -45,7 +47,7 @@ type FileCheck struct {
 func fileCheckEntries() []*entry {
 	type C = rawCheck
 	return []*entry{
-		value("track_file", text("a track_file's name"), func(c *C) *string { return &c.File.TrackFile }, "the file"),
+		value("track_file", nonEmpty("a track_file's name"), func(c *C) *string { return &c.File.TrackFile }, "the file"),
 		weighted(math.MaxInt32, func(c *C) *int { return &c.File.Weight }, func(c *C) *bool { return &c.File.Reverse }, "what its number is multiplied with and added to the server's weight"),
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"weir/conf/text"
 )
 
 // CheckKind is the keyword of a check.
@@ -50,7 +52,7 @@ type Check struct {
 // rawCheck is a check as it is written.
 type rawCheck struct {
 	Check
-	head     *statement
+	head     *text.Statement
 	ip       netip.Addr
 	port     uint16
 	mentions func(names ...string) bool
@@ -88,16 +90,16 @@ func checkBlocks() []*entry {
 
 // checkSection is the keyword of one kind of check.
 func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *entry {
-	done := func(_ *reader, b *block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
+	done := func(_ *reader, b *text.Block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
 	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
-	return section(string(kind), spec, help, func(r *reader, st *statement, parent *rawServer) *rawCheck {
-		if len(st.words) > 1 {
+	return section(string(kind), spec, help, func(r *reader, st *text.Statement, parent *rawServer) *rawCheck {
+		if len(st.Words) > 1 {
 			r.extra(st, 1)
 		}
 		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
 		c.Kind, c.Timers = kind, checkTimers(kind)
 		c.own()
-		c.note("check", st.place())
+		c.note("check", st.Place())
 		parent.checks = append(parent.checks, c)
 		return c
 	})
@@ -149,15 +151,15 @@ func targetEntries() []*entry {
 }
 
 // readOldRetry takes the spelling that only HTTP_GET ever had.
-func readOldRetry(r *reader, st *statement, into any) {
+func readOldRetry(r *reader, st *text.Statement, into any) {
 	n, ok := one(r, st, number(0, math.MaxInt32))
 	if !ok {
 		return
 	}
 	c := into.(*rawCheck)
-	r.warnAt(st.place(), "obsolete", fmt.Sprintf("nb_get_retry in %s is read as retry", c.Kind), fmt.Sprintf(`write "retry %d"`, n))
+	r.warnAt(st.Place(), "obsolete", fmt.Sprintf("nb_get_retry in %s is read as retry", c.Kind), fmt.Sprintf(`write "retry %d"`, n))
 	c.Retry = n
-	c.note("retry", st.words[1].place)
+	c.note("retry", st.Words[1].Place)
 }
 
 // resolve fills in what a check inherits: it connects to the server itself.
@@ -179,7 +181,7 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 		c.port = port
 	}
 	if c.port == 0 && c.Kind != CheckPing && !c.mentions("connect_port") {
-		r.errorAt(c.head.place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
+		r.errorAt(c.head.Place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
 	}
 	c.Connect = netip.AddrPortFrom(c.ip, c.port)
 	from(c, c, "connect", "connect_ip", &c.ip, c.ip)
@@ -193,14 +195,14 @@ func (c *rawCheck) resolveLocal(r *reader) {
 	switch {
 	case c.Kind == CheckMisc:
 		if c.Misc.Path.Command == "" && !c.mentions("misc_path") {
-			r.errorAt(c.head.place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
+			r.errorAt(c.head.Place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
 		}
 		if !c.has("misc_timeout") {
 			c.Misc.Timeout = c.DelayLoop
 		}
 	case c.Kind == CheckBFD && !c.mentions("name"):
-		r.errorAt(c.head.place(), "BFD_CHECK has no name", "expected name BFD, that of a bfd_instance")
+		r.errorAt(c.head.Place(), "BFD_CHECK has no name", "expected name BFD, that of a bfd_instance")
 	case c.Kind == CheckFile && !c.mentions("track_file"):
-		r.errorAt(c.head.place(), "FILE_CHECK has no track_file", "expected track_file NAME, that of a track_file")
+		r.errorAt(c.head.Place(), "FILE_CHECK has no track_file", "expected track_file NAME, that of a track_file")
 	}
 }

@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+
+	"weir/conf/text"
 )
 
 // Options are what a run is told besides the file.
@@ -42,15 +44,17 @@ type Options struct {
 
 // Load reads the configuration file at path and what it includes. The Config
 // is nil when the Diagnostics hold an error: a bad file changes nothing.
-func Load(path string) (*Config, Diagnostics) { return Options{}.Load(path) }
+func Load(path string) (*Config, text.Diagnostics) { return Options{}.Load(path) }
 
 // Load is like the function of this name.
-func (o Options) Load(path string) (*Config, Diagnostics) { return newParser(disk{}, o).load(path) }
+func (o Options) Load(path string) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, o).load(path)
+}
 
 // Parse reads text as Load would read a file called name; includes are looked
 // for on disk, beside that name.
-func Parse(name string, text []byte) (*Config, Diagnostics) {
-	return newParser(disk{}, Options{}).parse(name, text)
+func Parse(name string, content []byte) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, Options{}).parse(name, content)
 }
 
 // Loader reads configurations one after the other, and no virtual server again whose
@@ -62,18 +66,18 @@ type Loader struct {
 }
 
 // Load is like the function of this name.
-func (l *Loader) Load(path string) (*Config, Diagnostics) {
-	return l.load(disk{}, Options{}, path)
+func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
+	return l.load(text.Disk{}, Options{}, path)
 }
 
-func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
+func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
 	if l.language == nil {
 		l.language = newLanguage()
 	}
 	p := &parser{language: l.language, parts: newParts(), options: o}
 	p.parts.known, p.parts.keeps = l.known, true
-	p.run = newReading(f, p.parts.alone)
-	p.run.id = o.ID
+	p.run = text.NewReading(f, p.parts.alone)
+	p.run.Id = o.ID
 	cfg, diags := p.load(path)
 	if cfg != nil {
 		l.known = p.parts.keep()
@@ -83,40 +87,40 @@ func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
 
 // parser holds what the steps share during one run.
 type parser struct {
-	diags    collector
+	diags    text.Collector
 	language *language
-	run      *reading
+	run      *text.Reading
 	// parts are what is read by itself; nil has everything read as one.
 	parts   *parts
 	options Options
 }
 
-func newParser(f files, o Options) *parser {
+func newParser(f text.Files, o Options) *parser {
 	ps := newParts()
-	run := newReading(f, ps.alone)
-	run.id = o.ID
+	run := text.NewReading(f, ps.alone)
+	run.Id = o.ID
 	return &parser{language: newLanguage(), run: run, parts: ps, options: o}
 }
 
-func (p *parser) load(path string) (*Config, Diagnostics) {
-	text, err := p.run.includes.files.read(path, true)
+func (p *parser) load(path string) (*Config, text.Diagnostics) {
+	content, err := p.run.Includes.Files.Read(path, true)
 	if err != nil {
-		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
-		return nil, p.diags.finish(path, 1)
+		p.diags.Add(text.Diagnostic{Severity: text.Error, File: path, Message: "cannot be read: " + text.Reason(err)})
+		return nil, p.diags.Finish(path, 1)
 	}
-	return p.parse(path, text)
+	return p.parse(path, content)
 }
 
 // parse reads a text by parts and, where that would not come to the same, whole.
-func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
-	src := &source{name: name, text: string(text)}
+func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) {
+	src := &text.Source{Name: name, Text: string(content)}
 	if cfg, diags, same := p.read(src); same {
 		return cfg, diags
 	}
-	id := p.run.id
-	p.diags, p.run, p.parts = collector{}, newReading(p.run.includes.files, nil), nil
-	p.run.id = id
-	if len(text) > largeText {
+	id := p.run.Id
+	p.diags, p.run, p.parts = text.Collector{}, text.NewReading(p.run.Includes.Files, nil), nil
+	p.run.Id = id
+	if len(content) > largeText {
 		runtime.GC() // so that both readings are not in memory at once
 		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
 	}
@@ -129,27 +133,27 @@ func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 const largeText, largeGarbage = 1 << 20, 20
 
 // read takes the steps. Unless same is true, reading the whole says something else.
-func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {
-	file := p.run.file(filepath.Clean(src.name), src, &p.diags)
-	if !p.parts.readAll(p.language, p.run.tokens) {
+func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
+	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
+	if !p.parts.readAll(p.language, p.run.Tokens) {
 		return nil, diags, false
 	}
-	root := (&builder{diags: &p.diags, run: p.run, root: p.language.root}).build(file)
+	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
 	raw := p.language.newRaw()
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
-	raw.unsure = raw.unsure || root.unsure
+	raw.unsure = raw.unsure || root.Unsure
 	refs(r, raw)
 	cfg = resolve(r, raw)
-	if p.diags.counts[Error] == 0 {
+	if p.diags.Counts[text.Error] == 0 {
 		lint(r, raw, cfg, p.options)
 	}
 	r.sayRepeats()
 	if !p.parts.fit(&p.diags) {
 		return nil, diags, false
 	}
-	diags = p.diags.finish(src.name, p.run.includes.read)
-	diags.silence(append(cfg.Weir.Silence, p.options.Silence...))
+	diags = p.diags.Finish(src.Name, p.run.Includes.Read)
+	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), refused)
 	if diags.HasErrors() {
 		return nil, diags, true
 	}

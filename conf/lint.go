@@ -99,7 +99,7 @@ func (s *rawService) resolveQuorum(r *reader) {
 		sum += rs.Weight
 	}
 	if s.Quorum > sum && len(s.RealServers) > 0 {
-		at := s.head.all()
+		at := s.head.All()
 		if s.has("quorum") {
 			at = s.placeOf("quorum")
 		}

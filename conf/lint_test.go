@@ -111,13 +111,13 @@ func TestPairs(t *testing.T) {
 			t.Fatalf("%q: %v", tt.new, diags.All())
 		}
 		var got []string
-		for _, d := range (Options{}).Compare(a, b).list {
+		for _, d := range (Options{}).Compare(a, b).All() {
 			got = append(got, d.Code)
 		}
 		if strings.Join(got, " ") != tt.want {
 			t.Errorf("%q for %q: got %v, want %s", tt.new, tt.old, got, tt.want)
 		}
-		if diags := (Options{Silence: strings.Fields(tt.want)}).Compare(a, b); len(diags.list) > 0 {
+		if diags := (Options{Silence: strings.Fields(tt.want)}).Compare(a, b); len(diags.All()) > 0 {
 			t.Errorf("%s is not silenced", tt.want)
 		}
 	}

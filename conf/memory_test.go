@@ -4,12 +4,14 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"weir/conf/text"
 )
 
 // memory is files that exist only in a test.
 type memory map[string]string
 
-func (m memory) read(name string, _ bool) ([]byte, error) {
+func (m memory) Read(name string, _ bool) ([]byte, error) {
 	text, ok := m[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -17,7 +19,7 @@ func (m memory) read(name string, _ bool) ([]byte, error) {
 	return []byte(text), nil
 }
 
-func (m memory) glob(pattern string) ([]string, error) {
+func (m memory) Glob(pattern string) ([]string, error) {
 	var names []string
 	for name := range m {
 		ok, err := path.Match(pattern, name)
@@ -33,6 +35,6 @@ func (m memory) glob(pattern string) ([]string, error) {
 }
 
 // parseMemory reads the file called name.
-func parseMemory(m memory, name string) (*Config, Diagnostics) {
+func parseMemory(m memory, name string) (*Config, text.Diagnostics) {
 	return newParser(m, Options{ID: "node01"}).parse(name, []byte(m[name]))
 }

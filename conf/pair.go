@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
 // Compare holds the configurations of two directors of the same addresses
 // against each other. Instances are the same where their virtual_router_id and
 // family are; its diagnostics stand in the second file.
-func (o Options) Compare(a, b *Config) Diagnostics {
+func (o Options) Compare(a, b *Config) text.Diagnostics {
 	p := &pair{}
 	for i := range b.VRRPInstances {
 		second := &b.VRRPInstances[i]
@@ -24,19 +25,19 @@ func (o Options) Compare(a, b *Config) Diagnostics {
 	if p.paired {
 		p.services(a, b)
 	}
-	diags := p.finish("", 0)
-	diags.silence(slices.Concat(o.Silence, a.Weir.Silence, b.Weir.Silence))
+	diags := p.Finish("", 0)
+	diags.Judge(slices.Concat(o.Silence, a.Weir.Silence, b.Weir.Silence), refused)
 	return diags
 }
 
 // pair gathers what two configurations disagree about.
 type pair struct {
-	collector
+	text.Collector
 	paired bool
 }
 
 // say warns of a value at its place, or at the head of its block.
-func (p *pair) say(code string, first, second *given, at place, keyword, message, hint string) {
+func (p *pair) say(code string, first, second *given, at text.Place, keyword, message, hint string) {
 	if second.has(keyword) {
 		at = second.placeOf(keyword)
 	}
@@ -44,7 +45,7 @@ func (p *pair) say(code string, first, second *given, at place, keyword, message
 	if first.has(keyword) {
 		notes = append(notes, "the other one: "+first.placeOf(keyword).String())
 	}
-	p.warnAt(at, code, message, hint, notes...)
+	p.WarnAt(at, code, message, hint, notes...)
 }
 
 func (p *pair) instances(a, b *VRRPInstance) {
@@ -104,7 +105,7 @@ func (p *pair) services(a, b *Config) {
 		other := first[v.Keys[0]]
 		delete(first, v.Keys[0])
 		if other == nil {
-			p.warnAt(v.at, "pair-services", "the other director has no virtual_server "+v.Name, "expected the same services on both")
+			p.WarnAt(v.at, "pair-services", "the other director has no virtual_server "+v.Name, "expected the same services on both")
 			continue
 		}
 		p.service(other, v)
@@ -112,7 +113,7 @@ func (p *pair) services(a, b *Config) {
 	for i := range a.VirtualServers {
 		v := &a.VirtualServers[i]
 		if first[v.Keys[0]] != nil {
-			p.warnAt(v.at, "pair-services", "the other director has no virtual_server "+v.Name, "expected the same services on both")
+			p.WarnAt(v.at, "pair-services", "the other director has no virtual_server "+v.Name, "expected the same services on both")
 		}
 	}
 }
@@ -139,7 +140,7 @@ func (p *pair) service(a, b *VirtualServer) {
 		}
 	}
 	if x, y := serverList(a), serverList(b); x != y {
-		p.warnAt(b.at, "pair-services", fmt.Sprintf("virtual_server %s has other real servers, or other weights, on the other director", b.Name), "here: "+shorten(y), "there: "+shorten(x))
+		p.WarnAt(b.at, "pair-services", fmt.Sprintf("virtual_server %s has other real servers, or other weights, on the other director", b.Name), "here: "+text.Shorten(y), "there: "+text.Shorten(x))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -22,7 +23,7 @@ import (
 
 // part is a virtual server that is read by itself.
 type part struct {
-	src *source
+	src *text.Source
 	*solo
 }
 
@@ -32,12 +33,12 @@ type solo struct {
 	text   string
 	tokens int
 	server VirtualServer
-	head   place
+	head   text.Place
 	// serves is false for one without real servers: it is left out.
 	serves bool
 	// read and resolved are the remarks of these two steps, said the keywords of
 	// which something is said once.
-	read, resolved []held
+	read, resolved []text.Held
 	said           []saidOnce
 }
 
@@ -55,7 +56,7 @@ type parts struct {
 	// without the places of their values.
 	keeps bool
 	// alone finds them.
-	alone *alone
+	alone *text.Alone
 }
 
 // partKeyword begins a part.
@@ -78,27 +79,27 @@ func standsAlone(text string) bool {
 
 func newParts() *parts {
 	ps := &parts{}
-	ps.alone = &alone{keyword: partKeyword, stands: func(head, text string) bool {
+	ps.alone = &text.Alone{Keyword: partKeyword, Stands: func(head, text string) bool {
 		return !strings.Contains(head, "group") && standsAlone(text)
-	}, add: ps.add, take: ps.take}
+	}, Add: ps.add, Take: ps.take}
 	return ps
 }
 
 // add is for a part and its place.
-func (ps *parts) add(text string, at place) {
+func (ps *parts) add(text string, at text.Place) {
 	p := &part{solo: ps.known[text]}
 	if p.solo != nil {
 		text = p.text
 	} else if ps.keeps {
 		text = strings.Clone(text)
 	}
-	p.src = at.asPart(text)
+	p.src = at.AsPart(text)
 	ps.list = append(ps.list, p)
 }
 
 // take is the keyword that takes a part into the configuration.
-func (ps *parts) take(number int) *Keyword {
-	return &Keyword{Row: &entry{name: partKeyword, read: ps.list[number].take}}
+func (ps *parts) take(number int) *text.Keyword {
+	return &text.Keyword{Row: &entry{name: partKeyword, read: ps.list[number].take}}
 }
 
 // readAll reads the parts, many of them on all CPUs, and tells whether that could be
@@ -111,7 +112,7 @@ func (ps *parts) readAll(l *language, tokens int) bool {
 	var failed atomic.Bool
 	read.Store(int64(tokens))
 	work := func() {
-		var room []token
+		var room []text.Token
 		for i := int(next.Add(1)) - 1; i < len(ps.list) && !failed.Load(); i = int(next.Add(1)) - 1 {
 			p := ps.list[i]
 			if p.solo == nil {
@@ -119,7 +120,7 @@ func (ps *parts) readAll(l *language, tokens int) bool {
 					p.server.forget()
 				}
 			}
-			if p.solo == nil || read.Add(int64(p.tokens)) > maxTokens || remarks.Add(int64(len(p.read)+len(p.resolved))) > maxDiagnostics {
+			if p.solo == nil || read.Add(int64(p.tokens)) > text.MaxTokens || remarks.Add(int64(len(p.read)+len(p.resolved))) > text.MaxDiagnostics {
 				failed.Store(true)
 			}
 		}
@@ -137,41 +138,41 @@ func (ps *parts) readAll(l *language, tokens int) bool {
 const partsPerCPU = 16
 
 // fit tells whether the parts have come to what the whole comes to.
-func (ps *parts) fit(diags *collector) bool {
+func (ps *parts) fit(diags *text.Collector) bool {
 	if ps == nil || len(ps.list) == 0 {
 		return true
 	}
-	return !ps.alone.misplaced && diags.counts[Error] == 0 && max(diags.counts[Warning], diags.counts[Note]) <= maxDiagnostics
+	return !ps.alone.Misplaced && diags.Counts[text.Error] == 0 && max(diags.Counts[text.Warning], diags.Counts[text.Note]) <= text.MaxDiagnostics
 }
 
 // readSolo reads a part. It is nil where something is wrong. The tokens, of which
 // nothing is kept, are put into room, which it returns for the next part.
-func readSolo(l *language, src *source, room []token) (*solo, []token) {
-	p := &parser{language: l, diags: collector{holds: true}, run: &reading{}}
-	file := lexAlone(src, &p.diags, room)
-	root := (&builder{diags: &p.diags, run: p.run, root: p.language.root}).build(file)
+func readSolo(l *language, src *text.Source, room []text.Token) (*solo, []text.Token) {
+	p := &parser{language: l, diags: text.Collector{Holds: true}, run: &text.Reading{}}
+	file := text.LexAlone(src, &p.diags, room)
+	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
 	raw := &rawConfig{}
 	r := &reader{language: l, diags: &p.diags}
 	r.block(l.root, root, raw)
-	if p.diags.counts[Error] > 0 || len(root.statements) != 1 || len(raw.services) != 1 {
-		return nil, file.tokens
+	if p.diags.Counts[text.Error] > 0 || len(root.Statements) != 1 || len(raw.services) != 1 {
+		return nil, file.Tokens
 	}
 	s := raw.services[0]
-	one := &solo{text: src.text, tokens: len(file.tokens), head: s.head.all(), read: p.diags.held}
-	p.diags.held = nil
+	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: p.diags.Held}
+	p.diags.Held = nil
 	s.resolveKeys(r, raw)
 	s.sayProtocol(r)
 	one.serves = s.resolve(r)
 	one.server = s.VirtualServer
 	lintService(r, &one.server)
-	if p.diags.counts[Error] > 0 {
-		return nil, file.tokens
+	if p.diags.Counts[text.Error] > 0 {
+		return nil, file.Tokens
 	}
-	one.resolved = p.diags.held
+	one.resolved = p.diags.Held
 	for _, key := range r.order {
 		one.said = append(one.said, saidOnce{key, *r.said[key]})
 	}
-	return one, file.tokens
+	return one, file.Tokens
 }
 
 // forget takes out what only concerns the text.
@@ -187,12 +188,12 @@ func (v *VirtualServer) forget() {
 }
 
 // take takes a part into the configuration.
-func (p *part) take(r *reader, _ *statement, into any) {
+func (p *part) take(r *reader, _ *text.Statement, into any) {
 	c := into.(*rawConfig)
 	p.say(r, p.read)
 	for _, s := range p.said {
 		at := s.at
-		at.src = p.src
+		at.Src = p.src
 		r.once(s.key, s.d, at)
 		r.said[s.key].more += s.more
 	}
@@ -200,9 +201,9 @@ func (p *part) take(r *reader, _ *statement, into any) {
 }
 
 // resolve adds the part's virtual server to a list of them.
-func (p *part) resolve(r *reader, first map[lvs.ServiceKey]place, services []VirtualServer) []VirtualServer {
+func (p *part) resolve(r *reader, first map[lvs.ServiceKey]text.Place, services []VirtualServer) []VirtualServer {
 	head := p.head
-	head.src = p.src
+	head.Src = p.src
 	if givenBefore(r, first, p.server.Keys, head) {
 		return services
 	}
@@ -216,11 +217,11 @@ func (p *part) resolve(r *reader, first map[lvs.ServiceKey]place, services []Vir
 }
 
 // say gives the diagnostics that were held.
-func (p *part) say(r *reader, list []held) {
+func (p *part) say(r *reader, list []text.Held) {
 	for _, h := range list {
-		h.d.Notes = slices.Clone(h.d.Notes)
-		h.at.src = p.src
-		r.diags.at(h.d, h.at)
+		h.D.Notes = slices.Clone(h.D.Notes)
+		h.At.Src = p.src
+		r.diags.At(h.D, h.At)
 	}
 }
 
@@ -232,7 +233,7 @@ func (ps *parts) keep() map[string]*solo {
 	}
 	known := make(map[string]*solo, len(ps.list))
 	for _, p := range ps.list {
-		if !slices.ContainsFunc(append(p.read, p.resolved...), func(h held) bool { return len(h.d.Notes) > 0 }) {
+		if !slices.ContainsFunc(append(p.read, p.resolved...), func(h text.Held) bool { return len(h.D.Notes) > 0 }) {
 			known[p.text] = p.solo
 		}
 	}

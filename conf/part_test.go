@@ -9,22 +9,24 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/conf/text"
 )
 
 // tables are made once: that takes longer than to read a short text.
 var tables = sync.OnceValue(newLanguage)
 
 // readMemory reads the file called name, by parts or as one.
-func readMemory(m memory, name string, whole bool) (*Config, Diagnostics) {
+func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {
 	p := newParser(m, Options{ID: "node01"})
 	if p.language = tables(); whole {
-		p.run.parts, p.parts = nil, nil
+		p.run.Parts, p.parts = nil, nil
 	}
 	return p.parse(name, []byte(m[name]))
 }
 
 // shownOf is a Config with the places of its values, and the diagnostics.
-func shownOf(t *testing.T, cfg *Config, diags Diagnostics) string {
+func shownOf(t *testing.T, cfg *Config, diags text.Diagnostics) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := diags.Render(&b, false); err != nil {
@@ -87,7 +89,7 @@ func TestPartsOfCorpus(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		text, err := disk{}.read(file, true)
+		text, err := text.Disk{}.Read(file, true)
 		if err != nil {
 			t.Fatal(err)
 		}

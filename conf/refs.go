@@ -1,6 +1,10 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+
+	"weir/conf/text"
+)
 
 // refs holds names to what they name: trackers, groups' members, sessions.
 func refs(r *reader, raw *rawConfig) {
@@ -65,7 +69,7 @@ func (c *rawConfig) names() names {
 }
 
 // look gives a diagnostic where nothing has a name that something uses.
-func (n names) look(r *reader, at place, keyword, name string) {
+func (n names) look(r *reader, at text.Place, keyword, name string) {
 	if name == "" || n[keyword][name] {
 		return
 	}
@@ -74,13 +78,13 @@ func (n names) look(r *reader, at place, keyword, name string) {
 		known = append(known, k)
 	}
 	hint := fmt.Sprintf("expected the name of a %s of this file", keyword)
-	if near := nearest(name, known); near != "" {
+	if near := text.Nearest(name, known); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, shorten(name)), hint)
+	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, text.Shorten(name)), hint)
 }
 
-func (n names) members(r *reader, at place, members []string) {
+func (n names) members(r *reader, at text.Place, members []string) {
 	for _, m := range members {
 		n.look(r, at, "vrrp_instance", m)
 	}

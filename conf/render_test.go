@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/conf/text"
 )
 
 // TestRender shows the layout: two files, an include, both severities.
@@ -46,7 +48,7 @@ func TestRenderNothing(t *testing.T) {
 	}
 }
 
-func rendered(t *testing.T, d Diagnostics, colour bool) string {
+func rendered(t *testing.T, d text.Diagnostics, colour bool) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := d.Render(&b, colour); err != nil {
@@ -76,7 +78,7 @@ func TestNearest(t *testing.T) {
 		{"heartbeat", ""}, {"x", ""}, {"", ""}, {strings.Repeat("weight", 1000), ""},
 	}
 	for _, tt := range tests {
-		if got := nearest(tt.word, known); got != tt.want {
+		if got := text.Nearest(tt.word, known); got != tt.want {
 			t.Errorf("nearest(%.20q) = %q, want %q", tt.word, got, tt.want)
 		}
 	}

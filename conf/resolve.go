@@ -1,6 +1,10 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+
+	"weir/conf/text"
+)
 
 // resolve makes the typed Config of what the text says: inheritance, defaults,
 // and the rules that span blocks.
@@ -26,7 +30,7 @@ func resolve(r *reader, raw *rawConfig) *Config {
 
 // unique tells whether a key is new, and gives a diagnostic naming the first
 // place when it is not.
-func unique[K comparable](r *reader, first map[K]place, key K, at place, what string) bool {
+func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what string) bool {
 	before, taken := first[key]
 	if taken {
 		r.errorAt(at, what, "take one of them out", fmt.Sprintf("first given at %s", before))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -17,13 +18,13 @@ const (
 
 // taken is what instances must not share, with the place of its first use.
 type taken struct {
-	names map[string]place
-	ids   map[lvs.InstanceID]place
-	vips  map[netip.Addr]place
+	names map[string]text.Place
+	ids   map[lvs.InstanceID]text.Place
+	vips  map[netip.Addr]text.Place
 }
 
 func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
-	first := &taken{map[string]place{}, map[lvs.InstanceID]place{}, map[netip.Addr]place{}}
+	first := &taken{map[string]text.Place{}, map[lvs.InstanceID]text.Place{}, map[netip.Addr]text.Place{}}
 	var instances []VRRPInstance
 	for _, i := range raw.instances {
 		i.resolve(r, &raw.global, first)
@@ -35,7 +36,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 
 // check finds what makes an instance collide with an earlier one.
 func (t *taken) check(r *reader, i *rawInstance) {
-	if i.head.unclosed() || !unique(r, t.names, i.Name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
+	if i.head.Unclosed() || !unique(r, t.names, i.Name, i.head.All(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
 		return
 	}
 	if i.VRID == 0 || i.Interface == "" || len(i.Peers) > 0 {
@@ -167,9 +168,9 @@ func (i *rawInstance) checkDevices(r *reader) {
 		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
 	}
 	if i.Interface == "" && len(i.Peers) > 0 && !i.mentions("interface") {
-		r.pending("an instance without interface", i.head.place())
+		r.pending("an instance without interface", i.head.Place())
 		if i.VMAC.On || i.IPVLAN.On {
-			r.warnAt(i.head.place(), "no-effect", "use_vmac and use_ipvlan have no effect without interface", "write interface NAME")
+			r.warnAt(i.head.Place(), "no-effect", "use_vmac and use_ipvlan have no effect without interface", "write interface NAME")
 			i.VMAC, i.IPVLAN = Macvlan{}, Ipvlan{}
 		}
 	}
@@ -183,13 +184,13 @@ func (i *rawInstance) checkDevices(r *reader) {
 }
 
 // emptyPeers finds a list of peers without any.
-func (i *rawInstance) emptyPeers() (place, bool) {
-	for _, st := range statementsOf(i.head.block, "unicast_peer") {
-		if st.block != nil && !st.block.unsure && len(st.block.statements) == 0 {
-			return st.place(), true
+func (i *rawInstance) emptyPeers() (text.Place, bool) {
+	for _, st := range statementsOf(i.head.Block, "unicast_peer") {
+		if st.Block != nil && !st.Block.Unsure && len(st.Block.Statements) == 0 {
+			return st.Place(), true
 		}
 	}
-	return place{}, false
+	return text.Place{}, false
 }
 
 func (i *rawInstance) inheritGARP(g *Global) {
@@ -254,7 +255,7 @@ func (i *rawInstance) checkPreempt(r *reader) {
 // another family.
 func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 	if i.noVIPs {
-		r.warnAt(i.head.all(), "no-vip", i.head.title()+" has no virtual address", "expected virtual_ipaddress { IP }")
+		r.warnAt(i.head.All(), "no-vip", i.head.Title()+" has no virtual address", "expected virtual_ipaddress { IP }")
 	}
 	var vips []VIP
 	for _, raw := range i.vips {

@@ -1,6 +1,10 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+
+	"weir/conf/text"
+)
 
 // rawConfig is what a text says, before inheritance and defaults.
 type rawConfig struct {
@@ -18,14 +22,14 @@ type rawConfig struct {
 	groups    map[string]*rawGroup
 	weir      rawWeir
 	// named are the blocks that have names, by keyword and name.
-	named map[[2]string]*statement
+	named map[[2]string]*text.Statement
 	// unsure is a text of which something could not be read.
 	unsure bool
 }
 
 // newRaw is the configuration of an empty text.
 func (l *language) newRaw() *rawConfig {
-	c := &rawConfig{groups: map[string]*rawGroup{}, named: map[[2]string]*statement{}}
+	c := &rawConfig{groups: map[string]*rawGroup{}, named: map[[2]string]*text.Statement{}}
 	c.weir.devices = map[string]*rawDevice{}
 	for keyword, into := range map[string]any{"global_defs": &c.global, "weir": &c.weir, "SSL": &c.ssl} {
 		l.root.lookup(keyword).inner.fill(into)
@@ -36,8 +40,8 @@ func (l *language) newRaw() *rawConfig {
 	return c
 }
 
-func (c *rawConfig) note(keyword string, at place) { c.machine.note(keyword, at) }
-func (c *rawConfig) fresh(s *blockSpec) bool       { return c.machine.fresh(s) }
+func (c *rawConfig) note(keyword string, at text.Place) { c.machine.note(keyword, at) }
+func (c *rawConfig) fresh(s *blockSpec) bool            { return c.machine.fresh(s) }
 
 // rootBlock is the table of what stands outside any block.
 func rootBlock() *blockSpec {
@@ -48,7 +52,7 @@ func rootBlock() *blockSpec {
 		section("global_defs", globalBlock(), "what holds for all", plain(func(c *C) *Global { return &c.global })),
 		section("vrrp_instance", instanceBlock(), "a group of directors that share addresses", instanceHead),
 		section("vrrp_sync_group", syncGroupBlock(), "instances that change their states together", namedHead(func(c *C, g *SyncGroup, name string) { g.Name, c.sync = name, append(c.sync, g) })),
-		section("garp_group", garpGroupBlock(), "interfaces whose gratuitous ARPs share a gap", func(r *reader, st *statement, c *C) *GARPGroup {
+		section("garp_group", garpGroupBlock(), "interfaces whose gratuitous ARPs share a gap", func(r *reader, st *text.Statement, c *C) *GARPGroup {
 			g := &GARPGroup{}
 			c.garp = append(c.garp, g)
 			return g
@@ -66,16 +70,16 @@ func rootBlock() *blockSpec {
 }
 
 // namedHead is the head of a block that has a name of its own.
-func namedHead[C any](add func(c *rawConfig, block *C, name string)) func(*reader, *statement, *rawConfig) *C {
-	return func(r *reader, st *statement, c *rawConfig) *C {
-		name, ok := one(r, st, text("a name"))
+func namedHead[C any](add func(c *rawConfig, block *C, name string)) func(*reader, *text.Statement, *rawConfig) *C {
+	return func(r *reader, st *text.Statement, c *rawConfig) *C {
+		name, ok := one(r, st, nonEmpty("a name"))
 		if !ok {
 			c.unsure = true
 			return nil
 		}
-		key := [2]string{st.keyword(), name}
+		key := [2]string{st.Keyword(), name}
 		if first := c.named[key]; first != nil {
-			r.errorAt(st.all(), fmt.Sprintf("%s %s is given twice", key[0], shorten(name)), "take one of them out", "first given at "+first.place().String())
+			r.errorAt(st.All(), fmt.Sprintf("%s %s is given twice", key[0], text.Shorten(name)), "take one of them out", "first given at "+first.Place().String())
 			return nil
 		}
 		c.named[key] = st

@@ -1,6 +1,10 @@
 package conf
 
-import "time"
+import (
+	"time"
+
+	"weir/conf/text"
+)
 
 // Machine is what stands outside the blocks: about the process, and what it
 // gives the machine for as long as it runs.
@@ -41,9 +45,9 @@ func machineEntries() []*entry {
 	type C = rawConfig
 	machine := func(c *C) *Machine { return &c.machine }
 	entries := yet(
-		value("net_namespace", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespace }, "the network namespace to run in"),
-		value("net_namespace_ipvs", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
-		value("instance", text("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
+		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespace }, "the network namespace to run in"),
+		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
+		value("instance", nonEmpty("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", trackGroupHead),
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
@@ -62,7 +66,7 @@ func machineEntries() []*entry {
 }
 
 func delayBlock() *blockSpec {
-	return list("interface_up_down_delays", "INTERFACE DOWN [UP]", func(r *reader, st *statement, m *Machine) {
+	return list("interface_up_down_delays", "INTERFACE DOWN [UP]", func(r *reader, st *text.Statement, m *Machine) {
 		var d InterfaceDelay
 		var ok bool
 		if d.Interface, ok = word(r, st, 0, device()); !ok {
@@ -85,15 +89,15 @@ func delayBlock() *blockSpec {
 
 func trackGroupBlock() *blockSpec {
 	type G = TrackGroup
-	names := list("group", "the names of vrrp_instances", func(_ *reader, st *statement, g *G) {
-		g.Members = append(g.Members, texts(st.words)...)
-		g.note("group", st.place())
+	names := list("group", "the names of vrrp_instances", func(_ *reader, st *text.Statement, g *G) {
+		g.Members = append(g.Members, texts(st.Words)...)
+		g.note("group", st.Place())
 	})
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 
-func trackGroupHead(r *reader, st *statement, c *rawConfig) *TrackGroup {
-	name, ok := one(r, st, text("a name"))
+func trackGroupHead(r *reader, st *text.Statement, c *rawConfig) *TrackGroup {
+	name, ok := one(r, st, nonEmpty("a name"))
 	if !ok {
 		return nil
 	}
@@ -103,10 +107,10 @@ func trackGroupHead(r *reader, st *statement, c *rawConfig) *TrackGroup {
 
 func linkbeatBlock() *blockSpec {
 	ways := oneWord("way to ask", "MII", "ETHTOOL", "IOCTL", "mii", "ethtool", "ioctl")
-	return list("linkbeat_interfaces", "INTERFACE [MII|ETHTOOL|IOCTL]", func(r *reader, st *statement, m *Machine) {
+	return list("linkbeat_interfaces", "INTERFACE [MII|ETHTOOL|IOCTL]", func(r *reader, st *text.Statement, m *Machine) {
 		name, ok := word(r, st, 0, device())
 		o := Option{Name: name}
-		if ok && len(st.words) > 1 {
+		if ok && len(st.Words) > 1 {
 			o.Value, ok = word(r, st, 1, ways)
 		}
 		if ok {
@@ -127,9 +131,9 @@ type SSL struct {
 func sslBlock() *blockSpec {
 	type S = SSL
 	return &blockSpec{name: "SSL", entries: yet(
-		value("password", text("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
-		value("ca", text("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
-		value("certificate", text("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
-		value("key", text("a path"), func(s *S) *string { return &s.Key }, "the own key"),
+		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
+		value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
+		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
+		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the own key"),
 	)}
 }

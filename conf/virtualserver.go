@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -54,7 +55,7 @@ type VirtualServer struct {
 	SNMPName         string            `json:"snmp_name"`
 	// Weight is that of real servers without one of their own.
 	Weight int `json:"weight"`
-	at     place
+	at     text.Place
 	// Rules are those of the weir block for this service.
 	Rules       lvs.ConnRules `json:"rules"`
 	RealServers []RealServer  `json:"real_server"`
@@ -90,14 +91,14 @@ func (t *Timers) inherit(own, outer inheritor, from Timers) {
 // rawService is a virtual_server as it is written.
 type rawService struct {
 	VirtualServer
-	head    *statement
+	head    *text.Statement
 	address netip.Addr
 	port    uint16
 	mark    uint32
 	timers  Timers
 	servers []*rawServer
 	// flags are where sh's and mh's flags stand, by name.
-	flags map[string]place
+	flags map[string]text.Place
 	// mentions tells which keywords stand in the block, rightly or not.
 	mentions func(names ...string) bool
 	// part is one that has been read by itself: the rest is empty.
@@ -111,7 +112,7 @@ func serviceBlock() *blockSpec {
 	type S = rawService
 	algo := value("lb_algo", scheduler(), func(s *S) *lvs.Scheduler { return &s.Scheduler },
 		"how a new connection gets its real server", initially(lvs.WeightedLeastConnection))
-	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *statement, s *S) (ok bool) {
+	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *text.Statement, s *S) (ok bool) {
 		s.Method, s.Tunnel, ok = readMethod(r, st)
 		return ok
 	}, begins(func(s *S) *lvs.ForwardMethod { return &s.Method }, lvs.Masquerade))
@@ -144,8 +145,8 @@ func serviceBlock() *blockSpec {
 func noted(e *entry) *entry {
 	e = synonym(e.name, e)
 	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
-		into.(*rawService).flags[st.keyword()] = st.place()
+	e.read = func(r *reader, st *text.Statement, into any) {
+		into.(*rawService).flags[st.Keyword()] = st.Place()
 		read(r, st, into)
 	}
 	return e
@@ -158,15 +159,15 @@ func serviceLater() []*entry {
 		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
 		onOff("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
-		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
+		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
 		onOff("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
 		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
 		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
 		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
 		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
-		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *statement, s *S) bool {
+		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *text.Statement, s *S) bool {
 			addr, port, ok := addrPort(r, st, 1)
-			if ok && len(st.words) > 3 {
+			if ok && len(st.Words) > 3 {
 				r.extra(st, 3)
 				return false
 			}
@@ -174,13 +175,13 @@ func serviceLater() []*entry {
 			return ok
 		}),
 		onOff("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
-		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *statement, s *S) (ok bool) {
+		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *text.Statement, s *S) (ok bool) {
 			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
 			return ok
 		}, otherwise("lb_kind")),
 		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
-		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
 	)
 }
 
@@ -210,11 +211,11 @@ const defaultPersistence = 360 * time.Second
 
 // readPersistence takes a time, or the default where none is given. 0, which
 // old versions of keepalived took for off, is still that.
-func readPersistence(r *reader, st *statement, into any) {
+func readPersistence(r *reader, st *text.Statement, into any) {
 	s := into.(*rawService)
-	if len(st.words) == 1 {
+	if len(st.Words) == 1 {
 		s.PersistenceTimeout = defaultPersistence
-		s.note("persistence_timeout", st.place())
+		s.note("persistence_timeout", st.Place())
 		return
 	}
 	d, ok := one(r, st, wholeSeconds(0, maxWhole))
@@ -222,57 +223,57 @@ func readPersistence(r *reader, st *statement, into any) {
 		return
 	}
 	if d == 0 {
-		r.warnAt(st.place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
+		r.warnAt(st.Place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
 		return
 	}
 	s.PersistenceTimeout = d
-	s.note("persistence_timeout", st.words[1].place)
+	s.note("persistence_timeout", st.Words[1].Place)
 }
 
-func readNATMask(r *reader, st *statement, _ any) {
-	r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
+func readNATMask(r *reader, st *text.Statement, _ any) {
+	r.warnAt(st.Place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
 }
 
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
-func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
-	s := &rawService{head: st, flags: map[string]place{}}
-	s.at = st.all()
+func serviceHead(r *reader, st *text.Statement, c *rawConfig) *rawService {
+	s := &rawService{head: st, flags: map[string]text.Place{}}
+	s.at = st.All()
 	if !r.service(st, 1, s) {
 		return nil
 	}
-	s.note("virtual_server", st.place())
-	s.note("keys", st.place())
+	s.note("virtual_server", st.Place())
+	s.note("keys", st.Place())
 	c.services = append(c.services, s)
 	return s
 }
 
 // service reads what names a service from a statement's words.
-func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
-	s.Name = wordsOf(st.words[from:])
+func (r *reader) service(st *text.Statement, from int, s *rawService) (ok bool) {
+	s.Name = wordsOf(st.Words[from:])
 	switch {
-	case len(st.words) == from:
-		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT, fwmark MARK or group NAME")
+	case len(st.Words) == from:
+		r.errorAt(st.Place(), st.Keyword()+" lacks its address", "expected "+st.Keyword()+" IP PORT, fwmark MARK or group NAME")
 		return false
-	case st.words[from].text == "fwmark":
+	case st.Words[from].Text == "fwmark":
 		s.mark, ok = after(r, st, from, mark())
-		if from += 2; ok && len(st.words) > from {
+		if from += 2; ok && len(st.Words) > from {
 			s.IPv6, ok = word(r, st, from, family())
-			s.note("ip_family", st.words[from].place)
+			s.note("ip_family", st.Words[from].Place)
 			from++
 		}
-	case st.words[from].text == "group":
-		s.Group, ok = after(r, st, from, text("the name of a virtual_server_group"))
+	case st.Words[from].Text == "group":
+		s.Group, ok = after(r, st, from, nonEmpty("the name of a virtual_server_group"))
 		from += 2
 	default:
 		s.address, s.port, ok = addrPort(r, st, from)
 		from += 2
 	}
-	if ok && len(st.words) > from {
+	if ok && len(st.Words) > from {
 		r.extra(st, from)
 		return false
 	}
 	return ok
 }
 
-func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = mentionsOf(b) }
+func serviceDone(_ *reader, b *text.Block, into any) { into.(*rawService).mentions = mentionsOf(b) }

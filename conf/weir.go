@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -50,7 +51,7 @@ type rawWeir struct {
 // rawDevice is a device as it is written.
 type rawDevice struct {
 	Device
-	head *statement
+	head *text.Statement
 }
 
 // weirBlock is the table of the weir block.
@@ -81,13 +82,13 @@ func deviceBlock() *blockSpec {
 }
 
 // deviceHead makes the device that device NAME begins.
-func deviceHead(r *reader, st *statement, w *rawWeir) *rawDevice {
+func deviceHead(r *reader, st *text.Statement, w *rawWeir) *rawDevice {
 	name, ok := one(r, st, device())
 	if !ok {
 		return nil
 	}
 	if d := w.devices[name]; d != nil {
-		r.errorAt(st.all(), fmt.Sprintf("device %s is given twice", name), "take one of them out", "first given at "+d.head.place().String())
+		r.errorAt(st.All(), fmt.Sprintf("device %s is given twice", name), "take one of them out", "first given at "+d.head.Place().String())
 		return nil
 	}
 	d := &rawDevice{head: st, Device: Device{Name: name}}

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"fmt"
@@ -15,29 +15,29 @@ import (
 // own, which knows where each part of it comes from, so that a mistake is shown
 // where it was written.
 
-// reading is what the files of a run share while they are read.
-type reading struct {
-	// id is what @id lines are for; empty is the host's name to its first dot.
-	id          string
+// Reading is what the files of a run share while they are read.
+type Reading struct {
+	// Id is what @id lines are for; empty is the host's name to its first dot.
+	Id          string
 	definitions map[string]string
 	// expanded counts the bytes that lines stand for.
 	expanded int
 	stopped  bool
-	includes includes
-	// parts are what is read by itself; nil has everything read as one.
-	parts *alone
-	// tokens counts those of all files.
-	tokens int
+	Includes includes
+	// Parts are what is read by itself; nil has everything read as one.
+	Parts *Alone
+	// Tokens counts those of all files.
+	Tokens int
 }
 
-// newReading is the reading of a configuration; parts may be nil.
-func newReading(f files, parts *alone) *reading {
+// NewReading is the reading of a configuration; parts may be nil.
+func NewReading(f Files, parts *Alone) *Reading {
 	if parts != nil {
 		parts.numbers = map[includeKey]int{}
 	}
-	return &reading{
-		definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*lexed{}},
-		parts: parts,
+	return &Reading{
+		definitions: map[string]string{}, Includes: includes{Files: f, lexed: map[includeKey][]*lexed{}},
+		Parts: parts,
 	}
 }
 
@@ -55,11 +55,11 @@ const (
 // macro deals with what the text language has to say about the line at the
 // lexer's position, and tells whether it has dealt with the whole line.
 func (l *lexer) macro() bool {
-	end := strings.IndexByte(l.src.text[l.pos:], '\n')
+	end := strings.IndexByte(l.src.Text[l.pos:], '\n')
 	if end < 0 {
-		end = len(l.src.text) - l.pos
+		end = len(l.src.Text) - l.pos
 	}
-	line := l.src.text[l.pos : l.pos+end]
+	line := l.src.Text[l.pos : l.pos+end]
 	head := strings.TrimLeft(line, " \t\r\v\f")
 	if head == "" || isInclude(head) {
 		return false
@@ -115,19 +115,19 @@ func (l *lexer) forID(line, head string) bool {
 		return true
 	}
 	l.skip(len(line) - len(head) + 1 + len(id))
-	return l.pos < len(l.src.text) && l.peek(0) != '\n' && l.macro()
+	return l.pos < len(l.src.Text) && l.peek(0) != '\n' && l.macro()
 }
 
 // configID is the id that lines may be for.
-func (run *reading) configID() string {
-	if run.id == "" {
+func (run *Reading) configID() string {
+	if run.Id == "" {
 		name, err := os.Hostname()
 		if err != nil {
 			name = "localhost"
 		}
-		run.id, _, _ = strings.Cut(name, ".")
+		run.Id, _, _ = strings.Cut(name, ".")
 	}
-	return run.id
+	return run.Id
 }
 
 // definition is the NAME of $NAME=..., and "" of any other word.
@@ -149,14 +149,14 @@ func (l *lexer) define(line, head, name string) {
 	at = at.further(len(line)-len(head), 1+len(name))
 	l.skip(len(line))
 	value := strings.TrimRight(head[len(name)+2:], "\r")
-	for strings.HasSuffix(value, "\\") && l.pos < len(l.src.text) {
+	for strings.HasSuffix(value, "\\") && l.pos < len(l.src.Text) {
 		value = strings.TrimSuffix(value, "\\")
 		l.next()
-		end := strings.IndexByte(l.src.text[l.pos:], '\n')
+		end := strings.IndexByte(l.src.Text[l.pos:], '\n')
 		if end < 0 {
-			end = len(l.src.text) - l.pos
+			end = len(l.src.Text) - l.pos
 		}
-		more := l.src.text[l.pos : l.pos+end]
+		more := l.src.Text[l.pos : l.pos+end]
 		l.skip(end)
 		if value != "" {
 			value += "\n"
@@ -164,7 +164,7 @@ func (l *lexer) define(line, head, name string) {
 		value += strings.TrimRight(more, "\r")
 	}
 	if strings.HasPrefix(name, "_") {
-		l.diags.errorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+shorten(name))
+		l.diags.ErrorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+Shorten(name))
 		return
 	}
 	if l.run.grow(len(value), at, l.diags) {
@@ -174,12 +174,12 @@ func (l *lexer) define(line, head, name string) {
 
 // grow counts what lines stand for, and tells whether that is still within
 // bounds. That it is not is said once.
-func (run *reading) grow(n int, at place, diags *collector) bool {
+func (run *Reading) grow(n int, at Place, diags *Collector) bool {
 	if run.expanded += n + overhead; run.expanded <= maxExpanded {
 		return true
 	}
 	if !run.stopped {
-		diags.stop(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
+		diags.Stop(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
 	}
 	run.stopped = true
 	return false
@@ -205,7 +205,7 @@ func use(text string) (name string, size int) {
 
 // lookup is what a name stands for: the variable of a repetition, one that is
 // defined, or one of keepalived's own.
-func (run *reading) lookup(l *lexer, name string, local map[string]string) (string, bool) {
+func (run *Reading) lookup(l *lexer, name string, local map[string]string) (string, bool) {
 	if v, ok := local[name]; ok {
 		return v, true
 	}
@@ -218,7 +218,7 @@ func (run *reading) lookup(l *lexer, name string, local map[string]string) (stri
 	}
 	switch {
 	case name == "_PWD":
-		dir, err := filepath.Abs(filepath.Dir(l.src.file().name))
+		dir, err := filepath.Abs(filepath.Dir(l.src.file().Name))
 		return dir, err == nil
 	case name == "_INSTANCE":
 		return run.configID(), true
@@ -258,7 +258,7 @@ func (l *lexer) expand(line string, repeated bool) {
 	at = at.further(0, len(line))
 	l.skip(len(line))
 	if l.src.depth() >= maxNesting {
-		l.diags.errorAt(at, "definitions are nested too deep", fmt.Sprintf("expected at most %d levels: does one stand for itself?", maxNesting))
+		l.diags.ErrorAt(at, "definitions are nested too deep", fmt.Sprintf("expected at most %d levels: does one stand for itself?", maxNesting))
 		return
 	}
 	if !repeated {
@@ -278,19 +278,19 @@ func (l *lexer) expand(line string, repeated bool) {
 
 // failed leaves a word that stands for a line which could not be read, and the
 // block that it opens.
-func (l *lexer) failed(at place) {
-	l.emit(wordToken, at.text(), at)
+func (l *lexer) failed(at Place) {
+	l.emit(wordToken, at.Text(), at)
 	l.tokens[len(l.tokens)-1].broken = true
-	if strings.HasSuffix(strings.TrimSpace(at.text()), "{") {
+	if strings.HasSuffix(strings.TrimSpace(at.Text()), "{") {
 		l.emit(openToken, "", at)
 	}
 }
 
 // substitute reads the line at a place, from an offset on, with its names
 // replaced.
-func (l *lexer) substitute(at place, from int, local map[string]string) {
-	line := at.text()
-	e := &source{name: l.src.name, order: l.src.order, line: at, expanded: true}
+func (l *lexer) substitute(at Place, from int, local map[string]string) {
+	line := at.Text()
+	e := &Source{Name: l.src.Name, order: l.src.order, line: at, expanded: true}
 	var text strings.Builder
 	changed := local != nil
 	for i := from; i < len(line); {
@@ -316,8 +316,8 @@ func (l *lexer) substitute(at place, from int, local map[string]string) {
 		}
 		i += size
 	}
-	e.text = text.String()
-	if !changed || !l.run.grow(len(e.text)+1, at, l.diags) {
+	e.Text = text.String()
+	if !changed || !l.run.grow(len(e.Text)+1, at, l.diags) {
 		return
 	}
 	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, tokens: l.tokens, first: len(l.tokens), resolved: true}

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"slices"
@@ -8,34 +8,34 @@ import (
 // A part is a block of a file that is read by itself: it is cut out of the file before
 // the words are, and stands in the tree as one statement.
 
-// alone says which blocks are parts.
-type alone struct {
-	// keyword begins a part.
-	keyword string
-	// stands tells whether a block's text has a meaning of its own, wherever it
+// Alone says which blocks are parts.
+type Alone struct {
+	// Keyword begins a part.
+	Keyword string
+	// Stands tells whether a block's text has a meaning of its own, wherever it
 	// stands; head is its first line.
-	stands func(head, text string) bool
-	// add is given each part with its place; take is what stands for the part of a
+	Stands func(head, text string) bool
+	// Add is given each part with its place; take is what stands for the part of a
 	// number in the tree.
-	add  func(text string, at place)
-	take func(number int) *Keyword
+	Add  func(text string, at Place)
+	Take func(number int) *Keyword
 	// numbers count the parts, in the order of reading.
 	numbers map[includeKey]int
-	// misplaced is a part that stands inside a block.
-	misplaced bool
+	// Misplaced is a part that stands inside a block.
+	Misplaced bool
 }
 
-// asPart is the source of a part that begins at p.
-func (p place) asPart(text string) *source {
-	return &source{name: p.src.name, text: text, order: p.src.order, from: p.src.from, part: true, line: p}
+// AsPart is the source of a part that begins at p.
+func (p Place) AsPart(text string) *Source {
+	return &Source{Name: p.Src.Name, Text: text, order: p.Src.order, from: p.Src.from, part: true, line: p}
 }
 
-// lexAlone cuts a part into tokens, which are put into room.
-func lexAlone(src *source, diags *collector, room []token) *lexed {
-	l := &lexer{src: src, line: 1, column: 1, diags: diags, tokens: slices.Grow(room[:0], len(src.text)/5+8)}
+// LexAlone cuts a part into tokens, which are put into room.
+func LexAlone(src *Source, diags *Collector, room []Token) *lexed {
+	l := &lexer{src: src, line: 1, column: 1, diags: diags, tokens: slices.Grow(room[:0], len(src.Text)/5+8)}
 	l.all()
 	l.emit(endToken, "", l.here())
-	return &lexed{src: src, tokens: l.tokens}
+	return &lexed{src: src, Tokens: l.tokens}
 }
 
 // maxPart is the longest part, in bytes: one that is longer is read with its file.
@@ -45,8 +45,8 @@ const maxPart = 1 << 18
 // empty where there is none: the block has to begin and end at the beginnings of
 // lines, with nothing at such a place in between, and hold nothing that other lines
 // of the file give a meaning to.
-func (a *alone) at(text string) string {
-	if !strings.HasPrefix(text, a.keyword) || len(text) == len(a.keyword) || !isBlank(text[len(a.keyword)]) {
+func (a *Alone) at(text string) string {
+	if !strings.HasPrefix(text, a.Keyword) || len(text) == len(a.Keyword) || !isBlank(text[len(a.Keyword)]) {
 		return ""
 	}
 	head, _, _ := strings.Cut(text, "\n")
@@ -58,7 +58,7 @@ func (a *alone) at(text string) string {
 		}
 		switch {
 		case begun == 0, line == "", isBlank(line[0]), line[0] == '{', line[0] == '#', line[0] == '!':
-		case line[0] == '}' && a.stands(head, text[:end]):
+		case line[0] == '}' && a.Stands(head, text[:end]):
 			return text[:end]
 		default:
 			return ""
@@ -71,14 +71,14 @@ func (a *alone) at(text string) string {
 type cut struct{ start, size int }
 
 // cutsOf finds the parts of a file.
-func (a *alone) cutsOf(text string) (cuts []cut) {
+func (a *Alone) cutsOf(text string) (cuts []cut) {
 	for at := 0; ; {
 		if size := len(a.at(text[at:])); size > 0 {
 			cuts = append(cuts, cut{at, size})
 			at += size
 			continue
 		}
-		next := strings.Index(text[at:], "\n"+a.keyword)
+		next := strings.Index(text[at:], "\n"+a.Keyword)
 		if next < 0 {
 			return cuts
 		}
@@ -94,25 +94,25 @@ func (l *lexer) part() bool {
 	if len(l.cuts) == 0 || l.cuts[0].start > l.pos || len(l.tokens) > 0 && l.tokens[len(l.tokens)-1].kind < lineToken {
 		return false
 	}
-	at, text := l.here(), l.src.text[l.pos:l.pos+l.cuts[0].size]
+	at, text := l.here(), l.src.Text[l.pos:l.pos+l.cuts[0].size]
 	l.pos += len(text)
 	l.line += int32(strings.Count(text, "\n"))
 	l.emit(partToken, "", at)
 	l.first = len(l.tokens)
-	a := l.run.parts
-	a.numbers[includeKey{at.src, at.start}] = len(a.numbers)
-	a.add(text, at)
+	a := l.run.Parts
+	a.numbers[includeKey{at.Src, at.start}] = len(a.numbers)
+	a.Add(text, at)
 	return true
 }
 
 // part is where the file being read has a part.
-func (b *builder) part(t token) {
+func (b *Builder) part(t Token) {
 	b.next++
 	if len(b.frames) != 1 {
-		b.run.parts.misplaced = true
+		b.Run.Parts.Misplaced = true
 		return
 	}
-	t.text = b.run.parts.keyword
-	st := &statement{words: []token{t}, entry: b.run.parts.take(b.run.parts.numbers[includeKey{t.src, t.start}])}
-	b.top().statements = append(b.top().statements, st)
+	t.Text = b.Run.Parts.Keyword
+	st := &Statement{Words: []Token{t}, Entry: b.Run.Parts.Take(b.Run.Parts.numbers[includeKey{t.Src, t.start}])}
+	b.top().Statements = append(b.top().Statements, st)
 }

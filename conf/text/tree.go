@@ -1,4 +1,4 @@
-package conf
+package text
 
 // Keyword is a keyword as the kind of block that it stands in knows it.
 type Keyword struct {
@@ -28,77 +28,77 @@ func innerOf(k *Keyword) Grammar {
 	return k.Inner
 }
 
-// statement is a keyword, the words on its line, and the block it opens.
-type statement struct {
-	words []token
-	block *block
-	entry *Keyword
-	// broken is a statement that a diagnostic has been given for: it is not
+// Statement is a keyword, the words on its line, and the block it opens.
+type Statement struct {
+	Words []Token
+	Block *Block
+	Entry *Keyword
+	// Broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
-	broken bool
+	Broken bool
 }
 
-func (st *statement) keyword() string { return st.words[0].text }
+func (st *Statement) Keyword() string { return st.Words[0].Text }
 
-// place is the keyword's.
-func (st *statement) place() place { return st.words[0].place }
+// Place is the keyword's.
+func (st *Statement) Place() Place { return st.Words[0].Place }
 
-// all is the place from the keyword to the last word.
-func (st *statement) all() place {
-	return st.place().through(st.words[len(st.words)-1].place)
+// All is the place from the keyword to the last word.
+func (st *Statement) All() Place {
+	return st.Place().Through(st.Words[len(st.Words)-1].Place)
 }
 
-// title is the statement as it is named in messages, such as
+// Title is the statement as it is named in messages, such as
 // "real_server 192.168.25.31 80".
-func (st *statement) title() string {
-	title := st.keyword()
-	for _, w := range st.words[1:] {
+func (st *Statement) Title() string {
+	title := st.Keyword()
+	for _, w := range st.Words[1:] {
 		if len(title) > maxWord {
 			break
 		}
-		title += " " + w.text
+		title += " " + w.Text
 	}
-	return shorten(title)
+	return Shorten(title)
 }
 
-// block is the statements between two braces.
-type block struct {
-	owner      *statement
-	statements []*statement
-	// unsure is a block of which something could not be read: what it seems
+// Block is the statements between two braces.
+type Block struct {
+	Owner      *Statement
+	Statements []*Statement
+	// Unsure is a block of which something could not be read: what it seems
 	// to lack may be there.
-	unsure bool
+	Unsure bool
 	// unclosed is a block that lacks its closing brace: what follows may be
 	// the rest of it, so that it collides with nothing.
 	unclosed bool
 }
 
-// unclosed tells whether the statement's block lacks its closing brace.
-func (st *statement) unclosed() bool { return st.block != nil && st.block.unclosed }
+// Unclosed tells whether the statement's block lacks its closing brace.
+func (st *Statement) Unclosed() bool { return st.Block != nil && st.Block.unclosed }
 
 // frame is a block that is open while the tree is built.
 type frame struct {
-	*block
+	*Block
 	// spec is the kind of block, nil in one that is skipped.
 	spec Grammar
 	// open is its brace, or its keyword where the brace is missing.
-	open token
+	open Token
 	// closed is the block inside that was closed last, which a stray brace
 	// may have closed too early, and the brace that did it.
 	closed      *frame
-	closedBrace token
+	closedBrace Token
 }
 
-// builder makes the tree of blocks. It knows the tables of keywords, because
+// Builder makes the tree of blocks. It knows the tables of keywords, because
 // only they tell where a brace is missing or too many: see recover.go.
-type builder struct {
-	diags  *collector
-	run    *reading
-	root   Grammar
+type Builder struct {
+	Diags  *Collector
+	Run    *Reading
+	Root   Grammar
 	frames []*frame
 
 	// The state of the file being read.
-	tokens []token
+	tokens []Token
 	next   int
 	base   int // frames[base-1] is the block that the file stands in
 	// excess is how many braces open that never close; negative: the other
@@ -108,21 +108,21 @@ type builder struct {
 	// block it closes.
 	skew skew
 	// surplus is the last brace that was too many.
-	surplus place
+	surplus Place
 }
 
-// build makes the tree of a text and of all that it includes.
-func (b *builder) build(f *lexed) *block {
-	root := &block{}
-	b.frames = []*frame{{block: root, spec: b.root}}
+// Build makes the tree of a text and of all that it includes.
+func (b *Builder) Build(f *lexed) *Block {
+	root := &Block{}
+	b.frames = []*frame{{Block: root, spec: b.Root}}
 	b.file(f)
 	return root
 }
 
 // file reads a file into the innermost open block.
-func (b *builder) file(f *lexed) {
+func (b *Builder) file(f *lexed) {
 	outer := *b
-	b.tokens, b.next, b.base, b.skew = f.tokens, 0, len(b.frames), skew{}
+	b.tokens, b.next, b.base, b.skew = f.Tokens, 0, len(b.frames), skew{}
 	b.excess = 0
 	for i := range b.tokens {
 		switch b.tokens[i].kind {
@@ -139,11 +139,11 @@ func (b *builder) file(f *lexed) {
 	b.tokens, b.next, b.base, b.excess, b.skew = outer.tokens, outer.next, outer.base, outer.excess, outer.skew
 }
 
-func (b *builder) top() *frame { return b.frames[len(b.frames)-1] }
+func (b *Builder) top() *frame { return b.frames[len(b.frames)-1] }
 
 // item reads what stands at the next token, and tells whether more follows.
-func (b *builder) item() bool {
-	if b.diags.full() {
+func (b *Builder) item() bool {
+	if b.Diags.Full() {
 		return false
 	}
 	switch t := b.tokens[b.next]; t.kind {
@@ -166,89 +166,89 @@ func (b *builder) item() bool {
 }
 
 // statement reads one statement, up to its line's end or brace.
-func (b *builder) statement() {
-	st := &statement{}
+func (b *Builder) statement() {
+	st := &Statement{}
 	first := b.next
 	for ; b.tokens[b.next].kind == wordToken; b.next++ {
-		st.broken = st.broken || b.tokens[b.next].broken
+		st.Broken = st.Broken || b.tokens[b.next].broken
 	}
-	st.words = b.tokens[first:b.next:b.next]
+	st.Words = b.tokens[first:b.next:b.next]
 	if b.special(st) {
 		return
 	}
 	b.settle(st)
-	b.top().statements = append(b.top().statements, st)
+	b.top().Statements = append(b.top().Statements, st)
 	brace, opens := b.brace()
 	switch {
 	case opens:
 		b.opened(st, brace)
-	case innerOf(st.entry) != nil && !st.entry.Optional:
+	case innerOf(st.Entry) != nil && !st.Entry.Optional:
 		b.unopened(st)
 	}
 }
 
 // brace takes the opening brace of the statement just read, on its line or
 // alone on the next one that holds anything.
-func (b *builder) brace() (token, bool) {
+func (b *Builder) brace() (Token, bool) {
 	i := b.next
 	for b.tokens[i].kind == lineToken {
 		i++
 	}
 	if b.tokens[i].kind != openToken {
-		return token{}, false
+		return Token{}, false
 	}
 	b.next = i + 1
 	return b.tokens[i], true
 }
 
 // opened begins the block of a statement.
-func (b *builder) opened(st *statement, brace token) {
-	inner := innerOf(st.entry)
+func (b *Builder) opened(st *Statement, brace Token) {
+	inner := innerOf(st.Entry)
 	switch {
-	case b.top().spec == nil || st.entry == nil || st.broken && inner == nil:
+	case b.top().spec == nil || st.Entry == nil || st.Broken && inner == nil:
 		b.push(st, nil, brace)
 	case inner == nil && b.excess > 0:
 		b.excess--
-		b.breaks(st, brace.place, st.keyword()+" opens no block", `take this "{" out`)
+		b.breaks(st, brace.Place, st.Keyword()+" opens no block", `take this "{" out`)
 	case inner == nil:
-		b.breaks(st, brace.place, st.keyword()+" opens no block", "the block is skipped; "+st.keyword()+" stands on a line of its own")
+		b.breaks(st, brace.Place, st.Keyword()+" opens no block", "the block is skipped; "+st.Keyword()+" stands on a line of its own")
 		b.push(st, nil, brace)
 	default:
 		b.push(st, inner, brace)
 	}
 }
 
-func (b *builder) push(st *statement, spec Grammar, open token) {
-	st.block = &block{owner: st}
-	b.frames = append(b.frames, &frame{block: st.block, spec: spec, open: open})
+func (b *Builder) push(st *Statement, spec Grammar, open Token) {
+	st.Block = &Block{Owner: st}
+	b.frames = append(b.frames, &frame{Block: st.Block, spec: spec, open: open})
 }
 
 // breaks gives the statement's one diagnostic.
-func (b *builder) breaks(st *statement, at place, message, hint string) {
-	if !st.broken {
-		b.diags.errorAt(at, message, hint)
+func (b *Builder) breaks(st *Statement, at Place, message, hint string) {
+	if !st.Broken {
+		b.Diags.ErrorAt(at, message, hint)
 	}
-	st.broken = true
+	st.Broken = true
 }
 
 // nameless is a brace that no keyword stands before.
-func (b *builder) nameless(brace token) {
+func (b *Builder) nameless(brace Token) {
 	if b.excess > 0 && b.top().spec != nil {
 		b.excess--
 		if !b.repeated(brace) {
-			b.diags.errorAt(brace.place, `this "{" has no keyword`, "take it out")
+			b.Diags.ErrorAt(brace.Place, `this "{" has no keyword`, "take it out")
 		}
 		return
 	}
 	if b.top().spec != nil {
-		b.diags.errorAt(brace.place, "a block without a keyword", "the block is skipped; expected a keyword before the brace")
+		b.Diags.ErrorAt(brace.Place, "a block without a keyword", "the block is skipped; expected a keyword before the brace")
 	}
-	st := &statement{words: []token{brace}, broken: true}
+	st := &Statement{Words: []Token{brace}, Broken: true}
 	b.push(st, nil, brace)
 }
 
 // close ends the innermost block.
-func (b *builder) close(brace token) {
+func (b *Builder) close(brace Token) {
 	if len(b.frames) == b.base {
 		b.excess++
 		hint := "take it out: no block is open here"
@@ -256,7 +256,7 @@ func (b *builder) close(brace token) {
 			hint = "a block ends in the file in which it begins"
 		}
 		if !b.repeated(brace) {
-			b.diags.errorAt(brace.place, `stray "}"`, hint)
+			b.Diags.ErrorAt(brace.Place, `stray "}"`, hint)
 		}
 		return
 	}
@@ -267,13 +267,13 @@ func (b *builder) close(brace token) {
 
 // repeated tells whether a brace that is too many stands right behind another:
 // a row of them is one mistake.
-func (b *builder) repeated(brace token) bool {
-	follows := b.surplus.src == brace.src && b.surplus.end == brace.start
-	b.surplus = brace.place
+func (b *Builder) repeated(brace Token) bool {
+	follows := b.surplus.Src == brace.Src && b.surplus.end == brace.start
+	b.surplus = brace.Place
 	return follows
 }
 
-func (b *builder) pop() *frame {
+func (b *Builder) pop() *frame {
 	f := b.top()
 	b.frames = b.frames[:len(b.frames)-1]
 	return f

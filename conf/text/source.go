@@ -1,4 +1,16 @@
-package conf
+// Package text cuts configurations into statements and blocks. It knows the form of
+// keepalived's files, and no keyword: which words open which blocks it asks a Grammar.
+//
+// A text passes these steps, each with its place in the file, so that every Diagnostic
+// can show the line that it is about:
+//
+//	lexer.go  text to words, braces and line ends; on the way expand.go and repeat.go
+//	          replace what lines stand for, include.go reads what is included, and
+//	          alone.go cuts out what is read by itself
+//	tree.go   tokens to statements and blocks; recover.go: misplaced braces
+//
+// format.go lays a text out, render.go writes diagnostics.
+package text
 
 import (
 	"fmt"
@@ -7,18 +19,18 @@ import (
 	"unicode/utf8"
 )
 
-// source is the text of one file, or what a line of one stands for, and how it
+// Source is the text of one file, or what a line of one stands for, and how it
 // came to be read.
-type source struct {
-	name string
-	text string
+type Source struct {
+	Name string
+	Text string
 	// order counts the files in the order of reading, for sorting.
 	order int
 	// from is the include statement's place; its src is nil in the first file.
-	from place
+	from Place
 	// expanded is what the line at line stands for; parts are where it is from.
 	expanded bool
-	line     place
+	line     Place
 	parts    []expansion
 	// part is a block that begins at line and is read by itself.
 	part bool
@@ -31,28 +43,28 @@ type expansion struct {
 	// literal is text that stands as it is at from; otherwise from is the use
 	// of a name, which stands for the part.
 	literal bool
-	from    place
+	from    Place
 }
 
 // file is the source of the file that s is, or comes from.
-func (s *source) file() *source {
+func (s *Source) file() *Source {
 	for s.expanded || s.part {
-		s = s.line.src
+		s = s.line.Src
 	}
 	return s
 }
 
 // depth is how many expansions s is in.
-func (s *source) depth() (n int) {
-	for ; s.expanded; s = s.line.src {
+func (s *Source) depth() (n int) {
+	for ; s.expanded; s = s.line.Src {
 		n++
 	}
 	return n
 }
 
-// place is a stretch of a source on one line.
-type place struct {
-	src *source
+// Place is a stretch of a source on one line.
+type Place struct {
+	Src *Source
 	// line and column are 1-based; the column counts runes.
 	line, column int32
 	// start and end are byte offsets into src.text.
@@ -60,32 +72,32 @@ type place struct {
 }
 
 // String is file:line, as notes name it.
-func (p place) String() string {
+func (p Place) String() string {
 	p = p.written()
-	return fmt.Sprintf("%s:%d", p.src.name, p.line)
+	return fmt.Sprintf("%s:%d", p.Src.Name, p.line)
 }
 
 // further is the place of size bytes that begin some bytes behind p's start, on
 // the same line.
-func (p place) further(bytes, size int) place {
-	p.column += int32(runes(p.src.text[p.start : int(p.start)+bytes]))
+func (p Place) further(bytes, size int) Place {
+	p.column += int32(runes(p.Src.Text[p.start : int(p.start)+bytes]))
 	p.start += int32(bytes)
 	p.end = p.start + int32(size)
 	return p
 }
 
 // written is where in a file it was written what stands at p.
-func (p place) written() place {
-	for p.src != nil && (p.src.expanded || p.src.part) {
-		p = p.src.origin(p)
+func (p Place) written() Place {
+	for p.Src != nil && (p.Src.expanded || p.Src.part) {
+		p = p.Src.origin(p)
 	}
 	return p
 }
 
 // origin is where a place of an expanded text, or of a part, comes from.
-func (s *source) origin(p place) place {
+func (s *Source) origin(p Place) Place {
 	if s.part {
-		p.src, p.line = s.line.src, p.line+s.line.line-1
+		p.Src, p.line = s.line.Src, p.line+s.line.line-1
 		p.start, p.end = p.start+s.line.start, p.end+s.line.start
 		return p
 	}
@@ -109,7 +121,7 @@ func (s *source) origin(p place) place {
 			from.end = max(from.end, s.parts[last+1].from.end)
 		}
 	}
-	from.column = s.line.column + int32(runes(from.src.text[s.line.start:from.start]))
+	from.column = s.line.column + int32(runes(from.Src.Text[s.line.start:from.start]))
 	return from
 }
 
@@ -117,27 +129,27 @@ func (s *source) origin(p place) place {
 func runes(text string) int { return utf8.RuneCountInString(text) }
 
 // lineText is the line that the place is on, as far as a message can carry it.
-func (p place) lineText() string {
-	before := p.src.text[max(0, p.start-maxWord):p.start]
+func (p Place) lineText() string {
+	before := p.Src.Text[max(0, p.start-maxWord):p.start]
 	before = before[strings.LastIndexByte(before, '\n')+1:]
-	line, _, _ := strings.Cut(before+p.src.text[p.start:min(len(p.src.text), int(p.end)+maxWord)], "\n")
+	line, _, _ := strings.Cut(before+p.Src.Text[p.start:min(len(p.Src.Text), int(p.end)+maxWord)], "\n")
 	return strings.TrimSpace(line)
 }
 
-// text is what stands at the place, as it is written.
-func (p place) text() string { return p.src.text[p.start:p.end] }
+// Text is what stands at the place, as it is written.
+func (p Place) Text() string { return p.Src.Text[p.start:p.end] }
 
-// through is the place from p's start to q's end.
-func (p place) through(q place) place {
-	if q.src == p.src && q.line == p.line && q.end > p.end {
+// Through is the place from p's start to q's end.
+func (p Place) Through(q Place) Place {
+	if q.Src == p.Src && q.line == p.line && q.end > p.end {
 		p.end = q.end
 	}
 	return p
 }
 
 // alone tells whether nothing but blanks stands before p on its line.
-func (p place) alone() bool {
-	before := p.src.text[max(0, p.start-maxIndent):p.start]
+func (p Place) alone() bool {
+	before := p.Src.Text[max(0, p.start-maxIndent):p.start]
 	i := strings.LastIndexByte(before, '\n')
 	if i < 0 && p.start > maxIndent {
 		return false
@@ -150,7 +162,7 @@ func (p place) alone() bool {
 const maxIndent = 256
 
 // add appends a part of an expansion.
-func (s *source) add(text *strings.Builder, part string, literal bool, line place, start, end int) {
+func (s *Source) add(text *strings.Builder, part string, literal bool, line Place, start, end int) {
 	if part == "" {
 		return
 	}
@@ -168,8 +180,8 @@ func (s *source) add(text *strings.Builder, part string, literal bool, line plac
 // maxWord is how many runes of the user's words a message repeats.
 const maxWord = 60
 
-// shorten cuts a word of the user's to what a message can carry.
-func shorten(word string) string {
+// Shorten cuts a word of the user's to what a message can carry.
+func Shorten(word string) string {
 	n := 0
 	for i := range word {
 		if n++; n > maxWord {
@@ -180,7 +192,7 @@ func shorten(word string) string {
 }
 
 // whole is the beginning of a source that is one line, whose number is given.
-func (s *source) whole(number int) place { return place{src: s, line: int32(number), column: 1} }
+func (s *Source) whole(number int) Place { return Place{Src: s, line: int32(number), column: 1} }
 
-// quote is a word of the user's in a message.
-func quote(text string) string { return strconv.Quote(shorten(text)) }
+// Quote is a word of the user's in a message.
+func Quote(text string) string { return strconv.Quote(Shorten(text)) }
