@@ -22,25 +22,12 @@
 package conf
 
 import (
-	"net/netip"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
 	"weir/conf/text"
 )
-
-// Options are what a run is told besides the file.
-type Options struct {
-	// ID is the config id, which @ID lines are for; empty is the host's name up
-	// to its first dot.
-	ID string
-	// Silence are kinds of warnings that are not wanted.
-	Silence []string
-	// Networks are those of this machine by interface; VIPs are looked for in
-	// them. None are where the file is another machine's.
-	Networks map[string][]netip.Prefix
-}
 
 // Load reads the configuration file at path and what it includes. The Config
 // is nil when the Diagnostics hold an error: a bad file changes nothing.
@@ -72,7 +59,7 @@ func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
 
 func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
 	if l.language == nil {
-		l.language = newLanguage()
+		l.language = keepalived()
 	}
 	p := &parser{language: l.language, parts: newParts(), options: o}
 	p.parts.known, p.parts.keeps = l.known, true
@@ -99,7 +86,7 @@ func newParser(f text.Files, o Options) *parser {
 	ps := newParts()
 	run := text.NewReading(f, ps.alone)
 	run.Id = o.ID
-	return &parser{language: newLanguage(), run: run, parts: ps, options: o}
+	return &parser{language: keepalived(), run: run, parts: ps, options: o}
 }
 
 func (p *parser) load(path string) (*Config, text.Diagnostics) {
@@ -139,7 +126,7 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 		return nil, diags, false
 	}
 	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
-	raw := p.language.newRaw()
+	raw := newRaw(p.language)
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
 	raw.unsure = raw.unsure || root.Unsure

@@ -40,22 +40,20 @@ func groupBlock() *blockSpec {
 	return spec
 }
 
-// groupHead makes the group that virtual_server_group NAME begins.
-func groupHead(r *reader, st *text.Statement, c *rawConfig) *rawGroup {
+// groupHead makes the group that virtual_server_group NAME begins, among those by name.
+func groupHead(r *reader, st *text.Statement, groups map[string]*rawGroup) *rawGroup {
 	name, ok := one(r, st, nonEmpty("the group's name"))
 	if !ok {
 		return nil
 	}
-	if g := c.group(name); g != nil {
+	if g := groups[name]; g != nil {
 		r.errorAt(st.All(), st.Title()+" is given twice", "take one of them out", "first given at "+g.head.Place().String())
 		return nil
 	}
 	g := &rawGroup{head: st, name: name}
-	c.groups[name] = g
+	groups[name] = g
 	return g
 }
-
-func (c *rawConfig) group(name string) *rawGroup { return c.groups[name] }
 
 func readMember(r *reader, st *text.Statement, g *rawGroup) {
 	m, ok := rawMember{at: st.All()}, false

@@ -136,17 +136,17 @@ func (s *blockSpec) Holder(word string) string {
 
 // language is the whole of keepalived.conf as weir knows it.
 type language struct {
-	root, weir *blockSpec
+	root *blockSpec
 	// homes are the blocks in which a keyword may stand.
 	homes map[string][]*blockSpec
 	// names are all keywords, sorted.
 	names []string
 }
 
-func newLanguage() *language {
-	l := &language{root: rootBlock(), homes: map[string][]*blockSpec{}}
+// newLanguage is the language of a table for what stands outside any block.
+func newLanguage(root *blockSpec) *language {
+	l := &language{root: root, homes: map[string][]*blockSpec{}}
 	l.index(l.root, map[*blockSpec]bool{})
-	l.weir = l.root.lookup("weir").inner
 	for name := range l.homes {
 		l.names = append(l.names, name)
 	}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-
-	"weir/lvs"
 )
 
 // lint explains mistakes that are no mistakes of the language: what is written
@@ -77,37 +75,5 @@ func lintNetworks(r *reader, cfg *Config, o Options) {
 				r.warnAt(vip.at, "vip-network", fmt.Sprintf("%s is in no network of %s", vip.Prefix.Addr(), vip.Device), fmt.Sprintf("%s has %v", vip.Device, networks))
 			}
 		}
-	}
-}
-
-// lintFlags tells flags of another scheduler.
-func (s *rawService) lintFlags(r *reader) {
-	for flag, scheduler := range map[string]lvs.Scheduler{"sh-port": lvs.SourceHash, "sh-fallback": lvs.SourceHash, "mh-port": lvs.MaglevHash, "mh-fallback": lvs.MaglevHash} {
-		if at, ok := s.flags[flag]; ok && s.Scheduler != scheduler {
-			r.warnAt(at, "flag-scheduler", fmt.Sprintf("%s is a flag of the scheduler %s, not of %s", flag, scheduler, s.Scheduler), "take it out")
-		}
-	}
-	if at := s.placeOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
-		r.warnAt(at, "flag-scheduler", "hashed is a flag of the scheduler sh", "take it out")
-	}
-}
-
-// resolveQuorum settles the quorum, which may be no more than what the servers weigh.
-func (s *rawService) resolveQuorum(r *reader) {
-	sum := 0
-	for _, rs := range s.RealServers {
-		sum += rs.Weight
-	}
-	if s.Quorum > sum && len(s.RealServers) > 0 {
-		at := s.head.All()
-		if s.has("quorum") {
-			at = s.placeOf("quorum")
-		}
-		r.warnAt(at, "quorum-weight", fmt.Sprintf("quorum %d is more than the servers weigh: it is read as %d", s.Quorum, sum), fmt.Sprintf("expected at most %d", sum))
-		s.Quorum = sum
-	}
-	if s.Hysteresis > 0 && s.Hysteresis >= s.Quorum {
-		r.warnAt(s.placeOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
-		s.Hysteresis = 0
 	}
 }

@@ -148,27 +148,27 @@ func (ps *parts) fit(diags *text.Collector) bool {
 // readSolo reads a part. It is nil where something is wrong. The tokens, of which
 // nothing is kept, are put into room, which it returns for the next part.
 func readSolo(l *language, src *text.Source, room []text.Token) (*solo, []text.Token) {
-	p := &parser{language: l, diags: text.Collector{Holds: true}, run: &text.Reading{}}
-	file := text.LexAlone(src, &p.diags, room)
-	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
+	diags := &text.Collector{Holds: true}
+	file := text.LexAlone(src, diags, room)
+	root := (&text.Builder{Diags: diags, Run: &text.Reading{}, Root: l.root}).Build(file)
 	raw := &rawConfig{}
-	r := &reader{language: l, diags: &p.diags}
+	r := &reader{language: l, diags: diags}
 	r.block(l.root, root, raw)
-	if p.diags.Counts[text.Error] > 0 || len(root.Statements) != 1 || len(raw.services) != 1 {
+	if diags.Counts[text.Error] > 0 || len(root.Statements) != 1 || len(raw.services) != 1 {
 		return nil, file.Tokens
 	}
 	s := raw.services[0]
-	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: p.diags.Held}
-	p.diags.Held = nil
+	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: diags.Held}
+	diags.Held = nil
 	s.resolveKeys(r, raw)
 	s.sayProtocol(r)
 	one.serves = s.resolve(r)
 	one.server = s.VirtualServer
 	lintService(r, &one.server)
-	if p.diags.Counts[text.Error] > 0 {
+	if diags.Counts[text.Error] > 0 {
 		return nil, file.Tokens
 	}
-	one.resolved = p.diags.Held
+	one.resolved = diags.Held
 	for _, key := range r.order {
 		one.said = append(one.said, saidOnce{key, *r.said[key]})
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // tables are made once: that takes longer than to read a short text.
-var tables = sync.OnceValue(newLanguage)
+var tables = sync.OnceValue(keepalived)
 
 // readMemory reads the file called name, by parts or as one.
 func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {

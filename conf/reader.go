@@ -223,3 +223,25 @@ func wordsOf(tokens []text.Token) string {
 	}
 	return strings.Join(texts, " ")
 }
+
+// misplacedIn tells whether a line of a list is a keyword of another block,
+// and says so.
+func (r *reader) misplacedIn(st *text.Statement, list string) bool {
+	home := r.language.home(st.Keyword())
+	if home != "" {
+		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced in %s", st.Keyword(), list), "it belongs "+home)
+	}
+	return home != ""
+}
+
+// unique tells whether a key is new, and gives a diagnostic naming the first
+// place when it is not.
+func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what string) bool {
+	before, taken := first[key]
+	if taken {
+		r.errorAt(at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
+		return false
+	}
+	first[key] = at
+	return true
+}

@@ -12,7 +12,7 @@ import (
 func Reference() []byte {
 	p := &page{seen: map[*blockSpec]bool{}}
 	p.WriteString(referenceHead)
-	l := newLanguage()
+	l := keepalived()
 	p.table("Outside any block", l.root)
 	p.blocks("", l.root)
 	p.remarks()

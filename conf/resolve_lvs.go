@@ -32,7 +32,7 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 func (s *rawService) resolve(r *reader) bool {
 	s.sayDefaults(r)
 	s.resolvePersistence(r)
-	s.lintFlags(r)
+	s.sayFlags(r)
 	s.RealServers = s.resolveServers(r)
 	s.resolveQuorum(r)
 	s.checkSorry(r)
@@ -242,4 +242,36 @@ func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
 	r.warnAt(raw.head.Words[2].Place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
 		"take it out; connect_port says which port is checked")
 	return given
+}
+
+// sayFlags tells flags of another scheduler.
+func (s *rawService) sayFlags(r *reader) {
+	for flag, scheduler := range map[string]lvs.Scheduler{"sh-port": lvs.SourceHash, "sh-fallback": lvs.SourceHash, "mh-port": lvs.MaglevHash, "mh-fallback": lvs.MaglevHash} {
+		if at, ok := s.flags[flag]; ok && s.Scheduler != scheduler {
+			r.warnAt(at, "flag-scheduler", fmt.Sprintf("%s is a flag of the scheduler %s, not of %s", flag, scheduler, s.Scheduler), "take it out")
+		}
+	}
+	if at := s.placeOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
+		r.warnAt(at, "flag-scheduler", "hashed is a flag of the scheduler sh", "take it out")
+	}
+}
+
+// resolveQuorum settles the quorum, which may be no more than what the servers weigh.
+func (s *rawService) resolveQuorum(r *reader) {
+	sum := 0
+	for _, rs := range s.RealServers {
+		sum += rs.Weight
+	}
+	if s.Quorum > sum && len(s.RealServers) > 0 {
+		at := s.head.All()
+		if s.has("quorum") {
+			at = s.placeOf("quorum")
+		}
+		r.warnAt(at, "quorum-weight", fmt.Sprintf("quorum %d is more than the servers weigh: it is read as %d", s.Quorum, sum), fmt.Sprintf("expected at most %d", sum))
+		s.Quorum = sum
+	}
+	if s.Hysteresis > 0 && s.Hysteresis >= s.Quorum {
+		r.warnAt(s.placeOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
+		s.Hysteresis = 0
+	}
 }

@@ -120,3 +120,14 @@ func word1(v any) string {
 	}
 	return fmt.Sprint(v)
 }
+
+// MarshalJSON is the configuration as programs read it.
+func (c *Config) MarshalJSON() ([]byte, error) {
+	return json.Marshal(tree(reflect.ValueOf(c), false))
+}
+
+// JSON is the configuration with, in every block, origins: where each keyword
+// was given. What has none there is a default.
+func (c *Config) JSON() ([]byte, error) {
+	return json.MarshalIndent(tree(reflect.ValueOf(c), true), "", "  ")
+}

@@ -40,27 +40,27 @@ type TrackGroup struct {
 }
 
 // machineEntries are the keywords outside any block that say something alone,
-// and the static blocks.
-func machineEntries() []*entry {
-	type C = rawConfig
-	machine := func(c *C) *Machine { return &c.machine }
+// and the static blocks; machine is where they go.
+func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
-		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespace }, "the network namespace to run in"),
-		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
-		value("instance", nonEmpty("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
+		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in"),
+		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
+		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names"),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
-		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", trackGroupHead),
+		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
+			return trackGroupHead(r, st, machine(c))
+		}),
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
 	)
 	entries = append(entries, ignored(oneProcess,
-		present("use_pid_dir", func(c *C) *bool { return &c.machine.PIDDir }, "files of process numbers in a folder"),
-		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &c.machine.ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
-		present("namespace_with_ipsets", func(c *C) *bool { return &c.machine.NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
+		present("use_pid_dir", func(c *C) *bool { return &machine(c).PIDDir }, "files of process numbers in a folder"),
+		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
+		present("namespace_with_ipsets", func(c *C) *bool { return &machine(c).NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
 	)...)
 	return append(entries, ignored("it follows the kernel's reports of every link",
-		present("linkbeat_use_polling", func(c *C) *bool { return &c.machine.LinkPolling }, "ask for the state of links"),
+		present("linkbeat_use_polling", func(c *C) *bool { return &machine(c).LinkPolling }, "ask for the state of links"),
 		section("linkbeat_interfaces", linkbeatBlock(), "the interfaces whose state is asked for", plain(machine)),
 	)...)
 }
@@ -96,13 +96,13 @@ func trackGroupBlock() *blockSpec {
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 
-func trackGroupHead(r *reader, st *text.Statement, c *rawConfig) *TrackGroup {
+func trackGroupHead(r *reader, st *text.Statement, m *Machine) *TrackGroup {
 	name, ok := one(r, st, nonEmpty("a name"))
 	if !ok {
 		return nil
 	}
-	c.machine.TrackGroups = append(c.machine.TrackGroups, TrackGroup{Name: name})
-	return &c.machine.TrackGroups[len(c.machine.TrackGroups)-1]
+	m.TrackGroups = append(m.TrackGroups, TrackGroup{Name: name})
+	return &m.TrackGroups[len(m.TrackGroups)-1]
 }
 
 func linkbeatBlock() *blockSpec {

@@ -44,17 +44,6 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON is the configuration as programs read it.
-func (c *Config) MarshalJSON() ([]byte, error) {
-	return json.Marshal(tree(reflect.ValueOf(c), false))
-}
-
-// JSON is the configuration with, in every block, origins: where each keyword
-// was given. What has none there is a default.
-func (c *Config) JSON() ([]byte, error) {
-	return json.MarshalIndent(tree(reflect.ValueOf(c), true), "", "  ")
-}
-
 // scalar is a value that one word says, nil where v is no such value.
 func scalar(v reflect.Value) any {
 	switch x := v.Interface().(type) {

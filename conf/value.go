@@ -238,3 +238,17 @@ func device() kind[string] {
 		return word, nil
 	}}
 }
+
+// network is an address with or without a prefix length.
+func network() kind[netip.Prefix] {
+	return kind[netip.Prefix]{"an address or a network such as 10.0.0.0/24", func(word string) (netip.Prefix, *complaint) {
+		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
+			return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+		}
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return p, complain("%s is not a network", text.Quote(word))
+		}
+		return p.Masked(), nil
+	}}
+}

@@ -102,9 +102,15 @@ type rawService struct {
 	// mentions tells which keywords stand in the block, rightly or not.
 	mentions func(names ...string) bool
 	// part is one that has been read by itself: the rest is empty.
-	part *part
+	part settled
 	// serves is false for one that is left out.
 	serves bool
+}
+
+// settled is a service that has been read by itself. It adds its virtual server to a
+// list of them, unless one of first has the same key.
+type settled interface {
+	resolve(r *reader, first map[lvs.ServiceKey]text.Place, services []VirtualServer) []VirtualServer
 }
 
 // serviceBlock is the table of virtual_server.
@@ -236,7 +242,7 @@ func readNATMask(r *reader, st *text.Statement, _ any) {
 
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
-func serviceHead(r *reader, st *text.Statement, c *rawConfig) *rawService {
+func serviceHead(r *reader, st *text.Statement) *rawService {
 	s := &rawService{head: st, flags: map[string]text.Place{}}
 	s.at = st.All()
 	if !r.service(st, 1, s) {
@@ -244,7 +250,6 @@ func serviceHead(r *reader, st *text.Statement, c *rawConfig) *rawService {
 	}
 	s.note("virtual_server", st.Place())
 	s.note("keys", st.Place())
-	c.services = append(c.services, s)
 	return s
 }
 

@@ -135,16 +135,6 @@ func lifetime() kind[string] {
 	}}
 }
 
-// misplacedIn tells whether a line of a list is a keyword of another block,
-// and says so.
-func (r *reader) misplacedIn(st *text.Statement, list string) bool {
-	home := r.language.home(st.Keyword())
-	if home != "" {
-		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced in %s", st.Keyword(), list), "it belongs "+home)
-	}
-	return home != ""
-}
-
 // virtualAddress is a hostAddress that can be moved from machine to machine.
 func virtualAddress() kind[netip.Prefix] {
 	host := hostAddress()

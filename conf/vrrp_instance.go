@@ -190,16 +190,14 @@ func readNotifyDeleted(r *reader, st *text.Statement, i *rawInstance) (ok bool) 
 }
 
 // instanceHead makes the instance that vrrp_instance NAME begins.
-func instanceHead(r *reader, st *text.Statement, c *rawConfig) *rawInstance {
+func instanceHead(r *reader, st *text.Statement) *rawInstance {
 	name, ok := one(r, st, nonEmpty("the instance's name"))
 	if !ok {
-		c.unsure = true
 		return nil
 	}
 	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
 	i.Name, i.Accept, i.at = name, true, st.All()
 	i.note("vrrp_instance", st.Place())
-	c.instances = append(c.instances, i)
 	return i
 }
 
