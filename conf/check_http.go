@@ -2,7 +2,6 @@ package conf
 
 import (
 	"math"
-	"slices"
 	"strings"
 
 	"weir/conf/text"
@@ -40,6 +39,12 @@ type URL struct {
 type StatusRange struct {
 	First int `json:"first"`
 	Last  int `json:"last"`
+}
+
+// httpCheck is the keyword of HTTP_GET, and of SSL_GET.
+func httpCheck(kind CheckKind, help string) *entry {
+	begin := func(c *rawCheck) { c.HTTP = &HTTPCheck{} }
+	return ownSection(kind, help, begin, targetEntries(), httpEntries()...)
 }
 
 func httpEntries() []*entry {
@@ -140,81 +145,4 @@ func statusRange() kind[StatusRange] {
 		}
 		return s, c
 	}}
-}
-
-// SMTPCheck is what SMTP_CHECK has of its own.
-type SMTPCheck struct {
-	Helo string `json:"helo_name"`
-}
-
-func smtpEntries() []*entry {
-	type C = rawCheck
-	host := &blockSpec{name: "host", entries: targetEntries()}
-	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
-	return []*entry{
-		value("helo_name", nonEmpty("a host name"), func(c *C) *string { return &c.SMTP.Helo }, "the name in HELO", initially("smtpchecker.keepalived.org")),
-		section("host", host, "obsolete: its keywords stand in SMTP_CHECK itself", plain(func(c *C) *C { return c })),
-		retry,
-	}
-}
-
-// DNSCheck is what DNS_CHECK has of its own.
-type DNSCheck struct {
-	Type string `json:"type"`
-	Name string `json:"name"`
-}
-
-func dnsEntries() []*entry {
-	type C = rawCheck
-	types := []string{"A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"}
-	return []*entry{
-		value("type", kind[string]{"one of " + strings.Join(types, " "), func(word string) (string, *complaint) {
-			if !slices.Contains(types, strings.ToUpper(word)) {
-				return "", complain("unknown record type %s", text.Quote(word))
-			}
-			return strings.ToUpper(word), nil
-		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA")),
-		value("name", nonEmpty("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially(".")),
-	}
-}
-
-// UDPCheck is what UDP_CHECK has of its own.
-type UDPCheck struct {
-	Payload      string `json:"payload"`
-	RequireReply bool   `json:"require_reply"`
-	Reply        string `json:"reply"`
-	MinLength    int    `json:"min_reply_length"`
-	MaxLength    int    `json:"max_reply_length"`
-}
-
-func udpEntries() []*entry {
-	type C = rawCheck
-	length := number(0, math.MaxUint16)
-	return []*entry{
-		custom("payload", "hexadecimal digits", "what is sent", func(r *reader, st *text.Statement, c *C) (ok bool) {
-			c.UDP.Payload, ok = hexWords(r, st, "0123456789abcdefABCDEF")
-			return ok
-		}),
-		custom("require_reply", "[hexadecimal digits, X for any]", "an answer has to come, and to begin so", func(r *reader, st *text.Statement, c *C) (ok bool) {
-			c.UDP.RequireReply, ok = true, true
-			if len(st.Words) > 1 {
-				c.UDP.Reply, ok = hexWords(r, st, "0123456789abcdefABCDEFxX")
-			}
-			return ok
-		}),
-		value("min_reply_length", length, func(c *C) *int { return &c.UDP.MinLength }, "the least length of the answer", initially(0)),
-		value("max_reply_length", length, func(c *C) *int { return &c.UDP.MaxLength }, "the greatest length of the answer", initially(255)),
-	}
-}
-
-// hexWords are bytes in hexadecimal digits, which blanks may part.
-func hexWords(r *reader, st *text.Statement, digits string) (string, bool) {
-	k := kind[string]{"an even number of hexadecimal digits", func(word string) (string, *complaint) {
-		if len(word)%2 != 0 || word == "" || strings.Trim(word, digits) != "" {
-			return "", complain("%s is no bytes in hexadecimal digits", text.Quote(word))
-		}
-		return word, nil
-	}}
-	parts, ok := rest(r, st, 1, k)
-	return strings.Join(parts, ""), ok
 }

@@ -74,22 +74,34 @@ func checkTimers(kind CheckKind) Timers {
 
 // checkBlocks are the keywords of all checks.
 func checkBlocks() []*entry {
-	entries := []*entry{checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"})}
+	entries := []*entry{tcpCheck()}
 	return append(entries, mustWait(
-		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries()...),
-		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries()...),
-		checkSection(CheckSMTP, "a mail server greets", targetEntries(), smtpEntries()...),
-		checkSection(CheckDNS, "a name server answers", targetEntries(), dnsEntries()...),
-		checkSection(CheckMisc, "a program says so", localEntries(), miscEntries()...),
+		httpCheck(CheckHTTP, "pages are as expected"),
+		httpCheck(CheckSSL, "pages are as expected, over TLS"),
+		smtpCheck(),
+		dnsCheck(),
+		miscCheck(),
 		checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
-		checkSection(CheckUDP, "a datagram is answered, or at least not refused", targetEntries(), udpEntries()...),
-		checkSection(CheckBFD, "a BFD session is up", []*entry{alphaEntry(func(c *rawCheck) *Timers { return &c.Timers })}, bfdEntries()...),
-		checkSection(CheckFile, "a file says so", nil, fileCheckEntries()...),
+		udpCheck(),
+		bfdCheck(),
+		fileCheck(),
 	)...)
 }
 
-// checkSection is the keyword of one kind of check.
+// tcpCheck is the keyword of the check that needs nothing of its own.
+func tcpCheck() *entry {
+	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
+	return checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), retry)
+}
+
+// checkSection is the keyword of one kind of check, with the keywords that it shares
+// with others, and its own.
 func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *entry {
+	return ownSection(kind, help, nil, common, own...)
+}
+
+// ownSection is checkSection for a kind whose check begins with something of its own.
+func ownSection(kind CheckKind, help string, begin func(*rawCheck), common []*entry, own ...*entry) *entry {
 	done := func(_ *reader, b *text.Block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
 	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
 	return section(string(kind), spec, help, func(r *reader, st *text.Statement, parent *rawServer) *rawCheck {
@@ -98,31 +110,13 @@ func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *
 		}
 		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
 		c.Kind, c.Timers = kind, checkTimers(kind)
-		c.own()
+		if begin != nil {
+			begin(c)
+		}
 		c.note("check", st.Place())
 		parent.checks = append(parent.checks, c)
 		return c
 	})
-}
-
-// own makes what the kind has of its own.
-func (c *rawCheck) own() {
-	switch c.Kind {
-	case CheckHTTP, CheckSSL:
-		c.HTTP = &HTTPCheck{}
-	case CheckSMTP:
-		c.SMTP = &SMTPCheck{}
-	case CheckDNS:
-		c.DNS = &DNSCheck{}
-	case CheckMisc:
-		c.Misc = &MiscCheck{}
-	case CheckUDP:
-		c.UDP = &UDPCheck{}
-	case CheckBFD:
-		c.BFD = &BFDCheck{}
-	case CheckFile:
-		c.File = &FileCheck{}
-	}
 }
 
 // localEntries are the keywords of a check that connects to nothing.

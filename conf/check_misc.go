@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"math"
 	"time"
 
 	"weir/conf/text"
@@ -18,6 +17,12 @@ type MiscCheck struct {
 // maxMisc is keepalived's bound: 2³² microseconds.
 const maxMisc = 4294 * time.Second
 
+// miscCheck is the keyword of MISC_CHECK.
+func miscCheck() *entry {
+	begin := func(c *rawCheck) { c.Misc = &MiscCheck{} }
+	return ownSection(CheckMisc, "a program says so", begin, localEntries(), miscEntries()...)
+}
+
 func miscEntries() []*entry {
 	type C = rawCheck
 	return []*entry{
@@ -25,29 +30,5 @@ func miscEntries() []*entry {
 		value("misc_timeout", wholeSeconds(0, maxMisc), func(c *C) *time.Duration { return &c.Misc.Timeout }, "how long a run may take", otherwise("delay_loop")),
 		onOff("misc_dynamic", func(c *C) *bool { return &c.Misc.Dynamic }, "exit codes from 2 to 255 are up, with a weight of 0 to 253"),
 		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *text.Statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user")),
-	}
-}
-
-// BFDCheck is what BFD_CHECK has of its own.
-type BFDCheck struct {
-	Name string `json:"name"`
-}
-
-func bfdEntries() []*entry {
-	return []*entry{value("name", nonEmpty("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session")}
-}
-
-// FileCheck is what FILE_CHECK has of its own.
-type FileCheck struct {
-	TrackFile string `json:"track_file"`
-	Weight    int    `json:"weight"`
-	Reverse   bool   `json:"reverse"`
-}
-
-func fileCheckEntries() []*entry {
-	type C = rawCheck
-	return []*entry{
-		value("track_file", nonEmpty("a track_file's name"), func(c *C) *string { return &c.File.TrackFile }, "the file"),
-		weighted(math.MaxInt32, func(c *C) *int { return &c.File.Weight }, func(c *C) *bool { return &c.File.Reverse }, "what its number is multiplied with and added to the server's weight"),
 	}
 }
