@@ -103,7 +103,7 @@ func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *
 // ownSection is checkSection for a kind whose check begins with something of its own.
 func ownSection(kind CheckKind, help string, begin func(*rawCheck), common []*entry, own ...*entry) *entry {
 	done := func(_ *reader, b *text.Block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
-	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
+	spec := &blockSpec{name: string(kind), done: done, entries: anew(append(append([]*entry(nil), own...), common...)...)}
 	return section(string(kind), spec, help, func(r *reader, st *text.Statement, parent *rawServer) *rawCheck {
 		if len(st.Words) > 1 {
 			r.extra(st, 1)

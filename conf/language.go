@@ -35,6 +35,10 @@ type entry struct {
 	// effect is what the keyword does in weir, and why says why nothing.
 	effect effect
 	why    string
+	// reload is what a reload does where its value has changed, and secret one whose
+	// values nobody is shown.
+	reload Trait
+	secret bool
 }
 
 // option says what only some entries have.

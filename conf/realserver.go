@@ -60,7 +60,7 @@ func serverBlock() *blockSpec {
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
 	)...)
-	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
 	return &blockSpec{name: "real_server", entries: entries}
 }
 

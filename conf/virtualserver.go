@@ -102,13 +102,13 @@ func serviceBlock() *blockSpec {
 		algo, synonym("lvs_sched", algo),
 		method, synonym("lvs_method", method),
 		value("protocol", protocol(), func(s *S) *lvs.Protocol { return &s.Protocol },
-			"the transport protocol", initially(lvs.UDP)),
+			"the transport protocol", initially(lvs.UDP), reloads(Anew)),
 		{name: "persistence_timeout", slot: "persistence_timeout", read: readPersistence, expects: "[whole seconds from 1 to 2678400]",
 			help: "how long after its last new connection a client stays with its server; 360 where no time is given", otherwise: "off"},
 		value("persistence_granularity", granularity(), func(s *S) *netip.Addr { return &s.PersistenceGranularity },
 			"which part of a client's address counts for persistence", otherwise("the whole address")),
 		onOff("ops", func(s *S) *bool { return &s.OnePacket }, "schedule each UDP datagram on its own"),
-		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers")),
+		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers"), reloads(Anew)),
 		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
 		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
@@ -116,7 +116,7 @@ func serviceBlock() *blockSpec {
 		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
-	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
 }
 

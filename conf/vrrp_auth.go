@@ -55,7 +55,7 @@ func authBlock() *blockSpec {
 		r.require(b, "auth_type", "expected auth_type PASS")
 	}, entries: []*entry{
 		value("auth_type", types, func(i *I) *AuthType { return &i.Auth.Type }, "a clear-text password (PASS), or the authentication header (AH)", initially(AuthNone)),
-		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword),
+		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret()),
 	}}
 }
 

@@ -103,12 +103,12 @@ func instanceBlock() *blockSpec {
 	type I = rawInstance
 	whole := func(i *I) *I { return i }
 	entries := []*entry{
-		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise")),
-		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard"),
-		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors"),
+		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise"), reloads(AtStart)),
+		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard", reloads(Anew)),
+		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors", reloads(Anew)),
 		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
 		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
-		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
+		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6"), reloads(Anew)),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
