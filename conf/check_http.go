@@ -104,7 +104,7 @@ func urlDone(r *reader, b *text.Block, _ any) { r.require(b, "path", "expected p
 
 // resolveHTTP fills in the host, and the good status codes.
 func (c *rawCheck) resolveHTTP(r *reader, server *rawServer) {
-	if !c.has("virtualhost") {
+	if !c.Has("virtualhost") {
 		c.HTTP.VirtualHost = server.VirtualHost
 	}
 	if len(c.HTTP.URLs) == 0 && !c.mentions("url") {

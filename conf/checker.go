@@ -168,10 +168,10 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 		c.resolveLocal(r)
 		return
 	}
-	if !c.has("connect_ip") {
+	if !c.Has("connect_ip") {
 		c.ip = server.Addr
 	}
-	if !c.has("connect_port") {
+	if !c.Has("connect_port") {
 		c.port = port
 	}
 	if c.port == 0 && c.Kind != CheckPing && !c.mentions("connect_port") {
@@ -191,7 +191,7 @@ func (c *rawCheck) resolveLocal(r *reader) {
 		if c.Misc.Path.Command == "" && !c.mentions("misc_path") {
 			r.errorAt(c.head.Place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
 		}
-		if !c.has("misc_timeout") {
+		if !c.Has("misc_timeout") {
 			c.Misc.Timeout = c.DelayLoop
 		}
 	case c.Kind == CheckBFD && !c.mentions("name"):

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // changeText is a value in a change: a flag as on or off, a time with its unit, a list
@@ -28,7 +30,7 @@ func valueText(v reflect.Value) string {
 	switch s := scalar(v).(type) {
 	case nil:
 	case bool:
-		return show(s)
+		return text.Value(s)
 	default:
 		return fmt.Sprint(s)
 	}

@@ -21,7 +21,7 @@ import (
 func TestSeed(t *testing.T) {
 	for _, name := range []string{"master", "backup"} {
 		t.Run(name, func(t *testing.T) {
-			cfg, diags := Load("../examples/seed/" + name + ".conf")
+			cfg, diags := Options{Linter: TestLinter}.Load("../examples/seed/" + name + ".conf")
 			if cfg == nil {
 				t.Fatalf("%v", diags.All())
 			}
@@ -129,7 +129,7 @@ func sameAddrPort(a, b netip.AddrPort) bool { return a == b }
 // parseWith reads a text that gives just the warning of this code, or none.
 func parseWith(t *testing.T, input, code string) *Config {
 	t.Helper()
-	cfg, diags := Parse("test.conf", []byte(input))
+	cfg, diags := parseLinted("test.conf", []byte(input))
 	var codes []string
 	for _, d := range diags.All() {
 		if d.Severity != text.Note {
@@ -232,7 +232,7 @@ weir {
 // TestSpelling reads the same configuration in other spellings.
 func TestSpelling(t *testing.T) {
 	input := seedText(t)
-	want, _ := Parse("seed.conf", []byte(input))
+	want, _ := parseLinted("seed.conf", []byte(input))
 	tests := map[string]string{
 		"CRLF":            strings.ReplaceAll(input, "\n", "\r\n"),
 		"byte order mark": "\ufeff" + input,
@@ -246,7 +246,7 @@ func TestSpelling(t *testing.T) {
 	}
 	for name, input := range tests {
 		t.Run(name, func(t *testing.T) {
-			cfg, diags := Parse("seed.conf", []byte(input))
+			cfg, diags := parseLinted("seed.conf", []byte(input))
 			if diags.Errors() > 0 || diags.Warnings() != 4 {
 				t.Errorf("diagnostics: %v", diags.All())
 			}
@@ -275,7 +275,7 @@ func TestInclude(t *testing.T) {
 	write("sites/a.conf", strings.Replace(bareService, "80", "81", 1)+"include ../servers\n}\n")
 	write("y.conf", bareService+"include servers\n}\n")
 	write("servers", "real_server 10.0.0.2 {\n}\n")
-	cfg, diags := Load(filepath.Join(dir, "main.conf"))
+	cfg, diags := Options{Linter: TestLinter}.Load(filepath.Join(dir, "main.conf"))
 	if cfg == nil || diags.Warnings() != 1 || diags.All()[0].Code != "include-missing" || diags.Files() != 7 {
 		t.Fatalf("%d files, diagnostics %v", diags.Files(), diags.All())
 	}
@@ -291,12 +291,12 @@ func TestInclude(t *testing.T) {
 // TestIncludeNoFile includes what is no file: nothing waits for a pipe.
 func TestIncludeNoFile(t *testing.T) {
 	for _, name := range []string{"/dev/null", "/"} {
-		_, diags := Parse("test.conf", []byte("include "+name+"\n"))
+		_, diags := parseLinted("test.conf", []byte("include "+name+"\n"))
 		if diags.Errors() != 1 || !strings.Contains(diags.All()[0].Message, "cannot be read") {
 			t.Errorf("include %s: %v", name, diags.All())
 		}
 	}
-	cfg, diags := Load(filepath.Join(t.TempDir(), "gone.conf"))
+	cfg, diags := Options{Linter: TestLinter}.Load(filepath.Join(t.TempDir(), "gone.conf"))
 	if cfg != nil || diags.Errors() != 1 || !strings.Contains(diags.All()[0].Message, "no such file") {
 		t.Errorf("a missing file: %v", diags.All())
 	}

@@ -48,13 +48,15 @@ func Parse(name string, content []byte) (*Config, text.Diagnostics) {
 // text has stayed the same. Those of its Configs do not say where their values come
 // from. One goroutine at a time may use it.
 type Loader struct {
+	// Linter also looks at what is right; nil is nobody.
+	Linter   Linter
 	language *language
 	known    map[string]*solo
 }
 
 // Load is like the function of this name.
 func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
-	return l.load(text.Disk{}, Options{}, path)
+	return l.load(text.Disk{}, Options{Linter: l.Linter}, path)
 }
 
 func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
@@ -122,7 +124,7 @@ const largeText, largeGarbage = 1 << 20, 20
 // read takes the steps. Unless same is true, reading the whole says something else.
 func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
 	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
-	if !p.parts.readAll(p.language, p.run.Tokens) {
+	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
 		return nil, diags, false
 	}
 	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
@@ -133,14 +135,14 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	refs(r, raw)
 	cfg = resolve(r, raw)
 	if p.diags.Counts[text.Error] == 0 {
-		lint(r, raw, cfg, p.options)
+		lintAll(p.options.Linter, r, raw, cfg, p.options)
 	}
 	r.sayRepeats()
 	if !p.parts.fit(&p.diags) {
 		return nil, diags, false
 	}
 	diags = p.diags.Finish(src.Name, p.run.Includes.Read)
-	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), refused)
+	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), Refused)
 	if diags.HasErrors() {
 		return nil, diags, true
 	}

@@ -8,6 +8,10 @@ import (
 	"weir/conf/text"
 )
 
+// TestLinter is the one of the package lint, which these tests cannot import: see
+// linter_test.go.
+var TestLinter Linter
+
 // memory is files that exist only in a test.
 type memory map[string]string
 
@@ -36,5 +40,10 @@ func (m memory) Glob(pattern string) ([]string, error) {
 
 // parseMemory reads the file called name.
 func parseMemory(m memory, name string) (*Config, text.Diagnostics) {
-	return newParser(m, Options{ID: "node01"}).parse(name, []byte(m[name]))
+	return newParser(m, Options{ID: "node01", Linter: TestLinter}).parse(name, []byte(m[name]))
+}
+
+// parseLinted reads a text as Parse does, with the linter.
+func parseLinted(name string, content []byte) (*Config, Diagnostics) {
+	return newParser(text.Disk{}, Options{Linter: TestLinter}).parse(name, content)
 }

@@ -12,4 +12,6 @@ type Options struct {
 	// Networks are those of this machine by interface; VIPs are looked for in
 	// them. None are where the file is another machine's.
 	Networks map[string][]netip.Prefix
+	// Linter also looks at what is right; nil is nobody.
+	Linter Linter
 }

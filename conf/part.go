@@ -104,7 +104,7 @@ func (ps *parts) take(number int) *text.Keyword {
 
 // readAll reads the parts, many of them on all CPUs, and tells whether that could be
 // done. tokens counts those around them.
-func (ps *parts) readAll(l *language, tokens int) bool {
+func (ps *parts) readAll(l *language, linter Linter, tokens int) bool {
 	if ps == nil {
 		return true
 	}
@@ -116,7 +116,7 @@ func (ps *parts) readAll(l *language, tokens int) bool {
 		for i := int(next.Add(1)) - 1; i < len(ps.list) && !failed.Load(); i = int(next.Add(1)) - 1 {
 			p := ps.list[i]
 			if p.solo == nil {
-				if p.solo, room = readSolo(l, p.src, room); p.solo != nil && ps.keeps {
+				if p.solo, room = readSolo(l, linter, p.src, room); p.solo != nil && ps.keeps {
 					p.server.forget()
 				}
 			}
@@ -147,7 +147,7 @@ func (ps *parts) fit(diags *text.Collector) bool {
 
 // readSolo reads a part. It is nil where something is wrong. The tokens, of which
 // nothing is kept, are put into room, which it returns for the next part.
-func readSolo(l *language, src *text.Source, room []text.Token) (*solo, []text.Token) {
+func readSolo(l *language, linter Linter, src *text.Source, room []text.Token) (*solo, []text.Token) {
 	diags := &text.Collector{Holds: true}
 	file := text.LexAlone(src, diags, room)
 	root := (&text.Builder{Diags: diags, Run: &text.Reading{}, Root: l.root}).Build(file)
@@ -164,7 +164,7 @@ func readSolo(l *language, src *text.Source, room []text.Token) (*solo, []text.T
 	s.sayProtocol(r)
 	one.serves = s.resolve(r)
 	one.server = s.VirtualServer
-	lintService(r, &one.server)
+	lintService(linter, r, &one.server)
 	if diags.Counts[text.Error] > 0 {
 		return nil, file.Tokens
 	}

@@ -18,7 +18,7 @@ var tables = sync.OnceValue(keepalived)
 
 // readMemory reads the file called name, by parts or as one.
 func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {
-	p := newParser(m, Options{ID: "node01"})
+	p := newParser(m, Options{ID: "node01", Linter: TestLinter})
 	if p.language = tables(); whole {
 		p.run.Parts, p.parts = nil, nil
 	}
@@ -55,8 +55,8 @@ func wantSame(t *testing.T, before string, m memory, name string) {
 		t.Errorf("by parts (-whole +parts):\n%s\nof\n%s", diff, m[name])
 	}
 	l := &Loader{language: tables()}
-	l.load(memory{name: before}, Options{ID: "node01"}, name)
-	again, after := l.load(m, Options{ID: "node01"}, name)
+	l.load(memory{name: before}, Options{ID: "node01", Linter: TestLinter}, name)
+	again, after := l.load(m, Options{ID: "node01", Linter: TestLinter}, name)
 	if diff := cmp.Diff(rendered(t, diags, false), rendered(t, after, false)); diff != "" {
 		t.Errorf("diagnostics after another text (-whole +loader):\n%s\nof\n%s\nafter\n%s", diff, m[name], before)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // Reference is the page of the whole language, in Markdown, made of the tables
@@ -117,9 +119,9 @@ func (e *entry) defaults() string {
 	case nil:
 		return e.otherwise
 	case time.Duration:
-		return decimal(v)
+		return text.Seconds(v)
 	default:
-		return show(v)
+		return text.Value(v)
 	}
 }
 

@@ -20,11 +20,11 @@ func refs(r *reader, raw *rawConfig) {
 	}
 	for _, g := range raw.sync {
 		n.tracks(r, &g.Tracks)
-		n.members(r, g.placeOf("group"), g.Members)
+		n.members(r, g.PlaceOf("group"), g.Members)
 	}
 	for i := range raw.machine.TrackGroups {
 		g := &raw.machine.TrackGroups[i]
-		n.members(r, g.placeOf("group"), g.Members)
+		n.members(r, g.PlaceOf("group"), g.Members)
 	}
 	for _, v := range raw.machine.Addresses {
 		n.look(r, v.at, "track_group", v.TrackGroup)
@@ -111,9 +111,9 @@ func (n names) checks(r *reader, rs *rawServer) {
 	for _, c := range rs.checks {
 		switch {
 		case c.BFD != nil:
-			n.look(r, c.placeOf("name"), "bfd_instance", c.BFD.Name)
+			n.look(r, c.PlaceOf("name"), "bfd_instance", c.BFD.Name)
 		case c.File != nil:
-			n.look(r, c.placeOf("track_file"), "track_file", c.File.TrackFile)
+			n.look(r, c.PlaceOf("track_file"), "track_file", c.File.TrackFile)
 		}
 	}
 }

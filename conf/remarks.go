@@ -88,8 +88,8 @@ func IsRemark(code string) bool {
 	return ok
 }
 
-// refused tells whether keepalived -t refuses a file for this kind of warning.
-func refused(code string) bool {
+// Refused tells whether keepalived -t refuses a file for this kind of warning.
+func Refused(code string) bool {
 	r, _ := remarkOf(code)
 	return r.refused
 }

@@ -42,7 +42,7 @@ web.conf:1:1: warning: virtual_server 10.0.0.1 53 has no protocol: it serves UDP
 }
 
 func TestRenderNothing(t *testing.T) {
-	_, diags := Parse("main.conf", nil)
+	_, diags := parseLinted("main.conf", nil)
 	if got := rendered(t, diags, false); got != "" {
 		t.Errorf("got %q, want nothing", got)
 	}

@@ -66,7 +66,7 @@ func (s *rawService) resolveKeys(r *reader, raw *rawConfig) (ok bool) {
 
 // markFamily is that of a service by mark: as it says, or as its real servers.
 func (s *rawService) markFamily() bool {
-	if s.has("ip_family") {
+	if s.Has("ip_family") {
 		return s.IPv6
 	}
 	i := slices.IndexFunc(s.servers, func(rs *rawServer) bool { return rs != nil })
@@ -75,7 +75,7 @@ func (s *rawService) markFamily() bool {
 
 // collides tells whether another virtual_server has a service of this one's.
 func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]text.Place) bool {
-	if s.head.Unclosed() || !s.has("protocol") && s.mentions("protocol") {
+	if s.head.Unclosed() || !s.Has("protocol") && s.mentions("protocol") {
 		return false
 	}
 	return givenBefore(r, first, s.Keys, s.head.All())
@@ -91,9 +91,9 @@ func givenBefore(r *reader, first map[lvs.ServiceKey]text.Place, keys []lvs.Serv
 // people to say so. A mark has none.
 func (s *rawService) sayProtocol(r *reader) {
 	switch {
-	case s.mark != 0 && s.has("protocol"):
-		r.warnAt(s.placeOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
-	case !s.byMark() && !s.has("protocol") && !s.mentions("protocol"):
+	case s.mark != 0 && s.Has("protocol"):
+		r.warnAt(s.PlaceOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
+	case !s.byMark() && !s.Has("protocol") && !s.mentions("protocol"):
 		r.warnAt(s.head.Place(), "protocol-default", s.head.Title()+" has no protocol: it serves UDP",
 			`write "protocol UDP" (or TCP) to say which you mean`)
 	}
@@ -117,7 +117,7 @@ func (s *rawService) sayDefaults(r *reader) {
 	}
 	if s.OnePacket && s.mark == 0 && s.Protocol != lvs.UDP {
 		s.OnePacket = false
-		r.warnAt(s.placeOf("ops"), "no-effect", "ops has no effect with TCP: only UDP is scheduled by the packet", "take it out, or write protocol UDP")
+		r.warnAt(s.PlaceOf("ops"), "no-effect", "ops has no effect with TCP: only UDP is scheduled by the packet", "take it out, or write protocol UDP")
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *rawService) resolvePersistence(r *reader) {
 	if s.PersistenceTimeout != 0 {
 		return
 	}
-	if s.has("persistence_granularity") {
+	if s.Has("persistence_granularity") {
 		s.PersistenceTimeout = defaultPersistence
 	}
 	for _, key := range s.Keys {
@@ -144,18 +144,18 @@ func (s *rawService) resolvePersistence(r *reader) {
 func (s *rawService) checkSorry(r *reader) {
 	a := s.SorryServer.Addr()
 	if a.IsValid() && !slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == a.Is4() }) {
-		r.errorAt(s.placeOf("sorry_server"), fmt.Sprintf("%s is not of the address family of its virtual_server", a), "expected an address of the same family")
+		r.errorAt(s.PlaceOf("sorry_server"), fmt.Sprintf("%s is not of the address family of its virtual_server", a), "expected an address of the same family")
 	}
 	for _, keyword := range []string{"sorry_server_inhibit", "sorry_server_lvs_method"} {
-		if s.has(keyword) && !s.mentions("sorry_server") {
-			r.warnAt(s.placeOf(keyword), "no-effect", keyword+" has no effect without sorry_server", "take it out, or write sorry_server IP PORT")
+		if s.Has(keyword) && !s.mentions("sorry_server") {
+			r.warnAt(s.PlaceOf(keyword), "no-effect", keyword+" has no effect without sorry_server", "take it out, or write sorry_server IP PORT")
 		}
 	}
-	if a.IsValid() && !s.has("sorry_server_lvs_method") {
+	if a.IsValid() && !s.Has("sorry_server_lvs_method") {
 		s.SorryMethod, s.SorryTunnel = s.Method, s.Tunnel
 	}
-	if s.has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
-		r.errorAt(s.placeOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
+	if s.Has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
+		r.errorAt(s.PlaceOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
 	}
 }
 
@@ -202,7 +202,7 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 // inherit takes what virtual_server says for all its servers.
 func (raw *rawServer) inherit(s *rawService) {
 	pass(raw, s, "weight", &raw.Weight, s.Weight)
-	if !raw.has("lvs_method") {
+	if !raw.Has("lvs_method") {
 		raw.Tunnel = s.Tunnel
 	}
 	from(raw, s, "lvs_method", "lb_kind", &raw.Method, s.Method)
@@ -251,7 +251,7 @@ func (s *rawService) sayFlags(r *reader) {
 			r.warnAt(at, "flag-scheduler", fmt.Sprintf("%s is a flag of the scheduler %s, not of %s", flag, scheduler, s.Scheduler), "take it out")
 		}
 	}
-	if at := s.placeOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
+	if at := s.PlaceOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
 		r.warnAt(at, "flag-scheduler", "hashed is a flag of the scheduler sh", "take it out")
 	}
 }
@@ -264,14 +264,14 @@ func (s *rawService) resolveQuorum(r *reader) {
 	}
 	if s.Quorum > sum && len(s.RealServers) > 0 {
 		at := s.head.All()
-		if s.has("quorum") {
-			at = s.placeOf("quorum")
+		if s.Has("quorum") {
+			at = s.PlaceOf("quorum")
 		}
 		r.warnAt(at, "quorum-weight", fmt.Sprintf("quorum %d is more than the servers weigh: it is read as %d", s.Quorum, sum), fmt.Sprintf("expected at most %d", sum))
 		s.Quorum = sum
 	}
 	if s.Hysteresis > 0 && s.Hysteresis >= s.Quorum {
-		r.warnAt(s.placeOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
+		r.warnAt(s.PlaceOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
 		s.Hysteresis = 0
 	}
 }

@@ -44,7 +44,7 @@ func trackScriptBlock() *blockSpec {
 	const tick = time.Millisecond
 	return &blockSpec{name: "vrrp_script", done: func(r *reader, b *text.Block, into any) {
 		r.require(b, "script", `expected script "PATH [ARGUMENT...]"`)
-		if s := into.(*S); !s.has("timeout") {
+		if s := into.(*S); !s.Has("timeout") {
 			s.Timeout = s.Interval
 		}
 	}, entries: yet(
@@ -163,7 +163,7 @@ func bfdBlock() *blockSpec {
 		}
 		own, other := into.(*B).Source, into.(*B).Neighbor
 		if own.IsValid() && other.IsValid() && (own == other || own.Is4() != other.Is4()) {
-			r.errorAt(into.(*B).placeOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
+			r.errorAt(into.(*B).PlaceOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
 		}
 	}, entries: yet(
 		neighbor, synonym("neighbour_ip", neighbor),

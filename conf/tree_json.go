@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -48,7 +49,7 @@ func (o *object) MarshalJSON() ([]byte, error) {
 func scalar(v reflect.Value) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return json.Number(decimal(x))
+		return json.Number(text.Seconds(x))
 	case netip.Addr:
 		if !x.IsValid() {
 			return ""
@@ -177,8 +178,8 @@ func (o *object) origins() *object {
 		return from
 	}
 	for _, m := range o.members {
-		if o.given.has(m.name) {
-			from.members = append(from.members, member{m.name, o.given.placeOf(m.name).String()})
+		if o.given.Has(m.name) {
+			from.members = append(from.members, member{m.name, o.given.PlaceOf(m.name).String()})
 		}
 	}
 	return from

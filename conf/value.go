@@ -56,7 +56,7 @@ const maxWhole = 31 * 24 * time.Hour
 // seconds is a time in decimal seconds with up to six places, as keepalived's
 // timers have.
 func seconds(least, most time.Duration) kind[time.Duration] {
-	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", decimal(least), decimal(most))
+	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", text.Seconds(least), text.Seconds(most))
 	return kind[time.Duration]{expects, func(word string) (time.Duration, *complaint) {
 		whole, fraction, point := strings.Cut(word, ".")
 		if !isDigits(whole) || point && !isDigits(fraction) {
@@ -84,11 +84,6 @@ func wholeSeconds(least, most time.Duration) kind[time.Duration] {
 		n, c := k.parse(word)
 		return time.Duration(n) * time.Second, c
 	}}
-}
-
-// decimal writes a time as seconds without superfluous zeros.
-func decimal(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
 }
 
 // nonEmpty is any word that is not empty.

@@ -61,6 +61,9 @@ type VirtualServer struct {
 	RealServers []RealServer  `json:"real_server"`
 }
 
+// At is the place of its first line, the zero Place where no file says it.
+func (v *VirtualServer) At() text.Place { return v.at }
+
 // rawService is a virtual_server as it is written.
 type rawService struct {
 	VirtualServer

@@ -31,6 +31,9 @@ type VIP struct {
 	at                text.Place
 }
 
+// At is its place, the zero Place where no file says it.
+func (v *VIP) At() text.Place { return v.at }
+
 // addressWords is the grammar of an address line.
 const addressWords = "IP[/LEN] [dev INTERFACE] [brd IP|+|-] [scope SCOPE] [label LABEL] [peer IP[/LEN]] [use_vmac] [home] [-nodad] [mngtmpaddr] [noprefixroute] [autojoin] [no_track] [track_group NAME] [preferred_lft SECONDS|forever]"
 

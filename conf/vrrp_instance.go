@@ -75,6 +75,12 @@ type VRRPInstance struct {
 // Addresses are all that a master has.
 func (v *VRRPInstance) Addresses() []VIP { return slices.Concat(v.VIPs, v.Excluded) }
 
+// At is the place of its first line, the zero Place where no file says it.
+func (v *VRRPInstance) At() text.Place { return v.at }
+
+// ipv6 tells the family of an instance: that of its first address.
+func (v *VRRPInstance) ipv6() bool { return len(v.VIPs) > 0 && v.VIPs[0].Prefix.Addr().Is6() }
+
 // GARP is what a master announces, and when.
 type GARP struct {
 	// GARPDelay is when after the first the second set of gratuitous ARPs is

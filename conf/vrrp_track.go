@@ -130,7 +130,7 @@ func syncGroupBlock() *blockSpec {
 	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
 		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {
-			r.warnAt(g.placeOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
+			r.warnAt(g.PlaceOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
 		}
 	}
 	return &blockSpec{name: "vrrp_sync_group", done: done, entries: entries}

@@ -104,7 +104,7 @@ func (s *rawRules) names(v *VirtualServer) bool {
 		return v.Group == s.service.Group
 	case s.service.mark != 0:
 		key := v.Keys[0]
-		return v.Group == "" && key.Mark == s.service.mark && (!s.service.has("ip_family") || key.Addr.Is6() == s.service.IPv6)
+		return v.Group == "" && key.Mark == s.service.mark && (!s.service.Has("ip_family") || key.Addr.Is6() == s.service.IPv6)
 	}
 	return v.Group == "" && v.Keys[0] == lvs.ServiceKey{Protocol: s.service.Protocol, Addr: s.service.address, Port: s.service.port}
 }
