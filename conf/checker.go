@@ -13,6 +13,7 @@ import (
 // CheckKind is the keyword of a check.
 type CheckKind string
 
+// The kinds of checks.
 const (
 	CheckTCP  CheckKind = "TCP_CHECK"
 	CheckHTTP CheckKind = "HTTP_GET"

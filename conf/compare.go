@@ -15,8 +15,11 @@ import (
 type ChangeKind string
 
 const (
-	Added   ChangeKind = "added"
+	// Added is a block that was not there before.
+	Added ChangeKind = "added"
+	// Removed is one that is there no more.
 	Removed ChangeKind = "removed"
+	// Changed is a keyword whose value is another one.
 	Changed ChangeKind = "changed"
 )
 

@@ -1,24 +1,22 @@
 // Package conf reads keepalived.conf, the language of weir's configuration.
 //
-// A text passes four steps, one file or two each:
+// A text passes these steps, one file or two each:
 //
-//	lexer.go    text to words, braces and line ends, each with its place; on
-//	            the way expand.go and repeat.go replace what lines stand for,
-//	            and include.go reads what is included
+//	text/       text to words, and these to statements and blocks: see the package
 //	part.go     virtual servers by themselves, on all CPUs
-//	tree.go     tokens to statements and blocks; recover.go: misplaced braces
 //	language.go statements against the tables of keywords, into raw blocks
 //	resolve_*   raw blocks to the typed Config: inheritance, defaults, and
 //	            the rules that span blocks; refs.go: names that nothing has
 //
-// lint.go and pair.go explain what is right and hardly meant. format.go lays a
-// text out, show.go, schema.go and reference.go are made of types and tables.
+// The package lint explains what is right and hardly meant. show.go, schema.go,
+// reference.go and compare.go are made of types and tables.
 //
 // Every step goes on after a mistake, so that one run finds them all, and
 // takes care that one mistake gives one Diagnostic. The tables of keywords are
 // one file per block or part of one (global_*.go, vrrp_*.go, virtualserver.go,
-// check*.go, weir_*.go), beside the types of Config; a new keyword is one line in
-// a table.
+// check*.go, weir_*.go), beside the types of Config. No block's file names the
+// root: root.go lists the blocks. A new keyword is one line in a table, with a field
+// in the type beside it.
 package conf
 
 import (
@@ -65,8 +63,7 @@ func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagn
 	}
 	p := &parser{language: l.language, parts: newParts(), options: o}
 	p.parts.known, p.parts.keeps = l.known, true
-	p.run = text.NewReading(f, p.parts.alone)
-	p.run.Id = o.ID
+	p.run = text.NewReading(o.ID, f, p.parts.alone)
 	cfg, diags := p.load(path)
 	if cfg != nil {
 		l.known = p.parts.keep()
@@ -86,15 +83,14 @@ type parser struct {
 
 func newParser(f text.Files, o Options) *parser {
 	ps := newParts()
-	run := text.NewReading(f, ps.alone)
-	run.Id = o.ID
+	run := text.NewReading(o.ID, f, ps.alone)
 	return &parser{language: keepalived(), run: run, parts: ps, options: o}
 }
 
 func (p *parser) load(path string) (*Config, text.Diagnostics) {
-	content, err := p.run.Includes.Files.Read(path, true)
+	content, err := p.run.Open(path)
 	if err != nil {
-		p.diags.Add(text.Diagnostic{Severity: text.Error, File: path, Message: "cannot be read: " + text.Reason(err)})
+		p.diags.Add(text.Diagnostic{Severity: text.Error, File: path, Message: "cannot be read: " + err.Error()})
 		return nil, p.diags.Finish(path, 1)
 	}
 	return p.parse(path, content)
@@ -106,9 +102,7 @@ func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) 
 	if cfg, diags, same := p.read(src); same {
 		return cfg, diags
 	}
-	id := p.run.Id
-	p.diags, p.run, p.parts = text.Collector{}, text.NewReading(p.run.Includes.Files, nil), nil
-	p.run.Id = id
+	p.diags, p.run, p.parts = text.Collector{}, p.run.Whole(), nil
 	if len(content) > largeText {
 		runtime.GC() // so that both readings are not in memory at once
 		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
@@ -127,7 +121,7 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
 		return nil, diags, false
 	}
-	root := (&text.Builder{Diags: &p.diags, Run: p.run, Root: p.language.root}).Build(file)
+	root := text.Build(file, &p.diags, p.run, p.language.root)
 	raw := newRaw(p.language)
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
@@ -141,7 +135,7 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	if !p.parts.fit(&p.diags) {
 		return nil, diags, false
 	}
-	diags = p.diags.Finish(src.Name, p.run.Includes.Read)
+	diags = p.diags.Finish(src.Name, p.run.Files())
 	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), Refused)
 	if diags.HasErrors() {
 		return nil, diags, true

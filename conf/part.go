@@ -142,7 +142,7 @@ func (ps *parts) fit(diags *text.Collector) bool {
 	if ps == nil || len(ps.list) == 0 {
 		return true
 	}
-	return !ps.alone.Misplaced && diags.Counts[text.Error] == 0 && max(diags.Counts[text.Warning], diags.Counts[text.Note]) <= text.MaxDiagnostics
+	return !ps.alone.Misplaced() && diags.Counts[text.Error] == 0 && max(diags.Counts[text.Warning], diags.Counts[text.Note]) <= text.MaxDiagnostics
 }
 
 // readSolo reads a part. It is nil where something is wrong. The tokens, of which
@@ -150,7 +150,7 @@ func (ps *parts) fit(diags *text.Collector) bool {
 func readSolo(l *language, linter Linter, src *text.Source, room []text.Token) (*solo, []text.Token) {
 	diags := &text.Collector{Holds: true}
 	file := text.LexAlone(src, diags, room)
-	root := (&text.Builder{Diags: diags, Run: &text.Reading{}, Root: l.root}).Build(file)
+	root := text.Build(file, diags, &text.Reading{}, l.root)
 	raw := &rawConfig{}
 	r := &reader{language: l, diags: diags}
 	r.block(l.root, root, raw)

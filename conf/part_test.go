@@ -20,7 +20,7 @@ var tables = sync.OnceValue(keepalived)
 func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {
 	p := newParser(m, Options{ID: "node01", Linter: TestLinter})
 	if p.language = tables(); whole {
-		p.run.Parts, p.parts = nil, nil
+		p.run, p.parts = p.run.Whole(), nil
 	}
 	return p.parse(name, []byte(m[name]))
 }

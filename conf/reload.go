@@ -14,6 +14,7 @@ const (
 	Restart
 )
 
+// String is a trait in words.
 func (t Trait) String() string {
 	return [...]string{"in place", "anew", "at its start", "takes a restart"}[t]
 }

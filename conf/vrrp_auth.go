@@ -13,6 +13,7 @@ import (
 type AuthType string
 
 const (
+	// AuthNone is no authentication.
 	AuthNone AuthType = "none"
 	// AuthPass is the clear-text password of RFC 2338.
 	AuthPass AuthType = "PASS"

@@ -12,6 +12,7 @@ import (
 // State is the state a VRRP instance wishes to begin in.
 type State string
 
+// The states to begin in.
 const (
 	Master State = "MASTER"
 	Backup State = "BACKUP"

@@ -21,9 +21,12 @@ type Alone struct {
 	Take func(number int) *Keyword
 	// numbers count the parts, in the order of reading.
 	numbers map[includeKey]int
-	// Misplaced is a part that stands inside a block.
-	Misplaced bool
+	// misplaced is a part that stands inside a block.
+	misplaced bool
 }
+
+// Misplaced tells whether a part stands inside a block.
+func (a *Alone) Misplaced() bool { return a.misplaced }
 
 // AsPart is the source of a part that begins at p.
 func (p Place) AsPart(text string) *Source {
@@ -31,11 +34,11 @@ func (p Place) AsPart(text string) *Source {
 }
 
 // LexAlone cuts a part into tokens, which are put into room.
-func LexAlone(src *Source, diags *Collector, room []Token) *lexed {
+func LexAlone(src *Source, diags *Collector, room []Token) *Lexed {
 	l := &lexer{src: src, line: 1, column: 1, diags: diags, tokens: slices.Grow(room[:0], len(src.Text)/5+8)}
 	l.all()
 	l.emit(endToken, "", l.here())
-	return &lexed{src: src, Tokens: l.tokens}
+	return &Lexed{src: src, Tokens: l.tokens}
 }
 
 // maxPart is the longest part, in bytes: one that is longer is read with its file.
@@ -99,20 +102,20 @@ func (l *lexer) part() bool {
 	l.line += int32(strings.Count(text, "\n"))
 	l.emit(partToken, "", at)
 	l.first = len(l.tokens)
-	a := l.run.Parts
+	a := l.run.parts
 	a.numbers[includeKey{at.Src, at.start}] = len(a.numbers)
 	a.Add(text, at)
 	return true
 }
 
 // part is where the file being read has a part.
-func (b *Builder) part(t Token) {
+func (b *builder) part(t Token) {
 	b.next++
 	if len(b.frames) != 1 {
-		b.Run.Parts.Misplaced = true
+		b.run.parts.misplaced = true
 		return
 	}
-	t.Text = b.Run.Parts.Keyword
-	st := &Statement{Words: []Token{t}, Entry: b.Run.Parts.Take(b.Run.Parts.numbers[includeKey{t.Src, t.start}])}
+	t.Text = b.run.parts.Keyword
+	st := &Statement{Words: []Token{t}, Entry: b.run.parts.Take(b.run.parts.numbers[includeKey{t.Src, t.start}])}
 	b.top().Statements = append(b.top().Statements, st)
 }

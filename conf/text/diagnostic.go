@@ -21,6 +21,7 @@ const (
 	Note
 )
 
+// String is the word that a severity is shown as.
 func (s Severity) String() string {
 	return [...]string{"error", "warning", "note"}[s]
 }
@@ -121,7 +122,7 @@ type Collector struct {
 	stopped bool
 	// seen are those of repetitions.
 	seen map[string]bool
-	// Holds has it keep the remarks in held as they come, to be given later.
+	// Holds has it keep the diagnostics in Held as they come, to be given later.
 	Holds bool
 	Held  []Held
 }
@@ -177,14 +178,17 @@ func (c *Collector) first(d *Diagnostic) bool {
 	return true
 }
 
+// ErrorAt gives an error at its place.
 func (c *Collector) ErrorAt(at Place, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
 }
 
+// WarnAt gives a warning of a kind at its place.
 func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
 }
 
+// At gives a diagnostic at a place. Its file, line and column are filled in.
 func (c *Collector) At(d Diagnostic, at Place) {
 	if c.Holds {
 		c.Counts[d.Severity]++

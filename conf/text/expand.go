@@ -1,6 +1,7 @@
 package text
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,29 +18,46 @@ import (
 
 // Reading is what the files of a run share while they are read.
 type Reading struct {
-	// Id is what @id lines are for; empty is the host's name to its first dot.
-	Id          string
+	// id is what @id lines are for; empty is the host's name to its first dot.
+	id          string
 	definitions map[string]string
 	// expanded counts the bytes that lines stand for.
 	expanded int
 	stopped  bool
-	Includes includes
-	// Parts are what is read by itself; nil has everything read as one.
-	Parts *Alone
+	includes includes
+	// parts are what is read by itself; nil has everything read as one.
+	parts *Alone
 	// Tokens counts those of all files.
 	Tokens int
 }
 
-// NewReading is the reading of a configuration; parts may be nil.
-func NewReading(f Files, parts *Alone) *Reading {
+// NewReading is the reading of a configuration. Lines for a config id are those for id,
+// which is the host's name up to its first dot where it is empty; parts are what is
+// read by itself, nil where nothing is.
+func NewReading(id string, f Files, parts *Alone) *Reading {
 	if parts != nil {
 		parts.numbers = map[includeKey]int{}
 	}
 	return &Reading{
-		definitions: map[string]string{}, Includes: includes{Files: f, lexed: map[includeKey][]*lexed{}},
-		Parts: parts,
+		id: id, definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
+		parts: parts,
 	}
 }
+
+// Whole is the same reading from the beginning, with nothing read by itself.
+func (run *Reading) Whole() *Reading { return NewReading(run.id, run.includes.files, nil) }
+
+// Open is the text of the first file. Its error has no path.
+func (run *Reading) Open(path string) ([]byte, error) {
+	content, err := run.includes.files.Read(path, true)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	return content, nil
+}
+
+// Files counts the files that were read.
+func (run *Reading) Files() int { return run.includes.read }
 
 const (
 	// maxExpanded bounds what the lines of a configuration stand for, in bytes.
@@ -120,14 +138,14 @@ func (l *lexer) forID(line, head string) bool {
 
 // configID is the id that lines may be for.
 func (run *Reading) configID() string {
-	if run.Id == "" {
+	if run.id == "" {
 		name, err := os.Hostname()
 		if err != nil {
 			name = "localhost"
 		}
-		run.Id, _, _ = strings.Cut(name, ".")
+		run.id, _, _ = strings.Cut(name, ".")
 	}
-	return run.Id
+	return run.id
 }
 
 // definition is the NAME of $NAME=..., and "" of any other word.

@@ -11,8 +11,7 @@ import (
 // lines by a bar.
 func reads(t *testing.T, text string) (got string, diags Collector) {
 	t.Helper()
-	run := NewReading(Disk{}, nil)
-	run.Id = "node01"
+	run := NewReading("node01", Disk{}, nil)
 	var lines []string
 	var words []string
 	for _, tok := range run.File("dir/main.conf", &Source{Name: "dir/main.conf", Text: text}, &diags).Tokens {

@@ -23,6 +23,7 @@ type Files interface {
 // Disk is the files of this machine.
 type Disk struct{}
 
+// Read is the text of a file.
 func (Disk) Read(path string, first bool) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -36,11 +37,12 @@ func (Disk) Read(path string, first bool) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// Glob lists the files that match a pattern, as filepath.Glob.
 func (Disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
-// Reason is an error of the file system without the path, which the
+// reason is an error of the file system without the path, which the
 // diagnostic already names.
-func Reason(err error) string {
+func reason(err error) string {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err.Error()
@@ -60,12 +62,12 @@ const (
 
 // includes are the files that a run includes.
 type includes struct {
-	Files Files
+	files Files
 	// lexed are the files by the place of their include.
-	lexed map[includeKey][]*lexed
+	lexed map[includeKey][]*Lexed
 	// paths are the files being read, the including ones first.
 	paths   []string
-	Read    int
+	read    int
 	bytes   int
 	stopped bool
 	// check is what include_check asks of every include.
@@ -78,9 +80,10 @@ type includeKey struct {
 	start int32
 }
 
-// lexed is a file that has been cut into tokens.
-type lexed struct {
-	src    *Source
+// Lexed is a file that has been cut into tokens.
+type Lexed struct {
+	src *Source
+	// Tokens end with one for the end of the file.
 	Tokens []Token
 }
 
@@ -127,7 +130,7 @@ func (c includeCheck) or(o includeCheck) includeCheck {
 
 // include reads the files that an include line names.
 func (run *Reading) include(l *lexer, line []Token) {
-	in := &run.Includes
+	in := &run.includes
 	words := line
 	for len(words) > 0 && words[len(words)-1].kind != wordToken {
 		words = words[:len(words)-1]
@@ -185,7 +188,7 @@ func (in *includes) expand(pattern string, every bool) ([]string, error) {
 		return nil, fmt.Errorf("bad pattern: %w", err)
 	}
 	for _, p := range patterns {
-		matches, err := in.Files.Glob(p)
+		matches, err := in.files.Glob(p)
 		if err != nil {
 			return nil, fmt.Errorf("bad pattern: %w", err)
 		}
@@ -225,20 +228,20 @@ func expandBraces(pattern string) ([]string, error) {
 }
 
 // includeFile reads one file at an include.
-func (run *Reading) includeFile(l *lexer, path string, at Place) *lexed {
-	in := &run.Includes
+func (run *Reading) includeFile(l *lexer, path string, at Place) *Lexed {
+	in := &run.includes
 	clean := filepath.Clean(path)
 	if slices.Contains(in.paths, clean) {
 		l.diags.ErrorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", in.chain(clean)...)
 		return nil
 	}
-	if in.stopped || in.Read > maxIncludes || in.bytes > maxIncluded {
+	if in.stopped || in.read > maxIncludes || in.bytes > maxIncluded {
 		in.tooMany(l, at)
 		return nil
 	}
-	text, err := in.Files.Read(path, false)
+	text, err := in.files.Read(path, false)
 	if err != nil {
-		l.diags.ErrorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, Reason(err)), "expected a file that may be read")
+		l.diags.ErrorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
 		return nil
 	}
 	in.bytes += len(text)
@@ -246,15 +249,15 @@ func (run *Reading) includeFile(l *lexer, path string, at Place) *lexed {
 }
 
 // File cuts a file into tokens.
-func (run *Reading) File(path string, src *Source, diags *Collector) *lexed {
-	in := &run.Includes
-	src.order = in.Read
-	in.Read++
+func (run *Reading) File(path string, src *Source, diags *Collector) *Lexed {
+	in := &run.includes
+	src.order = in.read
+	in.read++
 	in.paths = append(in.paths, path)
 	tokens := lex(src, diags, run)
 	in.paths = in.paths[:len(in.paths)-1]
 	run.Tokens += len(tokens)
-	return &lexed{src: src, Tokens: tokens}
+	return &Lexed{src: src, Tokens: tokens}
 }
 
 // chain says over which files a file comes back to itself; the including file

@@ -66,8 +66,8 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 		l.pos = len(byteOrderMark)
 	}
 	around := len(src.Text)
-	if run != nil && run.Parts != nil {
-		l.cuts = run.Parts.cutsOf(src.Text)
+	if run != nil && run.parts != nil {
+		l.cuts = run.parts.cutsOf(src.Text)
 		for _, c := range l.cuts {
 			around -= c.size
 		}
@@ -102,7 +102,7 @@ func (l *lexer) lineEnds() {
 	if _, ok := includeLevels[line[0].Text]; ok {
 		l.run.include(l, line)
 	} else if line[0].Text == "include_check" {
-		l.run.Includes.setCheck(line[1:])
+		l.run.includes.setCheck(line[1:])
 	}
 }
 

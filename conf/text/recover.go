@@ -20,7 +20,7 @@ type skew struct {
 
 // compareIndent notes the first brace whose column is not its block's: further
 // left when one before it is missing, further right when it is one too many.
-func (b *Builder) compareIndent(f *frame, brace Token) {
+func (b *builder) compareIndent(f *frame, brace Token) {
 	own := f.open.Place
 	if f.Owner != nil && f.Owner.Words[0].kind == wordToken {
 		own = f.Owner.Place()
@@ -33,7 +33,7 @@ func (b *Builder) compareIndent(f *frame, brace Token) {
 
 // settle finds the statement's entry, repairing the stack of blocks first
 // where the keyword shows that a brace is missing or too many.
-func (b *Builder) settle(st *Statement) {
+func (b *builder) settle(st *Statement) {
 	top := b.top()
 	if top.spec == nil {
 		return
@@ -50,7 +50,7 @@ func (b *Builder) settle(st *Statement) {
 
 // closeFor closes the blocks that lack their brace before the statement, whose
 // keyword belongs to a block further out.
-func (b *Builder) closeFor(st *Statement) {
+func (b *builder) closeFor(st *Statement) {
 	for i := len(b.frames) - 2; i >= b.base-1 && i >= 0; i-- {
 		outer := b.frames[i]
 		if len(b.frames)-1-i > b.excess || outer.spec == nil {
@@ -73,7 +73,7 @@ const maxNotes = 4
 
 // unclosed gives one diagnostic for blocks that lack their brace: at the one
 // that the indentation shows, or else at the innermost.
-func (b *Builder) unclosed(frames []*frame, where string) {
+func (b *builder) unclosed(frames []*frame, where string) {
 	inner := frames[len(frames)-1]
 	var notes []string
 	for i := len(frames) - 2; i >= 0; i-- {
@@ -98,12 +98,12 @@ func (b *Builder) unclosed(frames []*frame, where string) {
 	if inner.Owner.Words[0].kind == wordToken {
 		at = inner.Owner.All()
 	}
-	b.Diags.ErrorAt(at, inner.Owner.Title()+" is not closed", `expected "}" `+where, notes...)
+	b.diags.ErrorAt(at, inner.Owner.Title()+" is not closed", `expected "}" `+where, notes...)
 }
 
 // gluedBrace tells whether the block is open because its brace is glued to its
 // last word, where it is text, and says so.
-func (b *Builder) gluedBrace(f *frame) bool {
+func (b *builder) gluedBrace(f *frame) bool {
 	if len(f.Statements) == 0 {
 		return false
 	}
@@ -113,13 +113,13 @@ func (b *Builder) gluedBrace(f *frame) bool {
 		return false
 	}
 	last.Broken = true
-	b.Diags.ErrorAt(word.Place, fmt.Sprintf("the brace of %q is part of the word", Shorten(word.Text)),
+	b.diags.ErrorAt(word.Place, fmt.Sprintf("the brace of %q is part of the word", Shorten(word.Text)),
 		fmt.Sprintf(`put a blank before the "}" that closes %s`, f.Owner.Keyword()))
 	return true
 }
 
 // unclosedAtEnd ends the blocks that are open at the file's end.
-func (b *Builder) unclosedAtEnd() {
+func (b *builder) unclosedAtEnd() {
 	if len(b.frames) == b.base {
 		return
 	}
@@ -139,7 +139,7 @@ func (p Place) lastLine() int32 {
 
 // reopenFor goes back into the block that was closed last, when the statement
 // belongs into it and the file has a closing brace too many.
-func (b *Builder) reopenFor(st *Statement) bool {
+func (b *builder) reopenFor(st *Statement) bool {
 	top := b.top()
 	f := top.closed
 	if f == nil || f.spec == nil {
@@ -160,7 +160,7 @@ func (b *Builder) reopenFor(st *Statement) bool {
 	}
 	b.skew = skew{}
 	b.excess++
-	b.Diags.ErrorAt(brace.Place, `this "}" is one too many`,
+	b.diags.ErrorAt(brace.Place, `this "}" is one too many`,
 		fmt.Sprintf("take it out: %s (line %d) belongs to %s", st.Keyword(), st.Place().line, f.Owner.Title()))
 	b.frames = append(b.frames, f)
 	st.Entry = e
@@ -188,13 +188,13 @@ func (top *frame) since(f *frame) int {
 // headless finds a block whose first line is missing or commented out, while
 // its closing brace is there: the keyword belongs into a block that may stand
 // here. The block is skipped, for what it was called is not known.
-func (b *Builder) headless(st *Statement) {
+func (b *builder) headless(st *Statement) {
 	name := b.top().spec.Holder(st.Keyword())
 	if name == "" {
 		return
 	}
 	b.excess++
-	b.Diags.ErrorAt(st.Place(), fmt.Sprintf("%s stands outside any %s", Quote(st.Keyword()), name),
+	b.diags.ErrorAt(st.Place(), fmt.Sprintf("%s stands outside any %s", Quote(st.Keyword()), name),
 		fmt.Sprintf("is the line missing that opens %s?", name))
 	b.top().Unsure = true
 	b.push(&Statement{Words: st.Words[:1], Broken: true}, nil, st.Words[0])
@@ -202,11 +202,11 @@ func (b *Builder) headless(st *Statement) {
 
 // unopened is a statement that lacks its block. Where the file has a closing
 // brace too many, only the opening one is missing.
-func (b *Builder) unopened(st *Statement) {
+func (b *builder) unopened(st *Statement) {
 	if b.excess < 0 {
 		b.excess++
 		if !st.Broken {
-			b.Diags.ErrorAt(st.All(), st.Title()+` lacks its "{"`, `expected "{" at the end of this line`)
+			b.diags.ErrorAt(st.All(), st.Title()+` lacks its "{"`, `expected "{" at the end of this line`)
 		}
 		b.push(st, st.Entry.Inner, st.Words[len(st.Words)-1])
 		return
@@ -216,12 +216,12 @@ func (b *Builder) unopened(st *Statement) {
 
 // special takes the statements that are not keywords but instructions to the
 // reader of the text, and tells whether st is one.
-func (b *Builder) special(st *Statement) bool {
+func (b *builder) special(st *Statement) bool {
 	if b.top().spec == nil {
 		return false
 	}
 	if _, includes := includeLevels[st.Keyword()]; includes {
-		for _, f := range b.Run.Includes.lexed[includeKey{st.Place().Src, st.Place().start}] {
+		for _, f := range b.run.includes.lexed[includeKey{st.Place().Src, st.Place().start}] {
 			b.file(f)
 		}
 		if brace, opens := b.brace(); opens {
@@ -235,7 +235,7 @@ func (b *Builder) special(st *Statement) bool {
 }
 
 // undefined breaks a statement that uses a name which nothing defines.
-func (b *Builder) undefined(st *Statement) {
+func (b *builder) undefined(st *Statement) {
 	for _, w := range st.Words {
 		i := strings.Index(w.Text, "${")
 		if i < 0 || w.broken {

@@ -30,14 +30,18 @@ func innerOf(k *Keyword) Grammar {
 
 // Statement is a keyword, the words on its line, and the block it opens.
 type Statement struct {
+	// Words are those on its line, the keyword first.
 	Words []Token
+	// Block is what it opens, nil where that is nothing.
 	Block *Block
+	// Entry is what the block around it knows of the keyword, nil where it is unknown.
 	Entry *Keyword
 	// Broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
 	Broken bool
 }
 
+// Keyword is the statement's first word.
 func (st *Statement) Keyword() string { return st.Words[0].Text }
 
 // Place is the keyword's.
@@ -63,6 +67,7 @@ func (st *Statement) Title() string {
 
 // Block is the statements between two braces.
 type Block struct {
+	// Owner is the statement that opens it, nil for the whole file.
 	Owner      *Statement
 	Statements []*Statement
 	// Unsure is a block of which something could not be read: what it seems
@@ -89,12 +94,12 @@ type frame struct {
 	closedBrace Token
 }
 
-// Builder makes the tree of blocks. It knows the tables of keywords, because
+// builder makes the tree of blocks. It knows the tables of keywords, because
 // only they tell where a brace is missing or too many: see recover.go.
-type Builder struct {
-	Diags  *Collector
-	Run    *Reading
-	Root   Grammar
+type builder struct {
+	diags  *Collector
+	run    *Reading
+	root   Grammar
 	frames []*frame
 
 	// The state of the file being read.
@@ -111,16 +116,21 @@ type Builder struct {
 	surplus Place
 }
 
-// Build makes the tree of a text and of all that it includes.
-func (b *Builder) Build(f *lexed) *Block {
+// Build makes the tree of a file and of all that it includes, which run has read. Root
+// is the kind of block that the file as a whole is.
+func Build(f *Lexed, diags *Collector, run *Reading, root Grammar) *Block {
+	return (&builder{diags: diags, run: run, root: root}).build(f)
+}
+
+func (b *builder) build(f *Lexed) *Block {
 	root := &Block{}
-	b.frames = []*frame{{Block: root, spec: b.Root}}
+	b.frames = []*frame{{Block: root, spec: b.root}}
 	b.file(f)
 	return root
 }
 
 // file reads a file into the innermost open block.
-func (b *Builder) file(f *lexed) {
+func (b *builder) file(f *Lexed) {
 	outer := *b
 	b.tokens, b.next, b.base, b.skew = f.Tokens, 0, len(b.frames), skew{}
 	b.excess = 0
@@ -139,11 +149,11 @@ func (b *Builder) file(f *lexed) {
 	b.tokens, b.next, b.base, b.excess, b.skew = outer.tokens, outer.next, outer.base, outer.excess, outer.skew
 }
 
-func (b *Builder) top() *frame { return b.frames[len(b.frames)-1] }
+func (b *builder) top() *frame { return b.frames[len(b.frames)-1] }
 
 // item reads what stands at the next token, and tells whether more follows.
-func (b *Builder) item() bool {
-	if b.Diags.Full() {
+func (b *builder) item() bool {
+	if b.diags.Full() {
 		return false
 	}
 	switch t := b.tokens[b.next]; t.kind {
@@ -166,7 +176,7 @@ func (b *Builder) item() bool {
 }
 
 // statement reads one statement, up to its line's end or brace.
-func (b *Builder) statement() {
+func (b *builder) statement() {
 	st := &Statement{}
 	first := b.next
 	for ; b.tokens[b.next].kind == wordToken; b.next++ {
@@ -189,7 +199,7 @@ func (b *Builder) statement() {
 
 // brace takes the opening brace of the statement just read, on its line or
 // alone on the next one that holds anything.
-func (b *Builder) brace() (Token, bool) {
+func (b *builder) brace() (Token, bool) {
 	i := b.next
 	for b.tokens[i].kind == lineToken {
 		i++
@@ -202,7 +212,7 @@ func (b *Builder) brace() (Token, bool) {
 }
 
 // opened begins the block of a statement.
-func (b *Builder) opened(st *Statement, brace Token) {
+func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
 	switch {
 	case b.top().spec == nil || st.Entry == nil || st.Broken && inner == nil:
@@ -218,37 +228,37 @@ func (b *Builder) opened(st *Statement, brace Token) {
 	}
 }
 
-func (b *Builder) push(st *Statement, spec Grammar, open Token) {
+func (b *builder) push(st *Statement, spec Grammar, open Token) {
 	st.Block = &Block{Owner: st}
 	b.frames = append(b.frames, &frame{Block: st.Block, spec: spec, open: open})
 }
 
 // breaks gives the statement's one diagnostic.
-func (b *Builder) breaks(st *Statement, at Place, message, hint string) {
+func (b *builder) breaks(st *Statement, at Place, message, hint string) {
 	if !st.Broken {
-		b.Diags.ErrorAt(at, message, hint)
+		b.diags.ErrorAt(at, message, hint)
 	}
 	st.Broken = true
 }
 
 // nameless is a brace that no keyword stands before.
-func (b *Builder) nameless(brace Token) {
+func (b *builder) nameless(brace Token) {
 	if b.excess > 0 && b.top().spec != nil {
 		b.excess--
 		if !b.repeated(brace) {
-			b.Diags.ErrorAt(brace.Place, `this "{" has no keyword`, "take it out")
+			b.diags.ErrorAt(brace.Place, `this "{" has no keyword`, "take it out")
 		}
 		return
 	}
 	if b.top().spec != nil {
-		b.Diags.ErrorAt(brace.Place, "a block without a keyword", "the block is skipped; expected a keyword before the brace")
+		b.diags.ErrorAt(brace.Place, "a block without a keyword", "the block is skipped; expected a keyword before the brace")
 	}
 	st := &Statement{Words: []Token{brace}, Broken: true}
 	b.push(st, nil, brace)
 }
 
 // close ends the innermost block.
-func (b *Builder) close(brace Token) {
+func (b *builder) close(brace Token) {
 	if len(b.frames) == b.base {
 		b.excess++
 		hint := "take it out: no block is open here"
@@ -256,7 +266,7 @@ func (b *Builder) close(brace Token) {
 			hint = "a block ends in the file in which it begins"
 		}
 		if !b.repeated(brace) {
-			b.Diags.ErrorAt(brace.Place, `stray "}"`, hint)
+			b.diags.ErrorAt(brace.Place, `stray "}"`, hint)
 		}
 		return
 	}
@@ -267,13 +277,13 @@ func (b *Builder) close(brace Token) {
 
 // repeated tells whether a brace that is too many stands right behind another:
 // a row of them is one mistake.
-func (b *Builder) repeated(brace Token) bool {
+func (b *builder) repeated(brace Token) bool {
 	follows := b.surplus.Src == brace.Src && b.surplus.end == brace.start
 	b.surplus = brace.Place
 	return follows
 }
 
-func (b *Builder) pop() *frame {
+func (b *builder) pop() *frame {
 	f := b.top()
 	b.frames = b.frames[:len(b.frames)-1]
 	return f
