@@ -2,8 +2,9 @@ package conf
 
 import (
 	"math"
-	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // HTTPCheck is what HTTP_GET and SSL_GET have of their own.
@@ -40,25 +41,31 @@ type StatusRange struct {
 	Last  int `json:"last"`
 }
 
+// httpCheck is the keyword of HTTP_GET, and of SSL_GET.
+func httpCheck(kind CheckKind, help string) *entry {
+	begin := func(c *rawCheck) { c.HTTP = &HTTPCheck{} }
+	return ownSection(kind, help, begin, targetEntries(), httpEntries()...)
+}
+
 func httpEntries() []*entry {
 	type C = rawCheck
 	retry := value("nb_get_retry", number(0, math.MaxInt32), func(c *C) *int { return &c.Retry }, "obsolete: see retry")
 	retry.slot = "retry"
 	return []*entry{
 		retry.warns("retry"),
-		value("virtualhost", text("a host name"), func(c *C) *string { return &c.HTTP.VirtualHost }, "the Host of requests", otherwise("that of real_server, or of virtual_server")),
+		value("virtualhost", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.VirtualHost }, "the Host of requests", otherwise("that of real_server, or of virtual_server")),
 		value("http_protocol", oneOf(choice[string]{noun: "HTTP version", anyCase: true, known: []named[string]{{"1.0", "1.0"}, {"1.0C", "1.0C"}, {"1.1", "1.1"}}}),
 			func(c *C) *string { return &c.HTTP.Protocol }, "the version of requests; with C it asks to close the connection", initially("1.0")),
 		onOff("fast_recovery", func(c *C) *bool { return &c.HTTP.FastRecovery }, "one round of all pages is enough to be up again"),
 		repeatable(section("url", urlBlock(), "a page", urlHead)),
 		onOff("enable_sni", func(c *C) *bool { return &c.HTTP.SNI }, "send the server's name in TLS"),
-		value("sni_name", text("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "that name", otherwise("virtualhost")),
+		value("sni_name", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "that name", otherwise("virtualhost")),
 		onOff("tls_compliant", func(c *C) *bool { return &c.HTTP.TLSCompliant }, "a connection that ends without TLS saying so is a failure"),
 	}
 }
 
-func urlHead(r *reader, st *statement, c *rawCheck) *URL {
-	if len(st.words) > 1 {
+func urlHead(r *reader, st *text.Statement, c *rawCheck) *URL {
+	if len(st.Words) > 1 {
 		r.extra(st, 1)
 	}
 	c.HTTP.URLs = append(c.HTTP.URLs, URL{})
@@ -69,17 +76,17 @@ func urlBlock() *blockSpec {
 	type U = URL
 	offset := number(0, math.MaxInt32)
 	return &blockSpec{name: "url", done: urlDone, entries: []*entry{
-		value("path", text("a path"), func(u *U) *string { return &u.Path }, "the page"),
+		value("path", nonEmpty("a path"), func(u *U) *string { return &u.Path }, "the page"),
 		value("digest", digest(), func(u *U) *string { return &u.Digest }, "the MD5 sum of its body"),
 		many("status_code", statusRange(), func(u *U) *[]StatusRange { return &u.StatusCodes }, "the status codes that are good", otherwise("200-299")),
-		value("virtualhost", text("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check")),
-		value("regex", text("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match"),
+		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check")),
+		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match"),
 		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "what its body must not match"),
-		many("regex_options", text("an option"), func(u *U) *[]string { return &u.Options }, "options of PCRE2"),
-		custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *statement, u *U) bool {
+		many("regex_options", nonEmpty("an option"), func(u *U) *[]string { return &u.Options }, "options of PCRE2"),
+		custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *text.Statement, u *U) bool {
 			sizes, ok := rest(r, st, 1, offset)
 			if ok && len(sizes) != 2 {
-				r.errorAt(st.all(), "regex_stack takes two sizes", "expected regex_stack START MAX")
+				r.errorAt(st.All(), "regex_stack takes two sizes", "expected regex_stack START MAX")
 				return false
 			}
 			if ok {
@@ -93,15 +100,15 @@ func urlBlock() *blockSpec {
 	}}
 }
 
-func urlDone(r *reader, b *block, _ any) { r.require(b, "path", "expected path PATH") }
+func urlDone(r *reader, b *text.Block, _ any) { r.require(b, "path", "expected path PATH") }
 
 // resolveHTTP fills in the host, and the good status codes.
 func (c *rawCheck) resolveHTTP(r *reader, server *rawServer) {
-	if !c.has("virtualhost") {
+	if !c.Has("virtualhost") {
 		c.HTTP.VirtualHost = server.VirtualHost
 	}
 	if len(c.HTTP.URLs) == 0 && !c.mentions("url") {
-		r.errorAt(c.head.place(), string(c.Kind)+" has no url", "expected url { path PATH }")
+		r.errorAt(c.head.Place(), string(c.Kind)+" has no url", "expected url { path PATH }")
 	}
 	for i := range c.HTTP.URLs {
 		u := &c.HTTP.URLs[i]
@@ -116,103 +123,26 @@ func (c *rawCheck) resolveHTTP(r *reader, server *rawServer) {
 
 // digest is an MD5 sum.
 func digest() kind[string] {
-	return kind[string]{"32 hexadecimal digits", func(text string) (string, *complaint) {
-		if len(text) != 32 || strings.Trim(strings.ToLower(text), "0123456789abcdef") != "" {
-			return "", complain("%s is not an MD5 sum", quote(text))
+	return kind[string]{"32 hexadecimal digits", func(word string) (string, *complaint) {
+		if len(word) != 32 || strings.Trim(strings.ToLower(word), "0123456789abcdef") != "" {
+			return "", complain("%s is not an MD5 sum", text.Quote(word))
 		}
-		return strings.ToLower(text), nil
+		return strings.ToLower(word), nil
 	}}
 }
 
 // statusRange is a status code, or two with - between.
 func statusRange() kind[StatusRange] {
 	k := number(100, 599)
-	return kind[StatusRange]{"status codes from 100 to 599, such as 200 or 200-204", func(text string) (s StatusRange, c *complaint) {
-		first, last, ranged := strings.Cut(text, "-")
+	return kind[StatusRange]{"status codes from 100 to 599, such as 200 or 200-204", func(word string) (s StatusRange, c *complaint) {
+		first, last, ranged := strings.Cut(word, "-")
 		if s.First, c = k.parse(first); c != nil || !ranged {
 			s.Last = s.First
 			return s, c
 		}
 		if s.Last, c = k.parse(last); c == nil && s.Last < s.First {
-			c = complain("%s ends before it begins", quote(text))
+			c = complain("%s ends before it begins", text.Quote(word))
 		}
 		return s, c
 	}}
-}
-
-// SMTPCheck is what SMTP_CHECK has of its own.
-type SMTPCheck struct {
-	Helo string `json:"helo_name"`
-}
-
-func smtpEntries() []*entry {
-	type C = rawCheck
-	host := &blockSpec{name: "host", entries: targetEntries()}
-	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
-	return []*entry{
-		value("helo_name", text("a host name"), func(c *C) *string { return &c.SMTP.Helo }, "the name in HELO", initially("smtpchecker.keepalived.org")),
-		section("host", host, "obsolete: its keywords stand in SMTP_CHECK itself", plain(func(c *C) *C { return c })),
-		retry,
-	}
-}
-
-// DNSCheck is what DNS_CHECK has of its own.
-type DNSCheck struct {
-	Type string `json:"type"`
-	Name string `json:"name"`
-}
-
-func dnsEntries() []*entry {
-	type C = rawCheck
-	types := []string{"A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"}
-	return []*entry{
-		value("type", kind[string]{"one of " + strings.Join(types, " "), func(text string) (string, *complaint) {
-			if !slices.Contains(types, strings.ToUpper(text)) {
-				return "", complain("unknown record type %s", quote(text))
-			}
-			return strings.ToUpper(text), nil
-		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA")),
-		value("name", text("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially(".")),
-	}
-}
-
-// UDPCheck is what UDP_CHECK has of its own.
-type UDPCheck struct {
-	Payload      string `json:"payload"`
-	RequireReply bool   `json:"require_reply"`
-	Reply        string `json:"reply"`
-	MinLength    int    `json:"min_reply_length"`
-	MaxLength    int    `json:"max_reply_length"`
-}
-
-func udpEntries() []*entry {
-	type C = rawCheck
-	length := number(0, math.MaxUint16)
-	return []*entry{
-		custom("payload", "hexadecimal digits", "what is sent", func(r *reader, st *statement, c *C) (ok bool) {
-			c.UDP.Payload, ok = hexWords(r, st, "0123456789abcdefABCDEF")
-			return ok
-		}),
-		custom("require_reply", "[hexadecimal digits, X for any]", "an answer has to come, and to begin so", func(r *reader, st *statement, c *C) (ok bool) {
-			c.UDP.RequireReply, ok = true, true
-			if len(st.words) > 1 {
-				c.UDP.Reply, ok = hexWords(r, st, "0123456789abcdefABCDEFxX")
-			}
-			return ok
-		}),
-		value("min_reply_length", length, func(c *C) *int { return &c.UDP.MinLength }, "the least length of the answer", initially(0)),
-		value("max_reply_length", length, func(c *C) *int { return &c.UDP.MaxLength }, "the greatest length of the answer", initially(255)),
-	}
-}
-
-// hexWords are bytes in hexadecimal digits, which blanks may part.
-func hexWords(r *reader, st *statement, digits string) (string, bool) {
-	k := kind[string]{"an even number of hexadecimal digits", func(text string) (string, *complaint) {
-		if len(text)%2 != 0 || text == "" || strings.Trim(text, digits) != "" {
-			return "", complain("%s is no bytes in hexadecimal digits", quote(text))
-		}
-		return text, nil
-	}}
-	parts, ok := rest(r, st, 1, k)
-	return strings.Join(parts, ""), ok
 }

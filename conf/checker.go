@@ -6,11 +6,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"weir/conf/text"
 )
 
 // CheckKind is the keyword of a check.
 type CheckKind string
 
+// The kinds of checks.
 const (
 	CheckTCP  CheckKind = "TCP_CHECK"
 	CheckHTTP CheckKind = "HTTP_GET"
@@ -50,7 +53,7 @@ type Check struct {
 // rawCheck is a check as it is written.
 type rawCheck struct {
 	Check
-	head     *statement
+	head     *text.Statement
 	ip       netip.Addr
 	port     uint16
 	mentions func(names ...string) bool
@@ -72,55 +75,49 @@ func checkTimers(kind CheckKind) Timers {
 
 // checkBlocks are the keywords of all checks.
 func checkBlocks() []*entry {
-	entries := []*entry{checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"})}
+	entries := []*entry{tcpCheck()}
 	return append(entries, mustWait(
-		checkSection(CheckHTTP, "pages are as expected", targetEntries(), httpEntries()...),
-		checkSection(CheckSSL, "pages are as expected, over TLS", targetEntries(), httpEntries()...),
-		checkSection(CheckSMTP, "a mail server greets", targetEntries(), smtpEntries()...),
-		checkSection(CheckDNS, "a name server answers", targetEntries(), dnsEntries()...),
-		checkSection(CheckMisc, "a program says so", localEntries(), miscEntries()...),
+		httpCheck(CheckHTTP, "pages are as expected"),
+		httpCheck(CheckSSL, "pages are as expected, over TLS"),
+		smtpCheck(),
+		dnsCheck(),
+		miscCheck(),
 		checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
-		checkSection(CheckUDP, "a datagram is answered, or at least not refused", targetEntries(), udpEntries()...),
-		checkSection(CheckBFD, "a BFD session is up", []*entry{alphaEntry(func(c *rawCheck) *Timers { return &c.Timers })}, bfdEntries()...),
-		checkSection(CheckFile, "a file says so", nil, fileCheckEntries()...),
+		udpCheck(),
+		bfdCheck(),
+		fileCheck(),
 	)...)
 }
 
-// checkSection is the keyword of one kind of check.
+// tcpCheck is the keyword of the check that needs nothing of its own.
+func tcpCheck() *entry {
+	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
+	return checkSection(CheckTCP, "a TCP connection comes about", targetEntries(), retry)
+}
+
+// checkSection is the keyword of one kind of check, with the keywords that it shares
+// with others, and its own.
 func checkSection(kind CheckKind, help string, common []*entry, own ...*entry) *entry {
-	done := func(_ *reader, b *block, into any) { into.(*rawCheck).mentions = b.has }
-	spec := &blockSpec{name: string(kind), done: done, entries: append(append([]*entry(nil), own...), common...)}
-	return section(string(kind), spec, help, func(r *reader, st *statement, parent *rawServer) *rawCheck {
-		if len(st.words) > 1 {
+	return ownSection(kind, help, nil, common, own...)
+}
+
+// ownSection is checkSection for a kind whose check begins with something of its own.
+func ownSection(kind CheckKind, help string, begin func(*rawCheck), common []*entry, own ...*entry) *entry {
+	done := func(_ *reader, b *text.Block, into any) { into.(*rawCheck).mentions = mentionsOf(b) }
+	spec := &blockSpec{name: string(kind), done: done, entries: anew(append(append([]*entry(nil), own...), common...)...)}
+	return section(string(kind), spec, help, func(r *reader, st *text.Statement, parent *rawServer) *rawCheck {
+		if len(st.Words) > 1 {
 			r.extra(st, 1)
 		}
 		c := &rawCheck{head: st, mentions: func(...string) bool { return false }}
 		c.Kind, c.Timers = kind, checkTimers(kind)
-		c.own()
-		c.note("check", st.place())
+		if begin != nil {
+			begin(c)
+		}
+		c.note("check", st.Place())
 		parent.checks = append(parent.checks, c)
 		return c
 	})
-}
-
-// own makes what the kind has of its own.
-func (c *rawCheck) own() {
-	switch c.Kind {
-	case CheckHTTP, CheckSSL:
-		c.HTTP = &HTTPCheck{}
-	case CheckSMTP:
-		c.SMTP = &SMTPCheck{}
-	case CheckDNS:
-		c.DNS = &DNSCheck{}
-	case CheckMisc:
-		c.Misc = &MiscCheck{}
-	case CheckUDP:
-		c.UDP = &UDPCheck{}
-	case CheckBFD:
-		c.BFD = &BFDCheck{}
-	case CheckFile:
-		c.File = &FileCheck{}
-	}
 }
 
 // localEntries are the keywords of a check that connects to nothing.
@@ -149,15 +146,15 @@ func targetEntries() []*entry {
 }
 
 // readOldRetry takes the spelling that only HTTP_GET ever had.
-func readOldRetry(r *reader, st *statement, into any) {
+func readOldRetry(r *reader, st *text.Statement, into any) {
 	n, ok := one(r, st, number(0, math.MaxInt32))
 	if !ok {
 		return
 	}
 	c := into.(*rawCheck)
-	r.warnAt(st.place(), "obsolete", fmt.Sprintf("nb_get_retry in %s is read as retry", c.Kind), fmt.Sprintf(`write "retry %d"`, n))
+	r.warnAt(st.Place(), "obsolete", fmt.Sprintf("nb_get_retry in %s is read as retry", c.Kind), fmt.Sprintf(`write "retry %d"`, n))
 	c.Retry = n
-	c.note("retry", st.words[1].place)
+	c.note("retry", st.Words[1].Place)
 }
 
 // resolve fills in what a check inherits: it connects to the server itself.
@@ -172,14 +169,14 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 		c.resolveLocal(r)
 		return
 	}
-	if !c.has("connect_ip") {
+	if !c.Has("connect_ip") {
 		c.ip = server.Addr
 	}
-	if !c.has("connect_port") {
+	if !c.Has("connect_port") {
 		c.port = port
 	}
 	if c.port == 0 && c.Kind != CheckPing && !c.mentions("connect_port") {
-		r.errorAt(c.head.place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
+		r.errorAt(c.head.Place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
 	}
 	c.Connect = netip.AddrPortFrom(c.ip, c.port)
 	from(c, c, "connect", "connect_ip", &c.ip, c.ip)
@@ -193,14 +190,14 @@ func (c *rawCheck) resolveLocal(r *reader) {
 	switch {
 	case c.Kind == CheckMisc:
 		if c.Misc.Path.Command == "" && !c.mentions("misc_path") {
-			r.errorAt(c.head.place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
+			r.errorAt(c.head.Place(), "MISC_CHECK has no misc_path", `expected misc_path "PATH [ARGUMENT...]"`)
 		}
-		if !c.has("misc_timeout") {
+		if !c.Has("misc_timeout") {
 			c.Misc.Timeout = c.DelayLoop
 		}
 	case c.Kind == CheckBFD && !c.mentions("name"):
-		r.errorAt(c.head.place(), "BFD_CHECK has no name", "expected name BFD, that of a bfd_instance")
+		r.errorAt(c.head.Place(), "BFD_CHECK has no name", "expected name BFD, that of a bfd_instance")
 	case c.Kind == CheckFile && !c.mentions("track_file"):
-		r.errorAt(c.head.place(), "FILE_CHECK has no track_file", "expected track_file NAME, that of a track_file")
+		r.errorAt(c.head.Place(), "FILE_CHECK has no track_file", "expected track_file NAME, that of a track_file")
 	}
 }

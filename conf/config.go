@@ -1,5 +1,7 @@
 package conf
 
+import "weir/conf/text"
+
 // Config is a configuration with every default filled in. Its JSON names are the
 // keywords.
 type Config struct {
@@ -23,6 +25,6 @@ func (c *Config) Summary() string {
 	for _, v := range c.VirtualServers {
 		servers += len(v.RealServers)
 	}
-	return plural(len(c.VRRPInstances), "VRRP instance") + ", " +
-		plural(len(c.VirtualServers), "virtual server") + ", " + plural(servers, "real server")
+	return text.Plural(len(c.VRRPInstances), "VRRP instance") + ", " +
+		text.Plural(len(c.VirtualServers), "virtual server") + ", " + text.Plural(servers, "real server")
 }

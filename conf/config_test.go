@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestSeed(t *testing.T) {
 	for _, name := range []string{"master", "backup"} {
 		t.Run(name, func(t *testing.T) {
-			cfg, diags := Load("../examples/seed/" + name + ".conf")
+			cfg, diags := Options{Linter: TestLinter}.Load("../examples/seed/" + name + ".conf")
 			if cfg == nil {
 				t.Fatalf("%v", diags.All())
 			}
@@ -118,7 +119,7 @@ func TestInstance(t *testing.T) {
 
 // comparers compare Configs by what they say, not where it was said.
 var comparers = []cmp.Option{
-	cmpopts.IgnoreTypes(given{}, place{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
+	cmpopts.IgnoreTypes(given{}, text.Place{}), cmp.Comparer(samePrefix), cmp.Comparer(sameAddr), cmp.Comparer(sameAddrPort),
 }
 
 func samePrefix(a, b netip.Prefix) bool     { return a == b }
@@ -126,12 +127,12 @@ func sameAddr(a, b netip.Addr) bool         { return a == b }
 func sameAddrPort(a, b netip.AddrPort) bool { return a == b }
 
 // parseWith reads a text that gives just the warning of this code, or none.
-func parseWith(t *testing.T, text, code string) *Config {
+func parseWith(t *testing.T, input, code string) *Config {
 	t.Helper()
-	cfg, diags := Parse("test.conf", []byte(text))
+	cfg, diags := parseLinted("test.conf", []byte(input))
 	var codes []string
 	for _, d := range diags.All() {
-		if d.Severity != Note {
+		if d.Severity != text.Note {
 			codes = append(codes, d.Code)
 		}
 	}
@@ -230,22 +231,22 @@ weir {
 
 // TestSpelling reads the same configuration in other spellings.
 func TestSpelling(t *testing.T) {
-	text := seedText(t)
-	want, _ := Parse("seed.conf", []byte(text))
+	input := seedText(t)
+	want, _ := parseLinted("seed.conf", []byte(input))
 	tests := map[string]string{
-		"CRLF":            strings.ReplaceAll(text, "\n", "\r\n"),
-		"byte order mark": "\ufeff" + text,
-		"glued braces":    strings.ReplaceAll(text, " {", "{"),
-		"braces on lines": strings.ReplaceAll(strings.Replace(text, "# notification_email {", "#", 1), " {", "\n# a comment\n\n{"),
-		"braces at ends":  strings.ReplaceAll(text, "connect_port 80\n        }", "connect_port 80 }"),
-		"no last newline": strings.TrimSpace(text),
-		"other comments":  strings.ReplaceAll(text, "#", "!"),
-		"quotes":          strings.ReplaceAll(text, "ens160", `"ens160"`),
-		"no indentation":  strings.ReplaceAll(text, "    ", ""),
+		"CRLF":            strings.ReplaceAll(input, "\n", "\r\n"),
+		"byte order mark": "\ufeff" + input,
+		"glued braces":    strings.ReplaceAll(input, " {", "{"),
+		"braces on lines": strings.ReplaceAll(strings.Replace(input, "# notification_email {", "#", 1), " {", "\n# a comment\n\n{"),
+		"braces at ends":  strings.ReplaceAll(input, "connect_port 80\n        }", "connect_port 80 }"),
+		"no last newline": strings.TrimSpace(input),
+		"other comments":  strings.ReplaceAll(input, "#", "!"),
+		"quotes":          strings.ReplaceAll(input, "ens160", `"ens160"`),
+		"no indentation":  strings.ReplaceAll(input, "    ", ""),
 	}
-	for name, text := range tests {
+	for name, input := range tests {
 		t.Run(name, func(t *testing.T) {
-			cfg, diags := Parse("seed.conf", []byte(text))
+			cfg, diags := parseLinted("seed.conf", []byte(input))
 			if diags.Errors() > 0 || diags.Warnings() != 4 {
 				t.Errorf("diagnostics: %v", diags.All())
 			}
@@ -260,12 +261,12 @@ func TestSpelling(t *testing.T) {
 // braces and all.
 func TestInclude(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) {
+	write := func(name, input string) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(input), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +275,7 @@ func TestInclude(t *testing.T) {
 	write("sites/a.conf", strings.Replace(bareService, "80", "81", 1)+"include ../servers\n}\n")
 	write("y.conf", bareService+"include servers\n}\n")
 	write("servers", "real_server 10.0.0.2 {\n}\n")
-	cfg, diags := Load(filepath.Join(dir, "main.conf"))
+	cfg, diags := Options{Linter: TestLinter}.Load(filepath.Join(dir, "main.conf"))
 	if cfg == nil || diags.Warnings() != 1 || diags.All()[0].Code != "include-missing" || diags.Files() != 7 {
 		t.Fatalf("%d files, diagnostics %v", diags.Files(), diags.All())
 	}
@@ -290,12 +291,12 @@ func TestInclude(t *testing.T) {
 // TestIncludeNoFile includes what is no file: nothing waits for a pipe.
 func TestIncludeNoFile(t *testing.T) {
 	for _, name := range []string{"/dev/null", "/"} {
-		_, diags := Parse("test.conf", []byte("include "+name+"\n"))
+		_, diags := parseLinted("test.conf", []byte("include "+name+"\n"))
 		if diags.Errors() != 1 || !strings.Contains(diags.All()[0].Message, "cannot be read") {
 			t.Errorf("include %s: %v", name, diags.All())
 		}
 	}
-	cfg, diags := Load(filepath.Join(t.TempDir(), "gone.conf"))
+	cfg, diags := Options{Linter: TestLinter}.Load(filepath.Join(t.TempDir(), "gone.conf"))
 	if cfg != nil || diags.Errors() != 1 || !strings.Contains(diags.All()[0].Message, "no such file") {
 		t.Errorf("a missing file: %v", diags.All())
 	}

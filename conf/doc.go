@@ -1,118 +1,109 @@
 // Package conf reads keepalived.conf, the language of weir's configuration.
 //
-// A text passes four steps, one file or two each:
+// A text passes these steps, one file or two each:
 //
-//	lexer.go    text to words, braces and line ends, each with its place; on
-//	            the way expand.go and repeat.go replace what lines stand for,
-//	            and include.go reads what is included
+//	text/       text to words, and these to statements and blocks: see the package
 //	part.go     virtual servers by themselves, on all CPUs
-//	tree.go     tokens to statements and blocks; recover.go: misplaced braces
 //	language.go statements against the tables of keywords, into raw blocks
 //	resolve_*   raw blocks to the typed Config: inheritance, defaults, and
 //	            the rules that span blocks; refs.go: names that nothing has
 //
-// lint.go and pair.go explain what is right and hardly meant. format.go lays a
-// text out, show.go, schema.go and reference.go are made of types and tables.
+// The package lint explains what is right and hardly meant. show.go, schema.go,
+// reference.go and compare.go are made of types and tables.
 //
 // Every step goes on after a mistake, so that one run finds them all, and
 // takes care that one mistake gives one Diagnostic. The tables of keywords are
 // one file per block or part of one (global_*.go, vrrp_*.go, virtualserver.go,
-// check*.go, weir_*.go), beside the types of Config; a new keyword is one line in
-// a table.
+// check*.go, weir_*.go), beside the types of Config. No block's file names the
+// root: root.go lists the blocks. A new keyword is one line in a table, with a field
+// in the type beside it.
 package conf
 
 import (
-	"net/netip"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-)
 
-// Options are what a run is told besides the file.
-type Options struct {
-	// ID is the config id, which @ID lines are for; empty is the host's name up
-	// to its first dot.
-	ID string
-	// Silence are kinds of warnings that are not wanted.
-	Silence []string
-	// Networks are those of this machine by interface; VIPs are looked for in
-	// them. None are where the file is another machine's.
-	Networks map[string][]netip.Prefix
-}
+	"weir/conf/text"
+)
 
 // Load reads the configuration file at path and what it includes. The Config
 // is nil when the Diagnostics hold an error: a bad file changes nothing.
-func Load(path string) (*Config, Diagnostics) { return Options{}.Load(path) }
+func Load(path string) (*Config, text.Diagnostics) { return Options{}.Load(path) }
 
 // Load is like the function of this name.
-func (o Options) Load(path string) (*Config, Diagnostics) { return newParser(disk{}, o).load(path) }
+func (o Options) Load(path string) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, o).load(path)
+}
 
 // Parse reads text as Load would read a file called name; includes are looked
 // for on disk, beside that name.
-func Parse(name string, text []byte) (*Config, Diagnostics) {
-	return newParser(disk{}, Options{}).parse(name, text)
+func Parse(name string, content []byte) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, Options{}).parse(name, content)
 }
 
 // Loader reads configurations one after the other, and no virtual server again whose
 // text has stayed the same. Those of its Configs do not say where their values come
 // from. One goroutine at a time may use it.
 type Loader struct {
+	// Linter also looks at what is right; nil is nobody.
+	Linter   Linter
 	language *language
 	known    map[string]*solo
 }
 
 // Load is like the function of this name.
-func (l *Loader) Load(path string) (*Config, Diagnostics) {
-	return l.load(disk{}, Options{}, path)
+func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
+	return l.load(text.Disk{}, Options{Linter: l.Linter}, path)
 }
 
-func (l *Loader) load(f files, o Options, path string) (*Config, Diagnostics) {
+func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
 	if l.language == nil {
-		l.language = newLanguage()
+		l.language = keepalived()
 	}
-	p := &parser{language: l.language, run: newReading(f), options: o}
-	p.run.id = o.ID
-	p.run.parts.known, p.run.parts.keeps = l.known, true
+	p := &parser{language: l.language, parts: newParts(), options: o}
+	p.parts.known, p.parts.keeps = l.known, true
+	p.run = text.NewReading(o.ID, f, p.parts.alone)
 	cfg, diags := p.load(path)
 	if cfg != nil {
-		l.known = p.run.parts.keep()
+		l.known = p.parts.keep()
 	}
 	return cfg, diags
 }
 
 // parser holds what the steps share during one run.
 type parser struct {
-	diags    collector
+	diags    text.Collector
 	language *language
-	run      *reading
-	options  Options
+	run      *text.Reading
+	// parts are what is read by itself; nil has everything read as one.
+	parts   *parts
+	options Options
 }
 
-func newParser(f files, o Options) *parser {
-	run := newReading(f)
-	run.id = o.ID
-	return &parser{language: newLanguage(), run: run, options: o}
+func newParser(f text.Files, o Options) *parser {
+	ps := newParts()
+	run := text.NewReading(o.ID, f, ps.alone)
+	return &parser{language: keepalived(), run: run, parts: ps, options: o}
 }
 
-func (p *parser) load(path string) (*Config, Diagnostics) {
-	text, err := p.run.includes.files.read(path, true)
+func (p *parser) load(path string) (*Config, text.Diagnostics) {
+	content, err := p.run.Open(path)
 	if err != nil {
-		p.diags.add(Diagnostic{Severity: Error, File: path, Message: "cannot be read: " + reason(err)})
-		return nil, p.diags.finish(path, 1)
+		p.diags.Add(text.Diagnostic{Severity: text.Error, File: path, Message: "cannot be read: " + err.Error()})
+		return nil, p.diags.Finish(path, 1)
 	}
-	return p.parse(path, text)
+	return p.parse(path, content)
 }
 
 // parse reads a text by parts and, where that would not come to the same, whole.
-func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
-	src := &source{name: name, text: string(text)}
+func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) {
+	src := &text.Source{Name: name, Text: string(content)}
 	if cfg, diags, same := p.read(src); same {
 		return cfg, diags
 	}
-	id := p.run.id
-	p.diags, p.run = collector{}, newReading(p.run.includes.files)
-	p.run.id, p.run.parts = id, nil
-	if len(text) > largeText {
+	p.diags, p.run, p.parts = text.Collector{}, p.run.Whole(), nil
+	if len(content) > largeText {
 		runtime.GC() // so that both readings are not in memory at once
 		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
 	}
@@ -125,27 +116,27 @@ func (p *parser) parse(name string, text []byte) (*Config, Diagnostics) {
 const largeText, largeGarbage = 1 << 20, 20
 
 // read takes the steps. Unless same is true, reading the whole says something else.
-func (p *parser) read(src *source) (cfg *Config, diags Diagnostics, same bool) {
-	file := p.run.file(filepath.Clean(src.name), src, &p.diags)
-	if !p.run.parts.readAll(p.language, p.run.tokens) {
+func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
+	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
+	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
 		return nil, diags, false
 	}
-	root := (&builder{parser: p}).build(file)
-	raw := p.language.newRaw()
+	root := text.Build(file, &p.diags, p.run, p.language.root)
+	raw := newRaw(p.language)
 	r := &reader{language: p.language, diags: &p.diags}
 	r.block(p.language.root, root, raw)
-	raw.unsure = raw.unsure || root.unsure
+	raw.unsure = raw.unsure || root.Unsure
 	refs(r, raw)
 	cfg = resolve(r, raw)
-	if p.diags.counts[Error] == 0 {
-		lint(r, raw, cfg, p.options)
+	if p.diags.Counts[text.Error] == 0 {
+		lintAll(p.options.Linter, r, raw, cfg, p.options)
 	}
 	r.sayRepeats()
-	if !p.run.parts.fit(&p.diags) {
+	if !p.parts.fit(&p.diags) {
 		return nil, diags, false
 	}
-	diags = p.diags.finish(src.name, p.run.includes.read)
-	diags.silence(append(cfg.Weir.Silence, p.options.Silence...))
+	diags = p.diags.Finish(src.Name, p.run.Files())
+	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), Refused)
 	if diags.HasErrors() {
 		return nil, diags, true
 	}

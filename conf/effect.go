@@ -1,6 +1,10 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+
+	"weir/conf/text"
+)
 
 // effect is what weir makes of a keyword that it has read.
 type effect uint8
@@ -39,23 +43,23 @@ const (
 
 // sayEffect says what a keyword does where that is not what it says: once for
 // each keyword of a kind of block.
-func (r *reader) sayEffect(e *entry, st *statement) {
+func (r *reader) sayEffect(e *entry, st *text.Statement) {
 	name := e.name
 	switch e.effect {
 	case notYet:
-		r.once(e, Diagnostic{Severity: Note, Code: codeNotYet, Message: name + " is accepted and has no effect yet"}, st.place())
+		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Message: name + " is accepted and has no effect yet"}, st.Place())
 	case needed:
-		r.once(e, Diagnostic{
-			Severity: Warning, Code: codeNotReady, Message: name + " is accepted, but weir cannot do it yet",
-			Hint: `"weir run" refuses this file`, unready: true,
-		}, st.place())
+		r.once(e, text.Diagnostic{
+			Severity: text.Warning, Code: codeNotReady, Message: name + " is accepted, but weir cannot do it yet",
+			Hint: `"weir run" refuses this file`, Unready: true,
+		}, st.Place())
 	case meaningless:
-		r.once(e, Diagnostic{Severity: Note, Code: codeMeaningless, Message: name + " has no meaning in weir: " + e.why}, st.place())
+		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeMeaningless, Message: name + " has no meaning in weir: " + e.why}, st.Place())
 	}
 }
 
 // once gives a diagnostic for the first of several places, and counts the rest.
-func (r *reader) once(key any, d Diagnostic, at place) {
+func (r *reader) once(key any, d text.Diagnostic, at text.Place) {
 	if r.said == nil {
 		r.said = map[any]*repeat{}
 	}
@@ -69,8 +73,8 @@ func (r *reader) once(key any, d Diagnostic, at place) {
 
 // repeat is a diagnostic that may be due at several places.
 type repeat struct {
-	d    Diagnostic
-	at   place
+	d    text.Diagnostic
+	at   text.Place
 	more int
 }
 
@@ -79,17 +83,17 @@ func (r *reader) sayRepeats() {
 	for _, key := range r.order {
 		said := r.said[key]
 		if said.more > 0 {
-			said.d.Notes = append(said.d.Notes, fmt.Sprintf("and at %s more", plural(said.more, "place")))
+			said.d.Notes = append(said.d.Notes, fmt.Sprintf("and at %s more", text.Plural(said.more, "place")))
 		}
-		r.diags.at(said.d, said.at)
+		r.diags.At(said.d, said.at)
 	}
 	r.said, r.order = nil, nil
 }
 
 // pending says that a value is right, but that weir cannot do it yet.
-func (r *reader) pending(what string, at place) {
-	r.once("value "+what, Diagnostic{
-		Severity: Warning, Code: codeNotReady, Message: what + " is accepted, but weir cannot do it yet",
-		Hint: `"weir run" refuses this file`, unready: true,
+func (r *reader) pending(what string, at text.Place) {
+	r.once("value "+what, text.Diagnostic{
+		Severity: text.Warning, Code: codeNotReady, Message: what + " is accepted, but weir cannot do it yet",
+		Hint: `"weir run" refuses this file`, Unready: true,
 	}, at)
 }

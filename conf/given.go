@@ -1,6 +1,10 @@
 package conf
 
-import "slices"
+import (
+	"slices"
+
+	"weir/conf/text"
+)
 
 // given notes where the keywords of a block stand. Every block of a Config has
 // one, so that each value can say where it comes from; a keyword without a place
@@ -15,7 +19,7 @@ type given struct {
 // faster than a map.
 type origin struct {
 	keyword string
-	at      place
+	at      text.Place
 }
 
 // fresh tells whether the defaults of a table are still to be filled in.
@@ -27,7 +31,7 @@ func (g *given) fresh(s *blockSpec) bool {
 	return true
 }
 
-func (g *given) note(keyword string, at place) {
+func (g *given) note(keyword string, at text.Place) {
 	if i := g.index(keyword); i >= 0 {
 		g.places[i].at = at
 		return
@@ -47,39 +51,39 @@ func (g *given) index(keyword string) int {
 	return -1
 }
 
-// has tells whether a block gives a keyword.
-func (g *given) has(keyword string) bool { return g.index(keyword) >= 0 }
+// Has tells whether a block gives a keyword.
+func (g *given) Has(keyword string) bool { return g.index(keyword) >= 0 }
 
-// placeOf is where a keyword was given.
-func (g *given) placeOf(keyword string) place {
+// PlaceOf is where a keyword was given, the zero Place where it was not.
+func (g *given) PlaceOf(keyword string) text.Place {
 	if i := g.index(keyword); i >= 0 {
 		return g.places[i].at
 	}
-	return place{}
+	return text.Place{}
 }
 
 // inheritor is a block that knows what it was given.
 type inheritor interface {
-	has(keyword string) bool
-	placeOf(keyword string) place
-	note(keyword string, at place)
+	Has(keyword string) bool
+	PlaceOf(keyword string) text.Place
+	note(keyword string, at text.Place)
 }
 
 // pass hands a value from an outer block on to one that does not say it itself.
 func pass[V any](own, outer inheritor, keyword string, to *V, from V) {
-	if !own.has(keyword) && outer.has(keyword) {
+	if !own.Has(keyword) && outer.Has(keyword) {
 		*to = from
-		own.note(keyword, outer.placeOf(keyword))
+		own.note(keyword, outer.PlaceOf(keyword))
 	}
 }
 
 // from gives a block what another says under another name.
 func from[V any](own, outer inheritor, keyword, outerKeyword string, to *V, v V) {
-	if own.has(keyword) {
+	if own.Has(keyword) {
 		return
 	}
 	*to = v
-	if outer.has(outerKeyword) {
-		own.note(keyword, outer.placeOf(outerKeyword))
+	if outer.Has(outerKeyword) {
+		own.note(keyword, outer.PlaceOf(outerKeyword))
 	}
 }

@@ -1,6 +1,10 @@
 package conf
 
-import "time"
+import (
+	"time"
+
+	"weir/conf/text"
+)
 
 // Global is global_defs.
 type Global struct {
@@ -61,14 +65,14 @@ func mailEntries() []*entry {
 	type G = Global
 	list := section("notification_email", mailBlock(), "who gets the mails", plain(func(g *G) *G { return g }))
 	return append([]*entry{
-		value("router_id", text("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name")),
+		value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name")),
 	}, yet(
 		list,
-		value("notification_email_from", text("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
+		value("notification_email_from", nonEmpty("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
 		custom("smtp_server", "HOST [PORT]", "the mail relay", readMailServer, otherwise("no mail")),
 		custom("smtp_connect_timeout", "whole seconds", "how long a connection to the relay may take", readMailTimeout,
 			begins(func(g *G) *time.Duration { return &g.SMTPConnectTimeout }, 30*time.Second)),
-		value("smtp_helo_name", text("a host name"), func(g *G) *string { return &g.SMTPHelo }, "the name in HELO", otherwise("the host's name")),
+		value("smtp_helo_name", nonEmpty("a host name"), func(g *G) *string { return &g.SMTPHelo }, "the name in HELO", otherwise("the host's name")),
 		onOff("smtp_alert", func(g *G) *bool { return &g.SMTPAlert }, "whether there are mails at all, where a block does not say", otherwise("for real servers only")),
 		onOff("smtp_alert_vrrp", func(g *G) *bool { return &g.SMTPAlertVRRP }, "the same for VRRP instances and groups", otherwise("smtp_alert")),
 		onOff("smtp_alert_checker", func(g *G) *bool { return &g.SMTPAlertChecker }, "the same for virtual and real servers", otherwise("smtp_alert")),
@@ -82,22 +86,22 @@ func mailEntries() []*entry {
 // line.
 func mailBlock() *blockSpec {
 	const expects = "a mail address"
-	return list("notification_email", expects, func(r *reader, st *statement, g *Global) {
-		for i := range st.words {
-			if address, ok := word(r, st, i, text(expects)); ok {
+	return list("notification_email", expects, func(r *reader, st *text.Statement, g *Global) {
+		for i := range st.Words {
+			if address, ok := word(r, st, i, nonEmpty(expects)); ok {
 				g.NotificationEmail = append(g.NotificationEmail, address)
 			}
 		}
-		g.note("notification_email", st.place())
+		g.note("notification_email", st.Place())
 	})
 }
 
-func readMailServer(r *reader, st *statement, g *Global) (ok bool) {
-	if len(st.words) > 3 {
+func readMailServer(r *reader, st *text.Statement, g *Global) (ok bool) {
+	if len(st.Words) > 3 {
 		r.extra(st, 3)
 		return false
 	}
-	if g.SMTPServer.Host, ok = after(r, st, 0, text("a host")); ok && len(st.words) > 2 {
+	if g.SMTPServer.Host, ok = after(r, st, 0, nonEmpty("a host")); ok && len(st.Words) > 2 {
 		g.SMTPServer.Port, ok = word(r, st, 2, port())
 	} else {
 		g.SMTPServer.Port = 25
@@ -106,11 +110,11 @@ func readMailServer(r *reader, st *statement, g *Global) (ok bool) {
 }
 
 // readMailTimeout takes 0 as keepalived does: a second.
-func readMailTimeout(r *reader, st *statement, g *Global) bool {
+func readMailTimeout(r *reader, st *text.Statement, g *Global) bool {
 	d, ok := one(r, st, wholeSeconds(0, maxWhole))
 	if ok && d == 0 {
 		d = time.Second
-		r.warnAt(st.words[1].place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")
+		r.warnAt(st.Words[1].Place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")
 	}
 	if ok {
 		g.SMTPConnectTimeout = d

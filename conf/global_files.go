@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // Files are what stands in global_defs about files, and about reading this one.
@@ -26,7 +28,7 @@ type Files struct {
 
 func fileEntries() []*entry {
 	type G = Global
-	file := text("a path")
+	file := nonEmpty("a path")
 	entries := []*entry{
 		custom("include_check", "[[+|-]readable match wildcard_match brace_match]...", "which includes of nothing are mistakes; alone it means all", readIncludeCheck),
 		value("random_seed", number[uint32](0, math.MaxUint32), func(g *G) *uint32 { return &g.RandomSeed }, "the seed of ${_RANDOM}", otherwise("another each time")),
@@ -57,15 +59,15 @@ var includeChecks = []string{"readable", "match", "wildcard_match", "brace_match
 
 // readIncludeCheck takes the words; what they mean is done as the text is read,
 // see include.go.
-func readIncludeCheck(r *reader, st *statement, g *Global) bool {
-	for i := 1; i < len(st.words); i++ {
-		name := strings.TrimLeft(st.words[i].text, "+-")
+func readIncludeCheck(r *reader, st *text.Statement, g *Global) bool {
+	for i := 1; i < len(st.Words); i++ {
+		name := strings.TrimLeft(st.Words[i].Text, "+-")
 		if _, c := oneWord("check", includeChecks...).parse(name); c != nil {
-			r.errorAt(st.words[i].place, "include_check: "+c.what, "expected "+strings.Join(includeChecks, ", ")+", each with + or - before it if wished")
+			r.errorAt(st.Words[i].Place, "include_check: "+c.what, "expected "+strings.Join(includeChecks, ", ")+", each with + or - before it if wished")
 			return false
 		}
 	}
-	g.IncludeCheck = texts(st.words[1:])
+	g.IncludeCheck = texts(st.Words[1:])
 	return true
 }
 
@@ -109,13 +111,13 @@ func channelEntries() []*entry {
 		present("enable_snmp_rfcv2", func(g *G) *bool { return &g.SNMPRFCv2 }, "the MIB of RFC 2787"),
 		present("enable_snmp_rfcv3", func(g *G) *bool { return &g.SNMPRFCv3 }, "the MIB of RFC 6527"),
 		present("enable_traps", func(g *G) *bool { return &g.SNMPTraps }, "SNMP notifications"),
-		value("snmp_socket", text("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master")),
+		value("snmp_socket", nonEmpty("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master")),
 		value("snmp_vs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPVSInterval }, "how old the counters of virtual servers may be", initially(5*time.Second)),
 		value("snmp_rs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPRSInterval }, "how old those of real servers may be", otherwise("snmp_vs_stats_update_interval")),
 	)
 	return append(entries, ignored("programs talk to its API, not over D-Bus",
 		present("enable_dbus", func(g *G) *bool { return &g.DBus }, "a D-Bus service"),
-		value("dbus_service_name", text("a name"), func(g *G) *string { return &g.DBusName }, "its name", initially("org.keepalived.Vrrp1")),
-		value("dbus_no_interface_name", text("a name"), func(g *G) *string { return &g.DBusNoInterface }, "what stands for no interface", initially("none")),
+		value("dbus_service_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusName }, "its name", initially("org.keepalived.Vrrp1")),
+		value("dbus_no_interface_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusNoInterface }, "what stands for no interface", initially("none")),
 	)...)
 }

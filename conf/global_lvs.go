@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -50,15 +51,15 @@ func lvsDefaults() []*entry {
 	return append(entries, ignored(noTables,
 		present("lvs_flush", func(g *G) *bool { return &g.Flush }, "empty the kernel's IPVS table at the start"),
 		flush, synonym("lvs_flush_onstop", flush),
-		optional("nftables_ipvs", text("a table's name"), "keepalived_ipvs", func(g *G) *string { return &g.NftIPVS }, "mark the members of a group by nftables"),
+		optional("nftables_ipvs", nonEmpty("a table's name"), "keepalived_ipvs", func(g *G) *string { return &g.NftIPVS }, "mark the members of a group by nftables"),
 		value("nftables_ipvs_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NftIPVSPriority }, "the priority of the nftables chain"),
 		value("nftables_ipvs_start_fwmark", mark(), func(g *G) *uint32 { return &g.NftIPVSFirstMark }, "the first mark", initially(uint32(1000))),
 	)...)
 }
 
-func readFlush(r *reader, st *statement, g *Global) bool {
+func readFlush(r *reader, st *text.Statement, g *Global) bool {
 	g.FlushOnStop = "all"
-	if len(st.words) == 1 {
+	if len(st.Words) == 1 {
 		return true
 	}
 	how, ok := one(r, st, oneWord("way to flush", "VS"))
@@ -69,16 +70,16 @@ func readFlush(r *reader, st *statement, g *Global) bool {
 // syncWords is the grammar of lvs_sync_daemon.
 const syncWords = "INTERFACE [[inst] INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group IP]"
 
-func readSyncDaemon(r *reader, st *statement, g *Global) (ok bool) {
+func readSyncDaemon(r *reader, st *text.Statement, g *Global) (ok bool) {
 	d := &g.SyncDaemon
 	*d = SyncDaemon{Port: 8848, TTL: 1, Group: netip.AddrFrom4([4]byte{224, 0, 0, 81})}
 	if d.Interface, ok = after(r, st, 0, device()); !ok {
 		return false
 	}
-	for i := 2; i < len(st.words) && ok; i += 2 {
-		switch st.words[i].text {
+	for i := 2; i < len(st.Words) && ok; i += 2 {
+		switch st.Words[i].Text {
 		case "inst":
-			d.Instance, ok = after(r, st, i, text("an instance's name"))
+			d.Instance, ok = after(r, st, i, nonEmpty("an instance's name"))
 		case "id":
 			d.ID, ok = after(r, st, i, number(0, 255))
 		case "maxlen":
@@ -91,10 +92,10 @@ func readSyncDaemon(r *reader, st *statement, g *Global) (ok bool) {
 			d.Group, ok = after(r, st, i, address())
 		default:
 			if i > 2 {
-				r.errorAt(st.words[i].place, "lvs_sync_daemon: unknown word "+quote(st.words[i].text), "expected "+syncWords)
+				r.errorAt(st.Words[i].Place, "lvs_sync_daemon: unknown word "+text.Quote(st.Words[i].Text), "expected "+syncWords)
 				return false
 			}
-			d.Instance = st.words[i].text
+			d.Instance = st.Words[i].Text
 			i--
 		}
 	}
@@ -102,16 +103,16 @@ func readSyncDaemon(r *reader, st *statement, g *Global) (ok bool) {
 }
 
 // readTimeouts takes what "ipvsadm --set" does, each time under its name.
-func readTimeouts(r *reader, st *statement, into any) {
+func readTimeouts(r *reader, st *text.Statement, into any) {
 	g := into.(*Global)
 	times := map[string]*time.Duration{"tcp": &g.LVSTimeouts.Established, "tcpfin": &g.LVSTimeouts.FinWait, "udp": &g.LVSTimeouts.UDP}
-	if len(st.words) == 1 {
-		r.errorAt(st.place(), "lvs_timeouts lacks its times", "expected at least one of tcp, tcpfin and udp, each with its seconds")
+	if len(st.Words) == 1 {
+		r.errorAt(st.Place(), "lvs_timeouts lacks its times", "expected at least one of tcp, tcpfin and udp, each with its seconds")
 	}
-	for i := 1; i < len(st.words); i += 2 {
-		to := times[st.words[i].text]
+	for i := 1; i < len(st.Words); i += 2 {
+		to := times[st.Words[i].Text]
 		if to == nil {
-			r.errorAt(st.words[i].place, fmt.Sprintf("lvs_timeouts: unknown word %s", quote(st.words[i].text)), "expected tcp, tcpfin or udp, each with its seconds")
+			r.errorAt(st.Words[i].Place, fmt.Sprintf("lvs_timeouts: unknown word %s", text.Quote(st.Words[i].Text)), "expected tcp, tcpfin or udp, each with its seconds")
 			return
 		}
 		d, ok := after(r, st, i, wholeSeconds(0, maxWhole))
@@ -119,6 +120,6 @@ func readTimeouts(r *reader, st *statement, into any) {
 			return
 		}
 		*to = d
-		g.note("lvs_timeouts "+st.words[i].text, st.words[i+1].place)
+		g.note("lvs_timeouts "+st.Words[i].Text, st.Words[i+1].Place)
 	}
 }

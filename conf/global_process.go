@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // Processes is what stands in global_defs about processes, scripts and who they
@@ -68,13 +70,13 @@ func processEntries() []*entry {
 		value("shutdown_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.ShutdownTimeout }, "how long it may take", initially(10*time.Second)),
 		custom("umask", "an octal number, or bits such as IRWXG|IRWXO", "the mask of the files it makes", readUmask, begins(func(g *G) *uint32 { return &g.Umask }, 0o177)),
 	)
-	checker := value("checker_process_name", text("a name"), func(g *G) *string { return &g.CheckerProcessName }, "the name of the checkers' process")
+	checker := value("checker_process_name", nonEmpty("a name"), func(g *G) *string { return &g.CheckerProcessName }, "the name of the checkers' process")
 	entries = append(entries, ignored(oneProcess,
 		present("process_names", func(g *G) *bool { return &g.ProcessNames }, "processes have names of their own"),
-		value("process_name", text("a name"), func(g *G) *string { return &g.ProcessName }, "the name of the process"),
-		value("vrrp_process_name", text("a name"), func(g *G) *string { return &g.VRRPProcessName }, "the name of VRRP's process"),
+		value("process_name", nonEmpty("a name"), func(g *G) *string { return &g.ProcessName }, "the name of the process"),
+		value("vrrp_process_name", nonEmpty("a name"), func(g *G) *string { return &g.VRRPProcessName }, "the name of VRRP's process"),
 		checker, synonym("lvs_process_name", checker),
-		value("bfd_process_name", text("a name"), func(g *G) *string { return &g.BFDProcessName }, "the name of BFD's process"),
+		value("bfd_process_name", nonEmpty("a name"), func(g *G) *string { return &g.BFDProcessName }, "the name of BFD's process"),
 		optional("max_auto_priority", number(-1, 99), 99, func(g *G) *int { return &g.MaxAutoPriority }, "the real-time priority up to which a late process is raised", initially(0)),
 		value("min_auto_priority_delay", number(1, 10_000_000), func(g *G) *int { return &g.MinAutoDelay }, "how late it has to be, in microseconds", initially(1_000_000)),
 	)...)
@@ -110,9 +112,9 @@ func bufferEntries(socket string, at func(*Global) *Buffers) []*entry {
 	)
 }
 
-func readScriptUser(r *reader, st *statement, g *Global) bool {
-	if len(st.words) == 1 {
-		r.errorAt(st.place(), "script_user lacks its user", "expected USER [GROUP]")
+func readScriptUser(r *reader, st *text.Statement, g *Global) bool {
+	if len(st.Words) == 1 {
+		r.errorAt(st.Place(), "script_user lacks its user", "expected USER [GROUP]")
 		return false
 	}
 	return g.ScriptUser.user(r, st, 1)
@@ -125,15 +127,15 @@ var permissionBits = map[string]uint32{
 	"IROTH": 0o004, "IWOTH": 0o002, "IXOTH": 0o001, "IRWXO": 0o007,
 }
 
-func readUmask(r *reader, st *statement, g *Global) bool {
-	mask, ok := one(r, st, kind[uint32]{"an octal number, or bits such as IRWXG|IRWXO", func(text string) (mask uint32, c *complaint) {
-		if n, err := strconv.ParseUint(text, 0, 32); err == nil && n <= 0o777 {
+func readUmask(r *reader, st *text.Statement, g *Global) bool {
+	mask, ok := one(r, st, kind[uint32]{"an octal number, or bits such as IRWXG|IRWXO", func(word string) (mask uint32, c *complaint) {
+		if n, err := strconv.ParseUint(word, 0, 32); err == nil && n <= 0o777 {
 			return uint32(n), nil
 		}
-		for bit := range strings.SplitSeq(text, "|") {
+		for bit := range strings.SplitSeq(word, "|") {
 			b, known := permissionBits[strings.TrimSpace(bit)]
 			if !known {
-				return 0, complain("%s is no mask", quote(text))
+				return 0, complain("%s is no mask", text.Quote(word))
 			}
 			mask |= b
 		}

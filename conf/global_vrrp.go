@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"weir/conf/text"
 )
 
 // VRRPDefaults are what stands in global_defs for every VRRP instance.
@@ -64,7 +66,7 @@ const (
 func vrrpDefaults() []*entry {
 	type G = Global
 	extra := custom("vrrp_garp_extra_if", "[all] whole seconds from 1 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
-		func(r *reader, st *statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
+		func(r *reader, st *text.Statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
 	return append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
@@ -94,8 +96,8 @@ func vrrpDefaults() []*entry {
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxDelay), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
 		value("vrrp_delay_after_boot", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
-		value("vmac_prefix", text("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
-		value("vmac_addr_prefix", text("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
+		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
+		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
 	)...)
 }
 
@@ -103,11 +105,11 @@ func vrrpFirewall() []*entry {
 	type G = Global
 	entries := ignored("accept and no_accept are up to its own data plane, which needs no firewall rules",
 		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains),
-		custom("vrrp_ipsets", "[NAME...]", "names of ipsets", func(_ *reader, st *statement, g *G) bool {
-			g.IPSets = texts(st.words[1:])
+		custom("vrrp_ipsets", "[NAME...]", "names of ipsets", func(_ *reader, st *text.Statement, g *G) bool {
+			g.IPSets = texts(st.Words[1:])
 			return true
 		}),
-		optional("nftables", text("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept"),
+		optional("nftables", nonEmpty("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept"),
 		value("nftables_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NFTablesPriority }, "its chains' priority", initially(int32(-1))),
 		present("nftables_ifindex", func(g *G) *bool { return &g.NFTablesIfindex }, "sets by a device's number"),
 		present("nftables_counters", func(g *G) *bool { return &g.NFTablesCounters }, "counters in the rules"),
@@ -119,12 +121,12 @@ func vrrpFirewall() []*entry {
 	)...)
 }
 
-func readChains(r *reader, st *statement, g *Global) bool {
-	if len(st.words) > 3 {
+func readChains(r *reader, st *text.Statement, g *Global) bool {
+	if len(st.Words) > 3 {
 		r.extra(st, 3)
 		return false
 	}
-	if g.IPTables = texts(st.words[1:]); len(g.IPTables) == 0 {
+	if g.IPTables = texts(st.Words[1:]); len(g.IPTables) == 0 {
 		g.IPTables = []string{"INPUT"}
 	}
 	return true
@@ -132,11 +134,11 @@ func readChains(r *reader, st *statement, g *Global) bool {
 
 // bufferPolicy is MTU, ADVERT or a number of bytes.
 func bufferPolicy() kind[string] {
-	return kind[string]{"MTU, ADVERT or a number of bytes", func(text string) (string, *complaint) {
-		if text != "MTU" && text != "ADVERT" && !isDigits(text) {
-			return "", complain("%s is no size", quote(text))
+	return kind[string]{"MTU, ADVERT or a number of bytes", func(word string) (string, *complaint) {
+		if word != "MTU" && word != "ADVERT" && !isDigits(word) {
+			return "", complain("%s is no size", text.Quote(word))
 		}
-		return text, nil
+		return word, nil
 	}}
 }
 
@@ -146,15 +148,15 @@ func vrrpVersion() kind[uint8] {
 }
 
 // readExtraGARP reads [all] SECONDS.
-func readExtraGARP(r *reader, st *statement, least time.Duration, to *ExtraGARP) (ok bool) {
+func readExtraGARP(r *reader, st *text.Statement, least time.Duration, to *ExtraGARP) (ok bool) {
 	at := 0
-	if len(st.words) > 1 && st.words[1].text == "all" {
+	if len(st.Words) > 1 && st.Words[1].Text == "all" {
 		to.All = true
 		at = 1
 	}
 	to.Interval, ok = after(r, st, at, wholeSeconds(least*time.Second, maxDelay))
-	if ok && len(st.words) > at+2 {
-		r.errorAt(st.words[at+2].place, fmt.Sprintf("%s: %s is too much", st.keyword(), quote(st.words[at+2].text)), "expected [all] and the seconds")
+	if ok && len(st.Words) > at+2 {
+		r.errorAt(st.Words[at+2].Place, fmt.Sprintf("%s: %s is too much", st.Keyword(), text.Quote(st.Words[at+2].Text)), "expected [all] and the seconds")
 		return false
 	}
 	return ok
@@ -164,20 +166,20 @@ func readExtraGARP(r *reader, st *statement, least time.Duration, to *ExtraGARP)
 func atLeastOne[T any](name string, at func(*T) *int, help string, options ...option) *entry {
 	e := value(name, number(0, maxRepeat), at, help, options...)
 	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
+	e.read = func(r *reader, st *text.Statement, into any) {
 		read(r, st, into)
-		if to := at(into.(*T)); len(st.words) > 1 && *to == 0 {
+		if to := at(into.(*T)); len(st.Words) > 1 && *to == 0 {
 			*to = 1
-			r.warnAt(st.words[1].place, "raised", st.keyword()+" 0 is read as 1", "write 1")
+			r.warnAt(st.Words[1].Place, "raised", st.Keyword()+" 0 is read as 1", "write 1")
 		}
 	}
 	return e
 }
 
 // texts are what tokens say.
-func texts(tokens []token) (list []string) {
+func texts(tokens []text.Token) (list []string) {
 	for _, t := range tokens {
-		list = append(list, t.text)
+		list = append(list, t.Text)
 	}
 	return list
 }

@@ -5,12 +5,13 @@ import (
 	"net/netip"
 	"strings"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
 // rawGroup is a virtual_server_group as it is written.
 type rawGroup struct {
-	head    *statement
+	head    *text.Statement
 	name    string
 	members []rawMember
 }
@@ -22,7 +23,7 @@ type rawMember struct {
 	port        uint16
 	mark        uint32
 	family      string
-	at          place
+	at          text.Place
 }
 
 // maxServices bounds what the groups of a file may stand for.
@@ -31,57 +32,55 @@ const maxServices = 4096
 // groupBlock is the list of virtual_server_group.
 func groupBlock() *blockSpec {
 	spec := list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
-	spec.done = func(r *reader, b *block, into any) {
-		if len(into.(*rawGroup).members) == 0 && !b.unsure {
-			r.errorAt(b.owner.all(), b.owner.title()+" has no address", "expected "+spec.expects)
+	spec.done = func(r *reader, b *text.Block, into any) {
+		if len(into.(*rawGroup).members) == 0 && !b.Unsure {
+			r.errorAt(b.Owner.All(), b.Owner.Title()+" has no address", "expected "+spec.expects)
 		}
 	}
 	return spec
 }
 
-// groupHead makes the group that virtual_server_group NAME begins.
-func groupHead(r *reader, st *statement, c *rawConfig) *rawGroup {
-	name, ok := one(r, st, text("the group's name"))
+// groupHead makes the group that virtual_server_group NAME begins, among those by name.
+func groupHead(r *reader, st *text.Statement, groups map[string]*rawGroup) *rawGroup {
+	name, ok := one(r, st, nonEmpty("the group's name"))
 	if !ok {
 		return nil
 	}
-	if g := c.group(name); g != nil {
-		r.errorAt(st.all(), st.title()+" is given twice", "take one of them out", "first given at "+g.head.place().String())
+	if g := groups[name]; g != nil {
+		r.errorAt(st.All(), st.Title()+" is given twice", "take one of them out", "first given at "+g.head.Place().String())
 		return nil
 	}
 	g := &rawGroup{head: st, name: name}
-	c.groups[name] = g
+	groups[name] = g
 	return g
 }
 
-func (c *rawConfig) group(name string) *rawGroup { return c.groups[name] }
-
-func readMember(r *reader, st *statement, g *rawGroup) {
-	m, ok := rawMember{at: st.all()}, false
+func readMember(r *reader, st *text.Statement, g *rawGroup) {
+	m, ok := rawMember{at: st.All()}, false
 	rest := 2
-	if st.words[0].text == "fwmark" {
-		if m.mark, ok = after(r, st, 0, mark()); ok && len(st.words) > 2 {
+	if st.Words[0].Text == "fwmark" {
+		if m.mark, ok = after(r, st, 0, mark()); ok && len(st.Words) > 2 {
 			_, ok = word(r, st, 2, family())
-			m.family, rest = st.words[2].text, 3
+			m.family, rest = st.Words[2].Text, 3
 		}
 	} else {
 		if r.misplacedIn(st, "virtual_server_group") {
-			g.head.block.unsure = true
+			g.head.Block.Unsure = true
 			return
 		}
 		var span [2]netip.Addr
-		if span, ok = word(r, st, 0, addressRange()); ok && len(st.words) > 1 {
+		if span, ok = word(r, st, 0, addressRange()); ok && len(st.Words) > 1 {
 			n, fits := word(r, st, 1, number(0, 65535))
 			m.port, ok = uint16(n), fits
 		}
 		m.first, m.last = span[0], span[1]
 	}
-	if ok && len(st.words) > rest {
+	if ok && len(st.Words) > rest {
 		r.extra(st, rest)
 		ok = false
 	}
 	if !ok {
-		g.head.block.unsure = true
+		g.head.Block.Unsure = true
 		return
 	}
 	g.members = append(g.members, m)
@@ -92,15 +91,15 @@ func readMember(r *reader, st *statement, g *rawGroup) {
 func addressRange() kind[[2]netip.Addr] {
 	const expects = "IP, IP-IP, IP-N or IP/LEN"
 	any := address()
-	return kind[[2]netip.Addr]{expects, func(text string) (span [2]netip.Addr, c *complaint) {
-		if strings.Contains(text, "/") {
-			p, err := netip.ParsePrefix(text)
+	return kind[[2]netip.Addr]{expects, func(word string) (span [2]netip.Addr, c *complaint) {
+		if strings.Contains(word, "/") {
+			p, err := netip.ParsePrefix(word)
 			if err != nil {
-				return span, complain("%s is not a network", quote(text))
+				return span, complain("%s is not a network", text.Quote(word))
 			}
 			return [2]netip.Addr{p.Masked().Addr(), lastOf(p)}, nil
 		}
-		from, to, ranged := strings.Cut(text, "-")
+		from, to, ranged := strings.Cut(word, "-")
 		first, c := any.parse(from)
 		if c != nil || !ranged {
 			return [2]netip.Addr{first, first}, c
@@ -111,9 +110,9 @@ func addressRange() kind[[2]netip.Addr] {
 		}
 		switch {
 		case c != nil || last.Is4() != first.Is4():
-			return span, complain("%s is not a range of addresses", quote(text))
+			return span, complain("%s is not a range of addresses", text.Quote(word))
 		case last.Less(first):
-			return span, complain("%s ends before it begins", quote(text))
+			return span, complain("%s ends before it begins", text.Quote(word))
 		}
 		return [2]netip.Addr{first, last}, nil
 	}}
@@ -122,9 +121,9 @@ func addressRange() kind[[2]netip.Addr] {
 // lastPart is an address with its last number, or group of hexadecimal digits,
 // replaced.
 func lastPart(a netip.Addr, part string) string {
-	text := a.String()
-	i := strings.LastIndexAny(text, ".:")
-	return text[:i+1] + part
+	word := a.String()
+	i := strings.LastIndexAny(word, ".:")
+	return word[:i+1] + part
 }
 
 // lastOf is the last address of a network.
@@ -150,7 +149,7 @@ func (g *rawGroup) keys(r *reader, p lvs.Protocol) (keys []lvs.ServiceKey, ok bo
 		}
 		for a := m.first; ; a = a.Next() {
 			if len(keys) == maxServices {
-				r.errorAt(m.at, fmt.Sprintf("%s stands for more than %d services", g.head.title(), maxServices), "write fewer addresses, or one mark for all (see mark in the weir block)")
+				r.errorAt(m.at, fmt.Sprintf("%s stands for more than %d services", g.head.Title(), maxServices), "write fewer addresses, or one mark for all (see mark in the weir block)")
 				return nil, false
 			}
 			keys = append(keys, lvs.ServiceKey{Protocol: p, Addr: a, Port: m.port})

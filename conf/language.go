@@ -3,6 +3,8 @@ package conf
 import (
 	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // entry is one keyword as one kind of block knows it: a line in a table.
@@ -17,8 +19,10 @@ type entry struct {
 	// stand without one.
 	inner    *blockSpec
 	optional bool
+	// keyword is what the tree of blocks has to know of it.
+	keyword text.Keyword
 	// read takes a statement into the raw block it stands in.
-	read func(r *reader, st *statement, into any)
+	read func(r *reader, st *text.Statement, into any)
 	// help says in a sentence what the keyword does, for the reference page.
 	help string
 	// expects says what its values are.
@@ -31,6 +35,10 @@ type entry struct {
 	// effect is what the keyword does in weir, and why says why nothing.
 	effect effect
 	why    string
+	// reload is what a reload does where its value has changed, and secret one whose
+	// values nobody is shown.
+	reload Trait
+	secret bool
 }
 
 // option says what only some entries have.
@@ -56,10 +64,10 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 	for _, o := range options {
 		o(e)
 	}
-	e.read = func(r *reader, st *statement, into any) {
+	e.read = func(r *reader, st *text.Statement, into any) {
 		if v, ok := one(r, st, k); ok {
 			*at(into.(*T)) = v
-			note(into, e.slot, st.words[1].place)
+			note(into, e.slot, st.Words[1].Place)
 		}
 	}
 	if e.initial != nil {
@@ -74,11 +82,11 @@ func onOff[T any](name string, at func(*T) *bool, help string, options ...option
 }
 
 // note remembers where a block was given a keyword.
-func note(into any, keyword string, at place) {
+func note(into any, keyword string, at text.Place) {
 	if keyword == "" {
 		return
 	}
-	into.(interface{ note(string, place) }).note(keyword, at)
+	into.(interface{ note(string, text.Place) }).note(keyword, at)
 }
 
 // fill puts the defaults of a block's keywords into it, once.
@@ -101,28 +109,48 @@ type blockSpec struct {
 	byName  map[string]*entry
 	// line reads one line of a block without keywords (a list of addresses),
 	// and expects says what such a line holds.
-	line    func(r *reader, st *statement, into any)
+	line    func(r *reader, st *text.Statement, into any)
 	expects string
 	// done looks at the whole block, for what is missing in it.
-	done func(r *reader, b *block, into any)
+	done func(r *reader, b *text.Block, into any)
 }
 
 // lookup is the entry of a keyword, nil when the block does not know it.
 func (s *blockSpec) lookup(name string) *entry { return s.byName[name] }
 
+// Lookup is what the tree of blocks has to know of a word.
+func (s *blockSpec) Lookup(word string) *text.Keyword {
+	if e := s.lookup(word); e != nil {
+		return &e.keyword
+	}
+	return nil
+}
+
+// Holder is the first keyword whose block may hold a word. What looks like an address
+// may stand in any list.
+func (s *blockSpec) Holder(word string) string {
+	for _, e := range s.entries {
+		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(word, ".:@")
+		if listed || e.inner != nil && e.inner.lookup(word) != nil {
+			return e.name
+		}
+	}
+	return ""
+}
+
 // language is the whole of keepalived.conf as weir knows it.
 type language struct {
-	root, weir *blockSpec
+	root *blockSpec
 	// homes are the blocks in which a keyword may stand.
 	homes map[string][]*blockSpec
 	// names are all keywords, sorted.
 	names []string
 }
 
-func newLanguage() *language {
-	l := &language{root: rootBlock(), homes: map[string][]*blockSpec{}}
+// newLanguage is the language of a table for what stands outside any block.
+func newLanguage(root *blockSpec) *language {
+	l := &language{root: root, homes: map[string][]*blockSpec{}}
 	l.index(l.root, map[*blockSpec]bool{})
-	l.weir = l.root.lookup("weir").inner
 	for name := range l.homes {
 		l.names = append(l.names, name)
 	}
@@ -142,6 +170,9 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 			continue
 		}
 		s.byName[e.name] = e
+		if e.keyword = (text.Keyword{Optional: e.optional, Row: e}); e.inner != nil {
+			e.keyword.Inner = e.inner
+		}
 		l.homes[e.name] = append(l.homes[e.name], s)
 		if e.inner != nil {
 			l.index(e.inner, seen)
@@ -194,21 +225,21 @@ func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help str
 	e := value(name, k, at, help, options...)
 	e.expects = "[" + e.expects + "]"
 	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
-		if len(st.words) > 1 {
+	e.read = func(r *reader, st *text.Statement, into any) {
+		if len(st.Words) > 1 {
 			read(r, st, into)
 			return
 		}
 		*at(into.(*T)) = bare
-		note(into, e.slot, st.place())
+		note(into, e.slot, st.Place())
 	}
 	return e
 }
 
 // present is a keyword that only stands alone.
 func present[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
-	return custom(name, "", help, func(r *reader, st *statement, into *T) bool {
-		if len(st.words) > 1 {
+	return custom(name, "", help, func(r *reader, st *text.Statement, into *T) bool {
+		if len(st.Words) > 1 {
 			r.extra(st, 1)
 			return false
 		}
@@ -219,14 +250,14 @@ func present[T any](name string, at func(*T) *bool, help string, options ...opti
 
 // custom is a keyword with a grammar of its own. read tells whether it could be
 // read.
-func custom[T any](name, expects, help string, read func(r *reader, st *statement, into *T) bool, options ...option) *entry {
+func custom[T any](name, expects, help string, read func(r *reader, st *text.Statement, into *T) bool, options ...option) *entry {
 	e := &entry{name: name, slot: name, help: help, expects: expects}
 	for _, o := range options {
 		o(e)
 	}
-	e.read = func(r *reader, st *statement, into any) {
+	e.read = func(r *reader, st *text.Statement, into any) {
 		if read(r, st, into.(*T)) {
-			note(into, e.slot, st.place())
+			note(into, e.slot, st.Place())
 		}
 	}
 	return e
@@ -234,7 +265,7 @@ func custom[T any](name, expects, help string, read func(r *reader, st *statemen
 
 // many is a keyword with one or more values.
 func many[T, V any](name string, k kind[V], at func(*T) *[]V, help string, options ...option) *entry {
-	return custom(name, k.expects+" ...", help, func(r *reader, st *statement, into *T) bool {
+	return custom(name, k.expects+" ...", help, func(r *reader, st *text.Statement, into *T) bool {
 		values, ok := rest(r, st, 1, k)
 		*at(into) = append(*at(into), values...)
 		return ok
@@ -242,12 +273,12 @@ func many[T, V any](name string, k kind[V], at func(*T) *[]V, help string, optio
 }
 
 // rest reads all words from one on, of which there must be one.
-func rest[V any](r *reader, st *statement, from int, k kind[V]) (values []V, ok bool) {
-	if len(st.words) <= from {
-		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+k.expects)
+func rest[V any](r *reader, st *text.Statement, from int, k kind[V]) (values []V, ok bool) {
+	if len(st.Words) <= from {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its value", "expected "+k.expects)
 		return nil, false
 	}
-	for i := from; i < len(st.words); i++ {
+	for i := from; i < len(st.Words); i++ {
 		v, ok := word(r, st, i, k)
 		if !ok {
 			return nil, false
@@ -265,23 +296,23 @@ func repeatable(e *entry) *entry {
 
 // section is a keyword that opens a block. head makes the raw block from the
 // words on the keyword's line; a nil block is skipped, head having said why.
-func section[T, C any](name string, inner *blockSpec, help string, head func(r *reader, st *statement, parent *T) *C) *entry {
-	return &entry{name: name, inner: inner, help: help, read: func(r *reader, st *statement, into any) {
+func section[T, C any](name string, inner *blockSpec, help string, head func(r *reader, st *text.Statement, parent *T) *C) *entry {
+	return &entry{name: name, inner: inner, help: help, read: func(r *reader, st *text.Statement, into any) {
 		child := head(r, st, into.(*T))
 		if child == nil {
 			return
 		}
 		inner.fill(child)
-		if st.block != nil {
-			r.block(inner, st.block, child)
+		if st.Block != nil {
+			r.block(inner, st.Block, child)
 		}
 	}}
 }
 
 // plain is the head of a block that has no words after its keyword.
-func plain[T, C any](at func(*T) *C) func(*reader, *statement, *T) *C {
-	return func(r *reader, st *statement, parent *T) *C {
-		if len(st.words) > 1 {
+func plain[T, C any](at func(*T) *C) func(*reader, *text.Statement, *T) *C {
+	return func(r *reader, st *text.Statement, parent *T) *C {
+		if len(st.Words) > 1 {
 			r.extra(st, 1)
 		}
 		return at(parent)
@@ -289,8 +320,8 @@ func plain[T, C any](at func(*T) *C) func(*reader, *statement, *T) *C {
 }
 
 // list is the spec of a block without keywords.
-func list[T any](name, expects string, line func(r *reader, st *statement, into *T)) *blockSpec {
-	return &blockSpec{name: name, expects: expects, line: func(r *reader, st *statement, into any) {
+func list[T any](name, expects string, line func(r *reader, st *text.Statement, into *T)) *blockSpec {
+	return &blockSpec{name: name, expects: expects, line: func(r *reader, st *text.Statement, into any) {
 		line(r, st, into.(*T))
 	}}
 }
@@ -301,12 +332,12 @@ func obsolete(name string, e *entry) *entry { return synonym(name, e).warns(e.na
 // warns has a keyword tell that it is obsolete, and what to write instead.
 func (e *entry) warns(instead string) *entry {
 	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
+	e.read = func(r *reader, st *text.Statement, into any) {
 		hint := "take it out"
 		if instead != "" {
 			hint = "write " + instead
 		}
-		r.warnAt(st.place(), "obsolete", st.keyword()+" is a word of old versions", hint)
+		r.warnAt(st.Place(), "obsolete", st.Keyword()+" is a word of old versions", hint)
 		read(r, st, into)
 	}
 	return e

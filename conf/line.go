@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // Option is a word of a route or a rule, with its value.
@@ -61,22 +63,22 @@ type grammar struct {
 }
 
 // read takes a line's words apart.
-func (g *grammar) read(r *reader, st *statement) (options []Option, ok bool) {
-	for n := 0; n < len(st.words); n++ {
-		text := st.words[n].text
+func (g *grammar) read(r *reader, st *text.Statement) (options []Option, ok bool) {
+	for n := 0; n < len(st.Words); n++ {
+		text := st.Words[n].Text
 		i := slices.IndexFunc(g.words, func(w lineWord) bool { return w.name == text })
 		switch {
 		case i < 0 && g.bare(text):
 			continue
 		case i < 0:
-			g.unknown(r, st.words[n])
+			g.unknown(r, st.Words[n])
 			return nil, false
 		case g.words[i].rest:
 			from := n
-			for n+1 < len(st.words) && st.words[n+1].text != "nexthop" {
+			for n+1 < len(st.Words) && st.Words[n+1].Text != "nexthop" {
 				n++
 			}
-			options = append(options, Option{Name: text, Value: wordsOf(st.words[from+1 : n+1])})
+			options = append(options, Option{Name: text, Value: wordsOf(st.Words[from+1 : n+1])})
 			continue
 		case g.words[i].check == nil:
 			options = append(options, Option{Name: text})
@@ -84,32 +86,32 @@ func (g *grammar) read(r *reader, st *statement) (options []Option, ok bool) {
 		}
 		w := g.words[i]
 		o := Option{Name: text}
-		if w.may != "" && n+1 < len(st.words) && st.words[n+1].text == w.may {
+		if w.may != "" && n+1 < len(st.Words) && st.Words[n+1].Text == w.may {
 			o.Value = w.may + " "
 			n++
 		}
-		if n++; n >= len(st.words) {
-			r.errorAt(st.words[n-1].place, text+" lacks its value", "expected "+w.expects)
+		if n++; n >= len(st.Words) {
+			r.errorAt(st.Words[n-1].Place, text+" lacks its value", "expected "+w.expects)
 			return nil, false
 		}
-		if c := w.check(st.words[n].text); c != nil {
-			r.errorAt(st.words[n].place, text+": "+c.what, "expected "+w.expects)
+		if c := w.check(st.Words[n].Text); c != nil {
+			r.errorAt(st.Words[n].Place, text+": "+c.what, "expected "+w.expects)
 			return nil, false
 		}
-		o.Value += st.words[n].text
+		o.Value += st.Words[n].Text
 		options = append(options, o)
 	}
 	return options, true
 }
 
-func (g *grammar) unknown(r *reader, at token) {
+func (g *grammar) unknown(r *reader, at text.Token) {
 	var names []string
 	for _, w := range g.words {
 		names = append(names, w.name)
 	}
 	hint := "take it out"
-	if near := nearest(at.text, names); near != "" {
+	if near := text.Nearest(at.Text, names); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	r.errorAt(at.place, fmt.Sprintf("unknown word %s in a %s", quote(at.text), g.what), hint)
+	r.errorAt(at.Place, fmt.Sprintf("unknown word %s in a %s", text.Quote(at.Text), g.what), hint)
 }

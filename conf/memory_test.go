@@ -4,12 +4,18 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"weir/conf/text"
 )
+
+// TestLinter is the one of the package lint, which these tests cannot import: see
+// linter_test.go.
+var TestLinter Linter
 
 // memory is files that exist only in a test.
 type memory map[string]string
 
-func (m memory) read(name string, _ bool) ([]byte, error) {
+func (m memory) Read(name string, _ bool) ([]byte, error) {
 	text, ok := m[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -17,7 +23,7 @@ func (m memory) read(name string, _ bool) ([]byte, error) {
 	return []byte(text), nil
 }
 
-func (m memory) glob(pattern string) ([]string, error) {
+func (m memory) Glob(pattern string) ([]string, error) {
 	var names []string
 	for name := range m {
 		ok, err := path.Match(pattern, name)
@@ -33,6 +39,11 @@ func (m memory) glob(pattern string) ([]string, error) {
 }
 
 // parseMemory reads the file called name.
-func parseMemory(m memory, name string) (*Config, Diagnostics) {
-	return newParser(m, Options{ID: "node01"}).parse(name, []byte(m[name]))
+func parseMemory(m memory, name string) (*Config, text.Diagnostics) {
+	return newParser(m, Options{ID: "node01", Linter: TestLinter}).parse(name, []byte(m[name]))
+}
+
+// parseLinted reads a text as Parse does, with the linter.
+func parseLinted(name string, content []byte) (*Config, Diagnostics) {
+	return newParser(text.Disk{}, Options{Linter: TestLinter}).parse(name, content)
 }

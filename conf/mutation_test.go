@@ -31,7 +31,7 @@ func TestOneMistakeOneDiagnostic(t *testing.T) {
 			made++
 			lines := append([]string(nil), seed...)
 			lines[n] = mutant
-			_, diags := Parse("seed.conf", []byte(strings.Join(lines, "\n")))
+			_, diags := parseLinted("seed.conf", []byte(strings.Join(lines, "\n")))
 			if diags.Errors() != 1 {
 				var shown strings.Builder
 				diags.Render(&shown, false)
@@ -56,7 +56,7 @@ func TestMovedLines(t *testing.T) {
 			twice := append(append([]string(nil), seed[:n+1]...), seed[n:]...)
 			code, _, _ := strings.Cut(line, "#")
 			for what, lines := range map[string][]string{"lost": lost, "twice": twice} {
-				_, diags := Parse("seed.conf", []byte(strings.Join(lines, "\n")))
+				_, diags := parseLinted("seed.conf", []byte(strings.Join(lines, "\n")))
 				if n := diags.Errors(); n > 1 || n == 0 && strings.ContainsAny(code, "{}") {
 					var shown strings.Builder
 					diags.Render(&shown, false)

@@ -9,23 +9,24 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/conf/text"
 )
 
 // tables are made once: that takes longer than to read a short text.
-var tables = sync.OnceValue(newLanguage)
+var tables = sync.OnceValue(keepalived)
 
 // readMemory reads the file called name, by parts or as one.
-func readMemory(m memory, name string, whole bool) (*Config, Diagnostics) {
-	p := &parser{language: tables(), run: newReading(m)}
-	p.run.id = "node01"
-	if whole {
-		p.run.parts = nil
+func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {
+	p := newParser(m, Options{ID: "node01", Linter: TestLinter})
+	if p.language = tables(); whole {
+		p.run, p.parts = p.run.Whole(), nil
 	}
 	return p.parse(name, []byte(m[name]))
 }
 
 // shownOf is a Config with the places of its values, and the diagnostics.
-func shownOf(t *testing.T, cfg *Config, diags Diagnostics) string {
+func shownOf(t *testing.T, cfg *Config, diags text.Diagnostics) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := diags.Render(&b, false); err != nil {
@@ -54,8 +55,8 @@ func wantSame(t *testing.T, before string, m memory, name string) {
 		t.Errorf("by parts (-whole +parts):\n%s\nof\n%s", diff, m[name])
 	}
 	l := &Loader{language: tables()}
-	l.load(memory{name: before}, Options{ID: "node01"}, name)
-	again, after := l.load(m, Options{ID: "node01"}, name)
+	l.load(memory{name: before}, Options{ID: "node01", Linter: TestLinter}, name)
+	again, after := l.load(m, Options{ID: "node01", Linter: TestLinter}, name)
 	if diff := cmp.Diff(rendered(t, diags, false), rendered(t, after, false)); diff != "" {
 		t.Errorf("diagnostics after another text (-whole +loader):\n%s\nof\n%s\nafter\n%s", diff, m[name], before)
 	}
@@ -88,7 +89,7 @@ func TestPartsOfCorpus(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		text, err := disk{}.read(file, true)
+		text, err := text.Disk{}.Read(file, true)
 		if err != nil {
 			t.Fatal(err)
 		}

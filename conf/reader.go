@@ -4,49 +4,51 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // reader takes statements into raw blocks by the tables of keywords.
 type reader struct {
 	language *language
-	diags    *collector
+	diags    *text.Collector
 	// said are diagnostics that are given once for several places, in order.
 	said  map[any]*repeat
 	order []any
 }
 
-func (r *reader) errorAt(at place, message, hint string, notes ...string) {
-	r.diags.errorAt(at, message, hint, notes...)
+func (r *reader) errorAt(at text.Place, message, hint string, notes ...string) {
+	r.diags.ErrorAt(at, message, hint, notes...)
 }
 
-func (r *reader) warnAt(at place, code, message, hint string, notes ...string) {
-	r.diags.warnAt(at, code, message, hint, notes...)
+func (r *reader) warnAt(at text.Place, code, message, hint string, notes ...string) {
+	r.diags.WarnAt(at, code, message, hint, notes...)
 }
 
 // block reads a block's statements into its raw form.
-func (r *reader) block(spec *blockSpec, b *block, into any) {
-	given := make([]*statement, 0, 8)
-	for i, st := range b.statements {
-		if r.diags.full() {
+func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
+	given := make([]*text.Statement, 0, 8)
+	for i, st := range b.Statements {
+		if r.diags.Full() {
 			return
 		}
 		switch {
-		case st.broken && st.entry == nil:
-			b.unsure = true
-		case st.broken:
+		case st.Broken && st.Entry == nil:
+			b.Unsure = true
+		case st.Broken:
 		case spec.line != nil:
 			if i == maxLines {
-				r.diags.stop(st.place(), spec.name+" has too many lines", fmt.Sprintf("expected at most %d", maxLines))
+				r.diags.Stop(st.Place(), spec.name+" has too many lines", fmt.Sprintf("expected at most %d", maxLines))
 				return
 			}
 			spec.line(r, st, into)
-		case st.entry == nil:
+		case st.Entry == nil:
 			r.unknown(spec, b, st)
 		default:
 			var counts bool
 			if given, counts = r.again(given, st); counts {
-				r.sayEffect(st.entry, st)
-				st.entry.read(r, st, into)
+				r.sayEffect(entryOf(st), st)
+				entryOf(st).read(r, st, into)
 			}
 		}
 	}
@@ -60,19 +62,19 @@ const maxLines = 1 << 16
 
 // again warns of a setting that is given twice: the last one counts, but of
 // scripts the first. It tells whether this one does.
-func (r *reader) again(given []*statement, st *statement) (now []*statement, counts bool) {
-	if st.entry.slot == "" {
+func (r *reader) again(given []*text.Statement, st *text.Statement) (now []*text.Statement, counts bool) {
+	if entryOf(st).slot == "" {
 		return given, true
 	}
 	for i, first := range given {
-		if first.entry.slot == st.entry.slot && st.entry.first {
-			r.warnAt(st.place(), "listed-twice", st.keyword()+" is given twice: the first one counts",
-				"take one of them out", "first given at "+first.place().String())
+		if entryOf(first).slot == entryOf(st).slot && entryOf(st).first {
+			r.warnAt(st.Place(), "listed-twice", st.Keyword()+" is given twice: the first one counts",
+				"take one of them out", "first given at "+first.Place().String())
 			return given, false
 		}
-		if first.entry.slot == st.entry.slot {
-			r.warnAt(st.place(), "given-twice", st.keyword()+" is given twice: this one counts",
-				"take one of them out", "first given at "+first.place().String())
+		if entryOf(first).slot == entryOf(st).slot {
+			r.warnAt(st.Place(), "given-twice", st.Keyword()+" is given twice: this one counts",
+				"take one of them out", "first given at "+first.Place().String())
 			given[i] = st
 			return given, true
 		}
@@ -80,31 +82,52 @@ func (r *reader) again(given []*statement, st *statement) (now []*statement, cou
 	return append(given, st), true
 }
 
+// statementsOf are a block's statements of one keyword; b may be nil.
+func statementsOf(b *text.Block, keyword string) (list []*text.Statement) {
+	if b == nil {
+		return nil
+	}
+	for _, st := range b.Statements {
+		if e := entryOf(st); e != nil && e.name == keyword && !st.Broken {
+			list = append(list, st)
+		}
+	}
+	return list
+}
+
+// entryOf is the line of the table that a statement is read by, nil where it has none.
+func entryOf(st *text.Statement) *entry {
+	if st.Entry == nil {
+		return nil
+	}
+	return st.Entry.Row.(*entry)
+}
+
 // unknown is a keyword that the block does not have: one that belongs in
 // another block, or none at all.
-func (r *reader) unknown(spec *blockSpec, b *block, st *statement) {
-	word := st.keyword()
-	near := nearest(word, spec.names())
+func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement) {
+	word := st.Keyword()
+	near := text.Nearest(word, spec.names())
 	// A letter more or less is a typing error rather than another block's word.
-	if home := r.language.home(word); home != "" && (near == "" || distance(word, near, 2) > 1) {
-		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
-		b.unsure = true
+	if home := r.language.home(word); home != "" && (near == "" || text.Distance(word, near, 2) > 1) {
+		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs "+home)
+		b.Unsure = true
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 		// What was meant is not missed as well.
-		b.statements = append(b.statements, &statement{entry: spec.lookup(near), words: st.words, broken: true})
-	} else if b.unsure = true; nearest(word, r.language.names) != "" {
-		near = nearest(word, r.language.names)
+		b.Statements = append(b.Statements, &text.Statement{Entry: spec.Lookup(near), Words: st.Words, Broken: true})
+	} else if b.Unsure = true; text.Nearest(word, r.language.names) != "" {
+		near = text.Nearest(word, r.language.names)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
-	r.errorAt(st.place(), fmt.Sprintf("unknown keyword %q %s", shorten(word), spec.where()), hint)
+	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
 }
 
-func skipped(st *statement) string {
-	if st.block != nil {
+func skipped(st *text.Statement) string {
+	if st.Block != nil {
 		return "; its block is skipped"
 	}
 	return ""
@@ -121,28 +144,34 @@ func (s *blockSpec) names() []string {
 
 // has tells whether a block gives a keyword, rightly or not. A block that
 // could not be read whole is taken to have everything.
-func (b *block) has(names ...string) bool {
-	return b.unsure || slices.ContainsFunc(b.statements, func(st *statement) bool {
-		return st.entry != nil && slices.Contains(names, st.entry.name)
+func has(b *text.Block, names ...string) bool {
+	return b.Unsure || slices.ContainsFunc(b.Statements, func(st *text.Statement) bool {
+		e := entryOf(st)
+		return e != nil && slices.Contains(names, e.name)
 	})
 }
 
+// mentionsOf is has for a block that is asked later.
+func mentionsOf(b *text.Block) func(names ...string) bool {
+	return func(names ...string) bool { return has(b, names...) }
+}
+
 // require gives a diagnostic at the block's head when it lacks a keyword.
-func (r *reader) require(b *block, name, hint string) {
-	if !b.has(name) {
-		r.errorAt(b.owner.all(), fmt.Sprintf("%s has no %s", b.owner.title(), name), hint)
+func (r *reader) require(b *text.Block, name, hint string) {
+	if !has(b, name) {
+		r.errorAt(b.Owner.All(), fmt.Sprintf("%s has no %s", b.Owner.Title(), name), hint)
 	}
 }
 
 // one reads the single value of a statement.
-func one[V any](r *reader, st *statement, k kind[V]) (V, bool) {
+func one[V any](r *reader, st *text.Statement, k kind[V]) (V, bool) {
 	var none V
-	if len(st.words) == 1 {
-		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+k.expects)
+	if len(st.Words) == 1 {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its value", "expected "+k.expects)
 		return none, false
 	}
 	v, ok := word(r, st, 1, k)
-	if ok && len(st.words) > 2 {
+	if ok && len(st.Words) > 2 {
 		r.extra(st, 2)
 		return none, false
 	}
@@ -150,13 +179,13 @@ func one[V any](r *reader, st *statement, k kind[V]) (V, bool) {
 }
 
 // word reads one of a statement's words.
-func word[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
-	v, complaint := k.parse(st.words[i].text)
+func word[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
+	v, complaint := k.parse(st.Words[i].Text)
 	if complaint == nil {
 		return v, true
 	}
 	if complaint.pending {
-		r.pending(st.keyword()+" "+complaint.what, st.words[i].place)
+		r.pending(st.Keyword()+" "+complaint.what, st.Words[i].Place)
 		return v, true
 	}
 	hint := complaint.hint
@@ -165,17 +194,17 @@ func word[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
 	}
 	message := complaint.what
 	if i > 0 {
-		message = st.keyword() + ": " + message
+		message = st.Keyword() + ": " + message
 	}
-	r.errorAt(st.words[i].place, message, hint)
+	r.errorAt(st.Words[i].Place, message, hint)
 	return v, false
 }
 
 // extra is for words that nothing asks for.
-func (r *reader) extra(st *statement, from int) {
+func (r *reader) extra(st *text.Statement, from int) {
 	hint := "take it out, or begin a comment with #"
-	at := st.words[from].place.through(st.words[len(st.words)-1].place)
-	message := fmt.Sprintf("%s takes %s; %q is too much", shorten(st.keyword()), values(from-1), shorten(strings.TrimSpace(at.text())))
+	at := st.Words[from].Place.Through(st.Words[len(st.Words)-1].Place)
+	message := fmt.Sprintf("%s takes %s; %q is too much", text.Shorten(st.Keyword()), values(from-1), text.Shorten(strings.TrimSpace(at.Text())))
 	r.errorAt(at, message, hint)
 }
 
@@ -183,14 +212,36 @@ func values(n int) string {
 	if n == 0 {
 		return "no value"
 	}
-	return plural(n, "value")
+	return text.Plural(n, "value")
 }
 
 // wordsOf is tokens as one text.
-func wordsOf(tokens []token) string {
+func wordsOf(tokens []text.Token) string {
 	var texts []string
 	for _, t := range tokens {
-		texts = append(texts, t.text)
+		texts = append(texts, t.Text)
 	}
 	return strings.Join(texts, " ")
+}
+
+// misplacedIn tells whether a line of a list is a keyword of another block,
+// and says so.
+func (r *reader) misplacedIn(st *text.Statement, list string) bool {
+	home := r.language.home(st.Keyword())
+	if home != "" {
+		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced in %s", st.Keyword(), list), "it belongs "+home)
+	}
+	return home != ""
+}
+
+// unique tells whether a key is new, and gives a diagnostic naming the first
+// place when it is not.
+func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what string) bool {
+	before, taken := first[key]
+	if taken {
+		r.errorAt(at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
+		return false
+	}
+	first[key] = at
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -32,7 +33,7 @@ type RealServer struct {
 // rawServer is a real_server as it is written.
 type rawServer struct {
 	RealServer
-	head   *statement
+	head   *text.Statement
 	timers Timers
 	checks []*rawCheck
 }
@@ -43,7 +44,7 @@ func serverBlock() *blockSpec {
 	threshold := number[uint32](0, math.MaxInt32)
 	entries := []*entry{
 		value("weight", number(0, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the server's share; 0 sends it no new connections", initially(1)),
-		custom("lvs_method", methodWords, "how packets reach this server", func(r *reader, st *statement, s *S) (ok bool) {
+		custom("lvs_method", methodWords, "how packets reach this server", func(r *reader, st *text.Statement, s *S) (ok bool) {
 			s.Method, s.Tunnel, ok = readMethod(r, st)
 			return ok
 		}, otherwise("lb_kind of virtual_server")),
@@ -55,16 +56,16 @@ func serverBlock() *blockSpec {
 		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "when it is down it gets weight 0 and stays", otherwise("that of virtual_server")),
 		script("notify_up", func(s *S) *Script { return &s.NotifyUp }, "runs when it comes up"),
 		script("notify_down", func(s *S) *Script { return &s.NotifyDown }, "runs when it goes down"),
-		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server")),
+		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server")),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),
-		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
 	)...)
-	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
 	return &blockSpec{name: "real_server", entries: entries}
 }
 
 // serverHead makes the server that real_server IP [PORT] begins.
-func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
+func serverHead(r *reader, st *text.Statement, parent *rawService) *rawServer {
 	s := &rawServer{head: st}
 	var ok bool
 	if s.Addr, s.Port, ok = addrPort(r, st, 1); !ok {
@@ -72,14 +73,14 @@ func serverHead(r *reader, st *statement, parent *rawService) *rawServer {
 		parent.servers = append(parent.servers, nil)
 		return nil
 	}
-	if len(st.words) > 3 {
+	if len(st.Words) > 3 {
 		r.extra(st, 3)
 		parent.servers = append(parent.servers, nil)
 		return nil
 	}
-	s.note("address", st.words[1].place)
+	s.note("address", st.Words[1].Place)
 	if s.Port != 0 {
-		s.note("port", st.words[2].place)
+		s.note("port", st.Words[2].Place)
 	}
 	parent.servers = append(parent.servers, s)
 	return s

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // Reference is the page of the whole language, in Markdown, made of the tables
@@ -12,7 +14,7 @@ import (
 func Reference() []byte {
 	p := &page{seen: map[*blockSpec]bool{}}
 	p.WriteString(referenceHead)
-	l := newLanguage()
+	l := keepalived()
 	p.table("Outside any block", l.root)
 	p.blocks("", l.root)
 	p.remarks()
@@ -117,9 +119,9 @@ func (e *entry) defaults() string {
 	case nil:
 		return e.otherwise
 	case time.Duration:
-		return decimal(v)
+		return text.Seconds(v)
 	default:
-		return show(v)
+		return text.Value(v)
 	}
 }
 

@@ -1,6 +1,10 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+
+	"weir/conf/text"
+)
 
 // refs holds names to what they name: trackers, groups' members, sessions.
 func refs(r *reader, raw *rawConfig) {
@@ -16,11 +20,11 @@ func refs(r *reader, raw *rawConfig) {
 	}
 	for _, g := range raw.sync {
 		n.tracks(r, &g.Tracks)
-		n.members(r, g.placeOf("group"), g.Members)
+		n.members(r, g.PlaceOf("group"), g.Members)
 	}
 	for i := range raw.machine.TrackGroups {
 		g := &raw.machine.TrackGroups[i]
-		n.members(r, g.placeOf("group"), g.Members)
+		n.members(r, g.PlaceOf("group"), g.Members)
 	}
 	for _, v := range raw.machine.Addresses {
 		n.look(r, v.at, "track_group", v.TrackGroup)
@@ -65,7 +69,7 @@ func (c *rawConfig) names() names {
 }
 
 // look gives a diagnostic where nothing has a name that something uses.
-func (n names) look(r *reader, at place, keyword, name string) {
+func (n names) look(r *reader, at text.Place, keyword, name string) {
 	if name == "" || n[keyword][name] {
 		return
 	}
@@ -74,13 +78,13 @@ func (n names) look(r *reader, at place, keyword, name string) {
 		known = append(known, k)
 	}
 	hint := fmt.Sprintf("expected the name of a %s of this file", keyword)
-	if near := nearest(name, known); near != "" {
+	if near := text.Nearest(name, known); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, shorten(name)), hint)
+	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, text.Shorten(name)), hint)
 }
 
-func (n names) members(r *reader, at place, members []string) {
+func (n names) members(r *reader, at text.Place, members []string) {
 	for _, m := range members {
 		n.look(r, at, "vrrp_instance", m)
 	}
@@ -107,9 +111,9 @@ func (n names) checks(r *reader, rs *rawServer) {
 	for _, c := range rs.checks {
 		switch {
 		case c.BFD != nil:
-			n.look(r, c.placeOf("name"), "bfd_instance", c.BFD.Name)
+			n.look(r, c.PlaceOf("name"), "bfd_instance", c.BFD.Name)
 		case c.File != nil:
-			n.look(r, c.placeOf("track_file"), "track_file", c.File.TrackFile)
+			n.look(r, c.PlaceOf("track_file"), "track_file", c.File.TrackFile)
 		}
 	}
 }

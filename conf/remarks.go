@@ -1,6 +1,10 @@
 package conf
 
-import "slices"
+import (
+	"slices"
+
+	"weir/conf/text"
+)
 
 // remark is a kind of warning or note. Each can be silenced by its name, in the
 // weir block or by a flag.
@@ -62,16 +66,16 @@ func remarkOf(code string) (remark, bool) {
 
 // remarkCode is the name of a kind of warning.
 func remarkCode() kind[string] {
-	return kind[string]{"the name of a warning, as it stands in brackets", func(text string) (string, *complaint) {
-		if _, ok := remarkOf(text); ok {
-			return text, nil
+	return kind[string]{"the name of a warning, as it stands in brackets", func(word string) (string, *complaint) {
+		if _, ok := remarkOf(word); ok {
+			return word, nil
 		}
 		var names []string
 		for _, r := range remarks {
 			names = append(names, r.code)
 		}
-		unknown := complain("there is no warning %s", quote(text))
-		if near := nearest(text, names); near != "" {
+		unknown := complain("there is no warning %s", text.Quote(word))
+		if near := text.Nearest(word, names); near != "" {
 			unknown.hint = "did you mean \"" + near + "\"?"
 		}
 		return "", unknown
@@ -84,18 +88,8 @@ func IsRemark(code string) bool {
 	return ok
 }
 
-// silence takes out the warnings and notes of some kinds.
-func (d *Diagnostics) silence(codes []string) {
-	d.list = slices.DeleteFunc(d.list, func(one Diagnostic) bool {
-		return one.Severity != Error && !one.unready && slices.Contains(codes, one.Code)
-	})
-}
-
-// Refused tells whether keepalived -t refuses the file: for an error, and for
-// the warnings that it takes for one.
-func (d Diagnostics) Refused() bool {
-	return slices.ContainsFunc(d.list, func(one Diagnostic) bool {
-		r, _ := remarkOf(one.Code)
-		return one.Severity == Error || r.refused
-	})
+// Refused tells whether keepalived -t refuses a file for this kind of warning.
+func Refused(code string) bool {
+	r, _ := remarkOf(code)
+	return r.refused
 }

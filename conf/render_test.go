@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/conf/text"
 )
 
 // TestRender shows the layout: two files, an include, both severities.
@@ -40,13 +42,13 @@ web.conf:1:1: warning: virtual_server 10.0.0.1 53 has no protocol: it serves UDP
 }
 
 func TestRenderNothing(t *testing.T) {
-	_, diags := Parse("main.conf", nil)
+	_, diags := parseLinted("main.conf", nil)
 	if got := rendered(t, diags, false); got != "" {
 		t.Errorf("got %q, want nothing", got)
 	}
 }
 
-func rendered(t *testing.T, d Diagnostics, colour bool) string {
+func rendered(t *testing.T, d text.Diagnostics, colour bool) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := d.Render(&b, colour); err != nil {
@@ -76,7 +78,7 @@ func TestNearest(t *testing.T) {
 		{"heartbeat", ""}, {"x", ""}, {"", ""}, {strings.Repeat("weight", 1000), ""},
 	}
 	for _, tt := range tests {
-		if got := nearest(tt.word, known); got != tt.want {
+		if got := text.Nearest(tt.word, known); got != tt.want {
 			t.Errorf("nearest(%.20q) = %q, want %q", tt.word, got, tt.want)
 		}
 	}

@@ -1,7 +1,5 @@
 package conf
 
-import "fmt"
-
 // resolve makes the typed Config of what the text says: inheritance, defaults,
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
@@ -22,16 +20,4 @@ func resolve(r *reader, raw *rawConfig) *Config {
 	}
 	raw.weir.resolveRules(r, cfg.VirtualServers)
 	return cfg
-}
-
-// unique tells whether a key is new, and gives a diagnostic naming the first
-// place when it is not.
-func unique[K comparable](r *reader, first map[K]place, key K, at place, what string) bool {
-	before, taken := first[key]
-	if taken {
-		r.errorAt(at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
-		return false
-	}
-	first[key] = at
-	return true
 }

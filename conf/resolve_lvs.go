@@ -5,11 +5,12 @@ import (
 	"net/netip"
 	"slices"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
 func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
-	first := map[lvs.ServiceKey]place{}
+	first := map[lvs.ServiceKey]text.Place{}
 	var services []VirtualServer
 	for _, s := range raw.services {
 		if s.part != nil {
@@ -31,12 +32,12 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 func (s *rawService) resolve(r *reader) bool {
 	s.sayDefaults(r)
 	s.resolvePersistence(r)
-	s.lintFlags(r)
+	s.sayFlags(r)
 	s.RealServers = s.resolveServers(r)
 	s.resolveQuorum(r)
 	s.checkSorry(r)
 	if len(s.servers) == 0 && !s.mentions("real_server") {
-		r.warnAt(s.head.all(), "no-real-server", s.head.title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
+		r.warnAt(s.head.All(), "no-real-server", s.head.Title()+" has no real_server: it is left out", "expected real_server IP PORT { }")
 		return false
 	}
 	return true
@@ -55,7 +56,7 @@ func (s *rawService) resolveKeys(r *reader, raw *rawConfig) (ok bool) {
 	g := raw.groups[s.Group]
 	if g == nil {
 		if !raw.unsure {
-			r.errorAt(s.head.words[2].place, fmt.Sprintf("there is no virtual_server_group %s", s.Group), "expected the name of one that the file has")
+			r.errorAt(s.head.Words[2].Place, fmt.Sprintf("there is no virtual_server_group %s", s.Group), "expected the name of one that the file has")
 		}
 		return false
 	}
@@ -65,7 +66,7 @@ func (s *rawService) resolveKeys(r *reader, raw *rawConfig) (ok bool) {
 
 // markFamily is that of a service by mark: as it says, or as its real servers.
 func (s *rawService) markFamily() bool {
-	if s.has("ip_family") {
+	if s.Has("ip_family") {
 		return s.IPv6
 	}
 	i := slices.IndexFunc(s.servers, func(rs *rawServer) bool { return rs != nil })
@@ -73,14 +74,14 @@ func (s *rawService) markFamily() bool {
 }
 
 // collides tells whether another virtual_server has a service of this one's.
-func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]place) bool {
-	if s.head.unclosed() || !s.has("protocol") && s.mentions("protocol") {
+func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]text.Place) bool {
+	if s.head.Unclosed() || !s.Has("protocol") && s.mentions("protocol") {
 		return false
 	}
-	return givenBefore(r, first, s.Keys, s.head.all())
+	return givenBefore(r, first, s.Keys, s.head.All())
 }
 
-func givenBefore(r *reader, first map[lvs.ServiceKey]place, keys []lvs.ServiceKey, at place) bool {
+func givenBefore(r *reader, first map[lvs.ServiceKey]text.Place, keys []lvs.ServiceKey, at text.Place) bool {
 	return slices.ContainsFunc(keys, func(key lvs.ServiceKey) bool {
 		return !unique(r, first, key, at, fmt.Sprintf("virtual_server %s is given twice", key))
 	})
@@ -90,10 +91,10 @@ func givenBefore(r *reader, first map[lvs.ServiceKey]place, keys []lvs.ServiceKe
 // people to say so. A mark has none.
 func (s *rawService) sayProtocol(r *reader) {
 	switch {
-	case s.mark != 0 && s.has("protocol"):
-		r.warnAt(s.placeOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
-	case !s.byMark() && !s.has("protocol") && !s.mentions("protocol"):
-		r.warnAt(s.head.place(), "protocol-default", s.head.title()+" has no protocol: it serves UDP",
+	case s.mark != 0 && s.Has("protocol"):
+		r.warnAt(s.PlaceOf("protocol"), "no-effect", "a service by mark has no protocol: it is ignored", "take it out")
+	case !s.byMark() && !s.Has("protocol") && !s.mentions("protocol"):
+		r.warnAt(s.head.Place(), "protocol-default", s.head.Title()+" has no protocol: it serves UDP",
 			`write "protocol UDP" (or TCP) to say which you mean`)
 	}
 }
@@ -107,16 +108,16 @@ func (s *rawService) byMark() bool {
 // named.
 func (s *rawService) sayDefaults(r *reader) {
 	if !s.mentions("lb_algo", "lvs_sched") {
-		r.warnAt(s.head.place(), "scheduler-default", s.head.title()+" has no lb_algo: it is scheduled by wlc",
+		r.warnAt(s.head.Place(), "scheduler-default", s.head.Title()+" has no lb_algo: it is scheduled by wlc",
 			`write "lb_algo wlc" (or another) to say which you mean`)
 	}
 	if !s.mentions("lb_kind", "lvs_method") {
-		r.warnAt(s.head.place(), "method-default", s.head.title()+" has no lb_kind: it is forwarded by NAT",
+		r.warnAt(s.head.Place(), "method-default", s.head.Title()+" has no lb_kind: it is forwarded by NAT",
 			`write "lb_kind NAT" (or DR) to say which you mean`)
 	}
 	if s.OnePacket && s.mark == 0 && s.Protocol != lvs.UDP {
 		s.OnePacket = false
-		r.warnAt(s.placeOf("ops"), "no-effect", "ops has no effect with TCP: only UDP is scheduled by the packet", "take it out, or write protocol UDP")
+		r.warnAt(s.PlaceOf("ops"), "no-effect", "ops has no effect with TCP: only UDP is scheduled by the packet", "take it out, or write protocol UDP")
 	}
 }
 
@@ -126,13 +127,13 @@ func (s *rawService) resolvePersistence(r *reader) {
 	if s.PersistenceTimeout != 0 {
 		return
 	}
-	if s.has("persistence_granularity") {
+	if s.Has("persistence_granularity") {
 		s.PersistenceTimeout = defaultPersistence
 	}
 	for _, key := range s.Keys {
 		if key.Mark == 0 && key.Port == 0 && s.PersistenceTimeout == 0 && !s.mentions("persistence_timeout") {
 			s.PersistenceTimeout = defaultPersistence
-			r.warnAt(s.head.all(), "port-zero", s.head.title()+" serves all ports: it is persistent, for 360 s",
+			r.warnAt(s.head.All(), "port-zero", s.head.Title()+" serves all ports: it is persistent, for 360 s",
 				`write "persistence_timeout 360" (or another time) to say which you mean`)
 		}
 	}
@@ -143,24 +144,24 @@ func (s *rawService) resolvePersistence(r *reader) {
 func (s *rawService) checkSorry(r *reader) {
 	a := s.SorryServer.Addr()
 	if a.IsValid() && !slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == a.Is4() }) {
-		r.errorAt(s.placeOf("sorry_server"), fmt.Sprintf("%s is not of the address family of its virtual_server", a), "expected an address of the same family")
+		r.errorAt(s.PlaceOf("sorry_server"), fmt.Sprintf("%s is not of the address family of its virtual_server", a), "expected an address of the same family")
 	}
 	for _, keyword := range []string{"sorry_server_inhibit", "sorry_server_lvs_method"} {
-		if s.has(keyword) && !s.mentions("sorry_server") {
-			r.warnAt(s.placeOf(keyword), "no-effect", keyword+" has no effect without sorry_server", "take it out, or write sorry_server IP PORT")
+		if s.Has(keyword) && !s.mentions("sorry_server") {
+			r.warnAt(s.PlaceOf(keyword), "no-effect", keyword+" has no effect without sorry_server", "take it out, or write sorry_server IP PORT")
 		}
 	}
-	if a.IsValid() && !s.has("sorry_server_lvs_method") {
+	if a.IsValid() && !s.Has("sorry_server_lvs_method") {
 		s.SorryMethod, s.SorryTunnel = s.Method, s.Tunnel
 	}
-	if s.has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
-		r.errorAt(s.placeOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
+	if s.Has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
+		r.errorAt(s.PlaceOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
 	}
 }
 
 // resolveServers fills in the real servers; one given twice counts once.
 func (s *rawService) resolveServers(r *reader) []RealServer {
-	first := map[netip.AddrPort]place{}
+	first := map[netip.AddrPort]text.Place{}
 	servers := make([]RealServer, 0, len(s.servers))
 	for _, raw := range s.servers {
 		if raw == nil {
@@ -172,12 +173,12 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 		}
 		checked := raw.forcePort(r, s)
 		at := netip.AddrPortFrom(raw.Addr, raw.Port)
-		if before, taken := first[at]; taken && !raw.head.unclosed() {
-			r.warnAt(raw.head.all(), "listed-twice", raw.head.title()+" is given twice: the first one counts",
+		if before, taken := first[at]; taken && !raw.head.Unclosed() {
+			r.warnAt(raw.head.All(), "listed-twice", raw.head.Title()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+before.String())
 			continue
 		}
-		first[at] = raw.head.place()
+		first[at] = raw.head.Place()
 		raw.Checks = slices.Grow(raw.Checks, len(raw.checks))
 		for _, c := range raw.checks {
 			c.resolve(r, raw, checked)
@@ -194,14 +195,14 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 	if raw.Method == lvs.Tunnel || slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Addr.Is4() == raw.Addr.Is4() }) {
 		return true
 	}
-	r.errorAt(raw.head.words[1].place, fmt.Sprintf("%s is not of the address family of its virtual_server", raw.Addr), "NAT and direct routing need the same family on both sides")
+	r.errorAt(raw.head.Words[1].Place, fmt.Sprintf("%s is not of the address family of its virtual_server", raw.Addr), "NAT and direct routing need the same family on both sides")
 	return false
 }
 
 // inherit takes what virtual_server says for all its servers.
 func (raw *rawServer) inherit(s *rawService) {
 	pass(raw, s, "weight", &raw.Weight, s.Weight)
-	if !raw.has("lvs_method") {
+	if !raw.Has("lvs_method") {
 		raw.Tunnel = s.Tunnel
 	}
 	from(raw, s, "lvs_method", "lb_kind", &raw.Method, s.Method)
@@ -234,11 +235,43 @@ func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
 	case given == 0:
 		return port
 	case single && port != 0:
-		r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", given, port),
+		r.warnAt(raw.head.Words[2].Place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", given, port),
 			fmt.Sprintf("write %d", port))
 		return port
 	}
-	r.warnAt(raw.head.words[2].place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
+	r.warnAt(raw.head.Words[2].Place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
 		"take it out; connect_port says which port is checked")
 	return given
+}
+
+// sayFlags tells flags of another scheduler.
+func (s *rawService) sayFlags(r *reader) {
+	for flag, scheduler := range map[string]lvs.Scheduler{"sh-port": lvs.SourceHash, "sh-fallback": lvs.SourceHash, "mh-port": lvs.MaglevHash, "mh-fallback": lvs.MaglevHash} {
+		if at, ok := s.flags[flag]; ok && s.Scheduler != scheduler {
+			r.warnAt(at, "flag-scheduler", fmt.Sprintf("%s is a flag of the scheduler %s, not of %s", flag, scheduler, s.Scheduler), "take it out")
+		}
+	}
+	if at := s.PlaceOf("hashed"); s.Hashed && s.Scheduler != lvs.SourceHash {
+		r.warnAt(at, "flag-scheduler", "hashed is a flag of the scheduler sh", "take it out")
+	}
+}
+
+// resolveQuorum settles the quorum, which may be no more than what the servers weigh.
+func (s *rawService) resolveQuorum(r *reader) {
+	sum := 0
+	for _, rs := range s.RealServers {
+		sum += rs.Weight
+	}
+	if s.Quorum > sum && len(s.RealServers) > 0 {
+		at := s.head.All()
+		if s.Has("quorum") {
+			at = s.PlaceOf("quorum")
+		}
+		r.warnAt(at, "quorum-weight", fmt.Sprintf("quorum %d is more than the servers weigh: it is read as %d", s.Quorum, sum), fmt.Sprintf("expected at most %d", sum))
+		s.Quorum = sum
+	}
+	if s.Hysteresis > 0 && s.Hysteresis >= s.Quorum {
+		r.warnAt(s.PlaceOf("hysteresis"), "hysteresis", fmt.Sprintf("hysteresis %d is not below quorum %d: it is read as 0", s.Hysteresis, s.Quorum), "expected less than quorum")
+		s.Hysteresis = 0
+	}
 }

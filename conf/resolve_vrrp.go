@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -17,13 +18,13 @@ const (
 
 // taken is what instances must not share, with the place of its first use.
 type taken struct {
-	names map[string]place
-	ids   map[lvs.InstanceID]place
-	vips  map[netip.Addr]place
+	names map[string]text.Place
+	ids   map[lvs.InstanceID]text.Place
+	vips  map[netip.Addr]text.Place
 }
 
 func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
-	first := &taken{map[string]place{}, map[lvs.InstanceID]place{}, map[netip.Addr]place{}}
+	first := &taken{map[string]text.Place{}, map[lvs.InstanceID]text.Place{}, map[netip.Addr]text.Place{}}
 	var instances []VRRPInstance
 	for _, i := range raw.instances {
 		i.resolve(r, &raw.global, first)
@@ -35,7 +36,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 
 // check finds what makes an instance collide with an earlier one.
 func (t *taken) check(r *reader, i *rawInstance) {
-	if i.head.unclosed() || !unique(r, t.names, i.Name, i.head.all(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
+	if i.head.Unclosed() || !unique(r, t.names, i.Name, i.head.All(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
 		return
 	}
 	if i.VRID == 0 || i.Interface == "" || len(i.Peers) > 0 {
@@ -43,11 +44,11 @@ func (t *taken) check(r *reader, i *rawInstance) {
 	}
 	id := lvs.InstanceID{Interface: i.Interface, VRID: i.VRID, IPv6: i.ipv6()}
 	if before, taken := t.ids[id]; taken {
-		r.errorAt(i.placeOf("virtual_router_id"), fmt.Sprintf("virtual_router_id %d is given twice on %s", id.VRID, id.Interface),
+		r.errorAt(i.PlaceOf("virtual_router_id"), fmt.Sprintf("virtual_router_id %d is given twice on %s", id.VRID, id.Interface),
 			"expected a number of its own for each instance on an interface", "first given at "+before.String())
 		return
 	}
-	t.ids[id] = i.placeOf("virtual_router_id")
+	t.ids[id] = i.PlaceOf("virtual_router_id")
 }
 
 // ipv6 tells whether the instance's addresses are: it has those of the first.
@@ -67,11 +68,11 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 		i.Auth.Type = AuthNone
 	}
 	if i.Auth.Type != AuthNone && i.Version == 3 {
-		r.warnAt(i.placeOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
+		r.warnAt(i.PlaceOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
 		i.Auth = Auth{Type: AuthNone}
 	}
 	if i.Auth.Type == AuthHeader && i.State == Master {
-		r.warnAt(i.placeOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
+		r.warnAt(i.PlaceOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
 		i.State = Backup
 	}
 	i.inheritGARP(g)
@@ -83,12 +84,12 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 // the owner of the addresses is master, and the other way round.
 func (i *rawInstance) rank() (State, uint8) {
 	state, priority := i.State, i.Priority
-	if !i.has("priority") {
+	if !i.Has("priority") {
 		if priority = defaultPriority; state == Master {
 			priority = ownerPriority
 		}
 	}
-	if !i.has("state") {
+	if !i.Has("state") {
 		if state = Backup; priority == ownerPriority {
 			state = Master
 		}
@@ -102,8 +103,8 @@ func (i *rawInstance) resolveVersion(r *reader, g *Global) {
 	if !i.ipv6() {
 		return
 	}
-	if i.has("version") && i.VRRPInstance.Version == 2 && i.placeOf("version") != g.placeOf("vrrp_version") {
-		r.warnAt(i.placeOf("version"), "no-effect", "version 2 has no IPv6: it is read as version 3", "write version 3, or take it out")
+	if i.Has("version") && i.VRRPInstance.Version == 2 && i.PlaceOf("version") != g.PlaceOf("vrrp_version") {
+		r.warnAt(i.PlaceOf("version"), "no-effect", "version 2 has no IPv6: it is read as version 3", "write version 3, or take it out")
 	}
 	i.Version = 3
 	r.pending("VRRP for IPv6", i.vips[0].at)
@@ -116,13 +117,13 @@ const maxAdvert3 = 4095 * 10 * time.Millisecond
 // resolveAdvert holds the interval to what the version's field can say: version
 // 2's is a byte of whole seconds (RFC 3768, 5.3.7).
 func (i *rawInstance) resolveAdvert(r *reader) {
-	at, d := i.placeOf("advert_int"), i.AdvertInterval
+	at, d := i.PlaceOf("advert_int"), i.AdvertInterval
 	switch {
-	case !i.has("advert_int"):
+	case !i.Has("advert_int"):
 	case i.Version == 2 && (d%time.Second != 0 || d < time.Second):
-		r.errorAt(at, fmt.Sprintf("advert_int: %s is not whole seconds", decimal(d)), "VRRP version 2 sends whole seconds, from 1 to 255")
+		r.errorAt(at, fmt.Sprintf("advert_int: %s is not whole seconds", text.Seconds(d)), "VRRP version 2 sends whole seconds, from 1 to 255")
 	case i.Version == 3 && d > maxAdvert3:
-		r.errorAt(at, fmt.Sprintf("advert_int: %s is out of range", decimal(d)), "VRRP version 3 sends hundredths of a second, up to 40.95")
+		r.errorAt(at, fmt.Sprintf("advert_int: %s is out of range", text.Seconds(d)), "VRRP version 3 sends hundredths of a second, up to 40.95")
 	}
 }
 
@@ -134,10 +135,10 @@ func (i *rawInstance) checkFamilies(r *reader) {
 	}
 	wrong := func(keyword string, a netip.Addr) {
 		if a.IsValid() && a.Is6() != i.ipv6() {
-			r.errorAt(i.placeOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
+			r.errorAt(i.PlaceOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
 		}
 	}
-	if i.has("mcast_dst_ip") {
+	if i.Has("mcast_dst_ip") {
 		wrong("mcast_dst_ip", i.GroupIP)
 	}
 	wrong("mcast_src_ip", i.SourceIP)
@@ -152,8 +153,8 @@ func (i *rawInstance) checkUnicast(r *reader) {
 		return
 	}
 	for _, keyword := range []string{"unicast_ttl", "check_unicast_src", "old_unicast_checksum"} {
-		if i.has(keyword) {
-			r.warnAt(i.placeOf(keyword), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
+		if i.Has(keyword) {
+			r.warnAt(i.PlaceOf(keyword), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
 		}
 	}
 	if at, empty := i.emptyPeers(); empty {
@@ -164,32 +165,32 @@ func (i *rawInstance) checkUnicast(r *reader) {
 // checkDevices warns of words about devices that another word undoes.
 func (i *rawInstance) checkDevices(r *reader) {
 	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
-		r.warnAt(i.placeOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
+		r.warnAt(i.PlaceOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
 	}
 	if i.Interface == "" && len(i.Peers) > 0 && !i.mentions("interface") {
-		r.pending("an instance without interface", i.head.place())
+		r.pending("an instance without interface", i.head.Place())
 		if i.VMAC.On || i.IPVLAN.On {
-			r.warnAt(i.head.place(), "no-effect", "use_vmac and use_ipvlan have no effect without interface", "write interface NAME")
+			r.warnAt(i.head.Place(), "no-effect", "use_vmac and use_ipvlan have no effect without interface", "write interface NAME")
 			i.VMAC, i.IPVLAN = Macvlan{}, Ipvlan{}
 		}
 	}
 	if i.VMAC.On && !i.VMACXmitBase && len(i.Peers) > 0 {
 		i.VMACXmitBase = true
-		r.warnAt(i.placeOf("use_vmac"), "vmac-unicast", "with unicast_peer advertisements of use_vmac leave by the base interface", "write vmac_xmit_base")
+		r.warnAt(i.PlaceOf("use_vmac"), "vmac-unicast", "with unicast_peer advertisements of use_vmac leave by the base interface", "write vmac_xmit_base")
 	}
 	if i.VRF != "" && i.Interface != "" {
-		r.warnAt(i.placeOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
+		r.warnAt(i.PlaceOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
 	}
 }
 
 // emptyPeers finds a list of peers without any.
-func (i *rawInstance) emptyPeers() (place, bool) {
-	for _, st := range i.head.block.statementsOf("unicast_peer") {
-		if st.block != nil && !st.block.unsure && len(st.block.statements) == 0 {
-			return st.place(), true
+func (i *rawInstance) emptyPeers() (text.Place, bool) {
+	for _, st := range statementsOf(i.head.Block, "unicast_peer") {
+		if st.Block != nil && !st.Block.Unsure && len(st.Block.Statements) == 0 {
+			return st.Place(), true
 		}
 	}
-	return place{}, false
+	return text.Place{}, false
 }
 
 func (i *rawInstance) inheritGARP(g *Global) {
@@ -199,14 +200,14 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
 	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
 	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
-	own := [2]bool{i.has("garp_lower_prio_delay"), i.has("garp_lower_prio_repeat")}
+	own := [2]bool{i.Has("garp_lower_prio_delay"), i.Has("garp_lower_prio_repeat")}
 	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, g.GARPLowerDelay)
 	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, g.GARPLowerRepeat)
 	// An instance's own garp_master_ keywords hold for these, too.
-	if !own[0] && i.placeOf("garp_master_delay") != g.placeOf("vrrp_garp_master_delay") {
+	if !own[0] && i.PlaceOf("garp_master_delay") != g.PlaceOf("vrrp_garp_master_delay") {
 		i.GARPLowerDelay = i.GARPDelay
 	}
-	if !own[1] && i.placeOf("garp_master_repeat") != g.placeOf("vrrp_garp_master_repeat") {
+	if !own[1] && i.PlaceOf("garp_master_repeat") != g.PlaceOf("vrrp_garp_master_repeat") {
 		i.GARPLowerRepeat = i.GARPRepeat
 	}
 	from(i, g, "garp_extra_if", "vrrp_garp_extra_if", &i.GARPExtra, g.GARPExtra)
@@ -234,9 +235,9 @@ func (i *rawInstance) inheritRest(g *Global) {
 func (i *rawInstance) checkPreempt(r *reader) {
 	if i.NoPreempt && i.State == Master {
 		i.NoPreempt = false
-		r.warnAt(i.placeOf("nopreempt"), "preempt", "nopreempt has no effect with state MASTER", "write state BACKUP on every director")
+		r.warnAt(i.PlaceOf("nopreempt"), "preempt", "nopreempt has no effect with state MASTER", "write state BACKUP on every director")
 	}
-	at := i.placeOf("preempt_delay")
+	at := i.PlaceOf("preempt_delay")
 	switch {
 	case i.PreemptDelay == 0:
 		return
@@ -254,7 +255,7 @@ func (i *rawInstance) checkPreempt(r *reader) {
 // another family.
 func (i *rawInstance) resolveVIPs(r *reader, first *taken) []VIP {
 	if i.noVIPs {
-		r.warnAt(i.head.all(), "no-vip", i.head.title()+" has no virtual address", "expected virtual_ipaddress { IP }")
+		r.warnAt(i.head.All(), "no-vip", i.head.Title()+" has no virtual address", "expected virtual_ipaddress { IP }")
 	}
 	var vips []VIP
 	for _, raw := range i.vips {

@@ -31,7 +31,7 @@ func BenchmarkCheck(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if cfg, diags := Parse("cluster.conf", text); cfg == nil {
+		if cfg, diags := parseLinted("cluster.conf", text); cfg == nil {
 			b.Fatal(diags.All()[0])
 		}
 	}
@@ -41,7 +41,7 @@ func BenchmarkCheck(b *testing.B) {
 func TestScale(t *testing.T) {
 	text := cluster(2000, 20)
 	took, memory := measure(func() {
-		if cfg, diags := Parse("cluster.conf", text); cfg == nil || len(cfg.VirtualServers) != 2000 {
+		if cfg, diags := parseLinted("cluster.conf", text); cfg == nil || len(cfg.VirtualServers) != 2000 {
 			t.Errorf("not read: %v", diags.All()[:1])
 		}
 	})

@@ -13,7 +13,7 @@ import (
 // Schema is a JSON schema (draft 2020-12) of what a Config is as JSON. It is
 // made of the types; the descriptions are the keywords' own.
 func Schema() ([]byte, error) {
-	s := &schemer{language: newLanguage()}
+	s := &schemer{language: keepalived()}
 	root := s.of(reflect.TypeFor[Config](), s.language.root)
 	root.members = append([]member{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},

@@ -1,6 +1,10 @@
 package conf
 
-import "strings"
+import (
+	"strings"
+
+	"weir/conf/text"
+)
 
 // Script is a program that weir runs, with its arguments.
 type Script struct {
@@ -18,7 +22,7 @@ const scriptWords = `"PATH [ARGUMENT...]" [USER [[:]GROUP]]`
 
 // script is a keyword that names a program.
 func script[T any](name string, at func(*T) *Script, help string, options ...option) *entry {
-	e := custom(name, scriptWords, help, func(r *reader, st *statement, into *T) (ok bool) {
+	e := custom(name, scriptWords, help, func(r *reader, st *text.Statement, into *T) (ok bool) {
 		*at(into), ok = readScript(r, st, 1)
 		return ok
 	}, options...)
@@ -27,25 +31,25 @@ func script[T any](name string, at func(*T) *Script, help string, options ...opt
 }
 
 // readScript reads a program and whose it is from the words of a statement.
-func readScript(r *reader, st *statement, from int) (s Script, ok bool) {
-	if len(st.words) <= from {
-		r.errorAt(st.place(), st.keyword()+" lacks its program", "expected "+scriptWords)
+func readScript(r *reader, st *text.Statement, from int) (s Script, ok bool) {
+	if len(st.Words) <= from {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its program", "expected "+scriptWords)
 		return s, false
 	}
-	if s.Command, ok = word(r, st, from, text("a program")); !ok {
+	if s.Command, ok = word(r, st, from, nonEmpty("a program")); !ok {
 		return s, false
 	}
 	return s, s.user(r, st, from+1)
 }
 
 // user reads [USER [[:]GROUP]], and tells whether nothing is behind it.
-func (s *Script) user(r *reader, st *statement, from int) bool {
-	words := st.words[min(from, len(st.words)):]
+func (s *Script) user(r *reader, st *text.Statement, from int) bool {
+	words := st.Words[min(from, len(st.Words)):]
 	if len(words) > 0 {
-		s.User = words[0].text
+		s.User = words[0].Text
 	}
 	if len(words) > 1 {
-		s.Group, s.Supplementary = strings.CutPrefix(words[1].text, ":")
+		s.Group, s.Supplementary = strings.CutPrefix(words[1].Text, ":")
 	}
 	if len(words) > 2 {
 		r.extra(st, from+2)

@@ -189,7 +189,7 @@ func TestServiceMistakes(t *testing.T) {
 		{service("10.0.0.1 80", "protocol UDP\npersistence_granularity 255.255.255"), "not a netmask"},
 	}
 	for _, tt := range tests {
-		_, diags := Parse("test.conf", []byte(tt.in))
+		_, diags := parseLinted("test.conf", []byte(tt.in))
 		if diags.Errors() != 1 || !strings.Contains(diags.All()[0].Message, tt.want) {
 			t.Errorf("%q: got %v, want one error with %q", tt.in, diags.All(), tt.want)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -32,49 +33,49 @@ type Tunnel struct {
 const methodWords = "NAT, DR or TUN [type ipip|gre|gue port N] [nocsum|csum|remcsum]"
 
 // readMethod reads a forward method, and how a tunnel wraps packets.
-func readMethod(r *reader, st *statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
+func readMethod(r *reader, st *text.Statement) (m lvs.ForwardMethod, t Tunnel, ok bool) {
 	methods := oneOf(choice[lvs.ForwardMethod]{noun: "forward method", known: []named[lvs.ForwardMethod]{
 		{"NAT", lvs.Masquerade}, {"DR", lvs.DirectRoute}, {"TUN", lvs.Tunnel},
 	}})
-	if len(st.words) == 1 {
-		r.errorAt(st.place(), st.keyword()+" lacks its value", "expected "+methodWords)
+	if len(st.Words) == 1 {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its value", "expected "+methodWords)
 		return 0, t, false
 	}
 	if m, ok = word(r, st, 1, methods); !ok {
 		return m, t, false
 	}
 	if m != lvs.Tunnel {
-		if len(st.words) > 2 {
+		if len(st.Words) > 2 {
 			r.extra(st, 2)
 		}
-		return m, t, len(st.words) == 2
+		return m, t, len(st.Words) == 2
 	}
 	t.Type = "ipip"
 	return m, t, t.read(r, st)
 }
 
-func (t *Tunnel) read(r *reader, st *statement) (ok bool) {
+func (t *Tunnel) read(r *reader, st *text.Statement) (ok bool) {
 	ok = true
-	for n := 2; n < len(st.words) && ok; n++ {
-		switch text := st.words[n].text; text {
+	for n := 2; n < len(st.Words) && ok; n++ {
+		switch word := st.Words[n].Text; word {
 		case "type":
 			t.Type, ok = after(r, st, n, oneWord("tunnel", "ipip", "gue", "gre"))
 			n++
 			if ok && t.Type != "ipip" {
-				r.pending(st.keyword()+" TUN type "+t.Type, st.words[n].place)
+				r.pending(st.Keyword()+" TUN type "+t.Type, st.Words[n].Place)
 			}
 		case "port":
 			t.Port, ok = after(r, st, n, port())
 			n++
 		case "nocsum", "csum", "remcsum":
-			t.Checksum = text
+			t.Checksum = word
 		default:
-			r.errorAt(st.words[n].place, st.keyword()+": unknown word "+quote(text), "expected "+methodWords)
+			r.errorAt(st.Words[n].Place, st.Keyword()+": unknown word "+text.Quote(word), "expected "+methodWords)
 			return false
 		}
 	}
 	if ok && t.Type == "gue" && t.Port == 0 {
-		r.errorAt(st.all(), st.keyword()+": a gue tunnel has no port", "expected type gue port N")
+		r.errorAt(st.All(), st.Keyword()+": a gue tunnel has no port", "expected type gue port N")
 		return false
 	}
 	return ok
@@ -98,17 +99,17 @@ func family() kind[bool] {
 // granularity is a netmask for IPv4, or a prefix length for IPv6.
 func granularity() kind[netip.Addr] {
 	const expects = "a netmask such as 255.255.255.0, or an IPv6 prefix length from 1 to 128"
-	return kind[netip.Addr]{expects, func(text string) (netip.Addr, *complaint) {
-		if n, err := strconv.Atoi(text); err == nil {
+	return kind[netip.Addr]{expects, func(word string) (netip.Addr, *complaint) {
+		if n, err := strconv.Atoi(word); err == nil {
 			if n < 1 || n > 128 {
 				return netip.Addr{}, complain("%d is out of range", n)
 			}
 			mask := netip.PrefixFrom(allOnes, n).Masked()
 			return mask.Addr(), nil
 		}
-		mask, err := netip.ParseAddr(text)
+		mask, err := netip.ParseAddr(word)
 		if err != nil || !mask.Is4() || mask.IsUnspecified() {
-			return netip.Addr{}, complain("%s is not a netmask", quote(text))
+			return netip.Addr{}, complain("%s is not a netmask", text.Quote(word))
 		}
 		return mask, nil
 	}}
@@ -118,10 +119,10 @@ func granularity() kind[netip.Addr] {
 var allOnes = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 
 // after reads the word behind the one at i.
-func after[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
-	if len(st.words) == i+1 {
+func after[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
+	if len(st.Words) == i+1 {
 		var none V
-		r.errorAt(st.words[i].place, st.words[i].text+" lacks its value", "expected "+k.expects)
+		r.errorAt(st.Words[i].Place, st.Words[i].Text+" lacks its value", "expected "+k.expects)
 		return none, false
 	}
 	return word(r, st, i+1, k)
@@ -131,13 +132,13 @@ func after[V any](r *reader, st *statement, i int, k kind[V]) (V, bool) {
 var portOrAll = kind[int]{"a port from 1 to 65535, or 0 for all", number(0, math.MaxUint16).parse}
 
 // addrPort reads IP [PORT]; the port is 0 when absent.
-func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
-	if len(st.words) == from {
-		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT")
+func addrPort(r *reader, st *text.Statement, from int) (netip.Addr, uint16, bool) {
+	if len(st.Words) == from {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its address", "expected "+st.Keyword()+" IP PORT")
 		return netip.Addr{}, 0, false
 	}
 	addr, ok := word(r, st, from, address())
-	if !ok || len(st.words) == from+1 {
+	if !ok || len(st.Words) == from+1 {
 		return addr, 0, ok
 	}
 	n, ok := word(r, st, from+1, portOrAll)
@@ -147,8 +148,8 @@ func addrPort(r *reader, st *statement, from int) (netip.Addr, uint16, bool) {
 // mark is a firewall mark.
 func mark() kind[uint32] {
 	k := number(1, math.MaxUint32)
-	return kind[uint32]{"a mark from 1 to 4294967295", func(text string) (uint32, *complaint) {
-		n, c := k.parse(text)
+	return kind[uint32]{"a mark from 1 to 4294967295", func(word string) (uint32, *complaint) {
+		n, c := k.parse(word)
 		return uint32(n), c
 	}}
 }

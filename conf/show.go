@@ -7,6 +7,8 @@ import (
 	"io"
 	"reflect"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // Show writes the configuration as it is in effect: every value, defaults too,
@@ -48,8 +50,8 @@ func (s *shower) member(m member, g *given, depth int) {
 			return
 		}
 		origin := "default"
-		if g != nil && g.has(m.name) {
-			origin = g.placeOf(m.name).String()
+		if g != nil && g.Has(m.name) {
+			origin = g.PlaceOf(m.name).String()
 		}
 		s.line(depth, m.name+" "+text, origin)
 	}
@@ -111,7 +113,7 @@ func word1(v any) string {
 	case nil:
 		return ""
 	case bool, json.Number:
-		return show(v)
+		return text.Value(v)
 	case string:
 		if v != "" && strings.ContainsAny(v, " \t#!{}") {
 			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
@@ -119,4 +121,15 @@ func word1(v any) string {
 		return v
 	}
 	return fmt.Sprint(v)
+}
+
+// MarshalJSON is the configuration as programs read it.
+func (c *Config) MarshalJSON() ([]byte, error) {
+	return json.Marshal(tree(reflect.ValueOf(c), false))
+}
+
+// JSON is the configuration with, in every block, origins: where each keyword
+// was given. What has none there is a default.
+func (c *Config) JSON() ([]byte, error) {
+	return json.MarshalIndent(tree(reflect.ValueOf(c), true), "", "  ")
 }

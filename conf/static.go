@@ -1,6 +1,10 @@
 package conf
 
-import "time"
+import (
+	"time"
+
+	"weir/conf/text"
+)
 
 // Machine is what stands outside the blocks: about the process, and what it
 // gives the machine for as long as it runs.
@@ -36,33 +40,33 @@ type TrackGroup struct {
 }
 
 // machineEntries are the keywords outside any block that say something alone,
-// and the static blocks.
-func machineEntries() []*entry {
-	type C = rawConfig
-	machine := func(c *C) *Machine { return &c.machine }
+// and the static blocks; machine is where they go.
+func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
-		value("net_namespace", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespace }, "the network namespace to run in"),
-		value("net_namespace_ipvs", text("a network namespace's name"), func(c *C) *string { return &c.machine.NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
-		value("instance", text("a name"), func(c *C) *string { return &c.machine.Instance }, "the name of this process in its files' names"),
+		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in"),
+		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
+		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names"),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
-		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", trackGroupHead),
+		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
+			return trackGroupHead(r, st, machine(c))
+		}),
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
 	)
 	entries = append(entries, ignored(oneProcess,
-		present("use_pid_dir", func(c *C) *bool { return &c.machine.PIDDir }, "files of process numbers in a folder"),
-		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &c.machine.ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
-		present("namespace_with_ipsets", func(c *C) *bool { return &c.machine.NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
+		present("use_pid_dir", func(c *C) *bool { return &machine(c).PIDDir }, "files of process numbers in a folder"),
+		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
+		present("namespace_with_ipsets", func(c *C) *bool { return &machine(c).NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
 	)...)
 	return append(entries, ignored("it follows the kernel's reports of every link",
-		present("linkbeat_use_polling", func(c *C) *bool { return &c.machine.LinkPolling }, "ask for the state of links"),
+		present("linkbeat_use_polling", func(c *C) *bool { return &machine(c).LinkPolling }, "ask for the state of links"),
 		section("linkbeat_interfaces", linkbeatBlock(), "the interfaces whose state is asked for", plain(machine)),
 	)...)
 }
 
 func delayBlock() *blockSpec {
-	return list("interface_up_down_delays", "INTERFACE DOWN [UP]", func(r *reader, st *statement, m *Machine) {
+	return list("interface_up_down_delays", "INTERFACE DOWN [UP]", func(r *reader, st *text.Statement, m *Machine) {
 		var d InterfaceDelay
 		var ok bool
 		if d.Interface, ok = word(r, st, 0, device()); !ok {
@@ -85,28 +89,28 @@ func delayBlock() *blockSpec {
 
 func trackGroupBlock() *blockSpec {
 	type G = TrackGroup
-	names := list("group", "the names of vrrp_instances", func(_ *reader, st *statement, g *G) {
-		g.Members = append(g.Members, texts(st.words)...)
-		g.note("group", st.place())
+	names := list("group", "the names of vrrp_instances", func(_ *reader, st *text.Statement, g *G) {
+		g.Members = append(g.Members, texts(st.Words)...)
+		g.note("group", st.Place())
 	})
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 
-func trackGroupHead(r *reader, st *statement, c *rawConfig) *TrackGroup {
-	name, ok := one(r, st, text("a name"))
+func trackGroupHead(r *reader, st *text.Statement, m *Machine) *TrackGroup {
+	name, ok := one(r, st, nonEmpty("a name"))
 	if !ok {
 		return nil
 	}
-	c.machine.TrackGroups = append(c.machine.TrackGroups, TrackGroup{Name: name})
-	return &c.machine.TrackGroups[len(c.machine.TrackGroups)-1]
+	m.TrackGroups = append(m.TrackGroups, TrackGroup{Name: name})
+	return &m.TrackGroups[len(m.TrackGroups)-1]
 }
 
 func linkbeatBlock() *blockSpec {
 	ways := oneWord("way to ask", "MII", "ETHTOOL", "IOCTL", "mii", "ethtool", "ioctl")
-	return list("linkbeat_interfaces", "INTERFACE [MII|ETHTOOL|IOCTL]", func(r *reader, st *statement, m *Machine) {
+	return list("linkbeat_interfaces", "INTERFACE [MII|ETHTOOL|IOCTL]", func(r *reader, st *text.Statement, m *Machine) {
 		name, ok := word(r, st, 0, device())
 		o := Option{Name: name}
-		if ok && len(st.words) > 1 {
+		if ok && len(st.Words) > 1 {
 			o.Value, ok = word(r, st, 1, ways)
 		}
 		if ok {
@@ -127,9 +131,9 @@ type SSL struct {
 func sslBlock() *blockSpec {
 	type S = SSL
 	return &blockSpec{name: "SSL", entries: yet(
-		value("password", text("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
-		value("ca", text("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
-		value("certificate", text("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
-		value("key", text("a path"), func(s *S) *string { return &s.Key }, "the own key"),
+		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
+		value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
+		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
+		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the own key"),
 	)}
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"weir/conf/text"
 )
 
 // TrackScript is a vrrp_script.
@@ -24,9 +26,9 @@ type TrackScript struct {
 // weighted is a weight with [reverse] behind it.
 func weighted[T any](most int, weight func(*T) *int, reverse func(*T) *bool, help string) *entry {
 	k := number(-most, most)
-	return custom("weight", k.expects+" [reverse]", help, func(r *reader, st *statement, into *T) bool {
+	return custom("weight", k.expects+" [reverse]", help, func(r *reader, st *text.Statement, into *T) bool {
 		n, back, next, ok := readWeight(r, st, 0, most)
-		if ok && len(st.words) > next {
+		if ok && len(st.Words) > next {
 			r.extra(st, next)
 			return false
 		}
@@ -40,9 +42,9 @@ func weighted[T any](most int, weight func(*T) *int, reverse func(*T) *bool, hel
 func trackScriptBlock() *blockSpec {
 	type S = TrackScript
 	const tick = time.Millisecond
-	return &blockSpec{name: "vrrp_script", done: func(r *reader, b *block, into any) {
+	return &blockSpec{name: "vrrp_script", done: func(r *reader, b *text.Block, into any) {
 		r.require(b, "script", `expected script "PATH [ARGUMENT...]"`)
-		if s := into.(*S); !s.has("timeout") {
+		if s := into.(*S); !s.Has("timeout") {
 			s.Timeout = s.Interval
 		}
 	}, entries: yet(
@@ -52,7 +54,7 @@ func trackScriptBlock() *blockSpec {
 		weighted(253, func(s *S) *int { return &s.Weight }, func(s *S) *bool { return &s.Reverse }, "what is added to the priority while it is good (positive) or bad (negative); 0 is a fault while it is bad"),
 		value("rise", number(1, math.MaxInt32), func(s *S) *int { return &s.Rise }, "so many good runs make it good", initially(1)),
 		value("fall", number(1, math.MaxInt32), func(s *S) *int { return &s.Fall }, "so many bad runs make it bad", initially(1)),
-		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
+		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *text.Statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
 		present("init_fail", func(s *S) *bool { return &s.InitFail }, "it is bad until its first run"),
 	)}
 }
@@ -75,17 +77,17 @@ type TrackProcess struct {
 func trackProcessBlock() *blockSpec {
 	type P = TrackProcess
 	delay := seconds(0, time.Hour)
-	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *block, _ any) {
+	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "process", "expected process NAME [ARGUMENT...]")
 	}, entries: yet(
-		many("process", text("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments"),
+		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments"),
 		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
 		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
 		value("quorum", number(1, 65535), func(p *P) *int { return &p.Quorum }, "so many processes are enough", initially(1)),
 		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),
 		value("fork_delay", delay, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
 		value("terminate_delay", delay, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
-		custom("delay", delay.expects, "both delays", func(r *reader, st *statement, p *P) bool {
+		custom("delay", delay.expects, "both delays", func(r *reader, st *text.Statement, p *P) bool {
 			d, ok := one(r, st, delay)
 			p.ForkDelay, p.TerminateDelay = d, d
 			return ok
@@ -110,19 +112,19 @@ func trackFileBlock() *blockSpec {
 	type F = TrackFile
 	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority; 0 is a fault while it is not 0")
 	begins(func(f *F) *int { return &f.Weight }, 1)(weight)
-	return &blockSpec{name: "track_file", done: func(r *reader, b *block, _ any) {
+	return &blockSpec{name: "track_file", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "file", "expected file PATH")
 	}, entries: yet(
-		value("file", text("a path"), func(f *F) *string { return &f.File }, "the file: one whole number"),
+		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number"),
 		weight,
 		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
 	)}
 }
 
-func readInitFile(r *reader, st *statement, f *TrackFile) (ok bool) {
+func readInitFile(r *reader, st *text.Statement, f *TrackFile) (ok bool) {
 	f.Init, ok = true, true
-	for n := 1; n < len(st.words) && ok; n++ {
-		if st.words[n].text == "overwrite" {
+	for n := 1; n < len(st.Words) && ok; n++ {
+		if st.Words[n].Text == "overwrite" {
 			f.Overwrite = true
 			continue
 		}
@@ -155,13 +157,13 @@ type BFD struct {
 func bfdBlock() *blockSpec {
 	type B = BFD
 	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the other end")
-	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *block, into any) {
-		if !b.has("neighbour_ip") {
+	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *text.Block, into any) {
+		if !has(b, "neighbour_ip") {
 			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
 		}
 		own, other := into.(*B).Source, into.(*B).Neighbor
 		if own.IsValid() && other.IsValid() && (own == other || own.Is4() != other.Is4()) {
-			r.errorAt(into.(*B).placeOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
+			r.errorAt(into.(*B).PlaceOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
 		}
 	}, entries: yet(
 		neighbor, synonym("neighbour_ip", neighbor),
@@ -191,15 +193,15 @@ type GARPGroup struct {
 
 func garpGroupBlock() *blockSpec {
 	type G = GARPGroup
-	names := list("interfaces", "the names of network interfaces", func(r *reader, st *statement, g *G) {
+	names := list("interfaces", "the names of network interfaces", func(r *reader, st *text.Statement, g *G) {
 		list, ok := rest(r, st, 0, device())
 		if g.Interfaces = append(g.Interfaces, list...); ok {
-			g.note("interfaces", st.place())
+			g.note("interfaces", st.Place())
 		}
 	})
-	done := func(r *reader, b *block, _ any) {
-		if !b.has("garp_interval", "gna_interval") {
-			r.warnAt(b.owner.place(), "garp-group-empty", "a garp_group without a delay changes nothing", "expected garp_interval or gna_interval")
+	done := func(r *reader, b *text.Block, _ any) {
+		if !has(b, "garp_interval", "gna_interval") {
+			r.warnAt(b.Owner.Place(), "garp-group-empty", "a garp_group without a delay changes nothing", "expected garp_interval or gna_interval")
 		}
 	}
 	return &blockSpec{name: "garp_group", done: done, entries: yet(

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -44,22 +45,11 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON is the configuration as programs read it.
-func (c *Config) MarshalJSON() ([]byte, error) {
-	return json.Marshal(tree(reflect.ValueOf(c), false))
-}
-
-// JSON is the configuration with, in every block, origins: where each keyword
-// was given. What has none there is a default.
-func (c *Config) JSON() ([]byte, error) {
-	return json.MarshalIndent(tree(reflect.ValueOf(c), true), "", "  ")
-}
-
 // scalar is a value that one word says, nil where v is no such value.
 func scalar(v reflect.Value) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return json.Number(decimal(x))
+		return json.Number(text.Seconds(x))
 	case netip.Addr:
 		if !x.IsValid() {
 			return ""
@@ -188,8 +178,8 @@ func (o *object) origins() *object {
 		return from
 	}
 	for _, m := range o.members {
-		if o.given.has(m.name) {
-			from.members = append(from.members, member{m.name, o.given.placeOf(m.name).String()})
+		if o.given.Has(m.name) {
+			from.members = append(from.members, member{m.name, o.given.PlaceOf(m.name).String()})
 		}
 	}
 	return from

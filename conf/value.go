@@ -8,13 +8,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // kind is a sort of value: how its words are read, and what to say was
 // expected where one cannot be.
 type kind[V any] struct {
 	expects string
-	parse   func(text string) (V, *complaint)
+	parse   func(word string) (V, *complaint)
 }
 
 // complaint says what is wrong with a word. An empty hint stands for what the
@@ -29,26 +31,23 @@ func complain(format string, args ...any) *complaint {
 	return &complaint{what: fmt.Sprintf(format, args...)}
 }
 
-// quote is a word of the user's in a message.
-func quote(text string) string { return strconv.Quote(shorten(text)) }
-
 // number is a whole number from least to most.
 func number[V ~int | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32](least, most V) kind[V] {
 	expects := fmt.Sprintf("a whole number from %d to %d", least, most)
-	return kind[V]{expects, func(text string) (V, *complaint) {
-		n, err := strconv.ParseInt(text, 10, 64)
+	return kind[V]{expects, func(word string) (V, *complaint) {
+		n, err := strconv.ParseInt(word, 10, 64)
 		switch {
-		case err != nil && !isDigits(strings.TrimPrefix(text, "-")):
-			return 0, complain("%s is not a whole number", quote(text))
+		case err != nil && !isDigits(strings.TrimPrefix(word, "-")):
+			return 0, complain("%s is not a whole number", text.Quote(word))
 		case err != nil || n < int64(least) || n > int64(most):
-			return 0, complain("%s is out of range", shorten(text))
+			return 0, complain("%s is out of range", text.Shorten(word))
 		}
 		return V(n), nil
 	}}
 }
 
-func isDigits(text string) bool {
-	return text != "" && strings.Trim(text, "0123456789") == ""
+func isDigits(word string) bool {
+	return word != "" && strings.Trim(word, "0123456789") == ""
 }
 
 // maxWhole bounds every time: 31 days, the most that IPVS takes for its own.
@@ -57,22 +56,22 @@ const maxWhole = 31 * 24 * time.Hour
 // seconds is a time in decimal seconds with up to six places, as keepalived's
 // timers have.
 func seconds(least, most time.Duration) kind[time.Duration] {
-	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", decimal(least), decimal(most))
-	return kind[time.Duration]{expects, func(text string) (time.Duration, *complaint) {
-		whole, fraction, point := strings.Cut(text, ".")
+	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", text.Seconds(least), text.Seconds(most))
+	return kind[time.Duration]{expects, func(word string) (time.Duration, *complaint) {
+		whole, fraction, point := strings.Cut(word, ".")
 		if !isDigits(whole) || point && !isDigits(fraction) {
-			return 0, complain("%s is not a number of seconds", quote(text))
+			return 0, complain("%s is not a number of seconds", text.Quote(word))
 		}
 		if len(fraction) > 6 {
-			return 0, complain("%s is finer than a microsecond", shorten(text))
+			return 0, complain("%s is finer than a microsecond", text.Shorten(word))
 		}
 		n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", 6-len(fraction)), 10, 64)
 		if err != nil || n > math.MaxInt64/int64(time.Microsecond) {
-			return 0, complain("%s is out of range", shorten(text))
+			return 0, complain("%s is out of range", text.Shorten(word))
 		}
 		d := time.Duration(n) * time.Microsecond
 		if d < least || d > most {
-			return 0, complain("%s is out of range", shorten(text))
+			return 0, complain("%s is out of range", text.Shorten(word))
 		}
 		return d, nil
 	}}
@@ -81,38 +80,33 @@ func seconds(least, most time.Duration) kind[time.Duration] {
 // wholeSeconds is a time in seconds without a fraction.
 func wholeSeconds(least, most time.Duration) kind[time.Duration] {
 	k := number(int(least/time.Second), int(most/time.Second))
-	return kind[time.Duration]{strings.Replace(k.expects, "a whole number from", "whole seconds from", 1), func(text string) (time.Duration, *complaint) {
-		n, c := k.parse(text)
+	return kind[time.Duration]{strings.Replace(k.expects, "a whole number from", "whole seconds from", 1), func(word string) (time.Duration, *complaint) {
+		n, c := k.parse(word)
 		return time.Duration(n) * time.Second, c
 	}}
 }
 
-// decimal writes a time as seconds without superfluous zeros.
-func decimal(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
-}
-
-// text is any word that is not empty.
-func text(expects string) kind[string] {
-	return kind[string]{expects, func(text string) (string, *complaint) {
-		if text == "" {
+// nonEmpty is any word that is not empty.
+func nonEmpty(expects string) kind[string] {
+	return kind[string]{expects, func(word string) (string, *complaint) {
+		if word == "" {
 			return "", complain("the value is empty")
 		}
-		return text, nil
+		return word, nil
 	}}
 }
 
 // boolean is keepalived's yes or no.
 func boolean() kind[bool] {
 	const expects = "one of on off true false yes no"
-	return kind[bool]{expects, func(text string) (bool, *complaint) {
-		switch strings.ToLower(text) {
+	return kind[bool]{expects, func(word string) (bool, *complaint) {
+		switch strings.ToLower(word) {
 		case "on", "true", "yes":
 			return true, nil
 		case "off", "false", "no":
 			return false, nil
 		}
-		return false, complain("%s is neither yes nor no", quote(text))
+		return false, complain("%s is neither yes nor no", text.Quote(word))
 	}}
 }
 
@@ -136,9 +130,9 @@ func oneOf[V any](c choice[V]) kind[V] {
 	for _, o := range c.known {
 		all = append(all, o.word)
 	}
-	return kind[V]{"one of " + strings.Join(all, " "), func(text string) (V, *complaint) {
+	return kind[V]{"one of " + strings.Join(all, " "), func(word string) (V, *complaint) {
 		for _, o := range c.known {
-			if o.word == text || c.anyCase && strings.EqualFold(o.word, text) {
+			if o.word == word || c.anyCase && strings.EqualFold(o.word, word) {
 				if slices.Contains(c.pending, o.word) {
 					return o.v, &complaint{what: o.word, pending: true}
 				}
@@ -146,8 +140,8 @@ func oneOf[V any](c choice[V]) kind[V] {
 			}
 		}
 		var none V
-		unknown := complain("unknown %s %s", c.noun, quote(text))
-		if i := slices.IndexFunc(all, func(word string) bool { return strings.EqualFold(word, text) }); i >= 0 {
+		unknown := complain("unknown %s %s", c.noun, text.Quote(word))
+		if i := slices.IndexFunc(all, func(known string) bool { return strings.EqualFold(known, word) }); i >= 0 {
 			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
 		}
 		return none, unknown
@@ -165,21 +159,21 @@ func oneWord[V ~string](noun string, all ...V) kind[V] {
 
 // address is an IPv4 or IPv6 address.
 func address() kind[netip.Addr] {
-	return kind[netip.Addr]{"an IP address", func(text string) (netip.Addr, *complaint) {
-		addr, err := netip.ParseAddr(text)
+	return kind[netip.Addr]{"an IP address", func(word string) (netip.Addr, *complaint) {
+		addr, err := netip.ParseAddr(word)
 		switch {
 		case err == nil && addr.Zone() != "":
-			return netip.Addr{}, complain("%s has a zone", quote(text))
+			return netip.Addr{}, complain("%s has a zone", text.Quote(word))
 		case err == nil:
 			return addr.Unmap(), nil
 		}
-		if ap, err := netip.ParseAddrPort(text); err == nil {
+		if ap, err := netip.ParseAddrPort(word); err == nil {
 			return netip.Addr{}, &complaint{
-				what: fmt.Sprintf("%s is not an IP address", quote(text)),
+				what: fmt.Sprintf("%s is not an IP address", text.Quote(word)),
 				hint: fmt.Sprintf("write the port apart: %s %d", ap.Addr(), ap.Port()),
 			}
 		}
-		return netip.Addr{}, complain("%s is not an IP address", quote(text))
+		return netip.Addr{}, complain("%s is not an IP address", text.Quote(word))
 	}}
 }
 
@@ -190,10 +184,10 @@ func address6() kind[netip.Addr] { return ofFamily("an IPv6 address", netip.Addr
 
 func ofFamily(expects string, is func(netip.Addr) bool) kind[netip.Addr] {
 	any := address()
-	return kind[netip.Addr]{expects, func(text string) (netip.Addr, *complaint) {
-		addr, c := any.parse(text)
+	return kind[netip.Addr]{expects, func(word string) (netip.Addr, *complaint) {
+		addr, c := any.parse(word)
 		if c == nil && !is(addr) {
-			return addr, complain("%s is not %s", text, expects)
+			return addr, complain("%s is not %s", word, expects)
 		}
 		return addr, c
 	}}
@@ -205,10 +199,10 @@ func group4() kind[netip.Addr] { return multicast(address4()) }
 func group6() kind[netip.Addr] { return multicast(address6()) }
 
 func multicast(k kind[netip.Addr]) kind[netip.Addr] {
-	return kind[netip.Addr]{strings.Replace(k.expects, " address", " multicast address", 1), func(text string) (netip.Addr, *complaint) {
-		a, c := k.parse(text)
+	return kind[netip.Addr]{strings.Replace(k.expects, " address", " multicast address", 1), func(word string) (netip.Addr, *complaint) {
+		a, c := k.parse(word)
 		if c == nil && !a.IsMulticast() {
-			c = complain("%s is not a multicast address", text)
+			c = complain("%s is not a multicast address", word)
 		}
 		return a, c
 	}}
@@ -226,16 +220,30 @@ const maxInterfaceName = 15
 
 // device is the name of a network interface.
 func device() kind[string] {
-	return kind[string]{"the name of a network interface", func(text string) (string, *complaint) {
+	return kind[string]{"the name of a network interface", func(word string) (string, *complaint) {
 		switch {
-		case text == "" || text == "." || text == ".." || strings.ContainsAny(text, "/: \t\n"):
-			return "", complain("%s cannot be an interface's name", quote(text))
-		case len(text) > maxInterfaceName:
+		case word == "" || word == "." || word == ".." || strings.ContainsAny(word, "/: \t\n"):
+			return "", complain("%s cannot be an interface's name", text.Quote(word))
+		case len(word) > maxInterfaceName:
 			return "", &complaint{
-				what: fmt.Sprintf("%s is too long for an interface's name", quote(text)),
+				what: fmt.Sprintf("%s is too long for an interface's name", text.Quote(word)),
 				hint: fmt.Sprintf("expected at most %d characters", maxInterfaceName),
 			}
 		}
-		return text, nil
+		return word, nil
+	}}
+}
+
+// network is an address with or without a prefix length.
+func network() kind[netip.Prefix] {
+	return kind[netip.Prefix]{"an address or a network such as 10.0.0.0/24", func(word string) (netip.Prefix, *complaint) {
+		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
+			return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+		}
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return p, complain("%s is not a network", text.Quote(word))
+		}
+		return p.Masked(), nil
 	}}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -54,56 +55,38 @@ type VirtualServer struct {
 	SNMPName         string            `json:"snmp_name"`
 	// Weight is that of real servers without one of their own.
 	Weight int `json:"weight"`
-	at     place
+	at     text.Place
 	// Rules are those of the weir block for this service.
 	Rules       lvs.ConnRules `json:"rules"`
 	RealServers []RealServer  `json:"real_server"`
 }
 
-// Timers are the settings of a check. A virtual_server hands them on to its real
-// servers, and these to their checks.
-type Timers struct {
-	// DelayLoop is the time from one check to the next.
-	DelayLoop time.Duration `json:"delay_loop"`
-	// Retry is how many more tries, DelayBeforeRetry apart, follow a failed
-	// one before the server is down.
-	Retry            int           `json:"retry"`
-	DelayBeforeRetry time.Duration `json:"delay_before_retry"`
-	ConnectTimeout   time.Duration `json:"connect_timeout"`
-	// Warmup is the most that the first check is put off by chance, so that
-	// not all come at once.
-	Warmup time.Duration `json:"warmup"`
-	// Alpha is a server that is down until its first check has passed.
-	Alpha bool `json:"alpha"`
-}
-
-// inherit fills what a block does not say from the enclosing one.
-func (t *Timers) inherit(own, outer inheritor, from Timers) {
-	pass(own, outer, "delay_loop", &t.DelayLoop, from.DelayLoop)
-	pass(own, outer, "retry", &t.Retry, from.Retry)
-	pass(own, outer, "delay_before_retry", &t.DelayBeforeRetry, from.DelayBeforeRetry)
-	pass(own, outer, "connect_timeout", &t.ConnectTimeout, from.ConnectTimeout)
-	pass(own, outer, "warmup", &t.Warmup, from.Warmup)
-	pass(own, outer, "alpha", &t.Alpha, from.Alpha)
-}
+// At is the place of its first line, the zero Place where no file says it.
+func (v *VirtualServer) At() text.Place { return v.at }
 
 // rawService is a virtual_server as it is written.
 type rawService struct {
 	VirtualServer
-	head    *statement
+	head    *text.Statement
 	address netip.Addr
 	port    uint16
 	mark    uint32
 	timers  Timers
 	servers []*rawServer
 	// flags are where sh's and mh's flags stand, by name.
-	flags map[string]place
+	flags map[string]text.Place
 	// mentions tells which keywords stand in the block, rightly or not.
 	mentions func(names ...string) bool
 	// part is one that has been read by itself: the rest is empty.
-	part *part
+	part settled
 	// serves is false for one that is left out.
 	serves bool
+}
+
+// settled is a service that has been read by itself. It adds its virtual server to a
+// list of them, unless one of first has the same key.
+type settled interface {
+	resolve(r *reader, first map[lvs.ServiceKey]text.Place, services []VirtualServer) []VirtualServer
 }
 
 // serviceBlock is the table of virtual_server.
@@ -111,7 +94,7 @@ func serviceBlock() *blockSpec {
 	type S = rawService
 	algo := value("lb_algo", scheduler(), func(s *S) *lvs.Scheduler { return &s.Scheduler },
 		"how a new connection gets its real server", initially(lvs.WeightedLeastConnection))
-	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *statement, s *S) (ok bool) {
+	method := custom("lb_kind", methodWords, "how packets reach the real servers", func(r *reader, st *text.Statement, s *S) (ok bool) {
 		s.Method, s.Tunnel, ok = readMethod(r, st)
 		return ok
 	}, begins(func(s *S) *lvs.ForwardMethod { return &s.Method }, lvs.Masquerade))
@@ -122,13 +105,13 @@ func serviceBlock() *blockSpec {
 		algo, synonym("lvs_sched", algo),
 		method, synonym("lvs_method", method),
 		value("protocol", protocol(), func(s *S) *lvs.Protocol { return &s.Protocol },
-			"the transport protocol", initially(lvs.UDP)),
+			"the transport protocol", initially(lvs.UDP), reloads(Anew)),
 		{name: "persistence_timeout", slot: "persistence_timeout", read: readPersistence, expects: "[whole seconds from 1 to 2678400]",
 			help: "how long after its last new connection a client stays with its server; 360 where no time is given", otherwise: "off"},
 		value("persistence_granularity", granularity(), func(s *S) *netip.Addr { return &s.PersistenceGranularity },
 			"which part of a client's address counts for persistence", otherwise("the whole address")),
 		onOff("ops", func(s *S) *bool { return &s.OnePacket }, "schedule each UDP datagram on its own"),
-		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers")),
+		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers"), reloads(Anew)),
 		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
 		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
@@ -136,7 +119,7 @@ func serviceBlock() *blockSpec {
 		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
-	entries = append(entries, timerEntries(1, func(s *S) *Timers { return &s.timers })...)
+	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
 }
 
@@ -144,8 +127,8 @@ func serviceBlock() *blockSpec {
 func noted(e *entry) *entry {
 	e = synonym(e.name, e)
 	read := e.read
-	e.read = func(r *reader, st *statement, into any) {
-		into.(*rawService).flags[st.keyword()] = st.place()
+	e.read = func(r *reader, st *text.Statement, into any) {
+		into.(*rawService).flags[st.Keyword()] = st.Place()
 		read(r, st, into)
 	}
 	return e
@@ -158,15 +141,15 @@ func serviceLater() []*entry {
 		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
 		onOff("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
-		value("virtualhost", text("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
+		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
 		onOff("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
 		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
 		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
 		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
 		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
-		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *statement, s *S) bool {
+		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *text.Statement, s *S) bool {
 			addr, port, ok := addrPort(r, st, 1)
-			if ok && len(st.words) > 3 {
+			if ok && len(st.Words) > 3 {
 				r.extra(st, 3)
 				return false
 			}
@@ -174,35 +157,14 @@ func serviceLater() []*entry {
 			return ok
 		}),
 		onOff("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
-		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *statement, s *S) (ok bool) {
+		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *text.Statement, s *S) (ok bool) {
 			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
 			return ok
 		}, otherwise("lb_kind")),
 		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
-		value("snmp_name", text("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
 	)
-}
-
-// timerEntries are the keywords of Timers, which stand at three levels.
-func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
-	const tick = time.Microsecond
-	return []*entry{
-		value("delay_loop", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).DelayLoop }, "the time from one check to the next"),
-		value("retry", number(leastRetry, math.MaxInt32), func(t *T) *int { return &at(t).Retry }, "how many more tries follow a failed check before the server is down"),
-		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
-		connectTimeout(at),
-		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance"),
-		alphaEntry(at),
-	}
-}
-
-func connectTimeout[T any](at func(*T) *Timers) *entry {
-	return value("connect_timeout", seconds(time.Microsecond, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer")
-}
-
-func alphaEntry[T any](at func(*T) *Timers) *entry {
-	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
 }
 
 // defaultPersistence is IPVS's (IP_VS_PERSISTENT_TIMEOUT).
@@ -210,11 +172,11 @@ const defaultPersistence = 360 * time.Second
 
 // readPersistence takes a time, or the default where none is given. 0, which
 // old versions of keepalived took for off, is still that.
-func readPersistence(r *reader, st *statement, into any) {
+func readPersistence(r *reader, st *text.Statement, into any) {
 	s := into.(*rawService)
-	if len(st.words) == 1 {
+	if len(st.Words) == 1 {
 		s.PersistenceTimeout = defaultPersistence
-		s.note("persistence_timeout", st.place())
+		s.note("persistence_timeout", st.Place())
 		return
 	}
 	d, ok := one(r, st, wholeSeconds(0, maxWhole))
@@ -222,57 +184,56 @@ func readPersistence(r *reader, st *statement, into any) {
 		return
 	}
 	if d == 0 {
-		r.warnAt(st.place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
+		r.warnAt(st.Place(), "obsolete", "persistence_timeout 0 means that persistence is off", "take it out: without it persistence is off too")
 		return
 	}
 	s.PersistenceTimeout = d
-	s.note("persistence_timeout", st.words[1].place)
+	s.note("persistence_timeout", st.Words[1].Place)
 }
 
-func readNATMask(r *reader, st *statement, _ any) {
-	r.warnAt(st.place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
+func readNATMask(r *reader, st *text.Statement, _ any) {
+	r.warnAt(st.Place(), "obsolete", "nat_mask has no effect", "take it out: no forward method needs a mask today")
 }
 
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
-func serviceHead(r *reader, st *statement, c *rawConfig) *rawService {
-	s := &rawService{head: st, flags: map[string]place{}}
-	s.at = st.all()
+func serviceHead(r *reader, st *text.Statement) *rawService {
+	s := &rawService{head: st, flags: map[string]text.Place{}}
+	s.at = st.All()
 	if !r.service(st, 1, s) {
 		return nil
 	}
-	s.note("virtual_server", st.place())
-	s.note("keys", st.place())
-	c.services = append(c.services, s)
+	s.note("virtual_server", st.Place())
+	s.note("keys", st.Place())
 	return s
 }
 
 // service reads what names a service from a statement's words.
-func (r *reader) service(st *statement, from int, s *rawService) (ok bool) {
-	s.Name = wordsOf(st.words[from:])
+func (r *reader) service(st *text.Statement, from int, s *rawService) (ok bool) {
+	s.Name = wordsOf(st.Words[from:])
 	switch {
-	case len(st.words) == from:
-		r.errorAt(st.place(), st.keyword()+" lacks its address", "expected "+st.keyword()+" IP PORT, fwmark MARK or group NAME")
+	case len(st.Words) == from:
+		r.errorAt(st.Place(), st.Keyword()+" lacks its address", "expected "+st.Keyword()+" IP PORT, fwmark MARK or group NAME")
 		return false
-	case st.words[from].text == "fwmark":
+	case st.Words[from].Text == "fwmark":
 		s.mark, ok = after(r, st, from, mark())
-		if from += 2; ok && len(st.words) > from {
+		if from += 2; ok && len(st.Words) > from {
 			s.IPv6, ok = word(r, st, from, family())
-			s.note("ip_family", st.words[from].place)
+			s.note("ip_family", st.Words[from].Place)
 			from++
 		}
-	case st.words[from].text == "group":
-		s.Group, ok = after(r, st, from, text("the name of a virtual_server_group"))
+	case st.Words[from].Text == "group":
+		s.Group, ok = after(r, st, from, nonEmpty("the name of a virtual_server_group"))
 		from += 2
 	default:
 		s.address, s.port, ok = addrPort(r, st, from)
 		from += 2
 	}
-	if ok && len(st.words) > from {
+	if ok && len(st.Words) > from {
 		r.extra(st, from)
 		return false
 	}
 	return ok
 }
 
-func serviceDone(_ *reader, b *block, into any) { into.(*rawService).mentions = b.has }
+func serviceDone(_ *reader, b *text.Block, into any) { into.(*rawService).mentions = mentionsOf(b) }

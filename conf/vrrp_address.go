@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // VIP is an address with its mask and the device it is put on: a virtual one, or
@@ -26,8 +28,11 @@ type VIP struct {
 	TrackGroup string       `json:"track_group"`
 	// PreferredLifetime is seconds, or forever.
 	PreferredLifetime string `json:"preferred_lft"`
-	at                place
+	at                text.Place
 }
+
+// At is its place, the zero Place where no file says it.
+func (v *VIP) At() text.Place { return v.at }
 
 // addressWords is the grammar of an address line.
 const addressWords = "IP[/LEN] [dev INTERFACE] [brd IP|+|-] [scope SCOPE] [label LABEL] [peer IP[/LEN]] [use_vmac] [home] [-nodad] [mngtmpaddr] [noprefixroute] [autojoin] [no_track] [track_group NAME] [preferred_lft SECONDS|forever]"
@@ -41,23 +46,23 @@ var addressFlags = []string{"home", "-nodad", "mngtmpaddr", "noprefixroute", "au
 
 // vipBlock is a list of addresses.
 func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *blockSpec {
-	return list(name, addressWords, func(r *reader, st *statement, into *T) {
+	return list(name, addressWords, func(r *reader, st *text.Statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
 		if v, ok := readVIP(r, st, k); ok {
 			add(into, v)
-			note(into, name, st.place())
+			note(into, name, st.Place())
 		}
 	})
 }
 
-func readVIP(r *reader, st *statement, k kind[netip.Prefix]) (v VIP, ok bool) {
-	v.at = st.place()
+func readVIP(r *reader, st *text.Statement, k kind[netip.Prefix]) (v VIP, ok bool) {
+	v.at = st.Place()
 	if v.Prefix, ok = word(r, st, 0, k); !ok {
 		return v, false
 	}
-	for n := 1; n < len(st.words); n++ {
+	for n := 1; n < len(st.Words); n++ {
 		used, ok := v.option(r, st, n)
 		if !ok {
 			return v, false
@@ -68,9 +73,9 @@ func readVIP(r *reader, st *statement, k kind[netip.Prefix]) (v VIP, ok bool) {
 }
 
 // option reads one option of an address line, and tells how many words follow it.
-func (v *VIP) option(r *reader, st *statement, n int) (used int, ok bool) {
+func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	used = 1
-	switch name := st.words[n].text; {
+	switch name := st.Words[n].Text; {
 	case name == "dev":
 		v.Device, ok = after(r, st, n, device())
 	case name == "brd", name == "broadcast":
@@ -78,11 +83,11 @@ func (v *VIP) option(r *reader, st *statement, n int) (used int, ok bool) {
 	case name == "scope":
 		v.Scope, ok = after(r, st, n, scope())
 	case name == "label":
-		v.Label, ok = after(r, st, n, text("a label"))
+		v.Label, ok = after(r, st, n, nonEmpty("a label"))
 	case name == "peer":
 		v.Peer, ok = after(r, st, n, network())
 	case name == "track_group":
-		v.TrackGroup, ok = after(r, st, n, text("a track_group's name"))
+		v.TrackGroup, ok = after(r, st, n, nonEmpty("a track_group's name"))
 	case name == "preferred_lft":
 		v.PreferredLifetime, ok = after(r, st, n, lifetime())
 	case name == "use_vmac":
@@ -92,64 +97,54 @@ func (v *VIP) option(r *reader, st *statement, n int) (used int, ok bool) {
 	case slices.Contains(addressFlags, name):
 		v.Flags, used, ok = append(v.Flags, name), 0, true
 	default:
-		r.errorAt(st.words[n].place, fmt.Sprintf("unknown word %s after an address", quote(name)), "expected "+addressHint)
+		r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), "expected "+addressHint)
 	}
-	if ok && st.words[n].text != "dev" {
-		r.once("address "+st.words[n].text, Diagnostic{Severity: Note, Code: codeNotYet, Message: st.words[n].text + " of an address is accepted and has no effect yet"}, st.words[n].place)
+	if ok && st.Words[n].Text != "dev" {
+		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok
 }
 
 func broadcast() kind[string] {
 	a := address4()
-	return kind[string]{"an IPv4 address, + or -", func(text string) (string, *complaint) {
-		if text == "+" || text == "-" {
-			return text, nil
+	return kind[string]{"an IPv4 address, + or -", func(word string) (string, *complaint) {
+		if word == "+" || word == "-" {
+			return word, nil
 		}
-		_, c := a.parse(text)
-		return text, c
+		_, c := a.parse(word)
+		return word, c
 	}}
 }
 
 // scope is a scope by name, or by the number of one.
 func scope() kind[string] {
 	names := oneWord("scope", "site", "link", "host", "nowhere", "global")
-	return kind[string]{names.expects, func(text string) (string, *complaint) {
-		if n, err := strconv.ParseUint(text, 0, 8); err == nil {
+	return kind[string]{names.expects, func(word string) (string, *complaint) {
+		if n, err := strconv.ParseUint(word, 0, 8); err == nil {
 			return strconv.FormatUint(n, 10), nil
 		}
-		return names.parse(text)
+		return names.parse(word)
 	}}
 }
 
 func lifetime() kind[string] {
 	k := number(0, math.MaxUint32)
-	return kind[string]{"seconds, or forever", func(text string) (string, *complaint) {
-		if text == "forever" {
-			return text, nil
+	return kind[string]{"seconds, or forever", func(word string) (string, *complaint) {
+		if word == "forever" {
+			return word, nil
 		}
-		_, c := k.parse(text)
-		return text, c
+		_, c := k.parse(word)
+		return word, c
 	}}
-}
-
-// misplacedIn tells whether a line of a list is a keyword of another block,
-// and says so.
-func (r *reader) misplacedIn(st *statement, list string) bool {
-	home := r.language.home(st.keyword())
-	if home != "" {
-		r.errorAt(st.place(), fmt.Sprintf("keyword %q is misplaced in %s", st.keyword(), list), "it belongs "+home)
-	}
-	return home != ""
 }
 
 // virtualAddress is a hostAddress that can be moved from machine to machine.
 func virtualAddress() kind[netip.Prefix] {
 	host := hostAddress()
-	return kind[netip.Prefix]{addressHint, func(text string) (netip.Prefix, *complaint) {
-		p, c := host.parse(text)
+	return kind[netip.Prefix]{addressHint, func(word string) (netip.Prefix, *complaint) {
+		p, c := host.parse(word)
 		if a := p.Addr(); c == nil && (a.IsUnspecified() || a.IsMulticast() || a.IsLoopback()) {
-			c = &complaint{what: text + " cannot be a virtual address", hint: "expected a unicast address"}
+			c = &complaint{what: word + " cannot be a virtual address", hint: "expected a unicast address"}
 		}
 		return p, c
 	}}
@@ -159,8 +154,8 @@ func virtualAddress() kind[netip.Prefix] {
 // mask is that of a host.
 func hostAddress() kind[netip.Prefix] {
 	any := address()
-	return kind[netip.Prefix]{addressHint, func(text string) (netip.Prefix, *complaint) {
-		base, length, masked := strings.Cut(text, "/")
+	return kind[netip.Prefix]{addressHint, func(word string) (netip.Prefix, *complaint) {
+		base, length, masked := strings.Cut(word, "/")
 		addr, c := any.parse(base)
 		if c != nil {
 			return netip.Prefix{}, c
@@ -169,7 +164,7 @@ func hostAddress() kind[netip.Prefix] {
 		if masked {
 			n, c := number(1, addr.BitLen()).parse(length)
 			if c != nil {
-				return netip.Prefix{}, &complaint{what: fmt.Sprintf("%s is not a mask's length", quote(length)), hint: fmt.Sprintf("expected 1 to %d", addr.BitLen())}
+				return netip.Prefix{}, &complaint{what: fmt.Sprintf("%s is not a mask's length", text.Quote(length)), hint: fmt.Sprintf("expected 1 to %d", addr.BitLen())}
 			}
 			bits = n
 		}

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"weir/conf/text"
 )
 
 // AuthType is the authentication of a VRRP instance's advertisements.
 type AuthType string
 
 const (
+	// AuthNone is no authentication.
 	AuthNone AuthType = "none"
 	// AuthPass is the clear-text password of RFC 2338.
 	AuthPass AuthType = "PASS"
@@ -45,15 +48,15 @@ type HMACKey struct {
 func authBlock() *blockSpec {
 	type I = rawInstance
 	types := oneOf(choice[AuthType]{noun: "authentication type", known: []named[AuthType]{{"PASS", AuthPass}, {"AH", AuthHeader}}, pending: []string{"AH"}})
-	return &blockSpec{name: "authentication", done: func(r *reader, b *block, _ any) {
-		if b.has("auth_type") {
+	return &blockSpec{name: "authentication", done: func(r *reader, b *text.Block, _ any) {
+		if has(b, "auth_type") {
 			r.require(b, "auth_pass", "expected auth_pass, up to 8 characters, the same on both directors")
 			return
 		}
 		r.require(b, "auth_type", "expected auth_type PASS")
 	}, entries: []*entry{
 		value("auth_type", types, func(i *I) *AuthType { return &i.Auth.Type }, "a clear-text password (PASS), or the authentication header (AH)", initially(AuthNone)),
-		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword),
+		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret()),
 	}}
 }
 
@@ -61,14 +64,14 @@ func authBlock() *blockSpec {
 const maxPassword = 8
 
 // readPassword cuts a long password as keepalived does, and says so.
-func readPassword(r *reader, st *statement, i *rawInstance) bool {
-	pass, ok := one(r, st, text("a password"))
+func readPassword(r *reader, st *text.Statement, i *rawInstance) bool {
+	pass, ok := one(r, st, nonEmpty("a password"))
 	if !ok {
 		return false
 	}
 	if len(pass) > maxPassword {
 		pass = pass[:maxPassword]
-		r.warnAt(st.words[1].place, "password-cut", fmt.Sprintf("auth_pass is cut to its first %d bytes", maxPassword),
+		r.warnAt(st.Words[1].Place, "password-cut", fmt.Sprintf("auth_pass is cut to its first %d bytes", maxPassword),
 			"an advertisement has no room for more")
 	}
 	i.Auth.Password = pass
@@ -80,12 +83,12 @@ func hmacBlock() *blockSpec {
 	type H = HMAC
 	id := number(1, 255)
 	return &blockSpec{name: "auth_hmac", entries: []*entry{
-		repeatable(custom("key", "ID VALUE", "a key of 32 to 64 bytes: hex:..., file:PATH or text", func(r *reader, st *statement, h *H) (ok bool) {
+		repeatable(custom("key", "ID VALUE", "a key of 32 to 64 bytes: hex:..., file:PATH or text", func(r *reader, st *text.Statement, h *H) (ok bool) {
 			var k HMACKey
 			if k.ID, ok = after(r, st, 0, id); !ok {
 				return false
 			}
-			if k.Key, ok = after(r, st, 1, hmacKey()); ok && len(st.words) > 3 {
+			if k.Key, ok = after(r, st, 1, hmacKey()); ok && len(st.Words) > 3 {
 				r.extra(st, 3)
 			}
 			h.Keys = append(h.Keys, k)

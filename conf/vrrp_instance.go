@@ -5,11 +5,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"weir/conf/text"
 )
 
 // State is the state a VRRP instance wishes to begin in.
 type State string
 
+// The states to begin in.
 const (
 	Master State = "MASTER"
 	Backup State = "BACKUP"
@@ -67,11 +70,17 @@ type VRRPInstance struct {
 	NotifyDeleted      Script `json:"notify_deleted"`
 	NotifyMasterRX     Script `json:"notify_master_rx_lower_pri"`
 	WantsNotifyDeleted bool   `json:"-"`
-	at                 place
+	at                 text.Place
 }
 
 // Addresses are all that a master has.
 func (v *VRRPInstance) Addresses() []VIP { return slices.Concat(v.VIPs, v.Excluded) }
+
+// At is the place of its first line, the zero Place where no file says it.
+func (v *VRRPInstance) At() text.Place { return v.at }
+
+// ipv6 tells the family of an instance: that of its first address.
+func (v *VRRPInstance) ipv6() bool { return len(v.VIPs) > 0 && v.VIPs[0].Prefix.Addr().Is6() }
 
 // GARP is what a master announces, and when.
 type GARP struct {
@@ -89,7 +98,7 @@ type GARP struct {
 // rawInstance is a vrrp_instance as it is written.
 type rawInstance struct {
 	VRRPInstance
-	head     *statement
+	head     *text.Statement
 	vips     []VIP
 	hasPeer  map[netip.Addr]bool
 	mentions func(names ...string) bool
@@ -101,12 +110,12 @@ func instanceBlock() *blockSpec {
 	type I = rawInstance
 	whole := func(i *I) *I { return i }
 	entries := []*entry{
-		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise")),
-		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard"),
-		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors"),
+		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise"), reloads(AtStart)),
+		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard", reloads(Anew)),
+		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors", reloads(Anew)),
 		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
 		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
-		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
+		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6"), reloads(Anew)),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
@@ -114,7 +123,7 @@ func instanceBlock() *blockSpec {
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
 		onOff("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
-		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *statement, into any) { into.(*I).NoPreempt = false }},
+		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) { into.(*I).NoPreempt = false }},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
 		value("garp_master_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
 		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
@@ -133,7 +142,7 @@ func instanceLater() []*entry {
 	type I = rawInstance
 	whole := func(i *I) *I { return i }
 	extra := custom("garp_extra_if", "[all] whole seconds from 0 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
-		func(r *reader, st *statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
+		func(r *reader, st *text.Statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
 		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
@@ -157,7 +166,7 @@ func instanceLater() []*entry {
 		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
 		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
 		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
-		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *statement, i *I) bool {
+		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {
 			i.Accept = false
 			return true
 		}),
@@ -170,17 +179,17 @@ func instanceLater() []*entry {
 	entries = append(entries, yet(unicastEntries()...)...)
 	entries = append(entries, ignored("its signature's form belongs to one version of keepalived",
 		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })))...)
-	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *statement, any) {}}).warns(""))...)
-	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
+	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
+	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
 		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "a level", initially(0)),
 		value("kernel_rx_buf_size", number(1, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
 	)...)
 }
 
-func readNotifyDeleted(r *reader, st *statement, i *rawInstance) (ok bool) {
+func readNotifyDeleted(r *reader, st *text.Statement, i *rawInstance) (ok bool) {
 	i.WantsNotifyDeleted = true
-	if len(st.words) == 1 {
+	if len(st.Words) == 1 {
 		return true
 	}
 	i.NotifyDeleted, ok = readScript(r, st, 1)
@@ -188,29 +197,28 @@ func readNotifyDeleted(r *reader, st *statement, i *rawInstance) (ok bool) {
 }
 
 // instanceHead makes the instance that vrrp_instance NAME begins.
-func instanceHead(r *reader, st *statement, c *rawConfig) *rawInstance {
-	name, ok := one(r, st, text("the instance's name"))
+func instanceHead(r *reader, st *text.Statement) *rawInstance {
+	name, ok := one(r, st, nonEmpty("the instance's name"))
 	if !ok {
-		c.unsure = true
 		return nil
 	}
 	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
-	i.Name, i.Accept, i.at = name, true, st.all()
-	i.note("vrrp_instance", st.place())
-	c.instances = append(c.instances, i)
+	i.Name, i.Accept, i.at = name, true, st.All()
+	i.note("vrrp_instance", st.Place())
 	return i
 }
 
-func instanceDone(r *reader, b *block, into any) {
+func instanceDone(r *reader, b *text.Block, into any) {
 	i := into.(*rawInstance)
-	if !b.has("unicast_peer") {
+	if !has(b, "unicast_peer") {
 		r.require(b, "interface", "expected interface NAME")
 	}
 	r.require(b, "virtual_router_id", "expected virtual_router_id, a number from 1 to 255, the same on both directors")
-	i.mentions = b.has
-	i.noVIPs = !b.unsure && !slices.ContainsFunc(b.statements, func(st *statement) bool {
-		mentions := st.entry != nil && (st.entry.name == "virtual_ipaddress" || st.entry.name == "no_virtual_ipaddress")
-		return mentions && (st.broken || st.block == nil || st.block.unsure || len(st.block.statements) > 0)
+	i.mentions = mentionsOf(b)
+	i.noVIPs = !b.Unsure && !slices.ContainsFunc(b.Statements, func(st *text.Statement) bool {
+		e := entryOf(st)
+		mentions := e != nil && (e.name == "virtual_ipaddress" || e.name == "no_virtual_ipaddress")
+		return mentions && (st.Broken || st.Block == nil || st.Block.Unsure || len(st.Block.Statements) > 0)
 	})
 }
 

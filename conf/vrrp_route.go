@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // Route is a line of virtual_routes or static_routes, as "ip route" has it.
@@ -25,7 +27,7 @@ type Rule struct {
 // routeWords are the words of a route line.
 func routeWords() []lineWord {
 	small, big := number(0, math.MaxUint16), number(0, math.MaxUint32)
-	name := text("a name or a number")
+	name := nonEmpty("a name or a number")
 	var all []lineWord
 	for _, part := range [][]lineWord{
 		{{name: "encap", rest: true}},
@@ -35,8 +37,8 @@ func routeWords() []lineWord {
 		lineWordOf("scope", scope()),
 		lineWordOf("table realms proto protocol tos dsfield features label", name),
 		lineWordOf("metric preference priority", big),
-		lockable(lineWordOf("mtu advmss hoplimit rtt rttvar reordering window cwnd ssthresh rto_min initcwnd initrwnd", text("a number"))),
-		lockable(lineWordOf("congctl", text("the name of an algorithm"))),
+		lockable(lineWordOf("mtu advmss hoplimit rtt rttvar reordering window cwnd ssthresh rto_min initcwnd initrwnd", nonEmpty("a number"))),
+		lockable(lineWordOf("congctl", nonEmpty("the name of an algorithm"))),
 		lineWordOf("quickack fastopen_no_cookie", number(0, 1)),
 		lineWordOf("pref", oneWord("preference", "low", "medium", "high")),
 		lineWordOf("ttl-propagate", oneWord("option", "enabled", "disabled")),
@@ -66,11 +68,11 @@ func inetAddress() kind[string] {
 func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 	const expects = "[to] NETWORK|default [via IP] [dev INTERFACE] and the other words of ip route"
 	words := routeWords()
-	return list(name, expects, func(r *reader, st *statement, into *T) {
+	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
-		route := Route{Words: wordsOf(st.words)}
+		route := Route{Words: wordsOf(st.Words)}
 		found := false
 		bare := func(text string) bool {
 			if found && text != "to" || via(route.Words, text) {
@@ -92,14 +94,14 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 			return
 		}
 		if !found {
-			r.errorAt(st.all(), "a route without a destination", "expected "+expects)
+			r.errorAt(st.All(), "a route without a destination", "expected "+expects)
 			return
 		}
 		if !route.says("dev") && !route.says("oif") && !route.says("no_track") {
-			r.warnAt(st.place(), "route-untracked", "a route without a device is not watched", "write dev INTERFACE, or no_track")
+			r.warnAt(st.Place(), "route-untracked", "a route without a device is not watched", "write dev INTERFACE, or no_track")
 		}
 		add(into, route)
-		note(into, name, st.place())
+		note(into, name, st.Place())
 	})
 }
 
@@ -123,7 +125,7 @@ func via(line, text string) bool {
 
 // ruleWords are the words of a rule line.
 func ruleWords() []lineWord {
-	name := text("a name or a number")
+	name := nonEmpty("a name or a number")
 	var all []lineWord
 	for _, part := range [][]lineWord{
 		flagWords("not add inet inet6 no_track nop l3mdev blackhole unreachable prohibit"),
@@ -132,8 +134,8 @@ func ruleWords() []lineWord {
 		lineWordOf("tos dsfield fwmark priority preference order pref table lookup goto realms protocol ipproto track_group tunnel-id", name),
 		lineWordOf("suppress_prefixlength sup_pl suppress_ifgroup sup_group", name),
 		lineWordOf("type", oneWord("type", "blackhole", "unreachable", "prohibit", "goto", "nop", "unicast")),
-		lineWordOf("uidrange", text("A-B")),
-		lineWordOf("sport dport", text("a port, or two with - between")),
+		lineWordOf("uidrange", nonEmpty("A-B")),
+		lineWordOf("sport dport", nonEmpty("a port, or two with - between")),
 	} {
 		all = append(all, part...)
 	}
@@ -141,16 +143,16 @@ func ruleWords() []lineWord {
 }
 
 // check wants an action of a rule, and warns where it has no priority.
-func (t *Rule) check(r *reader, st *statement) bool {
+func (t *Rule) check(r *reader, st *text.Statement) bool {
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(t.Options, func(o Option) bool { return slices.Contains(words, o.Name) })
 	}
 	if !has("table", "lookup", "goto", "nop", "l3mdev", "blackhole", "unreachable", "prohibit", "type") {
-		r.errorAt(st.all(), "a rule without an action", "expected table TABLE, goto N, nop, blackhole, unreachable or prohibit")
+		r.errorAt(st.All(), "a rule without an action", "expected table TABLE, goto N, nop, blackhole, unreachable or prohibit")
 		return false
 	}
 	if !has("priority", "preference", "order", "pref", "l3mdev") {
-		r.warnAt(st.place(), "rule-priority", "a rule without a priority stands before all others", "write priority N")
+		r.warnAt(st.Place(), "rule-priority", "a rule without a priority stands before all others", "write priority N")
 	}
 	return true
 }
@@ -170,16 +172,16 @@ func allOrNetwork() kind[string] {
 func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 	const expects = "from NETWORK to NETWORK table TABLE and the other words of ip rule"
 	g := grammar{what: "rule", words: ruleWords(), bare: func(string) bool { return false }}
-	return list(name, expects, func(r *reader, st *statement, into *T) {
+	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
-		rule := Rule{Words: wordsOf(st.words)}
+		rule := Rule{Words: wordsOf(st.Words)}
 		var ok bool
 		if rule.Options, ok = g.read(r, st); !ok || !rule.check(r, st) {
 			return
 		}
 		add(into, rule)
-		note(into, name, st.place())
+		note(into, name, st.Place())
 	})
 }

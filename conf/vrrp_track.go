@@ -3,6 +3,8 @@ package conf
 import (
 	"fmt"
 	"slices"
+
+	"weir/conf/text"
 )
 
 // Track is a line of a track_ block: what is watched, and what it weighs.
@@ -13,7 +15,7 @@ type Track struct {
 	Weight    int  `json:"weight"`
 	HasWeight bool `json:"has_weight"`
 	Reverse   bool `json:"reverse"`
-	at        place
+	at        text.Place
 }
 
 // Tracks are what an instance or a sync group watches.
@@ -53,37 +55,37 @@ func trackEntries[T any](at func(*T) *Tracks) []*entry {
 // trackBlock is a list of what is watched.
 func trackBlock[T any](name string, most int, at func(*T) *[]Track) *blockSpec {
 	expects := fmt.Sprintf("NAME [weight -%d..%d [reverse|noreverse]]", most, most)
-	return list(name, expects, func(r *reader, st *statement, into *T) {
-		t := Track{Name: st.words[0].text, at: st.place()}
+	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
+		t := Track{Name: st.Words[0].Text, at: st.Place()}
 		var ok bool
 		rest := 1
-		if len(st.words) > 1 && st.words[1].text == "weight" {
+		if len(st.Words) > 1 && st.Words[1].Text == "weight" {
 			if t.Weight, t.Reverse, rest, ok = readWeight(r, st, 1, most); !ok {
 				return
 			}
 			t.HasWeight = true
 		}
-		if len(st.words) > rest {
-			r.errorAt(st.words[rest].place, fmt.Sprintf("unknown word %s in %s", quote(st.words[rest].text), name), "expected "+expects)
+		if len(st.Words) > rest {
+			r.errorAt(st.Words[rest].Place, fmt.Sprintf("unknown word %s in %s", text.Quote(st.Words[rest].Text), name), "expected "+expects)
 			return
 		}
 		if slices.ContainsFunc(*at(into), func(other Track) bool { return other.Name == t.Name }) {
-			r.warnAt(st.place(), "listed-twice", fmt.Sprintf("%s stands twice in %s: the first one counts", shorten(t.Name), name), "take one of them out")
+			r.warnAt(st.Place(), "listed-twice", fmt.Sprintf("%s stands twice in %s: the first one counts", text.Shorten(t.Name), name), "take one of them out")
 			return
 		}
 		*at(into) = append(*at(into), t)
-		note(into, name, st.place())
+		note(into, name, st.Place())
 	})
 }
 
 // readWeight reads N [reverse|noreverse] behind the word at i.
-func readWeight(r *reader, st *statement, i, most int) (weight int, reverse bool, next int, ok bool) {
+func readWeight(r *reader, st *text.Statement, i, most int) (weight int, reverse bool, next int, ok bool) {
 	if weight, ok = after(r, st, i, number(-most, most)); !ok {
 		return 0, false, 0, false
 	}
 	next = i + 2
-	if len(st.words) > next && (st.words[next].text == "reverse" || st.words[next].text == "noreverse") {
-		reverse = st.words[next].text == "reverse"
+	if len(st.Words) > next && (st.Words[next].Text == "reverse" || st.Words[next].Text == "noreverse") {
+		reverse = st.Words[next].Text == "reverse"
 		next++
 	}
 	return weight, reverse, next, true
@@ -114,9 +116,9 @@ type SyncGroup struct {
 
 func syncGroupBlock() *blockSpec {
 	type G = SyncGroup
-	names := list("group", "the names of vrrp_instances", func(r *reader, st *statement, g *G) {
-		g.Members = append(g.Members, texts(st.words)...)
-		g.note("group", st.place())
+	names := list("group", "the names of vrrp_instances", func(r *reader, st *text.Statement, g *G) {
+		g.Members = append(g.Members, texts(st.Words)...)
+		g.note("group", st.Place())
 	})
 	entries := yet(
 		section("group", names, "the instances", plain(func(g *G) *G { return g })),
@@ -125,10 +127,10 @@ func syncGroupBlock() *blockSpec {
 	)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
 	entries = append(entries, notifyEntries(func(g *G) *Notify { return &g.Notify })...)
-	done := func(r *reader, b *block, into any) {
+	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
-		if g := into.(*G); len(g.Members) == 1 && !b.unsure {
-			r.warnAt(g.placeOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
+		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {
+			r.warnAt(g.PlaceOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
 		}
 	}
 	return &blockSpec{name: "vrrp_sync_group", done: done, entries: entries}

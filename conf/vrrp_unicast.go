@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // Unicast is who gets advertisements where no group does.
@@ -49,7 +51,7 @@ func unicastEntries() []*entry {
 // peerBlock is the list of unicast_peer.
 func peerBlock() *blockSpec {
 	const expects = "IP [min_ttl N] [max_ttl N]"
-	return list("unicast_peer", expects, func(r *reader, st *statement, i *rawInstance) {
+	return list("unicast_peer", expects, func(r *reader, st *text.Statement, i *rawInstance) {
 		if r.misplacedIn(st, "unicast_peer") {
 			return
 		}
@@ -58,24 +60,24 @@ func peerBlock() *blockSpec {
 		if p.Addr, ok = word(r, st, 0, address()); !ok {
 			return
 		}
-		for n := 1; n < len(st.words) && ok; n += 2 {
-			switch st.words[n].text {
+		for n := 1; n < len(st.Words) && ok; n += 2 {
+			switch st.Words[n].Text {
 			case "min_ttl":
 				p.MinTTL, ok = after(r, st, n, number(0, 255))
 			case "max_ttl":
 				p.MaxTTL, ok = after(r, st, n, number(0, 255))
 			default:
-				r.errorAt(st.words[n].place, fmt.Sprintf("unknown word %s after a peer", quote(st.words[n].text)), "expected "+expects)
+				r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after a peer", text.Quote(st.Words[n].Text)), "expected "+expects)
 				return
 			}
 		}
 		switch {
 		case !ok:
 		case i.hasPeer[p.Addr]:
-			r.warnAt(st.place(), "given-twice", "peer "+p.Addr.String()+" is given twice", "take one of them out")
+			r.warnAt(st.Place(), "given-twice", "peer "+p.Addr.String()+" is given twice", "take one of them out")
 		default:
 			i.Peers, i.hasPeer[p.Addr] = append(i.Peers, p), true
-			i.note("unicast_peer", st.place())
+			i.note("unicast_peer", st.Place())
 		}
 	})
 }
@@ -105,7 +107,7 @@ const (
 	ipvlanWords  = "[[NAME] INTERFACE] [IP] [bridge|private|vepa] [group N]"
 )
 
-func readMacvlan(r *reader, st *statement, i *rawInstance) bool {
+func readMacvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 	v := &i.VMAC
 	*v = Macvlan{On: true}
 	return r.link(st, &v.Name, &v.Interface, &v.Group, macvlanWords, func(word string) bool {
@@ -124,7 +126,7 @@ func readMacvlan(r *reader, st *statement, i *rawInstance) bool {
 	})
 }
 
-func readIpvlan(r *reader, st *statement, i *rawInstance) bool {
+func readIpvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 	v := &i.IPVLAN
 	*v = Ipvlan{On: true, Mode: "bridge"}
 	return r.link(st, &v.Name, &v.Interface, &v.Group, ipvlanWords, func(word string) bool {
@@ -147,16 +149,16 @@ func readIpvlan(r *reader, st *statement, i *rawInstance) bool {
 
 // link reads the words of a device that is made: names first, then what own
 // takes, and its group.
-func (r *reader) link(st *statement, name, base *string, group *int, expects string, own func(string) bool) (ok bool) {
+func (r *reader) link(st *text.Statement, name, base *string, group *int, expects string, own func(string) bool) (ok bool) {
 	var names []string
-	for n := 1; n < len(st.words); n++ {
-		switch text := st.words[n].text; {
-		case text == "group":
+	for n := 1; n < len(st.Words); n++ {
+		switch part := st.Words[n].Text; {
+		case part == "group":
 			if *group, ok = after(r, st, n, number(0, math.MaxInt32)); !ok {
 				return false
 			}
 			n++
-		case own(text):
+		case own(part):
 		case len(names) < 2:
 			d, ok := word(r, st, n, device())
 			if !ok {
@@ -164,7 +166,7 @@ func (r *reader) link(st *statement, name, base *string, group *int, expects str
 			}
 			names = append(names, d)
 		default:
-			r.errorAt(st.words[n].place, fmt.Sprintf("%s: unknown word %s", st.keyword(), quote(text)), "expected "+expects)
+			r.errorAt(st.Words[n].Place, fmt.Sprintf("%s: unknown word %s", st.Keyword(), text.Quote(part)), "expected "+expects)
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -50,7 +51,7 @@ type rawWeir struct {
 // rawDevice is a device as it is written.
 type rawDevice struct {
 	Device
-	head *statement
+	head *text.Statement
 }
 
 // weirBlock is the table of the weir block.
@@ -81,13 +82,13 @@ func deviceBlock() *blockSpec {
 }
 
 // deviceHead makes the device that device NAME begins.
-func deviceHead(r *reader, st *statement, w *rawWeir) *rawDevice {
+func deviceHead(r *reader, st *text.Statement, w *rawWeir) *rawDevice {
 	name, ok := one(r, st, device())
 	if !ok {
 		return nil
 	}
 	if d := w.devices[name]; d != nil {
-		r.errorAt(st.all(), fmt.Sprintf("device %s is given twice", name), "take one of them out", "first given at "+d.head.place().String())
+		r.errorAt(st.All(), fmt.Sprintf("device %s is given twice", name), "take one of them out", "first given at "+d.head.Place().String())
 		return nil
 	}
 	d := &rawDevice{head: st, Device: Device{Name: name}}
@@ -99,10 +100,10 @@ func deviceHead(r *reader, st *statement, w *rawWeir) *rawDevice {
 func tablesBlock() *blockSpec {
 	type T = Tables
 	return &blockSpec{name: "tables", entries: []*entry{
-		value("connections", number(1024, 1<<26), func(t *T) *int { return &t.Connections }, "the room for connections, some 300 bytes each", initially(1<<20)),
-		value("templates", number(1024, 1<<26), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18)),
-		value("services", number(16, 1<<16), func(t *T) *int { return &t.Services }, "the room for services", initially(4096)),
-		value("servers", number(16, 1<<20), func(t *T) *int { return &t.Servers }, "the room for real servers of all services", initially(65536)),
+		value("connections", number(1024, 1<<26), func(t *T) *int { return &t.Connections }, "the room for connections, some 300 bytes each", initially(1<<20), reloads(Restart)),
+		value("templates", number(1024, 1<<26), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18), reloads(Restart)),
+		value("services", number(16, 1<<16), func(t *T) *int { return &t.Services }, "the room for services", initially(4096), reloads(Restart)),
+		value("servers", number(16, 1<<20), func(t *T) *int { return &t.Servers }, "the room for real servers of all services", initially(65536), reloads(Restart)),
 	}}
 }
 

@@ -3,9 +3,9 @@ package conf
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"strings"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -13,15 +13,15 @@ import (
 const markWords = "mark MARK [from NETWORK] [to NETWORK] [protocol TCP|UDP] [port PORT[-PORT]]"
 
 // readMark reads a rule that gives packets a mark.
-func readMark(r *reader, st *statement, into any) {
+func readMark(r *reader, st *text.Statement, into any) {
 	w := into.(*rawWeir)
 	var rule lvs.MarkRule
 	var ok bool
 	if rule.Mark, ok = after(r, st, 0, mark()); !ok {
 		return
 	}
-	for i := 2; i < len(st.words); i += 2 {
-		switch option := st.words[i]; option.text {
+	for i := 2; i < len(st.Words); i += 2 {
+		switch option := st.Words[i]; option.Text {
 		case "from":
 			rule.Source, ok = after(r, st, i, network())
 		case "to":
@@ -33,7 +33,7 @@ func readMark(r *reader, st *statement, into any) {
 			ports, ok = after(r, st, i, portRange())
 			rule.FirstPort, rule.LastPort = ports[0], ports[1]
 		default:
-			r.errorAt(option.place, fmt.Sprintf("mark: unknown word %s", quote(option.text)), "expected "+markWords)
+			r.errorAt(option.Place, fmt.Sprintf("mark: unknown word %s", text.Quote(option.Text)), "expected "+markWords)
 			return
 		}
 		if !ok {
@@ -41,36 +41,22 @@ func readMark(r *reader, st *statement, into any) {
 		}
 	}
 	if rule.Source.IsValid() && rule.Destination.IsValid() && rule.Source.Addr().Is4() != rule.Destination.Addr().Is4() {
-		r.errorAt(st.all(), "mark: the two networks are of different families", "expected both IPv4, or both IPv6")
+		r.errorAt(st.All(), "mark: the two networks are of different families", "expected both IPv4, or both IPv6")
 		return
 	}
 	w.Marks = append(w.Marks, rule)
 }
 
-// network is an address with or without a prefix length.
-func network() kind[netip.Prefix] {
-	return kind[netip.Prefix]{"an address or a network such as 10.0.0.0/24", func(text string) (netip.Prefix, *complaint) {
-		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
-		}
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return p, complain("%s is not a network", quote(text))
-		}
-		return p.Masked(), nil
-	}}
-}
-
 // portRange is one port or a range.
 func portRange() kind[[2]uint16] {
 	k := number[uint16](1, math.MaxUint16)
-	return kind[[2]uint16]{"a port from 1 to 65535, or two with - between", func(text string) (ports [2]uint16, c *complaint) {
-		first, last, ranged := strings.Cut(text, "-")
+	return kind[[2]uint16]{"a port from 1 to 65535, or two with - between", func(word string) (ports [2]uint16, c *complaint) {
+		first, last, ranged := strings.Cut(word, "-")
 		if ports[0], c = k.parse(first); c != nil || !ranged {
 			return [2]uint16{ports[0], ports[0]}, c
 		}
 		if ports[1], c = k.parse(last); c == nil && ports[1] < ports[0] {
-			c = complain("%s ends before it begins", quote(text))
+			c = complain("%s ends before it begins", text.Quote(word))
 		}
 		return ports, c
 	}}

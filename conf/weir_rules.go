@@ -3,6 +3,7 @@ package conf
 import (
 	"slices"
 
+	"weir/conf/text"
 	"weir/lvs"
 )
 
@@ -20,7 +21,7 @@ type rawRules struct {
 	given
 	Rules
 	service rawService
-	head    *statement
+	head    *text.Statement
 }
 
 // rulesBlock is the table of service in the weir block.
@@ -45,13 +46,13 @@ func ruleEntries[T any](at func(*T) *Rules) []*entry {
 // bit is a yes or no as sysctls have it, or as keepalived does.
 func bit() kind[bool] {
 	words := boolean()
-	return kind[bool]{"0 or 1", func(text string) (bool, *complaint) {
-		if text == "0" || text == "1" {
-			return text == "1", nil
+	return kind[bool]{"0 or 1", func(word string) (bool, *complaint) {
+		if word == "0" || word == "1" {
+			return word == "1", nil
 		}
-		v, c := words.parse(text)
+		v, c := words.parse(word)
 		if c != nil {
-			c = complain("%s is neither 0 nor 1", quote(text))
+			c = complain("%s is neither 0 nor 1", text.Quote(word))
 		}
 		return v, c
 	}}
@@ -59,10 +60,10 @@ func bit() kind[bool] {
 
 // rulesHead reads which virtual_server is meant: PROTOCOL IP PORT, fwmark MARK
 // or group NAME.
-func rulesHead(r *reader, st *statement, w *rawWeir) *rawRules {
+func rulesHead(r *reader, st *text.Statement, w *rawWeir) *rawRules {
 	s := &rawRules{head: st}
 	from := 1
-	if len(st.words) > 1 && st.words[1].text != "fwmark" && st.words[1].text != "group" {
+	if len(st.Words) > 1 && st.Words[1].Text != "fwmark" && st.Words[1].Text != "group" {
 		p, ok := word(r, st, 1, protocol())
 		if !ok {
 			return nil
@@ -85,7 +86,7 @@ func (w *rawWeir) resolveRules(r *reader, services []VirtualServer) {
 	for _, s := range w.services {
 		i := slices.IndexFunc(services, func(v VirtualServer) bool { return s.names(&v) })
 		if i < 0 {
-			r.errorAt(s.head.all(), "there is no virtual_server "+s.service.Name, "expected the words of one that the file has, behind its protocol")
+			r.errorAt(s.head.All(), "there is no virtual_server "+s.service.Name, "expected the words of one that the file has, behind its protocol")
 			continue
 		}
 		pass(s, w, "conn_reuse_mode", &s.ReuseMode, w.ReuseMode)
@@ -103,7 +104,7 @@ func (s *rawRules) names(v *VirtualServer) bool {
 		return v.Group == s.service.Group
 	case s.service.mark != 0:
 		key := v.Keys[0]
-		return v.Group == "" && key.Mark == s.service.mark && (!s.service.has("ip_family") || key.Addr.Is6() == s.service.IPv6)
+		return v.Group == "" && key.Mark == s.service.mark && (!s.service.Has("ip_family") || key.Addr.Is6() == s.service.IPv6)
 	}
 	return v.Group == "" && v.Keys[0] == lvs.ServiceKey{Protocol: s.service.Protocol, Addr: s.service.address, Port: s.service.port}
 }

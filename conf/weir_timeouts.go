@@ -46,9 +46,9 @@ func (t *Timeouts) take(g *Global) {
 		{"lvs_timeouts tcpfin", "tcp_fin_wait", g.LVSTimeouts.FinWait, &t.FinWait},
 		{"lvs_timeouts udp", "udp", g.LVSTimeouts.UDP, &t.UDP},
 	} {
-		if g.has(from.name) && from.time != 0 && !t.has(from.state) {
+		if g.Has(from.name) && from.time != 0 && !t.Has(from.state) {
 			*from.to = from.time
-			t.note(from.state, g.placeOf(from.name))
+			t.note(from.state, g.PlaceOf(from.name))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/conf/lint"
 )
 
 // checkOptions are the flags of "weir check".
@@ -54,7 +55,7 @@ func check(out io.Writer, paths []string, o checkOptions) error {
 			return fmt.Errorf("--silence %s: there is no warning of this name; names stand in brackets behind warnings", code)
 		}
 	}
-	options := conf.Options{ID: o.id, Silence: o.silence, Networks: networks()}
+	options := conf.Options{ID: o.id, Silence: o.silence, Networks: networks(), Linter: lint.Rules}
 	var all conf.Diagnostics
 	var configs []*conf.Config
 	for _, path := range paths {
@@ -69,7 +70,7 @@ func check(out io.Writer, paths []string, o checkOptions) error {
 		}
 	}
 	if len(paths) == 2 && len(configs) == 2 {
-		all.Append(options.Compare(configs[0], configs[1]))
+		all.Append(lint.Compare(configs[0], configs[1], o.silence...))
 	}
 	if err := all.Render(out, colourful(out)); err != nil {
 		return fmt.Errorf("write the diagnostics: %w", err)

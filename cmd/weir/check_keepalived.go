@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/conf"
+	"weir/conf/lint"
 )
 
 // The exit codes of keepalived's configuration test.
@@ -63,7 +64,7 @@ func (o *keepalivedOptions) check(out io.Writer) error {
 	} else {
 		f.Close()
 	}
-	cfg, diags := conf.Options{ID: o.id}.Load(o.config)
+	cfg, diags := conf.Options{ID: o.id, Linter: lint.Rules}.Load(o.config)
 	if err := diags.Render(out, colourful(out)); err != nil {
 		return fmt.Errorf("write the diagnostics: %w", err)
 	}

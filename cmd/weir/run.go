@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/conf/lint"
 	"weir/internal/api"
 	"weir/internal/cluster"
 	"weir/internal/dataplane"
@@ -70,7 +71,7 @@ func run(ctx context.Context, o runOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
-	loader := new(conf.Loader)
+	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
 		return err

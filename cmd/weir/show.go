@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/conf"
+	"weir/conf/lint"
 )
 
 // showCommand is "weir show config|schema|reference".
@@ -32,7 +33,7 @@ where keywords were given; "weir show schema" prints the schema.
 The exit code is 1 when the file has an error.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, diags := conf.Options{ID: id}.Load(args[0])
+			cfg, diags := conf.Options{ID: id, Linter: lint.Rules}.Load(args[0])
 			if diags.HasErrors() {
 				if err := diags.Render(cmd.ErrOrStderr(), colourful(cmd.ErrOrStderr())); err != nil {
 					return err

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ func Format(name string, text []byte) ([]byte, Diagnostics) {
 	for number := 1; rest != ""; {
 		line, after := logicalLine(rest)
 		if after == "" && !isCommented(line) && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") {
-			f.fail((&source{name: name, text: line}).whole(number), "the last line goes on after its backslash")
+			f.fail((&Source{Name: name, Text: line}).whole(number), "the last line goes on after its backslash")
 		}
 		f.line(line, number)
 		number += strings.Count(line, "\n") + 1
@@ -26,7 +26,7 @@ func Format(name string, text []byte) ([]byte, Diagnostics) {
 	if f.depth > 0 {
 		f.fail(f.opened[f.depth-1], "this block is not closed")
 	}
-	diags := f.diags.finish(name, 1)
+	diags := f.diags.Finish(name, 1)
 	if diags.HasErrors() {
 		return text, diags
 	}
@@ -58,11 +58,11 @@ func isCommented(line string) bool {
 // formatter lays lines out.
 type formatter struct {
 	name  string
-	diags collector
+	diags Collector
 	out   []laidOut
 	depth int
 	// opened are the lines of the blocks that are open.
-	opened []place
+	opened []Place
 }
 
 // laidOut is a line of the result.
@@ -105,7 +105,7 @@ func (f *formatter) keep(line string, number int) {
 	opens := strings.HasPrefix(line, "~") && strings.HasSuffix(line, "{")
 	f.out = append(f.out, laidOut{depth: f.depth, text: line, verbatim: true})
 	if opens {
-		f.open((&source{name: f.name, text: line}).whole(number))
+		f.open((&Source{Name: f.name, Text: line}).whole(number))
 	}
 }
 
@@ -118,7 +118,7 @@ func (f *formatter) blank() {
 
 // words lays out a line of words and braces, behind a config id if there is one.
 func (f *formatter) words(line, id string, number int) {
-	src := &source{name: f.name, text: line}
+	src := &Source{Name: f.name, Text: line}
 	l := &lexer{src: src, line: int32(number), column: 1, diags: &f.diags, comments: true}
 	if !l.isText() {
 		return
@@ -143,28 +143,25 @@ func (f *formatter) words(line, id string, number int) {
 			flush()
 			first = true
 		case wordToken:
-			if word := t.place.text(); statement == "" && isLineOfText(word) {
+			if word := t.Place.Text(); statement == "" && isLineOfText(word) {
 				f.fail(src.whole(number), "a word that begins with "+word[:1]+" would begin a line, and mean something else there")
 			}
-			statement = strings.TrimPrefix(statement+" "+t.place.text(), " ")
+			statement = strings.TrimPrefix(statement+" "+t.Place.Text(), " ")
 		case openToken:
 			f.attach(statement)
 			statement = ""
-			f.open(t.place)
+			f.open(t.Place)
 		case closeToken:
 			flush()
-			f.close(t.place)
+			f.close(t.Place)
 		case commentToken:
-			comment := strings.TrimRight(t.place.text(), " \t\r")
+			comment := strings.TrimRight(t.Place.Text(), " \t\r")
 			f.comment(statement, comment, alone && id == "")
 			statement = ""
 		}
 	}
 	flush()
 }
-
-// whole is the beginning of a source that is one line, whose number is given.
-func (s *source) whole(number int) place { return place{src: s, line: int32(number), column: 1} }
 
 // attach puts an opening brace behind its keyword: on this line, or the last one
 // that holds a statement.
@@ -193,12 +190,12 @@ func (f *formatter) attach(statement string) {
 	f.out = append(f.out, laidOut{depth: f.depth, text: "{"})
 }
 
-func (f *formatter) open(at place) {
+func (f *formatter) open(at Place) {
 	f.opened = append(f.opened[:f.depth], at)
 	f.depth++
 }
 
-func (f *formatter) close(at place) {
+func (f *formatter) close(at Place) {
 	if f.depth == 0 {
 		f.fail(at, `stray "}"`)
 		return
@@ -219,8 +216,8 @@ func (f *formatter) comment(statement, comment string, alone bool) {
 	f.out = append(f.out, laidOut{depth: f.depth, text: statement, comment: comment})
 }
 
-func (f *formatter) fail(at place, message string) {
-	f.diags.errorAt(at, message, "the text is left as it is; see weir check")
+func (f *formatter) fail(at Place, message string) {
+	f.diags.ErrorAt(at, message, "the text is left as it is; see weir check")
 }
 
 // text is the result.

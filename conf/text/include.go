@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"errors"
@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// files is where texts come from: the disk, or memory in tests.
-type files interface {
-	// read is the text of a file. Only the first file of a run may be other
+// Files is where texts come from: the disk, or memory in tests.
+type Files interface {
+	// Read is the text of a file. Only the first file of a run may be other
 	// than regular, such as a pipe: an include never waits for a device.
-	read(path string, first bool) ([]byte, error)
-	// glob lists the files that match a pattern. Its error is
+	Read(path string, first bool) ([]byte, error)
+	// Glob lists the files that match a pattern. Its error is
 	// filepath.ErrBadPattern.
-	glob(pattern string) ([]string, error)
+	Glob(pattern string) ([]string, error)
 }
 
-// disk is the files of this machine.
-type disk struct{}
+// Disk is the files of this machine.
+type Disk struct{}
 
-func (disk) read(path string, first bool) ([]byte, error) {
+// Read is the text of a file.
+func (Disk) Read(path string, first bool) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -36,7 +37,8 @@ func (disk) read(path string, first bool) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (disk) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
+// Glob lists the files that match a pattern, as filepath.Glob.
+func (Disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
 // reason is an error of the file system without the path, which the
 // diagnostic already names.
@@ -60,9 +62,9 @@ const (
 
 // includes are the files that a run includes.
 type includes struct {
-	files files
+	files Files
 	// lexed are the files by the place of their include.
-	lexed map[includeKey][]*lexed
+	lexed map[includeKey][]*Lexed
 	// paths are the files being read, the including ones first.
 	paths   []string
 	read    int
@@ -74,14 +76,15 @@ type includes struct {
 
 // includeKey is the place of an include, or of a part.
 type includeKey struct {
-	src   *source
+	src   *Source
 	start int32
 }
 
-// lexed is a file that has been cut into tokens.
-type lexed struct {
-	src    *source
-	tokens []token
+// Lexed is a file that has been cut into tokens.
+type Lexed struct {
+	src *Source
+	// Tokens end with one for the end of the file.
+	Tokens []Token
 }
 
 // includeCheck says which includes of nothing are mistakes.
@@ -108,14 +111,14 @@ func isInclude(line string) bool {
 }
 
 // setCheck takes what stands behind include_check.
-func (in *includes) setCheck(words []token) {
+func (in *includes) setCheck(words []Token) {
 	if len(words) == 0 || words[0].kind != wordToken {
 		in.check = includeLevels["includea"]
 	}
 	checks := map[string]*bool{"readable": &in.check.readable, "match": &in.check.match, "wildcard_match": &in.check.wildcard, "brace_match": &in.check.brace}
 	for _, w := range words {
-		if to := checks[strings.TrimLeft(w.text, "+-")]; w.kind == wordToken && to != nil {
-			*to = !strings.HasPrefix(w.text, "-")
+		if to := checks[strings.TrimLeft(w.Text, "+-")]; w.kind == wordToken && to != nil {
+			*to = !strings.HasPrefix(w.Text, "-")
 		}
 	}
 }
@@ -126,7 +129,7 @@ func (c includeCheck) or(o includeCheck) includeCheck {
 }
 
 // include reads the files that an include line names.
-func (run *reading) include(l *lexer, line []token) {
+func (run *Reading) include(l *lexer, line []Token) {
 	in := &run.includes
 	words := line
 	for len(words) > 0 && words[len(words)-1].kind != wordToken {
@@ -135,11 +138,11 @@ func (run *reading) include(l *lexer, line []token) {
 	if line[0].broken || len(words) > 1 && words[1].broken {
 		return
 	}
-	if len(words) != 2 || words[1].text == "" {
-		l.diags.errorAt(line[0].place, line[0].text+" takes one file name or pattern", "expected "+line[0].text+" FILE")
+	if len(words) != 2 || words[1].Text == "" {
+		l.diags.ErrorAt(line[0].Place, line[0].Text+" takes one file name or pattern", "expected "+line[0].Text+" FILE")
 		return
 	}
-	at, pattern := words[1].place, words[1].text
+	at, pattern := words[1].Place, words[1].Text
 	if len(in.paths) > maxIncludeDepth {
 		in.tooMany(l, at)
 		return
@@ -147,17 +150,17 @@ func (run *reading) include(l *lexer, line []token) {
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(filepath.Dir(in.paths[len(in.paths)-1]), pattern)
 	}
-	check := in.check.or(includeLevels[line[0].text])
+	check := in.check.or(includeLevels[line[0].Text])
 	paths, err := in.expand(pattern, check.brace)
 	switch {
 	case err != nil:
-		l.diags.errorAt(at, line[0].text+": "+err.Error(), "expected a file name, or a pattern with * ? [ ] or { , }")
+		l.diags.ErrorAt(at, line[0].Text+": "+err.Error(), "expected a file name, or a pattern with * ? [ ] or { , }")
 	case len(paths) == 0 && (check.match && !hasWildcard(pattern) || check.wildcard && hasWildcard(pattern)):
-		l.diags.errorAt(at, line[0].text+": no file matches "+pattern, "create the file or remove this line")
+		l.diags.ErrorAt(at, line[0].Text+": no file matches "+pattern, "create the file or remove this line")
 	case len(paths) == 0:
-		l.diags.warnAt(at, "include-missing", "include: no file matches "+pattern, "nothing is read; create the file or remove this line")
+		l.diags.WarnAt(at, "include-missing", "include: no file matches "+pattern, "nothing is read; create the file or remove this line")
 	}
-	key := includeKey{at.src, line[0].start}
+	key := includeKey{at.Src, line[0].start}
 	for _, path := range paths {
 		if f := run.includeFile(l, path, at); f != nil {
 			in.lexed[key] = append(in.lexed[key], f)
@@ -168,9 +171,9 @@ func (run *reading) include(l *lexer, line []token) {
 func hasWildcard(pattern string) bool { return strings.ContainsAny(pattern, "*?[") }
 
 // tooMany ends the including. It is said once: more of the same would say nothing new.
-func (in *includes) tooMany(l *lexer, at place) {
+func (in *includes) tooMany(l *lexer, at Place) {
 	if !in.stopped {
-		l.diags.errorAt(at, "include: too much to read",
+		l.diags.ErrorAt(at, "include: too much to read",
 			fmt.Sprintf("expected at most %d files, nested %d deep, of %d MiB in all", maxIncludes, maxIncludeDepth, maxIncluded>>20))
 	}
 	in.stopped = true
@@ -185,7 +188,7 @@ func (in *includes) expand(pattern string, every bool) ([]string, error) {
 		return nil, fmt.Errorf("bad pattern: %w", err)
 	}
 	for _, p := range patterns {
-		matches, err := in.files.glob(p)
+		matches, err := in.files.Glob(p)
 		if err != nil {
 			return nil, fmt.Errorf("bad pattern: %w", err)
 		}
@@ -225,36 +228,36 @@ func expandBraces(pattern string) ([]string, error) {
 }
 
 // includeFile reads one file at an include.
-func (run *reading) includeFile(l *lexer, path string, at place) *lexed {
+func (run *Reading) includeFile(l *lexer, path string, at Place) *Lexed {
 	in := &run.includes
 	clean := filepath.Clean(path)
 	if slices.Contains(in.paths, clean) {
-		l.diags.errorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", in.chain(clean)...)
+		l.diags.ErrorAt(at, fmt.Sprintf("include: %s includes itself", path), "take one of the includes out", in.chain(clean)...)
 		return nil
 	}
 	if in.stopped || in.read > maxIncludes || in.bytes > maxIncluded {
 		in.tooMany(l, at)
 		return nil
 	}
-	text, err := in.files.read(path, false)
+	text, err := in.files.Read(path, false)
 	if err != nil {
-		l.diags.errorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
+		l.diags.ErrorAt(at, fmt.Sprintf("include: %s cannot be read: %s", path, reason(err)), "expected a file that may be read")
 		return nil
 	}
 	in.bytes += len(text)
-	return run.file(clean, &source{name: path, text: string(text), from: at}, l.diags)
+	return run.File(clean, &Source{Name: path, Text: string(text), from: at}, l.diags)
 }
 
-// file cuts a file into tokens.
-func (run *reading) file(path string, src *source, diags *collector) *lexed {
+// File cuts a file into tokens.
+func (run *Reading) File(path string, src *Source, diags *Collector) *Lexed {
 	in := &run.includes
 	src.order = in.read
 	in.read++
 	in.paths = append(in.paths, path)
 	tokens := lex(src, diags, run)
 	in.paths = in.paths[:len(in.paths)-1]
-	run.tokens += len(tokens)
-	return &lexed{src: src, tokens: tokens}
+	run.Tokens += len(tokens)
+	return &Lexed{src: src, Tokens: tokens}
 }
 
 // chain says over which files a file comes back to itself; the including file

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"fmt"
@@ -43,8 +43,8 @@ func TestLex(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var diags collector
-			got := describe(lex(&source{name: "test", text: tt.in}, &diags, nil))
+			var diags Collector
+			got := describe(lex(&Source{Name: "test", Text: tt.in}, &diags, nil))
 			if diff := cmp.Diff(tt.want, got); diff != "" || len(diags.list) > 0 {
 				t.Errorf("tokens of %q (-want +got):\n%s\ndiagnostics: %v", tt.in, diff, diags.list)
 			}
@@ -52,7 +52,7 @@ func TestLex(t *testing.T) {
 	}
 }
 
-func describe(tokens []token) string {
+func describe(tokens []Token) string {
 	var parts []string
 	for _, t := range tokens[:len(tokens)-1] {
 		switch t.kind {
@@ -63,7 +63,7 @@ func describe(tokens []token) string {
 		case closeToken:
 			parts = append(parts, fmt.Sprintf("%d:%d }", t.line, t.column))
 		default:
-			parts = append(parts, fmt.Sprintf("%d:%d %s", t.line, t.column, t.text))
+			parts = append(parts, fmt.Sprintf("%d:%d %s", t.line, t.column, t.Text))
 		}
 	}
 	return strings.Join(parts, "|")
@@ -80,8 +80,8 @@ func TestLexMistakes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var diags collector
-			lex(&source{name: "test", text: tt.in}, &diags, nil)
+			var diags Collector
+			lex(&Source{Name: "test", Text: tt.in}, &diags, nil)
 			if len(diags.list) != 1 {
 				t.Fatalf("got %d diagnostics, want 1: %v", len(diags.list), diags.list)
 			}

@@ -1,6 +1,7 @@
-package conf
+package text
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,8 +16,8 @@ import (
 // own, which knows where each part of it comes from, so that a mistake is shown
 // where it was written.
 
-// reading is what the files of a run share while they are read.
-type reading struct {
+// Reading is what the files of a run share while they are read.
+type Reading struct {
 	// id is what @id lines are for; empty is the host's name to its first dot.
 	id          string
 	definitions map[string]string
@@ -25,17 +26,38 @@ type reading struct {
 	stopped  bool
 	includes includes
 	// parts are what is read by itself; nil has everything read as one.
-	parts *parts
-	// tokens counts those of all files.
-	tokens int
+	parts *Alone
+	// Tokens counts those of all files.
+	Tokens int
 }
 
-func newReading(f files) *reading {
-	return &reading{
-		definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*lexed{}},
-		parts: &parts{at: map[includeKey]*part{}},
+// NewReading is the reading of a configuration. Lines for a config id are those for id,
+// which is the host's name up to its first dot where it is empty; parts are what is
+// read by itself, nil where nothing is.
+func NewReading(id string, f Files, parts *Alone) *Reading {
+	if parts != nil {
+		parts.numbers = map[includeKey]int{}
+	}
+	return &Reading{
+		id: id, definitions: map[string]string{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
+		parts: parts,
 	}
 }
+
+// Whole is the same reading from the beginning, with nothing read by itself.
+func (run *Reading) Whole() *Reading { return NewReading(run.id, run.includes.files, nil) }
+
+// Open is the text of the first file. Its error has no path.
+func (run *Reading) Open(path string) ([]byte, error) {
+	content, err := run.includes.files.Read(path, true)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	return content, nil
+}
+
+// Files counts the files that were read.
+func (run *Reading) Files() int { return run.includes.read }
 
 const (
 	// maxExpanded bounds what the lines of a configuration stand for, in bytes.
@@ -48,24 +70,14 @@ const (
 	maxNesting = 32
 )
 
-// expansion is where a part of an expanded text comes from: from at on, up to
-// the next one.
-type expansion struct {
-	at int32
-	// literal is text that stands as it is at from; otherwise from is the use
-	// of a name, which stands for the part.
-	literal bool
-	from    place
-}
-
 // macro deals with what the text language has to say about the line at the
 // lexer's position, and tells whether it has dealt with the whole line.
 func (l *lexer) macro() bool {
-	end := strings.IndexByte(l.src.text[l.pos:], '\n')
+	end := strings.IndexByte(l.src.Text[l.pos:], '\n')
 	if end < 0 {
-		end = len(l.src.text) - l.pos
+		end = len(l.src.Text) - l.pos
 	}
-	line := l.src.text[l.pos : l.pos+end]
+	line := l.src.Text[l.pos : l.pos+end]
 	head := strings.TrimLeft(line, " \t\r\v\f")
 	if head == "" || isInclude(head) {
 		return false
@@ -121,11 +133,11 @@ func (l *lexer) forID(line, head string) bool {
 		return true
 	}
 	l.skip(len(line) - len(head) + 1 + len(id))
-	return l.pos < len(l.src.text) && l.peek(0) != '\n' && l.macro()
+	return l.pos < len(l.src.Text) && l.peek(0) != '\n' && l.macro()
 }
 
 // configID is the id that lines may be for.
-func (run *reading) configID() string {
+func (run *Reading) configID() string {
 	if run.id == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -155,14 +167,14 @@ func (l *lexer) define(line, head, name string) {
 	at = at.further(len(line)-len(head), 1+len(name))
 	l.skip(len(line))
 	value := strings.TrimRight(head[len(name)+2:], "\r")
-	for strings.HasSuffix(value, "\\") && l.pos < len(l.src.text) {
+	for strings.HasSuffix(value, "\\") && l.pos < len(l.src.Text) {
 		value = strings.TrimSuffix(value, "\\")
 		l.next()
-		end := strings.IndexByte(l.src.text[l.pos:], '\n')
+		end := strings.IndexByte(l.src.Text[l.pos:], '\n')
 		if end < 0 {
-			end = len(l.src.text) - l.pos
+			end = len(l.src.Text) - l.pos
 		}
-		more := l.src.text[l.pos : l.pos+end]
+		more := l.src.Text[l.pos : l.pos+end]
 		l.skip(end)
 		if value != "" {
 			value += "\n"
@@ -170,7 +182,7 @@ func (l *lexer) define(line, head, name string) {
 		value += strings.TrimRight(more, "\r")
 	}
 	if strings.HasPrefix(name, "_") {
-		l.diags.errorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+shorten(name))
+		l.diags.ErrorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+Shorten(name))
 		return
 	}
 	if l.run.grow(len(value), at, l.diags) {
@@ -180,12 +192,12 @@ func (l *lexer) define(line, head, name string) {
 
 // grow counts what lines stand for, and tells whether that is still within
 // bounds. That it is not is said once.
-func (run *reading) grow(n int, at place, diags *collector) bool {
+func (run *Reading) grow(n int, at Place, diags *Collector) bool {
 	if run.expanded += n + overhead; run.expanded <= maxExpanded {
 		return true
 	}
 	if !run.stopped {
-		diags.stop(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
+		diags.Stop(at, "the definitions and repetitions stand for too much text", fmt.Sprintf("expected at most %d MiB in all", maxExpanded>>20))
 	}
 	run.stopped = true
 	return false
@@ -211,7 +223,7 @@ func use(text string) (name string, size int) {
 
 // lookup is what a name stands for: the variable of a repetition, one that is
 // defined, or one of keepalived's own.
-func (run *reading) lookup(l *lexer, name string, local map[string]string) (string, bool) {
+func (run *Reading) lookup(l *lexer, name string, local map[string]string) (string, bool) {
 	if v, ok := local[name]; ok {
 		return v, true
 	}
@@ -224,7 +236,7 @@ func (run *reading) lookup(l *lexer, name string, local map[string]string) (stri
 	}
 	switch {
 	case name == "_PWD":
-		dir, err := filepath.Abs(filepath.Dir(l.src.file().name))
+		dir, err := filepath.Abs(filepath.Dir(l.src.file().Name))
 		return dir, err == nil
 	case name == "_INSTANCE":
 		return run.configID(), true
@@ -264,7 +276,7 @@ func (l *lexer) expand(line string, repeated bool) {
 	at = at.further(0, len(line))
 	l.skip(len(line))
 	if l.src.depth() >= maxNesting {
-		l.diags.errorAt(at, "definitions are nested too deep", fmt.Sprintf("expected at most %d levels: does one stand for itself?", maxNesting))
+		l.diags.ErrorAt(at, "definitions are nested too deep", fmt.Sprintf("expected at most %d levels: does one stand for itself?", maxNesting))
 		return
 	}
 	if !repeated {
@@ -284,19 +296,19 @@ func (l *lexer) expand(line string, repeated bool) {
 
 // failed leaves a word that stands for a line which could not be read, and the
 // block that it opens.
-func (l *lexer) failed(at place) {
-	l.emit(wordToken, at.text(), at)
+func (l *lexer) failed(at Place) {
+	l.emit(wordToken, at.Text(), at)
 	l.tokens[len(l.tokens)-1].broken = true
-	if strings.HasSuffix(strings.TrimSpace(at.text()), "{") {
+	if strings.HasSuffix(strings.TrimSpace(at.Text()), "{") {
 		l.emit(openToken, "", at)
 	}
 }
 
 // substitute reads the line at a place, from an offset on, with its names
 // replaced.
-func (l *lexer) substitute(at place, from int, local map[string]string) {
-	line := at.text()
-	e := &source{name: l.src.name, order: l.src.order, line: at, expanded: true}
+func (l *lexer) substitute(at Place, from int, local map[string]string) {
+	line := at.Text()
+	e := &Source{Name: l.src.Name, order: l.src.order, line: at, expanded: true}
 	var text strings.Builder
 	changed := local != nil
 	for i := from; i < len(line); {
@@ -322,8 +334,8 @@ func (l *lexer) substitute(at place, from int, local map[string]string) {
 		}
 		i += size
 	}
-	e.text = text.String()
-	if !changed || !l.run.grow(len(e.text)+1, at, l.diags) {
+	e.Text = text.String()
+	if !changed || !l.run.grow(len(e.Text)+1, at, l.diags) {
 		return
 	}
 	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, tokens: l.tokens, first: len(l.tokens), resolved: true}
@@ -361,22 +373,6 @@ func (l *lexer) nested(value string, local map[string]string, depth int) string 
 		}
 	}
 	return text.String()
-}
-
-// add appends a part of an expansion.
-func (s *source) add(text *strings.Builder, part string, literal bool, line place, start, end int) {
-	if part == "" {
-		return
-	}
-	if last := len(s.parts) - 1; literal && last >= 0 && s.parts[last].literal {
-		s.parts[last].from.end = line.start + int32(end)
-		text.WriteString(part)
-		return
-	}
-	from := line // whose column is that of the line, see origin
-	from.start, from.end = line.start+int32(start), line.start+int32(end)
-	s.parts = append(s.parts, expansion{at: int32(text.Len()), literal: literal, from: from})
-	text.WriteString(part)
 }
 
 // leadingName is the name that text begins with: letters, digits and

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"strings"
@@ -9,16 +9,15 @@ import (
 
 // reads is what a text stands for on the machine node01: words parted by blanks,
 // lines by a bar.
-func reads(t *testing.T, text string) (got string, diags collector) {
+func reads(t *testing.T, text string) (got string, diags Collector) {
 	t.Helper()
-	run := newReading(memory{})
-	run.id = "node01"
+	run := NewReading("node01", Disk{}, nil)
 	var lines []string
 	var words []string
-	for _, tok := range run.file("dir/main.conf", &source{name: "dir/main.conf", text: text}, &diags).tokens {
+	for _, tok := range run.File("dir/main.conf", &Source{Name: "dir/main.conf", Text: text}, &diags).Tokens {
 		switch tok.kind {
 		case wordToken:
-			words = append(words, tok.text)
+			words = append(words, tok.Text)
 		case openToken:
 			words = append(words, "{")
 		case closeToken:
@@ -71,12 +70,12 @@ func TestTextLanguage(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, diags := reads(t, tt.in)
-			if diff := cmp.Diff(tt.want, got); diff != "" || diags.counts[Error] > 0 {
+			if diff := cmp.Diff(tt.want, got); diff != "" || diags.Counts[Error] > 0 {
 				t.Errorf("%q (-want +got):\n%s\ndiagnostics: %v", tt.in, diff, diags.list)
 			}
 		})
 	}
-	if got, _ := reads(t, "${_PWD}"); !strings.HasSuffix(got, "/conf/dir") {
+	if got, _ := reads(t, "${_PWD}"); !strings.HasSuffix(got, "/text/dir") {
 		t.Errorf("_PWD is %q, want the folder of the file", got)
 	}
 }
@@ -104,31 +103,8 @@ func TestTextMistakes(t *testing.T) {
 		if tt.want == "" {
 			continue // it only has to come to an end
 		}
-		if diags.counts[Error] != 1 || !strings.Contains(diags.list[0].Message, tt.want) {
+		if diags.Counts[Error] != 1 || !strings.Contains(diags.list[0].Message, tt.want) {
 			t.Errorf("%q: got %v, want one error with %q", tt.in, diags.list, tt.want)
-		}
-	}
-}
-
-// TestIncludeLevels includes what is not there.
-func TestIncludeLevels(t *testing.T) {
-	files := memory{"a.conf": "", "b.conf": ""}
-	tests := []struct {
-		in    string
-		fails bool
-	}{
-		{"include x.conf", false}, {"includer x.conf", false}, {"includem x.conf", true}, {"includea x.conf", true},
-		{"includem *.txt", false}, {"includew *.txt", true}, {"includea *.txt", true}, {"includea [ab].conf", false},
-		{"includem {a,x}.conf", false}, {"includeb {a,x}.conf", true}, {"includeb {a,b}.conf", false},
-		{"global_defs {\ninclude_check\n}\ninclude x.conf", true},
-		{"global_defs {\ninclude_check +match -wildcard_match\n}\ninclude x.conf", true},
-		{"global_defs {\ninclude_check readable\n}\ninclude x.conf", false},
-	}
-	for _, tt := range tests {
-		files["main.conf"] = tt.in + "\n"
-		_, diags := parseMemory(files, "main.conf")
-		if diags.HasErrors() != tt.fails || diags.Errors() > 1 {
-			t.Errorf("%q: %v, fails: %v", tt.in, diags.All(), tt.fails)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ const maxTurns = 1 << 20
 
 // loops reads the repetitions that a line begins with, and the offset of what
 // they repeat.
-func (l *lexer) loops(at place, line string) (all []loop, body int, ok bool) {
+func (l *lexer) loops(at Place, line string) (all []loop, body int, ok bool) {
 	turns := 1
 	for {
 		rest := strings.TrimLeft(line[body:], " \t")
@@ -34,7 +34,7 @@ func (l *lexer) loops(at place, line string) (all []loop, body int, ok bool) {
 		where := at
 		where = where.further(body, min(4, len(rest)))
 		if opening < 0 || closing < opening {
-			l.diags.errorAt(where, rest[:4]+" lacks its brackets", "expected "+repeatWords[rest[:4]])
+			l.diags.ErrorAt(where, rest[:4]+" lacks its brackets", "expected "+repeatWords[rest[:4]])
 			return nil, 0, false
 		}
 		where.end = where.start + int32(closing) + 1
@@ -46,7 +46,7 @@ func (l *lexer) loops(at place, line string) (all []loop, body int, ok bool) {
 			}
 		}
 		if complaint != "" {
-			l.diags.errorAt(where, rest[:4]+" "+complaint, "expected "+repeatWords[rest[:4]])
+			l.diags.ErrorAt(where, rest[:4]+" "+complaint, "expected "+repeatWords[rest[:4]])
 			return nil, 0, false
 		}
 		all = append(all, one)
@@ -88,7 +88,7 @@ func (one *loop) readCount(arguments []string) (complaint string) {
 	for _, a := range arguments[1:] {
 		n, err := strconv.ParseInt(a, 0, 32)
 		if err != nil {
-			return fmt.Sprintf("counts by whole numbers, not by %s", quote(a))
+			return fmt.Sprintf("counts by whole numbers, not by %s", Quote(a))
 		}
 		numbers = append(numbers, int(n))
 	}
@@ -111,7 +111,7 @@ func (one *loop) readCount(arguments []string) (complaint string) {
 func (one *loop) name(text string) (complaint string) {
 	name := strings.TrimPrefix(text, "$")
 	if name == "" || leadingName(name) != name {
-		return fmt.Sprintf("has no name in %s", quote(text))
+		return fmt.Sprintf("has no name in %s", Quote(text))
 	}
 	one.names = append(one.names, name)
 	return ""
@@ -141,7 +141,7 @@ func (one *loop) readList(arguments string) (complaint string) {
 	}
 	for _, t := range tuples[1:] {
 		if len(t) != len(one.names) {
-			return fmt.Sprintf("has %s for %s", plural(len(t), "value"), plural(len(one.names), "name"))
+			return fmt.Sprintf("has %s for %s", Plural(len(t), "value"), Plural(len(one.names), "name"))
 		}
 	}
 	one.values = tuples[1:]

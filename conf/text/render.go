@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"bufio"
@@ -30,25 +30,18 @@ func (d Diagnostics) Render(w io.Writer, colour bool) error {
 func (d Diagnostics) Summary() string {
 	var parts []string
 	if n := d.Errors(); n > 0 {
-		parts = append(parts, plural(n, "error"))
+		parts = append(parts, Plural(n, "error"))
 	}
 	if n := d.Warnings(); n > 0 {
-		parts = append(parts, plural(n, "warning"))
+		parts = append(parts, Plural(n, "warning"))
 	}
 	if n := d.Remarks(); n > 0 {
-		parts = append(parts, plural(n, "note"))
+		parts = append(parts, Plural(n, "note"))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "no mistakes")
 	}
-	return strings.Join(parts, ", ") + " in " + plural(d.files, "file")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return strings.Join(parts, ", ") + " in " + Plural(d.files, "file")
 }
 
 // renderer writes diagnostics. Colour only repeats what the words say.
@@ -83,7 +76,7 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 		fmt.Fprintf(r, "  [%s]", d.Code)
 	}
 	r.WriteByte('\n')
-	if d.at.src != nil {
+	if d.at.Src != nil {
 		r.excerpt(d.at, severity, d.Hint)
 	} else if d.Hint != "" {
 		fmt.Fprintf(r, "      %s\n", d.Hint)
@@ -91,15 +84,15 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	for _, note := range d.Notes {
 		fmt.Fprintf(r, "      %s\n", note)
 	}
-	if d.at.src != nil {
-		for from := d.at.src.from; from.src != nil; from = from.src.from {
-			fmt.Fprintf(r, "      included from %s:%d\n", printable(from.src.name), from.line)
+	if d.at.Src != nil {
+		for from := d.at.Src.from; from.Src != nil; from = from.Src.from {
+			fmt.Fprintf(r, "      included from %s:%d\n", printable(from.Src.Name), from.line)
 		}
 	}
 }
 
 // excerpt writes the line of the place, and under it the mark with the hint.
-func (r *renderer) excerpt(at place, attribute, hint string) {
+func (r *renderer) excerpt(at Place, attribute, hint string) {
 	before, marked, after := window(at)
 	fmt.Fprintf(r, "%5d | %s\n", at.line, strings.TrimRight(before+marked+after, " \t"))
 	mark := "^"
@@ -115,8 +108,8 @@ func (r *renderer) excerpt(at place, attribute, hint string) {
 
 // window is the line around the place in three parts, clipped to maxCells with
 // an ellipsis on the sides where something is left out.
-func window(at place) (before, marked, after string) {
-	text := at.src.text
+func window(at Place) (before, marked, after string) {
+	text := at.Src.Text
 	left, cut := int(at.start), false
 	for n := 0; left > 0 && text[left-1] != '\n'; n++ {
 		if n == maxCells*2/3 {
@@ -155,16 +148,6 @@ func clip(text string, limit int) (string, bool) {
 		}
 	}
 	return printable(text), false
-}
-
-// printable replaces what would disturb a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c == '\t' || unicode.IsPrint(c) {
-			return c
-		}
-		return utf8.RuneError
-	}, s)
 }
 
 // padding is as wide as text on a terminal: a tab stays a tab.

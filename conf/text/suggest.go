@@ -1,16 +1,16 @@
-package conf
+package text
 
-// nearest is the word among the known ones that is fewest edits away, or ""
+// Nearest is the word among the known ones that is fewest edits away, or ""
 // when none is near enough to have been meant: a third of the letters, and
 // one in short words.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	limit := max(1, len(word)/3)
 	best, found := limit+1, ""
 	for _, k := range known {
 		if d := len(k) - len(word); d >= best || -d >= best || len(k) <= limit || len(k) > maxKeyword {
 			continue
 		}
-		if d := distance(word, k, best); d < best {
+		if d := Distance(word, k, best); d < best {
 			best, found = d, k
 		}
 	}
@@ -20,10 +20,10 @@ func nearest(word string, known []string) string {
 // maxKeyword is more than the longest keyword has letters.
 const maxKeyword = 63
 
-// distance counts the edits between two words: a letter more, less or changed
+// Distance counts the edits between two words: a letter more, less or changed
 // (its case is no edit), or two neighbours swapped (optimal string alignment).
 // It gives up beyond limit.
-func distance(a, b string, limit int) int {
+func Distance(a, b string, limit int) int {
 	var rows [3][maxKeyword + 1]int
 	before, previous, row := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"strconv"
@@ -38,7 +38,7 @@ func (l *lexer) number(text *strings.Builder, digits, base int) {
 	for l.pos-start < digits && digitValue(l.peek(0)) < base {
 		l.next()
 	}
-	n, err := strconv.ParseUint(l.src.text[start:l.pos], base, 16)
+	n, err := strconv.ParseUint(l.src.Text[start:l.pos], base, 16)
 	if err == nil {
 		text.WriteByte(byte(n))
 	}

@@ -1,9 +1,12 @@
-package conf
+package text
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Severity tells a mistake that stops weir from a remark.
@@ -18,6 +21,7 @@ const (
 	Note
 )
 
+// String is the word that a severity is shown as.
 func (s Severity) String() string {
 	return [...]string{"error", "warning", "note"}[s]
 }
@@ -37,11 +41,13 @@ type Diagnostic struct {
 	// Notes name other places that have to do with it.
 	Notes []string
 
-	at place
+	at Place
 	// repeated is one that a repetition may give more than once.
 	repeated bool
-	// unready is a file that is right and that weir cannot run yet.
-	unready bool
+	// Unready is a file that is right and that weir cannot run yet.
+	Unready bool
+	// refused is one for which keepalived -t refuses the file.
+	refused bool
 }
 
 // Diagnostics is all that one or more files gave rise to.
@@ -68,7 +74,24 @@ func (d Diagnostics) Remarks() int { return d.count(Note) }
 // Unready tells whether the file asks for what weir cannot do yet, and cannot
 // leave out.
 func (d Diagnostics) Unready() bool {
-	return slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.unready })
+	return slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.Unready })
+}
+
+// Refused tells whether keepalived -t refuses the file: for an error, and for
+// the warnings that it takes for one.
+func (d Diagnostics) Refused() bool {
+	return slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.Severity == Error || one.refused })
+}
+
+// Judge takes out the warnings and notes of some kinds, and marks those for which
+// keepalived -t refuses the file.
+func (d *Diagnostics) Judge(silenced []string, refused func(code string) bool) {
+	d.list = slices.DeleteFunc(d.list, func(one Diagnostic) bool {
+		return one.Severity != Error && !one.Unready && slices.Contains(silenced, one.Code)
+	})
+	for i := range d.list {
+		d.list[i].refused = refused(d.list[i].Code)
+	}
 }
 
 // HasErrors tells whether the file cannot be used.
@@ -91,41 +114,47 @@ func (d *Diagnostics) Append(other Diagnostics) {
 	sortBySeverity(d.list)
 }
 
-// collector gathers diagnostics during a run.
-type collector struct {
+// Collector gathers diagnostics during a run.
+type Collector struct {
 	list []Diagnostic
-	// counts are of each severity, with what is not kept.
-	counts  [3]int
+	// Counts are of each severity, with what is not kept.
+	Counts  [3]int
 	stopped bool
 	// seen are those of repetitions.
 	seen map[string]bool
-	// holds has it keep the remarks in held as they come, to be given later.
-	holds bool
-	held  []held
+	// Holds has it keep the diagnostics in Held as they come, to be given later.
+	Holds bool
+	Held  []Held
 }
 
-// maxDiagnostics is how many of each severity are kept: a file with more
+// Held is a diagnostic that is not given yet.
+type Held struct {
+	D  Diagnostic
+	At Place
+}
+
+// MaxDiagnostics is how many of each severity are kept: a file with more
 // mistakes is not a configuration.
-const maxDiagnostics = 1000
+const MaxDiagnostics = 1000
 
-// full tells whether reading on makes no sense.
-func (c *collector) full() bool { return c.stopped || c.counts[Error] >= maxDiagnostics }
+// Full tells whether reading on makes no sense.
+func (c *Collector) Full() bool { return c.stopped || c.Counts[Error] >= MaxDiagnostics }
 
-// stop gives a last diagnostic: the text is no configuration.
-func (c *collector) stop(at place, message, hint string) {
+// Stop gives a last diagnostic: the text is no configuration.
+func (c *Collector) Stop(at Place, message, hint string) {
 	if !c.stopped {
-		c.errorAt(at, message, hint)
+		c.ErrorAt(at, message, hint)
 	}
 	c.stopped = true
 }
 
-// add keeps a diagnostic. What it repeats of the text may hold control
+// Add keeps a diagnostic. What it repeats of the text may hold control
 // characters; no message carries them to a terminal or a log.
-func (c *collector) add(d Diagnostic) {
+func (c *Collector) Add(d Diagnostic) {
 	if d.repeated && !c.first(&d) {
 		return
 	}
-	if c.counts[d.Severity]++; c.counts[d.Severity] > maxDiagnostics {
+	if c.Counts[d.Severity]++; c.Counts[d.Severity] > MaxDiagnostics {
 		return
 	}
 	d.Message, d.Hint = printable(d.Message), printable(d.Hint)
@@ -137,7 +166,7 @@ func (c *collector) add(d Diagnostic) {
 
 // first tells whether no diagnostic was given before that says the same of the
 // same place.
-func (c *collector) first(d *Diagnostic) bool {
+func (c *Collector) first(d *Diagnostic) bool {
 	key := fmt.Sprintf("%s:%d:%d:%s", d.File, d.Line, d.Column, d.Message)
 	if c.seen[key] {
 		return false
@@ -149,39 +178,42 @@ func (c *collector) first(d *Diagnostic) bool {
 	return true
 }
 
-func (c *collector) errorAt(at place, message, hint string, notes ...string) {
-	c.at(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
+// ErrorAt gives an error at its place.
+func (c *Collector) ErrorAt(at Place, message, hint string, notes ...string) {
+	c.At(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
 }
 
-func (c *collector) warnAt(at place, code, message, hint string, notes ...string) {
-	c.at(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
+// WarnAt gives a warning of a kind at its place.
+func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string) {
+	c.At(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
 }
 
-func (c *collector) at(d Diagnostic, at place) {
-	if c.holds {
-		c.counts[d.Severity]++
-		c.held = append(c.held, held{d, at})
+// At gives a diagnostic at a place. Its file, line and column are filled in.
+func (c *Collector) At(d Diagnostic, at Place) {
+	if c.Holds {
+		c.Counts[d.Severity]++
+		c.Held = append(c.Held, Held{d, at})
 		return
 	}
-	if at.src.expanded {
-		d.Notes = append(d.Notes, "where it reads: "+shorten(at.lineText()))
+	if at.Src.expanded {
+		d.Notes = append(d.Notes, "where it reads: "+Shorten(at.lineText()))
 		d.repeated = true
 	}
 	at = at.written()
 	d.at = at
-	d.File, d.Line, d.Column = at.src.name, int(at.line), int(at.column)
-	c.add(d)
+	d.File, d.Line, d.Column = at.Src.Name, int(at.line), int(at.column)
+	c.Add(d)
 }
 
-// finish puts the diagnostics in the order in which they are shown.
-func (c *collector) finish(name string, files int) Diagnostics {
+// Finish puts the diagnostics in the order in which they are shown.
+func (c *Collector) Finish(name string, files int) Diagnostics {
 	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	for severity, n := range c.counts {
-		if n > maxDiagnostics {
+	for severity, n := range c.Counts {
+		if n > MaxDiagnostics {
 			s := Severity(severity)
-			more := fmt.Sprintf("%s more at least, which are not shown", plural(n-maxDiagnostics, s.String()))
+			more := fmt.Sprintf("%s more at least, which are not shown", Plural(n-MaxDiagnostics, s.String()))
 			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
 		}
 	}
@@ -195,8 +227,26 @@ func sortBySeverity(list []Diagnostic) {
 
 // order is the number of the file in the order of reading.
 func (d *Diagnostic) order() int {
-	if d.at.src == nil {
+	if d.at.Src == nil {
 		return 0
 	}
-	return d.at.src.order
+	return d.at.Src.order
+}
+
+// Plural is a number of things in words.
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printable replaces what would disturb a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '\t' || unicode.IsPrint(c) {
+			return c
+		}
+		return utf8.RuneError
+	}, s)
 }

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"fmt"
@@ -19,11 +19,11 @@ const (
 	commentToken           // a comment, where they are kept
 )
 
-// token is a word, a brace or a line's end, with its place.
-type token struct {
-	// text is the word without its quotes and escapes.
-	text string
-	place
+// Token is a word, a brace or a line's end, with its place.
+type Token struct {
+	// Text is the word without its quotes and escapes.
+	Text string
+	Place
 	kind tokenKind
 	// broken is a word that a diagnostic has been given for.
 	broken bool
@@ -38,16 +38,16 @@ type token struct {
 //     its own; a pair of braces inside one word is text: ${NAME}, {a,b}.conf;
 //   - a backslash at a line's end continues the line.
 type lexer struct {
-	src    *source
+	src    *Source
 	pos    int
 	line   int32
 	column int32
-	diags  *collector
-	tokens []token
+	diags  *Collector
+	tokens []Token
 	// first is the index of the line's first token.
 	first int
 	// run is what the files of a run share; without it a text is only words.
-	run *reading
+	run *Reading
 	// resolved is a text whose names have been replaced.
 	resolved bool
 	// cuts are the parts that are still to come.
@@ -60,19 +60,19 @@ type lexer struct {
 const byteOrderMark = "\ufeff"
 
 // lex cuts the source into tokens; the last is always an endToken.
-func lex(src *source, diags *collector, run *reading) []token {
+func lex(src *Source, diags *Collector, run *Reading) []Token {
 	l := &lexer{src: src, line: 1, column: 1, diags: diags, run: run}
-	if strings.HasPrefix(src.text, byteOrderMark) {
+	if strings.HasPrefix(src.Text, byteOrderMark) {
 		l.pos = len(byteOrderMark)
 	}
-	around := len(src.text)
+	around := len(src.Text)
 	if run != nil && run.parts != nil {
-		l.cuts = cutsOf(src.text)
+		l.cuts = run.parts.cutsOf(src.Text)
 		for _, c := range l.cuts {
 			around -= c.size
 		}
 	}
-	l.tokens = make([]token, 0, min(around/5+len(l.cuts)+8, maxTokens+2))
+	l.tokens = make([]Token, 0, min(around/5+len(l.cuts)+8, MaxTokens+2))
 	if l.isText() {
 		l.all()
 	}
@@ -82,7 +82,7 @@ func lex(src *source, diags *collector, run *reading) []token {
 
 // all cuts the whole text.
 func (l *lexer) all() {
-	for l.pos < len(l.src.text) && !l.diags.full() {
+	for l.pos < len(l.src.Text) && !l.diags.Full() {
 		if l.run != nil && l.column == 1 && (l.part() || l.macro()) {
 			continue
 		}
@@ -99,16 +99,16 @@ func (l *lexer) lineEnds() {
 	if l.run == nil || len(line) == 0 || line[0].kind != wordToken {
 		return
 	}
-	if _, ok := includeLevels[line[0].text]; ok {
+	if _, ok := includeLevels[line[0].Text]; ok {
 		l.run.include(l, line)
-	} else if line[0].text == "include_check" {
+	} else if line[0].Text == "include_check" {
 		l.run.includes.setCheck(line[1:])
 	}
 }
 
 // isText refuses a file with a NUL byte: a binary, or UTF-16.
 func (l *lexer) isText() bool {
-	nul := strings.IndexByte(l.src.text, 0)
+	nul := strings.IndexByte(l.src.Text, 0)
 	if nul < 0 {
 		return true
 	}
@@ -117,32 +117,32 @@ func (l *lexer) isText() bool {
 	}
 	at := l.here()
 	at.end = at.start + 1
-	l.diags.errorAt(at, "a NUL byte: this is not a text file", "expected UTF-8 text")
+	l.diags.ErrorAt(at, "a NUL byte: this is not a text file", "expected UTF-8 text")
 	return false
 }
 
 // here is the empty place at the lexer's position.
-func (l *lexer) here() place {
-	return place{src: l.src, line: l.line, column: l.column, start: int32(l.pos), end: int32(l.pos)}
+func (l *lexer) here() Place {
+	return Place{Src: l.src, line: l.line, column: l.column, start: int32(l.pos), end: int32(l.pos)}
 }
 
 // peek is the byte n after the position, 0 past the end of the text.
 func (l *lexer) peek(n int) byte {
-	if l.pos+n < len(l.src.text) {
-		return l.src.text[l.pos+n]
+	if l.pos+n < len(l.src.Text) {
+		return l.src.Text[l.pos+n]
 	}
 	return 0
 }
 
 // next takes one rune; a byte that is no UTF-8 counts as one.
 func (l *lexer) next() string {
-	if c := l.src.text[l.pos]; c < utf8.RuneSelf && c != '\n' {
+	if c := l.src.Text[l.pos]; c < utf8.RuneSelf && c != '\n' {
 		l.pos++
 		l.column++
-		return l.src.text[l.pos-1 : l.pos]
+		return l.src.Text[l.pos-1 : l.pos]
 	}
-	_, size := utf8.DecodeRuneInString(l.src.text[l.pos:])
-	s := l.src.text[l.pos : l.pos+size]
+	_, size := utf8.DecodeRuneInString(l.src.Text[l.pos:])
+	s := l.src.Text[l.pos : l.pos+size]
 	l.pos += size
 	l.column++
 	if s == "\n" {
@@ -152,17 +152,17 @@ func (l *lexer) next() string {
 	return s
 }
 
-// maxTokens bounds the words, braces and lines of a file: of a configuration of
+// MaxTokens bounds the words, braces and lines of a file: of a configuration of
 // 10 MB, and of one that is nothing but short words.
-const maxTokens = 1_200_000
+const MaxTokens = 1_200_000
 
-func (l *lexer) emit(kind tokenKind, text string, at place) {
-	if len(l.tokens) == maxTokens && kind != endToken {
-		l.diags.stop(at, "too much to read", fmt.Sprintf("expected at most %d words and lines in a file", maxTokens))
+func (l *lexer) emit(kind tokenKind, text string, at Place) {
+	if len(l.tokens) == MaxTokens && kind != endToken {
+		l.diags.Stop(at, "too much to read", fmt.Sprintf("expected at most %d words and lines in a file", MaxTokens))
 		return
 	}
 	at.end = max(at.end, at.start)
-	l.tokens = append(l.tokens, token{kind: kind, text: text, place: at})
+	l.tokens = append(l.tokens, Token{kind: kind, Text: text, Place: at})
 }
 
 // brace emits a one-byte token.
@@ -185,10 +185,10 @@ func (l *lexer) token() {
 		l.next()
 	case c == '#' || c == '!':
 		at := l.here()
-		if end := strings.IndexByte(l.src.text[l.pos:], '\n'); end >= 0 {
+		if end := strings.IndexByte(l.src.Text[l.pos:], '\n'); end >= 0 {
 			l.pos += end
 		} else {
-			l.pos = len(l.src.text)
+			l.pos = len(l.src.Text)
 		}
 		l.column++ // which nothing reads behind a comment
 		if at.end = int32(l.pos); l.comments {
@@ -209,10 +209,10 @@ func (l *lexer) token() {
 
 // placeholder takes a {{ name }} that nobody has filled in.
 func (l *lexer) placeholder() bool {
-	if !strings.HasPrefix(l.src.text[l.pos:], "{{") {
+	if !strings.HasPrefix(l.src.Text[l.pos:], "{{") {
 		return false
 	}
-	text := l.src.text[l.pos:min(len(l.src.text), l.pos+maxName)]
+	text := l.src.Text[l.pos:min(len(l.src.Text), l.pos+maxName)]
 	end := strings.Index(text, "}}")
 	if end < 0 || strings.ContainsRune(text[:end], '\n') {
 		return false
@@ -220,8 +220,8 @@ func (l *lexer) placeholder() bool {
 	at := l.here()
 	l.skip(end + 2)
 	at.end = int32(l.pos)
-	l.diags.errorAt(at, "the placeholder "+at.text()+" is not filled in", "expected the value itself")
-	l.emit(wordToken, at.text(), at)
+	l.diags.ErrorAt(at, "the placeholder "+at.Text()+" is not filled in", "expected the value itself")
+	l.emit(wordToken, at.Text(), at)
 	l.tokens[len(l.tokens)-1].broken = true
 	return true
 }
@@ -241,7 +241,7 @@ func (l *lexer) continues() bool {
 // 0 otherwise. After a $ blanks may stand inside: ${_RANDOM 0 9}. It looks no
 // further than the next opening brace, so that a text of braces stays linear.
 func (l *lexer) pair() int {
-	dollar := l.pos > 0 && l.src.text[l.pos-1] == '$'
+	dollar := l.pos > 0 && l.src.Text[l.pos-1] == '$'
 	for n := 1; ; n++ {
 		switch c := l.peek(n); {
 		case c == '}':
@@ -258,8 +258,8 @@ func (l *lexer) pair() int {
 // one is such.
 func (l *lexer) plain() bool {
 	end := l.pos
-	for end < len(l.src.text) {
-		c := l.src.text[end]
+	for end < len(l.src.Text) {
+		c := l.src.Text[end]
 		if isBlank(c) || c == '\n' || c == '#' || c == '!' {
 			break
 		}
@@ -272,7 +272,7 @@ func (l *lexer) plain() bool {
 	at.end = int32(end)
 	l.column += int32(end - l.pos)
 	l.pos = end
-	l.emit(wordToken, at.text(), at)
+	l.emit(wordToken, at.Text(), at)
 	return true
 }
 
@@ -284,7 +284,7 @@ func (l *lexer) word() {
 	at := l.here()
 	var text strings.Builder
 	broken := false
-	for l.pos < len(l.src.text) && !l.wordEnds() {
+	for l.pos < len(l.src.Text) && !l.wordEnds() {
 		switch c := l.peek(0); {
 		case c == '"', c == '\'' && l.singleQuoted(l.pos == int(at.start)):
 			if !l.quoted(&text) {
@@ -336,7 +336,7 @@ func (l *lexer) quoted(text *strings.Builder) bool {
 	at := l.here()
 	quote := l.next()
 	at.end = int32(l.pos)
-	for l.pos < len(l.src.text) {
+	for l.pos < len(l.src.Text) {
 		switch c := l.peek(0); {
 		case c == quote[0]:
 			l.next()
@@ -354,10 +354,10 @@ func (l *lexer) quoted(text *strings.Builder) bool {
 	return false
 }
 
-func (l *lexer) unclosedQuote(at place, quote string) {
+func (l *lexer) unclosedQuote(at Place, quote string) {
 	hint := "expected another " + quote + " on this line"
 	if c := l.peek(0); c == '#' || c == '!' {
 		hint = "a comment begins first: only in \"...\" is " + string(c) + " text"
 	}
-	l.diags.errorAt(at, "the quote "+quote+" is not closed", hint)
+	l.diags.ErrorAt(at, "the quote "+quote+" is not closed", hint)
 }

@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"testing"
@@ -45,27 +45,4 @@ func TestFormat(t *testing.T) {
 			t.Errorf("%q: got %q and %v, want it left alone and one error", in, got, diags.All())
 		}
 	}
-}
-
-// FuzzFormat wants the same meaning, and the same again.
-func FuzzFormat(f *testing.F) {
-	corpus(f)
-	f.Fuzz(func(t *testing.T, text string) {
-		once, diags := Format("main", []byte(text))
-		if diags.HasErrors() {
-			return
-		}
-		twice, diags := Format("main", once)
-		if diags.HasErrors() || string(twice) != string(once) {
-			t.Fatalf("%q became %q and then %q: %v", text, once, twice, diags.All())
-		}
-		before, diags := parseMemory(memory{"main": text}, "main")
-		after, _ := parseMemory(memory{"main": string(once)}, "main")
-		if (before == nil) != (after == nil) {
-			t.Fatalf("%q is right: %v; formatted %q: %v; %v", text, before != nil, once, after != nil, diags.All())
-		}
-		if diff := cmp.Diff(before, after, comparers...); diff != "" {
-			t.Fatalf("%q became %q (-before +after):\n%s", text, once, diff)
-		}
-	})
 }

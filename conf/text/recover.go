@@ -1,4 +1,4 @@
-package conf
+package text
 
 import (
 	"fmt"
@@ -15,17 +15,17 @@ import (
 type skew struct {
 	set   bool
 	frame *frame
-	brace token
+	brace Token
 }
 
 // compareIndent notes the first brace whose column is not its block's: further
 // left when one before it is missing, further right when it is one too many.
-func (b *builder) compareIndent(f *frame, brace token) {
-	own := f.open.place
-	if f.owner != nil && f.owner.words[0].kind == wordToken {
-		own = f.owner.place()
+func (b *builder) compareIndent(f *frame, brace Token) {
+	own := f.open.Place
+	if f.Owner != nil && f.Owner.Words[0].kind == wordToken {
+		own = f.Owner.Place()
 	}
-	if b.skew.set || own.src != brace.src || !own.alone() || !brace.alone() || own.column == brace.column {
+	if b.skew.set || own.Src != brace.Src || !own.alone() || !brace.alone() || own.column == brace.column {
 		return
 	}
 	b.skew = skew{set: true, frame: f, brace: brace}
@@ -33,14 +33,14 @@ func (b *builder) compareIndent(f *frame, brace token) {
 
 // settle finds the statement's entry, repairing the stack of blocks first
 // where the keyword shows that a brace is missing or too many.
-func (b *builder) settle(st *statement) {
+func (b *builder) settle(st *Statement) {
 	top := b.top()
 	if top.spec == nil {
 		return
 	}
-	st.entry = top.spec.lookup(st.keyword())
+	st.Entry = top.spec.Lookup(st.Keyword())
 	switch {
-	case st.entry != nil:
+	case st.Entry != nil:
 	case b.excess > 0:
 		b.closeFor(st)
 	case b.excess < 0 && !b.reopenFor(st):
@@ -50,20 +50,20 @@ func (b *builder) settle(st *statement) {
 
 // closeFor closes the blocks that lack their brace before the statement, whose
 // keyword belongs to a block further out.
-func (b *builder) closeFor(st *statement) {
+func (b *builder) closeFor(st *Statement) {
 	for i := len(b.frames) - 2; i >= b.base-1 && i >= 0; i-- {
 		outer := b.frames[i]
 		if len(b.frames)-1-i > b.excess || outer.spec == nil {
 			return
 		}
-		e := outer.spec.lookup(st.keyword())
+		e := outer.spec.Lookup(st.Keyword())
 		if e == nil {
 			continue
 		}
-		b.unclosed(b.frames[i+1:], fmt.Sprintf("before %s (line %d)", st.keyword(), st.place().written().line))
+		b.unclosed(b.frames[i+1:], fmt.Sprintf("before %s (line %d)", st.Keyword(), st.Place().written().line))
 		b.excess -= len(b.frames) - 1 - i
 		b.frames = b.frames[:i+1]
-		st.entry = e
+		st.Entry = e
 		return
 	}
 }
@@ -81,12 +81,12 @@ func (b *builder) unclosed(frames []*frame, where string) {
 			notes = append(notes, fmt.Sprintf("and %d blocks around them", i+1))
 			break
 		}
-		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].owner.title(), frames[i].open.written().line))
+		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].Owner.Title(), frames[i].open.written().line))
 	}
 	for _, f := range frames {
-		f.unsure, f.unclosed = true, true
+		f.Unsure, f.unclosed = true, true
 	}
-	if s := b.skew; s.set && len(frames) == 1 && s.brace.column < s.frame.owner.place().column && s.frame.open.start > inner.open.start {
+	if s := b.skew; s.set && len(frames) == 1 && s.brace.column < s.frame.Owner.Place().column && s.frame.open.start > inner.open.start {
 		inner = s.frame
 		where = fmt.Sprintf(`before the "}" of line %d`, s.brace.written().line)
 	}
@@ -94,27 +94,27 @@ func (b *builder) unclosed(frames []*frame, where string) {
 	if b.gluedBrace(inner) {
 		return
 	}
-	at := inner.open.place
-	if inner.owner.words[0].kind == wordToken {
-		at = inner.owner.all()
+	at := inner.open.Place
+	if inner.Owner.Words[0].kind == wordToken {
+		at = inner.Owner.All()
 	}
-	b.diags.errorAt(at, inner.owner.title()+" is not closed", `expected "}" `+where, notes...)
+	b.diags.ErrorAt(at, inner.Owner.Title()+" is not closed", `expected "}" `+where, notes...)
 }
 
 // gluedBrace tells whether the block is open because its brace is glued to its
 // last word, where it is text, and says so.
 func (b *builder) gluedBrace(f *frame) bool {
-	if len(f.statements) == 0 {
+	if len(f.Statements) == 0 {
 		return false
 	}
-	last := f.statements[len(f.statements)-1]
-	word := last.words[len(last.words)-1]
-	if !strings.HasSuffix(word.place.text(), "}") || last.block != nil {
+	last := f.Statements[len(f.Statements)-1]
+	word := last.Words[len(last.Words)-1]
+	if !strings.HasSuffix(word.Place.Text(), "}") || last.Block != nil {
 		return false
 	}
-	last.broken = true
-	b.diags.errorAt(word.place, fmt.Sprintf("the brace of %q is part of the word", shorten(word.text)),
-		fmt.Sprintf(`put a blank before the "}" that closes %s`, f.owner.keyword()))
+	last.Broken = true
+	b.diags.ErrorAt(word.Place, fmt.Sprintf("the brace of %q is part of the word", Shorten(word.Text)),
+		fmt.Sprintf(`put a blank before the "}" that closes %s`, f.Owner.Keyword()))
 	return true
 }
 
@@ -123,13 +123,13 @@ func (b *builder) unclosedAtEnd() {
 	if len(b.frames) == b.base {
 		return
 	}
-	end := b.tokens[len(b.tokens)-1].place
+	end := b.tokens[len(b.tokens)-1].Place
 	b.unclosed(b.frames[b.base:], fmt.Sprintf("before the end of the file (line %d)", end.lastLine()))
 	b.frames = b.frames[:b.base]
 }
 
 // lastLine is the number of the last line that p, the end of a text, ends.
-func (p place) lastLine() int32 {
+func (p Place) lastLine() int32 {
 	p = p.written()
 	if p.column == 1 && p.line > 1 {
 		return p.line - 1
@@ -139,31 +139,31 @@ func (p place) lastLine() int32 {
 
 // reopenFor goes back into the block that was closed last, when the statement
 // belongs into it and the file has a closing brace too many.
-func (b *builder) reopenFor(st *statement) bool {
+func (b *builder) reopenFor(st *Statement) bool {
 	top := b.top()
 	f := top.closed
 	if f == nil || f.spec == nil {
 		return false
 	}
-	e, since := f.spec.lookup(st.keyword()), top.since(f)
+	e, since := f.spec.Lookup(st.Keyword()), top.since(f)
 	if e == nil || since < 0 {
 		return false
 	}
-	for _, moved := range top.statements[since:] {
-		moved.entry = f.spec.lookup(moved.keyword())
-		f.statements = append(f.statements, moved)
+	for _, moved := range top.Statements[since:] {
+		moved.Entry = f.spec.Lookup(moved.Keyword())
+		f.Statements = append(f.Statements, moved)
 	}
-	top.statements = top.statements[:since]
+	top.Statements = top.Statements[:since]
 	brace := top.closedBrace
-	if s := b.skew; s.set && s.brace.start > f.open.start && s.brace.column > s.frame.owner.place().column {
+	if s := b.skew; s.set && s.brace.start > f.open.start && s.brace.column > s.frame.Owner.Place().column {
 		brace = s.brace
 	}
 	b.skew = skew{}
 	b.excess++
-	b.diags.errorAt(brace.place, `this "}" is one too many`,
-		fmt.Sprintf("take it out: %s (line %d) belongs to %s", st.keyword(), st.place().line, f.owner.title()))
+	b.diags.ErrorAt(brace.Place, `this "}" is one too many`,
+		fmt.Sprintf("take it out: %s (line %d) belongs to %s", st.Keyword(), st.Place().line, f.Owner.Title()))
 	b.frames = append(b.frames, f)
-	st.entry = e
+	st.Entry = e
 	return true
 }
 
@@ -173,12 +173,12 @@ const maxSince = 64
 // since is the index of the first statement after the inner block f, when all
 // from there on may as well stand inside f, and -1 otherwise.
 func (top *frame) since(f *frame) int {
-	for i := len(top.statements) - 1; i >= max(0, len(top.statements)-maxSince); i-- {
-		st := top.statements[i]
-		if st.block == f.block {
+	for i := len(top.Statements) - 1; i >= max(0, len(top.Statements)-maxSince); i-- {
+		st := top.Statements[i]
+		if st.Block == f.Block {
 			return i + 1
 		}
-		if st.block != nil || f.spec.lookup(st.keyword()) == nil {
+		if st.Block != nil || f.spec.Lookup(st.Keyword()) == nil {
 			return -1
 		}
 	}
@@ -188,52 +188,44 @@ func (top *frame) since(f *frame) int {
 // headless finds a block whose first line is missing or commented out, while
 // its closing brace is there: the keyword belongs into a block that may stand
 // here. The block is skipped, for what it was called is not known.
-func (b *builder) headless(st *statement) {
-	spec := b.top().spec
-	name := ""
-	for _, e := range spec.entries {
-		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(st.keyword(), ".:@")
-		if listed || e.inner != nil && e.inner.lookup(st.keyword()) != nil {
-			name = e.name
-			break
-		}
-	}
+func (b *builder) headless(st *Statement) {
+	name := b.top().spec.Holder(st.Keyword())
 	if name == "" {
 		return
 	}
 	b.excess++
-	b.diags.errorAt(st.place(), fmt.Sprintf("%s stands outside any %s", quote(st.keyword()), name),
+	b.diags.ErrorAt(st.Place(), fmt.Sprintf("%s stands outside any %s", Quote(st.Keyword()), name),
 		fmt.Sprintf("is the line missing that opens %s?", name))
-	b.top().unsure = true
-	b.push(&statement{words: st.words[:1], broken: true}, nil, st.words[0])
+	b.top().Unsure = true
+	b.push(&Statement{Words: st.Words[:1], Broken: true}, nil, st.Words[0])
 }
 
 // unopened is a statement that lacks its block. Where the file has a closing
 // brace too many, only the opening one is missing.
-func (b *builder) unopened(st *statement) {
+func (b *builder) unopened(st *Statement) {
 	if b.excess < 0 {
 		b.excess++
-		if !st.broken {
-			b.diags.errorAt(st.all(), st.title()+` lacks its "{"`, `expected "{" at the end of this line`)
+		if !st.Broken {
+			b.diags.ErrorAt(st.All(), st.Title()+` lacks its "{"`, `expected "{" at the end of this line`)
 		}
-		b.push(st, st.entry.inner, st.words[len(st.words)-1])
+		b.push(st, st.Entry.Inner, st.Words[len(st.Words)-1])
 		return
 	}
-	b.breaks(st, st.all(), st.keyword()+" opens a block", `expected "{" and, after the block, "}"`)
+	b.breaks(st, st.All(), st.Keyword()+" opens a block", `expected "{" and, after the block, "}"`)
 }
 
 // special takes the statements that are not keywords but instructions to the
 // reader of the text, and tells whether st is one.
-func (b *builder) special(st *statement) bool {
+func (b *builder) special(st *Statement) bool {
 	if b.top().spec == nil {
 		return false
 	}
-	if _, includes := includeLevels[st.keyword()]; includes {
-		for _, f := range b.run.includes.lexed[includeKey{st.place().src, st.place().start}] {
+	if _, includes := includeLevels[st.Keyword()]; includes {
+		for _, f := range b.run.includes.lexed[includeKey{st.Place().Src, st.Place().start}] {
 			b.file(f)
 		}
 		if brace, opens := b.brace(); opens {
-			b.breaks(st, brace.place, st.keyword()+" opens no block", "the block is skipped")
+			b.breaks(st, brace.Place, st.Keyword()+" opens no block", "the block is skipped")
 			b.push(st, nil, brace)
 		}
 		return true
@@ -243,35 +235,21 @@ func (b *builder) special(st *statement) bool {
 }
 
 // undefined breaks a statement that uses a name which nothing defines.
-func (b *builder) undefined(st *statement) {
-	for _, w := range st.words {
-		i := strings.Index(w.text, "${")
+func (b *builder) undefined(st *Statement) {
+	for _, w := range st.Words {
+		i := strings.Index(w.Text, "${")
 		if i < 0 || w.broken {
 			continue
 		}
-		if name, size := use(w.text[i:]); size > 0 {
-			hint := "write $" + shorten(name) + "=VALUE on a line before it"
+		if name, size := use(w.Text[i:]); size > 0 {
+			hint := "write $" + Shorten(name) + "=VALUE on a line before it"
 			if leadingName(name) != name {
 				hint = "expected ${NAME}"
 			}
-			b.breaks(st, w.place, quote("${"+name+"}")+" is not defined", hint)
+			b.breaks(st, w.Place, Quote("${"+name+"}")+" is not defined", hint)
 		}
 	}
-	if st.broken {
-		b.top().unsure = b.top().unsure || b.top().spec.lookup(st.keyword()) == nil
+	if st.Broken {
+		b.top().Unsure = b.top().Unsure || b.top().spec.Lookup(st.Keyword()) == nil
 	}
-}
-
-// maxWord is how many runes of the user's words a message repeats.
-const maxWord = 60
-
-// shorten cuts a word of the user's to what a message can carry.
-func shorten(word string) string {
-	n := 0
-	for i := range word {
-		if n++; n > maxWord {
-			return word[:i] + "…"
-		}
-	}
-	return word
 }

@@ -1,0 +1,34 @@
+package conf
+
+import (
+	"slices"
+	"strings"
+
+	"weir/conf/text"
+)
+
+// DNSCheck is what DNS_CHECK has of its own.
+type DNSCheck struct {
+	Type string `json:"type"`
+	Name string `json:"name"`
+}
+
+// dnsCheck is the keyword of DNS_CHECK.
+func dnsCheck() *entry {
+	begin := func(c *rawCheck) { c.DNS = &DNSCheck{} }
+	return ownSection(CheckDNS, "a name server answers", begin, targetEntries(), dnsEntries()...)
+}
+
+func dnsEntries() []*entry {
+	type C = rawCheck
+	types := []string{"A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"}
+	return []*entry{
+		value("type", kind[string]{"one of " + strings.Join(types, " "), func(word string) (string, *complaint) {
+			if !slices.Contains(types, strings.ToUpper(word)) {
+				return "", complain("unknown record type %s", text.Quote(word))
+			}
+			return strings.ToUpper(word), nil
+		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA")),
+		value("name", nonEmpty("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially(".")),
+	}
+}

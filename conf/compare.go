@@ -1,0 +1,313 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+
+	"weir/lvs"
+)
+
+// ChangeKind is how a block or a value differs.
+type ChangeKind string
+
+const (
+	// Added is a block that was not there before.
+	Added ChangeKind = "added"
+	// Removed is one that is there no more.
+	Removed ChangeKind = "removed"
+	// Changed is a keyword whose value is another one.
+	Changed ChangeKind = "changed"
+)
+
+// Change is one difference of two configurations: a block that has come or gone, or
+// a keyword whose value is another one.
+type Change struct {
+	// Block are the blocks around the keyword, the outermost first, as they begin in
+	// a file: "virtual_server 10.0.0.1 80", "real_server 10.0.0.2 80".
+	Block []string
+	Kind  ChangeKind
+	// Keyword is empty where the whole block has come or gone.
+	Keyword string
+	// From and To are the values, times as Go writes them. Those of secrets say only
+	// that they differ.
+	From, To string
+	Trait    Trait
+}
+
+// Compare lists what a reload from one configuration to another changes, in the order
+// of the new one; blocks that have gone come last. What has no effect in weir is left
+// out. A virtual_server that a Loader has not read again costs nothing.
+func Compare(was, now *Config) []Change {
+	c := &comparison{language: compared()}
+	c.blocks(nil, c.language.root, reflect.ValueOf(was).Elem(), reflect.ValueOf(now).Elem())
+	return c.changes
+}
+
+// compared is the language by which configurations are compared.
+var compared = sync.OnceValue(keepalived)
+
+// comparison is a walk over two configurations at once.
+type comparison struct {
+	language *language
+	changes  []Change
+}
+
+// blocks compares two blocks of a kind, field by field: a field's keyword is that of
+// its name in JSON. Fields of embedded structs are the block's own.
+func (c *comparison) blocks(path []string, spec *blockSpec, was, now reflect.Value) {
+	for i := range was.NumField() {
+		field := was.Type().Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" {
+			name = snake(field.Name)
+		}
+		switch {
+		case field.Type == reflect.TypeFor[given]():
+		case field.Anonymous:
+			c.blocks(path, spec, was.Field(i), now.Field(i))
+		case !field.IsExported() || name == "-":
+		default:
+			c.field(path, spec, name, was.Field(i), now.Field(i))
+		}
+	}
+}
+
+// field compares two fields of a name.
+func (c *comparison) field(path []string, spec *blockSpec, name string, was, now reflect.Value) {
+	row := spec.lookup(name)
+	switch {
+	case row == nil:
+		c.unnamed(path, spec, name, was, now)
+	case row.effect != 0:
+	case row.inner == nil || row.inner.line != nil:
+		c.value(path, row, was, now)
+	case !row.inner.acts():
+	case was.Kind() == reflect.Slice:
+		c.list(path, row, was, now)
+	default:
+		c.blocks(append(path[:len(path):len(path)], name), row.inner, was, now)
+	}
+}
+
+// unnamed compares fields whose name is no keyword of their block.
+func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, now reflect.Value) {
+	switch name {
+	case "machine": // what stands outside any block
+		c.blocks(path, spec, was, now)
+	case "vrrp_instance":
+		c.texts(path, name, InPlace, was.String(), now.String())
+	case "tunnel":
+		for _, keyword := range []string{"lb_kind", "lvs_method"} {
+			if row := spec.lookup(keyword); row != nil {
+				c.value(path, row, was, now)
+				return
+			}
+		}
+	case "rules":
+		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
+	case "checks":
+		c.checks(path, spec, was.Interface().([]Check), now.Interface().([]Check))
+	case "connect":
+		w, n := was.Interface().(netip.AddrPort), now.Interface().(netip.AddrPort)
+		c.value(path, spec.lookup("connect_ip"), reflect.ValueOf(w.Addr()), reflect.ValueOf(n.Addr()))
+		c.value(path, spec.lookup("connect_port"), reflect.ValueOf(w.Port()), reflect.ValueOf(n.Port()))
+	}
+}
+
+// checks compares the checks of a server: the first of a kind with the first, and so
+// on.
+func (c *comparison) checks(path []string, spec *blockSpec, was, now []Check) {
+	rest := append([]Check(nil), was...)
+	for i := range now {
+		row := spec.lookup(string(now[i].Kind))
+		inner := append(path[:len(path):len(path)], row.name)
+		n := 0
+		for n < len(rest) && rest[n].Kind != now[i].Kind {
+			n++
+		}
+		if n == len(rest) {
+			c.block(inner, row, Added)
+			continue
+		}
+		c.blocks(inner, row.inner, reflect.ValueOf(rest[n]), reflect.ValueOf(now[i]))
+		rest = append(rest[:n], rest[n+1:]...)
+	}
+	for _, gone := range rest {
+		c.block(append(path[:len(path):len(path)], string(gone.Kind)), spec.lookup(string(gone.Kind)), Removed)
+	}
+}
+
+func (c *comparison) block(path []string, row *entry, kind ChangeKind) {
+	c.changes = append(c.changes, Change{Block: path, Kind: kind, Trait: row.reload})
+}
+
+// list compares blocks of which there may be several: those that are the same thing,
+// and else those of the same name.
+func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
+	partners, stays := readOnce(was, now)
+	before := map[string]int{}
+	for i := was.Len() - 1; i >= 0; i-- {
+		if !stays[i] {
+			id, name := namesOf(was.Index(i))
+			before["="+name], before[id] = i, i
+		}
+	}
+	find := func(i int, key string) {
+		if at, known := before[key]; partners[i] < 0 && known && !stays[at] {
+			partners[i], stays[at] = at, true
+		}
+	}
+	for i := range partners {
+		if partners[i] < 0 {
+			id, _ := namesOf(now.Index(i))
+			find(i, id)
+		}
+	}
+	for i := range partners {
+		if partners[i] == unread {
+			continue
+		}
+		_, name := namesOf(now.Index(i))
+		find(i, "="+name)
+		inner := append(path[:len(path):len(path)], row.name+" "+name)
+		if partners[i] < 0 {
+			c.block(inner, row, Added)
+			continue
+		}
+		c.pair(inner, row, reflect.Indirect(was.Index(partners[i])), reflect.Indirect(now.Index(i)))
+	}
+	for i := range stays {
+		if !stays[i] {
+			_, name := namesOf(was.Index(i))
+			c.block(append(path[:len(path):len(path)], row.name+" "+name), row, Removed)
+		}
+	}
+}
+
+// unread is the partner of a virtual_server whose text was not read again.
+const unread = math.MaxInt
+
+// readOnce finds the virtual servers that were made of the same reading of a text: a
+// Loader reads none again that has stayed the same. Where what other blocks say about
+// one differs, it is not among them. Partners are -1 for all others.
+func readOnce(was, now reflect.Value) (partners []int, stays []bool) {
+	partners, stays = make([]int, now.Len()), make([]bool, was.Len())
+	for i := range partners {
+		partners[i] = -1
+	}
+	before, services := was.Interface().([]VirtualServer)
+	if !services {
+		return partners, stays
+	}
+	places := make(map[*RealServer]int, len(before))
+	for i := range before {
+		if len(before[i].RealServers) > 0 {
+			places[&before[i].RealServers[0]] = i
+		}
+	}
+	after := now.Interface().([]VirtualServer)
+	for i := range after {
+		v := &after[i]
+		if len(v.RealServers) == 0 {
+			continue
+		}
+		if at, known := places[&v.RealServers[0]]; known && before[at].Rules == v.Rules {
+			partners[i], stays[at] = unread, true
+		}
+	}
+	return partners, stays
+}
+
+// pair compares two blocks that are the same one before and after.
+func (c *comparison) pair(path []string, row *entry, was, now reflect.Value) {
+	w, service := was.Addr().Interface().(*VirtualServer)
+	if service {
+		c.keys(path, row.inner, w, now.Addr().Interface().(*VirtualServer))
+	}
+	c.blocks(path, row.inner, was, now)
+}
+
+// keys compares which services a virtual_server is: those of its group's lines, or of
+// its address family. That its protocol is another one is said by that keyword.
+func (c *comparison) keys(path []string, spec *blockSpec, was, now *VirtualServer) {
+	if now.Group != "" {
+		c.texts(path, "virtual_server_group", InPlace, joined(was.Keys), joined(now.Keys))
+		return
+	}
+	if w, n := was.Keys[0], now.Keys[0]; w.Mark != 0 && w != n {
+		family := map[bool]string{false: "inet", true: "inet6"}
+		c.texts(path, "ip_family", spec.lookup("ip_family").reload, family[w.Addr.Is6()], family[n.Addr.Is6()])
+	}
+}
+
+// namesOf are what a block is, however it is called, and its name.
+func namesOf(v reflect.Value) (id, name string) {
+	switch b := v.Interface().(type) {
+	case VRRPInstance:
+		return fmt.Sprint(b.Interface, " ", b.VRID, " ", b.ipv6()), b.Name
+	case VirtualServer:
+		if b.Group != "" {
+			return "group " + b.Group, b.Name
+		}
+		return b.Keys[0].String(), b.Name
+	case RealServer:
+		name := fmt.Sprint(b.Addr, " ", b.Port)
+		return name, name
+	}
+	v = reflect.Indirect(v)
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.String {
+			return v.Field(i).String(), v.Field(i).String()
+		}
+	}
+	return "", ""
+}
+
+// acts tells whether any keyword of a kind of block has an effect.
+func (s *blockSpec) acts() bool {
+	if s.line != nil {
+		return true
+	}
+	for _, e := range s.entries {
+		if e.effect == 0 && (e.inner == nil || e.inner.acts()) {
+			return true
+		}
+	}
+	return false
+}
+
+// value compares the values of a keyword.
+func (c *comparison) value(path []string, row *entry, was, now reflect.Value) {
+	from, to := changeText(was, row), changeText(now, row)
+	if row.secret && from != to {
+		from, to = "as it was", "another"
+	}
+	c.texts(path, row.slotName(), row.reload, from, to)
+}
+
+// slotName is what a keyword is called in a change: by the name of its synonyms that
+// the values have.
+func (e *entry) slotName() string {
+	if e.slot != "" {
+		return e.slot
+	}
+	return e.name
+}
+
+func (c *comparison) texts(path []string, keyword string, trait Trait, from, to string) {
+	if from != to {
+		c.changes = append(c.changes, Change{Block: path, Kind: Changed, Keyword: keyword, From: from, To: to, Trait: trait})
+	}
+}
+
+func joined(keys []lvs.ServiceKey) string {
+	all := make([]string, len(keys))
+	for i, k := range keys {
+		all[i] = k.String()
+	}
+	return strings.Join(all, ", ")
+}

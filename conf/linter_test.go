@@ -1,0 +1,8 @@
+package conf_test
+
+import (
+	"weir/conf"
+	"weir/conf/lint"
+)
+
+func init() { conf.TestLinter = lint.Rules }

@@ -1,0 +1,34 @@
+package conf
+
+// Trait says what a reload does with a keyword whose value has changed.
+type Trait uint8
+
+const (
+	// InPlace is a keyword whose new value holds from the reload on.
+	InPlace Trait = iota
+	// Anew is one for which its service, instance or check has to begin anew.
+	Anew
+	// AtStart is one that counts only when its block begins: a reload leaves it.
+	AtStart
+	// Restart is one whose new value takes a restart of weir.
+	Restart
+)
+
+// String is a trait in words.
+func (t Trait) String() string {
+	return [...]string{"in place", "anew", "at its start", "takes a restart"}[t]
+}
+
+// anew marks keywords for which their block has to begin anew.
+func anew(entries ...*entry) []*entry {
+	for _, e := range entries {
+		e.reload = Anew
+	}
+	return entries
+}
+
+// reloads says what a reload does with a keyword.
+func reloads(as Trait) option { return func(e *entry) { e.reload = as } }
+
+// secret marks a keyword whose values nobody is shown.
+func secret() option { return func(e *entry) { e.secret = true } }
