@@ -12,11 +12,7 @@ import (
 // scheduler is the value of lb_algo.
 func scheduler() kind[lvs.Scheduler] {
 	var known []named[lvs.Scheduler]
-	for _, s := range []lvs.Scheduler{
-		lvs.RoundRobin, lvs.WeightedRoundRobin, lvs.LeastConnection, lvs.WeightedLeastConnection,
-		lvs.Locality, lvs.LocalityReplicated, lvs.DestinationHash, lvs.SourceHash, lvs.ShortestExpectedDelay,
-		lvs.NeverQueue, lvs.MaglevHash, lvs.WeightedFailover, lvs.WeightedOverflow, lvs.PowerOfTwoChoices,
-	} {
+	for _, s := range lvs.Schedulers() {
 		known = append(known, named[lvs.Scheduler]{string(s), s})
 	}
 	return oneOf(choice[lvs.Scheduler]{noun: "scheduler", known: known})

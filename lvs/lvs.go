@@ -78,6 +78,15 @@ const (
 	PowerOfTwoChoices       Scheduler = "twos"  // the better one of two at random
 )
 
+// Schedulers lists all schedulers, in the order in which messages name them.
+func Schedulers() []Scheduler {
+	return []Scheduler{
+		RoundRobin, WeightedRoundRobin, LeastConnection, WeightedLeastConnection, Locality,
+		LocalityReplicated, DestinationHash, SourceHash, ShortestExpectedDelay, NeverQueue, MaglevHash,
+		WeightedFailover, WeightedOverflow, PowerOfTwoChoices,
+	}
+}
+
 // RealServer is one destination of a virtual server.
 type RealServer struct {
 	Addr netip.Addr

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,10 @@ func TestEverySchedulerHasARow(t *testing.T) {
 		if _, ok := RowOf(name); !ok {
 			t.Errorf("%s has no row", name)
 		}
+	}
+	slices.Sort(named)
+	if listed := slices.Sorted(slices.Values(lvs.Schedulers())); !slices.Equal(listed, named) {
+		t.Errorf("lvs.Schedulers lists %v, the constants are %v", listed, named)
 	}
 	if len(Rows()) != len(named) {
 		t.Errorf("there are %d rows for %d schedulers", len(Rows()), len(named))
