@@ -26,8 +26,9 @@ const (
 // Change is one difference of two configurations: a block that has come or gone, or
 // a keyword whose value is another one.
 type Change struct {
-	// Block are the blocks around the keyword, the outermost first, as they begin in
-	// a file: "virtual_server 10.0.0.1 80", "real_server 10.0.0.2 80".
+	// Block are the blocks around the keyword, the outermost first, each with its
+	// keyword and its name: "virtual_server TCP 10.0.0.1:80" (by its first service),
+	// "real_server 10.0.0.2:80", "vrrp_instance VI_1".
 	Block []string
 	Kind  ChangeKind
 	// Keyword is empty where the whole block has come or gone.
@@ -149,31 +150,37 @@ func (c *comparison) block(path []string, row *entry, kind ChangeKind) {
 // and else those of the same name.
 func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	partners, stays := readOnce(was, now)
-	before := map[string]int{}
-	for i := was.Len() - 1; i >= 0; i-- {
+	before := map[string][]int{}
+	for i := range was.Len() {
 		if !stays[i] {
-			id, name := namesOf(was.Index(i))
-			before["="+name], before[id] = i, i
+			names := namesOf(was.Index(i))
+			for _, name := range append(names.things, names.others...) {
+				before[name] = append(before[name], i)
+			}
 		}
 	}
-	find := func(i int, key string) {
-		if at, known := before[key]; partners[i] < 0 && known && !stays[at] {
-			partners[i], stays[at] = at, true
+	find := func(i int, names []string) {
+		for _, name := range names {
+			for _, at := range before[name] {
+				if partners[i] < 0 && !stays[at] {
+					partners[i], stays[at] = at, true
+				}
+			}
 		}
 	}
+	all := make([]blockNames, len(partners))
 	for i := range partners {
 		if partners[i] < 0 {
-			id, _ := namesOf(now.Index(i))
-			find(i, id)
+			all[i] = namesOf(now.Index(i))
+			find(i, all[i].things)
 		}
 	}
 	for i := range partners {
 		if partners[i] == unread {
 			continue
 		}
-		_, name := namesOf(now.Index(i))
-		find(i, "="+name)
-		inner := append(path[:len(path):len(path)], row.name+" "+name)
+		find(i, all[i].others)
+		inner := append(path[:len(path):len(path)], row.name+" "+all[i].title)
 		if partners[i] < 0 {
 			c.block(inner, row, Added)
 			continue
@@ -182,8 +189,7 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	}
 	for i := range stays {
 		if !stays[i] {
-			_, name := namesOf(was.Index(i))
-			c.block(append(path[:len(path):len(path)], row.name+" "+name), row, Removed)
+			c.block(append(path[:len(path):len(path)], row.name+" "+namesOf(was.Index(i)).title), row, Removed)
 		}
 	}
 }
@@ -244,27 +250,36 @@ func (c *comparison) keys(path []string, spec *blockSpec, was, now *VirtualServe
 	}
 }
 
-// namesOf are what a block is, however it is called, and its name.
-func namesOf(v reflect.Value) (id, name string) {
-	switch b := v.Interface().(type) {
-	case VRRPInstance:
-		return fmt.Sprint(b.Interface, " ", b.VRID, " ", b.ipv6()), b.Name
-	case VirtualServer:
-		if b.Group != "" {
-			return "group " + b.Group, b.Name
-		}
-		return b.Keys[0].String(), b.Name
-	case RealServer:
-		name := fmt.Sprint(b.Addr, " ", b.Port)
-		return name, name
-	}
+// blockNames are what a block can be found by.
+type blockNames struct {
+	// things are what it is, however it is called; others are what it is called.
+	things, others []string
+	title          string
+}
+
+func namesOf(v reflect.Value) blockNames {
 	v = reflect.Indirect(v)
+	switch b := v.Addr().Interface().(type) {
+	case *VRRPInstance:
+		thing := fmt.Sprint(b.Interface, " ", b.VRID, " ", b.ipv6())
+		return blockNames{[]string{thing}, []string{"=" + b.Name}, b.Name}
+	case *VirtualServer:
+		n := blockNames{title: b.Keys[0].String(), others: []string{"=" + b.Name}}
+		for _, key := range b.Keys {
+			n.things = append(n.things, key.String())
+		}
+		return n
+	case *RealServer:
+		name := netip.AddrPortFrom(b.Addr, b.Port).String()
+		return blockNames{[]string{name}, nil, name}
+	}
 	for i := range v.NumField() {
 		if v.Field(i).Kind() == reflect.String {
-			return v.Field(i).String(), v.Field(i).String()
+			name := v.Field(i).String()
+			return blockNames{[]string{name}, nil, name}
 		}
 	}
-	return "", ""
+	return blockNames{}
 }
 
 // acts tells whether any keyword of a kind of block has an effect.

@@ -280,18 +280,52 @@ func wantBlock(t *testing.T, block string, e *entry) {
 	}
 }
 
-// TestCompareSaysWhere wants a change with the blocks around it, and no password.
+// TestCompareSaysWhere wants the blocks around a change, values as people read them, and
+// no password.
 func TestCompareSaysWhere(t *testing.T) {
-	const group = "virtual_server_group G {\n10.0.0.4\n}\n"
-	text := func(weight, password string) string {
-		return strings.NewReplacer("<vrrp_instance>", "authentication {\nauth_type PASS\nauth_pass "+password+"\n}\n", "<real_server>", "weight "+weight+"\n").Replace(reloadFile)
+	tests := []struct{ block, was, now, want string }{
+		{"real_server", "weight 1", "weight 2", "[virtual_server TCP 10.0.0.1:80 real_server 10.0.0.2:80] changed weight 1 2 in place"},
+		{"TCP_CHECK", "retry 1", "retry 2", "[virtual_server TCP 10.0.0.1:80 real_server 10.0.0.2:80 TCP_CHECK] changed retry 1 2 anew"},
+		{"authentication", "auth_type PASS\nauth_pass hush", "auth_type PASS\nauth_pass hush2", "[vrrp_instance V authentication] changed auth_pass as it was another in place"},
+		{"vrrp_instance", "advert_int 1", "advert_int 60", "[vrrp_instance V] changed advert_int 1s 1m0s in place"},
+		{"vrrp_instance", "virtual_ipaddress {\n10.0.0.1/24\n}", "virtual_ipaddress {\n10.0.0.1/24\n10.0.0.2\n}",
+			"[vrrp_instance V] changed virtual_ipaddress 10.0.0.1/24 dev eth0 10.0.0.1/24 dev eth0, 10.0.0.2/32 dev eth0 in place"},
+		{"vrrp_instance", "unicast_peer {\n10.0.0.8\n}", "unicast_peer {\n10.0.0.8 min_ttl 9\n10.0.0.9\n}", "[vrrp_instance V] changed unicast_peer 10.0.0.8 10.0.0.8 min_ttl 9, 10.0.0.9 in place"},
+		{"virtual_server", "persistence_timeout 5", "persistence_timeout 5\npersistence_granularity 255.0.0.0",
+			"[virtual_server TCP 10.0.0.1:80] changed persistence_granularity the whole address 255.0.0.0 in place"},
+		{"tables", "servers 32", "servers 64", "[weir tables] changed servers 32 64 takes a restart"},
+		{"weir", "mark 1 port 80", "mark 1 from 10.0.0.0/8 port 80", "[weir] changed mark 1 port 80 1 from 10.0.0.0/8 port 80 in place"},
+		{"vrrp_instance", "state BACKUP\npriority 9", "state MASTER\npriority 9", "[vrrp_instance V] changed state BACKUP MASTER at its start"},
 	}
-	was, now := loadReload(t, group+plainReload(text("1", "hush"))), loadReload(t, group+plainReload(text("2", "hush2")))
-	got := fmt.Sprintf("%v", Compare(was, now))
-	want := "[{[vrrp_instance V authentication] changed auth_pass as it was another in place}" +
-		" {[virtual_server 10.0.0.1 80 real_server 10.0.0.2 80] changed weight 1 2 in place}]"
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	for _, tt := range tests {
+		was, now := loadReload(t, reloadText(tt.block, "", tt.was+"\n")), loadReload(t, reloadText(tt.block, "", tt.now+"\n"))
+		if got := fmt.Sprintf("%v", Compare(was, now)); got != "[{"+tt.want+"}]" {
+			t.Errorf("got  %s\nwant [{%s}]", got, tt.want)
+		}
+	}
+}
+
+// TestCompareFindsTheBlocks wants each block compared with itself.
+func TestCompareFindsTheBlocks(t *testing.T) {
+	one := func(protocol, port, weight string) string {
+		return "virtual_server 10.0.0.1 " + port + " {\nprotocol " + protocol + "\nreal_server 10.0.0.2 80 {\nweight " + weight + "\n}\n}\n"
+	}
+	instance := func(name, device, priority string) string {
+		return "vrrp_instance " + name + " {\ninterface " + device + "\nvirtual_router_id 1\npriority " + priority + "\n}\n"
+	}
+	tests := []struct{ name, was, now, want string }{
+		{"the other protocol goes", one("TCP", "80", "1") + one("UDP", "80", "1"), one("UDP", "80", "1"), "[{[virtual_server TCP 10.0.0.1:80] removed    in place}]"},
+		{"another order", one("TCP", "80", "1") + one("TCP", "81", "1"), one("TCP", "81", "1") + one("TCP", "80", "2"),
+			"[{[virtual_server TCP 10.0.0.1:80 real_server 10.0.0.2:80] changed weight 1 2 in place}]"},
+		{"another name", instance("V", "e0", "1"), instance("W", "e0", "1"), "[{[vrrp_instance W] changed vrrp_instance V W in place}]"},
+		{"another interface", instance("V", "e0", "1"), instance("V", "e1", "1"), "[{[vrrp_instance V] changed interface e0 e1 anew}]"},
+		{"two change names", instance("V", "e0", "1") + instance("W", "e1", "2"), instance("W", "e0", "1") + instance("V", "e1", "2"),
+			"[{[vrrp_instance W] changed vrrp_instance V W in place} {[vrrp_instance V] changed vrrp_instance W V in place}]"},
+	}
+	for _, tt := range tests {
+		if got := fmt.Sprintf("%v", Compare(loadReload(t, tt.was), loadReload(t, tt.now))); got != tt.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/conf/text"
+	"weir/lvs"
 )
 
 // changeText is a value in a change: a flag as on or off, a time with its unit, a list
@@ -34,6 +35,12 @@ func valueText(v reflect.Value) string {
 	default:
 		return fmt.Sprint(s)
 	}
+	switch x := v.Interface().(type) {
+	case Peer:
+		return x.String()
+	case lvs.MarkRule:
+		return markText(x)
+	}
 	var all []string
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
@@ -57,4 +64,25 @@ func valueText(v reflect.Value) string {
 		all = append(all, text)
 	}
 	return strings.Join(all, " ")
+}
+
+// markText is a rule of mark as the file has it.
+func markText(m lvs.MarkRule) string {
+	text := fmt.Sprint(m.Mark)
+	if m.Source.IsValid() {
+		text += " from " + m.Source.String()
+	}
+	if m.Destination.IsValid() {
+		text += " to " + m.Destination.String()
+	}
+	if m.Protocol != 0 {
+		text += " protocol " + m.Protocol.String()
+	}
+	switch {
+	case m.FirstPort != m.LastPort:
+		text += fmt.Sprintf(" port %d-%d", m.FirstPort, m.LastPort)
+	case m.FirstPort != 0:
+		text += fmt.Sprintf(" port %d", m.FirstPort)
+	}
+	return text
 }

@@ -29,6 +29,21 @@ type Peer struct {
 	MaxTTL int        `json:"max_ttl"`
 }
 
+// String is a peer as the file has it, without what goes without saying.
+func (p Peer) String() string {
+	text := p.Addr.String()
+	if p.MinTTL != 0 {
+		text += fmt.Sprintf(" min_ttl %d", p.MinTTL)
+	}
+	if p.MaxTTL != maxTTL {
+		text += fmt.Sprintf(" max_ttl %d", p.MaxTTL)
+	}
+	return text
+}
+
+// maxTTL is the highest that a packet can have.
+const maxTTL = 255
+
 // UnicastPeers are the addresses of the peers.
 func (u *Unicast) UnicastPeers() (list []netip.Addr) {
 	for _, p := range u.Peers {
@@ -55,7 +70,7 @@ func peerBlock() *blockSpec {
 		if r.misplacedIn(st, "unicast_peer") {
 			return
 		}
-		p := Peer{MaxTTL: 255}
+		p := Peer{MaxTTL: maxTTL}
 		var ok bool
 		if p.Addr, ok = word(r, st, 0, address()); !ok {
 			return
