@@ -70,8 +70,9 @@ reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the clu
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x
-bench-hits: root ## nanoseconds a packet, new connections, expiry, by test-run
-	@$(GO) run ./test/bench -rounds $(ROUNDS) hits new live persist expiry
+PARTS ?= hits new live persist expiry
+bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer
+	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)
 bench-pps: root bench-packages ## packets a second through namespaces
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
 bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1

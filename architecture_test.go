@@ -33,7 +33,7 @@ var may = map[string][]string{
 	"internal/lab":           {"examples", "conf"},
 	"cmd/weir":               {"conf", "internal/api", "internal/dataplane", "internal/director", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest": nil,
-	"test/bench":             nil,
+	"test/bench":             {"test/bench/floor"},
 	"test/binary":            nil,
 	"test/conformance":       {"lvs"},
 	"test/bench/floor":       nil,

@@ -1,41 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * decap.bpf.c - a real server's end of a tunnel, at tc ingress: it takes the
- * outer header off packets for a VIP, and the inner packet goes on up the local
- * stack. For kernels that have no ipip, sit or ip6tnl device, or where nothing
- * but the VIPs may come out of a tunnel.
+ * decap.bpf.c - a real server's end of a tunnel, at tc ingress: it takes the outer header
+ * off packets for a VIP, and the inner packet goes on up the local stack. It is for kernels
+ * without ipip, sit or ip6tnl devices, and for machines where nothing but packets for the
+ * VIPs may come out of a tunnel.
  *
- * What it does not take passes untouched, and is counted where it looked like a
- * tunnel's. Fragments of an outer packet are among that: the kernel puts them
- * together only after tc ingress, finds nobody who wants the whole, and answers
- * "protocol unreachable". So the way from the director must carry the outer
- * packet whole; the director sees to it (it sets DF, and tells clients the size).
+ * Every other packet passes untouched, and is counted if it looks like a tunnel's.
+ * Fragments of an outer packet are among these: the kernel reassembles them only after tc
+ * ingress, finds no receiver for the whole, and answers "protocol unreachable". So the
+ * path from the director must carry the outer packet whole. The director sees to that: it
+ * sets DF, and tells clients the path MTU.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#define INLINE __always_inline
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
 
 /* Since 6.3; older headers lack them (include/uapi/linux/bpf.h). */
 #define DECAP_L3_IPV4 (1ULL << 7)
 #define DECAP_L3_IPV6 (1ULL << 8)
-
-#include "abi.h"
-#include "parse.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -49,7 +32,7 @@ enum decap_count {
 	PASSED_SOURCE,    /* the sender is no director */
 	PASSED_INNER,     /* the inner destination is no VIP */
 	PASSED_REFUSED,   /* the kernel's helper would not take the header off */
-	DROPPED_CE,       /* congestion was met, and the inner packet cannot say so */
+	DROPPED_CE,       /* the outer header says congestion, and the inner one cannot carry it */
 	DECAP_COUNTS,
 };
 
@@ -73,22 +56,22 @@ struct {
 	__uint(max_entries, DECAP_COUNTS);
 } counts SEC(".maps");
 
-/* Only directors may send; false: anybody may. */
+/* Only directors may send through the tunnel; false: anybody may. Go sets it. */
 volatile const bool directors_only;
 
-/* Not among the counts: the packet is none of a tunnel's, or ends too early. */
+/* Results that are not counted: the packet is no tunnel's, or ends before its headers do. */
 #define NO_TUNNEL -1
 #define SHORT -2
 
 /* What is known of a tunnelled packet. */
 struct tunnelled {
 	struct addr from, to, inner_to;
-	__u32 bytes;     /* of the frame behind its Ethernet header */
-	__u32 outer_len; /* of the outer header */
-	__u32 payload;   /* what the outer header says that it carries */
+	__u32 bytes;     /* the length of the frame behind its Ethernet header */
+	__u32 outer_len; /* the length of the outer header */
+	__u32 payload;   /* the length of the payload, by the outer header */
 	bool outer6, inner6;
 	__u8 outer_ecn, inner_ecn;
-	__u8 tos;        /* the inner IPv4 header's, or of IPv6's the second byte */
+	__u8 tos;        /* byte 1 of the inner header: IPv4's whole type of service, half of IPv6's */
 };
 
 #define ECN 3
@@ -96,17 +79,19 @@ struct tunnelled {
 #define ECT0 2
 #define CE 3
 
+/* among says whether the address is in the map. */
 static INLINE bool among(void *addrs, const struct addr *a)
 {
 	return bpf_map_lookup_elem(addrs, a);
 }
 
+/* tunnels says whether an IP protocol is that of a tunnel (RFC 2003, RFC 2473, RFC 4213). */
 static INLINE bool tunnels(__u8 protocol)
 {
 	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6;
 }
 
-/* A correct IPv4 header of 20 bytes adds up to 0xffff (RFC 1071). */
+/* sum_fits says whether the checksum of an IPv4 header of 20 bytes is correct (RFC 1071). */
 static INLINE bool sum_fits(const struct iphdr *ip)
 {
 	const __u16 *word = (const void *)ip;
@@ -120,6 +105,10 @@ static INLINE bool sum_fits(const struct iphdr *ip)
 	return sum == 0xffff;
 }
 
+/*
+ * parse_outer4 reads the outer IPv4 header. It returns DECAPSULATED where the packet may be
+ * decapsulated, another enum decap_count, NO_TUNNEL or SHORT.
+ */
 static INLINE int parse_outer4(struct cursor *c, struct tunnelled *t)
 {
 	struct iphdr *ip = take(c, sizeof(*ip));
@@ -139,7 +128,7 @@ static INLINE int parse_outer4(struct cursor *c, struct tunnelled *t)
 	if (ip->ihl > 5)
 		return PASSED_OPTIONS;
 	total = bpf_ntohs(ip->tot_len);
-	/* The kernel would have verified the sum, had it seen this header. */
+	/* The checksum is verified here, since the kernel never sees this header. */
 	if (ip->ihl < 5 || total < sizeof(*ip) || total > t->bytes || !sum_fits(ip))
 		return PASSED_MALFORMED;
 	t->outer6 = false;
@@ -151,8 +140,8 @@ static INLINE int parse_outer4(struct cursor *c, struct tunnelled *t)
 }
 
 /*
- * An extension header is looked into only to count it: Linux's own tunnels put
- * a destination option there (RFC 2473), directors do not.
+ * parse_extension reads an extension header of the outer packet, only to count it: Linux's
+ * own tunnels put a destination option there (RFC 2473), directors do not.
  */
 static INLINE int parse_extension(struct cursor *c, __u8 kind)
 {
@@ -173,6 +162,7 @@ static INLINE int parse_extension(struct cursor *c, __u8 kind)
 	return NO_TUNNEL;
 }
 
+/* parse_outer6 is parse_outer4 for IPv6 (RFC 2473). */
 static INLINE int parse_outer6(struct cursor *c, struct tunnelled *t)
 {
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
@@ -205,6 +195,10 @@ static INLINE int parse_outer6(struct cursor *c, struct tunnelled *t)
 	return DECAPSULATED;
 }
 
+/*
+ * parse_inner4 reads the inner IPv4 header. It returns DECAPSULATED, PASSED_MALFORMED or
+ * SHORT.
+ */
 static INLINE int parse_inner4(struct cursor *c, struct tunnelled *t)
 {
 	struct iphdr *ip = take(c, sizeof(*ip));
@@ -221,6 +215,7 @@ static INLINE int parse_inner4(struct cursor *c, struct tunnelled *t)
 	return DECAPSULATED;
 }
 
+/* parse_inner6 is parse_inner4 for IPv6. */
 static INLINE int parse_inner6(struct cursor *c, struct tunnelled *t)
 {
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
@@ -235,7 +230,7 @@ static INLINE int parse_inner6(struct cursor *c, struct tunnelled *t)
 	return DECAPSULATED;
 }
 
-/* parse_tunnelled says what is to become of a packet, or that it is too short. */
+/* parse_tunnelled reads both headers. It returns an enum decap_count, NO_TUNNEL or SHORT. */
 static INLINE int parse_tunnelled(struct __sk_buff *skb, struct tunnelled *t)
 {
 	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
@@ -263,9 +258,9 @@ static INLINE int parse_tunnelled(struct __sk_buff *skb, struct tunnelled *t)
 }
 
 /*
- * take_off removes the outer header. The size of a GSO packet's segments stays:
- * it is the inner packet's. So does what is known of its checksum, which is the
- * inner TCP's or UDP's, as a tunnel's header has none of its own.
+ * take_off removes the outer header; 0: it did. The size of a GSO packet's segments stays,
+ * since it is the inner packet's. The state of the skb's checksum stays as well: it is the
+ * inner TCP's or UDP's, since a tunnel's header has no such checksum.
  */
 static INLINE long take_off(struct __sk_buff *skb, const struct tunnelled *t)
 {
@@ -282,8 +277,8 @@ static INLINE long take_off(struct __sk_buff *skb, const struct tunnelled *t)
 }
 
 /*
- * carry_ecn gives the inner packet the outer one's congestion mark (RFC 6040,
- * figure 4). Where the inner packet cannot carry it, it was dropped before.
+ * carry_ecn gives the inner packet the outer packet's congestion mark (RFC 6040, figure 4);
+ * 0: it did. A packet that cannot carry the mark was dropped before.
  */
 static INLINE long carry_ecn(struct __sk_buff *skb, const struct tunnelled *t)
 {
@@ -297,13 +292,14 @@ static INLINE long carry_ecn(struct __sk_buff *skb, const struct tunnelled *t)
 	tos = (t->tos & ~(ECN << shift)) | ecn << shift;
 	if (t->inner6)
 		return bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + 1, &tos, 1, BPF_F_RECOMPUTE_CSUM);
-	/* The header's own sum makes up for the change: the packet's stays. */
+	/* The header's checksum changes with the byte, so the packet's sum stays the same. */
 	if (bpf_l3_csum_replace(skb, sizeof(struct ethhdr) + offsetof(struct iphdr, check),
 				bpf_htons(t->tos), bpf_htons(tos), 2))
 		return -1;
 	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + offsetof(struct iphdr, tos), &tos, 1, 0);
 }
 
+/* decapsulate decapsulates a packet, or leaves it alone. It returns an enum decap_count or NO_TUNNEL. */
 static INLINE int decapsulate(struct __sk_buff *skb)
 {
 	const __u32 headers = sizeof(struct ethhdr) + 2 * sizeof(struct ipv6hdr);
@@ -321,13 +317,13 @@ static INLINE int decapsulate(struct __sk_buff *skb)
 		return found;
 	if (take_off(skb, &t))
 		return PASSED_REFUSED;
-	bpf_set_hash_invalid(skb); /* it was the tunnel's, one for all clients */
+	bpf_set_hash_invalid(skb); /* it was the tunnel's, the same for all clients */
 	return carry_ecn(skb, &t) ? DROPPED_CE : DECAPSULATED;
 }
 
 /*
- * A frame with a VLAN tag is its VLAN device's: it comes again there, without
- * the tag.
+ * weir_decap leaves a frame with a VLAN tag alone: the frame comes in again by its VLAN
+ * device, without the tag.
  */
 SEC("tc")
 int weir_decap(struct __sk_buff *skb)

@@ -1,65 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * weir.bpf.c - the data plane's entry points: XDP ingress, tc ingress, tc
- * egress, and the sweep. They differ only in how they hold a packet;
- * what becomes of it is decided in balance.h.
+ * weir.bpf.c - the entry points of the data plane: XDP ingress, tc ingress, tc egress,
+ * and the programs that Go calls. The hooks differ only in how they hold a packet; the
+ * decision on it is the same (balance/balance.h).
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/icmpv6.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#define INLINE __always_inline
-#define NOINLINE __attribute__((noinline))
-#define IP_DF 0x4000
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
-
 #include "abi.h"
-#include "maps.h"
-#include "parse.h"
-#include "verdict.h"
-#include "lease.h"
-#include "load.h"
-#include "mark.h"
-#include "own.h"
-#include "card.h"
-#include "conn.h"
-#include "flow.h"
-#include "sched.h"
-#include "cycle.h"
-#include "mh.h"
-#include "twos.h"
-#include "locality.h"
-#include "schedule.h"
-#include "direct.h"
-#include "nat.h"
-#include "persist.h"
-#include "room.h"
-#include "reply.h"
-#include "icmp.h"
-#include "tunnel.h"
-#include "home.h"
-#include "balance.h"
-#include "related.h"
-#include "fragment.h"
-#include "rare.h"
-#include "xdp.h"
-#include "skb.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/balance.h"
+#include "balance/route.h"
+#include "conn/expiry.h"
+#include "conn/sweep.h"
+#include "conn/table_full.h"
+#include "hook/tc_finish.h"
+#include "hook/tc_guard.h"
+#include "hook/tc_local.h"
+#include "hook/tc_parse.h"
+#include "hook/tc_slow.h"
+#include "hook/xdp_finish.h"
+#include "hook/xdp_slow.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
+#include "parse/frame.h"
+#include "parse/ip.h"
+#include "parse/packet.h"
+#include "sched/locality.h"
+#include "service/load.h"
+#include "service/service.h"
+#include "slow/classify.h"
+#include "slow/fragment.h"
+#include "slow/send.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* weir_xdp balances what comes in by a device, at XDP. */
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
@@ -70,11 +46,11 @@ int weir_xdp(struct xdp_md *ctx)
 	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_RARE ? RARE_PASS : xdp_rare(ctx)) {
-		case RARE_FULL:
-			return xdp_rare_send(ctx, full());
-		case RARE_ROUTE:
-			return xdp_rare_send(ctx, rare_route());
+		switch (parsed < PARSED_SLOW ? NEXT_PASS : xdp_classify(ctx)) {
+		case NEXT_ROUTE:
+			return xdp_slow_send(ctx, route_packet());
+		case NEXT_SLOW_ROUTE:
+			return xdp_slow_send(ctx, slow_route());
 		}
 		return XDP_PASS;
 	}
@@ -83,6 +59,7 @@ int weir_xdp(struct xdp_md *ctx)
 	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
 }
 
+/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
@@ -98,11 +75,11 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_RARE ? RARE_PASS : skb_rare(skb)) {
-		case RARE_FULL:
-			return skb_decided(skb, full());
-		case RARE_ROUTE:
-			return skb_decided(skb, rare_route());
+		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
+		case NEXT_ROUTE:
+			return skb_slow_finish(skb, route_packet());
+		case NEXT_SLOW_ROUTE:
+			return skb_slow_finish(skb, slow_route());
 		}
 		return TC_ACT_UNSPEC;
 	}
@@ -110,41 +87,10 @@ int weir_tc(struct __sk_buff *skb)
 	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
 }
 
-/* skb_full takes a packet the full way. */
-static INLINE int skb_full(struct __sk_buff *skb, struct work *w, const struct headers *h,
-			   const struct packet *p)
-{
-	struct sent sent = {};
-	enum verdict v;
-
-	w->packet = *p;
-	w->came = (struct way){ .ifindex = WAY_HOME };
-	v = full();
-	if (v == FORWARD)
-		v = send_on(h, p, &sent, w);
-	return skb_finish(skb, h, p, &sent, v, true, false);
-}
-
-/* reply_of is the entry of the answers that have this key, or NULL. */
-static INLINE struct conn *reply_of(const struct flow_key *key)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, key);
-
-	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
-}
-
-/* own_answer says whether this is what a server answers to this machine's own client. */
-static INLINE bool own_answer(const struct flow_key *key)
-{
-	struct conn *reply = reply_of(key);
-
-	return reply && (reply->of.reply.back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
-}
-
 /*
- * weir_behind stands at tc where weir_xdp is at XDP: that leaves it fragments that
- * have to wait and those that others wait for, and the answers to this machine's
- * own clients.
+ * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
+ * of packets: fragments that have to wait, those that others wait for, and answers to
+ * local clients.
  */
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
@@ -157,76 +103,30 @@ int weir_behind(struct __sk_buff *skb)
 	enum parsed parsed;
 	struct headers h;
 
-	if (!w || skb->pkt_type != PACKET_HOST || (skb_headless(skb) && !skb_mend(skb)))
+	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && own_answer(&p.key)) {
+	if (parsed == PARSED && is_local_client_reply(&p.key)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
-		return skb_full(skb, w, &h, &p);
+		return skb_route(skb, w, &h, &p);
 	}
 	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
 		return TC_ACT_UNSPEC;
-	switch (skb_rare(skb)) {
-	case RARE_FULL:
-		if (fragment_waited(w) || own_answer(&w->packet.key))
-			return skb_decided(skb, full());
+	switch (skb_classify(skb)) {
+	case NEXT_ROUTE:
+		if (fragment_has_waiting(w) || is_local_client_reply(&w->packet.key))
+			return skb_slow_finish(skb, route_packet());
 		break;
-	case RARE_ROUTE:
-		if (parsed == PARSED_FRAGMENT || own_answer(&w->packet.key))
-			return skb_decided(skb, rare_route());
+	case NEXT_SLOW_ROUTE:
+		if (parsed == PARSED_FRAGMENT || is_local_client_reply(&w->packet.key))
+			return skb_slow_finish(skb, slow_route());
 	}
 	return TC_ACT_UNSPEC;
 }
 
-/* An ARP packet for IPv4 over Ethernet (RFC 826). */
-struct arp_ip4 {
-	__be16 hardware, protocol;
-	__u8 hardware_len, protocol_len;
-	__be16 operation;
-	__u8 sender_mac[6];
-	__u8 sender[4];
-	__u8 target_mac[6];
-	__u8 target[4];
-};
-
-static INLINE bool arp_silenced(struct cursor *c)
-{
-	struct arp_ip4 *arp = take(c, sizeof(*arp));
-	struct addr a = {};
-
-	if (!arp || arp->protocol != bpf_htons(ETH_P_IP))
-		return false;
-	a.lo = MAPPED(*(__u16 *)arp->sender | (__u32)*(__u16 *)(arp->sender + 2) << 16);
-	return guarded(&a);
-}
-
-#define NEIGHBOUR_ADVERTISEMENT 136
-
-static INLINE bool neighbour_silenced(struct cursor *c)
-{
-	struct ipv6hdr *ip = take(c, sizeof(*ip));
-	struct icmp6hdr *icmp = take(c, sizeof(*icmp));
-	struct addr *target = take(c, sizeof(*target));
-	struct addr a;
-
-	if (!ip || !icmp || !target || ip->nexthdr != IPPROTO_ICMPV6 ||
-	    icmp->icmp6_type != NEIGHBOUR_ADVERTISEMENT)
-		return false;
-	a = *target;
-	return guarded(&a);
-}
-
-/* own_rare makes what skb_rare has found one of this machine's own. */
-static INLINE void own_rare(struct work *w)
-{
-	w->packet.own = true;
-	w->packet.sender = 0;
-	w->came = (struct way){ .ifindex = WAY_HOME };
-}
-
 /*
- * weir_own balances what this machine sends itself, and translates what its own
- * servers behind NAT answer.
+ * weir_own balances what this machine itself sends, and translates the answers of local
+ * nodes behind NAT. weir_egress calls it.
  */
 SEC("tc")
 int weir_own(struct __sk_buff *skb)
@@ -234,7 +134,7 @@ int weir_own(struct __sk_buff *skb)
 	struct packet p = {
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
 		.ifindex = skb->ifindex,
-		.own = true,
+		.local_out = true,
 	};
 	struct work *w = work_of();
 	enum parsed parsed;
@@ -247,32 +147,31 @@ int weir_own(struct __sk_buff *skb)
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		p.sender = 0;
-		return skb_full(skb, w, &h, &p);
+		return skb_route(skb, w, &h, &p);
 	}
 	if (parsed != PARSED_FRAGMENT && parsed != PARSED_ICMP)
 		return TC_ACT_UNSPEC;
-	switch (skb_rare(skb)) {
-	case RARE_FULL:
-		own_rare(w);
-		v = full();
+	switch (skb_classify(skb)) {
+	case NEXT_ROUTE:
+		set_local_out(w);
+		v = route_packet();
 		break;
-	case RARE_ROUTE:
-		own_rare(w);
+	case NEXT_SLOW_ROUTE:
+		set_local_out(w);
 		if (parsed == PARSED_ICMP && !reply_of(&w->packet.key))
 			return TC_ACT_UNSPEC;
-		v = rare_route();
+		v = slow_route();
 		break;
 	default:
 		return TC_ACT_UNSPEC;
 	}
-	return v == HOLD ? TC_ACT_UNSPEC : skb_rare_send(skb, v);
+	return v == HOLD ? TC_ACT_UNSPEC : skb_slow_send(skb, v);
 }
 
 /*
- * weir_egress keeps a machine silent about a VIP whose lease has run out: no ARP
- * and no neighbour advertisement for it leaves, whatever the stack would say. And it
- * calls weir_own for what concerns that: a program that may change packets costs
- * each packet the room for it.
+ * weir_egress drops ARP and neighbour advertisements for a VIP whose lease has run out,
+ * whatever the stack would say. It calls weir_own for what concerns that program: a
+ * program that may change packets costs each packet the room for that.
  */
 SEC("tc")
 int weir_egress(struct __sk_buff *skb)
@@ -289,18 +188,19 @@ int weir_egress(struct __sk_buff *skb)
 		return arp_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
 		return TC_ACT_SHOT;
-	if (skb->ingress_ifindex || skb->tc_index == OWN_DONE)
+	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
 		return TC_ACT_UNSPEC;
 	n = service_count_of();
 	if (n && parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
-	    own_wanted(&p.key, n))
+	    local_out_wanted(&p.key, n))
 		bpf_tail_call(skb, &tails, 0);
 	return TC_ACT_UNSPEC;
 }
 
 /*
- * weir_limits sets a server's thresholds, and whether it is full by these: in the
- * kernel that, too, changes with the edit (__ip_vs_update_dest, ip_vs_ctl.c).
+ * weir_limits sets a server's thresholds, and whether the server is full by them: in the
+ * kernel an edit changes that at once (__ip_vs_update_dest,
+ * net/netfilter/ipvs/ip_vs_ctl.c).
  */
 SEC("syscall")
 int weir_limits(struct limits *to)
@@ -312,11 +212,11 @@ int weir_limits(struct limits *to)
 		return 0;
 	l->upper = to->upper;
 	l->lower = to->lower;
-	load_settle(l);
+	load_update_full(l);
 	return 0;
 }
 
-/* weir_jiffies has Go set the clock (tick). */
+/* weir_jiffies tells Go the kernel's jiffies, by which Go sets the clock (base/clock.h). */
 SEC("syscall")
 int weir_jiffies(struct jiffies *j)
 {
@@ -324,23 +224,27 @@ int weir_jiffies(struct jiffies *j)
 	return 0;
 }
 
-/* weir_sweep looks at some cards: not at so many that packets wait for it long. */
+/*
+ * weir_sweep looks at some expiry entries, and not at so many that packets wait for it
+ * long.
+ */
 SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct room *r = room_of();
+	struct room *r = conn_limits_of();
 
 	if (!r)
 		return 0;
 	if (found.span)
 		r->span = found.span;
-	found.first += bpf_loop(found.cards / CARDS_A_TURN, sweep_some, &found, 0) * CARDS_A_TURN;
-	found.span = card_span(r->span);
+	found.first += bpf_loop(found.cards / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
+	found.span = expiry_span(r->span);
 	*s = found;
 	return 0;
 }
 
+/* weir_sweep_templates looks at every template. */
 SEC("syscall")
 int weir_sweep_templates(struct sweep *s)
 {
@@ -348,5 +252,20 @@ int weir_sweep_templates(struct sweep *s)
 
 	bpf_for_each_map_elem(&templates, sweep_template, &found, 0);
 	*s = found;
+	return 0;
+}
+
+/*
+ * weir_sweep_cache looks at every line of the cache of lblc and lblcr, and at every
+ * member of its sets.
+ */
+SEC("syscall")
+int weir_sweep_cache(struct cache_sweep *s)
+{
+	struct cache_sweep found = { .epoch = s->epoch, .now = s->now, .goal = s->goal };
+
+	bpf_for_each_map_elem(&cache, cache_sweep_line, &found, 0);
+	bpf_for_each_map_elem(&members, cache_sweep_member, &found, 0);
+	s->lines = found.lines;
 	return 0;
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * floor.bpf.c - what the benchmarks measure beside the data plane, and with.
+ * floor.bpf.c - the programs that the benchmarks measure with, and compare with.
  *
- * BPF_PROG_TEST_RUN repeats one packet without setting it back, so a program
- * that rewrites it would meet its own work. wrap_xdp and wrap_tc put the
- * headers back as they were, draw the flow where asked to, and then call the
- * program under test, which is put in the place of a function of theirs: by a
- * direct call. A tail call would go through a retpoline,
- * behind which a CPU does not begin with the next packet while this one waits for
- * memory. A program that does nothing, behind the same wrapper, tells what that
- * costs.
+ * BPF_PROG_TEST_RUN runs a program on one packet again and again without restoring it, so
+ * a program that rewrites the packet would get its own result. wrap_xdp and wrap_tc
+ * restore the headers, draw the flow where they are asked to, and then call the program
+ * under test, which replaces a function of theirs. The call is direct: a tail call would
+ * go through a retpoline, behind which a CPU does not begin the next packet while this
+ * one waits for memory. An empty program behind the same wrapper shows the wrapper's cost.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -31,19 +29,20 @@ struct headers {
 	struct tcphdr tcp;
 } __attribute__((packed));
 
-/* The headers as they were, 54 bytes with IPv4 and 74 with IPv6, and the packet's length. */
+/* The original headers, 54 bytes with IPv4 and 74 with IPv6, and the packet's length. */
 volatile __u64 original[10];
 volatile __u32 length;
 volatile __u32 ip6;
-/* Flow n is told apart by the client's address and port, which stand there. */
-volatile __u32 flows; /* 0: always the packet's own */
-volatile __u32 by_lot; /* 0: one after the other */
-volatile __u32 scattered; /* 0: a client has 32,768 of them */
+/* A flow's number is in the client's address and port, which are at these offsets. */
+volatile __u32 flows; /* how many flows; 0: always the packet's own */
+volatile __u32 by_lot; /* 1: at random; 0: one after the other */
+volatile __u32 scattered; /* 1: each flow has a client of its own; 0: a client has 32,768 */
 volatile __u32 address_at, port_at;
-volatile __u32 turn;  /* whose turn it is */
+volatile __u32 turn;  /* the number of the next flow */
+/* The state of the random numbers. */
 volatile __u64 lot = 88172645463325252ULL;
 
-/* draw is the next flow's number; by lot with xorshift. */
+/* draw is the number of the next flow; at random it is by xorshift. */
 INLINE __u32 draw(void)
 {
 	__u64 x = lot;
@@ -57,6 +56,7 @@ INLINE __u32 draw(void)
 	return (x >> 32) * flows >> 32;
 }
 
+/* restore writes the original headers of the next flow into the frame; 0: it did. */
 INLINE int restore(void *data, void *end)
 {
 	__u64 *words = data;
@@ -88,7 +88,7 @@ INLINE int restore(void *data, void *end)
 	return 0;
 }
 
-/* What the program under test takes the place of. */
+/* The functions that the program under test replaces. */
 __noinline int under_test_xdp(struct xdp_md *ctx)
 {
 	volatile int verdict = XDP_ABORTED;
@@ -103,7 +103,7 @@ __noinline int under_test_tc(struct __sk_buff *skb)
 	return skb ? verdict : 0;
 }
 
-/* taken_off takes off what the program put in front when it met the packet before. */
+/* taken_off removes the outer header that the program under test put in front; 0: it did. */
 INLINE int taken_off(struct xdp_md *ctx)
 {
 	int more = ctx->data_end - ctx->data - length;
@@ -140,11 +140,11 @@ int empty_tc(struct __sk_buff *skb)
 }
 
 /*
- * dr40 is the floor: the plainest program that does direct routing at all, with
- * the service looked up for every packet, one 40-byte connection key written
- * field by field, and two counters. It knows no states, no time, no IPv6.
- * new_c40 is the same for packets that each begin a connection, its server taken
- * in turn, and ipip40 the same with the packet in an outer header.
+ * dr40 is the floor: the plainest program that does direct routing at all. It looks the
+ * service up for every packet, writes one 40-byte connection key field by field, and
+ * counts twice; it has no states, no time-outs and no IPv6. new_c40 is the same for packets
+ * that each begin a connection, with servers in turn, and ipip40 the same with an outer
+ * header.
  */
 struct service_key {
 	__u32 addr[4];
@@ -187,7 +187,7 @@ struct counter {
 MAP(floor_services, BPF_MAP_TYPE_HASH, struct service_key, struct service, 1024);
 MAP(floor_flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, 1024);
 MAP(floor_servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, 1024);
-MAP(floor_turns, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1024); /* whose turn it is -> server */
+MAP(floor_turns, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1024); /* a turn's server */
 MAP(floor_service_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
 MAP(floor_server_count, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, 1024);
 
@@ -201,7 +201,7 @@ INLINE void count(void *map, __u32 index, __u32 bytes)
 	}
 }
 
-/* parse gives the packet's headers and its connection's key, or NULL. */
+/* parse returns the packet's headers and sets its connection's key; NULL: no packet of ours. */
 INLINE struct headers *parse(struct xdp_md *ctx, struct flow_key *fk)
 {
 	struct headers *h = (void *)(long)ctx->data;
@@ -237,7 +237,7 @@ INLINE void eth_to(struct ethhdr *eth, const struct server *server)
 	__builtin_memcpy(eth->h_source, server->src, 6);
 }
 
-/* server_of finds a server, and counts the packet. */
+/* server_of finds the server with this index, and counts the packet. */
 INLINE struct server *server_of(const struct headers *h, const struct service *service, __u32 i)
 {
 	struct server *server = bpf_map_lookup_elem(&floor_servers, &i);
@@ -353,9 +353,9 @@ int new_c40(struct xdp_md *ctx)
 }
 
 /*
- * generate sends one live frame from the device that the test-run names, each
- * from the next client. Its pages come back, so that only the port is written
- * anew; the checksum is left wrong, as nobody on the way looks at it.
+ * generate sends one live frame from the device that the test-run names, each from the
+ * next client. The kernel reuses its pages, so that only the port is written again. The
+ * checksum stays wrong: nothing on the path looks at it.
  */
 SEC("xdp")
 int generate(struct xdp_md *ctx)
@@ -367,7 +367,7 @@ int generate(struct xdp_md *ctx)
 
 MAP(arrived, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, 1);
 
-/* sink counts the test's own frames, and drops them. */
+/* sink counts and drops the frames that generate has sent. */
 SEC("xdp.frags")
 int sink(struct xdp_md *ctx)
 {

@@ -468,21 +468,21 @@ type bpfWork struct {
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
-		Own      bool
+		LocalOut bool
 	}
-	Came struct {
+	ReplyRoute struct {
 		_       structs.HostLayout
 		Dst     [6]uint8
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	Service uint32
-	Server  uint32
-	Method  bpfMethod
-	Conns   uint32
-	Answers bool
-	_       [7]byte
-	Reply   struct {
+	Service  uint32
+	Server   uint32
+	Method   bpfMethod
+	NewConns uint32
+	ToClient bool
+	_        [7]byte
+	Reply    struct {
 		_     structs.HostLayout
 		Vip   bpfAddr
 		Ports uint64
@@ -514,9 +514,9 @@ type bpfWork struct {
 		Ttl      uint8
 		_        [1]byte
 	}
-	Victim bpfHalfOpen
-	Other  bpfFlowKey
-	Rare   struct {
+	Victim   bpfHalfOpen
+	OtherKey bpfFlowKey
+	Slow     struct {
 		_        structs.HostLayout
 		Kind     uint32
 		TagBytes uint32
@@ -539,7 +539,7 @@ type bpfWork struct {
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
-			Own      bool
+			LocalOut bool
 		}
 		Ip    uint32
 		L4    uint32

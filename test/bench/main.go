@@ -5,12 +5,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,15 +24,23 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 15, "rounds that count, after one to warm up")
 	asJSON := flag.Bool("json", os.Getenv("JSON") == "1", "print JSON; also by JSON=1")
+	against := flag.String("against", "", "a commit: measure its build as well, in the same rounds, and compare")
 	flag.Parse()
-	if err := bench(os.Stdout, flag.Args(), *rounds, *asJSON); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	if err := bench(ctx, os.Stdout, flag.Args(), *rounds, *asJSON, *against); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// bench measures the parts of these names, or all.
-func bench(out io.Writer, names []string, rounds int, asJSON bool) error {
+// printer is a finished measurement: plain data for JSON, or a table.
+type printer interface{ print(io.Writer) error }
+
+// bench measures the parts of these names, or all; where a commit is given, beside
+// that commit's build. It returns early with an error when ctx is cancelled, and
+// removes everything that it made.
+func bench(ctx context.Context, out io.Writer, names []string, rounds int, asJSON bool, against string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("it works with BPF and network namespaces: run it as root")
 	}
@@ -43,20 +53,38 @@ func bench(out io.Writer, names []string, rounds int, asJSON bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	report := report{Machine: machine(), Rounds: rounds}
-	for _, p := range chosen {
-		all, err := p.measure(dir, rounds)
-		if err != nil {
-			return err
-		}
-		report.Parts = append(report.Parts, p.result(all))
+	this, err := thisTree(ctx)
+	if err != nil {
+		return err
+	}
+	var p printer
+	if against == "" {
+		p, err = table(ctx, this, dir, chosen, rounds)
+	} else {
+		p, err = compare(ctx, this, dir, chosen, rounds, against)
+	}
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(report)
+		return e.Encode(p)
 	}
-	return report.print(out)
+	return p.print(out)
+}
+
+// table measures this build alone.
+func table(ctx context.Context, this tree, dir string, chosen []part, rounds int) (*report, error) {
+	r := &report{Machine: machine(), Rounds: rounds}
+	for _, p := range chosen {
+		all, err := p.measure(ctx, this, dir, rounds)
+		if err != nil {
+			return nil, err
+		}
+		r.Parts = append(r.Parts, p.result(all))
+	}
+	return r, nil
 }
 
 // choose finds the parts of these names; none are all.
@@ -80,39 +108,64 @@ func choose(names []string) ([]part, error) {
 }
 
 // measure builds the part's benchmarks and runs them round by round.
-func (p *part) measure(dir string, rounds int) (figures, error) {
+func (p *part) measure(ctx context.Context, this tree, dir string, rounds int) (figures, error) {
 	if p.guest {
-		return p.inGuest()
+		return p.inGuest(ctx, this)
 	}
-	binary := filepath.Join(dir, filepath.Base(p.pkg)+".test")
-	if err := p.build(binary); err != nil {
+	b, err := this.build(ctx, p, dir)
+	if err != nil {
 		return nil, err
 	}
-	all := figures{}
+	all, err := p.interleave(ctx, []*binary{b}, rounds)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// interleave runs one part's benchmarks of several builds: in every round each build
+// has its turn, and the next round begins with another build. It returns the figures
+// of each build.
+func (p *part) interleave(ctx context.Context, builds []*binary, rounds int) ([]figures, error) {
+	all := make([]figures, len(builds))
+	for i := range all {
+		all[i] = figures{}
+	}
 	for round := range rounds + 1 {
 		progress("\r%s: round %d of %d ", p.name, round, rounds)
-		into := all
-		if round == 0 && rounds > 0 {
-			into = figures{}
-		}
-		out, err := exec.Command(binary, "-test.run", "^$", "-test.bench", p.pattern(),
-			"-test.benchtime", fmt.Sprintf("%dx", p.packets)).CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w\n%s", p.name, err, out)
-		}
-		if err := p.take(string(out), into); err != nil {
-			return nil, fmt.Errorf("%s: %w\n%s", p.name, err, out)
+		for turn := range builds {
+			i := (round + turn) % len(builds)
+			into := all[i]
+			if round == 0 && rounds > 0 {
+				into = figures{}
+			}
+			if err := p.round(ctx, builds[i], into); err != nil {
+				return nil, err
+			}
 		}
 	}
 	progress("\r\033[K")
 	return all, nil
 }
 
-func (p *part) build(binary string) error {
-	c := exec.Command("go", "test", "-c", "-o", binary, p.pkg)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0") // it may be for another root folder
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", p.pkg, err, out)
+// round runs each of the part's benchmarks of one build once.
+func (p *part) round(ctx context.Context, b *binary, into figures) error {
+	c := exec.CommandContext(ctx, b.path, "-test.run", "^$", "-test.bench", p.pattern(),
+		"-test.benchtime", fmt.Sprintf("%dx", p.packets))
+	c.Dir = b.dir
+	out, err := c.CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted")
+	}
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w\n%s", p.name, b.tree, err, out)
+	}
+	take := p.take
+	if b.other {
+		take = p.takeKnown
+	}
+	if err := take(string(out), into); err != nil {
+		return fmt.Errorf("%s of %s: %w\n%s", p.name, b.tree, err, out)
 	}
 	return nil
 }
@@ -121,18 +174,18 @@ func (p *part) build(binary string) error {
 const guestLimit = 300
 
 // inGuest runs the part's benchmarks once in the guest of test/vm.
-func (p *part) inGuest() (figures, error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+func (p *part) inGuest(ctx context.Context, this tree) (figures, error) {
+	b, err := this.build(ctx, p, filepath.Join(this.root, "build/guest"))
 	if err != nil {
-		return nil, fmt.Errorf("find the project's folder: %w", err)
+		return nil, err
 	}
-	top, binary := strings.TrimSpace(string(root)), "build/guest/"+filepath.Base(p.pkg)+".test"
-	if err := p.build(filepath.Join(top, binary)); err != nil {
+	path, err := filepath.Rel(this.root, b.path)
+	if err != nil {
 		return nil, err
 	}
 	progress("\r%s: in the guest ", p.name)
-	out, err := exec.Command(filepath.Join(top, "test/vm/run"), "-t", fmt.Sprint(guestLimit), top,
-		binary+" -test.run '^$' -test.bench '"+p.pattern()+"' -test.benchtime 1x").CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(this.root, "test/vm/run"), "-t", fmt.Sprint(guestLimit), this.root,
+		path+" -test.run '^$' -test.bench '"+p.pattern()+"' -test.benchtime 1x").CombinedOutput()
 	progress("\r\033[K")
 	all := figures{}
 	if err == nil {

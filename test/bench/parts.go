@@ -5,12 +5,12 @@ import "math"
 // part is one benchmark: a table of rows, and of columns, which say how many
 // flows, servers or connections there are.
 type part struct {
-	name, pkg, bench, title string
-	packets                 int // a round
-	columns                 []column
-	rows                    []row
-	median                  bool // what counts is the median of the rounds, not the minimum
-	guest                   bool // it runs in the guest of test/vm, once, with rounds of its own
+	name, bench, title string // bench is the benchmark function's name, in whichever package has it
+	packets            int    // a round
+	columns            []column
+	rows               []row
+	median             bool // what counts is the median of the rounds, not the minimum
+	guest              bool // it runs in the guest of test/vm, once, with rounds of its own
 }
 
 // column is a sub-benchmark, "" for a part that has but one.
@@ -35,7 +35,7 @@ var single = []column{{"", "one"}}
 
 // parts are what can be measured, in the order in which they are told.
 var parts = []part{
-	{name: "hits", pkg: dataplane, bench: "BenchmarkHits", packets: 1_000_000,
+	{name: "hits", bench: "BenchmarkHits", packets: 1_000_000,
 		title:   "packets of established flows, at random: ns a packet, CPU time over BPF_PROG_TEST_RUN,\nless what the wrapper takes that sets the packet back",
 		columns: []column{{"1", "1 flow"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "dr/empty/xdp", what: "wrapper alone, XDP"},
@@ -56,7 +56,7 @@ var parts = []part{
 			{name: "tun/ipip40/xdp", what: "floor: plainest IPIP tunnel", less: "dr/empty/xdp"},
 			{name: "tun/ip4/xdp", what: "IPIP, XDP", less: "dr/empty/xdp", of: "tun/ipip40/xdp", bars: []float64{1, 0, 1}},
 		}},
-	{name: "new", pkg: dataplane, bench: "BenchmarkNew", packets: 30_000,
+	{name: "new", bench: "BenchmarkNew", packets: 30_000,
 		title:   "packets that begin a connection, by scheduler and number of servers: ns a packet",
 		columns: []column{{"2", "2 servers"}, {"64", "64"}, {"1024", "1,024"}}, rows: []row{
 			{name: "new_c40", what: "floor: look-up, turn, insert"},
@@ -75,21 +75,21 @@ var parts = []part{
 			{name: "lblc", what: "lblc", of: "new_c40"},
 			{name: "lblcr", what: "lblcr", of: "new_c40"},
 		}},
-	{name: "live", pkg: dataplane, bench: "BenchmarkLive", packets: 30_000,
+	{name: "live", bench: "BenchmarkLive", packets: 30_000,
 		title:   "the same with 64 servers, beside live connections: ns a packet",
 		columns: []column{{"1", "1 live"}, {"10000", "10,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "new_c40", what: "floor: look-up, turn, insert"},
 			{name: "rr", what: "rr", of: "new_c40", bars: []float64{2, 2, 2}},
 			{name: "wlc", what: "wlc", of: "new_c40"},
 		}},
-	{name: "persist", pkg: dataplane, bench: "BenchmarkPersist", packets: 30_000,
+	{name: "persist", bench: "BenchmarkPersist", packets: 30_000,
 		title:   "new connections with persistence: ns a packet",
 		columns: []column{{"2", "2 servers"}, {"1024", "1,024"}}, rows: []row{
 			{name: "rr", what: "rr, not persistent"},
 			{name: "known", what: "by the client's template", of: "rr"},
 			{name: "unknown", what: "template and connection", of: "rr"},
 		}},
-	{name: "expiry", pkg: dataplane, bench: "BenchmarkExpiry", packets: 1,
+	{name: "expiry", bench: "BenchmarkExpiry", packets: 1,
 		title:   "connections whose time is over, all at once, and the sweep",
 		columns: []column{{"100000", "100,000"}, {"1000000", "1,000,000"}}, rows: []row{
 			{name: "late", what: "latest entry leaves, s late", unit: "s", worst: true, most: []float64{1, 5}},
@@ -97,7 +97,7 @@ var parts = []part{
 			{name: "quiet", what: "longest packet delay, no sweep, ms", unit: "ms"},
 			{name: "swept", what: "the same while sweeps run, ms", unit: "ms", most: []float64{1, 1}},
 		}},
-	{name: "pps", pkg: "weir/test/bench/pps", bench: "BenchmarkPPS", packets: 400_000,
+	{name: "pps", bench: "BenchmarkPPS", packets: 400_000,
 		title:   "through namespaces, 60 bytes, 1,024 flows, one sending CPU",
 		columns: single, rows: []row{
 			{name: "floor", what: "generator, dropped on arrival"},
@@ -106,7 +106,7 @@ var parts = []part{
 			{name: "ip_forward", what: "kernel ip_forward, no balancing"},
 			{name: "nft_dnat", what: "nftables DNAT", of: "weir_native", least: true, bars: []float64{4}},
 		}},
-	{name: "vm", pkg: "weir/test/bench/pps", bench: "BenchmarkIPVS", guest: true, packets: 1,
+	{name: "vm", bench: "BenchmarkIPVS", guest: true, packets: 1,
 		title:   "the same in a guest with Linux 6.1, beside its IPVS; medians of its own rounds",
 		columns: single, rows: []row{
 			{name: "floor", what: "generator, dropped on arrival"},
@@ -117,7 +117,7 @@ var parts = []part{
 			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs"},
 			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{4}},
 		}},
-	{name: "http", pkg: "weir/test/bench/http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
+	{name: "http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
 		title: "nginx is asked through weir (tc, DR) and others, default offloads, as fast as wrk can;\n" +
 			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
 }
@@ -157,5 +157,3 @@ func http() (rows []row) {
 	}
 	return rows
 }
-
-const dataplane = "weir/internal/dataplane"

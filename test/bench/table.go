@@ -53,36 +53,75 @@ func (r *row) in() string {
 }
 
 // take reads one round's output: lines such as
-// "BenchmarkHits/1/dr/ip4/xdp-2  100000  42.28 ns/packet".
+// "BenchmarkHits/1/dr/ip4/xdp-2  100000  42.28 ns/packet". It refuses a benchmark
+// that no table has, and a round that lacks one.
 func (p *part) take(output string, into figures) error {
+	wanted, found := p.wanted(), 0
+	for line := range strings.Lines(output) {
+		l, err := p.read(line)
+		if err != nil {
+			return err
+		}
+		if l == nil {
+			continue
+		}
+		if wanted[l.name] != l.unit {
+			return fmt.Errorf("the benchmark %q in %s is in no table", l.name, l.unit)
+		}
+		found++
+		into[l.name] = append(into[l.name], l.figure)
+	}
+	if found != len(wanted) {
+		return fmt.Errorf("%d of %d benchmarks gave a figure", found, len(wanted))
+	}
+	return nil
+}
+
+// takeKnown is take for another commit's build, which may have other benchmarks than
+// the tables: it takes those that they have.
+func (p *part) takeKnown(output string, into figures) error {
+	wanted := p.wanted()
+	for line := range strings.Lines(output) {
+		l, err := p.read(line)
+		if err != nil {
+			return err
+		}
+		if l != nil && wanted[l.name] == l.unit {
+			into[l.name] = append(into[l.name], l.figure)
+		}
+	}
+	return nil
+}
+
+// wanted is the unit of each figure that a round gives, by the figure's name.
+func (p *part) wanted() map[string]string {
 	wanted := map[string]string{}
 	for _, c := range p.columns {
 		for _, r := range p.rows {
 			wanted[p.path(c, r)] = r.in()
 		}
 	}
-	found := 0
-	for line := range strings.Lines(output) {
-		name, ok := strings.CutPrefix(line, p.bench+"/")
-		fields := strings.Fields(name)
-		if !ok || len(fields) < 4 {
-			continue
-		}
-		name = fields[0][:strings.LastIndex(fields[0], "-")]
-		if wanted[name] != fields[3] {
-			return fmt.Errorf("the benchmark %q in %s is in no table", name, fields[3])
-		}
-		figure, err := strconv.ParseFloat(fields[2], 64)
-		if err != nil {
-			return fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
-		}
-		found++
-		into[name] = append(into[name], figure)
+	return wanted
+}
+
+// benchLine is one benchmark's line of output.
+type benchLine struct {
+	name, unit string
+	figure     float64
+}
+
+// read reads a line of output, or returns nil where it is none of the part's benchmarks.
+func (p *part) read(line string) (*benchLine, error) {
+	name, ok := strings.CutPrefix(line, p.bench+"/")
+	fields := strings.Fields(name)
+	if !ok || len(fields) < 4 {
+		return nil, nil
 	}
-	if found != len(wanted) {
-		return fmt.Errorf("%d of %d benchmarks gave a figure", found, len(wanted))
+	figure, err := strconv.ParseFloat(fields[2], 64)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
 	}
-	return nil
+	return &benchLine{name: fields[0][:strings.LastIndex(fields[0], "-")], unit: fields[3], figure: figure}, nil
 }
 
 func (p *part) result(all figures) partResult {

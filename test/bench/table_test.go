@@ -80,12 +80,16 @@ func TestPartsAreChosenByName(t *testing.T) {
 // column, but for what takes a guest. It shows nothing about speed.
 func TestBenchmarksRun(t *testing.T) {
 	dir := t.TempDir()
+	this, err := thisTree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range parts {
 		if p.guest {
 			continue
 		}
 		p.packets, p.columns = min(p.packets, 2000), p.columns[:1]
-		if _, err := p.measure(dir, 0); err != nil {
+		if _, err := p.measure(t.Context(), this, dir, 0); err != nil {
 			t.Error(err)
 		}
 	}

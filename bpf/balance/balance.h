@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * balance.h - the path of a parsed packet: by the flow cache where it has a line, or
+ * else the full path.
+ */
+#ifndef WEIR_BALANCE_BALANCE_H
+#define WEIR_BALANCE_BALANCE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/route.h"
+#include "conn/flow_line.h"
+#include "forward/local.h"
+#include "forward/send.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/* The flags of a server to which the flow cache may send packets. */
+#define FORWARDABLE (SERVER_PRESENT | SERVER_RESOLVED)
+
+/*
+ * cache_hit sends a packet by its line in the flow cache, where it has one and changes
+ * no state, and sets v to the verdict. False: the packet must take the full path, and is
+ * unchanged.
+ */
+static INLINE bool cache_hit(const struct headers *h, const struct packet *p, struct sent *sent,
+			     enum verdict *v)
+{
+	struct flow_line *l;
+	struct server *s;
+	struct addr *vip;
+
+	if (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
+		return false;
+	l = flow_find(&p->key);
+	if (!l)
+		return false;
+	s = bpf_map_lookup_elem(&servers, &l->server);
+	if (!s || (s->flags & (FORWARDABLE | SERVER_LOCAL)) != FORWARDABLE)
+		return false;
+	if (l->answers) {
+		vip = bpf_map_lookup_elem(&service_vips, &s->service);
+		if (!vip || !same_addr(&s->addr, &p->key.from))
+			return false;
+		sent->new_port = l->way.out.vport;
+		*v = to_client(h, p, sent, vip, &l->way.out.back, s->service, l->server);
+		return true;
+	}
+	if (l->way.in.sender != p->sender)
+		return false;
+	*v = to_server(h, p, sent, s, l->server, l->method, 0);
+	return true;
+}
+
+/*
+ * balance is the path of a parsed packet, and returns the verdict on it. At XDP, packets
+ * to local clients are left to tc, since XDP cannot send to lo.
+ */
+static INLINE enum verdict balance(const struct headers *h, const struct packet *p, struct sent *sent,
+				   bool xdp)
+{
+	struct work *w;
+	enum verdict v;
+
+	if (cache_hit(h, p, sent, &v))
+		return v;
+	w = work_of();
+	if (!w)
+		return PASS;
+	w->packet = *p;
+	set_reply_route(w, h);
+	v = route_packet();
+	if (v != FORWARD)
+		return v;
+	return xdp && to_local_client(w) ? PASS : send_on(h, p, sent, w);
+}
+
+#endif

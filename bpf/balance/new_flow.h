@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * new_flow.h - a packet without a valid connection entry: its service, its server, its
+ * new entry.
+ */
+#ifndef WEIR_BALANCE_NEW_FLOW_H
+#define WEIR_BALANCE_NEW_FLOW_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "balance/deliver.h"
+#include "conn/entry.h"
+#include "conn/recycle.h"
+#include "conn/reply.h"
+#include "conn/table_full.h"
+#include "conn/tcp_state.h"
+#include "conn/word.h"
+#include "parse/packet.h"
+#include "sched/stateless.h"
+#include "service/lease.h"
+#include "service/server.h"
+#include "service/service.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/*
+ * route_unmatched is the verdict on a packet that may begin no connection and has no
+ * entry. After the table was full it may still have a server, and gets an entry again,
+ * as a half-open connection. Otherwise it counts PASS_NO_CONNECTION.
+ */
+static INLINE enum verdict route_unmatched(struct work *w, const struct service *svc, struct conn *old,
+					   __u64 word)
+{
+	struct packet *p = &w->packet;
+	struct server *s;
+	__u32 index;
+
+	if (!table_was_full(STATE_ESTABLISHED, tick()))
+		return pass(PASS_NO_CONNECTION);
+	index = server_without_entry(w, svc);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return pass(PASS_NO_CONNECTION);
+	w->method = new_conn_method(s, p);
+	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
+		conn_insert(w, old, word, index, STATE_SYN_RECV);
+	note(NOTE_BY_HASH);
+	return deliver(w, s, index, 0);
+}
+
+/*
+ * record_connection inserts a new connection. Word is the word of the entry that it
+ * replaces (old), and then the connection's own; index is its server, which may be
+ * another one afterwards. It returns REASON_NONE; DROP_EXPIRING; or DROP_TABLE_FULL
+ * behind NAT, which needs the entry.
+ */
+static INLINE enum reason record_connection(struct work *w, const struct service *svc, struct conn *old,
+					    __u64 *word, __u32 *index)
+{
+	__u32 state = conn_first_state(&w->packet);
+	bool nat = METHOD_OF(w->method) == METHOD_NAT;
+	__u64 fresh = conn_insert(w, old, *word, *index, state);
+	__u32 other;
+
+	if (!fresh && nat && recycle_half_open(w))
+		fresh = conn_insert(w, old, *word, *index, state);
+	if (!fresh && nat)
+		return DROP_TABLE_FULL;
+	if (!fresh) {
+		other = server_without_entry(w, svc);
+		*index = other == NO_SERVER ? *index : other;
+		return REASON_NONE;
+	}
+	*word = fresh;
+	*index = conn_server(fresh);
+	w->method = conn_method(fresh);
+	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
+}
+
+/*
+ * open_flow is the verdict on a packet of a new flow: PASS where it is for no service,
+ * REFUSE where the service has no server, or what deliver says. Old is the entry that
+ * the new connection replaces, or NULL, and word its word.
+ */
+static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 word)
+{
+	struct packet *p = &w->packet;
+	struct service *svc = service_of(p);
+	enum reason why;
+	struct server *s;
+	bool one_packet;
+	__u32 index;
+
+	if (!svc)
+		return PASS;
+	if (!may_serve(svc, p))
+		return pass(PASS_PASSIVE);
+	if (from_director(p))
+		return pass(PASS_FROM_DIRECTOR);
+	w->service = svc->index;
+	w->template.place = 0;
+	if (!may_begin(p, svc))
+		return route_unmatched(w, svc, old, word);
+	index = server_for(w, svc);
+	if (index == NO_SERVER) {
+		note(DROP_NO_SERVER);
+		return REFUSE;
+	}
+	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s)
+		return drop(DROP_SERVER_REMOVED);
+	w->method = new_conn_method(s, p);
+	if (one_packet)
+		return deliver(w, s, index, 1);
+	why = record_connection(w, svc, old, &word, &index);
+	if (why)
+		return drop(why);
+	s = bpf_map_lookup_elem(&servers, &index);
+	if (!s || !(s->flags & SERVER_PRESENT))
+		return drop(DROP_SERVER_REMOVED);
+	if (needs_reply_entry(s, w->method)) {
+		why = reply_insert(w, s, index);
+		if (why) {
+			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+
+			if (c)
+				conn_delete(&p->key, c, c->word);
+			return drop(why);
+		}
+	}
+	return deliver(w, s, index, 1);
+}
+
+#endif

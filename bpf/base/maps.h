@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* maps.h - the tables that C and Go share, and the knob that Go sets per device. */
+#ifndef WEIR_BASE_MAPS_H
+#define WEIR_BASE_MAPS_H
+
+#include "abi.h"
+#include "base/bpf.h"
+
+/* The sizes of the tables as compiled. The loader sets other ones. */
+#define MAX_SERVICES 4096
+#define MAX_SERVERS 65536
+#define MAX_CONNS 65536
+#define MAX_CARDS 81920     /* expiry entries: a quarter more than the connections */
+#define MAX_HALF_OPEN 10922 /* a sixth of the connections */
+#define MAX_TEMPLATES 65536
+#define MAX_LEASES 256      /* lease 0 never runs out */
+#define MAX_OWN_ADDRS 256   /* index 0 has no address */
+#define MAX_DIRECTORS 1024
+#define MAX_REASONS 32
+#define MAX_FLOW_LINES 2    /* pairs of lines, of all CPUs */
+#define MAX_FRAGMENTS 16384
+#define MAX_HELD 512
+#define MAX_MARK_LISTS 8192
+#define MAX_MARK_RULES 65536
+#define MAX_CACHE_LINES 65536
+#define MAX_CACHE_MEMBERS 262144
+
+/* MAP declares a table that is pinned by its name, so that it survives the process. */
+#define MAP(name_, type_, key_, value_, size_)                                                     \
+	struct {                                                                                   \
+		__uint(type, type_);                                                               \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+	} name_ SEC(".maps")
+
+MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
+MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
+MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
+/* This machine's addresses on the paths to the servers. */
+MAP(own_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_OWN_ADDRS);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct load);
+	__uint(max_entries, MAX_SERVERS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} loads SEC(".maps");
+MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct card);
+	__uint(max_entries, MAX_CARDS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} cards SEC(".maps");
+MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
+MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
+MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
+MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
+/* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct flow_pair);
+	__uint(max_entries, MAX_FLOW_LINES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} flow_lines SEC(".maps");
+MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
+MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
+/* The index of a VIP's lease, for the egress guard. */
+MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
+/* The Ethernet addresses of other directors (mac_word). */
+MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
+/* A filter in front of it: bit director_bit(mac) is set for each director. */
+MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* A service's address, by its index. */
+MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
+MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
+MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+/* The counters' values when they were last zeroed: for Go alone. */
+MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
+MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);
+MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
+/*
+ * The packets whose fragments are under way. A flood of fragments can at worst shorten
+ * the time in which other packets' fragments must arrive: only fragments use this table.
+ */
+MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, MAX_FRAGMENTS);
+MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held, MAX_HELD);
+MAP(held_turns, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* Firewall marks: the list of rules of a destination, and the rules of all lists. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct mark_prefix);
+	__type(value, struct mark_list);
+	__uint(max_entries, MAX_MARK_LISTS);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mark_lists SEC(".maps");
+MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
+
+/*
+ * SPARSE_HASH declares a hash table whose entries are allocated one by one. The cache of
+ * lblc and lblcr and the members of its sets are such tables.
+ */
+#define SPARSE_HASH(name_, key_, value_, size_)                                                    \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+	} name_ SEC(".maps")
+SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
+SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
+/*
+ * Virtual addresses, and the addresses of servers behind NAT (enum end): only packets to
+ * and from these are looked at when they are fragments, or when this machine sends them.
+ */
+SPARSE_HASH(ends, struct addr, enum end, MAX_SERVERS);
+
+/* The program that weir_egress calls: weir_own. */
+MAP(tails, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, 1);
+
+/* The time-out of a connection by its state, in ticks. */
+MAP(timeouts, BPF_MAP_TYPE_ARRAY, enum conn_state, __u32, STATES);
+
+/* The table of a service (sched/table.h), by the service's index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP);
+			__type(key, __u32);
+			__uint(value_size, sizeof(struct row));
+			__uint(max_entries, 1);
+		});
+} tables SEC(".maps");
+
+/*
+ * The device's own Ethernet address (mac_word), or 0. A frame to another address is left
+ * alone; with 0 no address is compared.
+ */
+volatile const __u64 device_mac = 0;
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * expiry.h - the expiry entries of the connections. They stand in one array, so that
+ * the sweep goes through a million in milliseconds, and may do so in parts. An entry
+ * knows the earliest tick in which its connection may expire; before that the sweep
+ * does not look at the connection. Packets that change no state do not touch the entry.
+ *
+ * An entry is taken before its connection is inserted, and released before the
+ * connection is deleted. In between, the sweep may find an entry without a connection:
+ * it flags the entry as orphaned, and frees it if it still is one in the next sweep.
+ */
+#ifndef WEIR_CONN_EXPIRY_H
+#define WEIR_CONN_EXPIRY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/table_full.h"
+
+/* The number of expiry entries. Go sets it. */
+volatile const __u32 card_count = 1;
+
+/*
+ * The flag of an entry without a connection, in card.taken, and the least number of
+ * entries that a search covers (spanLeast in Go).
+ */
+#define EXPIRY_ORPHAN (1U << 31)
+#define SPAN_LEAST 4096
+
+/* A search for a free entry, for bpf_loop. */
+struct expiry_search {
+	const struct flow_key *key;
+	__u32 server, due;
+	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
+};
+
+/* expiry_at is the entry at this place, counted from 1, or NULL. */
+static INLINE struct card *expiry_at(__u32 place)
+{
+	__u32 at = place - 1;
+
+	return bpf_map_lookup_elem(&cards, &at);
+}
+
+/*
+ * expiry_span is the number of entries that a search covers. The fewer they are, the
+ * less there is to sweep.
+ */
+static INLINE __u32 expiry_span(__u32 span)
+{
+	if (span < SPAN_LEAST)
+		span = SPAN_LEAST;
+	return span < card_count ? span : card_count;
+}
+
+/*
+ * expiry_try tries to take the next entry. Where entries are crowded it doubles the
+ * span.
+ */
+static long expiry_try(__u32 turn, struct expiry_search *s)
+{
+	struct room *r = conn_limits_of();
+	struct card *d;
+	__u32 at, was, span;
+
+	if (!r)
+		return 1;
+	was = *(volatile __u32 *)&r->span;
+	span = expiry_span(was);
+	at = __sync_fetch_and_add(&r->hand, 1) % span;
+	d = bpf_map_lookup_elem(&cards, &at);
+	if (!d)
+		return 1;
+	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
+		/* Entries are crowded: the next searches cover twice as many. */
+		if ((turn & 7) == 7 && span < card_count)
+			__sync_val_compare_and_swap(&r->span, was, 2 * span);
+		return 0;
+	}
+	d->key = *s->key;
+	d->due = s->due;
+	s->place = at + 1;
+	return 1;
+}
+
+/* How many entries are tried. Of a full table's entries one in five is free. */
+#define EXPIRY_TRIES 128
+
+/*
+ * expiry_due is the tick from which on a connection in this state, last seen at tick
+ * now, may expire.
+ */
+static INLINE __u32 expiry_due(__u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+
+	return limit ? now + *limit + 1 : now;
+}
+
+/*
+ * expiry_take takes an entry for a connection. It returns the entry's place, counted
+ * from 1, or 0 where none was free.
+ */
+static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u32 due)
+{
+	struct expiry_search s = { .key = key, .server = server, .due = due };
+
+	if (!expiry_try(0, &s))
+		bpf_loop(EXPIRY_TRIES, expiry_try, &s, 0);
+	return s.place;
+}
+
+/* expiry_release frees an entry. Whoever deletes its connection calls it. */
+static INLINE void expiry_release(__u32 place)
+{
+	struct card *d = expiry_at(place);
+
+	if (d)
+		d->taken = 0;
+}
+
+/* expiry_set_state sets the due tick of a connection that has changed its state. */
+static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now)
+{
+	struct card *d = expiry_at(c->card);
+
+	if (d)
+		d->due = expiry_due(state, now);
+}
+
+/*
+ * expiry_reuse gives the entry to a new connection under the same key, with another
+ * server.
+ */
+static INLINE void expiry_reuse(const struct conn *c, __u32 server, __u32 state, __u32 now)
+{
+	struct card *d = expiry_at(c->card);
+
+	if (!d)
+		return;
+	d->taken = server + 1;
+	d->due = expiry_due(state, now);
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow_line.h - the lines of the flow cache: 64 bytes for each established flow. A
+ * packet that changes no state touches its line and its server, and nothing else.
+ */
+#ifndef WEIR_CONN_FLOW_LINE_H
+#define WEIR_CONN_FLOW_LINE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/clock.h"
+#include "base/maps.h"
+#include "parse/address.h"
+
+/*
+ * Each CPU has 1 << flow_bits pairs of lines, and flow_cpus is the number of CPUs. Go
+ * sets both.
+ */
+volatile const __u32 flow_bits = 1;
+volatile const __u32 flow_cpus = 1;
+
+/* flow_knobs_of is how the flow cache works now, or NULL, which never happens. */
+static INLINE struct flow_knobs *flow_knobs_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&flow_knobs, &zero);
+}
+
+/* flow_hash is a keyed hash of a flow. Its high bits are the good ones. */
+static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key *k)
+{
+	return k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
+	       k->to.lo * n->seed[3] + k->ports * n->seed[4];
+}
+
+/*
+ * A flow may have one of so many lines on a CPU: two lines beside each other, in either
+ * of two places. Where many flows meet in one place, few do in both.
+ */
+#define FLOW_WAYS 4
+
+/*
+ * flow_pair is the pair of lines in the flow's first (0) or second (1) place on a CPU,
+ * or NULL.
+ */
+static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
+{
+	__u32 at;
+
+	if (place)
+		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
+	at = (cpu << flow_bits) + (hash >> (64 - flow_bits));
+	return bpf_map_lookup_elem(&flow_lines, &at);
+}
+
+/*
+ * flow_line is the line that the flow may have on a CPU, by its way from 0 to FLOW_WAYS
+ * - 1, or NULL.
+ */
+static INLINE struct flow_line *flow_line(__u64 hash, __u32 cpu, __u32 way)
+{
+	struct flow_pair *pair = flow_pair(hash, cpu, way / 2);
+	__u32 one = way & 1;
+
+	asm volatile("" : "+r"(one)); /* so that the verifier sees that it is 0 or 1 */
+	return pair ? &pair->line[one] : NULL;
+}
+
+/* flow_matches says whether the line is the flow's. It does not look at the line's age. */
+static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key *k)
+{
+	if (l->ports != k->ports)
+		return false;
+	if (l->answers)
+		return same_addr(&l->peer, &k->to);
+	return same_addr(&l->peer, &k->from) && same_addr(&l->way.in.vip, &k->to);
+}
+
+/*
+ * flow_match_pair is the flow's line if it is one of the pair, or NULL. It selects the
+ * line without a branch: no CPU can predict that branch, and a CPU that predicts it
+ * wrongly waits for memory.
+ */
+static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const struct flow_key *k)
+{
+	struct flow_line *l;
+	__u64 differs, negative;
+
+	if (!pair)
+		return NULL;
+	differs = pair->line[0].ports ^ k->ports;
+	negative = -differs;
+	asm volatile("" : "+r"(negative)); /* so that the compiler does not make a branch of it */
+	l = &pair->line[(differs | negative) >> 63];
+	return flow_matches(l, k) ? l : NULL;
+}
+
+/*
+ * flow_find is the flow's line on this CPU, stamped as used now, or NULL. A line is good
+ * while its generation is the current one and it was used within the idle time.
+ */
+static INLINE struct flow_line *flow_find(const struct flow_key *k)
+{
+	struct flow_knobs *n = flow_knobs_of();
+	struct flow_line *l;
+	__u32 cpu = bpf_get_smp_processor_id(), now;
+	__u64 hash;
+
+	if (!n)
+		return NULL;
+	now = tick();
+	hash = flow_hash(n, k);
+	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
+	if (!l)
+		l = flow_match_pair(flow_pair(hash, cpu, 1), k);
+	if (!l)
+		return NULL;
+	if (l->generation != n->generation || now - l->used > n->idle)
+		return NULL;
+	if (l->used != now)
+		l->used = now;
+	return l;
+}
+
+#endif

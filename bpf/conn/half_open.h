@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * half_open.h - the ring of half-open connections (SYN_RECV). A SYN flood cannot evict
+ * established connections: where half-open connections are many, a new one takes the
+ * place of the oldest.
+ */
+#ifndef WEIR_CONN_HALF_OPEN_H
+#define WEIR_CONN_HALF_OPEN_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/table_full.h"
+#include "verdict/work.h"
+
+/*
+ * half_open_enter puts a connection that has just become half open into the ring. While
+ * the ring is more than half full, the connection whose place it takes becomes the
+ * victim of this packet. So the half-open connections never exceed one and a half times
+ * the ring.
+ */
+static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
+{
+	struct room *r = conn_limits_of();
+	struct work *w = work_of();
+	struct half_open *h;
+	__u32 at;
+
+	if (!r || !w || !r->limit)
+		return;
+	__sync_fetch_and_add(&r->half_open, 1);
+	at = __sync_fetch_and_add(&r->turn, 1) % r->limit;
+	h = bpf_map_lookup_elem(&half_opens, &at);
+	if (!h)
+		return;
+	if (r->half_open > r->limit / 2)
+		w->victim = *h;
+	h->key = *key;
+	h->word = word;
+}
+
+/*
+ * half_open_leave counts a connection that is no longer half open. Its place in the ring
+ * is left to the next one.
+ */
+static INLINE void half_open_leave(void)
+{
+	struct room *r = conn_limits_of();
+
+	if (r)
+		__sync_fetch_and_add(&r->half_open, -1);
+}
+
+/*
+ * half_open_move keeps the ring and its count when a connection changes from one state
+ * to another. The word is the connection's new one.
+ */
+static INLINE void half_open_move(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
+{
+	if (from == to)
+		return;
+	if (from == STATE_SYN_RECV)
+		half_open_leave();
+	if (to == STATE_SYN_RECV)
+		half_open_enter(key, word);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* reply_key.h - the key of the packets that a server sends back to its client. */
+#ifndef WEIR_CONN_REPLY_KEY_H
+#define WEIR_CONN_REPLY_KEY_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/ports.h"
+#include "service/server.h"
+
+/*
+ * reply_key works out the key that the server's answers to a flow carry, behind NAT or
+ * to a local client.
+ */
+static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key, const struct server *s,
+			     __u32 method)
+{
+	__u64 port = port_at(s, method, key);
+
+	reply->from = s->addr;
+	reply->to = key->from;
+	if (METHOD_OF(method) != METHOD_NAT) {
+		struct addr *source = local_client_source(s, key, method);
+
+		port = ports_destination(key->ports);
+		reply->from = key->to;
+		if (source)
+			reply->to = *source;
+	}
+	reply->ports = ports_word(port, ports_source(key->ports), key->ports >> 32);
+}
+
+/* reply_to_vip says whether packets to the client get its virtual address (WAY_TO_VIP). */
+static INLINE bool reply_to_vip(const struct conn_reply *r)
+{
+	return r->back.ifindex & WAY_TO_VIP;
+}
+
+/* reply_is_local says whether the client is a local one. */
+static INLINE bool reply_is_local(const struct conn_reply *r)
+{
+	return (r->back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+}
+
+/*
+ * reply_client is the address of the client, of a packet with the reply entry's key that
+ * comes back to it.
+ */
+static INLINE const struct addr *reply_client(const struct conn_reply *r, const struct flow_key *key)
+{
+	return reply_to_vip(r) ? &r->vip : &key->to;
+}
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sweep.h - the sweep deletes connections and templates whose time-out has run out.
+ * Go calls it (weir_sweep, weir_sweep_templates).
+ */
+#ifndef WEIR_CONN_SWEEP_H
+#define WEIR_CONN_SWEEP_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "conn/entry.h"
+#include "conn/expiry.h"
+#include "conn/reply_key.h"
+#include "conn/template.h"
+#include "conn/word.h"
+
+/*
+ * sweep_mark_server records that a connection or template refers to the server, so that
+ * Go does not reuse its index.
+ */
+static INLINE void sweep_mark_server(__u32 index, const struct sweep *s)
+{
+	struct server *server = bpf_map_lookup_elem(&servers, &index);
+
+	if (server)
+		server->swept = s->epoch;
+}
+
+/*
+ * server_expires_conns says whether the server was removed, and its connections and
+ * templates expire with it (expire_nodest_conn).
+ */
+static INLINE bool server_expires_conns(__u32 index)
+{
+	struct server *s = bpf_map_lookup_elem(&servers, &index);
+
+	return s && s->flags & SERVER_LETS_GO;
+}
+
+/* sweep_orphan flags an expiry entry without a connection, and frees it the second time. */
+static INLINE void sweep_orphan(struct card *d, __u32 taken)
+{
+	__sync_val_compare_and_swap(&d->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
+}
+
+/*
+ * sweep_reply deletes a local client's reply entry whose connection has gone. Whoever
+ * deleted the connection looked for the reply entry by one of our addresses, which may
+ * have changed meanwhile.
+ */
+static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *c)
+{
+	const struct conn_reply *r = &c->of.reply;
+	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
+
+	if (reply_to_vip(r) && !bpf_map_lookup_elem(&conns, &client))
+		bpf_map_delete_elem(&conns, key);
+}
+
+/*
+ * sweep_due looks at a connection whose expiry entry is due, and deletes the connection
+ * if it has expired. It is a global function, so that the verifier goes through it once.
+ * Its result means nothing.
+ */
+__noinline int sweep_due(__u32 place, struct sweep *s)
+{
+	struct card *d = expiry_at(place);
+	__u32 state, taken;
+	struct conn *c;
+	__u64 word;
+
+	if (!d || !s)
+		return 0;
+	taken = d->taken;
+	if (!taken)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &d->key);
+	if (!c || c->card != place) {
+		sweep_orphan(d, taken);
+		return 0;
+	}
+	if (taken & EXPIRY_ORPHAN)
+		__sync_val_compare_and_swap(&d->taken, taken, taken & ~EXPIRY_ORPHAN);
+	word = c->word;
+	state = conn_state(word);
+	if (state == STATE_REPLY) {
+		sweep_reply(&d->key, c);
+		return 0;
+	}
+	if (state == STATE_GONE)
+		return 0;
+	if ((conn_expired(&d->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
+	    __sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) == word) {
+		conn_count_out(&d->key, c, word);
+		bpf_map_delete_elem(&conns, &d->key);
+		d->taken = 0;
+		s->expired++;
+		return 0;
+	}
+	/* A CPU that changes the state meanwhile sets its due tick after this, or is seen here. */
+	__sync_lock_test_and_set(&d->due, expiry_due(state, c->stamp));
+	if (c->word != word)
+		d->due = s->now;
+	s->live++;
+	sweep_mark_server(conn_server(word), s);
+	return 0;
+}
+
+/* sweep_entry looks at one expiry entry. False: there are no more. */
+static INLINE bool sweep_entry(__u32 at, struct sweep *s)
+{
+	struct card *d = bpf_map_lookup_elem(&cards, &at);
+	__u32 taken;
+
+	if (!d)
+		return false;
+	taken = d->taken;
+	if (!taken)
+		return true;
+	s->end = at + 1;
+	if (s->all || (__s32)(s->now - d->due) >= 0) {
+		s->due++;
+		sweep_due(at + 1, s);
+		return true;
+	}
+	s->live++;
+	sweep_mark_server((taken & ~EXPIRY_ORPHAN) - 1, s);
+	return true;
+}
+
+/*
+ * Entries that are looked at in one call of the loop's function, since a call costs more
+ * than a look at an entry; and how many due entries one call of weir_sweep handles, more
+ * or less (sweepDue in Go).
+ */
+#define ENTRIES_PER_TURN 16
+#define SWEEP_DUE 512
+
+/* sweep_some looks at ENTRIES_PER_TURN entries, for bpf_loop. */
+static long sweep_some(__u32 turn, struct sweep *s)
+{
+	for (__u32 i = 0; i < ENTRIES_PER_TURN; i++)
+		if (!sweep_entry(s->first + turn * ENTRIES_PER_TURN + i, s))
+			return 1;
+	return s->due >= SWEEP_DUE;
+}
+
+/*
+ * sweep_template deletes a template whose time-out has run out, for
+ * bpf_for_each_map_elem. One with another at the next place stays as a free place, since
+ * a search ends at the first place without a template.
+ */
+static long sweep_template(void *map, struct template_key *key, struct template *t, struct sweep *s)
+{
+	__u32 index = t->server;
+
+	if (!template_expired(t, s->now) && !server_expires_conns(index)) {
+		s->live++;
+		sweep_mark_server(index, s);
+	} else if (template_has_next(key)) {
+		s->live++;
+		template_set_server(t, index, TEMPLATE_OVER);
+	} else if (template_set_server(t, index, TEMPLATE_LEAVES)) {
+		bpf_map_delete_elem(map, key);
+	}
+	return 0;
+}
+
+#endif

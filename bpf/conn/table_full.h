@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* table_full.h - when the connection table was last full. */
+#ifndef WEIR_CONN_TABLE_FULL_H
+#define WEIR_CONN_TABLE_FULL_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+
+/*
+ * conn_limits_of is the limits of the connection table (struct room), or NULL, which
+ * never happens.
+ */
+static INLINE struct room *conn_limits_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rooms, &zero);
+}
+
+/*
+ * table_full_note remembers that the table was full now: from now on flows may be
+ * without their entries.
+ */
+static INLINE void table_full_note(struct room *r, __u32 now)
+{
+	__u32 tick = now ? now : 1;
+
+	if (r->full != tick)
+		r->full = tick;
+}
+
+/*
+ * table_was_full says whether the table was full within the time-out of a state:
+ * connections that were in this state may be without their entries.
+ */
+static INLINE bool table_was_full(__u32 state, __u32 now)
+{
+	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
+	struct room *r = conn_limits_of();
+
+	return r && limit && r->full && (__s32)(now - r->full) <= (__s32)*limit;
+}
+
+#endif

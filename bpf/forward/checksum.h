@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * checksum.h - the Internet checksum (RFC 1071) and its change when a field changes (RFC
+ * 1624). Sums are of 16-bit words in network byte order; they are folded as late as
+ * possible.
+ */
+#ifndef WEIR_FORWARD_CHECKSUM_H
+#define WEIR_FORWARD_CHECKSUM_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/address.h"
+
+/* csum_word is what changing a 64-bit word adds to a sum. */
+static INLINE __u64 csum_word(__u64 old, __u64 new)
+{
+	return (__u64)(__u32)~old + (__u32)~(old >> 32) + (__u32)new + (__u32)(new >> 32);
+}
+
+/*
+ * csum_addr is what changing an address adds to a sum, folded to 32 bits. Of two IPv4
+ * addresses only the last words differ.
+ */
+static INLINE __u32 csum_addr(const struct addr *old, const struct addr *new, bool ip4)
+{
+	__u64 sum;
+
+	if (ip4)
+		sum = (__u64)~UNMAPPED(old->lo) + UNMAPPED(new->lo);
+	else
+		sum = csum_word(old->hi, new->hi) + csum_word(old->lo, new->lo);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/* csum_short is what changing a 16-bit word adds to a sum. */
+static INLINE __u64 csum_short(__u16 old, __u16 new)
+{
+	return (__u16)~old + new;
+}
+
+/*
+ * csum_apply is a checksum after the change that adds so much to its sum. The sum is at
+ * most that of two addresses and two ports.
+ */
+static INLINE __u16 csum_apply(__u16 check, __u64 sum)
+{
+	sum += (__u16)~check; /* below 2^33: two 32-bit sums and two ports */
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* csum_fold is the checksum of a sum. */
+static INLINE __u16 csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tc_checksum.h - the transport checksum of an skb. A local sender leaves it
+ * half-finished, which the kernel's helpers handle.
+ */
+#ifndef WEIR_HOOK_TC_CHECKSUM_H
+#define WEIR_HOOK_TC_CHECKSUM_H
+
+#include "base/bpf.h"
+#include "parse/packet.h"
+#include "verdict/work.h"
+
+/*
+ * skb_update_l4_csum corrects the transport checksum by what sent says has changed. It
+ * returns 0, or a negative error.
+ */
+static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				      const struct sent *sent)
+{
+	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
+
+	if (err || sent->old_port == sent->new_port)
+		return err;
+	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+}
+
+/* The byte of the TCP header whose high 4 bits are the header's length, in 32-bit words. */
+#define TCP_LENGTH_BYTE 12
+
+/* TCP's option for the maximum segment size (RFC 9293 section 3.2). Senders put it first. */
+#define TCP_OPTION_MSS 2
+
+struct tcp_mss {
+	__u8 kind, length;
+	__be16 bytes;
+};
+
+/*
+ * skb_clamp lowers the maximum segment size in a SYN, to at most so many bytes: the MTU
+ * of lo, where a local client sends, is 64 KB, and the path to its server takes less. It
+ * returns 0, or non-zero on an error.
+ */
+static NOINLINE long skb_clamp(struct __sk_buff *skb, __u32 check_offset, __u32 most)
+{
+	__u32 tcp = check_offset - offsetof(struct tcphdr, check), at = tcp + sizeof(struct tcphdr);
+	__be16 bytes = bpf_htons(most);
+	struct tcp_mss o;
+	__u8 length;
+
+	if (bpf_skb_load_bytes(skb, tcp + TCP_LENGTH_BYTE, &length, 1) ||
+	    length >> 4 <= sizeof(struct tcphdr) / 4 ||
+	    bpf_skb_load_bytes(skb, at, &o, sizeof(o)))
+		return 0;
+	if (o.kind != TCP_OPTION_MSS || o.length != sizeof(o) || bpf_ntohs(o.bytes) <= most)
+		return 0;
+	return bpf_l4_csum_replace(skb, check_offset, o.bytes, bytes, sizeof(bytes)) ||
+	       bpf_skb_store_bytes(skb, at + offsetof(struct tcp_mss, bytes), &bytes, sizeof(bytes), 0);
+}
+
+/*
+ * skb_local_out_csum is skb_update_l4_csum for packets of and to a local client, and
+ * clamps the segment size of a SYN.
+ */
+static INLINE long skb_local_out_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				      const struct sent *sent)
+{
+	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
+		return -1;
+	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
+		return 0;
+	return skb_clamp(skb, h->check_offset, sent->mtu - headers);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tc_guard.h - no ARP and no neighbour advertisement for a VIP leaves a machine whose
+ * lease for it has run out.
+ */
+#ifndef WEIR_HOOK_TC_GUARD_H
+#define WEIR_HOOK_TC_GUARD_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "parse/address.h"
+#include "parse/cursor.h"
+#include "service/lease.h"
+
+/* An ARP packet for IPv4 over Ethernet (RFC 826), in network byte order. */
+struct arp_ip4 {
+	__be16 hardware, protocol;
+	__u8 hardware_len, protocol_len;
+	__be16 operation;
+	__u8 sender_mac[6];
+	__u8 sender[4];
+	__u8 target_mac[6];
+	__u8 target[4];
+};
+
+/*
+ * arp_silenced says whether the ARP packet at the cursor is from a VIP whose lease has
+ * run out.
+ */
+static INLINE bool arp_silenced(struct cursor *c)
+{
+	struct arp_ip4 *arp = take(c, sizeof(*arp));
+	struct addr a = {};
+
+	if (!arp || arp->protocol != bpf_htons(ETH_P_IP))
+		return false;
+	a.lo = MAPPED(*(__u16 *)arp->sender | (__u32)*(__u16 *)(arp->sender + 2) << 16);
+	return vip_lease_lost(&a);
+}
+
+/* The ICMPv6 type (RFC 4861 section 4.4). */
+#define NEIGHBOUR_ADVERTISEMENT 136
+
+/*
+ * neighbour_silenced says whether the IPv6 packet at the cursor is a neighbour
+ * advertisement for a VIP whose lease has run out.
+ */
+static INLINE bool neighbour_silenced(struct cursor *c)
+{
+	struct ipv6hdr *ip = take(c, sizeof(*ip));
+	struct icmp6hdr *icmp = take(c, sizeof(*icmp));
+	struct addr *target = take(c, sizeof(*target));
+	struct addr a;
+
+	if (!ip || !icmp || !target || ip->nexthdr != IPPROTO_ICMPV6 ||
+	    icmp->icmp6_type != NEIGHBOUR_ADVERTISEMENT)
+		return false;
+	a = *target;
+	return vip_lease_lost(&a);
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tc_local.h - packets that this machine itself sends, and the answers to its local
+ * clients.
+ */
+#ifndef WEIR_HOOK_TC_LOCAL_H
+#define WEIR_HOOK_TC_LOCAL_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "balance/route.h"
+#include "conn/reply_key.h"
+#include "conn/word.h"
+#include "forward/send.h"
+#include "hook/tc_finish.h"
+#include "parse/packet.h"
+#include "service/firewall_mark.h"
+#include "verdict/verdict.h"
+#include "verdict/work.h"
+
+/*
+ * skb_route sends a packet by the full path, without the flow cache. It returns a tc
+ * action.
+ */
+static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct headers *h,
+			    const struct packet *p)
+{
+	struct sent sent = {};
+	enum verdict v;
+
+	w->packet = *p;
+	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	v = route_packet();
+	if (v == FORWARD)
+		v = send_on(h, p, &sent, w);
+	return skb_finish(skb, h, p, &sent, v, true, false);
+}
+
+/* reply_of is the reply entry with this key, or NULL. */
+static INLINE struct conn *reply_of(const struct flow_key *key)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, key);
+
+	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
+}
+
+/* is_local_client_reply says whether the packet is a server's answer to a local client. */
+static INLINE bool is_local_client_reply(const struct flow_key *key)
+{
+	struct conn *reply = reply_of(key);
+
+	return reply && reply_is_local(&reply->of.reply);
+}
+
+/* set_local_out marks a packet that skb_classify has read as sent by this machine. */
+static INLINE void set_local_out(struct work *w)
+{
+	w->packet.local_out = true;
+	w->packet.sender = 0;
+	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+}
+
+/*
+ * local_out_wanted says whether a packet that this machine sends may be to a service, or
+ * from a server behind NAT.
+ */
+static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
+{
+	enum end *end;
+
+	if (!n->all)
+		return false;
+	end = bpf_map_lookup_elem(&ends, &key->to);
+	if (end && *end & END_VIRTUAL)
+		return true;
+	end = bpf_map_lookup_elem(&ends, &key->from);
+	if (end && *end & END_SERVER)
+		return true;
+	return n->by_mark && mark_list_of(key);
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tc_parse.h - the headers of an skb, which may lie outside its linear data, or may
+ * begin behind Ethernet.
+ */
+#ifndef WEIR_HOOK_TC_PARSE_H
+#define WEIR_HOOK_TC_PARSE_H
+
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "parse/frame.h"
+#include "parse/packet.h"
+
+/* How many bytes are made linear where a packet's headers are not. */
+#define PULL_BYTES 256
+
+/* parse_skb is parse for the linear data of an skb. */
+static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
+}
+
+/* skb_pull makes a packet's headers linear. It returns 0, or a negative error. */
+static INLINE long skb_pull(struct __sk_buff *skb)
+{
+	return bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES);
+}
+
+/*
+ * parse_pulled is parse_skb, and once more after skb_pull where the linear data was too
+ * short.
+ */
+static INLINE enum parsed parse_pulled(struct __sk_buff *skb, struct headers *h, struct packet *p)
+{
+	enum parsed parsed = parse_skb(skb, h, p);
+
+	if (parsed != PARSED_SHORT || skb->len <= skb->data_end - skb->data)
+		return parsed;
+	return skb_pull(skb) ? PARSED_OTHER : parse_skb(skb, h, p);
+}
+
+/*
+ * skb_lacks_eth says whether the packet may begin behind its Ethernet header: its first
+ * bytes are not this device's address.
+ */
+static INLINE bool skb_lacks_eth(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return false;
+	return device_mac && mac_word(eth->h_dest) != device_mac;
+}
+
+/*
+ * skb_restore_eth puts a missing Ethernet header in front again. Generic XDP may go on
+ * with a copy of the packet (skb_pp_cow_data, net/core/skbuff.c) that does not know the
+ * length of that header; tc then sees the packet without it. False: it could not.
+ */
+static NOINLINE bool skb_restore_eth(struct __sk_buff *skb)
+{
+	struct ethhdr eth, seen;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) ||
+	    bpf_skb_load_bytes(skb, 0, &seen, sizeof(seen)))
+		return false;
+	if (mac_word(eth.h_dest) == mac_word(seen.h_dest) && mac_word(eth.h_source) == mac_word(seen.h_source))
+		return true;
+	return !bpf_skb_change_head(skb, sizeof(eth), 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
+#endif

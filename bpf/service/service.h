@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* service.h - the virtual service of a new flow, and whether this director may serve it. */
+#ifndef WEIR_SERVICE_SERVICE_H
+#define WEIR_SERVICE_SERVICE_H
+
+#include "abi.h"
+#include "base/bpf.h"
+#include "base/maps.h"
+#include "parse/address.h"
+#include "parse/packet.h"
+#include "parse/ports.h"
+#include "service/firewall_mark.h"
+#include "service/lease.h"
+
+/* service_count_of is the number of services of each kind, or NULL, which never happens. */
+static INLINE struct service_count *service_count_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&service_counts, &zero);
+}
+
+/*
+ * no_service_left says whether there is no service at all. The kernel then unregisters
+ * its hooks, and the local stack answers.
+ */
+static INLINE bool no_service_left(void)
+{
+	struct service_count *n = service_count_of();
+
+	return n && n->all == 0;
+}
+
+/*
+ * service_by_mark is the service of the packet's firewall mark, or NULL. It is looked up
+ * before the services by address (ip_vs_service_find, net/netfilter/ipvs/ip_vs_ctl.c).
+ */
+static INLINE struct service *service_by_mark(const struct packet *p)
+{
+	struct service_key key = { .mark = mark_of(&p->key) };
+
+	if (!key.mark)
+		return NULL;
+	if (!p->ip6)
+		key.vip.lo = MAPPED(0);
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+/*
+ * service_of is the service of a new flow's packet, or NULL: by firewall mark, by
+ * address and port, or by address alone (ip_vs_service_find,
+ * net/netfilter/ipvs/ip_vs_ctl.c).
+ */
+static NOINLINE struct service *service_of(const struct packet *p)
+{
+	struct service_key key = {
+		.vip = p->key.to,
+		.port = ports_destination(p->key.ports),
+		.protocol = p->protocol,
+	};
+	struct service_count *n = service_count_of();
+	struct service *svc = NULL;
+
+	if (!n)
+		return NULL;
+	if (n->by_mark)
+		svc = service_by_mark(p);
+	if (!svc)
+		svc = bpf_map_lookup_elem(&services, &key);
+	if (!svc && n->any_port) {
+		key.port = 0;
+		svc = bpf_map_lookup_elem(&services, &key);
+	}
+	return svc;
+}
+
+/*
+ * may_serve says whether this director is master for the packet's service. A service by
+ * mark has no address: the lease of the packet's destination decides, and an address
+ * without a lease is always served.
+ */
+static INLINE bool may_serve(const struct service *svc, const struct packet *p)
+{
+	__u32 *lease;
+
+	if (!(svc->flags & SERVICE_BY_MARK))
+		return lease_runs(svc->lease);
+	lease = bpf_map_lookup_elem(&vips, &p->key.to);
+	return !lease || lease_runs(*lease);
+}
+
+/*
+ * may_begin says whether the packet may begin a connection: any UDP datagram, a SYN, and
+ * with sloppy TCP any packet but a reset (sysctl_sloppy_tcp,
+ * net/netfilter/ipvs/ip_vs_proto_tcp.c).
+ */
+static INLINE bool may_begin(const struct packet *p, const struct service *svc)
+{
+	if (p->protocol != IPPROTO_TCP)
+		return true;
+	return !(p->tcp_flags & TCP_RST) && (p->tcp_flags & TCP_SYN || svc->flags & SERVICE_SLOPPY);
+}
+
+#endif
