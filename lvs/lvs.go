@@ -62,20 +62,20 @@ func (m ForwardMethod) String() string {
 type Scheduler string
 
 const (
-	RoundRobin              Scheduler = "rr"
-	WeightedRoundRobin      Scheduler = "wrr"
-	LeastConnection         Scheduler = "lc"
-	WeightedLeastConnection Scheduler = "wlc"
-	ShortestExpectedDelay   Scheduler = "sed"
-	NeverQueue              Scheduler = "nq"
-	WeightedFailover        Scheduler = "fo"
-	WeightedOverflow        Scheduler = "ovf"
-	Locality                Scheduler = "lblc"
-	LocalityReplicated      Scheduler = "lblcr"
-	DestinationHash         Scheduler = "dh"
-	SourceHash              Scheduler = "sh"
-	MaglevHash              Scheduler = "mh"
-	PowerOfTwoChoices       Scheduler = "twos"
+	RoundRobin              Scheduler = "rr"    // one after the other
+	WeightedRoundRobin      Scheduler = "wrr"   // the same, as often as the weight says
+	LeastConnection         Scheduler = "lc"    // the fewest connections
+	WeightedLeastConnection Scheduler = "wlc"   // the fewest connections for the weight
+	ShortestExpectedDelay   Scheduler = "sed"   // the fewest active ones for the weight
+	NeverQueue              Scheduler = "nq"    // an idle server, else sed
+	WeightedFailover        Scheduler = "fo"    // the highest weight
+	WeightedOverflow        Scheduler = "ovf"   // the highest weight that its active connections do not exceed
+	Locality                Scheduler = "lblc"  // the server of the destination, unless overloaded
+	LocalityReplicated      Scheduler = "lblcr" // the destination's set of servers
+	DestinationHash         Scheduler = "dh"    // by a hash of the destination
+	SourceHash              Scheduler = "sh"    // by a hash of the client
+	MaglevHash              Scheduler = "mh"    // the same, with few changes when servers change
+	PowerOfTwoChoices       Scheduler = "twos"  // the better one of two at random
 )
 
 // RealServer is one destination of a virtual server.

@@ -46,7 +46,7 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	}
 	l, err := netlink.LinkByIndex(hop.Index)
 	if err != nil {
-		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+		return NextHop{}, fmt.Errorf("device %d of the route to %s: %w", hop.Index, dst, err)
 	}
 	n, err := neighbour(hop.Index, key)
 	if err != nil {

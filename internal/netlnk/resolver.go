@@ -61,7 +61,7 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	}
 	l, err := r.link(hop.Index)
 	if err != nil {
-		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+		return NextHop{}, fmt.Errorf("device %d of the route to %s: %w", hop.Index, dst, err)
 	}
 	n, err := r.neighbour(hop.Index, key)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error
 		case kind == unix.RTM_NEWROUTE && len(payload) >= unix.SizeofRtMsg:
 			return routeOf(dst, payload)
 		}
-		return hop, dst, fmt.Errorf("the kernel answers with %d bytes of another kind", n)
+		return hop, dst, fmt.Errorf("unexpected answer of the kernel (%d bytes)", n)
 	}
 }
 

@@ -37,7 +37,7 @@ func HasTunnelKind(kind string) (bool, error) {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return false, nil
 	}
-	return false, fmt.Errorf("look for tunnel devices of kind %s: expected an error of the kernel that tells, got: %w", kind, err)
+	return false, fmt.Errorf("find out whether the kernel has tunnel devices of kind %s: unexpected answer: %w", kind, err)
 }
 
 // AddTunnel makes a tunnel device, which is down. A device of this name that exists is

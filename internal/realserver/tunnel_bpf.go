@@ -77,7 +77,7 @@ func (s *state) loadProgram(want layout) (*decapObjects, error) {
 		for _, a := range addrs {
 			if err := table.Put(a.As16(), uint8(1)); err != nil {
 				objects.Close()
-				return nil, fmt.Errorf("tell the program of %s: %w", a, err)
+				return nil, fmt.Errorf("enter %s into the program's tables: %w", a, err)
 			}
 		}
 	}
