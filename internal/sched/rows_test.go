@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -52,47 +53,59 @@ func schedulersOfLVS(t *testing.T) (names []lvs.Scheduler) {
 	return names
 }
 
-// The numbers are those of enum scheduler in bpf/, which the programs go by.
+var update = flag.Bool("update", false, "write enum scheduler in bpf/ from the rows")
+
+// Enum scheduler in bpf/, which the programs go by, has the rows' names and numbers.
+// With -update it is written from the rows; `make generate` has to follow.
 func TestNumbersAreTheDataPlanes(t *testing.T) {
-	enum := enumScheduler(t)
-	names := regexp.MustCompile(`SCHED_(\w+)`).FindAllStringSubmatch(enum, -1)
-	if len(names) != len(Rows()) {
-		t.Errorf("enum scheduler has %d names, there are %d rows", len(names), len(Rows()))
-	}
+	header, text := headerOfEnum(t)
+	want := ""
 	for i, row := range Rows() {
 		if row.Number != uint32(i) {
 			t.Errorf("%s has the number %d in row %d", row.Name, row.Number, i)
 		}
-		if want := strings.ToUpper(string(row.Name)); i >= len(names) || names[i][1] != want {
-			t.Errorf("number %d of enum scheduler is not SCHED_%s", i, want)
+		want += "\tSCHED_" + strings.ToUpper(string(row.Name)) + ",\n"
+	}
+	if *update {
+		text = enumScheduler.ReplaceAllLiteralString(text, "enum scheduler {\n"+want+"}")
+		if err := os.WriteFile(header, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	}
+	got := ""
+	for _, name := range regexp.MustCompile(`SCHED_\w+`).FindAllString(enumScheduler.FindString(text), -1) {
+		got += "\t" + name + ",\n"
+	}
+	if got != want {
+		t.Errorf("enum scheduler in %s is\n%swant (go test ./internal/sched -update)\n%s", header, got, want)
 	}
 }
 
-// enumScheduler is the body of the enum, wherever it stands in bpf/.
-func enumScheduler(t *testing.T) string {
+var enumScheduler = regexp.MustCompile(`enum scheduler \{[^}]*\}`)
+
+// headerOfEnum is the header of bpf/ that defines enum scheduler, and its text.
+func headerOfEnum(t *testing.T) (path, text string) {
 	t.Helper()
-	var found [][]byte
-	err := filepath.WalkDir("../../bpf", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".h" {
+	err := filepath.WalkDir("../../bpf", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".h" {
 			return err
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
+		b, err := os.ReadFile(name)
+		if enumScheduler.Match(b) {
+			if path != "" {
+				t.Errorf("%s and %s both define enum scheduler", path, name)
+			}
+			path, text = name, string(b)
 		}
-		if m := regexp.MustCompile(`(?s)enum scheduler \{(.*?)\}`).FindSubmatch(text); m != nil {
-			found = append(found, m[1])
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) != 1 {
-		t.Fatalf("%d headers of bpf/ define enum scheduler, want 1", len(found))
+	if path == "" {
+		t.Fatal("no header of bpf/ defines enum scheduler")
 	}
-	return string(found[0])
+	return path, text
 }
 
 // What a row says of a scheduler's table is what the scheduler lays out.
