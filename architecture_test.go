@@ -23,7 +23,7 @@ var may = map[string][]string{
 	"internal/netlnk/arp":    {"internal/netlnk"},
 	"internal/netlnk/ndp":    {"internal/netlnk"},
 	"internal/sched":         {"lvs"},
-	"internal/check":         nil,
+	"internal/check":         {"conf"},
 	"internal/realserver":    {"internal/netlnk"},
 	"internal/drift":         nil,
 	"internal/cluster":       {"lvs"},

@@ -1,5 +1,6 @@
-// Package lvs is the vocabulary that every room of weir shares: what a virtual
-// server, a real server and a forward method are. It imports nothing of weir's.
+// Package lvs is the vocabulary that all packages of weir share: virtual servers, real
+// servers, forward methods, schedulers. The words are those of Linux Virtual Server (IPVS,
+// ipvsadm, keepalived). It imports nothing of weir's.
 package lvs
 
 import (
@@ -9,7 +10,8 @@ import (
 	"time"
 )
 
-// Protocol is a transport protocol, by its IP protocol number.
+// Protocol is a transport protocol, by its IP protocol number. 0 is none: a service by
+// firewall mark, or any protocol in a MarkRule.
 type Protocol uint8
 
 const (
@@ -27,18 +29,22 @@ func (p Protocol) String() string {
 	return fmt.Sprintf("protocol %d", uint8(p))
 }
 
-// ForwardMethod is how a packet reaches its real server.
+// ForwardMethod is how a packet reaches its real server. The numbers are those of enum
+// method in bpf/abi.h.
 type ForwardMethod uint8
 
 const (
-	// Masquerade rewrites the destination (NAT); replies pass the director.
+	// Masquerade is NAT: it rewrites the destination address and port; replies have to
+	// pass the director.
 	Masquerade ForwardMethod = iota + 1
 	// DirectRoute changes only the MAC addresses; replies go straight to the client.
 	DirectRoute
-	// Tunnel wraps the packet in an outer IP header.
+	// Tunnel puts an outer IP header in front of the packet (IPIP); replies go straight
+	// to the client.
 	Tunnel
 )
 
+// String is the method's name as keepalived's lb_kind spells it.
 func (m ForwardMethod) String() string {
 	switch m {
 	case Masquerade:
@@ -51,58 +57,58 @@ func (m ForwardMethod) String() string {
 	return fmt.Sprintf("forward method %d", uint8(m))
 }
 
-// Scheduler names the rule by which a new connection gets its real server, as
-// ipvsadm and keepalived.conf spell it.
+// Scheduler is the name of the rule by which a new connection gets its real server, as
+// ipvsadm and keepalived.conf spell it. internal/sched has a row and a model of each.
 type Scheduler string
 
 const (
-	RoundRobin              Scheduler = "rr"
-	WeightedRoundRobin      Scheduler = "wrr"
-	LeastConnection         Scheduler = "lc"
-	WeightedLeastConnection Scheduler = "wlc"
-	ShortestExpectedDelay   Scheduler = "sed"
-	NeverQueue              Scheduler = "nq"
-	WeightedFailover        Scheduler = "fo"
-	WeightedOverflow        Scheduler = "ovf"
-	Locality                Scheduler = "lblc"
-	LocalityReplicated      Scheduler = "lblcr"
-	DestinationHash         Scheduler = "dh"
-	SourceHash              Scheduler = "sh"
-	MaglevHash              Scheduler = "mh"
-	PowerOfTwoChoices       Scheduler = "twos"
+	RoundRobin              Scheduler = "rr"    // one after the other
+	WeightedRoundRobin      Scheduler = "wrr"   // the same, as often as the weight says
+	LeastConnection         Scheduler = "lc"    // the fewest connections
+	WeightedLeastConnection Scheduler = "wlc"   // the fewest connections for the weight
+	ShortestExpectedDelay   Scheduler = "sed"   // the fewest active ones for the weight
+	NeverQueue              Scheduler = "nq"    // an idle server, else sed
+	WeightedFailover        Scheduler = "fo"    // the highest weight
+	WeightedOverflow        Scheduler = "ovf"   // the highest weight that its active connections do not exceed
+	Locality                Scheduler = "lblc"  // the server of the destination, unless overloaded
+	LocalityReplicated      Scheduler = "lblcr" // the destination's set of servers
+	DestinationHash         Scheduler = "dh"    // by a hash of the destination
+	SourceHash              Scheduler = "sh"    // by a hash of the client
+	MaglevHash              Scheduler = "mh"    // the same, with few changes when servers change
+	PowerOfTwoChoices       Scheduler = "twos"  // the better one of two at random
 )
 
 // RealServer is one destination of a virtual server.
 type RealServer struct {
 	Addr netip.Addr
-	Port uint16
-	// Weight is the server's share; 0 is quiesced: no new connections.
+	Port uint16 // 0: the port that the client asked for
+	// Weight is the server's share of new connections, 0 to 2³¹−1; 0 is quiesced: no new
+	// connections.
 	Weight int
 	Method ForwardMethod
-	// Upper and Lower are thresholds of its connections, active and inactive
-	// together: from Upper on it gets no new ones, until it is below Lower, or
-	// below three quarters of Upper where Lower is 0. 0 is none.
+	// Upper and Lower are thresholds of the number of its connections, active and
+	// inactive together. From Upper on it gets no new ones, until it has fewer than Lower,
+	// or, where Lower is 0, fewer than three quarters of Upper. Upper 0 is no limit.
 	Upper, Lower uint32
-	// Edits counts how often the server was edited: in IPVS an edit moves a
-	// scheduler's turn even where it changes nothing.
+	// Edits counts how often the server was edited: in IPVS an edit resets the position
+	// of wrr even where it changes nothing.
 	Edits int
 }
 
-// AddrPort is the server's address and port.
+// AddrPort returns the server's address and port.
 func (r RealServer) AddrPort() netip.AddrPort { return netip.AddrPortFrom(r.Addr, r.Port) }
 
-// ServiceKey is what makes a virtual server itself: two with the same key are
-// the same service.
+// ServiceKey identifies a virtual server: two with the same key are the same service.
 type ServiceKey struct {
 	Protocol Protocol
-	Addr     netip.Addr
-	Port     uint16
-	// Mark is that of a service by firewall mark, otherwise 0. Such a service has
+	Addr     netip.Addr // the VIP
+	Port     uint16     // 0: all ports that have no service of their own
+	// Mark is the firewall mark of a service by mark, otherwise 0. Such a service has
 	// no protocol and no port, and the unspecified address of its family.
 	Mark uint32
 }
 
-// MarkKey is the key of the service by this mark.
+// MarkKey returns the key of the service by this firewall mark, of either family.
 func MarkKey(mark uint32, ipv6 bool) ServiceKey {
 	if ipv6 {
 		return ServiceKey{Addr: netip.IPv6Unspecified(), Mark: mark}
@@ -110,7 +116,7 @@ func MarkKey(mark uint32, ipv6 bool) ServiceKey {
 	return ServiceKey{Addr: netip.IPv4Unspecified(), Mark: mark}
 }
 
-// String is the service as people write it: "TCP 192.168.25.100:80", "FWM 7",
+// String is the service for people and in the log: "TCP 192.168.25.100:80", "FWM 7",
 // "FWM 7 IPv6".
 func (k ServiceKey) String() string {
 	switch {
@@ -122,74 +128,77 @@ func (k ServiceKey) String() string {
 	return k.Protocol.String() + " " + netip.AddrPortFrom(k.Addr, k.Port).String()
 }
 
-// VirtualServer is one service: an address that clients know, and the real
-// servers behind it in the order in which they were added.
+// VirtualServer is one service: an address that clients connect to, and the real servers
+// behind it in the order in which they were added, on which some schedulers depend.
 type VirtualServer struct {
 	ServiceKey
 	Scheduler Scheduler
-	// SHPort has sh look at the client's port too, and SHFallback give a client
-	// another server where its own is full or quiesced. In IPVS they are one bit
-	// each with mh-port and mh-fallback, and so they are here.
+	// SHPort makes sh and mh hash the client's port, too; SHFallback makes them choose
+	// another server where the client's own is full or quiesced. In IPVS sh-port and
+	// mh-port are the same bit, and so are sh-fallback and mh-fallback.
 	SHPort, SHFallback bool
 	Persistence        Persistence
-	// OnePacket schedules each UDP datagram on its own, without a connection.
+	// OnePacket schedules each UDP datagram by itself, without a connection (ops).
 	OnePacket bool
-	// Rules are what IPVS has sysctls for.
+	// Rules are settings that IPVS has as sysctls.
 	Rules       ConnRules
 	RealServers []RealServer
 }
 
-// Persistence keeps the clients of a network with one server.
+// Persistence sends all connections of a client, or of a client's network, to one server.
+// The zero Persistence is none.
 type Persistence struct {
-	// Timeout is how long after the last new connection it holds; 0 is none.
+	// Timeout is how long it lasts after the last new connection; 0 is none.
 	Timeout time.Duration
-	// Netmask covers the part of a client's address that counts; the zero Addr is
-	// all of it.
+	// Netmask is the part of a client's address that identifies the client
+	// (persistence_granularity); the zero Addr is the whole address.
 	Netmask netip.Addr
 }
 
-// ConnRules say what becomes of connections where IPVS leaves it to sysctls, of
-// whose names and defaults (zero) they are.
+// ConnRules are the settings of IPVS's sysctls net.ipv4.vs.*, as
+// Documentation/networking/ipvs-sysctl.rst describes them. Their zero values are the
+// kernel's defaults.
 type ConnRules struct {
-	// ReuseMode is net.ipv4.vs.conn_reuse_mode: what a client's port that is used
-	// again means.
+	// ReuseMode is conn_reuse_mode: what happens when a client uses a port again.
 	ReuseMode ReuseMode
-	// ExpireNoDest ends the connections of a server that is removed: UDP is
-	// scheduled anew, TCP reset by the director's own stack; and a SYN leaves a
-	// server of weight 0.
+	// ExpireNoDest is expire_nodest_conn: the connections of a server that is removed
+	// end. A client's next UDP packet is then scheduled anew, and its next TCP packet
+	// gets a reset of the director's own stack. A SYN on a connection to a server of
+	// weight 0 is scheduled anew, too.
 	ExpireNoDest bool
-	// ExpireQuiescentTemplate ends the persistence of a server of weight 0.
+	// ExpireQuiescentTemplate is expire_quiescent_template: the persistence of a server
+	// of weight 0 ends.
 	ExpireQuiescentTemplate bool
-	// SloppyTCP lets any packet but a reset begin a TCP connection.
+	// SloppyTCP is sloppy_tcp: any packet but a reset may begin a TCP connection.
 	SloppyTCP bool
 }
 
-// ReuseMode is what a SYN means that meets a connection which has ended.
+// ReuseMode says what happens to a SYN that matches a closed connection.
 type ReuseMode uint8
 
 const (
-	// ReuseSchedules: after TIME_WAIT and CLOSE it is scheduled anew (1, the
-	// kernel's default).
+	// ReuseSchedules schedules it anew where the connection is in TIME_WAIT or CLOSE
+	// (conn_reuse_mode 1, the kernel's default).
 	ReuseSchedules ReuseMode = iota
-	// ReuseKeeps: it goes on with the same server (0).
+	// ReuseKeeps leaves it with the same server (conn_reuse_mode 0).
 	ReuseKeeps
-	// ReuseFinWait: it is scheduled anew after FIN_WAIT, too, where answers do
-	// not pass the director (2 and 3).
+	// ReuseFinWait schedules it anew also in FIN_WAIT, unless the connection is
+	// masqueraded (conn_reuse_mode 2 and 3).
 	ReuseFinWait
 )
 
-// MarkRule gives a mark to the packets of new flows that it fits. What is zero
-// fits everything.
+// MarkRule gives a firewall mark to the packets of new flows that match. A field that is
+// zero matches everything.
 type MarkRule struct {
 	Mark                uint32
 	Destination, Source netip.Prefix
 	Protocol            Protocol
-	// FirstPort to LastPort are the destination's ports.
+	// FirstPort to LastPort are the destination ports, both inclusive.
 	FirstPort, LastPort uint16
 }
 
-// InstanceID names a VRRP instance on this machine, by what makes it unique on
-// the wire.
+// InstanceID identifies a VRRP instance of this machine by what makes it unique on the
+// network.
 type InstanceID struct {
 	Interface string
 	VRID      uint8
@@ -204,40 +213,41 @@ func (i InstanceID) String() string {
 	return fmt.Sprintf("%s VRID %d on %s", family, i.VRID, i.Interface)
 }
 
-// Instance is what the data plane must know of a VRRP instance: the services
-// on its VIPs forward only while the instance's lease runs.
+// Instance is what the data plane needs of a VRRP instance: the services on its VIPs
+// forward only while the instance's lease runs.
 type Instance struct {
 	ID   InstanceID
 	VIPs []netip.Addr
 }
 
-// Hook is where on a device the data plane meets the packets.
+// Hook is where on a device the data plane sees the packets that come in.
 type Hook string
 
 const (
-	HookAuto    Hook = "auto"    // native XDP on real cards and virtio, tc elsewhere
-	HookNative  Hook = "native"  // XDP in the driver
+	HookAuto    Hook = "auto"    // native XDP on hardware and virtio devices, tc elsewhere
+	HookNative  Hook = "native"  // XDP in the device's driver
 	HookGeneric Hook = "generic" // XDP after the driver, on any device
-	HookTC      Hook = "tc"      // the traffic control ingress hook
+	HookTC      Hook = "tc"      // tc ingress
 )
 
-// Device is a network device whose packets the data plane sees.
+// Device is a network device to which the data plane attaches its programs.
 type Device struct {
 	Name string
 	Hook Hook
 }
 
-// Plan is the whole of what the data plane is to do. An address of a service
-// that no instance lists is served always.
+// Plan is the wanted state of the data plane, as a whole. A service whose VIP no instance
+// lists forwards always.
 type Plan struct {
 	Services []VirtualServer
-	// Marks give packets the marks that services go by: the first rule that fits.
+	// Marks give packets the firewall marks of services by mark: the first rule that
+	// matches a packet does.
 	Marks []MarkRule
-	// Timeouts are the connections' by state.
+	// Timeouts are those of all connections.
 	Timeouts  Timeouts
 	Instances []Instance
 	Devices   []Device
-	// Directors are the MAC addresses of other directors: their frames are
-	// never forwarded again.
+	// Directors are the MAC addresses of other directors: frames that come from one are
+	// never balanced again, so that two directors cannot send a packet back and forth.
 	Directors []net.HardwareAddr
 }

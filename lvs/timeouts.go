@@ -2,9 +2,9 @@ package lvs
 
 import "time"
 
-// Timeouts are how long a connection lives in each state after its last packet.
-// The states are those of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c and
-// ip_vs_proto_udp.c); 0 leaves the kernel's own time.
+// Timeouts are how long a connection entry lives in each state after its last packet. The
+// states are those of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c and ip_vs_proto_udp.c).
+// 0 stands for IPVS's own timeout of that state.
 type Timeouts struct {
 	None        time.Duration
 	Established time.Duration

@@ -1,9 +1,7 @@
-// Package vrrp speaks the Virtual Router Redundancy Protocol: the codec of its
-// advertisements, the Instance state machine that decides who is master, and
-// the sockets that carry it. It imports nothing of weir's.
-//
-// Version 2 (RFC 3768) with the authentication of RFC 2338 is what is spoken.
-// Version 3 adds a second layout behind the same Advertisement.
+// Package vrrp is the Virtual Router Redundancy Protocol, version 2 (RFC 3768) with the
+// authentication of RFC 2338: the codec of its advertisements ("adverts" for short), the
+// Instance state machine that decides which director is master, and the sockets that
+// carry the adverts. It imports nothing of weir's.
 package vrrp
 
 import (
@@ -16,14 +14,15 @@ import (
 const (
 	// Protocol is VRRP's IP protocol number (RFC 3768 section 5.2.4).
 	Protocol = 112
-	// TTL is what every advertisement leaves with, so that a receiver knows
-	// that no router forwarded it (RFC 3768 section 5.2.3).
+	// TTL is the IP TTL of every advertisement that is sent. A received one has it
+	// only where no router forwarded it (RFC 3768 section 5.2.3).
 	TTL = 255
 
-	// PriorityOwner is the priority of the router that owns the addresses.
+	// PriorityOwner is the priority of the router that owns the addresses (RFC 3768
+	// section 5.3.4).
 	PriorityOwner = 255
-	// PriorityRelease in an advertisement says that the master lets go (RFC
-	// 3768 section 5.3.4).
+	// PriorityRelease is the priority in the last advertisement of a master that
+	// stops (RFC 3768 section 5.3.4).
 	PriorityRelease = 0
 )
 
@@ -62,33 +61,34 @@ func (t AuthType) String() string {
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
-// Authentication is the authentication of a version 2 advertisement.
+// Authentication is the authentication of a version 2 advertisement. The zero value is
+// none.
 type Authentication struct {
 	Type AuthType
-	Data [authDataLen]byte
+	Data [authDataLen]byte // present in the packet with every type
 }
 
-// Password is the authentication of auth_type PASS: the first eight bytes of
-// pass, a shorter one padded with zeros.
+// Password is the authentication of keepalived's auth_type PASS: the first eight bytes
+// of pass, padded with zeros.
 func Password(pass string) Authentication {
 	auth := Authentication{Type: AuthPassword}
 	copy(auth.Data[:], pass)
 	return auth
 }
 
-// Advertisement is VRRP's one packet.
+// Advertisement is the only packet of VRRP (RFC 3768 section 5.1).
 type Advertisement struct {
 	VRID     uint8
 	Priority uint8
-	// Interval is the time between two advertisements of the master. Version 2
-	// carries whole seconds, 0 to 255.
+	// Interval is the time between two advertisements of the master, in whole seconds,
+	// 0 to 255.
 	Interval time.Duration
 	Auth     Authentication
-	VIPs     []netip.Addr
+	VIPs     []netip.Addr // IPv4, at most 255
 }
 
-// MarshalBinary lays the advertisement out as it follows the IP header. It
-// fails where a field does not fit the layout, and names the field.
+// MarshalBinary returns the bytes that follow the IP header, with the checksum. It fails
+// where a field does not fit the layout, and the error names the field.
 func (a Advertisement) MarshalBinary() ([]byte, error) {
 	if len(a.VIPs) > maxVIPs {
 		return nil, fmt.Errorf("vrrp advertisement: %d VIPs, expected at most %d", len(a.VIPs), maxVIPs)
@@ -115,8 +115,9 @@ func (a Advertisement) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary reads what follows the IP header. It checks all that can be
-// told from the bytes alone; the error is a *DropError then and a is as before.
+// UnmarshalBinary reads the bytes that follow the IP header. It checks everything that
+// follows from the bytes alone (version, type, length, checksum). Its errors are
+// *DropError, and leave a as it was.
 func (a *Advertisement) UnmarshalBinary(b []byte) error {
 	if len(b) < headerLen {
 		return dropf(DropLength, "%d bytes, expected at least %d", len(b), headerLen)
@@ -132,10 +133,9 @@ func (a *Advertisement) UnmarshalBinary(b []byte) error {
 	}
 }
 
-// unmarshal2 reads the layout of RFC 3768 section 5.1. The authentication data
-// is always there, is counted in the length and covered by the checksum, even
-// where the type is none. Bytes after it are refused: whether the checksum
-// would cover them is not defined.
+// unmarshal2 reads the layout of RFC 3768 section 5.1. The authentication data is always
+// present and covered by the checksum, even where the type is none. Bytes behind it are
+// refused: the RFC does not say whether the checksum covers them.
 func (a *Advertisement) unmarshal2(b []byte) error {
 	count := int(b[3])
 	if want := headerLen + 4*count + authDataLen; len(b) != want {
@@ -159,7 +159,7 @@ func (a *Advertisement) unmarshal2(b []byte) error {
 	return nil
 }
 
-// checkInterval2 says whether version 2 can carry the interval.
+// checkInterval2 returns an error where version 2 cannot carry the interval.
 func checkInterval2(interval time.Duration) error {
 	if interval%time.Second != 0 || interval < 0 || interval > 255*time.Second {
 		return fmt.Errorf("advertisement interval %s: version 2 carries whole seconds up to 255", interval)
@@ -167,8 +167,8 @@ func checkInterval2(interval time.Duration) error {
 	return nil
 }
 
-// checksum is the internet checksum (RFC 1071) of b. Over bytes that hold a
-// right checksum it is 0.
+// checksum is the Internet checksum of b (RFC 1071). It is 0 over bytes that already
+// contain their correct checksum.
 func checksum(b []byte) uint16 {
 	var sum uint32
 	for ; len(b) >= 2; b = b[2:] {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What keepalived 2.2.7 sent: VRID 51, auth_pass 1111, VIP 192.168.25.100, at
-// priority 100 and when it stopped. IP header and all.
+// What keepalived 2.2.7 sent, with the IP header: VRID 51, auth_pass 1111, VIP
+// 192.168.25.100, at priority 100 and when it stopped.
 const (
 	capturedAdvert  = "45c0002800010000ff7000cbc0a8191fe0000012" + "2133640101013d5bc0a819643131313100000000"
 	capturedRelease = "45c0002800020000ff7000cac0a8191fe0000012" + "213300010101a15bc0a819643131313100000000"
@@ -151,15 +151,15 @@ func TestUnmarshalDrops(t *testing.T) {
 	}
 }
 
-// FuzzAdvertisement: whatever bytes come, nothing panics, and what could be
-// read is written as the very bytes it was read from.
+// FuzzAdvertisement: no bytes make the codec panic, and an advertisement that was read is
+// written as the bytes that it was read from.
 func FuzzAdvertisement(f *testing.F) {
 	for _, seed := range []string{"", "21", capturedAdvert[40:], capturedRelease[40:], "210701000002ddf60000000000000000"} {
 		f.Add(unhex(f, seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// Most bytes fail at the checksum, so that nothing behind it would be
-		// met: the same bytes with a right one are tried, too.
+		// Most inputs fail at the checksum, so that the code behind it would not run:
+		// the same bytes with a correct checksum are tried, too.
 		readWriteRead(t, b)
 		if len(b) >= headerLen {
 			b[6], b[7] = 0, 0
@@ -185,7 +185,8 @@ func readWriteRead(t *testing.T, b []byte) {
 	if diff := cmp.Diff(first, second, compareAddrs); diff != "" {
 		t.Fatalf("read, written and read again (-first +second):\n%s", diff)
 	}
-	// A checksum has two zeros (RFC 1071): the bytes may differ there alone.
+	// The checksum has two representations of 0 (RFC 1071): only there the bytes may
+	// differ.
 	written[6], written[7], b[6], b[7] = 0, 0, 0, 0
 	if !bytes.Equal(written, b) {
 		t.Fatalf("read %x, wrote %x", b, written)

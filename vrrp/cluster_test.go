@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestCluster: several directors on one segment, each moment exact.
+// TestCluster: several directors on one segment, with the exact time of each event.
 func TestCluster(t *testing.T) {
 	// The seed's directors: a is 100 at .31, b is 90 at .32 (skew 0.6484375 s).
 	tests := []struct {
@@ -39,7 +39,7 @@ func TestCluster(t *testing.T) {
 				b.run()
 				time.Sleep(4 * time.Second)
 				s.separate(a, true)
-				a.stop() // its last words reach nobody
+				a.stop() // its last advert reaches nobody
 				time.Sleep(4 * time.Second)
 				s.separate(a, false)
 				a.run()
@@ -185,8 +185,8 @@ func secondConfig() Config {
 	return cfg
 }
 
-// TestThree: of three directors exactly one is master, whoever dies or returns,
-// whatever the order of the priorities.
+// TestThree: of three directors exactly one is master, whichever dies or returns, in
+// every order of the priorities.
 func TestThree(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -211,13 +211,13 @@ func TestThree(t *testing.T) {
 				}
 				time.Sleep(10 * time.Second)
 				onlyMaster(t, "all there", nodes, tt.order[0])
-				// Each master in turn is cut off, and thinks so of the others.
+				// Each master in turn is cut off from the others.
 				for i, next := range tt.order[1:] {
 					s.separate(nodes[tt.order[i]], true)
 					time.Sleep(10 * time.Second)
 					onlyMaster(t, "one less", nodes, append(tt.order[:i+1:i+1], next)...)
 				}
-				// The two parts heal.
+				// The parts are joined again.
 				s.separate(nodes[tt.order[1]], false)
 				s.separate(nodes[tt.order[0]], false)
 				time.Sleep(10 * time.Second)
@@ -246,7 +246,7 @@ func onlyMaster(t *testing.T, when string, nodes [3]*node, want ...int) {
 	}
 }
 
-// TestNoPreemptReturns: the old master comes back and leaves the new one alone.
+// TestNoPreemptReturns: an old master that comes back leaves the new one in place.
 func TestNoPreemptReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment()
@@ -271,8 +271,8 @@ func TestNoPreemptReturns(t *testing.T) {
 	})
 }
 
-// TestEqualPriorities: of two masters of one priority, which a segment that
-// fell apart leaves behind, the one at the higher address stays.
+// TestEqualPriorities: after a segment was split and joined, of two masters of the same
+// priority the one with the higher address stays master.
 func TestEqualPriorities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment()

@@ -6,66 +6,67 @@ import (
 	"time"
 )
 
-// defaultDownTimerAdverts is how many adverts are missed before a backup takes
-// over (RFC 3768 section 6.1, Master_Down_Interval).
+// defaultDownTimerAdverts is after how many missed adverts a backup takes over (RFC 3768
+// section 6.1, Master_Down_Interval).
 const defaultDownTimerAdverts = 3
 
-// Config is what one instance is to do; Instance.Reconfigure changes it.
+// Config is the configuration of one instance; Instance.Reconfigure changes it.
 type Config struct {
 	Name     string // for the log
 	VRID     uint8  // 1 to 255
-	Priority uint8  // 1 to 255; 255 is the owner of the addresses
+	Priority uint8  // the effective priority, 1 to 255; 255 is the owner of the addresses
 	// AdvertInterval is in whole seconds, 1 to 255.
 	AdvertInterval time.Duration
-	// DownTimerAdverts is how many adverts are missed before a backup takes
-	// over; 0 is 3.
+	// DownTimerAdverts is after how many missed adverts a backup takes over
+	// (keepalived's down_timer_adverts), 1 to 100; 0 is 3.
 	DownTimerAdverts int
 	Auth             Authentication // none or PASS
-	VIPs             []netip.Addr   // those that adverts list, IPv4
-	// Source is the address that adverts leave with; the higher one wins
-	// between equal priorities.
+	VIPs             []netip.Addr   // IPv4 addresses that adverts list; at most 255
+	// Source is the IPv4 address that adverts are sent from. Between equal priorities
+	// the director with the higher one is master.
 	Source netip.Addr
-	// UnicastPeers, where there are any, are who adverts go to and are
-	// expected from, in place of the multicast group.
+	// UnicastPeers get the adverts instead of the multicast group, and adverts have to
+	// come by unicast. Empty is multicast.
 	UnicastPeers []netip.Addr
-	// CheckUnicastSource refuses adverts of others than the unicast peers.
+	// CheckUnicastSource drops adverts that do not come from a unicast peer
+	// (keepalived's check_unicast_src).
 	CheckUnicastSource bool
 
-	// StartMaster is "state MASTER": at start only about one advert is waited
-	// for, not three.
+	// StartMaster is keepalived's "state MASTER": at its start the instance waits for
+	// an advert for one advert interval instead of three.
 	StartMaster bool
-	// NoPreempt leaves a master of lower priority in place.
+	// NoPreempt leaves a master of lower priority in place (Preempt_Mode False).
 	NoPreempt bool
-	// PreemptDelay is how long, from the start or from its first advert on, a
-	// master of lower priority is left in place.
+	// PreemptDelay is how long a master of lower priority is left in place, counted
+	// from the start, or from the first advert of that master.
 	PreemptDelay time.Duration
-	// GARPDelay is when, after becoming master, addresses are announced a
-	// second time; 0 is never.
+	// GARPDelay is after what time a new master announces its addresses again
+	// (keepalived's garp_master_delay); 0 is never.
 	GARPDelay time.Duration
-	// HandOver is how long a master that is stopped keeps the addresses while it
-	// waits for another to take over; 0 lets them go at once, as RFC 3768 has
-	// it. MaxSkewTime is enough for every backup.
+	// HandOver is how long a master that is stopped keeps the addresses while it waits
+	// for another to take over; with 0 it leaves at once, as RFC 3768 says. MaxSkewTime
+	// is enough for every backup.
 	HandOver time.Duration
-	// Resume starts as master at once. It is for a process that takes up the
-	// work of one that was master a moment ago, within its Lease.
+	// Resume starts as master at once. It is for a process that takes over from one on
+	// the same machine that was master, while that one's Lease runs.
 	Resume bool
 }
 
-// MaxSkewTime is more than any backup waits after an advert of priority 0.
+// MaxSkewTime is longer than any backup waits after an advert of priority 0.
 const MaxSkewTime = time.Second
 
-// SkewTime makes the backup of higher priority the first to take over (RFC
-// 3768 section 6.1).
+// SkewTime is ((256 − Priority) / 256) seconds, so that the backup of the highest
+// priority takes over first (RFC 3768 section 6.1).
 func (c *Config) SkewTime() time.Duration {
 	return time.Duration(256-int(c.Priority)) * time.Second / 256
 }
 
-// MasterDownInterval is how long a backup hears nothing before it takes over
-// (RFC 3768 section 6.1).
+// MasterDownInterval is after what time without an advert a backup takes over (RFC 3768
+// section 6.1).
 func (c *Config) MasterDownInterval() time.Duration { return c.Lease() + c.SkewTime() }
 
-// Lease is how long after sending an advert a master may be sure that no
-// backup has taken over: a backup waits longer than this by its skew time.
+// Lease is for how long after an advert was sent no backup takes over: each waits
+// longer than this by its skew time.
 func (c *Config) Lease() time.Duration {
 	adverts := c.DownTimerAdverts
 	if adverts == 0 {
@@ -74,7 +75,8 @@ func (c *Config) Lease() time.Duration {
 	return time.Duration(adverts) * c.AdvertInterval
 }
 
-// Validate names the first field that cannot be, and what was expected.
+// Validate refuses what version 2 of VRRP cannot carry and what is out of range. The
+// error names the instance, the first field that is wrong, and what was expected.
 func (c *Config) Validate() error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("vrrp instance %q: %w", c.Name, err)

@@ -2,27 +2,27 @@ package vrrp
 
 import "fmt"
 
-// Drop is a reason to drop a received packet.
+// Drop is the reason why a received packet was dropped.
 type Drop uint8
 
 const (
-	DropHeader      Drop = iota // the IP header is broken, or a fragment
-	DropLength                  // too short or too long for its VIPs
-	DropVersion                 // not the version spoken here
+	DropHeader      Drop = iota // the IP header is invalid, or of a fragment
+	DropLength                  // the length does not fit the number of VIPs
+	DropVersion                 // not version 2
 	DropType                    // not an advertisement
 	DropChecksum                // the VRRP checksum is wrong
-	DropVRID                    // of another virtual router: no fault
-	DropDestination             // multicast where unicast is spoken, or the other way
-	DropSource                  // not a configured unicast peer
-	DropTTL                     // multicast, and a router has forwarded it
-	DropAuthType                // authenticated in another way
-	DropAuthFailure             // authenticated in this way, wrongly
+	DropVRID                    // of another virtual router, which is no mistake
+	DropDestination             // multicast where unicast is expected, or the reverse
+	DropSource                  // not from a configured unicast peer
+	DropTTL                     // multicast with a TTL other than 255
+	DropAuthType                // another type of authentication
+	DropAuthFailure             // another password
 	DropInterval                // another advertisement interval
 	DropVIPs                    // another list of VIPs
 	numDrops
 )
 
-// String is the name under which the reason is counted.
+// String is the reason's name in the log and in counters.
 func (d Drop) String() string {
 	switch d {
 	case DropHeader:
@@ -55,10 +55,10 @@ func (d Drop) String() string {
 	return fmt.Sprintf("drop %d", uint8(d))
 }
 
-// DropError says why one packet was dropped, with what was found in it.
+// DropError says why a packet was dropped.
 type DropError struct {
 	Reason Drop
-	Detail string
+	Detail string // the value that was found, and the one that was expected
 }
 
 func (e *DropError) Error() string { return e.Reason.String() + ": " + e.Detail }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestHandOver: a master that is stopped keeps the addresses until another has
-// them, and no longer than it was told to wait.
+// TestHandOver: a master that is stopped keeps the addresses until another director has
+// taken over, and no longer than HandOver.
 func TestHandOver(t *testing.T) {
 	t.Run("to the backup", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// State is what an instance is at the moment. The numbers are those of
-// keepalived's dumps and of SNMP.
+// State is a state of RFC 3768 section 6.4, or FAULT. The numbers are those of
+// keepalived's dumps and of its SNMP MIB (vrrpInstanceState).
 type State uint8
 
 const (
 	Init   State = 0 // not running
-	Backup State = 1 // listens to a master
-	Master State = 2 // has the VIPs
-	Fault  State = 3 // cannot take part: interface down, no address
+	Backup State = 1 // listens to the master's adverts
+	Master State = 2 // sends adverts and has the VIPs
+	Fault  State = 3 // cannot take part: the interface is down or has no address
 )
 
 func (s State) String() string {
@@ -35,62 +35,64 @@ func (s State) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
-// Transport carries the advertisements of one instance. Link is the one over
-// real sockets.
+// Transport carries the advertisements of one instance. Link carries them over real
+// sockets.
 type Transport interface {
-	// Send sends to the group or to every unicast peer. Only the instance's
-	// goroutine calls it. An error means that nobody was sent to.
+	// Send sends an advertisement to the group or to every unicast peer. Only the
+	// instance's goroutine calls it. It returns an error only where it could send to
+	// nobody.
 	Send(Advertisement) error
-	// Received delivers what came in. The channel stays open while the
-	// instance runs.
+	// Received delivers the packets that came in, valid or not. The channel stays open
+	// while the instance runs.
 	Received() <-chan Packet
 }
 
-// Owner does what the instance decides. The instance's goroutine calls it and
-// waits: whatever takes longer than a part of a second belongs elsewhere.
+// Owner does what the instance decides. The instance's goroutine calls it and waits for
+// it: a call must take much less than an advert interval.
 type Owner interface {
-	// Enter tells of each change of state. On becoming master the first advert
-	// has been sent before; on ceasing to be, the last one. So VIPs are added
-	// when to is Master, and removed when from is.
+	// Enter tells of each change of state. The first advert of a new master is sent
+	// before it, and so is the last one of a master that leaves: VIPs are added when to
+	// is Master, and removed when from is.
 	Enter(from, to State)
-	// Announce asks for gratuitous ARP for the VIPs: after Enter, again after
-	// the GARP delay, and after another master of lower priority was heard.
+	// Announce asks for gratuitous ARP for the VIPs: after a master's Enter, once more
+	// after GARPDelay, and after an advert of a master with lower priority.
 	Announce()
-	// Sent tells of each advert sent that claims the VIPs, by the moment just
-	// before the sending: the lease runs from there.
+	// Sent tells of each advert that claims the VIPs. At is the moment just before it
+	// was sent, from which Config.Lease runs.
 	Sent(at time.Time)
-	// Heard tells of each valid advert that came straight from its sender, so
-	// that mac is another director's.
+	// Heard tells of each valid advert that no router has forwarded, so that mac is
+	// another director's address on this segment.
 	Heard(peer netip.Addr, mac net.HardwareAddr)
 }
 
-// Instance is one virtual router: make it with New, then Run it once.
+// Instance is one virtual router on one interface: make it with New, then Run it once.
+// SetFault, Reconfigure and Snapshot may be called from any goroutine.
 type Instance struct {
 	cfg       Config
 	transport Transport
 	owner     Owner
 	log       *slog.Logger
 	base      *slog.Logger  // without the instance's name
-	wake      chan struct{} // the fault has changed
-	changed   chan struct{} // changes has some
+	wake      chan struct{} // SetFault was called
+	changed   chan struct{} // changes is not empty
 
-	mu      sync.Mutex // guards what follows; only Run's goroutine writes snap but for snap.Fault
-	snap    Snapshot
+	mu      sync.Mutex // guards snap and changes
+	snap    Snapshot   // written by Run's goroutine only, except for snap.Fault
 	changes []change
 
-	// What follows belongs to Run's goroutine.
+	// The fields below belong to Run's goroutine.
 	advert   Advertisement
 	timer    *time.Timer // Master_Down_Timer in backup, Adver_Timer in master
 	deadline time.Time   // when timer fires
-	announce *time.Timer // the second set of gratuitous ARP
-	// preemptFrom is when PreemptDelay began to run; zero while a master of no
-	// lower priority is there.
+	announce *time.Timer // the second gratuitous ARP
+	// preemptFrom is when PreemptDelay began to run; zero while the master has at
+	// least this instance's priority.
 	preemptFrom time.Time
-	sendError   string // of the last advert; empty is none
-	lastLogged  [numDrops]time.Time
+	sendError   string              // of the last advert; empty is none
+	lastLogged  [numDrops]time.Time // when each drop reason was last logged
 }
 
-// New makes an instance. The error names the field of cfg that cannot be.
+// New makes an instance. The error is that of Config.Validate.
 func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*Instance, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -107,8 +109,9 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 	return v, nil
 }
 
-// Run is the instance's life. A cancelled context is its clean stop: a master
-// sends a last advert of priority 0, the owner is told, and Run returns nil.
+// Run runs the state machine until ctx ends, and returns nil. A master then sends an
+// advert of priority 0 and waits up to HandOver for another to take over; the owner is
+// told of INIT before Run returns.
 func (v *Instance) Run(ctx context.Context) error {
 	v.timer, v.announce = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	v.stopTimers()
@@ -116,19 +119,20 @@ func (v *Instance) Run(ctx context.Context) error {
 		state = state(ctx)
 	}
 	v.stopTimers()
-	v.adopt() // nobody else would say that the old transport is free
+	v.adopt() // so that a late Reconfigure still learns that its transport is unused
 	return nil
 }
 
-// SetFault says that the instance cannot take part, and why: its interface is
-// down, has no address. An empty reason says that it can again.
+// SetFault tells the instance that it cannot take part, and why: its interface is down,
+// or has no address. An empty reason tells it that it can again. It does not wait until
+// the state has changed.
 func (v *Instance) SetFault(reason string) {
 	v.mu.Lock()
 	v.snap.Fault = reason
 	v.mu.Unlock()
 	select {
 	case v.wake <- struct{}{}:
-	default: // a wake-up is already waiting, and will see this reason
+	default: // the wake-up that is pending will read this reason
 	}
 }
 
@@ -138,7 +142,7 @@ func (v *Instance) faultReason() string {
 	return v.snap.Fault
 }
 
-// enter changes the state and tells the owner.
+// enter changes the state, logs it, and tells the owner.
 func (v *Instance) enter(to State, why string) {
 	v.mu.Lock()
 	from := v.snap.State
@@ -154,8 +158,8 @@ func (v *Instance) enter(to State, why string) {
 	v.owner.Enter(from, to)
 }
 
-// advertise sends one advert and sets the timer for the next, both from the
-// moment before the sending.
+// advertise sends one advert and sets the Adver_Timer. Both the timer and the lease run
+// from the moment before the advert is sent.
 func (v *Instance) advertise(priority uint8) {
 	advert, at := v.advert, time.Now()
 	advert.Priority = priority
@@ -167,7 +171,8 @@ func (v *Instance) advertise(priority uint8) {
 	}
 }
 
-// countSent logs a failure when it begins, changes or ends, not each second.
+// countSent counts an advert. It logs that adverts cannot be sent when that begins,
+// when the error changes and when it ends, not for each advert.
 func (v *Instance) countSent(priority uint8, err error) {
 	v.mu.Lock()
 	counters := &v.snap.Counters
@@ -197,7 +202,7 @@ func (v *Instance) countSent(priority uint8, err error) {
 	v.log.Warn("vrrp advert not sent", "error", text)
 }
 
-// arm sets the state's timer to d after from.
+// arm sets the state's timer (Master_Down_Timer or Adver_Timer) to d after from.
 func (v *Instance) arm(from time.Time, d time.Duration) {
 	v.deadline = from.Add(d)
 	v.timer.Reset(time.Until(v.deadline))

@@ -21,7 +21,7 @@ func hear(priority uint8) func(*node) {
 	return func(n *node) { n.inbox <- testPacket(priority) }
 }
 
-// hearFrom is one of another director's.
+// hearFrom is an advert of the director with this address.
 func hearFrom(source string, priority uint8) func(*node) {
 	return func(n *node) {
 		p := testPacket(priority)
@@ -35,7 +35,7 @@ func fault(reason string) func(*node) { return func(n *node) { n.SetFault(reason
 // ms is a moment or a time in milliseconds.
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// every repeats what happens, from first on, n times a second apart.
+// every repeats a step n times, one second apart, from first on.
 func every(first time.Duration, n int, do func(*node)) []step {
 	var steps []step
 	for i := range n {
@@ -44,8 +44,8 @@ func every(first time.Duration, n int, do func(*node)) []step {
 	return steps
 }
 
-// play runs one instance through the steps, stops it at the end, and returns
-// what it did.
+// play runs one instance through the steps, stops it at the end, and returns what it
+// wrote down.
 func play(t *testing.T, change func(*Config), steps []step, end time.Duration) string {
 	var story string
 	synctest.Test(t, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestKeepalivedWays: what keepalived adds to the RFC.
+// TestKeepalivedWays: what keepalived adds to RFC 3768.
 func TestKeepalivedWays(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -396,9 +396,9 @@ func TestKeepalivedWays(t *testing.T) {
 	}
 }
 
-// TestLateBackup: a process that was stopped for ten seconds wakes to a timer
-// that has run out, and must not take the VIPs from the master whose adverts it
-// could not hear.
+// TestLateBackup: a backup whose process was stopped for ten seconds continues with a
+// timer that has run out. It must not take over from a master whose adverts it could not
+// receive meanwhile.
 func TestLateBackup(t *testing.T) {
 	asleep := func(n *node) {
 		n.mu.Lock()
@@ -490,8 +490,8 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-// TestRouterBetween: over routers the sender's MAC is a router's, which is no
-// director's.
+// TestRouterBetween: an advert that a router has forwarded carries the router's MAC
+// address, which must not be taken for a director's.
 func TestRouterBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
@@ -509,7 +509,7 @@ func TestRouterBetween(t *testing.T) {
 	})
 }
 
-// TestLogs: what repeats each second is not logged each second.
+// TestLogs: an error or a drop that repeats each second is not logged each second.
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer

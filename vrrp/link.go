@@ -18,38 +18,37 @@ import (
 )
 
 const (
-	// tosInternetControl is precedence 6, which routers give their own
-	// protocols (RFC 791 section 3.1).
+	// tosInternetControl is precedence 6, Internetwork Control (RFC 791 section 3.1).
 	tosInternetControl = 0xc0
-	// receiveQueue is how many packets wait for an instance that is busy; the
-	// socket's own buffer holds more.
+	// receiveQueue is how many packets wait in Received for a busy instance; more wait
+	// in the socket's buffer.
 	receiveQueue = 64
 	// maxIPv4 is the longest IPv4 packet.
 	maxIPv4 = 65535
 )
 
-// LinkConfig is where the adverts of one instance run.
+// LinkConfig says from where to where the adverts of one instance go.
 type LinkConfig struct {
-	Interface string
-	VRID      uint8
-	// Source is the address that adverts leave with: one of the interface's
-	// own, no VIP.
+	Interface string // its name
+	VRID      uint8  // packets of other VRIDs are not received
+	// Source is the IPv4 address that adverts are sent from: one of the interface's own
+	// addresses, not a VIP.
 	Source netip.Addr
 	// Group is the multicast group; the zero Addr is Group4.
 	Group netip.Addr
-	// UnicastPeers, where there are any, are sent to in place of the group.
+	// UnicastPeers get the adverts instead of the group. Empty is multicast.
 	UnicastPeers []netip.Addr
 }
 
-// Link is the Transport of one instance over a real interface, IPv4. It sends
-// through a raw IP socket, and receives through a packet socket, which also
-// tells the sender's MAC.
+// Link is the Transport of one instance over a real interface, IPv4. It sends through a
+// raw IP socket, and receives through a packet socket, which also reports the sender's
+// MAC address.
 type Link struct {
 	cfg     LinkConfig
 	targets []netip.Addr
 	log     *slog.Logger
 
-	mu      sync.Mutex // the sockets, which Reopen changes
+	mu      sync.Mutex // guards send and receive, which Reopen replaces
 	send    *ipv4.PacketConn
 	receive *packet.Conn
 
@@ -58,12 +57,12 @@ type Link struct {
 	reader   sync.WaitGroup
 	close    func() error
 
-	failing map[netip.Addr]string // unicast peers that could not be sent to
+	failing map[netip.Addr]string // the last error of each unicast peer; Send's alone
 }
 
-// OpenLink opens the sockets in the network namespace of the calling thread
-// and begins to receive. The interface may be down; the source address must be
-// there. Whoever opens a Link closes it.
+// OpenLink opens the sockets in the network namespace of the calling thread and begins
+// to receive. The interface has to exist and to have the source address; it may be down.
+// The caller has to Close the Link.
 func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	if !cfg.Group.IsValid() {
 		cfg.Group = Group4()
@@ -104,10 +103,9 @@ func openSockets(cfg LinkConfig) (*ipv4.PacketConn, *packet.Conn, error) {
 	return send, receive, nil
 }
 
-// Reopen opens the sockets again, for an interface that was made anew under its
-// name: they are bound to the one that there was. What an instance sends and
-// receives goes by the new ones from then on; where they cannot be opened, the old
-// ones stay.
+// Reopen opens new sockets, for an interface that was deleted and created again under
+// its name: the old ones are bound to the old interface. Send and Received use the new
+// ones from then on. Where they cannot be opened, the old ones stay.
 func (l *Link) Reopen() error {
 	send, receive, err := openSockets(l.cfg)
 	if err != nil {
@@ -120,7 +118,7 @@ func (l *Link) Reopen() error {
 		return errors.Join(send.Close(), receive.Close())
 	default:
 	}
-	// The reader, which waits on the old one, ends its wait and takes the new one.
+	// Closing wakes the reader, which then takes the new socket.
 	err = errors.Join(l.send.Close(), l.receive.Close())
 	l.send, l.receive = send, receive
 	return err
@@ -132,9 +130,9 @@ func (l *Link) sockets() (*ipv4.PacketConn, *packet.Conn) {
 	return l.send, l.receive
 }
 
-// openSender opens the raw socket. It also is what has the kernel join the
-// group, and what keeps it from answering a unicast advert with "protocol
-// unreachable"; its own copies of what comes in are filtered out.
+// openSender opens the raw socket. This socket also joins the group, and as long as it is
+// open the kernel does not answer unicast adverts with "protocol unreachable". A filter
+// drops the copies of received packets that it would get.
 func openSender(cfg LinkConfig, device *net.Interface) (*ipv4.PacketConn, error) {
 	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
@@ -192,9 +190,9 @@ func openReceiver(cfg LinkConfig, device *net.Interface) (*packet.Conn, error) {
 	return packet.Listen(device, packet.Datagram, unix.ETH_P_IP, &packet.Config{Filter: filter})
 }
 
-// receiveFilter lets through VRRP packets of one VRID, whatever else is wrong
-// with them; they begin with the IP header. A busy segment, or many instances
-// on it, then wakes nobody who is not meant.
+// receiveFilter accepts the VRRP packets of one VRID, even where something else is wrong
+// with them. Packets begin with the IP header. The filter keeps other traffic, and the
+// adverts of other instances, from waking the reader.
 func receiveFilter(vrid uint8) []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 9, Size: 1}, // the protocol
@@ -207,9 +205,9 @@ func receiveFilter(vrid uint8) []bpf.Instruction {
 	}
 }
 
-// Send sends to the group or to each unicast peer. It fails where nobody could
-// be sent to; single peers that could not are logged when that begins, changes
-// or ends.
+// Send sends an advertisement to the group or to each unicast peer. It fails only where
+// it could send to nobody. That it cannot send to single peers is logged when it begins,
+// when the error changes and when it ends.
 func (l *Link) Send(a Advertisement) error {
 	b, err := a.MarshalBinary()
 	if err != nil {
@@ -232,7 +230,7 @@ func (l *Link) Send(a Advertisement) error {
 
 func (l *Link) noteSent(target netip.Addr, err error) {
 	if len(l.targets) == 1 {
-		return // the instance tells of it
+		return // the instance logs the error of Send
 	}
 	text := ""
 	if err != nil {
@@ -249,13 +247,13 @@ func (l *Link) noteSent(target netip.Addr, err error) {
 	l.log.Warn("vrrp unicast peer not sent to", "peer", target.String(), "error", text)
 }
 
-// Received delivers what came in for the VRID: sent to the group or to the source
-// address, and not by ourselves.
+// Received delivers the packets of the VRID that were sent to the group or to the source
+// address, except this machine's own.
 func (l *Link) Received() <-chan Packet { return l.received }
 
-// read delivers packets until Close. A packet socket reports the interface's
-// going down once (ENETDOWN) and receives again by itself when it is up, so no
-// error ends the loop.
+// read delivers packets until Close. An error does not end the loop: when the interface
+// goes down, a packet socket returns ENETDOWN once, and it receives again when the
+// interface is up.
 func (l *Link) read() {
 	b := make([]byte, maxIPv4)
 	for {
@@ -278,8 +276,8 @@ func (l *Link) read() {
 	}
 }
 
-// pause keeps an error that repeats from becoming a busy loop. It returns false
-// at once when the link is closed.
+// pause waits after an error, so that one that repeats does not take a whole CPU. It
+// returns false, at once, when the link is closed.
 func (l *Link) pause() bool {
 	select {
 	case <-l.done:
@@ -289,7 +287,7 @@ func (l *Link) pause() bool {
 	}
 }
 
-// deliver hands one packet over; it returns false when the link is closed.
+// deliver puts one packet into Received; it returns false when the link is closed.
 func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
 	p := decodePacket(b, mac)
 	if p.destination.IsValid() && (p.Source == l.cfg.Source || !l.toUs(p.destination)) {
@@ -303,13 +301,14 @@ func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
 	}
 }
 
-// toUs keeps out what a packet socket sees of others' unicast while the
-// interface is promiscuous.
+// toUs is false for unicast packets to other machines, which a packet socket receives
+// while the interface is promiscuous.
 func (l *Link) toUs(destination netip.Addr) bool {
 	return destination == l.cfg.Group || destination == l.cfg.Source
 }
 
-// Close ends the receiving and closes the sockets. Calling it again is harmless.
+// Close closes the sockets and waits until the reader has ended. Received stays open. A
+// second call returns the error of the first.
 func (l *Link) Close() error { return l.close() }
 
 func (l *Link) shut() error {

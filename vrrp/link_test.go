@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is a network namespace without a name, which is gone with the test's
-// process, whatever becomes of it.
+// host is a network namespace without a name, which ends with the test's process, also
+// where that is killed.
 type host struct {
 	ns     netns.NsHandle
 	handle *netlink.Handle
@@ -64,7 +64,7 @@ func newHost(t *testing.T, addr string) *host {
 	return h
 }
 
-// twoHosts are the seed's directors on one cable.
+// twoHosts are the seed's two directors, connected by a veth pair.
 func twoHosts(t *testing.T) (a, b *host) {
 	t.Helper()
 	a, b = newHost(t, "192.168.25.31"), newHost(t, "192.168.25.32")
@@ -72,7 +72,7 @@ func twoHosts(t *testing.T) (a, b *host) {
 	return a, b
 }
 
-// join lays the cable, with the hosts' addresses on its ends.
+// join connects two hosts by a veth pair with their addresses on its ends.
 func join(t *testing.T, a, b *host) {
 	t.Helper()
 	cable := netlink.NewVeth(netlink.LinkAttrs{Name: "ens160"})
@@ -91,8 +91,8 @@ func join(t *testing.T, a, b *host) {
 	b.waitUp(t)
 }
 
-// waitUp waits for the kernel to notice the carrier: it drops in silence what
-// is sent before.
+// waitUp waits until the kernel has noticed the carrier: before that it drops packets
+// without an error.
 func (h *host) waitUp(t *testing.T) {
 	t.Helper()
 	again := time.NewTicker(time.Millisecond)
@@ -196,8 +196,8 @@ func TestLinkMulticast(t *testing.T) {
 	})
 }
 
-// An interface that was deleted and made again: the old sockets are nobody's, and
-// Reopen has the same Link speak and hear by the new one.
+// An interface that was deleted and created again: the old sockets are bound to the old
+// interface, and after Reopen the same Link sends and receives on the new one.
 func TestLinkReopen(t *testing.T) {
 	a, b := twoHosts(t)
 	at := a.open(t, 51)
@@ -239,12 +239,12 @@ func TestLinkUnicast(t *testing.T) {
 	}
 }
 
-// TestLinkUnicastPartly: one peer that cannot be sent to does not silence the
-// others; all of them are an error.
+// TestLinkUnicastPartly: where adverts cannot be sent to one peer, the others still get
+// them; where they can be sent to none, Send fails.
 func TestLinkUnicastPartly(t *testing.T) {
 	a, b := twoHosts(t)
-	// The kernel takes whatever has no route for a neighbour of the device that
-	// a socket is bound to, so it needs to be told that this one is forbidden.
+	// The socket is bound to a device, so that the kernel takes an address without a
+	// route for a neighbour on it: only a prohibit route makes sending fail.
 	nowhere := netip.MustParseAddr("10.9.9.9")
 	must(t, a.handle.XfrmPolicyAdd(&netlink.XfrmPolicy{
 		Dir: netlink.XFRM_DIR_OUT, Action: netlink.XFRM_POLICY_BLOCK,
@@ -262,8 +262,8 @@ func TestLinkUnicastPartly(t *testing.T) {
 	}
 }
 
-// TestLinkForeign: a frame for another address is not delivered, though the
-// packet socket sees it; a broken advert is, for it is counted.
+// TestLinkForeign: a packet for another address is not delivered, although the packet
+// socket sees it. A broken advert is delivered, so that it is counted.
 func TestLinkForeign(t *testing.T) {
 	a, b := twoHosts(t)
 	stranger := netip.MustParseAddr("192.168.25.99")
@@ -287,7 +287,7 @@ func TestLinkForeign(t *testing.T) {
 	}
 }
 
-// TestLinkDownUp: both ends live through a cable that is pulled and put back.
+// TestLinkDownUp: both Links go on after the link was down and is up again.
 func TestLinkDownUp(t *testing.T) {
 	a, b := twoHosts(t)
 	from, to := a.open(t, 51), b.open(t, 51)
@@ -303,8 +303,8 @@ func TestLinkDownUp(t *testing.T) {
 	}
 }
 
-// sendUntilHeard is for a link that has just come up, and loses what is sent
-// before it is ready.
+// sendUntilHeard repeats an advert until it is received: a link that has just come up
+// loses packets until it is ready.
 func sendUntilHeard(t *testing.T, from, to *Link) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)
@@ -346,14 +346,14 @@ func TestOpenLinkRefuses(t *testing.T) {
 	}
 }
 
-// TestLinkClose: closing ends the reader even when nobody takes its packets.
+// TestLinkClose: Close ends the reader even while nobody takes packets from Received.
 func TestLinkClose(t *testing.T) {
 	a, b := twoHosts(t)
 	from, to := a.open(t, 51), b.open(t, 51)
 	for range receiveQueue + 10 {
 		must(t, from.Send(seedAdvert(51, 100)))
 	}
-	receive(t, to) // the reader is at work, and has no room for the rest
+	receive(t, to) // the reader runs, and Received is full
 	must(t, to.Close())
 	must(t, to.Close())
 	if err := to.Send(seedAdvert(51, 100)); err == nil {

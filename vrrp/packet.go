@@ -7,23 +7,24 @@ import (
 	"slices"
 )
 
-// Packet is what a Transport received: an advertisement and how it came.
+// Packet is what a Transport received: an advertisement and its IP header.
 type Packet struct {
 	Source netip.Addr
-	// MAC is the sender's on this segment: a router's where TTL is not 255.
+	// MAC is the source address of the frame: a router's where TTL is not 255.
 	MAC       net.HardwareAddr
 	TTL       uint8
-	Multicast bool // sent to the group, not to us alone
+	Multicast bool // sent to a multicast address
 
 	Advertisement Advertisement
-	// Err is a *DropError where the bytes could not be read; Advertisement is
-	// empty then.
+	// Err is a *DropError where the bytes could not be read; Advertisement is empty
+	// then.
 	Err error
 
-	destination netip.Addr // not valid where the IP header was not
+	destination netip.Addr // invalid where the IP header was
 }
 
-// decodePacket reads an IPv4 packet from its first byte on.
+// decodePacket reads an IPv4 packet that begins with the IP header. What is wrong with
+// it stands in Packet.Err.
 func decodePacket(b []byte, mac net.HardwareAddr) Packet {
 	header, payload, err := parseIPv4(b)
 	if err != nil {
@@ -45,8 +46,9 @@ type ipv4Header struct {
 	ttl                 uint8
 }
 
-// parseIPv4 reads an IPv4 header (RFC 791 section 3.1) and returns what follows
-// it. The packet may be longer than its total length: Ethernet pads.
+// parseIPv4 reads an IPv4 header (RFC 791 section 3.1) and returns its payload. The
+// bytes may go on behind the total length, since Ethernet pads short frames. Its errors
+// are *DropError with DropHeader.
 func parseIPv4(b []byte) (header ipv4Header, payload []byte, err error) {
 	const minLen = 20
 	if len(b) < minLen {
@@ -62,7 +64,8 @@ func parseIPv4(b []byte) (header ipv4Header, payload []byte, err error) {
 	if checksum(b[:headerLen]) != 0 {
 		return header, nil, dropf(DropHeader, "checksum %#04x is wrong", binary.BigEndian.Uint16(b[10:12]))
 	}
-	// More-fragments flag or an offset: no advertisement is that long.
+	// The more-fragments flag or a fragment offset is set: no advertisement is so long
+	// that it has to be fragmented.
 	if fragment := binary.BigEndian.Uint16(b[6:8]); fragment&0x3fff != 0 {
 		return header, nil, dropf(DropHeader, "a fragment")
 	}
@@ -77,9 +80,9 @@ func parseIPv4(b []byte) (header ipv4Header, payload []byte, err error) {
 	return header, b[headerLen:totalLen], nil
 }
 
-// check says whether the packet speaks to the instance as configured (RFC 3768
-// section 7.1, RFC 2338 section 7.1). The VRID goes first: another virtual
-// router's settings are no mistake.
+// check compares a packet with the configuration (RFC 3768 section 7.1, RFC 2338 section
+// 7.1). Its errors are *DropError. The VRID comes first: another virtual router may have
+// any other setting.
 func (c *Config) check(p *Packet) error {
 	a := &p.Advertisement
 	switch {
@@ -91,7 +94,7 @@ func (c *Config) check(p *Packet) error {
 		return dropf(DropDestination, "sent by %s, expected %s", castName(p.Multicast), castName(!p.Multicast))
 	case c.CheckUnicastSource && !p.Multicast && !slices.Contains(c.UnicastPeers, p.Source):
 		return dropf(DropSource, "not a unicast peer")
-	// A unicast peer may be some routers away.
+	// A unicast peer may be behind routers, which lower the TTL.
 	case p.Multicast && p.TTL != TTL:
 		return dropf(DropTTL, "TTL %d, expected %d", p.TTL, TTL)
 	case a.Auth.Type != c.Auth.Type:
@@ -113,7 +116,7 @@ func castName(multicast bool) string {
 	return "unicast"
 }
 
-// sameAddrs says whether two lists hold the same addresses, in any order.
+// sameAddrs says whether two lists contain the same addresses, in any order.
 func sameAddrs(a, b []netip.Addr) bool {
 	if len(a) != len(b) {
 		return false

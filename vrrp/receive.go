@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// accept checks a received packet and counts it. Only an advert that it
-// returns true for may move the state machine.
+// accept checks a received packet, counts it, and tells the owner of its sender. Only an
+// advert for which it returns true may move the state machine.
 func (v *Instance) accept(p *Packet) bool {
 	if err := v.cfg.check(p); err != nil {
 		v.countDrop(p, err)
-		// RFC 3768 section 7.1: another list of addresses is a mistake to log,
-		// but the owner of the addresses is believed all the same.
+		// RFC 3768 section 7.1: an advert with other addresses is logged and dropped,
+		// unless its sender is the owner of the addresses.
 		if reason := dropReason(err); reason != DropVIPs || p.Advertisement.Priority != PriorityOwner {
 			return false
 		}
@@ -29,8 +29,8 @@ func (v *Instance) accept(p *Packet) bool {
 	return true
 }
 
-// countDrop counts every drop and logs each reason once a minute at most: a
-// peer with another password sends its adverts every second.
+// countDrop counts every drop and logs each reason at most once a minute, since a peer
+// with another password sends an advert each second.
 func (v *Instance) countDrop(p *Packet, err error) {
 	reason := dropReason(err)
 	v.mu.Lock()
@@ -44,8 +44,8 @@ func (v *Instance) countDrop(p *Packet, err error) {
 	v.log.Warn("vrrp packet dropped", "source", p.Source.String(), "why", err.Error())
 }
 
-// dropReason is the reason in err. A transport that gives another error than a
-// DropError could not make out an IP packet.
+// dropReason is the Reason of the *DropError in err. Where a Transport put another error
+// into Packet.Err it is DropHeader.
 func dropReason(err error) Drop {
 	var drop *DropError
 	if errors.As(err, &drop) && drop.Reason < numDrops {

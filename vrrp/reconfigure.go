@@ -2,30 +2,31 @@ package vrrp
 
 import "time"
 
-// change is what Reconfigure hands over to Run's goroutine.
+// change is one call of Reconfigure, for Run's goroutine.
 type change struct {
 	cfg       Config
-	transport Transport // nil keeps the one there is
-	taken     func()
+	transport Transport // nil keeps the present one
+	taken     func()    // nil where nobody waits
 }
 
-// Reconfigure has a running instance go on by another configuration, which
-// Validate has found good. State, counters and what was heard stay; a master tells
-// of its new priority at once, and a backup waits for its own new time. Where
-// transport is not nil, adverts go that way from then on. Taken is called once
-// nothing uses the old configuration and transport any more, by the instance's
-// goroutine: nil where nobody has to know.
+// Reconfigure gives a running instance another configuration, which Validate must have
+// accepted. It returns at once. State, counters and the last peer stay. A master sends an
+// advert with its new priority at once; a backup whose Master_Down_Interval is another
+// one waits for it from now on; a backup whose priority is now 255 becomes master.
+//
+// Where transport is not nil, adverts use it from then on. The instance's goroutine calls
+// taken, if it is not nil, once the old configuration and transport are no longer used.
 func (v *Instance) Reconfigure(cfg Config, transport Transport, taken func()) {
 	v.mu.Lock()
 	v.changes = append(v.changes, change{cfg, transport, taken})
 	v.mu.Unlock()
 	select {
 	case v.changed <- struct{}{}:
-	default: // it is waiting to be looked at already
+	default: // the wake-up that is pending will take this change, too
 	}
 }
 
-// adopt takes up what Reconfigure has handed over.
+// adopt applies the changes that Reconfigure has left.
 func (v *Instance) adopt() {
 	v.mu.Lock()
 	changes := v.changes
@@ -45,7 +46,8 @@ func (v *Instance) adopt() {
 	}
 }
 
-// setConfig is for New and Run's goroutine.
+// setConfig sets the configuration and what follows from it. Only New and Run's
+// goroutine call it.
 func (v *Instance) setConfig(cfg Config) {
 	v.cfg, v.log = cfg, v.base.With("instance", cfg.Name)
 	v.advert = Advertisement{
@@ -54,8 +56,8 @@ func (v *Instance) setConfig(cfg Config) {
 	}
 }
 
-// backupReconfigured waits for the new Master_Down_Interval from now on, where it
-// is another one: what was heard before counts no longer than it did.
+// backupReconfigured sets the timer of a backup whose Master_Down_Interval has changed
+// to the new interval from now on. It returns true where the backup has to become master.
 func (v *Instance) backupReconfigured(before time.Duration) (takesOver bool) {
 	if v.cfg.Priority == PriorityOwner {
 		return true

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// reconfigure has the instance go on by a changed configuration.
+// reconfigure changes the instance's configuration.
 func reconfigure(change func(*Config)) func(*node) {
 	return func(n *node) {
 		cfg := testConfig()
@@ -16,8 +16,8 @@ func reconfigure(change func(*Config)) func(*node) {
 
 func priority(p uint8) func(*Config) { return func(c *Config) { c.Priority = p } }
 
-// TestReconfigure: an instance keeps its state by a change of its configuration,
-// and goes by the new one from that moment on.
+// TestReconfigure: an instance whose configuration is changed keeps its state, and uses
+// the new configuration from that moment on.
 func TestReconfigure(t *testing.T) {
 	tests := []struct {
 		name  string

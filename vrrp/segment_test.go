@@ -16,8 +16,8 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// segment is a network that carries adverts between nodes, in no time, within
-// a synctest bubble.
+// segment is a network that carries adverts between nodes without a delay, within a
+// synctest bubble.
 type segment struct {
 	start time.Time
 
@@ -30,8 +30,8 @@ func newSegment() *segment {
 	return &segment{start: time.Now(), cut: make(map[[2]*node]bool)}
 }
 
-// node is one instance with its Transport and Owner, which write down what they
-// are told, as lines of one moment each:
+// node is one instance with its Transport and Owner, which write down their calls, one
+// line for each moment:
 //
 //	3.609375s advert 100, lease, BACKUP > MASTER, announce
 type node struct {
@@ -79,7 +79,7 @@ func (n *node) run() {
 	}
 }
 
-// separate cuts or heals the way between one node and all others.
+// separate cuts or restores the connection between one node and all others.
 func (s *segment) separate(n *node, cut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (n *node) Send(a Advertisement) error {
 		return err
 	}
 	n.note(fmt.Sprintf("advert %d", a.Priority))
-	// Over the real bytes, so that both ends agree on them.
+	// Marshalled and unmarshalled as on a real link, so that the codec takes part.
 	b, err := a.MarshalBinary()
 	if err != nil {
 		return err

@@ -5,39 +5,39 @@ import (
 	"time"
 )
 
-// Snapshot is what an instance is at one moment.
+// Snapshot is the state of an instance at one moment.
 type Snapshot struct {
 	State    State
-	Since    time.Time // of the last change; zero before the first
-	Priority uint8
-	Fault    string // why it cannot take part; empty where it can
-	Peer     Peer   // who sent the last valid advert
+	Since    time.Time // when the state was entered; zero before the first change
+	Priority uint8     // the effective one, as in adverts
+	Fault    string    // why the instance cannot take part; empty where it can
+	Peer     Peer      // the sender of the last valid advert
 	Counters Counters
 }
 
 // Peer is another director of the same virtual router.
 type Peer struct {
-	Addr     netip.Addr // not valid while none was heard
+	Addr     netip.Addr // invalid before the first valid advert
 	Priority uint8
-	Heard    time.Time
+	Heard    time.Time // when its last advert was taken in
 }
 
-// Counters count since the start.
+// Counters count from New on. They never decrease.
 type Counters struct {
-	Received             uint64 // valid adverts
-	Sent                 uint64
+	Received             uint64 // valid adverts, those of priority 0 included
+	Sent                 uint64 // adverts, those of priority 0 included
 	PriorityZeroReceived uint64
 	PriorityZeroSent     uint64
-	SendErrors           uint64
+	SendErrors           uint64 // adverts that could be sent to nobody
 	BecameMaster         uint64
 	ReleasedMaster       uint64
-	Drops                Drops
+	Drops                Drops // packets that were not valid
 }
 
-// Drops counts dropped packets by reason.
+// Drops is the number of dropped packets by Drop.
 type Drops [numDrops]uint64
 
-// ByName is the counts under the reasons' names, those of 0 included.
+// ByName returns the counts by the names of Drop.String, zeros included.
 func (d Drops) ByName() map[string]uint64 {
 	byName := make(map[string]uint64, numDrops)
 	for reason, n := range d {
@@ -46,7 +46,8 @@ func (d Drops) ByName() map[string]uint64 {
 	return byName
 }
 
-// Snapshot may be called from any goroutine.
+// Snapshot returns the present state. It may be called from any goroutine, also before
+// and after Run.
 func (v *Instance) Snapshot() Snapshot {
 	v.mu.Lock()
 	defer v.mu.Unlock()

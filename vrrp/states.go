@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// The state machine of RFC 3768 section 6.4, and FAULT, which keepalived adds.
-// "advert 0" is an advertisement of priority 0.
+// The state machine of RFC 3768 section 6.4, with FAULT, which keepalived adds.
+// "advert 0" is an advertisement of priority 0. The quotations above the cases are
+// from the section that the method names; cases without one are weir's own or
+// keepalived's.
 //
 //	                        +--------+
 //	      +---------------- |  INIT  | ----------------+
@@ -36,7 +38,8 @@ import (
 //	   ^                                        |
 //	   | start with a fault: from INIT          | stop: to INIT
 
-// A state is a method that returns the next one; nil ends Run.
+// stateFunc is a state: it runs until the instance leaves the state, and returns the
+// next one. nil ends Run.
 type stateFunc func(context.Context) stateFunc
 
 // event is what a state waits for.
@@ -48,14 +51,15 @@ type event struct {
 type eventKind uint8
 
 const (
-	stopped eventKind = iota + 1
-	faultChanged
-	packetReceived
-	timerFired
-	announceDue
-	reconfigured
+	stopped        eventKind = iota + 1 // the context of Run has ended
+	faultChanged                        // SetFault was called
+	packetReceived                      // by the transport
+	timerFired                          // Master_Down_Timer or Adver_Timer
+	announceDue                         // the second gratuitous ARP
+	reconfigured                        // Reconfigure was called
 )
 
+// next waits for one event. Of several that are due it takes one at random.
 func (v *Instance) next(ctx context.Context) event {
 	select {
 	case <-ctx.Done():
@@ -80,15 +84,17 @@ func (v *Instance) initial(context.Context) stateFunc {
 	switch {
 	case v.faultReason() != "":
 		return v.fault
-	// "If the Priority = 255", or the process before this one was master.
+	// "If the Priority = 255 (i.e., the router owns the IP address(es) …)".
 	case v.cfg.Priority == PriorityOwner:
 		return v.becomeMaster("owner of the addresses")
+	// The process before this one was master, and its lease has not run out.
 	case v.cfg.Resume:
 		return v.becomeMaster("resumed")
-	// keepalived's "state MASTER": listen for one advert, not for three.
+	// keepalived's "state MASTER": wait for one advert interval instead of three.
 	case v.cfg.StartMaster:
 		v.arm(now, v.cfg.AdvertInterval+v.cfg.SkewTime())
-	// "Set the Master_Down_Timer to Master_Down_Interval".
+	// "else: Set the Master_Down_Timer to Master_Down_Interval; Transition to the
+	// {Backup} state".
 	default:
 		v.arm(now, v.cfg.MasterDownInterval())
 	}
@@ -100,13 +106,15 @@ func (v *Instance) initial(context.Context) stateFunc {
 func (v *Instance) backup(ctx context.Context) stateFunc {
 	for {
 		switch e := v.next(ctx); e.kind {
-		// "If a Shutdown event is received": cancel the timer, to INIT.
+		// "If a Shutdown event is received": cancel the Master_Down_Timer, to INIT.
 		case stopped:
 			return v.stop
+		// keepalived: a fault of the interface, to FAULT.
 		case faultChanged:
 			if v.faultReason() != "" {
 				return v.fault
 			}
+		// A reload keeps the state, unless the priority is now 255.
 		case reconfigured:
 			before := v.cfg.MasterDownInterval()
 			v.adopt()
@@ -116,7 +124,8 @@ func (v *Instance) backup(ctx context.Context) stateFunc {
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
 			v.backupHears(&e.packet)
-		// "If the Master_Down_Timer fires": advert, gratuitous ARP, to MASTER.
+		// "If the Master_Down_Timer fires": send an advert and gratuitous ARP, to
+		// MASTER.
 		case timerFired:
 			if v.masterIsDown() {
 				return v.becomeMaster("no advert heard")
@@ -132,25 +141,27 @@ func (v *Instance) backupHears(p *Packet) {
 	}
 	now, priority := time.Now(), p.Advertisement.Priority
 	switch {
-	// "If the Priority in the ADVERTISEMENT is Zero": wait Skew_Time only.
+	// "If the Priority in the ADVERTISEMENT is Zero": set the timer to Skew_Time.
 	case priority == PriorityRelease:
 		v.arm(now, v.cfg.SkewTime())
-	// "greater than or equal to the local Priority": reset the timer.
+	// "If the Priority in the ADVERTISEMENT is greater than or equal to the local
+	// Priority": reset the timer to Master_Down_Interval.
 	case priority >= v.cfg.Priority:
 		v.preemptFrom = time.Time{}
 		v.arm(now, v.cfg.MasterDownInterval())
-	// "If Preempt_Mode is False": reset the timer.
+	// "If Preempt_Mode is False": reset the timer to Master_Down_Interval.
 	case v.cfg.NoPreempt:
 		v.arm(now, v.cfg.MasterDownInterval())
-	// Else "discard the ADVERTISEMENT", but for keepalived's preempt_delay.
+	// Else "Discard the ADVERTISEMENT", unless keepalived's preempt_delay runs.
 	default:
 		v.delayPreemption(now)
 	}
 }
 
-// delayPreemption leaves a master of lower priority in place until the preempt
-// delay has passed; the timer then runs out at that moment. It never brings the
-// timer forward: a delay must not hasten.
+// delayPreemption leaves a master of lower priority in place until PreemptDelay has
+// passed: each of its adverts sets the timer to that moment, or to a whole
+// Master_Down_Interval where that is earlier. It never sets the timer to an earlier
+// time than before.
 func (v *Instance) delayPreemption(now time.Time) {
 	if v.cfg.PreemptDelay == 0 {
 		return
@@ -167,10 +178,11 @@ func (v *Instance) delayPreemption(now time.Time) {
 	}
 }
 
-// masterIsDown says whether the master-down timer may be believed, which a
-// process that was stopped or starved has to doubt: adverts that wait in the
-// queue were heard in time, and one that slept past its time by an advert
-// interval has not listened, so it waits for another advert first.
+// masterIsDown says whether no master is there when the Master_Down_Timer has fired.
+// A process that was stopped or got no CPU cannot rely on its timer alone: adverts that
+// wait in the queue arrived in time and are taken in first; and where the timer fired
+// later than an advert interval after its deadline, adverts may have been lost, so that
+// the instance waits for another one before it takes over.
 func (v *Instance) masterIsDown() bool {
 	late := time.Since(v.deadline)
 	for range len(v.transport.Received()) {
@@ -188,9 +200,10 @@ func (v *Instance) masterIsDown() bool {
 	return true
 }
 
-// becomeMaster is the way into MASTER of RFC 3768 sections 6.4.1 and 6.4.2:
-// "Send an ADVERTISEMENT", gratuitous ARP, set the Adver_Timer. The advert goes
-// first, so that two who take over at once settle it before either has the VIPs.
+// becomeMaster is the transition to MASTER of RFC 3768 sections 6.4.1 and 6.4.2:
+// "Send an ADVERTISEMENT", broadcast gratuitous ARP, "Set the Adver_Timer to
+// Advertisement_Interval". The advert is sent before the owner adds the VIPs, so that of
+// two directors that take over at the same time one gives way before it has them.
 func (v *Instance) becomeMaster(why string) stateFunc {
 	v.preemptFrom = time.Time{}
 	v.advertise(v.cfg.Priority)
@@ -199,7 +212,7 @@ func (v *Instance) becomeMaster(why string) stateFunc {
 	return v.master
 }
 
-// announceTwice asks for gratuitous ARP now and after the GARP delay.
+// announceTwice has the owner announce the VIPs now, and once more after GARPDelay.
 func (v *Instance) announceTwice() {
 	v.owner.Announce()
 	if v.cfg.GARPDelay > 0 {
@@ -211,19 +224,22 @@ func (v *Instance) announceTwice() {
 func (v *Instance) master(ctx context.Context) stateFunc {
 	for {
 		switch e := v.next(ctx); e.kind {
-		// "If a Shutdown event is received": advert of priority 0, to INIT.
+		// "If a Shutdown event is received": send an advert of priority 0, to INIT.
 		case stopped:
 			return v.handOver
+		// keepalived: a fault of the interface, to FAULT with an advert of priority 0.
 		case faultChanged:
 			if v.faultReason() != "" {
 				return v.fault
 			}
+		// A reload keeps the state; the backups learn of the new priority at once.
 		case reconfigured:
 			v.adopt()
 			v.advertise(v.cfg.Priority)
-		// "If the Adver_Timer fires": advert, reset the timer.
+		// "If the Adver_Timer fires": send an advert, reset the timer.
 		case timerFired:
 			v.advertise(v.cfg.Priority)
+		// keepalived's garp_master_delay.
 		case announceDue:
 			v.owner.Announce()
 		// "If an ADVERTISEMENT is received".
@@ -242,26 +258,27 @@ func (v *Instance) masterYields(p *Packet) bool {
 	}
 	priority := p.Advertisement.Priority
 	switch {
-	// "If the Priority in the ADVERTISEMENT is Zero": advert, reset the timer.
+	// "If the Priority in the ADVERTISEMENT is Zero": send an advert, reset the timer.
 	case priority == PriorityRelease:
 		v.advertise(v.cfg.Priority)
 		return false
-	// "greater than the local Priority", or equal "and the primary IP Address
-	// of the sender is greater than the local primary IP Address": to BACKUP.
+	// "If the Priority in the ADVERTISEMENT is greater than the local Priority", or
+	// equal "and the primary IP Address of the sender is greater than the local primary
+	// IP Address": to BACKUP.
 	case priority > v.cfg.Priority,
 		priority == v.cfg.Priority && p.Source.Compare(v.cfg.Source) > 0:
 		return true
 	}
-	// Else "discard the ADVERTISEMENT". As keepalived does, the other master is
-	// answered at once, and who learned its MAC is told better.
+	// Else "Discard ADVERTISEMENT". As in keepalived, an advert answers the other master
+	// at once, and gratuitous ARP corrects the neighbours that learned its MAC address.
 	v.log.Warn("vrrp advert of a lower master", "source", p.Source.String(), "priority", int(priority))
 	v.advertise(v.cfg.Priority)
 	v.announceTwice()
 	return false
 }
 
-// yield is the way from MASTER to BACKUP of RFC 3768 section 6.4.3: "Cancel the
-// Adver_Timer", set the Master_Down_Timer.
+// yield is the transition from MASTER to BACKUP of RFC 3768 section 6.4.3: "Cancel
+// Adver_Timer; Set Master_Down_Timer to Master_Down_Interval".
 func (v *Instance) yield(context.Context) stateFunc {
 	v.announce.Stop()
 	v.arm(time.Now(), v.cfg.MasterDownInterval())
@@ -269,7 +286,8 @@ func (v *Instance) yield(context.Context) stateFunc {
 	return v.backup
 }
 
-// fault waits until the instance can take part again.
+// fault is keepalived's FAULT: the instance sends nothing and waits until its fault is
+// gone.
 func (v *Instance) fault(ctx context.Context) stateFunc {
 	v.release(Fault, v.faultReason())
 	for {
@@ -283,13 +301,13 @@ func (v *Instance) fault(ctx context.Context) stateFunc {
 		case reconfigured:
 			v.adopt()
 		case packetReceived:
-			v.accept(&e.packet) // counted, and its sender known
+			v.accept(&e.packet) // only counts it and tells the owner of its sender
 		}
 	}
 }
 
-// recover is a start after a fault: RFC 3768 section 6.4.1 without the wishes
-// of the first start.
+// recover is a start after a fault: RFC 3768 section 6.4.1, without StartMaster and
+// Resume, which hold for the first start only.
 func (v *Instance) recover(context.Context) stateFunc {
 	now := time.Now()
 	v.preemptFrom = now
@@ -301,9 +319,10 @@ func (v *Instance) recover(context.Context) stateFunc {
 	return v.backup
 }
 
-// handOver is a master's stop without a gap: it says that it goes, and lets the
-// VIPs go when another has taken over, or when nobody did. RFC 3768 section
-// 6.4.3 would have it leave at once, and clients wait for the skew time.
+// handOver stops a master so that clients do not notice: it sends an advert of priority
+// 0, but keeps the VIPs until another director sends adverts, HandOver at most. RFC 3768
+// section 6.4.3 has it leave at once, so that nobody has the VIPs during the backup's
+// skew time.
 func (v *Instance) handOver(ctx context.Context) stateFunc {
 	if v.cfg.HandOver == 0 {
 		return v.stop(ctx)
@@ -331,10 +350,10 @@ func (v *Instance) stop(context.Context) stateFunc {
 	return nil
 }
 
-// release leaves a state for good: who was master says so first, with an advert
-// of priority 0, and lets the VIPs go after (RFC 3768 section 6.4.3).
+// release enters FAULT or INIT. A master first sends an advert of priority 0 (RFC 3768
+// section 6.4.3, Shutdown event); the owner removes the VIPs after that.
 func (v *Instance) release(to State, why string) {
-	if v.snap.State == Master { // read without mu: this goroutine alone writes it
+	if v.snap.State == Master { // read without mu: only this goroutine writes it
 		v.advertise(PriorityRelease)
 	}
 	v.stopTimers()

@@ -1,14 +1,71 @@
-// Package check finds out whether real servers serve. One file holds one kind
-// of checker; a Runner repeats a checker and decides what its answers mean.
+// Package check finds out whether real servers serve. One file and one row of the
+// table in rows.go are one kind of checker.
+//
+//	Checker ── polled by ──► Runner ──► Verdict        TCP_CHECK
+//	                         Source ──► Verdict        what is told instead: BFD, a file
+//
+// A Checker is asked, and tells what it found. A Runner decides when to ask, and what
+// follows from the answers. A Source learns by itself when something has changed.
 package check
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// Checker tries a real server once. A Runner calls it, never twice at a time.
+// Checker tries a real server once.
 type Checker interface {
-	// Check returns nil when the server is up; otherwise the error is the
-	// reason, as it is shown to people. It ends soon after ctx does.
-	Check(ctx context.Context) error
-	// String names the check and its target: "TCP_CHECK 192.168.25.32:80".
+	// Check returns nil when the server is up, and then what becomes of its weight;
+	// otherwise the error is the reason, as it is shown to people. A Runner calls it,
+	// never twice at a time. It returns soon after ctx has ended.
+	Check(ctx context.Context) (Weight, error)
+	// String names the keyword and the target: "TCP_CHECK 192.168.25.32:80".
 	String() string
 }
+
+// Source is told of a real server's state instead of asking for it.
+type Source interface {
+	// Run calls report with each verdict that differs from the one before, beginning
+	// with the first it has, from one goroutine. It returns when ctx has ended, which
+	// is not an error.
+	Run(ctx context.Context, report func(Verdict)) error
+	// String names the keyword and what is followed: "BFD_CHECK west".
+	String() string
+}
+
+// Verdict is what a Runner or a Source makes known of a real server: a change of its
+// state or of its weight.
+type Verdict struct {
+	Up bool
+	// Reason is why the server is down, as it is shown to people; nil when it is up.
+	Reason error
+	// Weight is what becomes of the server's weight while it is up.
+	Weight Weight
+	// At is when the verdict was reached: a Runner's last try ended then.
+	At time.Time
+	// Tries is how many tries in a row led to the verdict; 0 from a Source.
+	Tries int
+}
+
+// Weight is what a verdict makes of the weight that the configuration gives a server.
+// The zero Weight leaves it as it is.
+type Weight struct {
+	// Absolute says that N is the weight (MISC_CHECK with misc_dynamic: the exit code
+	// less 2). Otherwise N is added to it (FILE_CHECK: the file's number times the
+	// check's weight).
+	Absolute bool
+	N        int
+}
+
+// Change is what has to be added to the configured weight. The changes of all of a
+// server's checkers add up, as in keepalived; the sum may lie outside of the weights
+// that a server can have, 0 to 2³¹−1.
+func (w Weight) Change(configured int) int {
+	if w.Absolute {
+		return w.N - configured
+	}
+	return w.N
+}
+
+// Result is the old name of Verdict, which the director still uses.
+type Result = Verdict

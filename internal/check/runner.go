@@ -8,40 +8,35 @@ import (
 	"time"
 )
 
-// Result is a change of a checker's verdict.
-type Result struct {
-	Up bool
-	// Reason is why the server is down; nil when it is up.
-	Reason error
-	// At is when the last try ended.
-	At time.Time
-	// Tries is how many checks in a row led to this verdict.
-	Tries int
-}
-
-// Runner repeats a checker and reports when its verdict changes.
+// Runner repeats a checker and reports its verdicts.
 //
-//	       first check fails, or retry+1 checks in a row fail
-//	up ────────────────────────────────────────────────────────► down
-//	 ▲                                                            │
-//	 └────────────────────────── one good check ─────────────────┘
+//	          first try fails, or retry+1 tries in a row fail
+//	   ┌──────────────────────────────────────────────────────────┐
+//	   │                                                          ▼
+//	┌──┴─┐                                                     ┌──────┐
+//	│ up │                                                     │ down │
+//	└──▲─┘                                                     └──┬───┘
+//	   │                     one try succeeds                     │
+//	   └──────────────────────────────────────────────────────────┘
 //
 // It begins up, or down with alpha. Only a server that has passed a check has
-// retries: one that fails its very first check is taken out at once.
+// retries: one that fails its very first check is taken out at once. A try that
+// succeeds with another weight than before is a new verdict, too.
 type Runner struct {
 	Checker Checker
 	Timing  Timing
-	// Report is called by Run's goroutine at each change. The next check waits
-	// for its return, so it should only hand the Result on.
-	Report func(Result)
+	// Report is called by Run's goroutine with each verdict. The next check waits
+	// until it returns, so it should only hand the verdict on.
+	Report func(Verdict)
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
-	// Passed says that the server has passed a check before, with other timing: it
+	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
 }
 
-// Run checks until ctx ends, which is not an error.
+// Run checks until ctx ends, which is not an error. It fails at once with the error of
+// Timing.Validate.
 func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
@@ -52,50 +47,57 @@ func (r *Runner) Run(ctx context.Context) error {
 		wait += rand.N(r.Timing.Warmup)
 	}
 	for sleep(ctx, wait) {
-		reason := r.Checker.Check(ctx)
+		weight, reason := r.Checker.Check(ctx)
 		if ctx.Err() != nil {
-			return nil // a check cut short says nothing of the server
+			return nil // an interrupted check says nothing about the server
 		}
-		wait = r.judge(&s, reason)
+		wait = r.judge(&s, weight, reason)
 	}
 	return nil
 }
 
-// standing is what a Runner holds of its server.
+// standing is what a Runner knows of its server.
 type standing struct {
-	// up is the verdict as last reported, or as assumed at the start.
-	up bool
-	// alive is true when a check has borne it out: only then there are retries.
+	// up and weight are the verdict as last reported, or as assumed at the start.
+	up     bool
+	weight Weight
+	// alive says that a check has confirmed up: only then there are retries.
 	alive bool
-	// failed counts the failed tries since the last verdict.
+	// failed counts the failed tries since the last try that succeeded, or since the
+	// server went down.
 	failed int
 }
 
-// judge takes one check's outcome and returns how long to wait for the next.
-func (r *Runner) judge(s *standing, reason error) time.Duration {
-	if reason == nil {
-		if s.up && !s.alive {
-			r.Log.Info("first check passed", "check", r.Checker.String())
-		}
-		if !s.up {
-			r.Report(Result{Up: true, At: time.Now(), Tries: 1})
-		}
-		*s = standing{up: true, alive: true}
-		return r.Timing.DelayLoop
+// judge takes in the outcome of one try and returns how long to wait for the next.
+func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
+	if reason != nil {
+		return r.fail(s, reason)
 	}
+	if s.up && !s.alive {
+		r.Log.Info("first check passed", "check", r.Checker.String())
+	}
+	if !s.up || s.weight != weight {
+		r.Report(Verdict{Up: true, Weight: weight, At: time.Now(), Tries: 1})
+	}
+	*s = standing{up: true, alive: true, weight: weight}
+	return r.Timing.DelayLoop
+}
+
+// fail takes in a failed try.
+func (r *Runner) fail(s *standing, reason error) time.Duration {
 	s.failed++
 	r.Log.Debug("check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
 	if s.alive && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
 	if s.up {
-		r.Report(Result{Reason: reason, At: time.Now(), Tries: s.failed})
+		r.Report(Verdict{Reason: reason, At: time.Now(), Tries: s.failed})
 	}
 	*s = standing{}
 	return r.Timing.DelayLoop
 }
 
-// sleep waits, and returns false when ctx ended first.
+// sleep waits for d; it returns false when ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

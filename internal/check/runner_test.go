@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The seed's figures.
+// The times of the seed's configuration.
 const (
 	delayLoop        = 6 * time.Second
 	retry            = 3
@@ -29,7 +29,7 @@ var (
 	errSilent  = errors.New("no answer within 10s")
 )
 
-// server answers a checker as a real one would, in simulated time.
+// server is a checker whose server answers as a real one does, in simulated time.
 type server struct {
 	state  func(since time.Duration) error // since the Runner's start
 	start  time.Time
@@ -38,17 +38,17 @@ type server struct {
 
 func (s *server) String() string { return "TCP_CHECK 192.168.25.32:80" }
 
-func (s *server) Check(ctx context.Context) error {
+func (s *server) Check(ctx context.Context) (Weight, error) {
 	since := time.Since(s.start)
 	s.checks = append(s.checks, since)
 	err := s.state(since)
 	if errors.Is(err, errSilent) && !sleep(ctx, connectTimeout) {
-		return ctx.Err()
+		return Weight{}, ctx.Err()
 	}
-	return err
+	return Weight{}, err
 }
 
-// change is a Result with its moment counted from the Runner's start.
+// change is a Verdict with its moment counted from the Runner's start.
 type change struct {
 	at     time.Duration
 	up     bool
@@ -62,11 +62,11 @@ func simulate(t *testing.T, timing Timing, d time.Duration, state func(time.Dura
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := &server{state: state, start: time.Now()}
-		r := Runner{Checker: srv, Timing: timing, Log: slog.New(slog.DiscardHandler), Report: func(res Result) {
-			if !res.At.Equal(time.Now()) {
-				t.Errorf("Result.At is %v, want now, %v", res.At, time.Now())
+		r := Runner{Checker: srv, Timing: timing, Log: slog.New(slog.DiscardHandler), Report: func(v Verdict) {
+			if !v.At.Equal(time.Now()) {
+				t.Errorf("Verdict.At is %v, want now, %v", v.At, time.Now())
 			}
-			changes = append(changes, change{time.Since(srv.start), res.Up, res.Reason, res.Tries})
+			changes = append(changes, change{time.Since(srv.start), v.Up, v.Reason, v.Tries})
 		}}
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
@@ -139,8 +139,8 @@ func TestBackWithinOneDelayLoop(t *testing.T) {
 	}
 }
 
-// A server that answers one of its retries is not taken out, and has all of
-// them again the next time.
+// A server that passes one of its retries stays up, and has all retries again the next
+// time.
 func TestFlappingDuringRetries(t *testing.T) {
 	got, checks := simulate(t, seed(), time.Minute, func(since time.Duration) error {
 		switch since / time.Second {
@@ -200,7 +200,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// A check cut short by the end is no failure of the server.
+// A check that the end of the Runner interrupts is no failure of the server.
 func TestCancelledDuringACheck(t *testing.T) {
 	got, checks := simulate(t, seed(), 5*time.Second, between(0, forever, errSilent))
 	if len(got) != 0 || len(checks) != 1 {

@@ -16,7 +16,7 @@ import (
 	"weir/internal/netlnk/nstest"
 )
 
-// listen opens a server on loopback that hands over what it accepts.
+// listen opens a listener on loopback, which the test accepts from.
 func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
@@ -30,7 +30,7 @@ func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
 func TestTCPUp(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		target, _ := listen(t, addr)
-		if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+		if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
 			t.Errorf("%v: %v, want up", target, err)
 		}
 	}
@@ -39,16 +39,16 @@ func TestTCPUp(t *testing.T) {
 func TestTCPRefused(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	l.Close()
-	err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
+	_, err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
 	if err == nil || err.Error() != "connection refused" {
 		t.Errorf("got %v, want connection refused", err)
 	}
 }
 
-// The server sees an orderly end, not a reset.
+// The server sees the connection end by a FIN, not by a reset.
 func TestTCPEndsWithFIN(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
-	if err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+	if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := l.Accept()
@@ -72,13 +72,13 @@ func TestTCPBind(t *testing.T) {
 	}{
 		{"address", netip.MustParseAddrPort("127.0.0.2:0"), "127.0.0.2:"},
 		{"address and port", free, free.String()},
-		// Neither a TIME_WAIT nor the last check is in the way.
+		// The port is not occupied by a connection in TIME_WAIT of the last check.
 		{"address and port again", free, free.String()},
 		{"port", netip.AddrPortFrom(netip.Addr{}, free.Port()), "127.0.0.1:" + free.String()[len("127.0.0.3:"):]},
 	}
 	for _, tt := range tests {
 		c := check.TCP{Target: target, Bind: tt.bind, Timeout: 5 * time.Second}
-		if err := c.Check(t.Context()); err != nil {
+		if _, err := c.Check(t.Context()); err != nil {
 			t.Errorf("%s: %v, want up", tt.name, err)
 			continue
 		}
@@ -93,18 +93,18 @@ func TestTCPBind(t *testing.T) {
 	}
 	c := check.TCP{Target: target, Bind: netip.MustParseAddrPort("203.0.113.9:0"), Timeout: time.Second}
 	want := "bind to 203.0.113.9: cannot assign requested address"
-	if err := c.Check(t.Context()); err == nil || err.Error() != want {
+	if _, err := c.Check(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("foreign source address: %v, want %q", err, want)
 	}
 }
 
-// What a client sees of a machine that is gone, hidden or never was.
+// The errors of servers that do not answer, do not exist, or cannot be reached.
 func TestTCPUnreachable(t *testing.T) {
 	near, far := nstest.New(t, "near"), nstest.New(t, "far")
 	nstest.Veth(near, "ens160", far, "ens160")
 	near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
 	far.IP("address", "add", "192.168.25.32/24", "dev", "ens160")
-	// Frames to a MAC address that nobody has are never answered.
+	// Nobody has this MAC address, so that connections to it are never answered.
 	near.IP("neighbour", "add", "192.168.25.77", "lladdr", "02:00:00:00:00:77", "dev", "ens160", "nud", "permanent")
 	near.IP("route", "add", "unreachable", "198.51.100.0/24")
 	tests := []struct{ name, target, want string }{
@@ -123,7 +123,7 @@ func TestTCPUnreachable(t *testing.T) {
 				c.Timeout = 5 * time.Second
 			}
 			start := time.Now()
-			err := c.Check(t.Context())
+			_, err := c.Check(t.Context())
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 			}
@@ -145,7 +145,7 @@ func TestTCPCancelled(t *testing.T) {
 	target, _ := listen(t, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context canceled", err)
 	}
 }
@@ -161,26 +161,26 @@ func TestTCPString(t *testing.T) {
 // A Runner with a real server that stops and starts again.
 func TestRunnerWithRealServer(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
-	results := make(chan check.Result)
+	verdicts := make(chan check.Verdict)
 	r := check.Runner{
 		Checker: check.TCP{Target: target, Timeout: time.Second},
 		Timing:  check.Timing{DelayLoop: 50 * time.Millisecond, Retry: 2, DelayBeforeRetry: 20 * time.Millisecond, Alpha: true},
-		Report:  func(res check.Result) { results <- res },
+		Report:  func(v check.Verdict) { verdicts <- v },
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	if res := <-results; !res.Up || res.Reason != nil || res.Tries != 1 {
-		t.Errorf("first: %+v, want up", res)
+	if v := <-verdicts; !v.Up || v.Reason != nil || v.Tries != 1 {
+		t.Errorf("first: %+v, want up", v)
 	}
 	l.Close()
-	if res := <-results; res.Up || res.Tries != 3 || res.Reason == nil || res.Reason.Error() != "connection refused" {
-		t.Errorf("stopped: %+v, want down after 3 tries, connection refused", res)
+	if v := <-verdicts; v.Up || v.Tries != 3 || v.Reason == nil || v.Reason.Error() != "connection refused" {
+		t.Errorf("stopped: %+v, want down after 3 tries, connection refused", v)
 	}
 	listen(t, target.String())
-	if res := <-results; !res.Up {
-		t.Errorf("started again: %+v, want up", res)
+	if v := <-verdicts; !v.Up {
+		t.Errorf("started again: %+v, want up", v)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -5,30 +5,33 @@ import (
 	"time"
 )
 
-// firstDelay passes between a Runner's start and its first check at least.
+// firstDelay is the least time between a Runner's start and its first check.
 const firstDelay = time.Second
 
-// Timing is when a checker runs and how much it takes to believe it.
+// Timing is when a Runner asks its checker, and how often a server has to fail before
+// it is down. The fields are keepalived's keywords of the same names.
 type Timing struct {
-	// DelayLoop lies between the end of one check and the start of the next.
+	// DelayLoop passes between the end of one check and the start of the next.
 	DelayLoop time.Duration
-	// Retry is how many more tries a server that was up has before it counts
-	// as down, and DelayBeforeRetry lies between two of them.
+	// Retry is how many more tries a server that was up has before it is down, and
+	// DelayBeforeRetry passes between two of them.
 	Retry            int
 	DelayBeforeRetry time.Duration
-	// Warmup spreads the first checks: each waits a random part of it.
+	// Warmup spreads the first checks of many servers: each waits for a random part
+	// of it.
 	Warmup time.Duration
-	// Alpha assumes the server down until its first good check.
+	// Alpha assumes that the server is down until it passes a check.
 	Alpha bool
 }
 
-// DefaultTiming is what keepalived.conf means for most checkers when it names
-// nothing but the delay_loop.
+// DefaultTiming is what most checkers have in keepalived where only the delay_loop is
+// given.
 func DefaultTiming(delayLoop time.Duration) Timing {
 	return Timing{DelayLoop: delayLoop, Retry: 1, DelayBeforeRetry: time.Second, Warmup: delayLoop}
 }
 
-// Validate refuses what would make a Runner spin or never run.
+// Validate refuses times with which a Runner would check without a pause or never; the
+// error names the keyword.
 func (t Timing) Validate() error {
 	switch {
 	case t.DelayLoop <= 0:

@@ -1,5 +1,6 @@
-// Package drift keeps the books of drift: of what somebody changed on this
-// machine behind weir's back, and what became of it.
+// Package drift counts and logs drift: what another program or person has changed of what
+// weir has set up on this machine, and whether it could be repaired. The data plane, the
+// director and the real server's side enter what they find into a Ledger.
 package drift
 
 import (
@@ -11,50 +12,52 @@ import (
 	"time"
 )
 
-// Count says how often a kind of thing had drifted, and how often that was
-// repaired. One that cannot be repaired is found once, however often it is tried.
+// Count is how often things of one kind were found to have drifted, and how often they
+// were repaired. Neither decreases. A drift that cannot be repaired is found once, however
+// often repairing it is tried.
 type Count struct {
 	Found, Repaired uint64
 }
 
 const (
-	// quiet is for how long a thing that was repaired has to stay as it is,
-	// before a drift of it is told of again.
+	// quiet is how long a thing has to stay as it is after a repair before another
+	// drift of it is logged as a new one.
 	quiet = time.Minute
-	// mostTold is of how many things of one kind a look tells one by one.
+	// mostTold is how many drifts of one kind a look logs one by one.
 	mostTold = 10
 )
 
-// Ledger counts drifts and tells the log of each once: of one that cannot be
-// repaired when it begins and when it ends, and of one that comes again and again
-// only that it does.
+// Ledger counts drifts and logs each once. A drift that cannot be repaired is logged when
+// it begins and when it ends; one that comes again and again is logged as such and then
+// only counted. A look is one comparison of everything, which Done ends. A Ledger may be
+// used by several goroutines.
 type Ledger struct {
 	log *slog.Logger
 
-	mu     sync.Mutex // everything below
+	mu     sync.Mutex // guards the fields below
 	counts map[string]Count
 	open   map[thing]*entry
-	told   map[string]int // in this look, by kind
+	told   map[string]int // by kind: how many drifts this look has logged
 	looks  uint64
 }
 
 type thing struct{ kind, name string }
 
-// entry is a thing that has drifted lately.
+// entry is a thing that has drifted and is not forgotten yet.
 type entry struct {
-	since, last time.Time
-	times       int  // it drifted
-	failing     bool // to be repaired
-	seen        bool // in this look
+	since, last time.Time // when its drift was first and last noted
+	times       int       // how often it has drifted
+	failing     bool      // its last repair failed
+	seen        bool      // it was noted in this look
 }
 
-// NewLedger begins with nothing noted.
+// NewLedger makes an empty Ledger that logs to log.
 func NewLedger(log *slog.Logger) *Ledger {
 	return &Ledger{log: log, counts: map[string]Count{}, open: map[thing]*entry{}, told: map[string]int{}}
 }
 
-// Note enters that a thing was found to have drifted and was repaired, or, with
-// an error, could not be.
+// Note enters that the thing with this name was found to have drifted, and was repaired
+// or, with an error, could not be. Kind is the name under which it is counted.
 func (l *Ledger) Note(kind, name string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +80,7 @@ func (l *Ledger) Note(kind, name string, err error) {
 	at := []any{"kind", kind, "thing", name}
 	switch {
 	case e.times > 2 || was && err != nil:
-		// It has been told.
+		// It was already logged.
 	case err != nil:
 		l.tell(kind, slog.LevelError, "drift cannot be repaired, trying on", append(at, "error", err)...)
 	case was:
@@ -89,7 +92,7 @@ func (l *Ledger) Note(kind, name string, err error) {
 	}
 }
 
-// Done ends a look at everything: what it did not find is over.
+// Done ends a look: drifts that were not noted in it have ended.
 func (l *Ledger) Done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,21 +120,21 @@ func (l *Ledger) Done() {
 	}
 }
 
-// tell logs the first few of a kind in a look.
+// tell logs a drift, unless this look has already logged mostTold of its kind.
 func (l *Ledger) tell(kind string, level slog.Level, message string, attrs ...any) {
 	if l.told[kind]++; l.told[kind] <= mostTold {
 		l.log.Log(context.Background(), level, message, attrs...)
 	}
 }
 
-// Looks is how many looks have ended.
+// Looks is the number of looks that have ended.
 func (l *Ledger) Looks() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.looks
 }
 
-// Counts are all kinds that have ever drifted.
+// Counts returns the counts of all kinds that have drifted since NewLedger.
 func (l *Ledger) Counts() map[string]Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()

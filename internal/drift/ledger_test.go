@@ -13,7 +13,7 @@ import (
 
 var errBusy = errors.New("device or resource busy")
 
-// A look a second: what each finds, what the log says in all, and what is counted.
+// One look a second: the drifts that each finds, all lines of the log, and the counts.
 func TestLedger(t *testing.T) {
 	const ok, fails, nothing = "repaired", "fails", "nothing"
 	for _, tt := range []struct {
@@ -62,7 +62,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// After a quiet minute it is news again.
+// A drift that comes after a quiet minute is logged as a new one.
 func TestNewsAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -80,7 +80,7 @@ func TestNewsAfterAMinute(t *testing.T) {
 	})
 }
 
-// Whoever empties a whole table does not fill the log.
+// Many drifts in one look, as after a table was emptied, do not fill the log.
 func TestManyAtOnce(t *testing.T) {
 	var log bytes.Buffer
 	l := NewLedger(logTo(&log))
@@ -98,7 +98,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func logTo(b *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
-// messages are what the lines of a log say, without their attributes.
+// messages are the messages of a log, without their attributes.
 func messages(log string) (all []string) {
 	for line := range strings.Lines(log) {
 		_, rest, _ := strings.Cut(line, "msg=")

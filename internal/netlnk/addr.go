@@ -31,7 +31,7 @@ func Addresses(dev string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// AddressesOf is Addresses by a device's number.
+// AddressesOf is Addresses for a device's index.
 func AddressesOf(index int) ([]netip.Prefix, error) {
 	l, err := netlink.LinkByIndex(index)
 	if err != nil {
@@ -40,7 +40,9 @@ func AddressesOf(index int) ([]netip.Prefix, error) {
 	return Addresses(l.Attrs().Name)
 }
 
-// AddAddress gives a device an address; changed is false when it had it already.
+// AddAddress adds an address to a device; changed is false where the device already had
+// it. IPv6 addresses are added without duplicate address detection, loopback addresses
+// with host scope.
 func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	l, err := linkByName(dev)
 	if err != nil {
@@ -48,8 +50,8 @@ func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	}
 	a := ipNet(p)
 	if p.Addr().Is6() {
-		// The address must serve at once: a virtual address has just left
-		// another machine, whose last packets would fail the detection.
+		// A VIP must be usable at once, and may still be on another director for a
+		// moment, so that the detection would fail.
 		a.Flags = unix.IFA_F_NODAD
 	}
 	err = netlink.AddrAdd(l, a)
@@ -62,7 +64,7 @@ func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	return true, nil
 }
 
-// DelAddress takes an address from a device; changed is false when it did not
+// DelAddress removes an address from a device; changed is false where the device did not
 // have it.
 func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	l, err := linkByName(dev)
@@ -79,14 +81,14 @@ func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	return true, nil
 }
 
-// HasAddress says whether the device has exactly this address and prefix length.
+// HasAddress says whether the device has this address with exactly this prefix length.
 func HasAddress(dev string, p netip.Prefix) (bool, error) {
 	all, err := Addresses(dev)
 	return slices.Contains(all, p), err
 }
 
-// LocalAddr says whether the address is one of this machine's, on any device
-// and of any scope. An address with a zone is looked for on that device only.
+// LocalAddr says whether any device of this machine has the address, whatever its scope.
+// An address with a zone is looked for on that device only.
 func LocalAddr(addr netip.Addr) (bool, error) {
 	holders, err := Holders(addr.WithZone(""))
 	if err != nil || addr.Zone() == "" {
@@ -107,7 +109,7 @@ func Holders(addr netip.Addr) ([]Holder, error) {
 	return slices.DeleteFunc(all, func(h Holder) bool { return h.Prefix.Addr() != addr }), err
 }
 
-// AllHolders lists every address of every device.
+// AllHolders lists every address of every device, in the kernel's order.
 func AllHolders() ([]Holder, error) {
 	links, err := dump(netlink.LinkList)
 	if err != nil {
@@ -130,8 +132,9 @@ func AllHolders() ([]Holder, error) {
 	return holders, nil
 }
 
-// PrimaryAddr is the IPv4 address under which the device speaks: the first one
-// that is neither secondary nor excluded (virtual addresses come and go).
+// PrimaryAddr is the device's own IPv4 address: the first one that is neither secondary
+// nor excluded. Callers exclude the VIPs, which come and go. A device without one is an
+// error.
 func PrimaryAddr(dev string, exclude []netip.Addr) (netip.Addr, error) {
 	l, err := linkByName(dev)
 	if err != nil {
@@ -172,7 +175,9 @@ func ipNet(p netip.Prefix) *netlink.Addr {
 		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
 	}}
 	if p.Addr().IsLoopback() {
-		a.Scope = unix.RT_SCOPE_HOST // or it could be the source of what leaves
+		// With another scope the kernel could use it as the source of packets that leave
+		// the machine.
+		a.Scope = unix.RT_SCOPE_HOST
 	}
 	return a
 }

@@ -1,9 +1,12 @@
 // Package netlnk is weir's view of the kernel's links, addresses, routes,
 // neighbours and interface sysctls, and the only importer of a netlink library.
 //
-// Every function acts on the network namespace of the calling thread: weir runs
-// inside the namespace it serves. Nothing reads /sys, because "ip netns exec"
-// mounts another one there.
+// Every function acts on the network namespace of the calling thread: weir runs inside
+// the namespace that it serves. Nothing reads /sys, since after "ip netns exec" it may
+// still show the devices of another namespace.
+//
+// Errors name what was tried and wrap the kernel's errno; functions that take a device's
+// name wrap ErrNoDevice where there is no such device.
 package netlnk
 
 import (
@@ -12,14 +15,14 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// ErrNoDevice says that no device has the given name.
+// ErrNoDevice is wrapped by errors about a device's name that no device has.
 var ErrNoDevice = errors.New("no such device")
 
-// dumpTries bounds how often a dump is repeated that the kernel says was
-// interrupted by a change (NLM_F_DUMP_INTR) and so may lack entries.
+// dumpTries bounds how often a listing is repeated that a change interrupted
+// (NLM_F_DUMP_INTR), so that entries may be missing.
 const dumpTries = 8
 
-// dump repeats a listing until it is whole.
+// dump repeats a listing until it is complete, dumpTries times at most.
 func dump[T any](list func() ([]T, error)) ([]T, error) {
 	for try := 1; ; try++ {
 		all, err := list()

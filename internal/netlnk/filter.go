@@ -8,21 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FilterPlace is one of our places among the filters of a device's clsact.
+// FilterPlace is one of weir's places among the filters of a device's clsact qdisc.
 type FilterPlace int
 
 const (
-	// FilterIngress and FilterEgress are the data plane's.
+	// FilterIngress and FilterEgress hold the data plane's programs.
 	FilterIngress FilterPlace = iota
 	FilterEgress
-	// FilterDecap is the end of a real server's tunnels. It comes after
-	// FilterIngress, so that a director there meets tunnelled packets only in
-	// their tunnel, and never balances again what another has sent here.
+	// FilterDecap holds a real server's decapsulating program. It runs after
+	// FilterIngress, so that a director on the same machine sees the packets of a
+	// tunnel only in their outer header, and does not balance again what another
+	// director has balanced.
 	FilterDecap
 )
 
-// filterPlaces stand behind what others put first, and under a handle that tells
-// them from others' ("weir").
+// filterPlaces have high priority numbers, so that filters of others usually run first.
+// filterHandle ("weir" in ASCII) tells weir's filters from others'.
 var filterPlaces = [...]struct {
 	parent   uint32
 	priority uint16
@@ -34,9 +35,10 @@ var filterPlaces = [...]struct {
 
 const filterHandle = 0x77656972
 
-// SetFilter has a BPF program, by its file descriptor, see the packets of a
-// device. A program that was set before is replaced without a gap. The filter
-// stays when the process ends.
+// SetFilter attaches a BPF program, by its file descriptor, to a device as a
+// direct-action filter, and adds the clsact qdisc where it is missing. Dev is the
+// device's index. The kernel replaces a program that was set before without a gap. The
+// filter stays when the process ends, and goes with its device.
 func SetFilter(dev int, place FilterPlace, program int, name string) error {
 	err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: dev, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
@@ -52,8 +54,9 @@ func SetFilter(dev int, place FilterPlace, program int, name string) error {
 	return nil
 }
 
-// DeleteFilter takes our program off a device, if it is there. The clsact stays:
-// others may use it, and alone it does nothing.
+// DeleteFilter removes weir's filter from a device. That there is none, or no such
+// device, is no error. The clsact qdisc stays: others may use it, and without filters it
+// does nothing.
 func DeleteFilter(dev int, place FilterPlace) error {
 	err := netlink.FilterDel(filter(dev, place))
 	if noFilter(err) {
@@ -65,8 +68,8 @@ func DeleteFilter(dev int, place FilterPlace) error {
 	return nil
 }
 
-// FilterProgram is the number by which the kernel knows our program on a device;
-// 0 where there is none.
+// FilterProgram is the kernel's ID of weir's BPF program on a device; 0 where there is
+// none, or no such device.
 func FilterProgram(dev int, place FilterPlace) (id int, err error) {
 	want := filter(dev, place)
 	all, err := dump(func() ([]netlink.Filter, error) {
@@ -83,8 +86,8 @@ func FilterProgram(dev int, place FilterPlace) (id int, err error) {
 	return 0, nil
 }
 
-// noFilter is what the kernel says without the device, its clsact (EINVAL), or
-// the filter there.
+// noFilter says whether an error means that the device, its clsact qdisc (EINVAL) or the
+// filter does not exist.
 func noFilter(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)
 }

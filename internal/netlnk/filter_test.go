@@ -12,9 +12,9 @@ import (
 	"weir/internal/netlnk"
 )
 
-// A filter is set, its program replaced, and taken off, at each place, beside one
-// at every other, and neither without clsact nor without the device is there
-// anything to take off.
+// At each place a filter is set, its program replaced, and the filter deleted, beside
+// filters at the other places. Deleting where there is no filter, no clsact or no device
+// is no error.
 func TestFilter(t *testing.T) {
 	near, _ := pair(t)
 	near.Do(func() {

@@ -16,13 +16,13 @@ type Link struct {
 	Name  string
 	// MAC is empty on devices without an Ethernet address.
 	MAC net.HardwareAddr
-	// MTU is in bytes.
+	// MTU is in bytes, without the Ethernet header.
 	MTU int
-	// Up is true when the device is switched on and has a carrier.
+	// Up says that the device is administratively up and has a carrier.
 	Up bool
-	// Driver is the kernel driver's name; empty where there is none (lo).
+	// Driver is the name of the kernel's driver; empty where there is none (lo).
 	Driver string
-	// Kind is the rtnetlink kind: "veth", "bridge"; "device" is a real card.
+	// Kind is the rtnetlink kind, such as "veth" or "bridge"; "device" is hardware.
 	Kind string
 }
 
@@ -35,7 +35,7 @@ func LinkByName(name string) (Link, error) {
 	return describe(l), nil
 }
 
-// Links lists all devices, by index.
+// Links lists all devices, in the kernel's order.
 func Links() ([]Link, error) {
 	all, err := dump(netlink.LinkList)
 	if err != nil {
@@ -48,7 +48,7 @@ func Links() ([]Link, error) {
 	return links, nil
 }
 
-// SetUp switches a device on.
+// SetUp sets a device administratively up.
 func SetUp(dev string) error {
 	l, err := linkByName(dev)
 	if err != nil {
@@ -74,8 +74,8 @@ func linkByName(name string) (netlink.Link, error) {
 
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
-	// IFF_RUNNING follows the operational state (RFC 2863) with a delay,
-	// IFF_LOWER_UP follows the carrier at once: a cut cable shows in the latter.
+	// IFF_LOWER_UP follows the carrier at once, IFF_RUNNING follows the operational
+	// state (RFC 2863) with a delay: a lost carrier shows in the former first.
 	const up = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
 	return Link{
 		Index:  a.Index,
@@ -88,8 +88,8 @@ func describe(l netlink.Link) Link {
 	}
 }
 
-// driver asks the kernel by ioctl SIOCETHTOOL. A device that has no driver
-// (lo), or that has just gone, has no name to tell.
+// driver asks the kernel by the ioctl SIOCETHTOOL. It is empty for a device without a
+// driver (lo) and for one that was removed meanwhile.
 func driver(dev string) string {
 	name, err := ethtool.DriverName(dev)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespace is the number of the calling thread's network namespace; no other
-// one gets it until the machine boots again (SO_NETNS_COOKIE, Linux 5.14).
+// Namespace is the cookie of the calling thread's network namespace: a number that no
+// other namespace has until the machine boots again (SO_NETNS_COOKIE, Linux 5.14).
 func Namespace() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -16,8 +16,8 @@ var (
 	prefix = netip.MustParsePrefix
 )
 
-// pair is two machines on one cable: near (192.168.25.31, fd25::31) and far
-// (192.168.25.32, fd25::32), each on its ens160.
+// pair makes two namespaces that a veth pair connects: near (192.168.25.31, fd25::31) and
+// far (192.168.25.32, fd25::32), each on its ens160.
 func pair(t *testing.T) (near, far *nstest.Namespace) {
 	t.Helper()
 	near, far = nstest.New(t, "near"), nstest.New(t, "far")
@@ -128,7 +128,7 @@ func TestAddresses(t *testing.T) {
 	})
 }
 
-// An IPv6 address must serve at once, without duplicate address detection.
+// An IPv6 address is usable at once, without duplicate address detection.
 func TestAddAddressIPv6IsNotTentative(t *testing.T) {
 	near, _ := pair(t)
 	near.Do(func() {

@@ -11,32 +11,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NextHop is how a frame reaches an address from this machine.
+// NextHop is how a packet to an address leaves this machine.
 type NextHop struct {
-	// Index is the device by which it leaves.
+	// Index is the index of the device by which it leaves.
 	Index int
-	// Src is that device's own MAC address, Dst the next hop's.
+	// Src is the MAC address of that device, Dst that of the next hop.
 	Src, Dst net.HardwareAddr
-	// Gateway is the router in between; invalid where the address is on the link.
+	// Gateway is the router that the route names; invalid where the address is on the
+	// link.
 	Gateway netip.Addr
-	// Source is our own address that packets to it come from, and MTU how many
-	// bytes they may have.
+	// Source is the local address that the kernel chooses for packets to it.
 	Source netip.Addr
-	MTU    int
-	// Local is true when the address is this machine's own: no frame leaves.
+	// MTU is the route's or, where that has none, the device's, in bytes.
+	MTU int
+	// Local says that the address is this machine's own: no frame leaves, and only
+	// Index, Source and MTU may be set.
 	Local bool
-	// Valid is true when Src and Dst are known and may be used.
+	// Valid says that Src and Dst are known and may be used.
 	Valid bool
 }
 
-// usable are the neighbour states in which the kernel itself would send to the
-// known MAC address (NUD_VALID, include/net/neighbour.h).
+// usable are the neighbour states in which the kernel itself sends to the MAC address
+// that it knows (NUD_VALID, include/net/neighbour.h).
 const usable = netlink.NUD_PERMANENT | netlink.NUD_NOARP | netlink.NUD_REACHABLE |
 	netlink.NUD_PROBE | netlink.NUD_STALE | netlink.NUD_DELAY
 
-// Resolve asks the kernel's routes and neighbour table how to reach dst. A
-// neighbour that is not known yet is no error: Valid is false, and Refresh makes
-// the kernel look for it. No route is an error.
+// Resolve asks the kernel's routes and neighbour table how to reach dst. A neighbour
+// that is not known yet is no error: Valid is false then, and Refresh makes the kernel
+// ask for it. No route to dst, and a route to anything but one machine, are errors.
 func Resolve(dst netip.Addr) (NextHop, error) {
 	hop, key, err := route(dst)
 	if err != nil || hop.Local {
@@ -44,7 +46,7 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	}
 	l, err := netlink.LinkByIndex(hop.Index)
 	if err != nil {
-		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+		return NextHop{}, fmt.Errorf("device %d of the route to %s: %w", hop.Index, dst, err)
 	}
 	n, err := neighbour(hop.Index, key)
 	if err != nil {
@@ -54,10 +56,10 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	return hop, nil
 }
 
-// over fills in the device and the neighbour that the hop goes by.
+// over fills in what follows from the hop's device and neighbour.
 func (hop *NextHop) over(l *netlink.LinkAttrs, n netlink.Neigh) {
 	hop.Src = l.HardwareAddr
-	if hop.MTU == 0 { // the route's own goes before the device's
+	if hop.MTU == 0 { // the route has none of its own
 		hop.MTU = l.MTU
 	}
 	if n.State&usable != 0 {
@@ -66,10 +68,10 @@ func (hop *NextHop) over(l *netlink.LinkAttrs, n netlink.Neigh) {
 	hop.Valid = len(hop.Src) == 6 && len(hop.Dst) == 6
 }
 
-// Refresh makes the kernel resolve the next hop to dst when it is missing, and
-// confirm it when it has not been heard from lately. It acts as a packet sent
-// there would (NTF_USE): the entry stays an ordinary one, to be forgotten when
-// unused. The answer comes later, as a neighbour Event.
+// Refresh makes the kernel ask for the next hop to dst where its MAC address is unknown,
+// and confirm it where it is stale. It has the effect of a packet that is sent there
+// (NTF_USE): the kernel removes the entry again when it is not used. Refresh does not
+// wait; the result comes as an Event of NeighbourChanged.
 func Refresh(dst netip.Addr) error {
 	hop, key, err := route(dst)
 	if err != nil || hop.Local {
@@ -83,9 +85,9 @@ func Refresh(dst netip.Addr) error {
 }
 
 func refresh(n netlink.Neigh, index int, key netip.Addr) error {
-	// A permanent entry is the administrator's, and NTF_USE would clear its
-	// state (__neigh_update, net/core/neighbour.c). The other states are either
-	// good or already being asked about.
+	// A permanent entry is left alone: NTF_USE would clear its state (__neigh_update,
+	// net/core/neighbour.c). In the other states the entry is valid or the kernel is
+	// already asking.
 	const ask = netlink.NUD_STALE | netlink.NUD_FAILED
 	if n.State != netlink.NUD_NONE && n.State&ask == 0 {
 		return nil
@@ -102,8 +104,8 @@ func refresh(n netlink.Neigh, index int, key netip.Addr) error {
 	return nil
 }
 
-// route looks dst up in the routing tables; key is the address by which the
-// neighbour table knows the next hop.
+// route looks dst up in the routing tables. key is the address of the next hop in the
+// neighbour table: the router's, or dst itself.
 func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	dst = dst.Unmap()
 	opts := &netlink.RouteGetOptions{Oif: dst.Zone()}
@@ -129,7 +131,7 @@ func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	return hop, key, nil
 }
 
-// gateway finds the router of a route; an IPv4 route may name an IPv6 one
+// gateway is the router of a route, if it has one. An IPv4 route may have an IPv6 router
 // (RTA_VIA, RFC 5549).
 func gateway(r netlink.Route) (netip.Addr, bool) {
 	if gw, ok := netip.AddrFromSlice(r.Gw); ok {
@@ -141,8 +143,8 @@ func gateway(r netlink.Route) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// neighbour reads one entry of the neighbour table (RTM_GETNEIGH without a
-// dump, Linux 5.0 and later); an entry that does not exist has state NUD_NONE.
+// neighbour reads one entry of the neighbour table (RTM_GETNEIGH for one entry, Linux 5.0
+// and later). An entry that does not exist is returned with the state NUD_NONE.
 func neighbour(index int, addr netip.Addr) (netlink.Neigh, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
 	req.AddData(&netlink.Ndmsg{Family: uint8(family(addr)), Index: uint32(index)})

@@ -74,7 +74,8 @@ func TestResolve(t *testing.T) {
 	})
 }
 
-// A silent machine never becomes valid, and asking leaves no lasting entry.
+// A machine that does not answer never becomes valid, and asking for it leaves no entry
+// behind.
 func TestRefreshOfASilentMachine(t *testing.T) {
 	near, _ := pair(t)
 	near.Do(func() {
@@ -131,7 +132,7 @@ func TestRefreshLeavesAPermanentEntry(t *testing.T) {
 	})
 }
 
-// A Resolver says what Resolve says, whatever the route.
+// A Resolver returns the same as the function Resolve, for every kind of route.
 func TestResolverAgrees(t *testing.T) {
 	a, b := nstest.New(t, "ra"), nstest.New(t, "rb")
 	nstest.Veth(a, "eth0", b, "eth0")

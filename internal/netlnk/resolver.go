@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resolver resolves many addresses at one moment: it asks the kernel once for each
-// device and neighbour, and by one socket and buffer for each route. Close it after
-// that.
+// Resolver resolves many addresses at one moment. It asks the kernel once for each device
+// and neighbour, and uses one socket and one buffer for all routes. It does not notice
+// later changes: use a new one each time, and Close it. It is not for concurrent use.
 type Resolver struct {
 	socket     int
 	reply      []byte
@@ -28,10 +28,10 @@ type neighbourKey struct {
 	addr  netip.Addr
 }
 
-// replySize is more than the kernel says of one route.
+// replySize is more than the kernel's answer about one route, in bytes.
 const replySize = 16 << 10
 
-// NewResolver opens one in the network namespace of the calling thread.
+// NewResolver makes a Resolver for the network namespace of the calling thread.
 func NewResolver() (*Resolver, error) {
 	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -43,12 +43,13 @@ func NewResolver() (*Resolver, error) {
 	}, nil
 }
 
-// Close closes its socket.
+// Close closes the Resolver's socket.
 func (r *Resolver) Close() { unix.Close(r.socket) }
 
-// Resolve does what the functions Resolve and Refresh do.
+// Resolve does what the function Resolve does, with the same errors, and Refresh for a
+// neighbour that needs it.
 func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
-	if dst.Zone() != "" { // few, and they name a device
+	if dst.Zone() != "" { // rare: the zone names a device
 		return resolveAndRefresh(dst)
 	}
 	hop, key, err := r.route(dst.Unmap())
@@ -60,7 +61,7 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	}
 	l, err := r.link(hop.Index)
 	if err != nil {
-		return NextHop{}, fmt.Errorf("device %d on the way to %s: %w", hop.Index, dst, err)
+		return NextHop{}, fmt.Errorf("device %d of the route to %s: %w", hop.Index, dst, err)
 	}
 	n, err := r.neighbour(hop.Index, key)
 	if err != nil {
@@ -98,7 +99,7 @@ func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error
 		}
 		b := r.reply[:n]
 		if n < unix.SizeofNlMsghdr || binary.NativeEndian.Uint32(b[8:]) != r.sequence {
-			continue // the end of an answer that was given up
+			continue // the rest of an earlier answer that was not read to its end
 		}
 		payload := b[unix.SizeofNlMsghdr:]
 		switch kind := binary.NativeEndian.Uint16(b[4:]); {
@@ -107,11 +108,11 @@ func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error
 		case kind == unix.RTM_NEWROUTE && len(payload) >= unix.SizeofRtMsg:
 			return routeOf(dst, payload)
 		}
-		return hop, dst, fmt.Errorf("the kernel answers with %d bytes of another kind", n)
+		return hop, dst, fmt.Errorf("unexpected answer of the kernel (%d bytes)", n)
 	}
 }
 
-// routeOf reads the kernel's answer; key is as for the function route.
+// routeOf reads the kernel's answer; key is that of the function route.
 func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err error) {
 	kind := nl.DeserializeRtMsg(payload).Type
 	if kind != unix.RTN_LOCAL && kind != unix.RTN_UNICAST {
@@ -130,7 +131,7 @@ func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err e
 			hop.Source, _ = netip.AddrFromSlice(a.Value)
 		case unix.RTA_GATEWAY:
 			hop.Gateway, _ = netip.AddrFromSlice(a.Value)
-		case unix.RTA_VIA: // an IPv6 router of an IPv4 route (RFC 5549), behind its family
+		case unix.RTA_VIA: // the IPv6 router of an IPv4 route (RFC 5549), after 2 bytes of its family
 			hop.Gateway, _ = netip.AddrFromSlice(a.Value[2:])
 		case unix.RTA_METRICS:
 			hop.MTU = mtuOf(a.Value)
@@ -142,7 +143,7 @@ func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err e
 	return hop, key, nil
 }
 
-// mtuOf is a route's own MTU; 0 is none.
+// mtuOf is the MTU among a route's metrics, in bytes; 0 where there is none.
 func mtuOf(metrics []byte) int {
 	attributes, err := nl.ParseRouteAttr(metrics)
 	if err != nil {
@@ -168,7 +169,7 @@ func (r *Resolver) link(index int) (*netlink.LinkAttrs, error) {
 	return l.Attrs(), nil
 }
 
-// neighbour reads an entry, and has the kernel look after one that needs it.
+// neighbour reads an entry of the neighbour table, once, and refreshes it.
 func (r *Resolver) neighbour(index int, addr netip.Addr) (netlink.Neigh, error) {
 	key := neighbourKey{index, addr}
 	if n, known := r.neighbours[key]; known {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultRouteBy says whether an IPv4 default route of the main table leaves by
-// a device.
+// DefaultRouteBy says whether an IPv4 default route of the main table uses a device,
+// alone or as one of several next hops. Dev is the device's index.
 func DefaultRouteBy(dev int) (bool, error) {
 	all, err := dump(func() ([]netlink.Route, error) {
 		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)

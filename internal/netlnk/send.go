@@ -7,8 +7,8 @@ import (
 	"github.com/mdlayher/packet"
 )
 
-// Send has a packet of this EtherType leave by the link, to an Ethernet address. The
-// kernel writes the Ethernet header.
+// Send sends b as the payload of one Ethernet frame of this EtherType (in host byte
+// order) to a MAC address. The kernel writes the Ethernet header.
 func (l Link) Send(etherType int, to net.HardwareAddr, b []byte) error {
 	c, err := packet.Listen(&net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.MAC}, packet.Datagram, etherType, nil)
 	if err != nil {

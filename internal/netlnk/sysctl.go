@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Sysctl reads net.ipv4.conf.DEV.NAME; dev is a device, "all" or "default".
+// Sysctl reads net.ipv4.conf.DEV.NAME without the line's end; dev is a device, "all" or
+// "default".
 func Sysctl(dev, name string) (string, error) {
 	path, err := sysctlPath(dev, name)
 	if err != nil {
@@ -22,7 +23,8 @@ func Sysctl(dev, name string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// SetSysctl writes net.ipv4.conf.DEV.NAME.
+// SetSysctl writes net.ipv4.conf.DEV.NAME; dev is as in Sysctl. A value that the kernel
+// refuses is an error that names it.
 func SetSysctl(dev, name, value string) error {
 	path, err := sysctlPath(dev, name)
 	if err != nil {
@@ -39,8 +41,8 @@ func SetSysctl(dev, name, value string) error {
 	return nil
 }
 
-// Forwards6 says whether this machine is an IPv6 router on a device: it forwards the
-// packets that come from there.
+// Forwards6 says whether this machine forwards the IPv6 packets that come in on a device
+// (net.ipv6.conf.DEV.forwarding).
 func Forwards6(dev string) (bool, error) {
 	b, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", filepath.Base(dev), "forwarding"))
 	if err != nil {
@@ -49,8 +51,8 @@ func Forwards6(dev string) (bool, error) {
 	return strings.TrimSpace(string(b)) != "0", nil
 }
 
-// sysctlPath uses the file's path rather than the dotted name, because a
-// device's name may contain dots. /proc/sys/net shows the namespace of the
+// sysctlPath is the file of a sysctl. Paths are used instead of dotted names because a
+// device's name may contain dots. /proc/sys/net shows the network namespace of the
 // thread that opens it.
 func sysctlPath(dev, name string) (string, error) {
 	for _, s := range []string{dev, name} {

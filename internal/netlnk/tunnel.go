@@ -9,25 +9,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tunnel is a device that takes the outer header off tunnelled packets.
+// Tunnel is a device that decapsulates IP in IP.
 type Tunnel struct {
 	Name string `json:"name"`
-	// Kind is "ipip" for IPv4 in IPv4, "sit" for IPv6 in IPv4, "ip6tnl" for
-	// either in IPv6.
+	// Kind is "ipip" for IPv4 in IPv4, "sit" for IPv6 in IPv4, "ip6tnl" for both in
+	// IPv6.
 	Kind string `json:"kind"`
-	// Local and Remote are the outer destination and the outer source; one that
-	// is invalid stands for any.
+	// Local and Remote are the outer destination and source addresses of the packets
+	// that it takes; an invalid one stands for any.
 	Local  netip.Addr `json:"local"`
 	Remote netip.Addr `json:"remote"`
 }
 
-// The protocols that come out of each kind of tunnel; 0 stands for either.
+// tunnelProtocols are the protocols that each kind of tunnel takes; 0 stands for both.
 var tunnelProtocols = map[string]uint8{"ipip": unix.IPPROTO_IPIP, "sit": unix.IPPROTO_IPV6, "ip6tnl": 0}
 
-// HasTunnelKind says whether the kernel has a kind of tunnel device, or a module
-// of it. It asks for a device of a protocol that none has: a kernel that knows
-// the kind finds fault with that (ipip_tunnel_validate and the like), another one
-// with the kind.
+// HasTunnelKind says whether the kernel knows a kind of tunnel device, by itself or by a
+// module that it can load. It asks for a device with a protocol that does not exist: a
+// kernel that knows the kind refuses the protocol (ipip_tunnel_validate and the like),
+// one that does not refuses the kind. No device is made.
 func HasTunnelKind(kind string) (bool, error) {
 	const noProtocol = 255
 	err := netlink.LinkAdd(tunnelLink(Tunnel{Name: "weir-probe", Kind: kind}, noProtocol))
@@ -37,10 +37,11 @@ func HasTunnelKind(kind string) (bool, error) {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return false, nil
 	}
-	return false, fmt.Errorf("look for tunnel devices of kind %s: expected an error of the kernel that tells, got: %w", kind, err)
+	return false, fmt.Errorf("find out whether the kernel has tunnel devices of kind %s: unexpected answer: %w", kind, err)
 }
 
-// AddTunnel makes a tunnel device; it is down. One of this name stays as it is.
+// AddTunnel makes a tunnel device, which is down. A device of this name that exists is
+// left as it is. That another device of the kind has the same addresses is an error.
 func AddTunnel(t Tunnel) error {
 	_, err := LinkByName(t.Name)
 	if err == nil || !errors.Is(err, ErrNoDevice) {
@@ -57,7 +58,8 @@ func AddTunnel(t Tunnel) error {
 	return nil
 }
 
-// DeleteTunnel removes a tunnel device, if there is one of this name and kind.
+// DeleteTunnel removes the tunnel device of this name and kind. That there is none is no
+// error.
 func DeleteTunnel(t Tunnel) error {
 	l, err := linkByName(t.Name)
 	if errors.Is(err, ErrNoDevice) {
@@ -75,9 +77,8 @@ func DeleteTunnel(t Tunnel) error {
 	return nil
 }
 
-// TunnelByName describes a tunnel device; the error wraps ErrNoDevice when there
-// is none of this name, and a device of another kind has that kind and no
-// addresses.
+// TunnelByName describes a tunnel device; the error wraps ErrNoDevice where no device has
+// this name. A device that is no tunnel is returned with its kind and without addresses.
 func TunnelByName(name string) (Tunnel, error) {
 	l, err := linkByName(name)
 	if err != nil {
@@ -108,7 +109,7 @@ func tunnelLink(t Tunnel, protocol uint8) netlink.Link {
 	return &netlink.Ip6tnl{LinkAttrs: attrs, Local: local, Remote: remote, Proto: protocol}
 }
 
-// addrOf is an outer address; unspecified is any, which is invalid here.
+// addrOf is an outer address; the kernel's unspecified address becomes an invalid one.
 func addrOf(ip []byte) netip.Addr {
 	a, ok := netip.AddrFromSlice(ip)
 	if !ok || a.IsUnspecified() {

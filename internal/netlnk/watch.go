@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is what an Event is about.
+// Kind is the kind of thing that has changed.
 type Kind uint8
 
 const (
-	// Overrun means that events were lost: look at everything again.
+	// Overrun means that events were lost: everything has to be read again.
 	Overrun Kind = iota
 	LinkChanged
 	AddressChanged
@@ -40,28 +40,28 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// Event says that something of this kind changed, appeared or went.
+// Event says that something of this kind was added, changed or removed.
 type Event struct {
 	Kind Kind
-	// Index is the device's; 0 where none can be named (a route by several
-	// devices, an overrun).
+	// Index is the index of the device that it belongs to; 0 with Overrun, and for a
+	// route by several devices.
 	Index int
 }
 
-// watchBuffer is the socket's receive buffer in bytes: a reload of a full
-// routing table should not overrun a reader that is busy for a moment.
+// watchBuffer is the socket's receive buffer in bytes: large enough that a full routing
+// table that is loaded again does not overrun a reader that is busy for a moment.
 const watchBuffer = 1 << 20
 
-// groups are the rtnetlink multicast groups a Watch joins, as sockaddr_nl's
-// bit mask.
+// groups are the rtnetlink multicast groups that Watch joins, as the bit mask of
+// sockaddr_nl.
 const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
 	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
 	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
 
-// Watch reports changes of links, addresses, routes and neighbours from its
-// return on, in the kernel's order, until ctx ends; then the channel closes. It
-// closes earlier only if the socket fails. A reader that is too slow gets an
-// Overrun in place of what was lost.
+// Watch reports the changes of links, addresses, routes and neighbours that happen after
+// it has returned, in the kernel's order. The channel is closed when ctx ends, or earlier
+// if the socket fails. A reader that is too slow gets an Overrun instead of the events
+// that were lost.
 func Watch(ctx context.Context) (<-chan Event, error) {
 	s, err := subscribe()
 	if err != nil {
@@ -78,7 +78,7 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 	return events, nil
 }
 
-// subscription is a non-blocking rtnetlink socket that hears the groups.
+// subscription is a non-blocking rtnetlink socket that has joined the groups.
 type subscription struct {
 	file *os.File
 	conn syscall.RawConn
@@ -91,8 +91,8 @@ func subscribe() (*subscription, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	f := os.NewFile(uintptr(fd), "rtnetlink")
-	// Beyond net.core.rmem_max only with CAP_NET_ADMIN, which a watcher may
-	// lack; the default size then serves, with more overruns.
+	// More than net.core.rmem_max takes CAP_NET_ADMIN. Where that is missing, the
+	// default size stays, and overruns are more frequent.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		f.Close()
@@ -139,17 +139,17 @@ func (s *subscription) read() ([]syscall.NetlinkMessage, error) {
 	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
-	// Any local process may send to the groups; only port 0 is the kernel.
+	// Any local process may send to the groups; messages with port 0 are the kernel's.
 	if k, ok := from.(*unix.SockaddrNetlink); !ok || k.Pid != nl.PidKernel {
 		return nil, nil
 	}
 	return syscall.ParseNetlinkMessage(s.buf[:n])
 }
 
-// drain empties the queue after an overrun. The kernel tells of an overrun once
-// and then drops in silence until the queue is empty (netlink_overrun and
-// netlink_rcv_wake, net/netlink/af_netlink.c): only from there on nothing is
-// missed, so only then may the reader be told to look.
+// drain empties the socket's queue after an overrun. The kernel reports an overrun once
+// and then drops messages without a word until the queue is empty (netlink_overrun and
+// netlink_rcv_wake, net/netlink/af_netlink.c). Only after that nothing is lost any more,
+// and the reader may be told to read everything again.
 func (s *subscription) drain() error {
 	var failed error
 	err := s.conn.Control(func(fd uintptr) {
@@ -172,8 +172,9 @@ func send(ctx context.Context, events chan<- Event, e Event) bool {
 	}
 }
 
-// event reads the kind and the device's index from a message. The index stands
-// at offset 4, in host order, in ifinfomsg, ifaddrmsg and ndmsg alike.
+// event reads the kind and the device's index from a message; false stands for other
+// messages. ifinfomsg, ifaddrmsg and ndmsg all have the index at offset 4, in host byte
+// order.
 func event(msgType uint16, data []byte) (Event, bool) {
 	if len(data) < 8 {
 		return Event{}, false
@@ -192,7 +193,7 @@ func event(msgType uint16, data []byte) (Event, bool) {
 	return Event{}, false
 }
 
-// routeDevice finds the outgoing device of a route message; 0 if it has none.
+// routeDevice is the index of a route's device; 0 where the route has several or none.
 func routeDevice(data []byte) int {
 	if len(data) < unix.SizeofRtMsg {
 		return 0

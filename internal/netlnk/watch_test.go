@@ -65,7 +65,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// A reader that sleeps through more than the socket holds is told so.
+// A reader that is slower than the socket's buffer lasts gets an Overrun.
 func TestWatchOverrun(t *testing.T) {
 	near, _ := pair(t)
 	var events <-chan netlnk.Event

@@ -23,7 +23,7 @@ var (
 	clientIP = netip.MustParseAddr("192.168.25.9")
 )
 
-// lan is a real server and a client on one cable.
+// lan is a real server and a client, connected by a veth pair.
 func lan(t *testing.T) (server, client *nstest.Namespace, rs *realserver.RealServer) {
 	t.Helper()
 	server, client = nstest.New(t, "server"), nstest.New(t, "client")
@@ -56,7 +56,7 @@ func TestNoARPAnswerForTheVIP(t *testing.T) {
 	}
 }
 
-// While it is the master director it answers, for the VIP on ens160.
+// While the machine is the master director, it answers ARP for the VIP on ens160.
 func TestMasterDirectorAnswersARP(t *testing.T) {
 	server, client, rs := lan(t)
 	server.Do(func() { must(t, rs.Start(vips{vip})) })
@@ -70,9 +70,9 @@ func TestMasterDirectorAnswersARP(t *testing.T) {
 	}
 }
 
-// answered asks by ARP for an address, then for the real server's own. The
-// server takes requests in their order, so what is not answered before the
-// second one's answer is not answered at all.
+// answered sends an ARP request for an address, then one for the real server's own. The
+// server answers requests in their order, so that a request that is not answered before
+// the second one is not answered at all.
 func answered(t *testing.T, client *nstest.Namespace, addr netip.Addr) (yes bool) {
 	t.Helper()
 	client.Do(func() {
@@ -98,8 +98,8 @@ func answered(t *testing.T, client *nstest.Namespace, addr netip.Addr) (yes bool
 	return yes
 }
 
-// A packet that the server sends from the VIP makes it ask for the client's MAC
-// address; it must ask in its own name.
+// A packet that the server sends from the VIP makes it send an ARP request for the client;
+// that request must come from the server's own address.
 func TestARPRequestsDoNotTellTheVIP(t *testing.T) {
 	server, client, rs := lan(t)
 	if got := asksAs(t, server, client, rs); got != rip {
@@ -131,13 +131,13 @@ func asksAs(t *testing.T, server, client *nstest.Namespace, rs *realserver.RealS
 	return sender
 }
 
-// For IPv6 the kernel is silent by itself about addresses of other devices.
+// For IPv6 the kernel by itself does not answer for addresses of other devices.
 func TestNoNeighbourAdvertisementForTheVIP(t *testing.T) {
 	server, client, rs := lan(t)
 	server.Do(func() { must(t, rs.Start(vips{vip6})) })
 	client.Do(func() {
 		must(t, os.WriteFile("/proc/sys/net/ipv6/neigh/eth0/retrans_time_ms", []byte("100"), 0))
-		// Its own address comes first: from then on the server does answer.
+		// Its own address comes first: after that the server is known to answer.
 		own := netip.MustParseAddr("fd25::31")
 		nstest.WaitFor(t, "an answer for its own address", func() bool {
 			must(t, netlnk.Refresh(own))

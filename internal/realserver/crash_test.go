@@ -18,7 +18,7 @@ import (
 // that TestKilledHalfWay kills.
 const crashState = "WEIR_TEST_CRASH_STATE"
 
-// crashMethod names the one that says by what method it starts.
+// crashMethod names the variable that says with which method it starts.
 const crashMethod = "WEIR_TEST_CRASH_METHOD"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startStopForever says when it begins a round.
+// startStopForever prints a line at the beginning of each round.
 func startStopForever(file string) error {
 	rs := realserver.New(file)
 	for {
@@ -52,8 +52,8 @@ func startBy(method string, rs *realserver.RealServer) error {
 	return rs.Start(vips{vip, vip2})
 }
 
-// Whenever the process dies, another Stop restores what was there before its
-// first Start.
+// At whatever moment the process dies, another Stop restores the state before the first
+// Start.
 func TestKilledHalfWay(t *testing.T) {
 	for _, method := range []string{"direct", "tunnel"} {
 		t.Run(method, func(t *testing.T) { killHalfWay(t, method) })
@@ -80,9 +80,9 @@ func killHalfWay(t *testing.T, method string) {
 				}
 			}
 			if round%2 == 0 {
-				return // as a round begins
+				return // killed at the beginning of a round
 			}
-			// As it changes something; how far it comes is chance.
+			// Killed during a change, at a random moment.
 			n.Do(func() {
 				nstest.WaitFor(t, "a change in the kernel", func() bool { return snapshot(t) != before })
 			})
@@ -91,7 +91,7 @@ func killHalfWay(t *testing.T, method string) {
 			if snapshot(t) != before {
 				interrupted++
 			}
-			// Whatever was half done, start makes it whole, as stop takes it away.
+			// Start completes a change that was interrupted, and Stop undoes it.
 			if round%3 == 0 {
 				must(t, startBy(method, rs))
 				wantAttached(t, "ens160", method == "tunnel")
@@ -115,7 +115,7 @@ func killed(t *testing.T, n *nstest.Namespace, file, method string, moment func(
 	cmd := exec.Command("ip", "netns", "exec", n.Name, os.Args[0])
 	cmd.Env = append(os.Environ(), crashState+"="+file, crashMethod+"="+method)
 	cmd.Stderr = os.Stderr
-	// Should this test die first, its process goes with it.
+	// If this test dies first, the process dies with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // the death signal is tied to the starting thread
 	defer runtime.UnlockOSThread()

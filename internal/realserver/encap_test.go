@@ -22,9 +22,8 @@ const (
 	shot                = 2 // TC_ACT_SHOT
 )
 
-// encapsulate has a client's device put what it sends to a VIP into a tunnel, as
-// a director does with what it forwards: 64 KB segments and half-finished
-// checksums included.
+// encapsulate attaches a program to a client's device that encapsulates the packets to a
+// VIP as a director does, with 64 KB segments and partial checksums.
 func encapsulate(t *testing.T, client *nstest.Namespace, dev string, vip, from, to netip.Addr) {
 	t.Helper()
 	must(t, rlimit.RemoveMemlock())
@@ -49,7 +48,7 @@ func encapProgram(vip, from, to netip.Addr) asm.Instructions {
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMem(asm.R2, asm.R6, skbProtocol, asm.Word),
 		asm.JNE.Imm(asm.R2, int32(ethertype(vip)), "pass"),
-		// Is it for the VIP? Its last four bytes tell.
+		// It is for the VIP where the last four bytes of the destination are the VIP's.
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.Mov.Imm(asm.R2, map[bool]int32{true: 14 + 16, false: 14 + 24 + 12}[vip.Is4()]),
 		asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, -8),
@@ -87,7 +86,7 @@ func encapProgram(vip, from, to netip.Addr) asm.Instructions {
 		asm.Mov.Imm(asm.R0, -1).WithSymbol("pass"), asm.Return())
 }
 
-// outerLength4 writes the length in R7, and the sum that goes with it.
+// outerLength4 writes the length from R7, and the header checksum that follows from it.
 func outerLength4(template []byte) asm.Instructions {
 	var sum int32
 	for i := 0; i < len(template); i += 2 {
@@ -114,7 +113,7 @@ func storeBytes(at, from, size int32) asm.Instructions {
 	}
 }
 
-// outerHeader lacks its length, and IPv4's sum.
+// outerHeader is the outer header without its length and IPv4's checksum.
 func outerHeader(vip, from, to netip.Addr) (h []byte, flags int32) {
 	proto := byte(4)
 	if vip.Is6() {

@@ -1,8 +1,8 @@
-// Package realserver gives a machine what a real server behind direct routing or
-// a tunnel needs: the virtual address on lo, so that it takes packets sent to it,
-// silence about it on the wire (arp_ignore, arp_announce), so that clients and
-// routers find the director there, and for a tunnel whatever takes the outer
-// header off (tunnel.go).
+// Package realserver sets up a machine as a real server behind direct routing or a
+// tunnel. It puts the VIP on lo, so that the machine accepts packets to it; it sets
+// arp_ignore and arp_announce, so that the machine does not answer ARP for the VIP and
+// clients and routers find the director; and for a tunnel it sets up decapsulation
+// (tunnel.go).
 package realserver
 
 import (
@@ -17,36 +17,41 @@ import (
 	"weir/internal/netlnk"
 )
 
-// DefaultState is where the state file lies unless told otherwise. It is lost at
-// a boot, as are the settings it remembers.
+// DefaultState is the default path of the state file. Like the settings that it describes,
+// it does not survive a boot.
 const DefaultState = "/run/weir/realserver.json"
 
 const loopback = "lo"
 
-// RealServer sets up this machine as a real server; its state file remembers
-// what was there before. Every call acts on the network namespace of the calling
-// thread, and each namespace needs a state file of its own.
+// RealServer sets up this machine as a real server. Its state file holds the settings that
+// it found, so that Stop can restore them. Every call acts on the network namespace of the
+// calling thread, and each namespace needs a state file of its own. Several processes may
+// use one state file: a lock orders their changes.
 type RealServer struct{ stateFile string }
 
-// New makes a RealServer.
+// New makes a RealServer with the state file at this path. It reads and changes nothing.
 func New(stateFile string) *RealServer { return &RealServer{stateFile: stateFile} }
 
-// StateFile is where this one remembers what was there before.
+// StateFile is the path of the state file.
 func (r *RealServer) StateFile() string { return r.stateFile }
 
-// Start puts the addresses on lo and keeps the machine silent about them. It may
-// be called again, with the same addresses or more: it repairs what has changed,
-// and what it remembered the first time stays. An address that lo had already is
-// left there by Stop. It switches lo on. A machine that is a director, too, names
-// the devices on which it holds virtual addresses while it is master, so that Status
-// expects them there; none given are those of before.
+// Start sets lo up, puts the addresses on lo and sets the sysctls. It may be called again,
+// with the same addresses or more: it then repairs what has changed, and Stop still
+// restores what the first call found. Stop leaves an address on lo that lo already had.
+//
+// On a machine that is also a director, directorDevices are the devices on which it has
+// the VIPs while it is master, so that Status does not report them there. Without any, the
+// devices of the last call stay.
+//
+// An address that clients cannot reach (loopback, multicast, with a zone, …), no address
+// at all, a damaged state file and one of another network namespace are errors.
 func (r *RealServer) Start(vips []netip.Addr, directorDevices ...string) error {
 	return r.start(vips, nil, directorDevices)
 }
 
-// StartTunnel does what Start does, and has the machine take packets for the
-// addresses out of tunnels. Called again, it adds devices and directors to those
-// of before, and follows this machine's own addresses.
+// StartTunnel does what Start does, and decapsulates the tunnelled packets for these
+// addresses. Another call adds its devices and directors to those of before, and takes
+// account of changes of this machine's own addresses.
 func (r *RealServer) StartTunnel(vips []netip.Addr, t Tunnel, directorDevices ...string) error {
 	return r.start(vips, &t, directorDevices)
 }
@@ -79,17 +84,16 @@ func (r *RealServer) start(vips []netip.Addr, t *Tunnel, directorDevices []strin
 			return err
 		}
 	}
-	// The memory comes first: a crash from here on loses nothing.
+	// The state file is written first: Stop can undo a Start that dies after this.
 	if err := r.save(s); err != nil {
 		return err
 	}
 	return s.apply()
 }
 
-// Stop takes the addresses from lo, and out of the tunnels; none given means all that Start put there.
-// With the last IPv4 address the sysctls return to what they were, but for one
-// that somebody else has set to another value since. Addresses that were never
-// started are none of its business.
+// Stop removes the addresses from lo and from decapsulation; without any, all that were
+// started. With the last IPv4 address it also restores the sysctls, except those that
+// somebody has changed since Start. It leaves addresses alone that were never started.
 func (r *RealServer) Stop(vips []netip.Addr) error {
 	vips, err := canonical(vips)
 	if err != nil {
@@ -97,7 +101,7 @@ func (r *RealServer) Stop(vips []netip.Addr) error {
 	}
 	unlock, err := r.lock()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // no directory, no memory: nothing was started
+		return nil // without the directory of the state file nothing was started
 	}
 	if err != nil {
 		return err
@@ -110,14 +114,14 @@ func (r *RealServer) Stop(vips []netip.Addr) error {
 	if err := s.undo(vips); err != nil {
 		return err
 	}
-	// The memory goes last: a crash before here is made good by another Stop.
+	// The state file is changed last: another Stop completes one that died before this.
 	if len(s.VIPs) == 0 {
 		return r.forget()
 	}
 	return r.save(s)
 }
 
-// remember adds to the state what apply is about to change.
+// remember adds the present value of what apply is about to change to the state.
 func (s *state) remember(vips []netip.Addr, directs []string) error {
 	if len(directs) > 0 {
 		s.DirectorDevices = directs
@@ -147,7 +151,8 @@ func (s *state) remember(vips []netip.Addr, directs []string) error {
 	return nil
 }
 
-// apply makes the kernel as the state wants it, silence before addresses.
+// apply sets up the kernel as the state says. The sysctls come before the addresses, so
+// that the machine never answers ARP for a VIP.
 func (s *state) apply() error {
 	lo, err := netlnk.LinkByName(loopback)
 	if err != nil {
@@ -174,8 +179,8 @@ func (s *state) apply() error {
 	return s.applyDecap()
 }
 
-// undo has tunnels end, takes addresses from lo and then, with the last one, the
-// silence.
+// undo ends decapsulation, removes the addresses from lo and then, with the last IPv4
+// address, restores the sysctls.
 func (s *state) undo(vips []netip.Addr) error {
 	var gone, rest []vipState
 	for _, v := range s.VIPs {
@@ -209,15 +214,17 @@ func (s *state) undo(vips []netip.Addr) error {
 	return nil
 }
 
-// host is the address alone, /32 or /128: lo must not take a whole subnet.
+// host is the address with the prefix length 32 or 128: with a shorter one lo would take
+// all addresses of the subnet.
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// canonical checks virtual addresses, and drops repetitions.
+// canonical checks VIPs, turns mapped IPv4 addresses into plain ones, and drops
+// repetitions.
 func canonical(vips []netip.Addr) ([]netip.Addr, error) {
 	return checked(vips, "virtual address %s: expected an address that clients can reach, like 192.168.25.100 or 2001:db8::100")
 }
 
-// canonicalDirectors checks directors' addresses, and drops repetitions.
+// canonicalDirectors does the same for directors' addresses.
 func canonicalDirectors(directors []netip.Addr) ([]netip.Addr, error) {
 	return checked(directors, "director %s: expected the address from which it sends tunnelled packets, like 192.168.25.31 or 2001:db8::31")
 }

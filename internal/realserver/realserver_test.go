@@ -83,7 +83,7 @@ func inside(t *testing.T, fn func(n *nstest.Namespace, rs *realserver.RealServer
 
 func TestStartStop(t *testing.T) {
 	inside(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
-		set(t, "lo", "arp_ignore", "3") // larger, but it does not keep silent
+		set(t, "lo", "arp_ignore", "3") // larger, but the machine answers with it
 		set(t, "all", "arp_announce", "1")
 		check(t, "before", "0130 ")
 		must(t, rs.Start(vips{vip}))
@@ -163,7 +163,7 @@ func TestStartRepairs(t *testing.T) {
 	})
 }
 
-// What suffices is left alone, and what others have set since, too.
+// Settings that suffice are left alone, and so are those that others have set since Start.
 func TestOthersSettingsStay(t *testing.T) {
 	inside(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		set(t, "all", "arp_ignore", "2")
@@ -226,7 +226,7 @@ func TestDamagedStateFile(t *testing.T) {
 	})
 }
 
-// Without memory nothing may be changed.
+// Where the state file cannot be written, nothing is changed.
 func TestStateFileCannotBeWritten(t *testing.T) {
 	inside(t, func(_ *nstest.Namespace, _ *realserver.RealServer) {
 		dir := t.TempDir()
@@ -240,7 +240,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 	})
 }
 
-// After a boot nothing is left of what the file tells of.
+// A state file from before the last boot is ignored.
 func TestStateOfAnotherBoot(t *testing.T) {
 	inside(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		must(t, rs.Start(vips{vip}))

@@ -7,36 +7,38 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Repair puts back what somebody changed of what Start made, and says what that
-// was, in words; nothing where all is well. What Stop took away stays away.
-func (r *RealServer) Repair() (astray []string, err error) {
+// Repair restores what somebody has changed of what Start set up, and returns each
+// difference that it found as a sentence for people; nothing where there is none. What Stop
+// removed stays removed. The director calls it once a second. With an error, the
+// differences may not be repaired.
+func (r *RealServer) Repair() (drifted []string, err error) {
 	s, err := r.load()
 	if err != nil || len(s.VIPs) == 0 {
 		return nil, err
 	}
-	if astray, err = s.astray(); err != nil || len(astray) == 0 {
+	if drifted, err = s.drifted(); err != nil || len(drifted) == 0 {
 		return nil, err
 	}
 	unlock, err := r.lock()
 	if err != nil {
-		return astray, err
+		return drifted, err
 	}
 	defer unlock()
-	if s, err = r.load(); err != nil { // a Stop may have been quicker
-		return astray, err
+	if s, err = r.load(); err != nil { // a Stop may have come first
+		return drifted, err
 	}
-	// As with Start, what is there now is remembered before it is changed.
+	// As in Start, the present settings are saved before they are changed.
 	if err := s.remember(nil, nil); err != nil {
-		return astray, err
+		return drifted, err
 	}
 	if err := r.save(s); err != nil {
-		return astray, err
+		return drifted, err
 	}
-	return astray, s.apply()
+	return drifted, s.apply()
 }
 
-// astray compares the kernel's state with the one that apply makes.
-func (s *state) astray() (list []string, err error) {
+// drifted compares the kernel's state with the one that apply makes.
+func (s *state) drifted() (list []string, err error) {
 	lo, err := netlnk.LinkByName(loopback)
 	if err != nil {
 		return nil, err
@@ -67,12 +69,12 @@ func (s *state) astray() (list []string, err error) {
 	if s.Decap == nil {
 		return list, nil
 	}
-	tunnels, err := s.tunnelsAstray()
+	tunnels, err := s.tunnelsDrifted()
 	return append(list, tunnels...), err
 }
 
-// tunnelsAstray looks at what takes packets out of tunnels.
-func (s *state) tunnelsAstray() ([]string, error) {
+// tunnelsDrifted does the same for decapsulation.
+func (s *state) tunnelsDrifted() ([]string, error) {
 	want, err := s.layout()
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 	"weir/internal/realserver"
 )
 
-// What somebody changes is named and put back, once; Stop restores what was there
-// before Start all the same.
+// Repair reports and restores each thing that somebody has changed, once; Stop still
+// restores the state before Start.
 func TestRepair(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -49,11 +49,11 @@ func wantRepair(t *testing.T, rs *realserver.RealServer, want ...string) {
 	t.Helper()
 	got, err := rs.Repair()
 	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("astray was %q, %v; want %q", got, err, want)
+		t.Errorf("drifted was %q, %v; want %q", got, err, want)
 	}
 }
 
-// What Stop took away, or nobody ever started, stays away.
+// What Stop has removed or nobody has started is not restored.
 func TestNothingToRepair(t *testing.T) {
 	inside(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		wantRepair(t, rs)
@@ -64,7 +64,7 @@ func TestNothingToRepair(t *testing.T) {
 	})
 }
 
-// The end of a tunnel: the program on its devices.
+// Repair attaches the decapsulating program again.
 func TestRepairTunnel(t *testing.T) {
 	twoNets(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		must(t, rs.StartTunnel(vips{vip}, byBPF))
@@ -74,7 +74,7 @@ func TestRepairTunnel(t *testing.T) {
 		must(t, netlnk.DeleteFilter(l.Index, netlnk.FilterDecap))
 		got, err := rs.Repair()
 		if err != nil || len(got) != 1 || !strings.Contains(got[0], "ens192") {
-			t.Errorf("astray was %q, %v; want ens192", got, err)
+			t.Errorf("drifted was %q, %v; want ens192", got, err)
 		}
 		wantAttached(t, "ens192", true)
 		wantStatus(t, "repaired", rs)

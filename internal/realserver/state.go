@@ -18,36 +18,36 @@ import (
 	"weir/internal/netlnk"
 )
 
-// state is what the state file holds: all that Stop needs.
+// state is the content of the state file: what Start was asked for, and what Stop needs.
 type state struct {
-	// Boot and Namespace say where the rest is true.
+	// Boot and Namespace are the boot and the network namespace that the rest is about.
 	Boot      string `json:"boot"`
 	Namespace uint64 `json:"namespace"`
 
 	VIPs    []vipState    `json:"vips"`
 	Sysctls []sysctlState `json:"sysctls"`
-	// DirectorDevices may carry the addresses, too, while this machine is the
-	// master director.
+	// DirectorDevices may have the addresses, too, while this machine is the master
+	// director.
 	DirectorDevices []string `json:"director_devices,omitempty"`
-	// Decap is nil where no address is a tunnel's.
+	// Decap is nil where no VIP is reached through a tunnel.
 	Decap *decapState `json:"decap,omitempty"`
 }
 
 type vipState struct {
 	Addr netip.Addr `json:"address"`
-	// Added is false for an address that lo had before.
+	// Added says that Start added it to lo; Stop leaves an address that lo had before.
 	Added bool `json:"added"`
-	// Tunnel is true where packets for it come in tunnels, too.
+	// Tunnel says that its packets may also come in a tunnel.
 	Tunnel bool `json:"tunnel,omitempty"`
 }
 
-// decapState is what Start was told of tunnels, and what it may have made.
+// decapState is what StartTunnel was asked for, and what it may have set up.
 type decapState struct {
 	By        Decap        `json:"by"` // kernel or bpf
 	Devices   []string     `json:"devices,omitempty"`
 	Directors []netip.Addr `json:"directors,omitempty"`
-	// Attached are the devices that may have the program, Tunnels the tunnel
-	// devices that may be there.
+	// Attached are the devices to which the program may be attached, Tunnels the tunnel
+	// devices that may exist: both are written before they are made.
 	Attached []string        `json:"attached,omitempty"`
 	Tunnels  []netlnk.Tunnel `json:"tunnels,omitempty"`
 }
@@ -71,8 +71,9 @@ func (s *state) remembers(device, name string) bool {
 	return slices.ContainsFunc(s.Sysctls, func(c sysctlState) bool { return c.Device == device && c.Name == name })
 }
 
-// load reads the state file. None, or one from before the last boot, is an empty
-// state: nothing of what it tells of is left.
+// load reads the state file. Where there is none, or one from before the last boot, the
+// state is empty: a boot has undone everything that it describes. A damaged file and one
+// of another network namespace are errors.
 func (r *RealServer) load() (*state, error) {
 	here, err := place()
 	if err != nil {
@@ -113,8 +114,8 @@ func place() (*state, error) {
 	return &state{Boot: strings.TrimSpace(string(boot)), Namespace: ns}, nil
 }
 
-// parse reads a state and refuses whatever Start would not have written: Stop is
-// about to act on it.
+// parse reads a state and refuses everything that Start would not have written, since
+// Stop changes the kernel by it.
 func parse(b []byte) (*state, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -163,8 +164,8 @@ func (s *state) checkDecap() error {
 	return nil
 }
 
-// save replaces the state file at once and lasting: at any moment the path holds
-// the old state or the new one, whole.
+// save replaces the state file. At any moment, and after a crash of the machine, the path
+// holds the whole old state or the whole new one.
 func (r *RealServer) save(s *state) error {
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -216,8 +217,8 @@ func (r *RealServer) syncDir() error {
 	return nil
 }
 
-// lock keeps other processes from changing the same state meanwhile. It locks
-// the directory, which leaves no file behind and ends with the process.
+// lock keeps other processes from changing the same state until unlock. It locks the
+// directory of the state file, which leaves no file behind; the lock ends with the process.
 func (r *RealServer) lock() (unlock func(), err error) {
 	dir := filepath.Dir(r.stateFile)
 	d, err := os.Open(dir)

@@ -9,13 +9,13 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Report is what Status found, in words.
+// Report is the result of Status, as sentences for people.
 type Report struct {
-	// VIPs are the addresses it looked at.
+	// VIPs are the addresses that were checked.
 	VIPs []netip.Addr
-	// Problems are what is wrong, each with what to do about it.
+	// Problems are faults, each with the command that repairs it.
 	Problems []string
-	// Notes are what is worth knowing and right.
+	// Notes are facts that are no fault.
 	Notes []string
 }
 
@@ -27,8 +27,9 @@ func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// Status compares the kernel's state with what Start would make of it, for the
-// given addresses or, with none, for all that were started. It changes nothing.
+// Status compares the kernel's state with the one that Start makes, for the given
+// addresses or, without any, for all that were started. It changes nothing. Faults of the
+// machine stand in the Report; the error says why it could not be looked at.
 func (r *RealServer) Status(vips []netip.Addr) (Report, error) {
 	vips, err := canonical(vips)
 	if err != nil {
@@ -71,8 +72,8 @@ func (r *RealServer) Status(vips []netip.Addr) (Report, error) {
 	return rep, nil
 }
 
-// lookAtAddress verifies that the address is on lo, by itself, and elsewhere
-// only where this machine may be its director.
+// lookAtAddress verifies that the address is on lo without its subnet, and on other
+// devices only where this machine may be the master director.
 func (r *Report) lookAtAddress(vip netip.Addr, links []netlnk.Link, directs []string) error {
 	holders, err := netlnk.Holders(vip)
 	if err != nil {
@@ -88,9 +89,9 @@ func (r *Report) lookAtAddress(vip netip.Addr, links []netlnk.Link, directs []st
 			r.problem("%s is on lo with its subnet, so this machine takes all of %s for its own: run ip address del %s dev lo",
 				vip, h.Prefix.Masked(), h.Prefix)
 		case h.Dev == loopback:
-			// As it should be.
+			// This is the address that Start adds.
 		case len(link.MAC) == 0 || !link.Up:
-			// Nobody can ask for the address there.
+			// Nobody can send ARP requests to such a device.
 		case slices.Contains(directs, h.Dev):
 			r.note("%s is on %s, too: this machine is the master director", vip, h.Dev)
 		default:
@@ -101,9 +102,9 @@ func (r *Report) lookAtAddress(vip netip.Addr, links []netlnk.Link, directs []st
 	return nil
 }
 
-// lookAtSysctls verifies the wanted settings, and that no device's own value
-// undoes those of "all": the kernel takes the larger, and some larger ones are
-// weaker (arp_ignore 3 answers for addresses of global scope).
+// lookAtSysctls verifies the wanted settings, and that no device's own value overrides
+// that of "all": the kernel uses the larger of the two, and a larger one may have less
+// effect (with arp_ignore 3 the machine answers for addresses of global scope).
 func (r *Report) lookAtSysctls(links []netlnk.Link) error {
 	for _, w := range wanted() {
 		got, err := netlnk.Sysctl(w.device, w.name)
@@ -121,7 +122,7 @@ func (r *Report) lookAtSysctls(links []netlnk.Link) error {
 		for _, l := range links {
 			own, err := netlnk.Sysctl(l.Name, w.name)
 			if errors.Is(err, netlnk.ErrNoDevice) {
-				continue // it has just gone
+				continue // it was removed meanwhile
 			}
 			if err != nil {
 				return err
@@ -145,7 +146,8 @@ func consequence(w setting) string {
 	return "this machine answers ARP for the VIP"
 }
 
-// larger compares two of the kernel's small non-negative decimal numbers.
+// larger compares two decimal numbers without sign and leading zeros, as the kernel
+// prints them.
 func larger(a, b string) bool {
 	return len(a) > len(b) || len(a) == len(b) && a > b
 }

@@ -9,7 +9,7 @@ import (
 	"weir/internal/realserver"
 )
 
-// Status says each fault in words, with what to do.
+// Status reports each fault in words, with the command that repairs it.
 func TestStatus(t *testing.T) {
 	tests := []struct {
 		name string
@@ -66,7 +66,7 @@ func TestStatus(t *testing.T) {
 				if len(tt.spoil) > 0 && tt.spoil[0] == "ip address add 192.168.25.100/24 dev lo" {
 					return
 				}
-				// What start can repair, it does.
+				// Where Start can repair the fault, it does.
 				must(t, rs.Start(vips{vip}))
 				rep, err = rs.Status(vips{vip})
 				must(t, err)
@@ -92,8 +92,8 @@ func TestStatusOfNothing(t *testing.T) {
 	})
 }
 
-// A director that is a real server, too, holds the address on both devices
-// while it is master; any later Status knows, also one from the command line.
+// A director that is also a real server has the address on both devices while it is
+// master. Every later Status knows that, also one from the command line.
 func TestStatusOnADirector(t *testing.T) {
 	inside(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
 		nstest.Veth(n, "ens160", n, "peer")

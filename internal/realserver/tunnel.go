@@ -9,40 +9,43 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Decap is what takes the outer header off tunnelled packets.
+// Decap is what decapsulates: removes the outer header of tunnelled packets.
 type Decap string
 
 const (
-	// DecapAuto is the kernel's devices where it has them, else the program.
+	// DecapAuto is DecapBPF where an earlier call has chosen that, else DecapKernel where
+	// the kernel has the devices, else DecapBPF. The empty Decap is the same.
 	DecapAuto Decap = "auto"
-	// DecapKernel is the kernel's ipip, sit and ip6tnl devices. They take
-	// packets for whatever address comes out of the tunnel.
+	// DecapKernel is the kernel's ipip, sit and ip6tnl devices. They decapsulate packets
+	// whatever the inner destination is.
 	DecapKernel Decap = "kernel"
-	// DecapBPF is a program at tc ingress, which takes packets for VIPs only.
+	// DecapBPF is the program bpf/decap.bpf.c at tc ingress. It decapsulates packets only
+	// where the inner destination is a VIP.
 	DecapBPF Decap = "bpf"
 )
 
-// Tunnel says how packets come to a real server in a tunnel. Its zero value
-// takes them on any device, from anybody, by what the kernel has.
+// Tunnel says which tunnelled packets a real server decapsulates, and by what. The zero
+// Tunnel takes them on every device and from every sender, as DecapAuto.
 type Tunnel struct {
-	// Devices are where tunnelled packets come in; their addresses are the
-	// tunnel's. None: every Ethernet device with an address of its own.
+	// Devices are the devices on which tunnelled packets come in; the outer destination
+	// is one of their addresses. Empty is every Ethernet device with an address other
+	// than the VIPs.
 	Devices []string
-	// Directors may send; none: anybody.
+	// Directors are the outer sources; empty is every sender.
 	Directors []netip.Addr
 	Decap     Decap
 }
 
-// layout is what decapsulation takes, as devices and addresses are now.
+// layout is what decapsulation needs with the present devices and addresses.
 type layout struct {
-	devices []netlnk.Link
-	// addrs are the outer destinations: the devices' own addresses.
+	devices []netlnk.Link // on which tunnelled packets come in
+	// addrs are the outer destinations: the devices' addresses other than the VIPs.
 	addrs []netip.Addr
-	// tunnels are the kernel's devices, where they do it.
+	// tunnels are the kernel's tunnel devices; empty with DecapBPF.
 	tunnels []netlnk.Tunnel
 }
 
-// rememberTunnel adds to the state what applyDecap is about to change.
+// rememberTunnel adds what applyDecap is about to set up to the state.
 func (s *state) rememberTunnel(vips []netip.Addr, t Tunnel) error {
 	directors, err := canonicalDirectors(t.Directors)
 	if err != nil {
@@ -74,7 +77,8 @@ func (s *state) rememberTunnel(vips []netip.Addr, t Tunnel) error {
 	return nil
 }
 
-// choose settles who decapsulates: as asked, as before, or as the kernel can.
+// choose decides between the kernel's devices and the program: what was asked for, what
+// was chosen before, or what the kernel has.
 func (d *decapState) choose(asked Decap, tunnels []netlnk.Tunnel) error {
 	switch asked {
 	case DecapBPF:
@@ -105,7 +109,8 @@ func (d *decapState) choose(asked Decap, tunnels []netlnk.Tunnel) error {
 	return nil
 }
 
-// layout works out what decapsulation takes now.
+// layout works out what decapsulation needs now. A device that does not exist or is no
+// Ethernet device, and no address at all, are errors.
 func (s *state) layout() (layout, error) {
 	var l layout
 	links, err := netlnk.Links()
@@ -143,11 +148,11 @@ func (s *state) layout() (layout, error) {
 	return l, nil
 }
 
-// ownAddresses are a device's addresses by which this machine itself is known.
+// ownAddresses are the global unicast addresses of a device that are no started VIPs.
 func (s *state) ownAddresses(dev string) (own []netip.Addr, err error) {
 	all, err := netlnk.Addresses(dev)
 	if errors.Is(err, netlnk.ErrNoDevice) {
-		return nil, nil // it has just gone
+		return nil, nil // it was removed meanwhile
 	}
 	if err != nil {
 		return nil, err
@@ -160,7 +165,7 @@ func (s *state) ownAddresses(dev string) (own []netip.Addr, err error) {
 	return own, nil
 }
 
-// removeDecap takes away all that decapsulates.
+// removeDecap removes the program from all devices, and all tunnel devices.
 func (s *state) removeDecap() error {
 	if err := s.detachOthers(nil); err != nil {
 		return err
@@ -172,8 +177,8 @@ func (s *state) removeDecap() error {
 	return nil
 }
 
-// applyDecap makes the kernel as the state wants it. What is new comes before
-// what is old goes, so that no packet is lost in between.
+// applyDecap sets up decapsulation as the state says. It adds what is new before it
+// removes what is old, so that no packet is lost in between.
 func (s *state) applyDecap() error {
 	want, err := s.layout()
 	if err != nil {
@@ -196,7 +201,7 @@ func (s *state) applyDecap() error {
 	return s.deleteOtherTunnels(want.tunnels)
 }
 
-// undoTunnels makes decapsulation fit the addresses that are left.
+// undoTunnels adapts decapsulation to the VIPs that are left.
 func (s *state) undoTunnels() error {
 	if s.Decap == nil {
 		return nil
@@ -204,7 +209,7 @@ func (s *state) undoTunnels() error {
 	if len(s.tunnelVIPs()) == 0 {
 		return s.removeDecap()
 	}
-	// What is gone cannot be named any more, and is nothing to complain of here.
+	// That a device no longer exists is no reason for Stop to fail.
 	s.Decap.Devices = slices.DeleteFunc(s.Decap.Devices, func(name string) bool {
 		_, err := netlnk.LinkByName(name)
 		return errors.Is(err, netlnk.ErrNoDevice)
@@ -212,6 +217,7 @@ func (s *state) undoTunnels() error {
 	return s.applyDecap()
 }
 
+// tunnelVIPs are the VIPs whose packets may come in a tunnel.
 func (s *state) tunnelVIPs() (vips []netip.Addr) {
 	for _, v := range s.VIPs {
 		if v.Tunnel {
@@ -221,7 +227,7 @@ func (s *state) tunnelVIPs() (vips []netip.Addr) {
 	return vips
 }
 
-// union adds what is not there yet.
+// union appends those of more that are not in to yet.
 func union[T comparable](to, more []T) []T {
 	for _, x := range more {
 		if !slices.Contains(to, x) {

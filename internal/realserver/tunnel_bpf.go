@@ -13,11 +13,11 @@ import (
 	"weir/internal/netlnk"
 )
 
-// The program hangs on the devices as a filter of clsact, on every kernel: that
-// stays without a process and without a pin, goes with its device, and a new
-// program takes its place at once, with all its tables.
+// The program is attached as a filter of clsact on every kernel. A filter outlives the
+// process without being pinned, goes with its device, and is replaced at once by a new
+// program with all of its tables.
 
-// attach puts a program with the present tables on the devices.
+// attach loads a program with the present tables and attaches it to the devices.
 func (s *state) attach(want layout) error {
 	objects, err := s.loadProgram(want)
 	if err != nil {
@@ -32,7 +32,8 @@ func (s *state) attach(want layout) error {
 	return nil
 }
 
-// detachOthers takes the program off devices that it may be on and need not.
+// detachOthers detaches the program from the devices to which it may be attached, except
+// those to keep.
 func (s *state) detachOthers(keep []netlnk.Link) error {
 	for _, name := range s.Decap.Attached {
 		if find(keep, name).Name != "" {
@@ -52,8 +53,8 @@ func (s *state) detachOthers(keep []netlnk.Link) error {
 	return nil
 }
 
-// loadProgram loads the program and fills its tables. It goes on with the counts
-// of the one that it is to replace.
+// loadProgram loads the program and fills its tables. Its counters go on from those of the
+// program that it will replace.
 func (s *state) loadProgram(want layout) (*decapObjects, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("allow memory for BPF: %w", err)
@@ -76,15 +77,15 @@ func (s *state) loadProgram(want layout) (*decapObjects, error) {
 		for _, a := range addrs {
 			if err := table.Put(a.As16(), uint8(1)); err != nil {
 				objects.Close()
-				return nil, fmt.Errorf("tell the program of %s: %w", a, err)
+				return nil, fmt.Errorf("enter %s into the program's tables: %w", a, err)
 			}
 		}
 	}
 	return objects, nil
 }
 
-// loadAfter loads the object with the counts of a program that is on one of the
-// devices, where they are of the same kind.
+// loadAfter loads the object with the table of counters of a program that is attached to
+// one of the devices. Where that table has another layout, the counters begin at 0.
 func loadAfter(spec *ebpf.CollectionSpec, devices []netlnk.Link) (*decapObjects, error) {
 	var objects decapObjects
 	for _, l := range devices {
@@ -105,10 +106,10 @@ func loadAfter(spec *ebpf.CollectionSpec, devices []netlnk.Link) (*decapObjects,
 	return &objects, spec.LoadAndAssign(&objects, nil)
 }
 
-// tables are those of a program that is attached, by name.
+// tables are the maps of an attached program, by name.
 type tables map[string]*ebpf.Map
 
-// attachedTo opens the tables of our program on a device; nil where it is not.
+// attachedTo opens the maps of the program that is attached to a device; nil where none is.
 func attachedTo(l netlnk.Link) (tables, error) {
 	id, err := netlnk.FilterProgram(l.Index, netlnk.FilterDecap)
 	if err != nil || id == 0 {
@@ -116,7 +117,7 @@ func attachedTo(l netlnk.Link) (tables, error) {
 	}
 	program, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil // it has just gone
+		return nil, nil // it was detached meanwhile
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the program on %s: %w", l.Name, err)
@@ -135,7 +136,7 @@ func attachedTo(l netlnk.Link) (tables, error) {
 		}
 	}
 	for _, name := range []string{"vips", "tunnel_addrs", "directors", "counts"} {
-		if found[name] == nil { // another program at our place
+		if found[name] == nil { // it is another program
 			found.close()
 			return nil, nil
 		}
@@ -163,7 +164,7 @@ func (t tables) close() {
 	}
 }
 
-// addrs lists a table of addresses, in order.
+// addrs lists a map of addresses, sorted.
 func (t tables) addrs(name string) (list []netip.Addr, err error) {
 	var key [16]byte
 	var value uint8
@@ -178,7 +179,8 @@ func (t tables) addrs(name string) (list []netip.Addr, err error) {
 	return list, nil
 }
 
-// counts are the packets that looked like a tunnel's, by what became of them.
+// counts is the number of packets that looked like a tunnel's, by enum decap_count, over
+// all CPUs.
 func (t tables) counts() (sums [decapDecapCountDECAP_COUNTS]uint64, err error) {
 	for key := range sums {
 		var perCPU []uint64

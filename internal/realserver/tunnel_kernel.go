@@ -9,9 +9,10 @@ import (
 	"weir/internal/netlnk"
 )
 
-// tunnels are the kernel's devices that this machine needs: one for each
-// director, or, where anybody may send, one for each of its own addresses. One
-// for any to any would be the kernel's own tunl0, sit0 or ip6tnl0, and others'.
+// tunnels are the tunnel devices that this machine needs: one for each director, or, where
+// every sender is allowed, one for each of its own addresses. A device from any to any
+// address already exists: it is the kernel's own tunl0, sit0 or ip6tnl0, which others may
+// use.
 func (s *state) tunnels(addrs []netip.Addr) (list []netlnk.Tunnel) {
 	ends := make([]netlnk.Tunnel, 0, len(addrs))
 	for _, a := range addrs {
@@ -32,7 +33,7 @@ func (s *state) tunnels(addrs []netip.Addr) (list []netlnk.Tunnel) {
 	return list
 }
 
-// kinds are the kinds of tunnel that the VIPs need over an outer family.
+// kinds are the kinds of tunnel device that the VIPs need with an outer IPv4 or IPv6 header.
 func (s *state) kinds(outer6 bool) (kinds []string) {
 	if outer6 {
 		return []string{"ip6tnl"}
@@ -47,7 +48,7 @@ func (s *state) kinds(outer6 bool) (kinds []string) {
 	return kinds
 }
 
-// tunnelName is the name that the tunnel has had, or one that none had.
+// tunnelName is the name that this tunnel already has in the state, or one that is free.
 func (s *state) tunnelName(t netlnk.Tunnel, others []netlnk.Tunnel) string {
 	known := append(slices.Clone(s.Decap.Tunnels), others...)
 	for _, k := range known {
@@ -63,14 +64,14 @@ func (s *state) tunnelName(t netlnk.Tunnel, others []netlnk.Tunnel) string {
 	}
 }
 
-// tunnelAddress is nobody's, and never leaves the machine.
+// tunnelAddress is a loopback address that nothing else uses.
 var tunnelAddress = netip.MustParsePrefix("127.127.0.1/32")
 
-// addTunnels makes the devices, and has them take packets from everywhere: the
-// way back to a client does not lead through the tunnel, which a strict
-// rp_filter would want (2 is loose; the kernel takes the larger of it and all's).
-// On a device without an IPv4 address, loose drops as much as strict does
-// (__fib_validate_source, net/ipv4/fib_frontend.c).
+// addTunnels makes the tunnel devices and sets their rp_filter to 2 (loose): with 1
+// (strict) the kernel drops packets of clients to whom the route does not lead through the
+// tunnel. It uses the larger of the device's value and that of "all". Each device also gets
+// tunnelAddress, since on a device without an IPv4 address loose drops the same packets as
+// strict (__fib_validate_source, net/ipv4/fib_frontend.c).
 func (s *state) addTunnels(want []netlnk.Tunnel) error {
 	for _, t := range want {
 		have, err := netlnk.TunnelByName(t.Name)
@@ -96,7 +97,7 @@ func (s *state) addTunnels(want []netlnk.Tunnel) error {
 	return nil
 }
 
-// deleteOtherTunnels removes devices that may be there and need not.
+// deleteOtherTunnels deletes the tunnel devices that may exist, except those to keep.
 func (s *state) deleteOtherTunnels(keep []netlnk.Tunnel) error {
 	for _, t := range s.Decap.Tunnels {
 		if slices.Contains(keep, t) {

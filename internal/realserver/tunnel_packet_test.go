@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// header is an IP header in a fixture; its bytes and sums are made here.
+// header describes an IP header of a test packet, with its checksum.
 type header struct {
 	from, to string
 	proto    byte
@@ -87,7 +87,7 @@ const (
 	clientV6, vipV6, ripV6, directorV6 = "2001:db8:9::7", "2001:db8::100", "2001:db8::1", "2001:db8::fe"
 )
 
-// tcp is a segment whose checksum is wrong on purpose: it must stay so.
+// tcp is a segment whose checksum is wrong on purpose: it must not be changed.
 var tcp = append([]byte{0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x02, 0x00, 0xbe, 0xef, 0, 0}, "hello, world"...)
 
 func outer(v6, inner6 bool, tos byte) header {
@@ -108,7 +108,7 @@ func inner(v6 bool, tos byte) header {
 	return header{from: clientV4, to: vipV4, proto: protoTCP, frag: 0x4000, tos: tos}
 }
 
-// program is the one that decapsulates, with a machine's tables, on no device.
+// program is the decapsulating program with a machine's tables, not attached to a device.
 func program(t *testing.T, directors ...string) *decapObjects {
 	t.Helper()
 	addrs := func(list ...string) (out []netip.Addr) {
@@ -166,8 +166,8 @@ func counted(t *testing.T, p *decapObjects) [decapDecapCountDECAP_COUNTS]uint64 
 	return sums
 }
 
-// wantOnly expects one packet more to be counted, under this reason; under none
-// where it is the one beyond the last.
+// wantOnly expects that one more packet was counted, for this reason; uncounted stands
+// for none.
 func wantOnly(t *testing.T, p *decapObjects, before [decapDecapCountDECAP_COUNTS]uint64, reason decapDecapCount) {
 	t.Helper()
 	if reason != uncounted {
@@ -180,8 +180,8 @@ func wantOnly(t *testing.T, p *decapObjects, before [decapDecapCountDECAP_COUNTS
 
 const uncounted = decapDecapCountDECAP_COUNTS
 
-// Each family in each: the inner packet comes out as it went in, byte by byte,
-// its wrong checksum included.
+// Each family in each: the inner packet comes out unchanged, byte by byte, with its wrong
+// checksum.
 func TestDecapsulation(t *testing.T) {
 	p := program(t)
 	for _, outer6 := range []bool{false, true} {
@@ -206,8 +206,8 @@ func family(v6 bool) string {
 	return "IPv4"
 }
 
-// RFC 6040, figure 4: rows are the inner packet's mark, columns the outer one's,
-// by their values: 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE.
+// RFC 6040, figure 4: rows are the inner packet's ECN field, columns the outer one's, by
+// value: 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE.
 func TestECN(t *testing.T) {
 	const drop = 9
 	want := [4][4]byte{
@@ -239,7 +239,7 @@ func TestECN(t *testing.T) {
 	}
 }
 
-// What is not a tunnel's for a VIP passes, untouched and counted.
+// A packet that is not a tunnelled one for a VIP passes unchanged, and is counted.
 func TestNotTaken(t *testing.T) {
 	open, limited := program(t), program(t, directorV4)
 	in4, in6 := inner(false, 0).over(tcp), inner(true, 0).over(tcp)
@@ -297,8 +297,8 @@ func TestNotTaken(t *testing.T) {
 	}
 }
 
-// A frame may be longer than its packet: the rest is padding, which the kernel
-// cuts by the inner packet's length.
+// A frame may be longer than its packet: the rest is padding, which the kernel removes by
+// the inner packet's length.
 func TestPadding(t *testing.T) {
 	p := program(t)
 	packet := inner(false, 0).over(tcp)
@@ -308,7 +308,7 @@ func TestPadding(t *testing.T) {
 	}
 }
 
-// Other hosts' frames are none of this machine's, whatever is in them.
+// Frames to other hosts pass unchanged, whatever they contain.
 func TestOthersFrames(t *testing.T) {
 	p := program(t)
 	frame := frameOf(outer(false, false, 0).over(inner(false, 0).over(tcp)))
@@ -320,7 +320,7 @@ func TestOthersFrames(t *testing.T) {
 	wantOnly(t, p, before, uncounted)
 }
 
-// A GSO packet that is neither TCP nor UDP the kernel's helper refuses: it passes.
+// The kernel's helper refuses a GSO packet that is neither TCP nor UDP: it passes.
 func TestRefusedByTheKernel(t *testing.T) {
 	p := program(t)
 	frame := frameOf(outer(false, false, 0).over(inner(false, 0).over(tcp)))

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Whatever comes in, whole, cut or mutated: what becomes of it is what the model
-// below says, byte by byte and count by count.
+// The program does the same as the model below with random frames, whole, cut or mutated:
+// byte by byte and counter by counter.
 func TestRandomTunnelPackets(t *testing.T) {
 	const packets = 100_000
 	seed := uint64(time.Now().UnixNano())
@@ -44,7 +44,7 @@ func TestRandomTunnelPackets(t *testing.T) {
 	t.Logf("counts %v", want)
 }
 
-// model is the plain way to decapsulate.
+// model is the plain model of decapsulation.
 func model(in []byte) (out []byte, reason decapDecapCount) {
 	length, inner6, reason := modelOuter(in)
 	if reason != decapDecapCountDECAPSULATED {
@@ -158,7 +158,7 @@ func modelInner(ip []byte, carried int, v6 bool) (to netip.Addr) {
 	return to
 }
 
-// modelECN is RFC 6040, figure 4, in words; not ok is drop.
+// modelECN is RFC 6040, figure 4; where it is not ok, the packet is dropped.
 func modelECN(inner, outer byte) (mark byte, ok bool) {
 	switch {
 	case inner == 0:
@@ -178,8 +178,8 @@ func ecnOf(ip []byte) byte {
 	return ip[1] & 3
 }
 
-// setECN sets the mark, and the header's sum where it changes: one that was
-// wrong stays as wrong as it was.
+// setECN sets the ECN field and updates the header's checksum: one that was wrong stays
+// wrong by the same difference.
 func setECN(ip []byte, mark byte) {
 	if ip[0]>>4 == 6 {
 		ip[1] = ip[1]&^0x30 | mark<<4
@@ -197,7 +197,7 @@ func setECN(ip []byte, mark byte) {
 	binary.BigEndian.PutUint16(ip[10:], ^uint16(s))
 }
 
-// randomTunnelled is a frame of which half are whole and for a VIP.
+// randomTunnelled is a random frame; half of them are whole and for a VIP.
 func randomTunnelled(r *rand.Rand) []byte {
 	outer6, inner6 := r.IntN(2) == 0, r.IntN(2) == 0
 	in, out := inner(inner6, byte(r.Uint32())), outer(outer6, inner6, byte(r.Uint32()))
@@ -228,7 +228,7 @@ func randomTunnelled(r *rand.Rand) []byte {
 	return spoilt(r, frameOf(out.over(packet)))
 }
 
-// spoilt cuts or mutates half of the frames. The test run wants an outer header.
+// spoilt cuts or mutates half of the frames. A test run needs at least an outer header.
 func spoilt(r *rand.Rand, b []byte) []byte {
 	switch r.IntN(6) {
 	case 0:

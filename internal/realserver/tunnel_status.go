@@ -10,7 +10,7 @@ import (
 	"weir/internal/netlnk"
 )
 
-// lookAtTunnels verifies that packets for the addresses come out of tunnels.
+// lookAtTunnels verifies that tunnelled packets for the VIPs are decapsulated.
 func (r *Report) lookAtTunnels(s *state, links []netlnk.Link) error {
 	if s.Decap == nil {
 		return nil
@@ -26,7 +26,7 @@ func (r *Report) lookAtTunnels(s *state, links []netlnk.Link) error {
 	return r.lookAtProgram(s, want)
 }
 
-// again is the command that repairs decapsulation.
+// again is the command that repairs decapsulation, for a Problem.
 func again(s *state) string {
 	return fmt.Sprintf("run weir realserver start --method tunnel --vip %s", s.tunnelVIPs()[0])
 }
@@ -66,7 +66,7 @@ func (r *Report) lookAtProgram(s *state, want layout) error {
 	return nil
 }
 
-// lookAtTables compares what the program was told with what is so now.
+// lookAtTables compares the program's tables with the present configuration and addresses.
 func (r *Report) lookAtTables(s *state, want layout, l netlnk.Link, t tables) error {
 	for _, table := range []struct {
 		name, is string
@@ -88,8 +88,8 @@ func (r *Report) lookAtTables(s *state, want layout, l netlnk.Link, t tables) er
 	return nil
 }
 
-// lookAtReversePath finds devices whose rp_filter would drop what comes out of
-// the tunnel: strict, it wants the way to the client to lead by the same device.
+// lookAtReversePath finds devices whose rp_filter drops decapsulated packets: a strict one
+// drops them unless the route to the client uses the same device.
 func (r *Report) lookAtReversePath(l netlnk.Link) error {
 	strict, err := strictReversePath(l.Name)
 	if err != nil || !strict {
@@ -108,8 +108,8 @@ func (r *Report) lookAtReversePath(l netlnk.Link) error {
 	return nil
 }
 
-// strictReversePath says whether the larger of the device's and all's rp_filter,
-// which is the one that counts, is 1.
+// strictReversePath says whether rp_filter is strict on a device: the kernel uses the
+// larger of its value and that of "all", and 1 is strict.
 func strictReversePath(dev string) (bool, error) {
 	all, err := netlnk.Sysctl("all", "rp_filter")
 	if err != nil {
@@ -117,7 +117,7 @@ func strictReversePath(dev string) (bool, error) {
 	}
 	own, err := netlnk.Sysctl(dev, "rp_filter")
 	if errors.Is(err, netlnk.ErrNoDevice) {
-		return false, nil // it has just gone
+		return false, nil // it was removed meanwhile
 	}
 	return max(all, own) == "1", err
 }
@@ -157,7 +157,7 @@ func (r *Report) lookAtTunnelDevices(s *state, want layout, links []netlnk.Link)
 	return nil
 }
 
-// passedNotes say what it means that packets were not taken.
+// passedNotes say, for each counter, why packets were not decapsulated.
 var passedNotes = [...]struct {
 	count decapDecapCount
 	text  string
@@ -172,7 +172,7 @@ var passedNotes = [...]struct {
 	{decapDecapCountDROPPED_CE, "were dropped, since they met congestion and could not say so (RFC 6040)"},
 }
 
-// noteCounts says how many packets came since the program was first attached.
+// noteCounts reports the counters, which run since the program was first attached.
 func (r *Report) noteCounts(sums [decapDecapCountDECAP_COUNTS]uint64) {
 	r.note("packets that came out: %d", sums[decapDecapCountDECAPSULATED])
 	for _, p := range passedNotes {

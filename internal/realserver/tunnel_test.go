@@ -14,11 +14,11 @@ import (
 	"weir/internal/realserver"
 )
 
-// byBPF is what every kernel has.
+// byBPF is the decapsulation that every kernel has.
 var byBPF = realserver.Tunnel{Decap: realserver.DecapBPF}
 
-// twoNets is a real server with a device of its own in each of two networks,
-// and one without an address.
+// twoNets is a real server with a device in each of two networks, and one device without
+// an address.
 func twoNets(t *testing.T, fn func(n *nstest.Namespace, rs *realserver.RealServer)) {
 	t.Helper()
 	inside(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
@@ -41,7 +41,7 @@ func wantStatus(t *testing.T, step string, rs *realserver.RealServer, problems .
 	return rep
 }
 
-// The program is on each device with an address, and gone after the last stop.
+// The program is attached to each device with an address, and detached after the last Stop.
 func TestTunnelStartStop(t *testing.T) {
 	twoNets(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		on := func(step string, ens160, ens192 bool) {
@@ -80,7 +80,7 @@ func TestTunnelStartStop(t *testing.T) {
 	})
 }
 
-// Devices that are named are the only ones; others may be named later.
+// Where devices are named, only these get the program; later calls may name others.
 func TestTunnelDevices(t *testing.T) {
 	twoNets(t, func(_ *nstest.Namespace, rs *realserver.RealServer) {
 		one := realserver.Tunnel{Devices: []string{"ens192"}, Directors: vips{clientIP}, Decap: realserver.DecapBPF}
@@ -99,7 +99,7 @@ func TestTunnelDevices(t *testing.T) {
 	})
 }
 
-// What cannot be is refused, and changes nothing.
+// A Tunnel that is wrong is refused, and nothing is changed.
 func TestTunnelRefused(t *testing.T) {
 	inside(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
 		refuse := func(tunnel realserver.Tunnel, want string) {
@@ -126,7 +126,7 @@ func TestTunnelRefused(t *testing.T) {
 	})
 }
 
-// Status says each fault in words, and start repairs it.
+// Status reports each fault in words, and Start repairs it.
 func TestTunnelStatus(t *testing.T) {
 	const run = ": run weir realserver start --method tunnel --vip 192.168.25.100"
 	for _, tt := range []struct {
@@ -165,8 +165,8 @@ func TestTunnelStatus(t *testing.T) {
 	}
 }
 
-// A strict rp_filter wants the way to a client to lead by the device that its
-// packets come by.
+// With a strict rp_filter the route to a client has to use the device that its packets come
+// in on.
 func TestTunnelReversePath(t *testing.T) {
 	twoNets(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
 		must(t, rs.StartTunnel(vips{vip}, realserver.Tunnel{Devices: []string{"ens160"}, Decap: realserver.DecapBPF}))
@@ -186,7 +186,7 @@ func TestTunnelReversePath(t *testing.T) {
 	})
 }
 
-// A device that is gone hinders no stop.
+// Stop works although a device no longer exists.
 func TestTunnelStopWithoutDevice(t *testing.T) {
 	twoNets(t, func(n *nstest.Namespace, rs *realserver.RealServer) {
 		must(t, rs.StartTunnel(vips{vip, vip6}, realserver.Tunnel{Devices: []string{"ens160", "ens192"}, Decap: realserver.DecapBPF}))
@@ -227,7 +227,7 @@ func TestDamagedTunnelState(t *testing.T) {
 	})
 }
 
-// What the kernel is said to have it has, and what not it has not.
+// HasTunnelKind tells the truth about this kernel.
 func TestTunnelDevicesOfTheKernel(t *testing.T) {
 	for _, kind := range []string{"ipip", "sit", "ip6tnl"} {
 		has, err := netlnk.HasTunnelKind(kind)

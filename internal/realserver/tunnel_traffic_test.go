@@ -22,8 +22,8 @@ import (
 
 const port = 8080
 
-// tunnelled is a lan whose client sends to the VIP through a tunnel to the
-// server, as a director would. The way is wide enough for the outer header.
+// tunnelled is a lan whose client sends to the VIP through a tunnel to the server, as a
+// director does. The MTU leaves room for the outer header.
 func tunnelled(t *testing.T, vip, from, to netip.Addr) (server, client *nstest.Namespace, rs *realserver.RealServer) {
 	t.Helper()
 	server, client, rs = lan(t)
@@ -46,7 +46,7 @@ var pairs = []struct{ name, vip, from, to string }{
 	{"IPv4 in IPv6", "192.168.25.100", "fd25::9", "fd25::31"},
 }
 
-// decaps are the ways that this kernel has; the guest of test/vm has both.
+// decaps are the kinds of decapsulation that this kernel has; the guest of test/vm has both.
 func decaps(t *testing.T) []realserver.Decap {
 	t.Helper()
 	if has, err := netlnk.HasTunnelKind("ipip"); err != nil {
@@ -57,8 +57,8 @@ func decaps(t *testing.T) []realserver.Decap {
 	return []realserver.Decap{realserver.DecapBPF}
 }
 
-// TCP in the tunnel and back, 20 MB each, then UDP, with Linux's default
-// offloads, arrive byte by byte, and by no other way.
+// TCP through the tunnel and back, 20 MB each, then UDP, with Linux's default offloads,
+// arrive byte by byte, and only through the tunnel.
 func TestTunnelTraffic(t *testing.T) {
 	for _, by := range decaps(t) {
 		t.Run(string(by), func(t *testing.T) {
@@ -96,7 +96,7 @@ func wantWell(t *testing.T, rs *realserver.RealServer) realserver.Report {
 	return rep
 }
 
-// wantAllOut expects packets to have come out of the tunnel, all of them.
+// wantAllOut expects that packets were decapsulated, and none refused.
 func wantAllOut(t *testing.T, rep realserver.Report) {
 	t.Helper()
 	var out uint64
@@ -115,7 +115,7 @@ func wantAllOut(t *testing.T, rep realserver.Report) {
 	}
 }
 
-// wantNothingLeft expects no filter and no tunnel device of ours.
+// wantNothingLeft expects no filter and no tunnel device of weir.
 func wantNothingLeft(t *testing.T, n *nstest.Namespace) {
 	t.Helper()
 	if links := n.IP("link", "show"); strings.Contains(links, "weir-") {
@@ -135,13 +135,13 @@ func wantAttached(t *testing.T, dev string, want bool) {
 	}
 }
 
-// The guest of test/vm is emulated, and carries less.
+// The guest of test/vm is emulated and slow: it carries fewer bytes.
 var (
 	megabytes = flag.Int("megabytes", 20, "how much TCP a tunnel carries each way")
 	datagrams = flag.Int("datagrams", 2000, "how many datagrams it carries")
 )
 
-// stream is a reproducible one.
+// stream is a reproducible stream of random bytes.
 func stream(seed byte) []byte {
 	b := make([]byte, *megabytes<<20)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
@@ -245,7 +245,7 @@ func setSegment(t *testing.T, c *net.UDPConn, size int) {
 	must(t, err)
 }
 
-// Without start nothing comes out of the tunnel; nor from one who is no director.
+// Without Start no packet is decapsulated, and none of a sender that is no director.
 func TestNothingComesOutUnasked(t *testing.T) {
 	server, client, rs := tunnelled(t, vip, clientIP, rip)
 	refused := func(why string) {

@@ -1,35 +1,36 @@
 package sched
 
-// Cycle is the order in which rr and wrr give turns to their servers: in rounds,
-// whose levels fall from Top to 1, each server that has so many turns gets one, in
-// list order.
+// Cycle is the order in which rr and wrr give turns to their servers. It has rounds,
+// whose levels fall from Top to 1; in each round every server whose share is at least
+// the level gets one turn, in list order.
 type Cycle struct {
-	Shares []Share // in the order of the list, without the quiesced
-	Top    uint32  // the most turns that one has
-	// Turns are the whole cycle, laid out from its top. It is nil where that would
-	// be too long, and the data plane walks through the shares instead.
+	Shares []Share // in the order of IPVS's list, without the quiesced servers
+	Top    uint32  // the largest share
+	// Turns are the whole cycle from its top. It is nil where the cycle is longer than
+	// allowed; the data plane then works out each turn from Shares.
 	Turns []Turn
-	// First is the cursor to begin with. With Turns a cursor counts those that were
-	// taken; without, it is the last turn itself.
+	// First is the cursor to begin with. With Turns, a cursor counts the turns that
+	// were taken. Without, it is the last turn itself: Place << 32 | Level.
 	First uint64
-	// Head is the cursor of a round that has just begun, where one did not begin
-	// with the top: nobody had a turn in it yet.
+	// Head is the cursor at which a round has just begun that is not the top one:
+	// nobody has had a turn in that round yet.
 	Head uint64
 }
 
 // Share is how many turns of a cycle a server has.
 type Share struct {
-	Server uint32 // its number in the data plane
-	Turns  uint32
+	Server uint32 // Server.Index
+	Turns  uint32 // 1 or more
 }
 
-// Turn is where rr or wrr stands: who had the last turn, and in which round.
+// Turn is a position of rr or wrr: which server had the last turn, and in which round.
 type Turn struct {
 	Place uint32 // in Shares, counted from 1; 0: before the first
-	Level uint32
+	Level uint32 // of the round
 }
 
-// newCycle goes on after a turn; a cycle of more turns than most is not laid out.
+// newCycle makes the cycle of these shares that goes on after the turn begin. A cycle
+// of more than most turns is not laid out.
 func newCycle(shares []Share, begin Turn, most int) *Cycle {
 	c := &Cycle{Shares: shares}
 	total := 0
@@ -53,7 +54,8 @@ func newCycle(shares []Share, begin Turn, most int) *Cycle {
 	return c
 }
 
-// rank is how many turns of a cycle, from its top, have been taken after this one.
+// rank is how many turns of the cycle, counted from its top, come up to and with this
+// one.
 func (c *Cycle) rank(t Turn) (n uint64) {
 	for i, s := range c.Shares {
 		if s.Turns > t.Level {
@@ -66,11 +68,11 @@ func (c *Cycle) rank(t Turn) (n uint64) {
 	return n
 }
 
-// top is the cursor of a cycle that begins anew because no server was to be had.
-// No counting comes so far.
+// top is the cursor of a laid-out cycle that begins anew because no server could get a
+// connection (pass_over in bpf/). Counting turns never reaches it.
 func (c *Cycle) top() uint64 { return uint64(len(c.Turns)) << 32 }
 
-// turn is where a cursor stands.
+// turn is the turn at which a cursor stands.
 func (c *Cycle) turn(cursor uint64) Turn {
 	n := uint64(len(c.Turns))
 	switch {

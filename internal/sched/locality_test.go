@@ -11,7 +11,7 @@ import (
 	"weir/test/conformance"
 )
 
-// The plain model of lblc and lblcr, held to what the real kernel did.
+// The plain model of lblc and lblcr picks the servers that the real kernel picked.
 func TestLocalityIsTheKernels(t *testing.T) {
 	all, err := conformance.Load("../../test/conformance/testdata/scenarios")
 	if err != nil {
@@ -35,7 +35,7 @@ func TestLocalityIsTheKernels(t *testing.T) {
 	}
 }
 
-// localityPlayer is a scenario under way. A server that leaves keeps its counts.
+// localityPlayer is the state of a scenario. A server that is removed keeps its counts.
 type localityPlayer struct {
 	cache  Cache
 	list   []uint32 // in the order in which they were added

@@ -8,8 +8,8 @@ import (
 )
 
 // mhSlots is the size of the kernel's table for mh: the prime that its default
-// configuration chooses (CONFIG_IP_VS_MH_TAB_INDEX 12, net/netfilter/ipvs/Kconfig),
-// and mhBits what is left of the weights there.
+// configuration chooses (CONFIG_IP_VS_MH_TAB_INDEX 12, net/netfilter/ipvs/Kconfig).
+// mhBits is how many bits of the largest weight count with that size.
 const (
 	mhSlots = 4093
 	mhBits  = 6
@@ -22,23 +22,24 @@ const (
 	mhKeyOfSkip  uint64 = 2654446892
 )
 
-// preference is the order in which a server asks for the slots: from place on, in
-// steps of skip; in its turn it gets so many at once.
+// preference is the order in which a server asks for slots: from place on, in steps
+// of skip. At each of its turns it gets many slots.
 type preference struct {
 	server            Server
 	place, skip, many int
 }
 
-// maglev fills the table by turns: each server takes the next slot of its
+// maglev is mh. It fills the table by turns: each server takes the next slot of its
 // preference that is still free, until all are taken (ip_vs_mh_populate,
-// net/netfilter/ipvs/ip_vs_mh.c). The preferences come from addresses and ports,
-// so that the slots of the others hardly change when a server comes or goes.
-func maglev(list []Server) (*Layout, error) {
-	if len(list) > mhSlots {
-		return nil, fmt.Errorf("mh: %d servers, at most %d can be laid out", len(list), mhSlots)
+// net/netfilter/ipvs/ip_vs_mh.c). The preferences follow from addresses and ports,
+// so that few slots of the other servers change when one comes or goes. More than
+// mhSlots servers are an error.
+func maglev(e edit) (*Layout, error) {
+	if len(e.list) > mhSlots {
+		return nil, fmt.Errorf("mh: %d servers, at most %d can be laid out", len(e.list), mhSlots)
 	}
 	l := &Layout{}
-	turns := preferences(list)
+	turns := preferences(e.list)
 	if len(turns) == 0 {
 		return l, nil
 	}
@@ -60,9 +61,9 @@ func maglev(list []Server) (*Layout, error) {
 	}
 }
 
-// preferences are those of the servers that have a share. Weights are divided by
-// their common divisor, and then halved until the largest has mhBits bits left;
-// whoever has a weight keeps at least one slot a turn (ip_vs_mh_shift_weight).
+// preferences are those of the servers that have a last weight. Weights are divided
+// by their common divisor, and then halved until the largest has mhBits bits; each
+// server keeps at least one slot a turn (ip_vs_mh_shift_weight).
 func preferences(list []Server) (all []preference) {
 	step, highest := 0, 0
 	for _, s := range list {
@@ -87,9 +88,10 @@ func preferences(list []Server) (all []preference) {
 	return all
 }
 
-// PickMaglev is mh's choice for a client: the server of its slot, or, with
-// fallback, that of the next slot in a sequence of hashes whose server is usable
-// (ip_vs_mh_get_fallback). The port is 0 where only the address counts.
+// PickMaglev is the plain model of mh's choice, held to what the real kernel did:
+// the server of the client's slot, or, with fallback, of the next slot in a sequence
+// of hashes whose server is usable (ip_vs_mh_get_fallback). The client's port is 0
+// where only the address counts. ok is false where the client is refused.
 func PickMaglev(l *Layout, client netip.AddrPort, fallback bool, usable func(server uint32) bool) (server uint32, ok bool) {
 	if len(l.Slots) == 0 {
 		return 0, false
@@ -108,8 +110,8 @@ func PickMaglev(l *Layout, client netip.AddrPort, fallback bool, usable func(ser
 	return 0, false
 }
 
-// mhValue is what is hashed: the address, IPv6 folded by exclusive or, and the
-// port, added as numbers in host byte order (ip_vs_mh_hashkey).
+// mhValue is the number that is hashed: the address, IPv6 folded into 32 bits by
+// exclusive or, plus the port, both in host byte order (ip_vs_mh_hashkey).
 func mhValue(a netip.Addr, port uint16) uint32 {
 	fold := uint32(0)
 	b := a.AsSlice()
@@ -121,7 +123,7 @@ func mhValue(a netip.Addr, port uint16) uint32 {
 
 // hsiphash is the kernel's hash of one 32-bit word on 64-bit machines: SipHash
 // with one round a word and three at the end, cut to 32 bits (hsiphash_1u32,
-// lib/siphash.c), here with a key whose halves are equal.
+// lib/siphash.c). Both halves of the 128-bit key are key.
 func hsiphash(v uint32, key uint64) uint32 {
 	v0, v1 := 0x736f6d6570736575^key, 0x646f72616e646f6d^key
 	v2, v3 := 0x6c7967656e657261^key, 0x7465646279746573^key

@@ -11,8 +11,8 @@ import (
 	"weir/test/conformance"
 )
 
-// The plain model of mh, held to what the real kernel did: in every scenario in
-// which no server fills up, so that a client's choice stands by itself.
+// The plain model of mh picks the servers that the real kernel picked, in every scenario in
+// which no server becomes full, so that a client's server depends on nothing before it.
 func TestMaglevIsTheKernels(t *testing.T) {
 	all, err := conformance.Load("../../test/conformance/testdata/scenarios")
 	if err != nil {
@@ -36,7 +36,7 @@ func TestMaglevIsTheKernels(t *testing.T) {
 	}
 }
 
-// maglevPlayer is a scenario under way.
+// maglevPlayer is the state of a scenario.
 type maglevPlayer struct {
 	layout         *Layout
 	servers        []Server

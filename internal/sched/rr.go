@@ -2,15 +2,15 @@ package sched
 
 import "slices"
 
-// roundRobin gives each server with a weight one turn. It goes on with the one
-// after the server that had the last turn, or, where that one has gone, after the
-// one that stood before it (net/netfilter/ipvs/ip_vs_rr.c). Its cycle is no longer
-// than its list, and so is always laid out.
-func roundRobin(list []Server, before *Layout, cursor uint64, _ int) (*Layout, error) {
-	l := &Layout{stands: after(before, cursor, list)}
+// roundRobin is rr (net/netfilter/ipvs/ip_vs_rr.c): each server with a weight gets one
+// turn. After an edit it goes on behind the server that had the last turn, or, where
+// that one was removed, behind the nearest one before it that is still there. Its cycle
+// is no longer than its list, and so it is always laid out.
+func roundRobin(e edit) (*Layout, error) {
+	l := &Layout{stands: after(e.before, e.cursor, e.list)}
 	var shares []Share
 	begin := Turn{Level: 1}
-	for i, s := range list {
+	for i, s := range e.list {
 		if s.Weight == 0 {
 			continue
 		}
@@ -23,8 +23,8 @@ func roundRobin(list []Server, before *Layout, cursor uint64, _ int) (*Layout, e
 	return l, nil
 }
 
-// after is the place in the new list that follows the server which had the last
-// turn in the old one.
+// after is the place in the new list, counted from 1, of the server behind which rr
+// goes on; 0 is the head of the list.
 func after(before *Layout, cursor uint64, list []Server) int {
 	if before == nil {
 		return 0
@@ -38,9 +38,10 @@ func after(before *Layout, cursor uint64, list []Server) int {
 	return 0
 }
 
-// lastServed is the place in rr's list, counted from 1, of the server that had
-// the last turn; it may be quiesced by now. Where no turn was taken of this cycle,
-// be it that all servers were full, it is the one of the cycle before.
+// lastServed is the place in rr's list, counted from 1, of the server that had the
+// last turn, which may be quiesced by now. Where no turn of this cycle was taken,
+// because no connection came or all servers were full, it is the place that the cycle
+// before left.
 func (l *Layout) lastServed(cursor uint64) int {
 	if l.Cycle == nil || cursor == l.Cycle.First || cursor == l.Cycle.top() {
 		return l.stands
@@ -51,4 +52,46 @@ func (l *Layout) lastServed(cursor uint64) int {
 	}
 	server := l.Cycle.Shares[place-1].Server
 	return 1 + slices.IndexFunc(l.list, func(s Server) bool { return s.Index == server })
+}
+
+// Ring is the plain model of rr, which walks through the list step by step as
+// ip_vs_rr_schedule does. Tests compare the laid-out cycles and the data plane with it.
+type Ring struct {
+	list []Server
+	at   int // the place in list of the server that had the last turn; -1: the head
+}
+
+// Changed tells the model of an edit that leaves these servers, in the order in which
+// they were added. Where the server that had the last turn was removed, the one before
+// it in the list takes its place (ip_vs_rr_del_dest).
+func (r *Ring) Changed(servers []Server) {
+	old := r.list
+	if old == nil {
+		r.at = -1
+	}
+	r.list = newestFirst(servers)
+	for at := r.at; ; at-- {
+		if at < 0 {
+			r.at = -1
+			return
+		}
+		i := slices.IndexFunc(r.list, func(s Server) bool { return s.Index == old[at].Index })
+		if i >= 0 {
+			r.at = i
+			return
+		}
+	}
+}
+
+// Next is the server that gets the next connection. Full servers are passed over; ok
+// is false where no server may get a connection.
+func (r *Ring) Next(full func(server uint32) bool) (server uint32, ok bool) {
+	for i := range r.list {
+		at := (r.at + 1 + i) % len(r.list)
+		if s := r.list[at]; s.Weight > 0 && !full(s.Index) {
+			r.at = at
+			return s.Index, true
+		}
+	}
+	return 0, false
 }

@@ -10,8 +10,8 @@ import (
 	"weir/lvs"
 )
 
-// The picks that a real kernel 6.1 made, for servers rs1, rs2, … with these
-// weights, added in this order.
+// The cycles that a real kernel 6.1 has shown, for servers rs1, rs2, … with these weights,
+// added in this order.
 func TestTableIsTheKernelsCycle(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -46,8 +46,8 @@ func TestTableIsTheKernelsCycle(t *testing.T) {
 	}
 }
 
-// A cycle gives each server as many turns as its weight says, divided by the
-// weights' greatest common divisor, whether it is laid out or not.
+// A cycle gives each server as many turns as its weight divided by the greatest common
+// divisor of all weights, whether it is laid out or not.
 func TestCycleSplitsByWeight(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -88,14 +88,14 @@ func TestCycleSplitsByWeight(t *testing.T) {
 	}
 }
 
-// model is what a scheduler in turn is held to.
+// model is the plain model of rr or wrr.
 type model interface {
 	Changed(servers []Server)
 	Next(full func(server uint32) bool) (server uint32, ok bool)
 }
 
-// The cycles, laid out anew after each of random edits, against the plain models.
-// The seed is printed.
+// Cycles that are laid out anew after each of many random edits agree with the plain
+// models. The seed is printed.
 func TestCyclesAgreeWithTheModel(t *testing.T) {
 	for scheduler, m := range map[lvs.Scheduler]func() model{
 		lvs.RoundRobin:         func() model { return &Ring{} },
@@ -113,7 +113,7 @@ func TestCyclesAgreeWithTheModel(t *testing.T) {
 	}
 }
 
-// history is a service whose servers are edited between its turns.
+// history is a service whose servers are edited between its connections.
 type history struct {
 	r         *rand.Rand
 	scheduler lvs.Scheduler
@@ -147,7 +147,7 @@ func (h *history) play(t *testing.T) {
 	}
 }
 
-// edit adds, removes, or changes one server, or touches one without changing it.
+// edit adds, removes or changes one server, or edits one without changing it.
 func (h *history) edit() {
 	weight := h.r.IntN(4) * (1 + h.r.IntN(3))
 	if len(h.servers) == 0 || h.r.IntN(4) == 0 && len(h.servers) < 6 {
@@ -192,7 +192,7 @@ func names(slots []uint32) string {
 	return strings.Join(b, " ")
 }
 
-// inOrder are a cycle's servers from where it begins.
+// inOrder lists a cycle's servers from its First on.
 func inOrder(c *Cycle) (servers []uint32) {
 	for i := range c.Turns {
 		turn := c.Turns[(int(c.First)+i)%len(c.Turns)]

@@ -1,10 +1,11 @@
 package sched
 
-// PickTwo is the choice of twos for the two numbers that were drawn by lot, each
-// from 0 up to and with the sum of the weights (Lots): of the two servers that
-// they fall on the one with less to do for its weight, and the first one where
-// they are equal (net/netfilter/ipvs/ip_vs_twos.c). Servers are in the order in
-// which they were added; ok is false where there is none to be had.
+// PickTwo is the plain model of twos (ip_vs_twos_schedule,
+// net/netfilter/ipvs/ip_vs_twos.c), which draws two servers at random by weight and
+// takes the one with the smaller overhead for its weight, the first one where they are
+// equal. The two random numbers are given, each from 0 to Lots(servers) inclusive, so
+// that tests can work out the odds. Servers are in the order in which they were added;
+// ok is false where no server may get a connection.
 func PickTwo(servers []Load, lot1, lot2 int) (index uint32, ok bool) {
 	one, ok := fallsOn(servers, lot1)
 	if !ok {
@@ -16,7 +17,8 @@ func PickTwo(servers []Load, lot1, lot2 int) (index uint32, ok bool) {
 	return one.Index, true
 }
 
-// Lots is the sum of the weights of the servers that twos can choose from.
+// Lots is the largest random number that PickTwo takes: the sum of the weights of the
+// servers that may get a connection.
 func Lots(servers []Load) (sum int) {
 	for _, l := range servers {
 		if !l.Full {
@@ -26,8 +28,9 @@ func Lots(servers []Load) (sum int) {
 	return sum
 }
 
-// fallsOn is the first server at which the weights so far reach the number. As it
-// may be 0, the first server's chance is one greater than its weight.
+// fallsOn is the first server of IPVS's list at which the sum of the weights so far
+// reaches the random number. As that may be 0, the first server's chance is one greater
+// than its weight.
 func fallsOn(servers []Load, lot int) (Load, bool) {
 	for i := len(servers) - 1; i >= 0; i-- {
 		l := servers[i]

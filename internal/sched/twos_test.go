@@ -9,9 +9,9 @@ import (
 	"weir/test/conformance"
 )
 
-// The model of twos, held to what the real kernel drew by lot: over a scenario the
-// number of each server's connections is within five standard deviations of what
-// the model's odds give, taken connection by connection.
+// The model of twos has the odds of the real kernel: over a scenario, the number of
+// connections that the kernel gave each server is within five standard deviations of what
+// the model's odds, taken connection by connection, predict.
 func TestTwosHasTheKernelsOdds(t *testing.T) {
 	all, err := conformance.Load("../../test/conformance/testdata/random")
 	if err != nil {
@@ -42,8 +42,8 @@ func weightIn(words []string) (w int) {
 	return w
 }
 
-// checkOdds goes through the connections of a step, counting each where the
-// kernel counted it.
+// checkOdds goes through the connections of a step, and gives each to the server to which
+// the kernel gave it.
 func checkOdds(t *testing.T, loads []Load, step conformance.Step) {
 	t.Helper()
 	flows, err := step.Flows()
@@ -72,7 +72,8 @@ func checkOdds(t *testing.T, loads []Load, step conformance.Step) {
 	}
 }
 
-// odds are each server's, over all the lots that can be drawn.
+// odds are each server's chance to get the next connection, over all pairs of random
+// numbers.
 func odds(loads []Load) map[uint32]float64 {
 	odds, lots := map[uint32]float64{}, Lots(loads)
 	each := 1 / float64((lots+1)*(lots+1))

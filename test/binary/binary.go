@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Main is a TestMain that first builds weir, and removes it at the end; path is
-// where it is.
+// Main is a TestMain that builds weir before the tests, and removes it after them. The path
+// of the binary is stored in path.
 func Main(m *testing.M, path *string) {
 	dir, err := os.MkdirTemp("", "weir-test-")
 	if err != nil {

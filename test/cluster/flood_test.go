@@ -28,12 +28,12 @@ const (
 	floodSYNs    = 2_000_000
 	floodTable   = 65_536
 	floodStreams = 500
-	floodBurst   = 1000 // frames in one call: a cable's queue holds 256
+	floodBurst   = 1000 // frames in one call; the queue of a veth device holds 256
 )
 
-// A flood of 2 million SYNs, each from an address and port of its own, meets a table of 65,536 connections,
-// while 500 established ones stream. None of them loses a byte, and most of a real
-// client's new ones succeed.
+// A flood of 2 million SYNs, each from its own address and port, hits a table of 65,536
+// connections while 500 established connections stream. None of these loses a byte, and most
+// new connections of a real client succeed.
 func TestSYNFlood(t *testing.T) {
 	for _, method := range []lvs.ForwardMethod{lvs.DirectRoute, lvs.Masquerade} {
 		t.Run(method.String(), func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestSYNFlood(t *testing.T) {
 	}
 }
 
-// floodNetwork is a client, a director that routes, and two servers behind it,
-// which answer by the same way.
+// floodNetwork is a client, a director that routes, and two servers behind it, whose answers
+// pass the director.
 type floodNetwork struct {
 	client, director *nstest.Namespace
 	plane            *dataplane.Plane
@@ -107,7 +107,7 @@ func newFloodNetwork(t *testing.T, method lvs.ForwardMethod) *floodNetwork {
 	return n
 }
 
-// start begins the data plane, and waits until it reaches the servers.
+// start opens the data plane, and waits until it knows the servers' MAC addresses.
 func (n *floodNetwork) start(t *testing.T, plan lvs.Plan) {
 	t.Helper()
 	var err error
@@ -119,7 +119,7 @@ func (n *floodNetwork) start(t *testing.T, plan lvs.Plan) {
 		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		nstest.PassXDP(t, "in0") // a device takes live frames from XDP only where its NAPI runs
+		nstest.PassXDP(t, "in0") // a device accepts live frames from XDP only while its NAPI runs
 		pins := fmt.Sprintf("/sys/fs/bpf/weirt-%d-flood-%s", os.Getpid(), plan.Services[0].RealServers[0].Method)
 		n.plane, err = dataplane.Open(dataplane.Options{PinDir: pins, Connections: floodTable, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
@@ -142,8 +142,8 @@ func (n *floodNetwork) remove(t *testing.T) {
 	}
 }
 
-// flood sends SYNs from the client's device until as many have come through; the
-// cable loses some.
+// flood sends SYNs from the client's device until this many have arrived; the veth pair loses
+// some.
 func (n *floodNetwork) flood(t *testing.T) {
 	t.Helper()
 	n.client.Do(func() {
@@ -174,7 +174,7 @@ func (n *floodNetwork) flood(t *testing.T) {
 	})
 }
 
-// begun is how many connections the data plane has counted.
+// begun is the number of connections that the data plane has counted.
 func (n *floodNetwork) begun(t *testing.T) (conns uint64) {
 	t.Helper()
 	stats, err := n.plane.Stats()
@@ -187,7 +187,7 @@ func (n *floodNetwork) begun(t *testing.T) (conns uint64) {
 	return conns
 }
 
-// wantFlooded expects the table to have been under pressure.
+// wantFlooded expects that most of the flood's half-open connections gave way to others.
 func (n *floodNetwork) wantFlooded(t *testing.T) {
 	t.Helper()
 	stats, err := n.plane.Stats()
@@ -222,7 +222,7 @@ func serveEcho(t *testing.T, rs *nstest.Namespace) {
 	}()
 }
 
-// ask makes a new connection and has a byte answered.
+// ask makes a new connection and waits for the answer to one byte.
 func (n *floodNetwork) ask(patience time.Duration) error {
 	conn, err := n.dial(patience)
 	if err != nil {
@@ -247,7 +247,7 @@ type stream struct {
 	bytes atomic.Int64
 }
 
-// open makes so many connections, each of which has answered.
+// open makes connections, each of which has answered.
 func (n *floodNetwork) open(t *testing.T, count int) (streams []*stream) {
 	t.Helper()
 	for range count {
@@ -264,7 +264,7 @@ func (n *floodNetwork) open(t *testing.T, count int) (streams []*stream) {
 	return streams
 }
 
-// stream sends and compares until the flood is over, and a last time after it.
+// stream sends and compares until the flood is over, and once more after it.
 func (s *stream) stream(flooding context.Context) error {
 	if err := s.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		return err
@@ -283,7 +283,7 @@ func (s *stream) stream(flooding context.Context) error {
 	}
 }
 
-// roundTrip sends some bytes and expects them back.
+// roundTrip sends some bytes and expects the same bytes back.
 func roundTrip(conn net.Conn, sent []byte) (int, error) {
 	var writing sync.WaitGroup
 	var failed error

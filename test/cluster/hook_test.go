@@ -19,7 +19,7 @@ import (
 func TestHooks(t *testing.T) {
 	for _, tt := range []struct {
 		hook string
-		// xdp says that the ends must be set up for XDP on veth.
+		// xdp says that the devices have to be prepared for XDP on veth.
 		xdp bool
 	}{
 		{"tc", false},
@@ -48,9 +48,10 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// prepareXDP makes veth fit for XDP: a local sender's half-finished checksums
-// never come from a real card, and a frame that XDP sends back is lost where
-// the other end of the cable runs no XDP program.
+// prepareXDP prepares veth devices for XDP. It turns off checksum offload, since packets of a
+// local sender with partial checksums, as hardware never delivers them, would be sent on as
+// they are. And it attaches XDP programs to the peers, since a veth device drops a frame that
+// XDP has sent to it unless it runs a program itself.
 func prepareXDP(t *testing.T, c *lab.Cluster, nodes ...string) error {
 	for _, node := range nodes {
 		if err := c.SetOffload(node, "ens160", "tx", false); err != nil {
@@ -67,8 +68,8 @@ func prepareXDP(t *testing.T, c *lab.Cluster, nodes ...string) error {
 	})
 }
 
-// Real TCP with Linux's default offloads on tc: 20 MB each way over one
-// connection through the VIP, byte by byte.
+// Real TCP with Linux's default offloads on tc: 20 MB in each direction over one connection
+// through the VIP arrive byte by byte.
 func TestBulkWithDefaultOffloads(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -81,7 +82,7 @@ func TestBulkWithDefaultOffloads(t *testing.T) {
 	}
 }
 
-// echo serves what the web server served, and sends back all that it gets.
+// echo replaces the web server by one that sends back everything that it gets.
 func (c *cluster) echo(n *lab.Node) {
 	c.t.Helper()
 	var listener net.Listener
@@ -104,8 +105,8 @@ func (c *cluster) echo(n *lab.Node) {
 	}()
 }
 
-// hold opens a connection that stays until the test ends, and has one byte
-// answered, so that it is established for everybody.
+// hold opens a connection that stays until the test ends, and waits for the answer to one
+// byte, so that the director, too, has seen it established.
 func (c *cluster) hold() {
 	c.t.Helper()
 	conn := c.dial()

@@ -13,9 +13,9 @@ import (
 	"weir/internal/lab"
 )
 
-// An instance's IPv6 address, which VRRP version 2 cannot list, goes with its master.
-// Machines on the link are told where it is, without asking: at a takeover, when
-// somebody has removed it, and when a reload adds one.
+// An instance's IPv6 address, which adverts of VRRP version 2 cannot list, is on the master.
+// The machines of the link learn its MAC address by unsolicited neighbour advertisements: at
+// a takeover, when the address was removed and repaired, and when a reload adds one.
 func TestIPv6AddressFollowsTheMaster(t *testing.T) {
 	t.Parallel()
 	const vip, second = "2001:db8:25::100", "2001:db8:25::101"
@@ -58,7 +58,7 @@ func TestIPv6AddressFollowsTheMaster(t *testing.T) {
 	}
 }
 
-// client runs ip on the client, and returns what it printed.
+// client runs ip on the client, and returns its output.
 func (c *cluster) client(args ...string) string {
 	c.t.Helper()
 	out, err := exec.Command("ip", append([]string{"-n", c.Client().Name}, args...)...).CombinedOutput()
@@ -68,7 +68,7 @@ func (c *cluster) client(args ...string) string {
 	return string(out)
 }
 
-// ask sends the client's first packet to an address, which has it look for the
+// ask sends a packet from the client to an address, so that the client resolves the
 // neighbour.
 func (c *cluster) ask(addr string) error {
 	return c.Client().Do(func() error {
@@ -81,7 +81,7 @@ func (c *cluster) ask(addr string) error {
 	})
 }
 
-// waitNeighbour waits until the client takes an address to be at a node.
+// waitNeighbour waits until the client has a node's MAC address for this address.
 func (c *cluster) waitNeighbour(addr string, n *lab.Node) {
 	c.t.Helper()
 	mac, err := n.Namespace().MAC("ens160")

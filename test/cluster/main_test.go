@@ -22,8 +22,8 @@ var executable string
 
 func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
-// The seed's figures (examples/seed), and what a busy machine of two cores may
-// add to them.
+// The bounds that follow from the seed's configuration (examples/seed), some with an
+// allowance for a busy machine of two cores.
 const (
 	outBound      = 15 * time.Second                  // delay_loop 6 + 3 retries × 3
 	silentBound   = 55 * time.Second                  // and 4 × connect_timeout 10
@@ -32,15 +32,15 @@ const (
 	slack         = 500 * time.Millisecond
 )
 
-// cluster is the seed's cluster, up, with node01 master.
+// cluster is the running cluster of the seed, with node01 as master.
 type cluster struct {
 	*lab.Cluster
 	t              *testing.T
 	node01, node02 *lab.Node
 }
 
-// start builds the seed's cluster, as edited, and waits until node01 is master
-// and a first request is answered.
+// start builds the seed's cluster with edited configurations, and waits until node01 is
+// master and a first request is answered.
 func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	t.Helper()
 	opts, err := lab.SeedCluster(lab.Options{Executable: executable, Logger: slog.New(slog.DiscardHandler)})
@@ -64,7 +64,7 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	return c
 }
 
-// close removes the cluster; a test that failed tells what its nodes said.
+// close removes the cluster; where the test failed, it shows the nodes' logs.
 func (c *cluster) close() {
 	if c.t.Failed() {
 		for _, n := range c.Nodes() {
@@ -85,8 +85,8 @@ func (c *cluster) within(d time.Duration) context.Context {
 	return ctx
 }
 
-// waitState waits until a node's director logs a VRRP state, from a mark of its
-// log on, and says when.
+// waitState waits until a node's director logs a VRRP state, behind a position in its log,
+// and returns the time of that line.
 func (c *cluster) waitState(n *lab.Node, mark int, state string, d time.Duration) time.Time {
 	c.t.Helper()
 	r, err := n.WaitLogFrom(c.within(d), mark, "state "+state, lab.IsState(state))
@@ -96,7 +96,7 @@ func (c *cluster) waitState(n *lab.Node, mark int, state string, d time.Duration
 	return r.Time
 }
 
-// waitServer waits until a director takes another node's server "down" or "up".
+// waitServer waits until a director logs another node's server as "down" or "up".
 func (c *cluster) waitServer(director *lab.Node, mark int, server *lab.Node, state string, d time.Duration) time.Time {
 	c.t.Helper()
 	what := server.Service() + " " + state
@@ -107,7 +107,7 @@ func (c *cluster) waitServer(director *lab.Node, mark int, server *lab.Node, sta
 	return r.Time
 }
 
-// waitVIP waits until a machine holds the VIP on its device.
+// waitVIP waits until a machine has the VIP on its device.
 func (c *cluster) waitVIP(n *lab.Node) {
 	c.t.Helper()
 	ctx := c.within(2 * time.Second)
@@ -126,7 +126,7 @@ func (c *cluster) waitVIP(n *lab.Node) {
 	}
 }
 
-// waitHeard waits until the client has heard that this machine has the VIP.
+// waitHeard waits until the client has this machine's MAC address for the VIP.
 func (c *cluster) waitHeard(n *lab.Node) {
 	c.t.Helper()
 	own, err := n.Namespace().MAC("ens160")
@@ -163,7 +163,7 @@ func (c *cluster) wantSplit(want1, want2 int) {
 	}
 }
 
-// wantAtMost compares what was measured with its bound, and tells both.
+// wantAtMost compares a measured time with its bound, and logs both.
 func (c *cluster) wantAtMost(what string, took, bound time.Duration) {
 	c.t.Helper()
 	c.t.Logf("%s: %s (bound %s)", what, took.Round(time.Millisecond), bound)

@@ -35,8 +35,8 @@ weir {
 }
 `
 
-// startNAT builds a director with its address and the VIP, and two servers that
-// answer the client through it.
+// startNAT builds a director with its address and the VIP, and two servers that answer the
+// client through the director.
 func startNAT(t *testing.T, scheduler, hook string) *cluster {
 	t.Helper()
 	opts := lab.ClusterOptions{
@@ -87,8 +87,8 @@ func TestNAT(t *testing.T) {
 			c.wantSplit(100, 200)
 			after, err := c.Counters("director", "ens160")
 			c.must(err)
-			// Both directions pass the director: it sends at least what three
-			// packets a request each way make.
+			// Both directions pass the director: it sends at least three packets of each
+			// request in each direction.
 			if sent := after.TxPackets - before.TxPackets; sent < 300*6 {
 				t.Errorf("the director sent %d packets for 300 requests; answers took another way", sent)
 			}
@@ -96,7 +96,7 @@ func TestNAT(t *testing.T) {
 	}
 }
 
-// Real TCP through NAT with Linux's default offloads on tc, 20 MB each way.
+// Real TCP through NAT with Linux's default offloads on tc, 20 MB in each direction.
 func TestNATBulk(t *testing.T) {
 	t.Parallel()
 	c := startNAT(t, "wrr", "tc")
@@ -109,7 +109,7 @@ func TestNATBulk(t *testing.T) {
 	}
 }
 
-// Connections that stay open count: with lc each server gets as many.
+// Open connections count: with lc each server gets the same number.
 func TestLeastConnectionCountsOpenConnections(t *testing.T) {
 	t.Parallel()
 	c := startNAT(t, "lc", "tc")

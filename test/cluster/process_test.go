@@ -7,8 +7,8 @@ import (
 	"weir/internal/lab"
 )
 
-// The pinned data plane goes on while no weir runs, and a restart within the
-// master-down interval takes up its state: nobody notices.
+// The pinned data plane goes on while weir does not run, and a restart within the
+// master-down interval continues as master: neither clients nor the standby notice.
 func TestKilledProcessThatIsRestartedInTime(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -17,7 +17,7 @@ func TestKilledProcessThatIsRestartedInTime(t *testing.T) {
 	standby := c.node02.Log.Mark()
 	begun := time.Now()
 	c.must(c.node01.KillWeir())
-	// While nobody runs, the data plane forwards by itself.
+	// While weir does not run, the data plane forwards by itself.
 	stream.Pause()
 	c.wantSplit(100, 200)
 	stream.Resume()
@@ -25,7 +25,7 @@ func TestKilledProcessThatIsRestartedInTime(t *testing.T) {
 	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
 	resumed := c.waitState(c.node01, mark, "MASTER", 5*time.Second)
 	c.wantAtMost("master again after", resumed.Sub(begun), 3*time.Second) // before its lease ran out
-	// Long enough for the standby to have noticed that adverts were missing.
+	// Long enough for a standby that misses adverts to take over.
 	_, err := stream.WaitFor(c.within(10*time.Second), begun.Add(5*time.Second), func(lab.Result) bool { return true })
 	c.must(err)
 	stream.Settle()
@@ -45,10 +45,9 @@ func TestKilledProcessThatIsRestartedInTime(t *testing.T) {
 	}
 }
 
-// Packets on the wire, device by device. Each of a client's packets crosses the
-// master's device once, and once more, to the other machine, where that is the
-// connection's server; replies cross only their server's device. A packet that
-// loops would cross up to 64 times.
+// Packets are counted device by device. Each packet of a client passes the master's device
+// once, and once more where the connection's server is the other machine. Replies pass only
+// their server's device. A packet that loops would pass up to 64 times.
 func TestNoPacketLoops(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -60,20 +59,20 @@ func TestNoPacketLoops(t *testing.T) {
 		c.must(c.node01.KillWeir())
 		c.waitState(c.node02, mark, "MASTER", 10*time.Second)
 		c.waitVIP(c.node02)
-		c.waitVIP(c.node01) // nobody took it away
+		c.waitVIP(c.node01) // it still has the VIP
 		c.waitAnswer(5 * time.Second)
 		c.wantNoLoop(t, c.node02, c.node01)
 	})
 }
 
-// background is what else may cross a device while the requests are made:
+// background is how many other packets may pass a device while the requests are made:
 // adverts, checks, ARP.
 const (
 	backgroundOnce      = 40
 	backgroundPerSecond = 20
 )
 
-// wantNoLoop makes 1,000 requests with this master and counts.
+// wantNoLoop makes 1,000 requests with this master and counts packets.
 func (c *cluster) wantNoLoop(t *testing.T, master, other *lab.Node) {
 	t.Helper()
 	before := c.counters(t)
@@ -101,9 +100,9 @@ func (c *cluster) wantNoLoop(t *testing.T, master, other *lab.Node) {
 		}
 	}
 	near("into the master", masterIn, asked)
-	// What the master forwards is what it sent beside its own answers.
+	// The master forwards the packets that it sends beside its own answers.
 	near("out of both, beside the answers: into the other machine", masterOut+otherOut-answers, otherIn)
-	// A connection has five packets or six, as its acknowledgements fall.
+	// A connection has five or six packets of the client, depending on its acknowledgements.
 	if most := asked*uint64(st.By[other.Spec.Web])/1000*6/5 + noise; otherIn > most {
 		t.Errorf("into the other machine: %d packets, want its share of what was asked, at most %d", otherIn, most)
 	}

@@ -30,17 +30,17 @@ var (
 	reloadRate = flag.Int("reload-rate", 300, "how many requests a second it makes; 2000 is the long form")
 )
 
-// wish is what a director's file is to say.
+// wish is the content of a director's configuration file.
 type wish struct {
 	weights  [3]int // of node01's, node02's and node03's web server; -1 leaves it out
 	second   bool   // a second VIP, 192.168.25.101, with a service
-	priority int    // 0 is the node's own
+	priority int    // 0: the node's usual one
 }
 
-// file writes the configuration of a node for a wish. A client comes again from the same
-// port after half a minute of 2,000 requests a second. As in the kernel it would stay with
-// its server, one of weight 0 too, until conn_reuse_mode has it scheduled anew: a server
-// that is let go would have connections to the end.
+// file writes the configuration of a node for a wish. It sets conn_reuse_mode: with 2,000
+// requests a second a client uses each port again after half a minute, and would then stay
+// with its server, as in the kernel, even where that has weight 0 now, so that a server that
+// is drained would get connections for ever.
 func (w wish) file(node string) string {
 	priority, state := 90, "BACKUP"
 	if node == "node01" {
@@ -94,14 +94,13 @@ func startWish(t *testing.T, w wish) *cluster {
 	})
 }
 
-// write has the node's file say something else; nobody reads it yet.
+// write writes the node's file for a wish; weir does not read it yet.
 func (c *cluster) write(n *lab.Node, text string) {
 	c.t.Helper()
 	c.must(os.WriteFile(n.ConfigFile(), []byte(text), 0o644))
 }
 
-// weir runs a command of weir on a node, and returns what it printed and its exit
-// code.
+// weir runs a command of weir on a node, and returns its output and exit code.
 func (c *cluster) weir(n *lab.Node, verb string, args ...string) (string, int) {
 	c.t.Helper()
 	out, err := n.Exec(c.within(20*time.Second), append([]string{verb, "--run-dir", n.RunDir()}, args...)...)
@@ -115,7 +114,7 @@ func (c *cluster) weir(n *lab.Node, verb string, args ...string) (string, int) {
 	return string(out), 0
 }
 
-// reload has both directors take up a wish, each by itself.
+// reload writes the files for a wish and reloads both directors, at the same time.
 func (c *cluster) reload(w wish) {
 	c.t.Helper()
 	var both errgroup.Group
@@ -132,8 +131,8 @@ func (c *cluster) reload(w wish) {
 	c.must(both.Wait())
 }
 
-// A file with a mistake, or one that cannot be done, changes nothing, whoever asks
-// for it; the place of a mistake is told.
+// A file with a mistake, and one that weir cannot carry out, changes nothing, by whichever
+// way the reload is asked for; the mistake's place in the file is reported.
 func TestBrokenFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	good := wish{weights: [3]int{1, 2, -1}}
@@ -170,8 +169,8 @@ func TestBrokenFileChangesNothing(t *testing.T) {
 	}
 }
 
-// A reload does what its plan has said: weights, servers, services and VIPs come and
-// go, and the instances keep their states.
+// A reload does what "weir plan" has shown: weights, servers, services and VIPs are changed,
+// added and removed, and the instances keep their states.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	first := wish{weights: [3]int{1, 2, -1}}
@@ -187,7 +186,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("plan: exit code %d, want 2 and %q:\n%s", code, want, out)
 		}
 	}
-	c.wantSplit(100, 200) // a plan is a plan
+	c.wantSplit(100, 200) // the plan has changed nothing
 	mark1, mark2 := c.node01.Log.Mark(), c.node02.Log.Mark()
 	c.reload(second)
 	st := c.Requests(c.within(60*time.Second), 400)
@@ -208,18 +207,18 @@ func TestReload(t *testing.T) {
 			}
 		}
 	}
-	// A priority counts at once.
+	// A priority takes effect at once.
 	mark1, mark2 = c.node01.Log.Mark(), c.node02.Log.Mark()
 	c.write(c.node01, wish{weights: first.weights, priority: 50}.file("node01"))
 	c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
 	c.waitState(c.node02, mark2, "MASTER", 5*time.Second)
 	c.waitState(c.node01, mark1, "BACKUP", 5*time.Second)
-	c.waitHeard(c.node02) // until then both answer, and what is open may be reset
+	c.waitHeard(c.node02) // until then both answer, and open connections may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200, 0)
 }
 
-// wantNear expects these shares, but for the turns of the cycle in which the weights
-// changed: a scheduler goes on from there.
+// wantNear expects these shares, with a tolerance of the turns of one cycle: the scheduler
+// goes on in the middle of the cycle in which the weights were changed.
 func (c *cluster) wantNear(st lab.Stats, want ...int) {
 	c.t.Helper()
 	for i, n := range want {
@@ -233,7 +232,7 @@ func (c *cluster) wantNear(st lab.Stats, want ...int) {
 	}
 }
 
-// wantVIP expects node01 to hold an address on its device, or not.
+// wantVIP expects that node01 has an address on its device, or that it has not.
 func (c *cluster) wantVIP(prefix string, want bool) {
 	c.t.Helper()
 	addrs, err := c.node01.Namespace().Addrs("ens160")
@@ -243,10 +242,10 @@ func (c *cluster) wantVIP(prefix string, want bool) {
 	}
 }
 
-// Requests, and streams that stay open, while the directors take up one file after
-// the other: weights change, and servers, services and VIPs come and go. What stays
-// is not touched: no request fails and no stream breaks. A server goes as people let
-// one go: by weight 0 first.
+// Requests and open streams go on while the directors reload one file after the other:
+// weights change, and servers, services and VIPs are added and removed. The other services
+// are not disturbed: no request fails and no stream breaks. A server gets weight 0 before it
+// is removed, as an administrator drains it.
 func TestReloadUnderLoad(t *testing.T) {
 	w := wish{weights: [3]int{1, 2, -1}}
 	c := startWish(t, w)
@@ -285,8 +284,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// openStreams opens connections that ask again and again over the VIP, until stop.
-// Each tells once how it ended.
+// openStreams opens connections that make requests over the VIP again and again, until stop.
+// Each sends the error with which it ended, once.
 func (c *cluster) openStreams(n int) (ended chan error, stop context.CancelFunc) {
 	c.t.Helper()
 	ctx, stop := context.WithCancel(c.t.Context())

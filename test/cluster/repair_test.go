@@ -16,13 +16,13 @@ import (
 	"weir/internal/lab"
 )
 
-// repairBound is how soon a drift is repaired, as the log of the director tells.
+// repairBound is within what time a drift is repaired, by the director's log.
 const repairBound = 2 * time.Second
 
 const vipOfTheSeed = "192.168.25.100/32"
 
-// Somebody changes what weir has set up, on the machines of a cluster under way:
-// it is repaired within the bound, told once, and clients are answered.
+// Another program changes what weir has set up on the machines of a running cluster: that is
+// repaired within the bound and logged once, and clients are answered.
 func TestDriftIsRepaired(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -31,7 +31,7 @@ func TestDriftIsRepaired(t *testing.T) {
 		node *lab.Node
 		kind string
 		do   func(n *lab.Node) error
-		// repaired is what has to be so.
+		// repaired says whether the change was repaired.
 		repaired func(n *lab.Node) error
 	}{
 		{"the master's VIP is removed", c.node01, "vip_addresses",
@@ -85,7 +85,7 @@ func TestDriftIsRepaired(t *testing.T) {
 	})
 }
 
-// pinnedTable is the kernel's number of a table, by its pin.
+// pinnedTable is the kernel's ID of a pinned table.
 func pinnedTable(n *lab.Node, name string) (ebpf.MapID, error) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(n.PinDir(), name), nil)
 	if err != nil {
@@ -100,7 +100,7 @@ func pinnedTable(n *lab.Node, name string) (ebpf.MapID, error) {
 	return id, nil
 }
 
-// A machine that nobody touches has no drift, through a takeover and back.
+// A machine that no other program changes has no drift, also during a takeover and back.
 func TestNoDriftInATakeover(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -111,7 +111,7 @@ func TestNoDriftInATakeover(t *testing.T) {
 	c.waitState(c.node02, mark, "BACKUP", 15*time.Second)
 	c.waitAnswer(5 * time.Second)
 	for _, n := range c.Nodes() {
-		// What is spoilt now, and repaired, shows that both have looked since then.
+		// That this drift is repaired proves that both directors have compared since then.
 		spoilt := map[string]int{"services": 1, "real_server": 1}
 		c.must(deleteServices(n))
 		c.must(sysctl(n, "arp_ignore", "0"))

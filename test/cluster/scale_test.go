@@ -14,8 +14,8 @@ import (
 	"weir/internal/lab"
 )
 
-// manyServers is a director of 2,000 virtual servers with 20 real servers each
-// behind a router, one of which has this weight.
+// manyServers is the configuration of a director with 2,000 virtual servers of 20 real
+// servers each, all behind a router; one real server has this weight.
 func manyServers(weight int) string {
 	var b strings.Builder
 	for s := range 2000 {
@@ -32,10 +32,9 @@ func manyServers(weight int) string {
 	return b.String()
 }
 
-// BenchmarkScale checks 2,000 virtual servers with 40,000 real servers, starts weir
-// with them, and then has it change one weight. It tells how long each took, the
-// commands from their start to their end, and of the reload the part that is not the
-// reading of the file; and how much memory the process has had.
+// BenchmarkScale runs "weir check" on 2,000 virtual servers with 40,000 real servers, starts
+// weir with them, and changes one weight by a reload. It reports how long each command took,
+// how much of the reload was not reading the file, and the most memory that the process had.
 func BenchmarkScale(b *testing.B) {
 	c, err := lab.NewCluster(lab.ClusterOptions{
 		Options: lab.Options{Executable: executable},
@@ -108,7 +107,7 @@ func duration(b *testing.B, r lab.Record, name string) time.Duration {
 	return d
 }
 
-// memoryOf is the most that a process has had in memory, in MB.
+// memoryOf is the largest resident memory that a process has had, in MB.
 func memoryOf(b *testing.B, pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

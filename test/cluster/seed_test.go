@@ -21,8 +21,8 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	stream.Settle()
 	st := stream.Stats(begun, time.Now())
 	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
-	// A connection that is open in that very moment is reset: the new master
-	// does not know it.
+	// A connection that is open at that moment is reset, since the new master does not
+	// know it.
 	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
 		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
 	}
@@ -31,8 +31,8 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	stream.Resume()
 }
 
-// The machines themselves are clients: the master's requests are split like anybody's,
-// and the standby, which has the VIP on lo as a real server, is answered by its own.
+// The machines themselves as clients: the master's requests are split like those of any
+// client. The standby has the VIP on lo, as a real server, and is answered by its own server.
 func TestDirectorsAskForTheVIP(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -52,7 +52,7 @@ func TestDirectorsAskForTheVIP(t *testing.T) {
 func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
-	// A check has passed: only then there are retries.
+	// A check has passed: only a server that has passed one has retries.
 	c.waitFirstChecks()
 	stream := c.Stream(t.Context(), 50)
 	defer stream.Stop()
@@ -78,8 +78,8 @@ func TestWebServerThatRefusesIsTakenOutAndComesBack(t *testing.T) {
 	stream.Resume()
 }
 
-// A silent server: what node02 sends to node01 is lost, so that node01's checks
-// are never answered, while clients still are.
+// A server that does not answer: the packets from node02 to node01 are lost, so that node01's
+// checks get no answer, while clients still do.
 func TestSilentWebServerIsTakenOut(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -109,7 +109,7 @@ func TestDeadMachineIsReplacedAndReturns(t *testing.T) {
 	out := c.waitServer(c.node02, mark, c.node01, "down", silentBound+10*time.Second)
 	c.wantAtMost("the dead machine's web server is out after", out.Sub(begun), silentBound+slack)
 	stream.Settle()
-	// Until then the dead server got its share of the requests, and no more.
+	// Until then the dead server got its share of the requests, and not more.
 	st := stream.Stats(first.Start, out)
 	if most := st.Requests/3 + 2; st.Failures() > most || st.Failures() == 0 {
 		t.Errorf("%s; want at most the dead server's third, %d", st, most)

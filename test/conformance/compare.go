@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// Compare says in which steps two transcripts of one scenario differ: of want,
-// which IPVS played, and of got. A client that gets no server is the same in
-// both, refused or not: IPVS tells it by ICMP, weir is silent.
-// Where servers are drawn by lot, totals are compared.
+// Compare reports the steps in which two transcripts of one scenario differ: want, of IPVS,
+// and got. A client that gets no server is the same in both, whether it was refused by ICMP
+// or got no answer. Where the scheduler is random (twos), totals are compared.
 func Compare(want, got string) (differences string, err error) {
 	w, err := Parse(want)
 	if err != nil {
@@ -46,7 +45,7 @@ func Compare(want, got string) (differences string, err error) {
 
 func (s Step) isTraffic() bool { return s.Words[0] == "tcp" || s.Words[0] == "udp" }
 
-// outcome is what is compared of a step: lines, and how often each server was
+// outcome is the part of a step that is compared: its lines, and how often each server was
 // picked.
 func (s Step) outcome(byLot bool) (lines []string, picks map[string]int, err error) {
 	switch {
@@ -80,9 +79,9 @@ func (s Step) outcome(byLot bool) (lines []string, picks map[string]int, err err
 	return s.Output, nil, nil
 }
 
-// alike says whether two draws may be of the same odds: each server's totals
-// differ by no more than five standard deviations, and whoever got nothing at
-// all in one got next to nothing in the other.
+// alike says whether two random outcomes may have the same odds: the totals of each server
+// differ by at most five standard deviations, and a server with none in one has very few in
+// the other.
 func alike(a, b map[string]int) bool {
 	total := 0.0
 	for _, n := range a {

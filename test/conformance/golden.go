@@ -1,4 +1,5 @@
-// Package conformance reads what the real IPVS did, scenario by scenario.
+// Package conformance reads, compares and generates scenarios: steps of ipvsadm and of
+// traffic, with what the real IPVS did at each (testdata/README.md).
 package conformance
 
 import (
@@ -9,20 +10,21 @@ import (
 	"strings"
 )
 
-// Scenario is one recorded file.
+// Scenario is a recorded file.
 type Scenario struct {
 	Name  string
 	Steps []Step
 }
 
-// Step is a command and what came of it, line by line.
+// Step is a command and its outcome, line by line.
 type Step struct {
 	Line   int
 	Words  []string // the command: "tcp", "9", "hold"
 	Output []string
 }
 
-// Load reads the scenarios of a folder, by name.
+// Load reads the scenarios of a folder, sorted by name, which is the file's without its
+// extension. A folder without a scenario is an error.
 func Load(dir string) ([]Scenario, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
@@ -46,7 +48,7 @@ func Load(dir string) ([]Scenario, error) {
 	return all, nil
 }
 
-// Parse reads one scenario.
+// Parse reads the steps of one scenario. A line that begins with # is a comment.
 func Parse(text string) (steps []Step, err error) {
 	n := 0
 	for line := range strings.Lines(text) {
@@ -68,15 +70,15 @@ func Parse(text string) (steps []Step, err error) {
 	return steps, nil
 }
 
-// Flow is what came of one address's connections: the first one's addresses, and
-// for each connection the server that answered, "refused" or "timeout".
+// Flow is the outcome of the connections from one address: the addresses of the first one,
+// and for each connection the server that answered, "refused" or "timeout".
 type Flow struct {
 	From, To netip.AddrPort
 	Picks    []string
 }
 
-// Flows are the outcomes of a step that sends traffic. Lines that go on from the
-// one before are indented.
+// Flows are the outcomes of a step that sends traffic. An indented line continues the one
+// before it.
 func (s Step) Flows() (flows []Flow, err error) {
 	for _, line := range s.Output {
 		words := strings.Fields(line)

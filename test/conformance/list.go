@@ -9,7 +9,7 @@ import (
 	"weir/lvs"
 )
 
-// Listed is a real server's line of a listing.
+// Listed is a real server's line in the output of ipvsadm -Ln.
 type Listed struct {
 	Service          lvs.ServiceKey
 	Server           netip.AddrPort
@@ -17,12 +17,12 @@ type Listed struct {
 	Active, Inactive int
 }
 
-// String is the line as differences show it.
+// String is the line as Compare shows it.
 func (l Listed) String() string {
 	return fmt.Sprintf("%s -> %s: %d persistent, %d active, %d inactive", l.Service, l.Server, l.Persistent, l.Active, l.Inactive)
 }
 
-// Listing reads what ipvsadm -Ln printed, with --persistent-conn or without.
+// Listing reads the output of ipvsadm -Ln, with or without --persistent-conn.
 func (s Step) Listing() (all []Listed, err error) {
 	persistent := strings.Contains(strings.Join(s.Words, " "), "--persistent-conn")
 	var key lvs.ServiceKey

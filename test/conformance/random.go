@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Random is the text of a scenario without its outcome: services of one or two
-// kinds, connections that come, stay and go, and edits in between. The same seed
-// and number give the same scenario. It asks only for what has one outcome: not
-// for what depends on the moment, nor, with twos, on more than totals.
+// Random is the text of a scenario without outcomes: services of one or two kinds,
+// connections that are opened, held and closed, and edits in between. The same seed and
+// number give the same scenario. It has only steps with exactly one right outcome (with
+// twos, exactly one distribution): none whose outcome depends on timing.
 func Random(seed, number uint64) string {
 	g := &generator{r: rand.New(rand.NewPCG(seed, number))}
 	g.note("seed %d, scenario %d", seed, number)
@@ -29,33 +29,33 @@ func Random(seed, number uint64) string {
 	return g.text.String()
 }
 
-// Schedulers are those of the scenarios in which every pick is compared.
+// Schedulers are the schedulers of the scenarios in which every pick is compared.
 var Schedulers = []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh", "fo", "ovf"}
 
-// generator is a scenario under way.
+// generator is a scenario that is being made.
 type generator struct {
 	r        *rand.Rand
 	text     strings.Builder
 	services []*offered
-	held     int   // connections that were ever held
-	open     []int // those that no step has closed
+	held     int   // how many connections were held so far
+	open     []int // the numbers of those that no step has closed
 }
 
-// offered is a service that the scenario has.
+// offered is a service of the scenario.
 type offered struct {
 	name      string // as ipvsadm's options: "-t 10.0.1.100:80"
 	udp       bool
 	ipv6      bool
 	mark      bool
-	targets   []string // where its clients go
+	targets   []string // the addresses that its clients connect to
 	scheduler string
 	persist   string // "" or " -p 300"
 	onePacket bool
 	port      string
 	servers   []*backend
-	// left are the servers that have left it; shut those that connections may have
-	// been closed of since. What such a client's kernel says again, once the server
-	// is back, comes when it comes.
+	// left are the servers that were removed; shut are those of them whose connections
+	// may have been closed since. Such a server must not come back: the client's kernel
+	// would repeat its packets to it at a moment that is not known.
 	left, shut []string
 }
 
@@ -69,7 +69,7 @@ func (g *generator) say(format string, args ...any) {
 	fmt.Fprintf(&g.text, "$ "+format+"\n", args...)
 }
 
-// chance is true in so many of a hundred cases.
+// chance is true in this many of a hundred cases.
 func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
 
 func pick[T any](g *generator, all ...T) T { return all[g.r.IntN(len(all))] }
@@ -82,7 +82,7 @@ func (g *generator) sysctls() {
 	}
 }
 
-// kinds are the services there may be; a scenario has each at most once.
+// kinds are the possible services; a scenario has each at most once.
 var kinds = []offered{
 	{name: "-t 10.0.1.100:80", targets: []string{"10.0.1.100:80"}, port: "80"},
 	{name: "-t 10.0.1.101:443", targets: []string{"10.0.1.101:443"}, port: "443"},
@@ -139,7 +139,7 @@ func (g *generator) announce(s *offered, verb, scheduler string) {
 	g.say("ipvsadm %s %s -s %s%s%s%s", verb, s.name, scheduler, s.persist, flags, ops)
 }
 
-// addServer adds one that the service does not have yet.
+// addServer adds a server that the service does not have yet.
 func (g *generator) addServer(s *offered) {
 	n := 1 + g.r.IntN(6)
 	host := fmt.Sprintf("10.0.2.%d", n)
@@ -148,7 +148,7 @@ func (g *generator) addServer(s *offered) {
 	}
 	b := &backend{at: host + ":" + s.port, method: " -m"}
 	switch {
-	case !s.mark && g.chance(35) || s.onePacket: // NAT does not translate the answers of these
+	case !s.mark && g.chance(35) || s.onePacket: // with one-packet scheduling, NAT does not translate answers
 		b.method = " -g"
 	case s.port == "80" && g.chance(20):
 		b.at = host + ":8080"
@@ -163,7 +163,7 @@ func (g *generator) addServer(s *offered) {
 // share is a server's weight and thresholds.
 func (g *generator) share(s *offered) string {
 	weight := pick(g, 0, 1, 1, 1, 2, 2, 3, 4, 5, 7, 10, 100)
-	if len(s.servers) < 2 && weight == 0 { // who is refused takes long to be
+	if len(s.servers) < 2 && weight == 0 { // a refused client takes long to notice
 		weight = 1
 	}
 	out := fmt.Sprintf(" -w %d", weight)
@@ -177,7 +177,7 @@ func (g *generator) share(s *offered) string {
 	return out
 }
 
-// step is one thing that happens.
+// step adds one random step.
 func (g *generator) step() {
 	if len(g.services) == 0 {
 		return
@@ -207,7 +207,7 @@ func (g *generator) step() {
 	}
 }
 
-// traffic is connections or datagrams to the service.
+// traffic adds connections or datagrams to the service.
 func (g *generator) traffic(s *offered) {
 	target, n, from := pick(g, s.targets...), 1+g.r.IntN(6), ""
 	flows := 1
@@ -249,8 +249,8 @@ func (g *generator) traffic(s *offered) {
 	}
 }
 
-// closeSome closes connections that are held. A scenario does not know how many
-// of them came to be: it names numbers of those that did not, too.
+// closeSome closes some of the held connections. The generator does not know which of them
+// were established: it also names those that were refused.
 func (g *generator) closeSome() {
 	if len(g.open) == 0 {
 		return
@@ -287,7 +287,7 @@ func (g *generator) deleteServer(s *offered) {
 
 // deleteService deletes a service and, in most cases, adds it again.
 func (g *generator) deleteService(s *offered) {
-	if len(g.services) == 1 { // else the director's own stack answers
+	if len(g.services) == 1 { // otherwise the director's own stack answers
 		return
 	}
 	g.say("ipvsadm -D %s", s.name)
@@ -313,8 +313,8 @@ func (g *generator) list() {
 	g.say("ipvsadm -Ln")
 }
 
-// byLot is a scenario of twos: enough connections from the beginning on for
-// totals to tell, over TCP and over UDP.
+// byLot is a scenario of twos: enough connections, over TCP and over UDP, that totals show a
+// difference in the odds.
 func (g *generator) byLot() {
 	for _, s := range []offered{kinds[0], kinds[3]} {
 		g.say("ipvsadm -A %s -s twos", s.name)

@@ -8,8 +8,8 @@ import (
 	"weir/test/conformance"
 )
 
-// Whatever the seed: the commands make sense, one after the other, every
-// scheduler and kind of service occurs, and the same seed gives the same again.
+// With every seed, the commands are valid in their order, every scheduler and kind of service
+// occurs, and the same seed gives the same scenarios.
 func TestRandom(t *testing.T) {
 	var all strings.Builder
 	for number := range uint64(500) {
@@ -45,8 +45,8 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// No server comes back whose connections may have been closed while it was away: what
-// their clients' kernels say again would come before or after the listing.
+// No server comes back whose connections may have been closed while it was removed: packets
+// that their clients' kernels repeat would come before or after the listing.
 func TestRandomDependsOnNoMoment(t *testing.T) {
 	for number := range uint64(2000) {
 		text := conformance.Random(47, number)

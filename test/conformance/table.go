@@ -11,7 +11,7 @@ import (
 	"weir/lvs"
 )
 
-// Table is what a director has been told so far, in ipvsadm's words.
+// Table is the state of a director that the commands of a scenario so far have led to.
 type Table struct {
 	services []lvs.VirtualServer
 	marks    []lvs.MarkRule
@@ -19,8 +19,8 @@ type Table struct {
 	timeouts lvs.Timeouts
 }
 
-// Plan is the table as the data plane takes it. What IPVS has sysctls for is the
-// same for all services.
+// Plan is the table as the data plane takes it. All services have the settings that are
+// sysctls of IPVS.
 func (t *Table) Plan() lvs.Plan {
 	services := slices.Clone(t.services)
 	for i := range services {
@@ -29,7 +29,7 @@ func (t *Table) Plan() lvs.Plan {
 	return lvs.Plan{Services: services, Marks: t.marks, Timeouts: t.timeouts}
 }
 
-// Mark is the step "mark CIDR N".
+// Mark carries out the step "mark CIDR N".
 func (t *Table) Mark(destination, mark string) error {
 	n, err := number(mark)
 	if err != nil {
@@ -47,7 +47,7 @@ func (t *Table) Mark(destination, mark string) error {
 	return nil
 }
 
-// Sysctl is the step "sysctl net.ipv4.vs.NAME=VALUE".
+// Sysctl carries out the step "sysctl net.ipv4.vs.NAME=VALUE".
 func (t *Table) Sysctl(setting string) error {
 	switch strings.TrimPrefix(setting, "net.ipv4.vs.") {
 	case "conn_reuse_mode=0":
@@ -62,7 +62,7 @@ func (t *Table) Sysctl(setting string) error {
 	return nil
 }
 
-// Admin is "ipvsadm ARGS", of what changes the table.
+// Admin carries out the step "ipvsadm ARGS" where it changes the table.
 func (t *Table) Admin(args []string) error {
 	verb := args[0]
 	switch verb {
@@ -97,7 +97,7 @@ func (t *Table) Admin(args []string) error {
 	return setServer(&t.services[i], verb, args)
 }
 
-// set is --set TCP TCPFIN UDP, in seconds; 0 leaves one as it is.
+// set is --set TCP TCPFIN UDP, in seconds; 0 leaves a timeout as it is.
 func (t *Table) set(seconds []string) error {
 	for i, to := range []*time.Duration{&t.timeouts.Established, &t.timeouts.FinWait, &t.timeouts.UDP} {
 		if i >= len(seconds) {
@@ -114,7 +114,7 @@ func (t *Table) set(seconds []string) error {
 	return nil
 }
 
-// option is the word after this one, or another where it is not there.
+// option is the word that follows this one, or a default where this one is missing.
 func option(args []string, name, otherwise string) string {
 	if i := slices.Index(args, name); i >= 0 && i+1 < len(args) {
 		return args[i+1]
@@ -165,7 +165,7 @@ func setServer(vs *lvs.VirtualServer, verb string, args []string) error {
 	case slices.Contains(args, "-i"):
 		rs.Method = lvs.Tunnel
 	}
-	if rs.Method != lvs.Masquerade && verb != "-d" { // a packet keeps its port
+	if rs.Method != lvs.Masquerade && verb != "-d" { // only NAT changes the port
 		rs.Port = vs.Port
 	}
 	for name, to := range map[string]any{"-w": &rs.Weight, "-x": &rs.Upper, "-y": &rs.Lower} {
@@ -192,7 +192,7 @@ func setServer(vs *lvs.VirtualServer, verb string, args []string) error {
 	return nil
 }
 
-// Service is one as ipvsadm names it: "TCP" "10.0.1.100:80", "FWM" "7".
+// Service is a service's key as ipvsadm names it: "TCP" "10.0.1.100:80", "FWM" "7".
 func Service(kind, name string, ipv6 bool) (key lvs.ServiceKey, err error) {
 	if kind == "FWM" {
 		mark, err := number(name)

@@ -9,10 +9,10 @@ import (
 	"text/template"
 )
 
-// keepalived is the real one, in a host's namespace.
+// keepalived is the real keepalived, in a host's namespace.
 type keepalived struct{ *program }
 
-// settings are what the tests vary of its configuration.
+// settings are the parts of its configuration that the tests vary.
 type settings struct {
 	State, Source, Peer, Pass string
 	Priority                  int
@@ -42,7 +42,7 @@ var keepalivedConf = template.Must(template.New("keepalived.conf").Parse(`vrrp_i
 }
 `))
 
-// startKeepalived starts it with these settings.
+// startKeepalived starts keepalived with these settings.
 func startKeepalived(t *testing.T, h *host, set settings) *keepalived {
 	t.Helper()
 	set.Source = h.addr.String()
@@ -51,8 +51,8 @@ func startKeepalived(t *testing.T, h *host, set settings) *keepalived {
 	return &keepalived{startProgram(t, h, "keepalived", conf.String())}
 }
 
-// kill ends both its processes with no last word: the parent is held first, or
-// it would start the other again, or tell it to stop cleanly.
+// kill ends both processes of keepalived without an advert of priority 0. It stops the
+// parent first, which would otherwise start the child again or stop it cleanly.
 func (k *keepalived) kill(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile(k.file("vrrp.pid"))

@@ -24,16 +24,16 @@ import (
 	"weir/vrrp"
 )
 
-// program is a director that reads a file: weir or keepalived, on a host of its own,
-// and what it does for others to see.
+// program is a director that reads a configuration file, weir or keepalived, on its own host,
+// with what others can see of it.
 type program struct {
 	*host
 	dir  string
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
-// keepalivedCommand runs the real one with this folder's files.
+// keepalivedCommand runs the real keepalived with the files of this folder.
 func (p *program) keepalivedCommand(t *testing.T) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("keepalived")
@@ -43,8 +43,8 @@ func (p *program) keepalivedCommand(t *testing.T) *exec.Cmd {
 	return exec.Command(path, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"))
 }
 
-// startProgram starts one of these with a configuration. It is stopped at the test's
-// end, and its log is shown where the test failed.
+// startProgram starts weir or keepalived with a configuration. At the end of the test it is
+// stopped, and where the test failed its log is shown.
 func startProgram(t *testing.T, h *host, name, text string) *program {
 	t.Helper()
 	p := &program{host: h, dir: t.TempDir(), done: make(chan struct{})}
@@ -61,7 +61,7 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 	must(t, err)
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// Should the test's process die, the program is told to stop.
+	// If the test's process dies, the program gets SIGTERM.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started := make(chan error, 1)
 	go p.run(started)
@@ -75,8 +75,8 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 	return p
 }
 
-// run starts the program and waits for its end on one thread: the parent of Pdeathsig
-// is a thread, and this one is in the host's namespace for good.
+// run starts the program and waits for its end on one thread, which stays in the host's
+// namespace: Pdeathsig is sent when the thread ends that has started the process.
 func (p *program) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(p.done)
@@ -87,7 +87,7 @@ func (p *program) run(started chan<- error) {
 	err := p.cmd.Start()
 	started <- err
 	if err == nil {
-		p.cmd.Wait() // its exit code says nothing that the test does not ask of it otherwise
+		p.cmd.Wait() // the tests do not use its exit code
 	}
 }
 
@@ -109,7 +109,7 @@ func (p *program) ended() bool {
 	}
 }
 
-// stop is SIGTERM: a clean stop.
+// stop sends SIGTERM, for a clean stop.
 func (p *program) stop() {
 	if !p.ended() {
 		p.cmd.Process.Signal(syscall.SIGTERM)
@@ -122,14 +122,14 @@ func (p *program) write(t *testing.T, text string) {
 	must(t, os.WriteFile(p.file("conf"), []byte(text), 0o644))
 }
 
-// reload has it take up another configuration.
+// reload writes another configuration and sends SIGHUP.
 func (p *program) reload(t *testing.T, text string) {
 	t.Helper()
 	p.write(t, text)
 	must(t, p.cmd.Process.Signal(unix.SIGHUP))
 }
 
-// vips are the addresses that the host has from it, on all its interfaces.
+// vips are the addresses that the program has added, on all interfaces of the host.
 func (p *program) vips(t *testing.T) string {
 	t.Helper()
 	all, err := p.AddrList(nil, netlink.FAMILY_V4)
@@ -144,7 +144,7 @@ func (p *program) vips(t *testing.T) string {
 	return strings.Join(list, " ")
 }
 
-// advert is what was heard of an advertisement.
+// advert is an advertisement that was received.
 type advert struct {
 	vrid, priority uint8
 	vips           string
@@ -154,13 +154,13 @@ func (a advert) String() string {
 	return fmt.Sprintf("vrid %d priority %d %s", a.vrid, a.priority, a.vips)
 }
 
-// adverts are those heard on a segment, in order.
+// adverts are the advertisements that were received on a segment, in order.
 type adverts struct {
 	mu   sync.Mutex
 	list []advert
 }
 
-// listen hears the advertisements on a segment until the test's end.
+// listen receives the advertisements on a segment until the end of the test.
 func listen(t *testing.T, h *host) *adverts {
 	t.Helper()
 	heard := &adverts{}
@@ -215,7 +215,7 @@ func (a *adverts) since(mark int) []advert {
 
 func (a *adverts) mark() int { return len(a.since(0)) }
 
-// last are the last n, where they all say the same: what they say.
+// last is the content of the last n adverts, where they are all the same.
 func (a *adverts) last(mark, n int) string {
 	list := a.since(mark)
 	if len(list) < n {
@@ -228,7 +228,7 @@ func (a *adverts) last(mark, n int) string {
 	return list[0].String()
 }
 
-// lost notes whether the host ever loses an address, from now on.
+// lost records whether the host loses an address at any time from now on.
 func lost(t *testing.T, h *host, addr netip.Addr) func() bool {
 	t.Helper()
 	changes, done := make(chan netlink.AddrUpdate, 64), make(chan struct{})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// reloadConf is what both programs run before a reload.
+// reloadConf is the configuration of both programs before a reload.
 const reloadConf = `vrrp_instance VI_1 {
     state BACKUP
     interface ens160
@@ -20,23 +20,24 @@ const reloadConf = `vrrp_instance VI_1 {
 }
 `
 
-// outcome is what a reload comes to, as others see it.
+// outcome is the result of a reload as others see it.
 type outcome struct {
-	// vips are the addresses that it has in the end, and advert what it says again
-	// and again; "" is nothing.
+	// vips are the addresses that it has in the end, and advert the content of the adverts
+	// that it repeats; "" is none.
 	vips, advert string
-	// released says that it gave up its addresses by priority 0, lost that the
-	// first of them was away for a moment, and ended that the process is no more.
+	// released says that it has sent an advert of priority 0, lost that the first address
+	// was missing for a moment, and ended that the process has ended.
 	released, lost, ended bool
 }
 
-// smallTables stands before it in weir's, so that a dozen start at once in little time.
+// smallTables precedes the configuration of weir, so that a dozen of them start quickly at
+// the same time.
 const smallTables = "weir {\n    tables {\n        connections 1024\n        templates 1024\n        services 16\n        servers 16\n    }\n}\n"
 
 const both, one = "192.168.25.100 192.168.25.101", "192.168.25.100"
 
-// TestReload gives weir and keepalived, alone on a segment and master, the same other
-// file and SIGHUP. Where weir's outcome is another one, docs/differences.md says why.
+// TestReload gives weir and keepalived, each alone on a segment and master, the same other
+// file and SIGHUP. Where their outcomes differ, docs/differences.md says why.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	unchanged := outcome{vips: both, advert: "vrid 51 priority 110 " + both}
@@ -45,7 +46,7 @@ func TestReload(t *testing.T) {
 		weir, keepalived outcome
 	}{
 		{"the same", "", "", unchanged, unchanged},
-		// Of a broken file weir does nothing.
+		// With a file that is wrong, weir changes nothing.
 		{"an unknown keyword", "advert_int 1", "advert_int 1\n    prioritty 120", unchanged, unchanged},
 		{"a priority out of range", "priority 110", "priority 300",
 			unchanged, outcome{vips: both, advert: "vrid 51 priority 100 " + both}},
@@ -54,7 +55,7 @@ func TestReload(t *testing.T) {
 		{"a brace that is missing", "192.168.25.101\n    }\n}", "192.168.25.101\n", unchanged, unchanged},
 		{"an interface that is not there", "interface ens160", "interface nosuch0",
 			unchanged, outcome{vips: both, ended: true}},
-		// Of one that is right both do the same.
+		// With a file that is right, both do the same.
 		{"a higher priority", "priority 110", "priority 150",
 			outcome{vips: both, advert: "vrid 51 priority 150 " + both}, outcome{vips: both, advert: "vrid 51 priority 150 " + both}},
 		{"a lower priority", "priority 110", "priority 50",
@@ -105,7 +106,7 @@ func reloads(t *testing.T, name, says, from, to string, want outcome) {
 	}
 }
 
-// released tells whether an advertisement gives the addresses up.
+// released says whether any of the advertisements has priority 0.
 func released(list []advert) bool {
 	return slices.ContainsFunc(list, func(a advert) bool { return a.priority == 0 })
 }

@@ -1,5 +1,5 @@
-// Package interop runs weir's parts against the real programs that they must
-// agree with. Its tests need root.
+// Package interop runs weir against the real keepalived on the same segments. Its tests need
+// root.
 package interop
 
 import (
@@ -20,7 +20,7 @@ import (
 // the process that made them.
 const namespacePrefix = "weirt-"
 
-// removeStale removes what test processes left behind that are gone.
+// removeStale removes the namespaces of test processes that have died.
 func removeStale() error {
 	left, err := filepath.Glob("/run/netns/" + namespacePrefix + "*")
 	if err != nil {
@@ -60,7 +60,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// namespace is a network namespace and a way to configure it.
+// namespace is a network namespace that is configured by netlink.
 type namespace struct {
 	*netlink.Handle
 	ns netns.NsHandle
@@ -92,7 +92,7 @@ func newNamespace(t *testing.T, name string) namespace {
 	return n
 }
 
-// segment is a switch with hosts on it, each in a namespace of its own.
+// segment is a bridge with hosts on it, each in its own namespace.
 type segment struct {
 	name   string
 	sw     namespace
@@ -128,7 +128,7 @@ func (s *segment) host(t *testing.T, name, addr string) *host {
 	return h
 }
 
-// plug gives a host an interface on the segment.
+// plug connects a host to the segment by an interface.
 func (s *segment) plug(t *testing.T, h *host, port, dev, addr string) netlink.Link {
 	t.Helper()
 	cable := netlink.NewVeth(netlink.LinkAttrs{Name: port})
@@ -149,8 +149,8 @@ func (s *segment) plug(t *testing.T, h *host, port, dev, addr string) netlink.Li
 	return inner
 }
 
-// split keeps the hosts from hearing each other, their links staying up; or
-// lets them again.
+// split separates the hosts of the segment from each other without taking their links down;
+// or joins them again.
 func (s *segment) split(t *testing.T, apart bool) {
 	t.Helper()
 	for _, port := range s.ports {
@@ -158,7 +158,7 @@ func (s *segment) split(t *testing.T, apart bool) {
 	}
 }
 
-// owns says whether the host really has the address.
+// owns says whether the host's interface has the address.
 func (h *host) owns(t *testing.T, addr netip.Addr) bool {
 	t.Helper()
 	list, err := h.AddrList(h.dev, netlink.FAMILY_V4)

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// These tests wait for timers, not for the processor: all at once they take
-	// no longer than the slowest.
+	// These tests wait for timers, not for the CPU: in parallel they take no longer than the
+	// slowest.
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -35,10 +35,10 @@ const (
 	advertInterval = time.Second
 	skew100        = 609375 * time.Microsecond
 	skew90         = 648437500 * time.Nanosecond
-	// grace is what a take-over may take beyond the protocol's times.
+	// grace is how much longer a takeover may take than the protocol's times.
 	grace = 200 * time.Millisecond
-	// starting is what a program may take to start and to hear or say what the
-	// test waits for; nothing is measured by it.
+	// starting is how long a program may take to start and to send or receive what the test
+	// waits for. Nothing is measured by it.
 	starting = 15 * time.Second
 )
 
@@ -55,7 +55,7 @@ func newPair(t *testing.T) pair {
 	return pair{s, s.host(t, "weir", "192.168.25.31"), s.host(t, "keepalived", "192.168.25.32")}
 }
 
-// eventually waits until the condition holds, and says how long that took.
+// eventually waits until the condition holds, and returns how long that took.
 func eventually(t *testing.T, what string, within time.Duration, holds func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -72,7 +72,7 @@ func eventually(t *testing.T, what string, within time.Duration, holds func() bo
 	return took
 }
 
-// holdsFor watches that a condition holds all the time.
+// holdsFor checks that a condition holds during all of this time.
 func holdsFor(t *testing.T, what string, d time.Duration, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -84,7 +84,7 @@ func holdsFor(t *testing.T, what string, d time.Duration, holds func() bool) {
 	}
 }
 
-// weirOnly and keepalivedOnly say who really has the VIP.
+// weirOnly and keepalivedOnly say whether that host has the VIP and the other has not.
 func (p pair) weirOnly(t *testing.T) func() bool {
 	return func() bool { return p.weir.owns(t, vip) && !p.keepalived.owns(t, vip) }
 }
@@ -93,14 +93,14 @@ func (p pair) keepalivedOnly(t *testing.T) func() bool {
 	return func() bool { return !p.weir.owns(t, vip) && p.keepalived.owns(t, vip) }
 }
 
-// heard waits until weir has taken n more adverts.
+// heard waits until weir has received n more valid adverts.
 func heard(t *testing.T, w *weir, n uint64) {
 	t.Helper()
 	want := w.Snapshot().Counters.Received + n
 	eventually(t, fmt.Sprintf("weir heard %d adverts", n), starting, func() bool { return w.Snapshot().Counters.Received >= want })
 }
 
-// noDrops says that nothing which keepalived sent was refused.
+// noDrops expects that weir has dropped none of keepalived's adverts.
 func noDrops(t *testing.T, w *weir) {
 	t.Helper()
 	if drops := w.Snapshot().Counters.Drops; drops != (vrrp.Drops{}) {
@@ -108,8 +108,8 @@ func noDrops(t *testing.T, w *weir) {
 	}
 }
 
-// TestWeirMaster: keepalived accepts weir as its master, takes over as soon as
-// weir lets go, and gives way when weir returns.
+// TestWeirMaster: keepalived accepts weir as master, takes over as soon as weir stops, and
+// gives way when weir returns.
 func TestWeirMaster(t *testing.T) {
 	p := newPair(t)
 	cfg := seedConfig(p.weir, 100)
@@ -128,8 +128,8 @@ func TestWeirMaster(t *testing.T) {
 	noDrops(t, w)
 }
 
-// TestKeepalivedMaster: weir accepts keepalived as its master, takes over when
-// it lets go and when it is killed, and gives way when it returns.
+// TestKeepalivedMaster: weir accepts keepalived as master, takes over when keepalived stops
+// and when it is killed, and gives way when it returns.
 func TestKeepalivedMaster(t *testing.T) {
 	p := newPair(t)
 	first := settings{State: "MASTER", Priority: 100, Pass: "1111"}
@@ -152,7 +152,7 @@ func TestKeepalivedMaster(t *testing.T) {
 	<-stopping
 	eventually(t, "keepalived let go", starting, p.weirOnly(t))
 
-	// Started again it preempts.
+	// After another start it preempts.
 	k = startKeepalived(t, p.keepalived, first)
 	eventually(t, "keepalived preempted", starting, p.keepalivedOnly(t))
 	heard(t, w, 2)
@@ -165,9 +165,9 @@ func TestKeepalivedMaster(t *testing.T) {
 	noDrops(t, w)
 }
 
-// TestPreempts: weir, of higher priority, hears keepalived as master and takes
-// over; keepalived hears weir and gives way. Each way of sending and of
-// authentication has to be right in both directions for that.
+// TestPreempts: weir, with the higher priority, receives adverts of keepalived as master and
+// takes over; keepalived receives weir's and gives way. That needs the right addressing and
+// authentication in both directions.
 func TestPreempts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -201,9 +201,9 @@ func TestPreempts(t *testing.T) {
 	}
 }
 
-// TestWrongPassword: each drops the other's adverts, and is master itself. weir
-// comes second, and so counts adverts before it sends any: keepalived 2.2.7 as
-// master puts its own advert off by a whole interval for each one it refuses.
+// TestWrongPassword: each drops the other's adverts, and is master itself. weir starts as the
+// second one, so that it counts adverts before it sends any: as master, keepalived 2.2.7
+// delays its own advert by a whole interval for each advert that it drops.
 func TestWrongPassword(t *testing.T) {
 	p := newPair(t)
 	k := startKeepalived(t, p.keepalived, settings{State: "BACKUP", Priority: 90, Pass: "1112"})
@@ -224,7 +224,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// TestPartition: the segment falls apart, so that both are master, and heals.
+// TestPartition: the segment is split, so that both are master, and joined again.
 func TestPartition(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -14,16 +14,16 @@ import (
 	"weir/vrrp"
 )
 
-// vip is what every test's directors compete for.
+// vip is the address for which the directors of each test compete.
 var vip = netip.MustParseAddr("192.168.25.100")
 
-// weir is a VRRP instance of ours on a host.
+// weir is a vrrp.Instance on a host.
 type weir struct {
 	*vrrp.Instance
-	stop func() // a clean stop; waits for it
+	stop func() // stops it cleanly and waits until it has ended
 }
 
-// owner has the VIP on the host's interface while the instance is master.
+// owner adds the VIP to the host's interface while the instance is master.
 type owner struct {
 	t    *testing.T
 	host *host
@@ -46,7 +46,7 @@ func (o *owner) Enter(from, to vrrp.State) {
 	}
 }
 
-// Announce does nothing: no client asks for the VIP on these segments.
+// Announce does nothing: these segments have no client.
 func (o *owner) Announce() {}
 
 func (o *owner) Sent(time.Time) {}
@@ -71,7 +71,7 @@ func seedConfig(h *host, priority uint8) vrrp.Config {
 	}
 }
 
-// startWeir runs an instance on the host; it is stopped at the test's end.
+// startWeir runs an instance on the host until the end of the test.
 func startWeir(t *testing.T, h *host, cfg vrrp.Config) (*weir, *owner) {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))

@@ -20,18 +20,18 @@ const (
 	patience  = 60 * time.Second
 )
 
-// stream is a reproducible one.
+// stream is a reproducible stream of random bytes.
 func stream(seed byte) []byte {
 	b := make([]byte, megabytes<<20)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
 }
 
-// The stream that clients send, and the one that they get.
+// up is the stream that clients send, down the one that they get.
 var up, down = stream(1), stream(2)
 
-// carryTCP sends a stream to a service; the server that listens in the namespace
-// answers with its hash and with another stream. Each is compared with what was sent.
+// carryTCP sends a stream to a service; the server, which listens in the namespace, answers
+// with the stream's hash and with another stream. Both are compared with what was sent.
 func carryTCP(client, server *lab.Namespace, to netip.AddrPort, listen netip.AddrPort) error {
 	var l *net.TCPListener
 	err := server.Do(func() (err error) {
@@ -91,8 +91,8 @@ func serveTCP(l *net.TCPListener) error {
 	return err
 }
 
-// carryUDP sends the same as datagrams, one when the one before it has been
-// answered, by as many other bytes.
+// carryUDP sends the same stream as datagrams. Each is sent when the one before it has been
+// answered by as many bytes of the other stream.
 func carryUDP(client, server *lab.Namespace, to netip.AddrPort, listen netip.AddrPort) error {
 	var l *net.UDPConn
 	err := server.Do(func() (err error) {

@@ -16,11 +16,11 @@ import (
 	"weir/internal/netlnk/nstest"
 )
 
-// Bytes of a datagram that travels whole, and of one that does in six fragments.
+// The bytes of a datagram that is not fragmented, and of one that has six fragments.
 const small, big = 100, 8 << 10
 
-// Datagrams of 8 KB, and their answers, arrive whole, in whichever order the
-// fragments come.
+// Datagrams of 8 KB and their answers arrive whole, with their fragments in order and in
+// reverse order.
 func TestBigDatagrams(t *testing.T) {
 	for _, hook := range []string{"native", "generic", "tc"} {
 		for _, two := range []bool{false, true} {
@@ -90,7 +90,7 @@ func (n *network) ask(k kind, size int, patience time.Duration, send func(*net.U
 	return nil
 }
 
-// receive waits for a datagram, which is to be this one.
+// receive waits for a datagram and compares it with this one.
 func receive(conn *net.UDPConn, want []byte) (from netip.AddrPort, err error) {
 	buf := make([]byte, 2*big)
 	n, from, err := conn.ReadFromUDPAddrPort(buf)
@@ -133,7 +133,7 @@ func (n *network) sendReversed(conn *net.UDPConn, payload []byte) error {
 
 const fragmentBytes = 1440 // of the datagram, in each fragment but the last
 
-// fragments are the IP packets that a datagram is sent in, its checksum whole. Their
+// fragments are the IP packets of a datagram, with the complete UDP checksum. Their
 // identification is the source port.
 func fragments(from, to netip.AddrPort, payload []byte) (list [][]byte) {
 	length := uint16(8 + len(payload))
@@ -155,7 +155,7 @@ func fragments(from, to netip.AddrPort, payload []byte) (list [][]byte) {
 	return list
 }
 
-// fragment4 is the header (RFC 791); the kernel enters the checksum.
+// fragment4 is the IPv4 header of a fragment (RFC 791); the kernel fills in its checksum.
 func fragment4(from netip.AddrPort, to netip.Addr, at, bytes int, more bool) []byte {
 	h := make([]byte, 12, 20+fragmentBytes)
 	h[0], h[8], h[9] = 0x45, 64, unix.IPPROTO_UDP
@@ -168,7 +168,7 @@ func fragment4(from netip.AddrPort, to netip.Addr, at, bytes int, more bool) []b
 	return slices.Concat(h, from.Addr().AsSlice(), to.AsSlice())
 }
 
-// fragment6 is the header, with that of a fragment behind it (RFC 8200 section 4.5).
+// fragment6 is the IPv6 header and the Fragment header of a fragment (RFC 8200 section 4.5).
 func fragment6(from netip.AddrPort, to netip.Addr, at, bytes int, more bool) []byte {
 	h := []byte{0x60, 0, 0, 0, 0, 0, unix.IPPROTO_FRAGMENT, 64}
 	binary.BigEndian.PutUint16(h[4:], uint16(8+bytes))

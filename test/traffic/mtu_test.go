@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tunnels are kinds of TCP through a tunnel, and what of 1,500 bytes its outer
-// header leaves: each family's wider one first, as the client remembers the narrower.
+// tunnels are kinds of TCP through a tunnel, and how many of 1,500 bytes the outer header
+// leaves. Of each family the larger MTU comes first, since the client remembers the smaller.
 var tunnels = []struct {
 	kind
 	fits int
@@ -20,8 +20,8 @@ var tunnels = []struct {
 	{kind{method: "TUN", family: "IPv6", proto: "TCP"}, 1460},
 }
 
-// A client whose packets, of 1,500 bytes and not to be cut, do not fit into the
-// tunnel learns from weir how long they may be, and all bytes arrive.
+// A client whose packets have 1,500 bytes and must not be fragmented, so that they do not fit
+// into the tunnel, learns the path MTU from weir, and all bytes arrive.
 func TestPathMTU(t *testing.T) {
 	for _, hook := range []string{"native", "tc"} {
 		t.Run(hook, func(t *testing.T) {
@@ -35,8 +35,8 @@ func TestPathMTU(t *testing.T) {
 	}
 }
 
-// Where a link behind the next router is narrower, that router says so to weir,
-// which tells the client. (IPv6 in IPv4 has routers cut what is too long.)
+// Where a link behind the next router has a smaller MTU, that router sends an ICMP error to
+// weir, which sends one to the client. (With IPv6 in IPv4, routers fragment instead.)
 func TestPathMTUBeyondARouter(t *testing.T) {
 	const farther = 1400
 	for _, hook := range []string{"native", "tc"} {
@@ -61,8 +61,9 @@ func TestPathMTUBeyondARouter(t *testing.T) {
 	}
 }
 
-// sendsWholePackets has the client cut its stream into packets itself, where it does
-// not anyhow: the segments of a GSO packet are shortened on the way, unheard of.
+// sendsWholePackets turns segmentation offload of the client off, as it already is at XDP: the
+// segments of a GSO packet would be made to fit on the way, and the client would not learn the
+// path MTU.
 func (n *network) sendsWholePackets() {
 	if n.hook == "tc" {
 		n.must(n.SetOffload("client", device, "gso", false))
@@ -70,7 +71,7 @@ func (n *network) sendsWholePackets() {
 	}
 }
 
-// learns carries traffic, by which the client learns that so many bytes fit.
+// learns carries traffic, and expects that the client learns this path MTU by it.
 func (n *network) learns(t *testing.T, k kind, fits int) {
 	t.Helper()
 	if got := n.pathMTU(t, k); got <= fits {
@@ -82,7 +83,7 @@ func (n *network) learns(t *testing.T, k kind, fits int) {
 	}
 }
 
-// pathMTU is how long a packet the client thinks that the way to the service carries.
+// pathMTU is the client's path MTU to the service, in bytes.
 func (n *network) pathMTU(t *testing.T, k kind) (mtu int) {
 	t.Helper()
 	err := n.Client().Do(func() error {

@@ -20,8 +20,8 @@ var executable string
 
 func TestMain(m *testing.M) { binary.Main(m, &executable) }
 
-// The client's network, and that of the servers where they have one of their own:
-// there, what they send to the client themselves goes by a router.
+// The machines of the client's network, and of the servers' network where they have their
+// own: there, their direct answers to the client pass a router.
 var (
 	vip4, vip6 = netip.MustParseAddr("10.1.0.100"), netip.MustParseAddr("fd01::100")
 	client     = machine{"client", "10.1.0.10/24", "fd01::10/64"}
@@ -36,11 +36,11 @@ type machine struct{ name, ip4, ip6 string }
 func (m machine) addr4() netip.Addr { return netip.MustParsePrefix(m.ip4).Addr() }
 func (m machine) addr6() netip.Addr { return netip.MustParsePrefix(m.ip6).Addr() }
 
-// network is one that a row of the matrix runs in.
+// network is the network in which a row of the test's matrix runs.
 type network struct {
 	*lab.Cluster
 	t    *testing.T
-	two  bool    // the servers' is another
+	two  bool    // the servers have their own network
 	nat  machine // the server whose answers come back to the director
 	own  machine // the server that answers clients itself, by direct routing and tunnels
 	hook string
@@ -48,14 +48,14 @@ type network struct {
 }
 
 const (
-	device = "ens160" // of everybody
+	device = "ens160" // of every machine
 	second = "ens192" // of the director and the router, towards the servers
 
-	narrow = 1500 // an MTU as everywhere
-	wide   = 1600 // one with room for an outer header
+	narrow = 1500 // the usual MTU
+	wide   = 1600 // an MTU with room for an outer header
 )
 
-// newNetwork builds one, with weir at this hook of the director's devices.
+// newNetwork builds a network, with weir at this hook of the director's devices.
 func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
 	n := &network{t: t, two: two, hook: hook, mtu: mtu,
 		nat: machine{"nat", "10.1.0.31/24", "fd01::31/64"}, own: machine{"own", "10.1.0.32/24", "fd01::32/64"}}
@@ -84,7 +84,7 @@ func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.close)
-	// Two state files: this node's run directory has its own.
+	// Each network namespace needs its own state file: this one is in the node's run directory.
 	c.Node("own").Spec.RealServer = append(own.RealServer, "--state", filepath.Join(c.Node("own").RunDir(), "realserver.json"))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -105,8 +105,7 @@ func (n *network) close() {
 	}
 }
 
-// cable puts the servers on a switch of their own, and gives the director and the
-// router a leg there.
+// cable connects the servers, the director and the router by a second switch.
 func (n *network) cable() {
 	if !n.two {
 		return
@@ -127,8 +126,8 @@ func (n *network) cable() {
 	}
 }
 
-// address gives everybody IPv6, the director the VIPs, the client's network a way
-// back, and the way between director and server its MTU.
+// address adds IPv6 addresses to all machines, the VIPs to the director, the routes back to
+// the client's network, and sets the MTU between director and server.
 func (n *network) address() {
 	mtu := fmt.Sprint(" mtu ", n.mtu)
 	n.ip("client", "addr add "+client.ip6+" dev "+device+" nodad")
@@ -140,7 +139,7 @@ func (n *network) address() {
 	n.ip("own", "link set "+device+mtu)
 	ports := []string{"link set director" + mtu, "link set own" + mtu}
 	if !n.two {
-		// By the director, though the client is beside it.
+		// The answers go by the director, although the client is on the same link.
 		n.ip("nat", "route add "+client.addr4().String()+" via "+director.addr4().String(),
 			"route add "+client.addr6().String()+" via "+director.addr6().String())
 		n.ip("switch", ports...)
@@ -155,9 +154,10 @@ func (n *network) address() {
 	}
 }
 
-// offloads makes the ends fit for XDP: a local sender's half-finished checksums
-// never come from a real card, and a frame that XDP sends on is lost where the
-// other end of the cable runs no program. With tc they stay what Linux makes them.
+// offloads prepares the devices for XDP: it turns off the offload of checksums, since
+// hardware never delivers packets with partial checksums as a local sender's are, and
+// attaches programs to the peers, since a veth device drops a frame that XDP has sent to it
+// unless it runs a program itself. With tc the offloads stay Linux's default.
 func (n *network) offloads() {
 	if n.hook == "tc" {
 		return

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// The director itself is the client: of each service, by each method, it gets what
-// any client gets.
+// The director itself as a client gets the same from each service, with each forward method,
+// as any other client.
 func TestTrafficOfTheDirector(t *testing.T) {
 	for _, hook := range []string{"native", "tc"} {
 		for _, two := range []bool{false, true} {

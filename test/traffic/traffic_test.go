@@ -1,5 +1,5 @@
-// Package traffic moves real traffic of every kind through weir in every
-// forwarding method, from real sockets to real sockets.
+// Package traffic carries real traffic of every kind through weir with every forward method,
+// from real sockets to real sockets.
 package traffic
 
 import (
@@ -16,7 +16,7 @@ import (
 // kind is a kind of traffic: a service of its own.
 type kind struct {
 	method, family, proto string
-	outer                 string // the family of the tunnel, where it is another
+	outer                 string // the family of the tunnel, where it is not the inner one
 }
 
 var kinds = func() (all []kind) {
@@ -30,7 +30,7 @@ var kinds = func() (all []kind) {
 	return all
 }()
 
-// mixed are tunnels of the other family.
+// mixed are tunnels whose outer family is not the inner one.
 var mixed = []kind{
 	{method: "TUN", family: "IPv4", proto: "TCP", outer: "IPv6"},
 	{method: "TUN", family: "IPv6", proto: "TCP", outer: "IPv4"},
@@ -41,7 +41,8 @@ func (k kind) String() string {
 	return strings.Join(strings.Fields(k.method+" "+k.family+" "+k.proto+" "+k.outer), " ")
 }
 
-// service is where clients ask for it, and server where the server listens.
+// service is the address that clients connect to, and server the one that the server listens
+// on.
 func (k kind) service() netip.AddrPort {
 	vip := map[string]netip.Addr{"IPv4": vip4, "IPv6": vip6}[k.family]
 	if k.outer != "" {
@@ -60,7 +61,7 @@ func (k kind) server(n *network) (name string, listen netip.AddrPort) {
 	return n.nat.name, netip.AddrPortFrom(n.nat.addr6(), 9001)
 }
 
-// config is a director with all of them.
+// config is the configuration of a director with all services.
 func (n *network) config() string {
 	var b strings.Builder
 	for _, k := range slices.Concat(kinds, mixed) {
@@ -92,8 +93,8 @@ func (n *network) devices() []string {
 	return []string{device}
 }
 
-// 20 MB each way arrive byte by byte, and what the director's devices counted is
-// what should have passed it: both ways with NAT, and else the client's alone.
+// 20 MB in each direction arrive byte by byte, and the counters of the director's devices
+// show the bytes that should pass it: both directions with NAT, otherwise only the client's.
 func TestTraffic(t *testing.T) {
 	for _, hook := range []string{"native", "generic", "tc"} {
 		for _, two := range []bool{false, true} {
@@ -125,7 +126,7 @@ func (n *network) carry(t *testing.T, k kind) {
 		want += uint64(len(down))
 	}
 	for what, got := range map[string]uint64{"received": passed.RxBytes, "sent": passed.TxBytes} {
-		if got < want || got > want+want/5 { // and the headers, and acknowledgements
+		if got < want || got > want+want/5 { // with headers and acknowledgements
 			t.Errorf("the director %s %d bytes, want %d to %d", what, got, want, want+want/5)
 		}
 	}
@@ -134,7 +135,7 @@ func (n *network) carry(t *testing.T, k kind) {
 	}
 }
 
-// counted is what all devices of the director have counted.
+// counted is the sum of the counters of all devices of the director.
 func (n *network) counted(t *testing.T) (sum lab.Counters) {
 	t.Helper()
 	for _, name := range n.devices() {

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Real traffic comes out of tunnels by the kernel's own devices, which this
-// machine's kernel may not have, in each family's tunnel, and by the BPF program
-// attached by clsact. There the program takes IPv4 out of IPv4 and IPv6 out of
-// IPv6 only: the mixed families need Linux 6.3.
+// Real traffic is decapsulated by the kernel's tunnel devices, which the kernel outside of the
+// guest may not have, in each pair of families, and by the BPF program. On Linux 6.1 the
+// program only takes IPv4 out of IPv4 and IPv6 out of IPv6: mixed families need Linux 6.3.
 func TestDecapsulation(t *testing.T) {
 	path := program(t, "realserver.test", "test", "-c", "./internal/realserver")
 	run := "../../" + path + " -test.v -megabytes 2 -datagrams 50 -test.run "

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A client in one VLAN and a server behind NAT in another, on one cable, where the
-// director has both as devices and weir on them: a megabyte comes whole. It is
-// played here because not every kernel has VLAN devices.
+// A client in one VLAN and a server behind NAT in another, both on one link to the director,
+// which has a VLAN device for each with weir attached: a megabyte arrives whole. The test runs
+// in the guest because not every kernel has VLAN devices.
 func TestVLANDevices(t *testing.T) {
 	program(t, "weir", "build", "./cmd/weir")
 	out, status := guest(t, 5*time.Minute, `set -e

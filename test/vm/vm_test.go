@@ -20,11 +20,11 @@ import (
 	"weir/internal/netlnk/nstest"
 )
 
-// root is the project's folder, which the guest sees as its working folder.
+// root is the project's folder, which is the working directory in the guest.
 const root = "../.."
 
 func TestMain(m *testing.M) {
-	// Once for all tests, so that none of them has it in its time.
+	// Built once, before the tests, so that it does not count for the time of any.
 	build := exec.Command("./build")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
@@ -40,7 +40,7 @@ func guest(t *testing.T, limit time.Duration, command string) (output string, st
 	began := time.Now()
 	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), root, command)
 	var out bytes.Buffer
-	live := io.MultiWriter(&out, os.Stderr) // a guest may take a while
+	live := io.MultiWriter(&out, os.Stderr) // a guest may run for minutes
 	c.Stdout, c.Stderr = live, live
 	err := c.Run()
 	var exit *exec.ExitError
@@ -64,7 +64,7 @@ func program(t *testing.T, name string, args ...string) string {
 	return path
 }
 
-// The guest gives back output and status, and ends when its time is over.
+// A guest returns a command's output and status, and is ended when its time is up.
 func TestGuest(t *testing.T) {
 	if out, status := guest(t, 5*time.Minute, "uname -r; ipvsadm -Ln; exit 3"); status != 3 ||
 		!strings.HasPrefix(out, "6.1.") || !strings.Contains(out, "IP Virtual Server version 1.2.1") {
@@ -77,7 +77,7 @@ func TestGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range left { // other guests may be running
+	for _, dir := range left { // some may belong to other guests that run
 		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Ext(dir), ".")); err != nil {
 			t.Errorf("left behind: %s", dir)
 		}
@@ -98,7 +98,7 @@ func TestGuestStartsOnceMore(t *testing.T) {
 	}
 }
 
-// crash has the emulator of a run crash; it says whether there is one.
+// crash makes the emulator of a run crash; it returns false where there is none yet.
 func crash(t *testing.T, run int) bool {
 	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -106,7 +106,7 @@ func crash(t *testing.T, run int) bool {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		line, _ := os.ReadFile(name) // it may be gone
+		line, _ := os.ReadFile(name) // the process may have ended
 		if !bytes.HasPrefix(line, []byte("qemu-system")) || !bytes.Contains(line, fmt.Appendf(nil, "/run.%d/", run)) {
 			continue
 		}
@@ -119,10 +119,10 @@ func crash(t *testing.T, run int) bool {
 	return false
 }
 
-// fixtures are tests of the data plane that are played on 6.1, too: the verifier
-// takes the programs, links and filters come and go, and packets of each kind
-// fare as they should. Each takes seconds there, for what the kernel verifies and
-// for making the network: so they are few.
+// fixtures are tests of the data plane that also run on Linux 6.1: that the verifier accepts
+// the programs, that links and filters are attached and detached, and that packets of each
+// kind are forwarded correctly. Each takes seconds there, for the verifier and for making the
+// network, so that only few are run.
 var fixtures = []string{
 	"TestAttach$", "TestAttachmentOutlivesTheProcess$",
 	"TestDirectRouting$/(xdp|tc)/IPv4_TCP_SYN$",
@@ -150,9 +150,9 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// Random scenarios have the same outcome with IPVS and with weir, and so have
-// those that once had not. SEED (one or more numbers) and N (scenarios a
-// seed) say which: otherwise a new seed, which is printed.
+// Random scenarios have the same outcome with IPVS and with weir, and so have the recorded
+// ones that once had not (testdata/found). SEED (one or more numbers) and N (scenarios a seed)
+// select the random ones; without SEED there is a new seed, which is printed.
 func TestScenarios(t *testing.T) {
 	path := program(t, "play", "build", "./test/vm/play")
 	seeds, n := strings.Fields(os.Getenv("SEED")), os.Getenv("N")

@@ -9,8 +9,9 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Announce sends one gratuitous ARP for the VIP from the device, so that hosts
-// and switches on the link send its frames here from now on.
+// Announce broadcasts one gratuitous ARP for the VIP from the device with this name, so
+// that the hosts and switches of the link send its frames here from now on. The director
+// calls it for a new master. An IPv6 address is an error.
 func Announce(dev string, vip netip.Addr) error {
 	if !vip.Unmap().Is4() {
 		return fmt.Errorf("announce %s by ARP: expected an IPv4 address", vip)

@@ -18,8 +18,8 @@ import (
 	"weir/internal/netlnk/nstest"
 )
 
-// gratuitous is what RFC 826 lays down, field by field: Ethernet, IPv4, their
-// lengths, request, sender MAC and IP, target MAC and IP.
+// gratuitous is the packet of RFC 826, field by field: Ethernet, IPv4, their lengths,
+// request, sender MAC and IP, target MAC and IP.
 const gratuitous = "0001" + "0800" + "06" + "04" + "0001" + "5254001fAA03" + "c0a81964" + "ffffffffffff" + "c0a81964"
 
 var (
@@ -78,7 +78,7 @@ func TestUnmarshalBinaryErrors(t *testing.T) {
 	}
 }
 
-// What parses, writes and parses to the same again.
+// A packet that was read is written and read again as the same packet.
 func FuzzPacket(f *testing.F) {
 	good, _ := hex.DecodeString(gratuitous)
 	f.Add(good)
@@ -99,7 +99,7 @@ func FuzzPacket(f *testing.F) {
 	})
 }
 
-// The neighbour sees the frame as it must be, and learns the VIP's new place.
+// The neighbour receives exactly this frame, and learns the VIP's new MAC address.
 func TestAnnounce(t *testing.T) {
 	near, far := nstest.New(t, "near"), nstest.New(t, "far")
 	nstest.Veth(near, "ens160", far, "ens160")

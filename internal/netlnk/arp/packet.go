@@ -10,7 +10,7 @@ import (
 	"net/netip"
 )
 
-// Operation is what a packet wants (RFC 826, "ar$op").
+// Operation is an ARP packet's opcode (RFC 826, "ar$op").
 type Operation uint16
 
 const (
@@ -36,9 +36,9 @@ type Packet struct {
 	TargetIP  netip.Addr
 }
 
-// Gratuitous is the request by which a machine tells all others on the link
-// that it has an address: sender and target are the address itself (RFC 5944,
-// 4.6), and like keepalived it fills the target MAC with ones.
+// Gratuitous is the ARP request that announces to all machines of a link that this MAC
+// address has the VIP: sender and target address are both the VIP (RFC 5944 section 4.6).
+// The target MAC address is all ones, as in keepalived.
 func Gratuitous(mac net.HardwareAddr, vip netip.Addr) Packet {
 	return Packet{Operation: Request, SenderMAC: mac, SenderIP: vip, TargetMAC: broadcast(), TargetIP: vip}
 }
@@ -47,7 +47,8 @@ func broadcast() net.HardwareAddr {
 	return net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 }
 
-// MarshalBinary writes the packet as on the wire, in network byte order.
+// MarshalBinary returns the packet without the Ethernet header, in network byte order.
+// MAC addresses of other than 6 bytes and IP addresses other than IPv4 are errors.
 func (p Packet) MarshalBinary() ([]byte, error) {
 	if len(p.SenderMAC) != 6 || len(p.TargetMAC) != 6 {
 		return nil, errors.New("arp: a MAC address must have 6 bytes")
@@ -67,8 +68,9 @@ func (p Packet) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary reads a packet. Bytes after it are ignored: Ethernet pads
-// short frames.
+// UnmarshalBinary reads a packet without the Ethernet header. Bytes behind it are
+// ignored, since Ethernet pads short frames. The error wraps io.ErrUnexpectedEOF where
+// there are too few; packets that are not of Ethernet and IPv4 are errors, too.
 func (p *Packet) UnmarshalBinary(b []byte) error {
 	if len(b) < Size {
 		return fmt.Errorf("arp: %d bytes, expected %d: %w", len(b), Size, io.ErrUnexpectedEOF)

@@ -10,8 +10,8 @@ import (
 	"net/netip"
 )
 
-// Size is the length in bytes of an advertisement with the option that it has here,
-// IPv6 header included.
+// Size is the length in bytes of the IPv6 packet of an Advertisement: the IPv6 header, the
+// message, and the target link-layer address option.
 const Size = headerSize + messageSize
 
 const (
@@ -19,34 +19,36 @@ const (
 	messageSize = 32
 
 	protocolICMPv6        = 58
-	neighborAdvertisement = 136 // RFC 4861, 4.4
-	targetLinkLayer       = 2   // RFC 4861, 4.6.1
-	// hopLimit shows that no router has passed it on: others are not accepted
-	// (RFC 4861, 7.1.2).
+	neighborAdvertisement = 136 // RFC 4861 section 4.4
+	targetLinkLayer       = 2   // RFC 4861 section 4.6.1
+	// hopLimit proves that no router has forwarded the packet: nodes drop advertisements
+	// with another one (RFC 4861 section 7.1.2).
 	hopLimit = 255
 
 	flagRouter   = 0x80
 	flagOverride = 0x20
 )
 
-// allNodes is the group of all machines on a link (RFC 4291, 2.7.1), allNodesMAC its
-// Ethernet address (RFC 2464, 7).
+// allNodes is the group of all nodes of a link (RFC 4291 section 2.7.1), allNodesMAC its
+// Ethernet address (RFC 2464 section 7).
 var allNodes = netip.MustParseAddr("ff02::1")
 
 func allNodesMAC() net.HardwareAddr { return net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1} }
 
-// Advertisement is an unsolicited neighbour advertisement to all nodes on a link: who
-// knows the address goes to MAC from now on (RFC 4861, 7.2.6).
+// Advertisement is an unsolicited neighbour advertisement to all nodes of a link: those
+// that have the target in their neighbour cache send to MAC from now on (RFC 4861 section
+// 7.2.6).
 type Advertisement struct {
 	Target netip.Addr
 	MAC    net.HardwareAddr
-	// Router says that the sender forwards packets. Hosts take a router that says
-	// otherwise out of their lists.
+	// Router says that the sender forwards packets. Hosts remove a router that
+	// advertises without it from their list of default routers.
 	Router bool
 }
 
-// MarshalBinary writes the IPv6 packet as on the wire, in network byte order. It comes
-// from the target itself, as the kernel's own do.
+// MarshalBinary returns the IPv6 packet, from the IPv6 header on, in network byte order.
+// Its source is the target, as in the kernel's own advertisements. A target that is not a
+// unicast IPv6 address and a MAC address of other than 6 bytes are errors.
 func (a Advertisement) MarshalBinary() ([]byte, error) {
 	if !a.Target.Is6() || a.Target.Is4In6() || a.Target.IsMulticast() || a.Target.IsUnspecified() {
 		return nil, fmt.Errorf("ndp: target %s: expected a unicast IPv6 address", a.Target)
@@ -72,8 +74,8 @@ func (a Advertisement) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// checksum is that of the message in an IPv6 packet whose own checksum is still 0
-// (RFC 4443, 2.3; RFC 8200, 8.1).
+// checksum is the ICMPv6 checksum of an IPv6 packet whose checksum field is 0 (RFC 4443
+// section 2.3, RFC 8200 section 8.1).
 func checksum(packet []byte) uint16 {
 	sum := uint32(protocolICMPv6 + messageSize)
 	for i := 8; i < len(packet); i += 2 { // from the source address on

@@ -9,8 +9,9 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Announce sends one unsolicited neighbour advertisement for the VIP from the device,
-// so that hosts and routers on the link send its packets here from now on.
+// Announce sends one unsolicited neighbour advertisement for the VIP from the device with
+// this name to all nodes, so that the hosts and routers of the link send its packets here
+// from now on. The director calls it for a new master. An IPv4 address is an error.
 func Announce(dev string, vip netip.Addr) error {
 	l, err := netlnk.LinkByName(dev)
 	if err != nil {

@@ -57,8 +57,8 @@ func TestMarshalBinaryErrors(t *testing.T) {
 	}
 }
 
-// A neighbour that knows the VIP at another place learns the new one, and whether a
-// router is there: its kernel has checked checksum, hop limit and lengths.
+// A neighbour that has the VIP with another MAC address learns the new one, and whether
+// its sender is a router. Its kernel accepts only a correct checksum, hop limit and length.
 func TestAnnounce(t *testing.T) {
 	near, far := nstest.New(t, "near"), nstest.New(t, "far")
 	nstest.Veth(near, "ens160", far, "ens160")

@@ -1,6 +1,6 @@
 // Package nstest gives tests network namespaces of their own. They are named
-// weirt-PID-NAME, as are the tests' folders of pinned BPF maps; those of processes
-// that died before cleaning up are removed when the next test makes one.
+// weirt-PID-NAME, and so are the folders in which tests pin BPF maps. What a process left
+// behind that died before its cleanup is removed when the next test makes a namespace.
 package nstest
 
 import (
@@ -20,7 +20,8 @@ import (
 
 const prefix = "weirt-"
 
-// Namespace is a network namespace that goes with its test.
+// Namespace is a network namespace that is deleted at the end of its test. Its methods
+// fail the test on an error.
 type Namespace struct {
 	Name string
 	t    testing.TB
@@ -43,7 +44,8 @@ func (n *Namespace) IP(args ...string) string {
 	return run(n.t, append([]string{"-n", n.Name}, args...)...)
 }
 
-// Batch runs several of ip's commands at once, a line each.
+// Batch runs several commands of ip by one process, which is faster; each is one line
+// without "ip".
 func (n *Namespace) Batch(commands ...string) {
 	n.t.Helper()
 	cmd := exec.Command("ip", "-n", n.Name, "-batch", "-")
@@ -53,8 +55,8 @@ func (n *Namespace) Batch(commands ...string) {
 	}
 }
 
-// Do runs fn on this goroutine with its thread inside the namespace. What fn
-// starts in other goroutines is outside again.
+// Do runs fn on this goroutine with its thread in the namespace. Goroutines that fn
+// starts are not in the namespace.
 func (n *Namespace) Do(fn func()) {
 	n.t.Helper()
 	runtime.LockOSThread()
@@ -72,7 +74,7 @@ func (n *Namespace) Do(fn func()) {
 		n.t.Fatalf("enter %s: %v", n.Name, err)
 	}
 	defer func() {
-		// A thread that cannot come back stays locked and ends with its goroutine.
+		// A thread that cannot return stays locked and ends with its goroutine.
 		if err := netns.Set(home); err != nil {
 			n.t.Errorf("leave %s: %v", n.Name, err)
 			return
@@ -82,7 +84,7 @@ func (n *Namespace) Do(fn func()) {
 	fn()
 }
 
-// Veth joins two namespaces by a cable; the ends get the given names and are up.
+// Veth connects two namespaces by a veth pair; its ends get these names and are up.
 func Veth(a *Namespace, devA string, b *Namespace, devB string) {
 	a.t.Helper()
 	a.IP("link", "add", devA, "type", "veth", "peer", "name", devB, "netns", b.Name)
@@ -90,7 +92,8 @@ func Veth(a *Namespace, devA string, b *Namespace, devB string) {
 	b.IP("link", "set", devB, "up")
 }
 
-// WaitFor polls until the condition holds and fails the test after 5 s.
+// WaitFor polls until the condition holds. After 5 s it fails the test and names what was
+// waited for.
 func WaitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -126,7 +129,7 @@ func removeStale(t testing.TB) {
 	}
 }
 
-// stale says whether a name is that of a test process which is gone.
+// stale says whether a name belongs to a test process that has ended.
 func stale(name string) bool {
 	rest, ours := strings.CutPrefix(name, prefix)
 	id, _, _ := strings.Cut(rest, "-")

@@ -9,9 +9,9 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// PassXDP attaches an XDP program that passes everything to a device of the
-// namespace that the thread is in, until the test ends: a veth takes a frame that
-// XDP sends it only where its end of the cable runs a program, too.
+// PassXDP attaches an XDP program that passes all frames to a device of the calling
+// thread's namespace, until the test ends. A veth device accepts a frame that was sent to
+// it by XDP only while it runs an XDP program itself.
 func PassXDP(t testing.TB, device string) {
 	t.Helper()
 	pass, err := ebpf.NewProgram(&ebpf.ProgramSpec{

@@ -1,5 +1,5 @@
-// Package floor has the programs that the benchmarks measure the data plane
-// with and against.
+// Package floor has the BPF programs (bpf/bench/floor.bpf.c) with which the benchmarks
+// measure the data plane, and with which they compare it: the least that a program can do.
 package floor
 
 import (
@@ -17,20 +17,20 @@ import (
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -go-package floor bpf ../../../bpf/bench/floor.bpf.c -- -O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu
 
-// Programs are what the data plane is measured with, and compared with.
+// Programs are the loaded programs and maps.
 type Programs struct {
 	objects struct {
 		bpfMaps
 		bpfVariables
 		Generate *ebpf.Program `ebpf:"generate"`
 		Sink     *ebpf.Program `ebpf:"sink"`
-		Zeroed   *ebpf.Map     `ebpf:".bss"` // where the variables are
+		Zeroed   *ebpf.Map     `ebpf:".bss"` // the variables of SetPacket
 		Preset   *ebpf.Map     `ebpf:".data"`
 	}
 	wrapped map[string]*ebpf.Program
 }
 
-// Load loads them, with room for so many connections.
+// Load loads the programs, with a connection table of this size.
 func Load(connections int) (*Programs, error) {
 	spec, err := loadBpf()
 	if err != nil {
@@ -54,8 +54,9 @@ func Load(connections int) (*Programs, error) {
 	return p, nil
 }
 
-// Wrap loads a program of the collection with a wrapper in front, which sets the
-// packet back and then calls it. Other programs of the collection are not loaded.
+// Wrap loads a program of the collection with a wrapper in front of it, which restores the
+// packet of SetPacket and then calls the program, so that each repetition of a test run has
+// the same packet. The collection's other programs are not loaded.
 func (p *Programs) Wrap(spec *ebpf.CollectionSpec, name string, options ebpf.CollectionOptions) (*ebpf.Program, error) {
 	floor, err := loadBpf()
 	if err != nil {
@@ -82,7 +83,7 @@ func (p *Programs) Wrap(spec *ebpf.CollectionSpec, name string, options ebpf.Col
 	return all.DetachProgram(name), nil
 }
 
-// replaced is a program in which another takes the place of a function.
+// replaced is the program with another program in place of one of its functions.
 func replaced(program asm.Instructions, function string, by asm.Instructions) asm.Instructions {
 	all := slices.Clone(by)
 	all[0] = btf.WithFuncMetadata(all[0].WithSymbol(function), btf.FuncMetadata(&by[0]))
@@ -99,7 +100,7 @@ func replaced(program asm.Instructions, function string, by asm.Instructions) as
 	return append(rest, all...)
 }
 
-// Close unloads them.
+// Close unloads the programs and maps.
 func (p *Programs) Close() error {
 	errs := []error{p.objects.bpfMaps.Close(), p.objects.Zeroed.Close(), p.objects.Preset.Close(), p.objects.Generate.Close(), p.objects.Sink.Close()}
 	for _, program := range p.wrapped {
@@ -108,19 +109,19 @@ func (p *Programs) Close() error {
 	return errors.Join(errs...)
 }
 
-// EmptyXDP and EmptyTC do nothing; DR40 is the plainest direct routing, NewC40 its
-// way with new connections, and IPIP40 the plainest tunnel. Each is behind the wrapper.
+// EmptyXDP and EmptyTC do nothing. DR40 is the plainest direct routing, NewC40 the same for
+// new connections, IPIP40 the plainest tunnel. Each is behind the wrapper.
 func (p *Programs) EmptyXDP() *ebpf.Program { return p.wrapped[bpfProgEmptyXdp] }
 func (p *Programs) EmptyTC() *ebpf.Program  { return p.wrapped[bpfProgEmptyTc] }
 func (p *Programs) DR40() *ebpf.Program     { return p.wrapped[bpfProgDr40] }
 func (p *Programs) IPIP40() *ebpf.Program   { return p.wrapped[bpfProgIpip40] }
 func (p *Programs) NewC40() *ebpf.Program   { return p.wrapped[bpfProgNewC40] }
 
-// Generate sends live frames; Sink counts and drops what arrives.
+// Generate sends live frames; Sink counts the frames that arrive and drops them.
 func (p *Programs) Generate() *ebpf.Program { return p.objects.Generate }
 func (p *Programs) Sink() *ebpf.Program     { return p.objects.Sink }
 
-// Arrived is how many frames the sink has counted.
+// Arrived is the number of frames that the sink has counted.
 func (p *Programs) Arrived() (uint64, error) {
 	var each []uint64
 	if err := p.objects.Arrived.Lookup(uint32(0), &each); err != nil {
@@ -133,19 +134,19 @@ func (p *Programs) Arrived() (uint64, error) {
 	return sum, nil
 }
 
-// Flows says how the flows of a packet are told apart: by the address and port of
-// the client, who is its source, or its destination.
+// Flows says which of many flows each packet belongs to. Flows differ by the client's
+// address and port, which are the packet's source or its destination.
 type Flows struct {
-	Count    uint32 // 0: it is always the packet's own
-	First    uint32 // where turns begin
-	ByLot    bool   // not one after the other
+	Count    uint32 // of flows; 0: the packet is not changed
+	First    uint32 // the number of the first flow
+	ByLot    bool   // at random instead of one after the other
 	ToClient bool
-	// Scattered: each has a client of its own, not one of so many ports.
+	// Scattered: each flow has its own client address, instead of many ports of a few.
 	Scattered bool
 }
 
-// SetPacket says what the wrappers and Generate set the packet back to, a TCP
-// packet without options.
+// SetPacket sets the packet that the wrappers and Generate restore: a TCP packet without
+// options.
 func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 	var words [10]uint64
 	var head [len(words) * 8]byte
@@ -153,7 +154,7 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 	for i := range words {
 		words[i] = binary.NativeEndian.Uint64(head[8*i:])
 	}
-	// Where the low half of the source address stands, and the source port.
+	// The offsets of the low half of the source address and of the source port.
 	var ip6, address, port uint32 = 0, 14 + 12, 14 + 20
 	if packet[12] == 0x86 {
 		ip6, address, port = 1, 14+8+12, 14+40
@@ -173,7 +174,7 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 	return o.Original.Set(words)
 }
 
-// Serve gives the floor's programs their service, and so many servers.
+// Serve gives the programs one service with this many servers.
 func (p *Programs) Serve(vip netip.AddrPort, servers int) error {
 	for i := range uint32(servers) {
 		if err := p.objects.FloorServers.Put(i, bpfServer{Dst: [6]uint8{2, 0, 0, 0, 0, 0x11}, Addr: wireAddr(netip.AddrFrom4([4]byte{192, 0, 2, byte(11 + i)}))[3]}); err != nil {
@@ -187,7 +188,8 @@ func (p *Programs) Serve(vip netip.AddrPort, servers int) error {
 	return p.objects.FloorServices.Put(key, bpfService{Servers: uint32(servers)})
 }
 
-// Connect enters the first flows that the wrapper draws, each a client's to the VIP.
+// Connect enters the first flows of the wrapper into the connection table, each from a
+// client to the VIP.
 func (p *Programs) Connect(vip netip.AddrPort, flows int) error {
 	keys, values := make([]bpfFlowKey, flows), make([]bpfFlow, flows)
 	for i := range keys {
@@ -201,12 +203,12 @@ func (p *Programs) Connect(vip netip.AddrPort, flows int) error {
 	return err
 }
 
-// Disconnect forgets all connections.
+// Disconnect empties the connection table.
 func (p *Programs) Disconnect() error {
 	keys, values := make([]bpfFlowKey, 65536), make([]bpfFlow, 65536)
 	for cursor := new(ebpf.MapBatchCursor); ; {
 		if _, err := p.objects.FloorFlows.BatchLookupAndDelete(cursor, keys, values, nil); err != nil {
-			if errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
+			if errors.Is(err, ebpf.ErrKeyNotExist) { // the end of the table
 				return nil
 			}
 			return err

@@ -13,11 +13,11 @@ import (
 const (
 	bulkPort    = 81
 	bulkStreams = 4
-	bulkBytes   = 64 << 20 // of each
+	bulkBytes   = 64 << 20 // per stream
 )
 
-// serveBulk sends so many bytes to whoever begins with a d, and takes as many from
-// whoever begins with a u.
+// serveBulk sends bulkBytes on a connection that begins with a d (download), and reads as
+// many on one that begins with a u (upload).
 func (n *network) serveBulk(b *testing.B) {
 	var l net.Listener
 	var err error
@@ -41,14 +41,14 @@ func (n *network) serveBulk(b *testing.B) {
 				if way[0] == 'd' {
 					send(conn)
 				} else if receive(conn) == nil {
-					conn.Write(way) // it is all there
+					conn.Write(way) // all bytes have arrived
 				}
 			}()
 		}
 	}()
 }
 
-// bulk is how many microseconds a megabyte takes, by some streams at once.
+// bulk is how many microseconds a megabyte takes, with several streams at once.
 func (n *network) bulk(b *testing.B, addr string, way byte) float64 {
 	b.Helper()
 	var streams errgroup.Group

@@ -1,6 +1,6 @@
-// Package http measures HTTP through weir beside the proxies that people use for
-// it, and beside nothing at all: wrk asks an nginx, both Debian's, with Linux's
-// default offloads.
+// Package http measures HTTP through weir, through the proxies that people use for it, and
+// without a balancer. wrk sends requests to an nginx, both from Debian, with Linux's default
+// offloads.
 package http
 
 import (
@@ -34,13 +34,13 @@ const (
 	seconds = 2 // of each measurement by wrk
 )
 
-// BenchmarkHTTP is `make bench-http`. At first everybody asks as fast as it can: a
-// figure is what one takes on average, in microseconds, a request on a connection
-// that is kept, one with its connection, a megabyte to the client or from it. How
-// long people wait says nothing then: a client asks again once it has its answer, so
-// that a faster way only has more requests wait for nginx's workers on busy CPUs.
-// That is measured at one rate for all, a quarter of what the slowest way serves:
-// the paced client takes more of the CPUs for a request than wrk does.
+// BenchmarkHTTP is `make bench-http`. First, requests are sent as fast as possible: a figure
+// is the average time in microseconds of a request on a connection that is kept, of a
+// request with its connection, and of a megabyte to or from the client. Latency means
+// nothing then, since each client sends its next request once it has an answer, so that with
+// a faster balancer more requests wait for nginx. Latency is therefore measured at the same
+// rate for all, a quarter of what the slowest one serves: the paced client takes more CPU
+// for a request than wrk does.
 func BenchmarkHTTP(b *testing.B) {
 	n := build(b)
 	slowest := math.Inf(1)
@@ -65,7 +65,7 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 }
 
-// A way leads from the client to the server.
+// A way is what is measured: what stands between the client and the server.
 type way struct {
 	name, addr string
 	setUp      func(b *testing.B, n *network)
@@ -78,7 +78,7 @@ var ways = []way{
 	{"nginx", directorIP, nginxStream},
 }
 
-// open opens a way until the benchmark ends.
+// open sets a way up until the benchmark ends.
 func (n *network) open(b *testing.B, w way) {
 	b.Helper()
 	w.setUp(b, n)
@@ -143,7 +143,7 @@ func (n *network) write(b *testing.B, name, text string) {
 	}
 }
 
-// nginx runs one with two workers.
+// nginx runs an nginx with two workers.
 func (n *network) nginx(b *testing.B, ns *nstest.Namespace, name, config string) {
 	b.Helper()
 	n.write(b, name+".conf", `load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -158,7 +158,7 @@ events { worker_connections 16384; }
 	n.start(b, ns, "nginx", "-c", n.file(name+".conf"))
 }
 
-// weir balances at tc, by direct routing. Like the proxies it is a process of its own.
+// weir balances at tc, by direct routing. Like the proxies it is a separate process.
 func weir(b *testing.B, n *network) {
 	config := "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
 	for _, port := range []int{80, bulkPort} {
@@ -175,7 +175,7 @@ func weir(b *testing.B, n *network) {
 	n.write(b, "weir.conf", config)
 	running := n.start(b, n.director, executable, "run", "-f", n.file("weir.conf"), "--run-dir", n.file("weir"),
 		"--pin-dir", fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()))
-	b.Cleanup(func() { // its data plane would outlive a killed one
+	b.Cleanup(func() { // the data plane of a killed process stays
 		if err := running.Process.Signal(syscall.SIGTERM); err != nil {
 			b.Error(err)
 		}
@@ -217,8 +217,8 @@ stream {
 }`)
 }
 
-// start runs a program inside a namespace until the benchmark ends, and shows what it
-// had to say where that fails.
+// start runs a program in a namespace until the benchmark ends, and shows its output where
+// the benchmark fails.
 func (n *network) start(b *testing.B, ns *nstest.Namespace, name string, args ...string) *exec.Cmd {
 	b.Helper()
 	var said bytes.Buffer
@@ -240,7 +240,7 @@ func (n *network) start(b *testing.B, ns *nstest.Namespace, name string, args ..
 	return c
 }
 
-// waitFor waits until the address takes a connection.
+// waitFor waits until the address accepts a connection.
 func (n *network) waitFor(b *testing.B, addr string) {
 	b.Helper()
 	nstest.WaitFor(b, "a connection to "+addr, func() (there bool) {
@@ -259,7 +259,7 @@ var (
 	failurePattern = regexp.MustCompile(`(?m)^\s*(Socket errors:.*|Non-2xx.*)$`)
 )
 
-// wrk asks on 64 connections, and returns how many requests a second are answered.
+// wrk sends requests on 64 connections, and returns how many a second are answered.
 func (n *network) wrk(b *testing.B, addr string, more ...string) (rate float64) {
 	b.Helper()
 	args := append([]string{"-t2", "-c64", "-d" + strconv.Itoa(seconds) + "s"}, more...)

@@ -21,13 +21,13 @@ const (
 
 var question = []byte("GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
 
-// paced asks so many requests a second, each at its time whatever became of those
-// before, and returns how long people wait from that time on: half of them, and all
-// but one in 100, in microseconds. A request that has to wait for its connection
-// waits for its answer, too: so a way that falls behind cannot hide it.
+// paced sends requests at a fixed rate, each at its scheduled time whether or not those
+// before it are answered. It returns the median and the 99th percentile of the time from the
+// scheduled moment to the answer, in microseconds. The time for which a request waits for a
+// free connection counts, too, so that a balancer that falls behind cannot hide it.
 func (n *network) paced(b *testing.B, addr string, rate float64) (p50, p99 float64) {
 	b.Helper()
-	// A thread of its own sleeps and waits for each connection: the runtime's timers are too coarse.
+	// Each connection has its own thread, which sleeps and blocks: the runtime's timers are too coarse.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(pacedConnections + 2))
 	begin := time.Now().Add(100 * time.Millisecond)
 	every := time.Duration(float64(time.Second) / rate)
@@ -54,7 +54,7 @@ func (n *network) paced(b *testing.B, addr string, rate float64) (p50, p99 float
 	return at(0.5), at(0.99)
 }
 
-// dialPaced is a connection as a socket that blocks.
+// dialPaced opens a connection as a blocking socket.
 func (n *network) dialPaced(addr string) (fd int, err error) {
 	var conn net.Conn
 	n.client.Do(func() { conn, err = net.DialTimeout("tcp", addr+":80", 5*time.Second) })
@@ -74,9 +74,10 @@ func (n *network) dialPaced(addr string) (fd int, err error) {
 	return fd, unix.SetNonblock(fd, false)
 }
 
-// askPaced asks on one connection, at its first time and at intervals after that.
+// askPaced sends the requests of one connection: the first at its time, the others at
+// intervals after that.
 func askPaced(fd int, due time.Time, every time.Duration) (waits []time.Duration, err error) {
-	// The thread stays: its end would be that of a proxy that it has started (start).
+	// The thread must not end: a proxy that start has started from it would end, too.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {

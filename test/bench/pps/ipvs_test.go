@@ -10,14 +10,14 @@ import (
 	"weir/lvs"
 )
 
-// ipvsRounds are one run's, and one more to warm up: the guest that has IPVS is slow,
-// above all while the verifier looks at the programs.
+// ipvsRounds is the number of rounds of one run, besides one to warm up: the guest with IPVS
+// is slow, above all while the verifier checks the programs.
 const ipvsRounds, ipvsFrames = 7, 40_000
 
-// BenchmarkIPVS is `make bench-vm`: the same beside the kernel's IPVS, by direct
-// routing and NAT. Each figure is the median of interleaved rounds.
+// BenchmarkIPVS is `make bench-vm`: BenchmarkPPS beside the kernel's IPVS, by direct routing
+// and NAT. Each figure is the median of interleaved rounds.
 func BenchmarkIPVS(b *testing.B) {
-	// A namespace has IPVS only where that was loaded before.
+	// A namespace has IPVS only where the module was loaded before the namespace was made.
 	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
 		b.Fatalf("this kernel has no IPVS; make bench-vm starts a guest that has: %v\n%s", err, out)
 	}
@@ -59,7 +59,7 @@ func BenchmarkIPVS(b *testing.B) {
 	}
 }
 
-// ipvs has the kernel balance as weir does.
+// ipvs gives the kernel's IPVS the same services as weir's.
 func (n *network) ipvs(b *testing.B) {
 	for port, method := range map[int]string{direct: "-g", masqueraded: "-m"} {
 		n.ipvsadm(b, "-A", "-t", fmt.Sprintf("192.0.2.100:%d", port), "-s", "rr")

@@ -1,5 +1,5 @@
-// Package pps measures packets a second through network namespaces: a generator,
-// a director with two devices, and a sink, joined by veth.
+// Package pps measures packets a second through network namespaces: a generator, a director
+// with two devices, and a sink, connected by veth pairs.
 package pps
 
 import (
@@ -32,8 +32,8 @@ const (
 	generatorDev = "gen0"
 )
 
-// BenchmarkPPS is `make bench-pps`. One CPU sends 60-byte frames of 1,024 flows
-// as fast as it can; what counts is what arrives.
+// BenchmarkPPS is `make bench-pps`. One CPU sends 60-byte frames of 1,024 flows as fast as it
+// can; the frames that arrive are counted.
 func BenchmarkPPS(b *testing.B) {
 	for _, v := range []struct {
 		name  string
@@ -72,8 +72,8 @@ func build(b *testing.B) *network {
 	n.director.IP("addr", "add", "198.51.100.1/24", "dev", "in0")
 	n.director.IP("addr", "add", "192.0.2.1/24", "dev", "out0")
 	n.director.IP("neigh", "add", "192.0.2.11", "lladdr", sinkMAC, "dev", "out0", "nud", "permanent")
-	// A veth takes frames from XDP only where its NAPI runs: with GRO, or with
-	// an XDP program.
+	// A veth device accepts frames that were sent by XDP only while its NAPI runs: with
+	// GRO, or with an XDP program.
 	n.director.Do(func() { offload(b, "in0", "rx-gro") })
 	closeWith(b, n.attach(b, n.sink, "sink0", n.programs.Sink()))
 	return n
@@ -107,16 +107,16 @@ func (n *network) attach(b *testing.B, ns *nstest.Namespace, dev string, program
 	return l
 }
 
-// Ports of the VIP, by which the server is reached directly and behind NAT.
+// The ports of the VIP: of the service with direct routing, and of the one with NAT.
 const direct, masqueraded = 80, 81
 
-// weir balances to one server, the sink, with every flow established.
+// weir balances to one server, the sink. All flows are established.
 func (n *network) weir(b *testing.B, hook lvs.Hook) {
 	n.balance(b, n.plane(b), hook)
 	n.establish(b, direct)
 }
 
-// plane is a data plane in the director, without a service.
+// plane opens a data plane in the director, without a service.
 func (n *network) plane(b *testing.B) (plane *dataplane.Plane) {
 	n.director.Do(func() {
 		var err error
@@ -188,18 +188,18 @@ func (n *network) nftables(b *testing.B) {
 	n.send(b, packet(direct, synFlag), flows)
 }
 
-// measure sends b.N frames.
+// measure sends b.N frames and reports the time of each.
 func (n *network) measure(b *testing.B) {
 	figure := n.perPacket(b, direct, b.N)
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(figure, "ns/packet")
 }
 
-// perPacket sends so many frames, and counts those that arrived: it is the
-// nanoseconds that each of them took. Where the director is slow, some find its
-// device's ring full, which costs the generator's time alone.
+// perPacket sends frames and returns the time in nanoseconds divided by the number of those
+// that arrived. Where the director is slow, some are dropped because its device's ring is
+// full; they cost only the generator time.
 func (n *network) perPacket(b *testing.B, port byte, frames int) float64 {
-	n.send(b, packet(port, ackFlag), flows) // warm
+	n.send(b, packet(port, ackFlag), flows) // warms the caches
 	before := n.arrived(b)
 	begun := time.Now()
 	n.send(b, packet(port, ackFlag), frames)
@@ -211,8 +211,7 @@ func (n *network) perPacket(b *testing.B, port byte, frames int) float64 {
 	return float64(took.Nanoseconds()) / float64(got)
 }
 
-// send sends so many live frames from the generator's device; the call returns
-// when the last one has left it.
+// send sends live frames from the generator's device; it returns when the last one has left.
 func (n *network) send(b *testing.B, frame []byte, count int) {
 	n.generator.Do(func() {
 		runtime.LockOSThread()
@@ -248,7 +247,8 @@ const (
 	ackFlag = 0x10
 )
 
-// packet is a 60-byte TCP frame to the VIP; the generator writes the client.
+// packet is a 60-byte TCP frame to the VIP; the generator writes the client's address and
+// port.
 func packet(port, flags byte) []byte {
 	p := make([]byte, 60)
 	copy(p, []byte{0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x08, 0x00})

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// patience is how long a client waits, on a machine that may have much else to do.
-// A refusal over IPv6 may be lost while connect holds the socket: then the second
-// SYN, after a second, is the one that is refused.
+// patience is how long a client waits, on a machine that may be busy. An ICMPv6 error may be
+// lost while connect holds the socket's lock: then only the second SYN, after a second, is
+// seen to be refused.
 const patience = 2500 * time.Millisecond
 
-// dial opens a TCP connection and says who answers.
+// dial opens a TCP connection and returns who answers.
 func dial(from, to netip.AddrPort) (*net.TCPConn, string) {
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from), Timeout: patience, KeepAlive: -1}
 	c, err := d.Dial("tcp", to.String())
@@ -28,9 +28,9 @@ func dial(from, to netip.AddrPort) (*net.TCPConn, string) {
 	return c.(*net.TCPConn), who
 }
 
-// answer reads one line and says whose it is: the server's name, with its port
-// where that is not the one asked for, and with the client as it sees it where
-// that is another.
+// answer reads one line and returns who has sent it: the server's name, with its port where
+// that is not the one that the client connected to, and with the client's address as the
+// server sees it where that is not the client's own.
 func answer(c net.Conn, from, to netip.AddrPort) string {
 	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return failure(err)
@@ -52,7 +52,7 @@ func answer(c net.Conn, from, to netip.AddrPort) string {
 	return f[0]
 }
 
-// ask sends a line, or a datagram, and says who answers.
+// ask sends a line or a datagram, and returns who answers.
 func ask(c net.Conn, from, to netip.AddrPort) string {
 	if _, err := c.Write([]byte("?\n")); err != nil {
 		return failure(err)
@@ -64,7 +64,7 @@ func dialUDP(from, to netip.AddrPort) (net.Conn, error) {
 	return (&net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(from)}).Dial("udp", to.String())
 }
 
-// failure is an error as the scenarios call it.
+// failure is the word of the scenarios for an error.
 func failure(err error) string {
 	var timeout net.Error
 	switch {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ipvs is the kernel's, told by the real ipvsadm.
+// ipvs is the kernel's IPVS, controlled by the real ipvsadm.
 type ipvs struct{ ns string }
 
 func startIPVS(ns string) (director, error) { return ipvs{ns}, nil }
@@ -28,8 +28,8 @@ func (d ipvs) step(words []string) (string, error) {
 	return d.run(words...)
 }
 
-// run runs a command in the director. What it printed comes without the blanks
-// that end its lines, as the recorded scenarios have it; and so does its status.
+// run runs a command in the director's namespace. It returns the output without the blanks
+// at the ends of lines, and the exit status, as recorded scenarios have them.
 func (d ipvs) run(argv ...string) (string, error) {
 	var out []byte
 	err := in(d.ns, func() (err error) {

@@ -1,10 +1,10 @@
-// Command play plays scenarios in the guest, each twice: against the kernel's
-// IPVS, told by the real ipvsadm, and against weir's data plane. It prints
-// both transcripts where they differ, and then exits with status 1.
+// Command play plays scenarios in the guest, each against the kernel's IPVS, controlled by
+// the real ipvsadm, and against weir's data plane. Where they differ it prints both
+// transcripts, and exits with status 1.
 //
-//	play -seed N -n COUNT     so many random scenarios
-//	play FILE...              these files
-//	play -record FILE         what IPVS does, as the file should have it
+//	play -seed N -n COUNT     plays COUNT random scenarios
+//	play FILE...              plays these files
+//	play -record FILE         prints the file with what IPVS does
 package main
 
 import (
@@ -88,12 +88,12 @@ func playAll(all []scenario, record bool) error {
 	return nil
 }
 
-// fair is how long a scenario may take for its outcome to count: then the
-// time-outs of its connections begin to bite, which are a minute and two.
+// fair is how long a scenario may take for its outcome to count: after that its connections,
+// whose timeouts are one and two minutes, may expire.
 const fair = 50 * time.Second
 
-// compare plays a scenario against both, and tells how they differ. On a machine
-// that is too slow for it, it tries again.
+// compare plays a scenario against both, and returns how they differ. Where the machine was
+// too slow, it tries again.
 func (s *servers) compare(i int, of scenario) (differences string, err error) {
 	for try := 0; ; try++ {
 		began := time.Now()

@@ -11,13 +11,13 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// The network that the scenarios know. One bridge, in namespace sw, joins all.
+// The network of the scenarios. One bridge, in the namespace sw, connects all machines.
 //
 //	cl     client: 10.0.1.1, fd00:1::1, and every address of 10.9.0.0/16 and fd00:9::/64
 //	lb     director, a new one for each play: 10.0.1.254, 10.0.2.254, fd00:1::fe,
 //	       fd00:2::fe, the VIPs, and, for marks, all of 10.8.0.0/16 and fd00:8::/64
-//	rsN    server: 10.0.2.N, fd00:2::N, the VIPs on lo without ARP; its way back is
-//	       the director (NAT), but for what comes from a VIP (direct routing)
+//	rsN    server: 10.0.2.N, fd00:2::N, the VIPs on lo without ARP; it answers by the
+//	       director (NAT), except from a VIP (direct routing)
 const serverCount = 6
 
 var vips = []string{"10.0.1.100", "10.0.1.101", "fd00:1::100", "fd00:1::101"}
@@ -26,8 +26,8 @@ const directorMAC = "02:00:00:00:01:fe"
 
 func serverMAC(n int) string { return fmt.Sprintf("02:00:00:00:02:%02x", n) }
 
-// in runs f on a thread in the namespace; what f starts in other goroutines is
-// not there, but processes are.
+// in runs f on a thread in the namespace. Processes that f starts are in the namespace,
+// goroutines are not.
 func in(ns string, f func() error) error {
 	done := make(chan error)
 	go func() {
@@ -45,7 +45,7 @@ func in(ns string, f func() error) error {
 	return <-done
 }
 
-// run runs a command, with this on its standard input.
+// run runs a command with this text on its standard input.
 func run(stdin string, argv ...string) error {
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Stdin = strings.NewReader(stdin)
@@ -57,7 +57,7 @@ func run(stdin string, argv ...string) error {
 	return nil
 }
 
-// ip carries out lines of ip(8) in the namespace.
+// ip runs commands of ip(8), one a line, in the namespace.
 func ip(ns string, lines ...string) error {
 	return run(strings.Join(lines, "\n")+"\n", "ip", "-n", ns, "-batch", "-")
 }
@@ -76,7 +76,7 @@ func sysctl(ns string, settings ...string) error {
 }
 
 func makeNet() error {
-	// IPVS has a namespace of its own only where it was loaded before that was made.
+	// A namespace has its own IPVS only where the module was loaded before it was made.
 	if err := run("", "modprobe", "-a", "ip_vs", "veth", "bridge"); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func makeNet() error {
 	if err != nil {
 		return err
 	}
-	// A source port may be used again at once.
+	// A client may use a source port again at once.
 	if err := sysctl("cl", "net.ipv4.tcp_max_tw_buckets=0"); err != nil {
 		return err
 	}
@@ -106,11 +106,11 @@ func makeNet() error {
 	return keepOrder()
 }
 
-// keepOrder has each processor of the guest take its own flows from the machines.
-// Otherwise a packet goes on where it was sent: the server's ACK of a FIN, sent by the
-// processor that received it, comes after the server's own FIN, sent by the one that
-// its program runs on, when the client has already forgotten the connection; and the
-// client's reset makes of TIME_WAIT a CLOSE, which is over in 10 seconds.
+// keepOrder assigns each flow to one CPU of the guest (RPS), so that its packets stay in
+// order. Otherwise each packet is processed by the CPU that sent it: a server's ACK of a FIN,
+// sent by the CPU that received the FIN, may come after the server's own FIN, sent by the CPU
+// of its program. The client has forgotten the connection by then and sends a reset, which
+// turns TIME_WAIT into CLOSE, whose timeout is only 10 seconds.
 func keepOrder() error {
 	return run("", "ip", "netns", "exec", "sw", "sh", "-c", fmt.Sprintf(
 		"for queue in /sys/class/net/*/queues/rx-0; do echo %x >$queue/rps_cpus || exit; done", 1<<runtime.NumCPU()-1))
@@ -153,7 +153,7 @@ func addServer(n int) error {
 	if err := sysctl(name, "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"); err != nil {
 		return err
 	}
-	var v6 []string // ip reads the family before the batch
+	var v6 []string // ip -batch takes the family for the whole batch
 	lines = splitOff(lines, "-6 ", &v6)
 	if err := ip(name, lines...); err != nil {
 		return err
@@ -161,7 +161,7 @@ func addServer(n int) error {
 	return run(strings.Join(v6, "\n")+"\n", "ip", "-6", "-n", name, "-batch", "-")
 }
 
-// splitOff moves the lines with this prefix, without it, to another list.
+// splitOff moves the lines with this prefix to another list, without the prefix.
 func splitOff(lines []string, prefix string, to *[]string) (rest []string) {
 	for _, l := range lines {
 		if after, ok := strings.CutPrefix(l, prefix); ok {
@@ -193,9 +193,9 @@ func addDirector(name string) error {
 	}
 	return sysctl(name, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
 		"net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0",
-		"net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0") // every refusal is told
+		"net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0") // no ICMP error is left out
 }
 
-// unplug takes the director off the bridge. Its namespace stays until the guest
-// ends: to take it away would keep this slow machine busy.
+// unplug removes the director from the bridge. Its namespace stays until the guest ends,
+// since deleting it would keep this slow machine busy.
 func unplug(name string) error { return ip("sw", "link del "+name) }

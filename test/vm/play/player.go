@@ -12,21 +12,21 @@ import (
 	"weir/test/conformance"
 )
 
-// director is a load balancer in a namespace, told in ipvsadm's words.
+// director is a load balancer in a namespace, controlled by commands of ipvsadm.
 type director interface {
-	// step carries out ipvsadm, mark or sysctl, and gives back what it printed.
+	// step carries out ipvsadm, mark or sysctl, and returns its output.
 	step(words []string) (string, error)
-	// stop leaves nothing behind.
+	// stop removes everything that the director has set up.
 	stop() error
 }
 
-// player is a scenario under way.
+// player is the state of a scenario that is played.
 type player struct {
 	*servers
 	director
 	out  strings.Builder
 	held []*heldConn
-	port uint16 // the next client's
+	port uint16 // the source port of the next client
 }
 
 type heldConn struct {
@@ -34,8 +34,8 @@ type heldConn struct {
 	from, to netip.AddrPort
 }
 
-// play plays a scenario in a new director's namespace. Its transcript has the
-// steps, and under each what came of it.
+// play plays a scenario in the namespace of a new director. It returns the transcript: the
+// steps, and under each its outcome.
 func (s *servers) play(ns, text string, start func(ns string) (director, error)) (transcript string, err error) {
 	steps, err := conformance.Parse(text)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *servers) play(ns, text string, start func(ns string) (director, error))
 	}
 	for _, c := range p.held {
 		if c.TCPConn != nil {
-			_ = c.SetLinger(0) // its other end may have gone
+			_ = c.SetLinger(0) // the server may have closed it
 			c.Close()
 		}
 	}
@@ -95,7 +95,7 @@ func (p *player) do(words []string) error {
 	return fmt.Errorf("step %q is not known", words[0])
 }
 
-// word is the one after this, or another where it is not there.
+// word is the word that follows this one, or a default where this one is missing.
 func word(words []string, name, otherwise string) string {
 	if i := slices.Index(words, name); i >= 0 && i+1 < len(words) {
 		return words[i+1]
@@ -103,7 +103,7 @@ func word(words []string, name, otherwise string) string {
 	return otherwise
 }
 
-// traffic is "tcp N [from A..B] [to A..B:PORT] [sport P] [hold] [same] [rst]".
+// traffic carries out "tcp N [from A..B] [to A..B:PORT] [sport P] [hold] [same] [rst]".
 func (p *player) traffic(words []string) error {
 	n, err := strconv.Atoi(words[1])
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *player) traffic(words []string) error {
 	return nil
 }
 
-// addresses are "A" or "A..B".
+// addresses reads "A" or "A..B".
 func addresses(s string) (all []netip.Addr, err error) {
 	first, last, more := strings.Cut(s, "..")
 	a, err := netip.ParseAddr(first)
@@ -205,10 +205,10 @@ func (p *player) connect(from, to netip.AddrPort, hold, rst bool) string {
 	return who
 }
 
-// finish closes a connection, and waits until the server has closed it too and
-// the last packets have passed the director.
+// finish closes a connection, and waits until the server has closed it, too, and the last
+// packets have passed the director.
 func (p *player) finish(c *net.TCPConn, rst bool, left int64) {
-	// What fails here fails because the connection is gone already.
+	// An error here means that the connection has already ended.
 	if rst {
 		_ = c.SetLinger(0)
 	} else if c.CloseWrite() == nil {
@@ -220,7 +220,7 @@ func (p *player) finish(c *net.TCPConn, rst bool, left int64) {
 	time.Sleep(5 * time.Millisecond)
 }
 
-// close closes held connections by their numbers: "1,3-5" or "all".
+// close closes held connections by number: "1,3-5" or "all".
 func (p *player) close(list string, rst bool) {
 	for i, c := range p.held {
 		if c.TCPConn != nil && named(list, i+1) {
@@ -242,7 +242,7 @@ func named(list string, n int) bool {
 	return false
 }
 
-// echo asks over each held connection who serves it now.
+// echo sends a line on each held connection and returns who answers now.
 func (p *player) echo() {
 	var all []string
 	for i, c := range p.held {

@@ -13,11 +13,11 @@ import (
 
 var ports = []int{53, 80, 443, 8080}
 
-// servers answer every line and every datagram with "NAME PORT CLIENT", and TCP
-// also once at the beginning.
+// servers answer every line and every datagram with "NAME PORT CLIENT", and send that once at
+// the beginning of a TCP connection.
 type servers struct {
-	open  atomic.Int64 // TCP connections that they have
-	conns sync.Map     // which are these
+	open  atomic.Int64 // the number of their TCP connections
+	conns sync.Map     // these connections
 }
 
 func serve() (*servers, error) {
@@ -40,7 +40,7 @@ func (s *servers) listen(name string, addrs []string) error {
 			return err
 		}
 		go s.tcp(name+" "+port, l)
-		for _, a := range addrs { // a socket each: it answers from the address that was asked
+		for _, a := range addrs { // a socket for each, which answers from the address that was asked
 			u, err := net.ListenPacket("udp", net.JoinHostPort(a, port))
 			if err != nil {
 				return err
@@ -63,7 +63,7 @@ func (s *servers) tcp(name string, l net.Listener) {
 			defer s.open.Add(-1)
 			defer s.conns.Delete(c)
 			defer c.Close()
-			// Over IPv4 the socket, which takes both, has mapped addresses.
+			// The socket takes both families, and IPv4 clients have mapped addresses.
 			line := name + " " + strings.Replace(c.RemoteAddr().String(), "[::ffff:", "[", 1) + "\n"
 			r := bufio.NewReader(c)
 			for err := error(nil); err == nil; _, err = r.ReadString('\n') {
@@ -82,12 +82,12 @@ func udp(name string, u net.PacketConn) {
 		if err != nil {
 			return
 		}
-		// A client that has gone is no error of the server's.
+		// That a client has closed its connection is no error of the server.
 		_, _ = u.WriteTo([]byte(name+" "+from.String()+"\n"), from)
 	}
 }
 
-// abort ends what connections there are, so that the next play begins with none.
+// abort resets all connections, so that the next play begins with none.
 func (s *servers) abort() {
 	s.conns.Range(func(c, _ any) bool {
 		_ = c.(*net.TCPConn).SetLinger(0) // it may be closed already
@@ -97,8 +97,8 @@ func (s *servers) abort() {
 	s.settle(0)
 }
 
-// settle waits until the servers have no more than so many connections, at most
-// for a while: one whose packets are dropped stays.
+// settle waits until the servers have no more than this many connections, but not for ever: a
+// connection whose packets are dropped stays open.
 func (s *servers) settle(most int64) {
 	for end := time.Now().Add(500 * time.Millisecond); s.open.Load() > most && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

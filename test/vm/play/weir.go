@@ -17,8 +17,8 @@ import (
 	"weir/test/conformance"
 )
 
-// weir is a process of its own in the director's namespace, which has weir's data
-// plane. A plan goes there as one line of JSON, and its servers' counts come back.
+// weir is a separate process with weir's data plane in the director's namespace. It takes
+// plans as lines of JSON, and answers each with the counts of its servers.
 type weir struct {
 	*exec.Cmd
 	table conformance.Table
@@ -27,7 +27,7 @@ type weir struct {
 	from  *json.Decoder
 }
 
-// reply is what came of a plan.
+// reply is the answer to a plan.
 type reply struct {
 	Error   string
 	Servers []dataplane.ServerStats
@@ -61,7 +61,7 @@ func (d *weir) stop() error {
 	return d.Wait()
 }
 
-// set sends the plan, on eth0 as weir would choose it.
+// set sends the plan, with eth0 as its device and lvs.HookAuto.
 func (d *weir) set() (r reply, err error) {
 	plan := d.table.Plan()
 	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookAuto}}
@@ -96,8 +96,8 @@ func (d *weir) step(words []string) (string, error) {
 	return "", err
 }
 
-// list is the servers that are in the table as ipvsadm prints them, as far as
-// transcripts are compared.
+// list prints the servers of the table as ipvsadm does, with the parts that transcripts are
+// compared by.
 func (d *weir) list(counts []dataplane.ServerStats, persistent bool) string {
 	var out strings.Builder
 	for _, vs := range d.table.Plan().Services {
@@ -120,8 +120,8 @@ func (d *weir) list(counts []dataplane.ServerStats, persistent bool) string {
 	return out.String()
 }
 
-// direct is the process: it makes the data plane do what comes in, line by line,
-// and takes it away at the end.
+// direct is the main function of that process: it sets each plan that comes in, and removes
+// the data plane at the end.
 func direct(pins string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	plane, err := dataplane.Open(dataplane.Options{PinDir: pins, Connections: 8192, Log: log})
@@ -141,7 +141,7 @@ func obey(plane *dataplane.Plane) error {
 	for {
 		var plan lvs.Plan
 		if err := plans.Decode(&plan); errors.Is(err, io.EOF) {
-			return nil // the player is done
+			return nil // the player has closed the pipe
 		} else if err != nil {
 			return err
 		}

@@ -1,0 +1,36 @@
+package check
+
+import "weir/conf"
+
+// Row is one kind of checker. Exactly one of Poll and Follow is set.
+type Row struct {
+	Kind conf.CheckKind
+	// Poll makes the checker that a Runner is to repeat.
+	Poll func(conf.Check) Checker
+	// Follow makes the source of a kind that is told.
+	Follow func(conf.Check) Source
+}
+
+// rows are the kinds of checks that weir can do. With another kind in its configuration
+// it refuses to run.
+var rows = []Row{
+	{Kind: conf.CheckTCP, Poll: newTCP},
+}
+
+// RowOf is the row of a kind of check; ok is false where weir cannot do it yet.
+func RowOf(kind conf.CheckKind) (row Row, ok bool) {
+	for _, row := range rows {
+		if row.Kind == kind {
+			return row, true
+		}
+	}
+	return Row{}, false
+}
+
+// TimingOf is when a configured check is to be asked.
+func TimingOf(t conf.Timers) Timing {
+	return Timing{
+		DelayLoop: t.DelayLoop, Retry: t.Retry, DelayBeforeRetry: t.DelayBeforeRetry,
+		Warmup: t.Warmup, Alpha: t.Alpha,
+	}
+}

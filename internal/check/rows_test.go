@@ -1,0 +1,53 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/conf"
+)
+
+// conf refuses to run exactly the kinds of checks that have no row.
+func TestRowsAreWhatWeirCanRun(t *testing.T) {
+	for _, kind := range []conf.CheckKind{
+		conf.CheckTCP, conf.CheckHTTP, conf.CheckSSL, conf.CheckSMTP, conf.CheckDNS,
+		conf.CheckMisc, conf.CheckPing, conf.CheckUDP, conf.CheckBFD, conf.CheckFile,
+	} {
+		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n  }\n }\n}\n", kind)
+		_, diagnostics := conf.Parse("k.conf", []byte(text))
+		refused := false
+		for _, d := range diagnostics.All() {
+			refused = refused || strings.HasPrefix(d.Message, string(kind)+" is accepted, but weir cannot do it yet")
+		}
+		row, ok := RowOf(kind)
+		if ok == refused {
+			t.Errorf("%s has a row: %v; conf refuses to run it: %v", kind, ok, refused)
+		}
+		if ok && (row.Poll == nil) == (row.Follow == nil) {
+			t.Errorf("%s has to have either Poll or Follow", kind)
+		}
+	}
+}
+
+func TestTCPRow(t *testing.T) {
+	target := netip.MustParseAddrPort("192.0.2.2:80")
+	row, _ := RowOf(conf.CheckTCP)
+	got := row.Poll(conf.Check{
+		Kind: conf.CheckTCP, Connect: target, Bind: netip.MustParseAddr("192.0.2.9"),
+		Timers: conf.Timers{ConnectTimeout: 3 * time.Second},
+	})
+	want := TCP{Target: target, Bind: netip.MustParseAddrPort("192.0.2.9:0"), Timeout: 3 * time.Second}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestTimingOf(t *testing.T) {
+	got := TimingOf(conf.Timers{DelayLoop: 6, Retry: 3, DelayBeforeRetry: 2, Warmup: 4, Alpha: true, ConnectTimeout: 5})
+	if want := (Timing{DelayLoop: 6, Retry: 3, DelayBeforeRetry: 2, Warmup: 4, Alpha: true}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
