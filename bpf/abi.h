@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * abi.h - the one page that C and Go share. Go's types are generated from it
- * (go generate ./internal/dataplane).
+ * (go generate ./internal/dataplane/abi).
  *
  * An address is 16 bytes in network byte order, IPv4 as ::ffff:a.b.c.d, and is read and
  * written as two 64-bit words of those bytes. Ports are in network byte order, except

@@ -8,22 +8,23 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
 // adopt learns from pinned tables which services and servers they hold, so that
 // each keeps its number and its connections.
 func (p *Plane) adopt() error {
-	var key bpfServiceKey
-	var value bpfService
+	var key abi.BpfServiceKey
+	var value abi.BpfService
 	services := map[uint32]*service{}
 	entries := p.maps.Services.Iterate()
 	for entries.Next(&key, &value) {
-		s := &service{index: value.Index, present: true, scheduler: value.Scheduler.lvs()}
+		s := &service{index: value.Index, present: true, scheduler: schedulerOf(value.Scheduler)}
 		if err := p.ofServices().adopt(s.index, &s.tally); err != nil {
-			return fmt.Errorf("virtual server %s: %w", key.lvs(), err)
+			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
 		}
-		p.services[key.lvs()] = s
+		p.services[key.LVS()] = s
 		p.indexes.services.claim(value.Index)
 		services[value.Index] = s
 	}
@@ -35,16 +36,6 @@ func (p *Plane) adopt() error {
 		return err
 	}
 	return p.adoptServers(services)
-}
-
-// lvs is the scheduler's name outside the data plane.
-func (s bpfScheduler) lvs() lvs.Scheduler {
-	for name, number := range schedulers {
-		if number == s {
-			return name
-		}
-	}
-	return ""
 }
 
 func (p *Plane) adoptDirectors() error {
@@ -61,23 +52,23 @@ func (p *Plane) adoptDirectors() error {
 // until a sweep has met no connection of it.
 func (p *Plane) adoptServers(services map[uint32]*service) error {
 	size := p.maps.Servers.MaxEntries()
-	indexes, all := make([]uint32, size), make([]bpfServer, size)
+	indexes, all := make([]uint32, size), make([]abi.BpfServer, size)
 	n, err := p.maps.Servers.BatchLookup(&ebpf.MapBatchCursor{}, indexes, all, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
 		return fmt.Errorf("list the servers: %w", err)
 	}
 	for at, i := range indexes[:n] {
 		entry := all[at]
-		if entry.Addr == (bpfAddr{}) {
+		if entry.Addr == (abi.BpfAddr{}) {
 			continue
 		}
 		key := serverKey{
 			service: entry.Service,
-			addr:    netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port)),
+			addr:    entry.AddrPort(),
 		}
 		s := &server{
-			key: key, index: i, present: entry.Flags&bpfServerFlagsSERVER_PRESENT != 0,
-			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(bpfMethodMETHOD_KEEPS_PORT) != 0,
+			key: key, index: i, present: entry.Flags&abi.BpfServerFlagsSERVER_PRESENT != 0,
+			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(abi.BpfMethodMETHOD_KEEPS_PORT) != 0,
 		}
 		if err := p.ofServers().adopt(i, &s.tally); err != nil {
 			return fmt.Errorf("real server %s: %w", key.addr, err)
@@ -121,7 +112,7 @@ func (p *Plane) Directors() (macs []net.HardwareAddr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for word := range p.directors {
-		macs = append(macs, wordMAC(word))
+		macs = append(macs, abi.WordMAC(word))
 	}
 	return macs
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -173,7 +174,7 @@ func (p *Plane) attachBehind(d *device) error {
 	if d.hook == lvs.HookTC {
 		return nil
 	}
-	program, err := p.program(d.mac, bpfProgWeirBehind)
+	program, err := p.program(d.mac, abi.BpfProgWeirBehind)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (p *Plane) attachEgress(index int) (*hold, error) {
 			return nil, err
 		}
 	}
-	program, err := p.program(nil, bpfProgWeirEgress)
+	program, err := p.program(nil, abi.BpfProgWeirEgress)
 	if err != nil {
 		return nil, err
 	}
@@ -210,13 +211,13 @@ func (p *Plane) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*
 		if err := detach(p.behindPin(index)); err != nil {
 			return nil, err
 		}
-		program, err := p.program(mac, bpfProgWeirTc)
+		program, err := p.program(mac, abi.BpfProgWeirTc)
 		if err != nil {
 			return nil, err
 		}
 		return p.attachTC(p.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
-	program, err := p.program(mac, bpfProgWeirXdp)
+	program, err := p.program(mac, abi.BpfProgWeirXdp)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -16,7 +18,10 @@ import (
 const cacheLimit = 16384
 
 // cached says whether a scheduler remembers destinations.
-func cached(s lvs.Scheduler) bool { return s == lvs.Locality || s == lvs.LocalityReplicated }
+func cached(s lvs.Scheduler) bool {
+	row, _ := sched.RowOf(s)
+	return row.Traits.Remembers
+}
 
 // sweepCache deletes what was not used for long, and keeps the numbers of the
 // servers that the rest refers to.
@@ -24,7 +29,7 @@ func (p *Plane) sweepCache() error {
 	if p.cacheLines == 0 && !p.remembers() {
 		return nil
 	}
-	args := bpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines, min(cacheLimit, p.maps.Cache.MaxEntries()/4))}
+	args := abi.BpfCacheSweep{Epoch: p.epoch, Now: tick(), Goal: cacheGoal(p.cacheLines, min(cacheLimit, p.maps.Cache.MaxEntries()/4))}
 	if _, err := p.cacheSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 		return fmt.Errorf("sweep the cache of destinations: %w", err)
 	}
@@ -54,9 +59,9 @@ func cacheGoal(lines, limit uint32) uint32 {
 // forgetDestinations empties a service's cache: it belongs to the scheduler.
 func (p *Plane) forgetDestinations(service uint32) error {
 	for _, m := range []*ebpf.Map{p.maps.Cache, p.maps.Members} {
-		var key bpfCacheKey
+		var key abi.BpfCacheKey
 		var value []byte
-		var gone []bpfCacheKey
+		var gone []abi.BpfCacheKey
 		entries := m.Iterate()
 		for entries.Next(&key, &value) {
 			if key.Service == service {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
 )
 
 // cards is what the sweep knows of the connections' cards (bpf/card.h).
@@ -17,7 +19,7 @@ type cards struct {
 	sweeping bool // one is under way:
 	whole    bool // of more than cards
 	begun    time.Time
-	args     bpfSweep // where it is, and what it has met
+	args     abi.BpfSweep // where it is, and what it has met
 }
 
 const (
@@ -36,15 +38,15 @@ const (
 // so that one that is free is found soon.
 func sizeCards(spec *ebpf.CollectionSpec, connections uint32) error {
 	n := connections + connections/4 + 64
-	spec.Maps[bpfMapCards].MaxEntries = n
-	return spec.Variables[bpfVarCardCount].Set(n)
+	spec.Maps[abi.BpfMapCards].MaxEntries = n
+	return spec.Variables[abi.BpfVarCardCount].Set(n)
 }
 
 // begin begins a sweep, in the place of one that is under way.
 func (k *cards) begin(epoch uint32, whole bool) {
 	k.all = k.all || k.sweeping && k.args.All == 1
 	k.sweeping, k.whole, k.begun = true, whole, time.Now()
-	k.args = bpfSweep{Epoch: epoch, Now: tick(), Span: k.span}
+	k.args = abi.BpfSweep{Epoch: epoch, Now: tick(), Span: k.span}
 	if k.all || time.Since(k.seen) > lookAtAll {
 		k.args.All, k.all, k.seen = 1, false, time.Now()
 	}

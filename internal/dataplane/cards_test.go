@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -14,20 +15,20 @@ import (
 // and no later time than its end, and that nobody else has any.
 func (b *bench) wantCards(t testing.TB) {
 	t.Helper()
-	taken := map[uint32]bpfCard{}
+	taken := map[uint32]abi.BpfCard{}
 	place := uint32(0)
-	b.eachCard(t, func(c *bpfCard) {
+	b.eachCard(t, func(c *abi.BpfCard) {
 		place++
 		if c.Taken != 0 {
 			taken[place] = *c
 		}
 	})
-	var key bpfFlowKey
-	var c bpfConn
+	var key abi.BpfFlowKey
+	var c abi.BpfConn
 	for all := b.maps.Conns.Iterate(); all.Next(&key, &c); {
-		state := bpfConnState(c.Word >> 32 & 15)
+		state := abi.BpfConnState(c.Word >> 32 & 15)
 		card, ok := taken[c.Card]
-		if state == bpfConnStateSTATE_REPLY && c.Card == 0 {
+		if state == abi.BpfConnStateSTATE_REPLY && c.Card == 0 {
 			continue
 		}
 		delete(taken, c.Card)
@@ -201,13 +202,13 @@ func TestSweepLeavesWhatIsGone(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		c := b.conn(t, syn(1))
-		c.Word = c.Word&^(15<<32) | uint64(bpfConnStateSTATE_GONE)<<32
+		c.Word = c.Word&^(15<<32) | uint64(abi.BpfConnStateSTATE_GONE)<<32
 		c.Stamp -= ticks(time.Hour)
 		if err := b.maps.Conns.Put(syn(1).key(), c); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
-		var still bpfConn
+		var still abi.BpfConn
 		if err := b.maps.Conns.Lookup(syn(1).key(), &still); errors.Is(err, ebpf.ErrKeyNotExist) {
 			t.Error("the sweep has deleted what another program was about to")
 		}

@@ -6,7 +6,9 @@ import (
 	"math"
 	"net/netip"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -61,7 +63,7 @@ func checkService(vs lvs.VirtualServer) error {
 	if vs.Mark == 0 && vs.Port == 0 && vs.Persistence.Timeout == 0 {
 		return errors.New("a service of all ports takes persistence: give it a time-out")
 	}
-	if _, known := schedulers[vs.Scheduler]; !known {
+	if _, known := sched.RowOf(vs.Scheduler); !known {
 		return fmt.Errorf("unknown scheduler %q", vs.Scheduler)
 	}
 	return nil
@@ -91,7 +93,7 @@ func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
 		return live
 	}
 	for _, server := range s.servers {
-		var load bpfLoad
+		var load abi.BpfLoad
 		if err := p.maps.Loads.Lookup(server.index, &load); err == nil {
 			live[server.key.addr] = int(load.Active)
 			if key.Protocol != lvs.TCP {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"weir/internal/dataplane/abi"
 )
 
 // tickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
@@ -28,7 +30,7 @@ func monotonic() time.Duration {
 // setClock tells the program how ticks follow from jiffies, once: what is pinned
 // does not outlive the kernel, and while that runs both clocks keep step.
 func (p *Plane) setClock(jiffies *ebpf.Program) error {
-	var c bpfClock
+	var c abi.BpfClock
 	if err := p.maps.Clocks.Lookup(uint32(0), &c); err != nil {
 		return fmt.Errorf("read the clock: %w", err)
 	}
@@ -41,7 +43,7 @@ func (p *Plane) setClock(jiffies *ebpf.Program) error {
 	}
 	c.Jiffy = uint64(jiffy.Nano())
 	for { // until both are read in the same jiffy
-		var j bpfJiffies
+		var j abi.BpfJiffies
 		before := monotonic()
 		if _, err := jiffies.Run(&ebpf.RunOptions{Context: j, ContextOut: &j}); err != nil {
 			return fmt.Errorf("read jiffies: %w", err)

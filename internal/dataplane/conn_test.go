@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -47,18 +48,18 @@ func TestConnectionStaysWithItsServer(t *testing.T) {
 func TestStates(t *testing.T) {
 	tests := []struct {
 		flags string
-		want  bpfConnState
+		want  abi.BpfConnState
 	}{
-		{"S", bpfConnStateSTATE_SYN_RECV},
-		{"S S", bpfConnStateSTATE_SYN_RECV},
-		{"S R", bpfConnStateSTATE_SYN_RECV},
-		{"S A", bpfConnStateSTATE_ESTABLISHED},
-		{"S A S", bpfConnStateSTATE_ESTABLISHED},
-		{"S A FA", bpfConnStateSTATE_FIN_WAIT},
-		{"S A FA A", bpfConnStateSTATE_FIN_WAIT},
-		{"S FA", bpfConnStateSTATE_TIME_WAIT},
-		{"S A R", bpfConnStateSTATE_CLOSE},
-		{"S A FA S", bpfConnStateSTATE_SYN_RECV},
+		{"S", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S S", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S R", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S A", abi.BpfConnStateSTATE_ESTABLISHED},
+		{"S A S", abi.BpfConnStateSTATE_ESTABLISHED},
+		{"S A FA", abi.BpfConnStateSTATE_FIN_WAIT},
+		{"S A FA A", abi.BpfConnStateSTATE_FIN_WAIT},
+		{"S FA", abi.BpfConnStateSTATE_TIME_WAIT},
+		{"S A R", abi.BpfConnStateSTATE_CLOSE},
+		{"S A FA S", abi.BpfConnStateSTATE_SYN_RECV},
 	}
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port, tt := range tests {

@@ -3,6 +3,8 @@ package dataplane
 import (
 	"fmt"
 	"net"
+
+	"weir/internal/dataplane/abi"
 )
 
 // directorBit is an address's bit in the filter that stands before the table
@@ -14,7 +16,7 @@ func directorBit(mac uint64) uint64 { return 1 << ((mac>>40 ^ mac>>32) & 63) }
 func (p *Plane) setDirectors(macs []net.HardwareAddr) error {
 	wanted, filter := map[uint64]bool{}, uint64(0)
 	for _, mac := range macs {
-		word := macWord(mac)
+		word := abi.MACWord(mac)
 		wanted[word] = true
 		filter |= directorBit(word)
 		if err := p.tables.directors.put(word, 1); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -33,9 +34,9 @@ func (p *Plane) repairDrift() {
 	if !planned {
 		return
 	}
-	p.noteFailure(bpfMapRooms, p.repairRoom())
-	p.noteFailure(bpfMapTables, p.repairTables())
-	p.noteFailure(bpfMapLoads, p.repairLimits())
+	p.noteFailure(abi.BpfMapRooms, p.repairRoom())
+	p.noteFailure(abi.BpfMapTables, p.repairTables())
+	p.noteFailure(abi.BpfMapLoads, p.repairLimits())
 	for _, m := range p.tables.all {
 		changed := false
 		err := m.table.repair(m.lock, func(name string, err error) {
@@ -43,7 +44,7 @@ func (p *Plane) repairDrift() {
 			p.ledger.Note(m.kind, name, err)
 		})
 		p.noteFailure(m.kind, err)
-		if changed && m.kind == bpfMapFlowKnobs {
+		if changed && m.kind == abi.BpfMapFlowKnobs {
 			p.noteFailure(m.kind, p.afterKnobs())
 		}
 	}
@@ -68,12 +69,12 @@ func (p *Plane) afterKnobs() error {
 func (p *Plane) repairRoom() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var r bpfRoom
+	var r abi.BpfRoom
 	if err := p.maps.Rooms.Lookup(uint32(0), &r); err != nil {
 		return err
 	}
 	if r.Limit != p.maps.HalfOpens.MaxEntries() {
-		p.ledger.Note(bpfMapRooms, "half-open connections", p.setRoom())
+		p.ledger.Note(abi.BpfMapRooms, "half-open connections", p.setRoom())
 	}
 	return nil
 }
@@ -111,7 +112,7 @@ func (p *Plane) repairTable(key lvs.ServiceKey) error {
 		return err
 	}
 	if id != s.table {
-		p.ledger.Note(bpfMapTables, key.String(), p.putTableAgain(key, s))
+		p.ledger.Note(abi.BpfMapTables, key.String(), p.putTableAgain(key, s))
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func (p *Plane) repairLimits() error {
 			return err
 		}
 		if now != s.limits {
-			p.ledger.Note(bpfMapLoads, fmt.Sprintf("%d (%s)", s.index, key.addr), p.setLimits(s, s.limits))
+			p.ledger.Note(abi.BpfMapLoads, fmt.Sprintf("%d (%s)", s.index, key.addr), p.setLimits(s, s.limits))
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -30,9 +31,9 @@ func first[K, V comparable](m *mirror[K, V]) K {
 
 func changed[V any](v V, change func(*V)) V { change(&v); return v }
 
-func (b *bench) serviceOf(port uint16) (bpfServiceKey, *service) {
+func (b *bench) serviceOf(port uint16) (abi.BpfServiceKey, *service) {
 	key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip4, Port: port}
-	return wireService(key), b.services[key]
+	return abi.ServiceKeyOf(key), b.services[key]
 }
 
 func (b *bench) serverOf(addr string) uint32 {
@@ -51,12 +52,12 @@ var driftCases = []driftCase{
 	}},
 	{"a service's scheduler and lease are changed", "services", func(b *bench) error {
 		key, _ := b.serviceOf(80)
-		return b.maps.Services.Put(key, changed(b.tables.services.wrote[key], func(s *bpfService) { s.Scheduler, s.Lease = bpfSchedulerSCHED_DH, 9 }))
+		return b.maps.Services.Put(key, changed(b.tables.services.wrote[key], func(s *abi.BpfService) { s.Scheduler, s.Lease = abi.BpfSchedulerSCHED_DH, 9 }))
 	}},
 	{"another service is put in", "services", func(b *bench) error {
 		key, s := b.serviceOf(80)
-		key.Port = wirePort(8443)
-		return b.maps.Services.Put(key, bpfService{Index: s.index})
+		key.Port = abi.Port(8443)
+		return b.maps.Services.Put(key, abi.BpfService{Index: s.index})
 	}},
 	{"all services are deleted, and others put in", "services", func(b *bench) error {
 		for key := range maps.Clone(b.tables.services.wrote) {
@@ -64,18 +65,18 @@ var driftCases = []driftCase{
 				return err
 			}
 			key.Vip.Lo++
-			if err := b.maps.Services.Put(key, bpfService{}); err != nil {
+			if err := b.maps.Services.Put(key, abi.BpfService{}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}},
 	{"a server is cleared", "servers", func(b *bench) error {
-		return b.maps.Servers.Put(b.serverOf("192.0.2.11"), bpfServer{})
+		return b.maps.Servers.Put(b.serverOf("192.0.2.11"), abi.BpfServer{})
 	}},
 	{"a server gets another address and way", "servers", func(b *bench) error {
 		i := b.serverOf("192.0.2.11")
-		return b.maps.Servers.Put(i, changed(b.tables.servers.wrote[i], func(s *bpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
+		return b.maps.Servers.Put(i, changed(b.tables.servers.wrote[i], func(s *abi.BpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
 	}},
 	{"a server is put in that nobody asked for", "servers", func(b *bench) error {
 		return b.maps.Servers.Put(b.tables.servers.top+7, b.tables.servers.wrote[first(b.tables.servers)])
@@ -96,56 +97,56 @@ var driftCases = []driftCase{
 	}},
 	{"a service's address is changed", "service_vips", func(b *bench) error {
 		_, s := b.serviceOf(80)
-		return b.maps.ServiceVips.Put(s.index, wireAddr(vip6))
+		return b.maps.ServiceVips.Put(s.index, abi.AddrOf(vip6))
 	}},
 	{"the services are not counted", "service_counts", func(b *bench) error {
-		return b.maps.ServiceCounts.Put(uint32(0), bpfServiceCount{})
+		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},
 	{"our address on the way to servers is changed", "own_addrs", func(b *bench) error {
-		return b.maps.OwnAddrs.Put(first(b.tables.ownAddrs), wireAddr(vip4))
+		return b.maps.OwnAddrs.Put(first(b.tables.ownAddrs), abi.AddrOf(vip4))
 	}},
 	{"a weight is changed", "loads", func(b *bench) error {
 		_, err := b.loads.WriteAt([]byte{99, 0, 0, 0}, int64(b.serverOf("192.0.2.14"))*loadSize)
 		return err
 	}},
 	{"thresholds are changed", "loads", func(b *bench) error {
-		_, err := b.Plane.limits.Run(&ebpf.RunOptions{Context: bpfLimits{Server: b.serverOf("192.0.2.11"), Upper: 1}})
+		_, err := b.Plane.limits.Run(&ebpf.RunOptions{Context: abi.BpfLimits{Server: b.serverOf("192.0.2.11"), Upper: 1}})
 		return err
 	}},
 	{"the lease is ended", "leases", func(b *bench) error {
 		i := b.leases[vi1]
-		return b.maps.Leases.Put(i, changed(b.tables.leases.wrote[i], func(l *bpfLease) { l.Until = 0 }))
+		return b.maps.Leases.Put(i, changed(b.tables.leases.wrote[i], func(l *abi.BpfLease) { l.Until = 0 }))
 	}},
 	{"a lease is put in", "leases", func(b *bench) error {
-		return b.maps.Leases.Put(uint32(100), bpfLease{Until: 1 << 60, Vrid: 99})
+		return b.maps.Leases.Put(uint32(100), abi.BpfLease{Until: 1 << 60, Vrid: 99})
 	}},
-	{"a VIP is guarded no more", "vips", func(b *bench) error { return b.maps.Vips.Delete(wireAddr(vip4)) }},
-	{"another address is guarded", "vips", func(b *bench) error { return b.maps.Vips.Put(wireAddr(vip6), uint32(1)) }},
+	{"a VIP is guarded no more", "vips", func(b *bench) error { return b.maps.Vips.Delete(abi.AddrOf(vip4)) }},
+	{"another address is guarded", "vips", func(b *bench) error { return b.maps.Vips.Put(abi.AddrOf(vip6), uint32(1)) }},
 	{"a director is forgotten", "directors", func(b *bench) error {
-		return b.maps.Directors.Delete(macWord(mac(directorMAC)))
+		return b.maps.Directors.Delete(abi.MACWord(mac(directorMAC)))
 	}},
 	{"the clients are called directors", "directors", func(b *bench) error {
-		return b.maps.Directors.Put(macWord(mac(clientMAC)), uint8(1))
+		return b.maps.Directors.Put(abi.MACWord(mac(clientMAC)), uint8(1))
 	}},
 	{"the directors' filter is cleared", "director_filter", func(b *bench) error {
 		return b.maps.DirectorFilter.Put(uint32(0), uint64(0))
 	}},
 	{"a list of marks is removed", "mark_lists", func(b *bench) error { return b.maps.MarkLists.Delete(first(b.tables.markLists)) }},
 	{"a list of marks is added", "mark_lists", func(b *bench) error {
-		return b.maps.MarkLists.Put(wirePrefix(mapped(netip.MustParsePrefix("198.51.100.0/24"))), bpfMarkList{Count: 1})
+		return b.maps.MarkLists.Put(abi.MarkPrefixOf(mapped(netip.MustParsePrefix("198.51.100.0/24"))), abi.BpfMarkList{Count: 1})
 	}},
 	{"a rule of marks is changed", "mark_rules", func(b *bench) error {
 		i := first(b.tables.markRules)
-		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.wrote[i], func(r *bpfMarkRule) { r.Mark++ }))
+		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.wrote[i], func(r *abi.BpfMarkRule) { r.Mark++ }))
 	}},
 	{"a time-out is shortened", "timeouts", func(b *bench) error {
-		return b.maps.Timeouts.Put(uint32(bpfConnStateSTATE_ESTABLISHED), uint32(1))
+		return b.maps.Timeouts.Put(uint32(abi.BpfConnStateSTATE_ESTABLISHED), uint32(1))
 	}},
 	{"the flow cache's seed is changed", "flow_knobs", func(b *bench) error {
-		return b.maps.FlowKnobs.Put(uint32(0), changed(b.flows, func(k *bpfFlowKnobs) { k.Seed[2] += 2 }))
+		return b.maps.FlowKnobs.Put(uint32(0), changed(b.flows, func(k *abi.BpfFlowKnobs) { k.Seed[2] += 2 }))
 	}},
 	{"half-open connections get no bound", "rooms", func(b *bench) error {
-		var r bpfRoom
+		var r abi.BpfRoom
 		if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"weir/internal/dataplane/abi"
 )
 
 // contents is the kernel's side as a next process would find it, but for what the
@@ -42,13 +44,13 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		now, err := b.limitsNow(s.index)
 		all["load of "+key.addr.String()] = fmt.Sprint(now, err)
 	}
-	var r bpfRoom
+	var r abi.BpfRoom
 	err := b.maps.Rooms.Lookup(uint32(0), &r)
 	all["rooms"] = fmt.Sprint(r.Limit, err)
 	var tail uint32
 	err = b.maps.Tails.Lookup(uint32(0), &tail)
 	all["tails"] = fmt.Sprint(tail, err)
-	var knobs bpfFlowKnobs
+	var knobs abi.BpfFlowKnobs
 	err = b.maps.FlowKnobs.Lookup(uint32(0), &knobs)
 	all["flow_knobs"] = fmt.Sprint(knobs.Seed, knobs.Idle, err)
 	return all

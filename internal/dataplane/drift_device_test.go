@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -58,7 +59,7 @@ func TestDeviceComesAgain(t *testing.T) {
 					}
 				}
 				t.Logf("back after %s", time.Since(begun).Round(time.Millisecond))
-				var lease bpfLease
+				var lease abi.BpfLease
 				if err := b.maps.Leases.Lookup(b.leases[vi1], &lease); err != nil || lease.Ifindex != uint32(link.Index) {
 					t.Errorf("the lease is %+v, %v; want one of device %d", lease, err, link.Index)
 				}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -29,19 +28,10 @@ func (p *Plane) own() (*os.File, error) {
 	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
 }
 
-// byName are the tables by the names that the object has for them.
-func (m *bpfMaps) byName() map[string]*ebpf.Map {
-	all, fields := map[string]*ebpf.Map{}, reflect.ValueOf(m).Elem()
-	for i := range fields.NumField() {
-		all[fields.Type().Field(i).Tag.Get("ebpf")] = fields.Field(i).Interface().(*ebpf.Map)
-	}
-	return all
-}
-
 // notePins remembers where the tables are pinned.
 func (p *Plane) notePins() (err error) {
 	p.mapPins = map[string]pin{}
-	for name, m := range p.maps.byName() {
+	for name, m := range p.maps.ByName() {
 		if !m.IsPinned() {
 			continue
 		}
@@ -62,7 +52,7 @@ func (p *Plane) repairPins() {
 			return
 		}
 	}
-	tables := p.maps.byName()
+	tables := p.maps.ByName()
 	for name, at := range p.mapPins {
 		if at.lost() {
 			p.ledger.Note(driftPin, name, p.repinTable(name, tables[name]))

@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/nstest"
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -132,8 +131,8 @@ func (b *bench) drifts(t *testing.T) map[string]drift.Count {
 func TestNoDriftWithoutOne(t *testing.T) {
 	t.Parallel()
 	var schedulerPlans []lvs.Plan
-	for _, s := range slices.Sorted(maps.Keys(schedulers)) {
-		schedulerPlans = append(schedulerPlans, twoServers(s))
+	for _, row := range sched.Rows() {
+		schedulerPlans = append(schedulerPlans, twoServers(row.Name))
 	}
 	plans := append(schedulerPlans, everythingPlan(), driftPlan(), lvs.Plan{}, driftPlan())
 	withDrift(t, lvs.Plan{}, func(b *bench) {

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -10,14 +11,14 @@ import (
 // (bpf/fragment.h), and to or from which this machine may send something itself
 // (bpf/own.h): virtual ones, and those of servers behind NAT.
 func (p *Plane) setEnds(plan lvs.Plan) error {
-	wanted := map[bpfAddr]bpfEnd{}
+	wanted := map[abi.BpfAddr]abi.BpfEnd{}
 	for _, vs := range plan.Services {
 		if vs.Mark == 0 {
-			wanted[wireAddr(vs.Addr)] |= bpfEndEND_VIRTUAL
+			wanted[abi.AddrOf(vs.Addr)] |= abi.BpfEndEND_VIRTUAL
 		}
 		for _, rs := range vs.RealServers {
 			if rs.Method == lvs.Masquerade {
-				wanted[wireAddr(rs.Addr)] |= bpfEndEND_SERVER
+				wanted[abi.AddrOf(rs.Addr)] |= abi.BpfEndEND_SERVER
 			}
 		}
 	}
@@ -30,12 +31,12 @@ func (p *Plane) setEnds(plan lvs.Plan) error {
 			continue
 		}
 		if err := p.tables.ends.drop(end); err != nil {
-			return fmt.Errorf("forget %s and its fragments: %w", end.netip(), err)
+			return fmt.Errorf("forget %s and its fragments: %w", end.Netip(), err)
 		}
 	}
 	for end, is := range wanted {
 		if err := p.tables.ends.put(end, is); err != nil {
-			return fmt.Errorf("enter %s for its fragments: %w", end.netip(), err)
+			return fmt.Errorf("enter %s for its fragments: %w", end.Netip(), err)
 		}
 	}
 	return nil

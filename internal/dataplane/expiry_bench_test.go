@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/bench/floor"
@@ -99,7 +100,7 @@ func (m *meter) lateness(b *testing.B, n int) float64 {
 	over := time.Now()
 	m.mu.Lock()
 	none := maps.Clone(m.timeouts)
-	none[bpfConnStateSTATE_ESTABLISHED], none[bpfConnStateSTATE_SYN_RECV] = 0, 0
+	none[abi.BpfConnStateSTATE_ESTABLISHED], none[abi.BpfConnStateSTATE_SYN_RECV] = 0, 0
 	if err := m.setTimeouts(none); err != nil {
 		b.Error(err)
 	}
@@ -178,7 +179,7 @@ func (p *probe) open(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ip := int(wirePort(unix.ETH_P_IP))
+	ip := int(abi.Port(unix.ETH_P_IP))
 	if p.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, ip); err != nil {
 		b.Fatal(err)
 	}

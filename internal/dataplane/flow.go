@@ -7,6 +7,8 @@ import (
 	"math/bits"
 
 	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
 )
 
 // sizeFlows gives the flow cache (bpf/flow.h) its size: two lines for each
@@ -15,11 +17,11 @@ import (
 func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {
 	cpus := ebpf.MustPossibleCPU()
 	each := max(1, bits.Len(uint(int(connections)/cpus))-1)
-	spec.Maps[bpfMapFlowLines].MaxEntries = uint32(cpus) << each
-	if err := spec.Variables[bpfVarFlowBits].Set(uint32(each)); err != nil {
+	spec.Maps[abi.BpfMapFlowLines].MaxEntries = uint32(cpus) << each
+	if err := spec.Variables[abi.BpfVarFlowBits].Set(uint32(each)); err != nil {
 		return err
 	}
-	return spec.Variables[bpfVarFlowCpus].Set(uint32(cpus))
+	return spec.Variables[abi.BpfVarFlowCpus].Set(uint32(cpus))
 }
 
 // startFlows empties the flow cache, and gives it its secret, once.
@@ -58,5 +60,5 @@ func (p *Plane) putFlows() error {
 // the shortest time-out of the states that have lines on, the full way finds out
 // whether the connection is over.
 func idle(all timeouts) uint32 {
-	return uint32(min(all[bpfConnStateSTATE_ESTABLISHED], all[bpfConnStateSTATE_UDP]) / tickLength)
+	return uint32(min(all[abi.BpfConnStateSTATE_ESTABLISHED], all[abi.BpfConnStateSTATE_UDP]) / tickLength)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -17,7 +18,7 @@ func ticks(d time.Duration) uint32 { return uint32(d / tickLength) }
 // lines counts the lines of the flow cache that are in use.
 func (b *bench) lines(t testing.TB) (n int) {
 	t.Helper()
-	b.eachLine(t, func(l *bpfFlowLine) {
+	b.eachLine(t, func(l *abi.BpfFlowLine) {
 		if l.Generation == b.flows.Generation {
 			n++
 		}
@@ -176,8 +177,8 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		b.send(t, places[0], syn(1).with("A"), back)
-		older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks(time.Hour) })
-		args := bpfSweep{Epoch: b.epoch + 1, Now: tick() - 3, All: 1, Cards: cardsAtATime}
+		older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
+		args := abi.BpfSweep{Epoch: b.epoch + 1, Now: tick() - 3, All: 1, Cards: cardsAtATime}
 		if _, err := b.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 				if err := b.maps.Conns.Delete(syn(port).key()); err != nil { // which leaves its line
 					t.Fatal(err)
 				}
-				b.eachCard(t, func(c *bpfCard) {
+				b.eachCard(t, func(c *abi.BpfCard) {
 					if c.Key == syn(port).key() {
 						c.Taken = 0
 					}

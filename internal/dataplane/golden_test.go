@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -95,7 +96,7 @@ func (b *bench) anew(t *testing.T) {
 		}
 	}
 	b.wantCards(t)
-	var r bpfRoom
+	var r abi.BpfRoom
 	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
 		t.Fatalf("%d connections are half open yet, %v", r.HalfOpen, err)
 	}

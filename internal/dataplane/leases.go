@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -55,7 +56,7 @@ func (p *Plane) Leased(id lvs.InstanceID) (bool, error) {
 	return err == nil && lease.Until > uint64(bootTime()), err
 }
 
-func (p *Plane) lease(index uint32) (l bpfLease, err error) {
+func (p *Plane) lease(index uint32) (l abi.BpfLease, err error) {
 	if err := p.maps.Leases.Lookup(index, &l); err != nil {
 		return l, fmt.Errorf("read lease %d: %w", index, err)
 	}
@@ -104,7 +105,7 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 		lease.Ifindex = uint32(link.Index)
 		return index, p.tables.leases.put(index, lease)
 	}
-	mine := bpfLease{Ifindex: uint32(link.Index), Vrid: id.VRID}
+	mine := abi.BpfLease{Ifindex: uint32(link.Index), Vrid: id.VRID}
 	if id.IPv6 {
 		mine.Ipv6 = 1
 	}
@@ -114,7 +115,7 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 		if l.Ifindex == mine.Ifindex && l.Vrid == mine.Vrid && l.Ipv6 == mine.Ipv6 {
 			return i, nil
 		}
-		if free == 0 && l == (bpfLease{}) {
+		if free == 0 && l == (abi.BpfLease{}) {
 			free = i
 		}
 	}
@@ -142,16 +143,16 @@ func (p *Plane) moveLeases(device string) error {
 // setVIPs tells the egress guard about which addresses to be silent.
 func (p *Plane) setVIPs(vips map[netip.Addr]uint32) error {
 	for vip, lease := range vips {
-		if err := p.tables.vips.put(wireAddr(vip), lease); err != nil {
+		if err := p.tables.vips.put(abi.AddrOf(vip), lease); err != nil {
 			return fmt.Errorf("guard %s: %w", vip, err)
 		}
 	}
 	for key := range p.tables.vips.wrote {
-		if _, ok := vips[key.netip()]; ok {
+		if _, ok := vips[key.Netip()]; ok {
 			continue
 		}
 		if err := p.tables.vips.drop(key); err != nil {
-			return fmt.Errorf("guard %s no more: %w", key.netip(), err)
+			return fmt.Errorf("guard %s no more: %w", key.Netip(), err)
 		}
 	}
 	return nil

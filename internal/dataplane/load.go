@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -36,7 +37,7 @@ func (p *Plane) setLimits(s *server, to limits) error {
 	if now.upper == to.upper && now.lower == to.lower {
 		return nil
 	}
-	if _, err := p.limits.Run(&ebpf.RunOptions{Context: bpfLimits{Server: s.index, Upper: to.upper, Lower: to.lower}}); err != nil {
+	if _, err := p.limits.Run(&ebpf.RunOptions{Context: abi.BpfLimits{Server: s.index, Upper: to.upper, Lower: to.lower}}); err != nil {
 		return fmt.Errorf("set the thresholds of server %d: %w", s.index, err)
 	}
 	return nil

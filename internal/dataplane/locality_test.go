@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 )
@@ -86,7 +87,7 @@ func (l *localityRun) loadsByAddr(t *testing.T) (loads []sched.Load) {
 		if server == nil {
 			continue // forgotten
 		}
-		var load bpfLoad
+		var load abi.BpfLoad
 		if err := l.maps.Loads.Lookup(server.index, &load); err != nil {
 			t.Fatal(err)
 		}
@@ -151,14 +152,14 @@ func (l *localityRun) day(t *testing.T) {
 	t.Helper()
 	const d = 24*time.Hour + time.Minute
 	l.now += d
-	l.ageCache(t, func(line *bpfCacheLine) { line.Modified -= uint32(d / tickLength) })
+	l.ageCache(t, func(line *abi.BpfCacheLine) { line.Modified -= uint32(d / tickLength) })
 }
 
-func (b *bench) ageCache(t *testing.T, change func(*bpfCacheLine)) (lines int) {
+func (b *bench) ageCache(t *testing.T, change func(*abi.BpfCacheLine)) (lines int) {
 	t.Helper()
-	all := map[bpfCacheKey]bpfCacheLine{}
-	var key bpfCacheKey
-	var line bpfCacheLine
+	all := map[abi.BpfCacheKey]abi.BpfCacheLine{}
+	var key abi.BpfCacheKey
+	var line abi.BpfCacheLine
 	for entries := b.maps.Cache.Iterate(); entries.Next(&key, &line); {
 		all[key] = line
 	}
@@ -188,11 +189,11 @@ func TestCacheExpires(t *testing.T) {
 		if b.cacheLines != 20 || len(b.Plane.servers) != 2 {
 			t.Errorf("%d lines and %d servers, want 20 and 2", b.cacheLines, len(b.Plane.servers))
 		}
-		b.ageCache(t, func(l *bpfCacheLine) { l.Used -= uint32(25 * time.Hour / tickLength) })
+		b.ageCache(t, func(l *abi.BpfCacheLine) { l.Used -= uint32(25 * time.Hour / tickLength) })
 		b.sweepUntil(t, 0)
 		b.sweepUntil(t, 0)
-		var key bpfCacheKey
-		var m bpfMember
+		var key abi.BpfCacheKey
+		var m abi.BpfMember
 		if entries := b.maps.Members.Iterate(); b.cacheLines != 0 || len(b.Plane.servers) != 1 || entries.Next(&key, &m) {
 			t.Errorf("after a day %d lines and %d servers, want 0 and 1, and no members", b.cacheLines, len(b.Plane.servers))
 		}
@@ -215,7 +216,7 @@ func TestCacheBelongsToTheScheduler(t *testing.T) {
 		} {
 			b.pick(t, places[0], syn(i+1).towards("10.8.0.1:80"))
 			b.set(t, step.plan)
-			if left := b.ageCache(t, func(*bpfCacheLine) {}); left != step.left {
+			if left := b.ageCache(t, func(*abi.BpfCacheLine) {}); left != step.left {
 				t.Errorf("%s: %d lines left, want %d", step.name, left, step.left)
 			}
 		}
@@ -234,7 +235,7 @@ func TestCacheLimit(t *testing.T) {
 		for port := 1; port <= 10; port++ {
 			b.pick(t, places[0], syn(port).towards(fmt.Sprintf("10.8.0.%d:80", port)))
 		}
-		b.ageCache(t, func(l *bpfCacheLine) { l.Used -= uint32(7 * time.Minute / tickLength) })
+		b.ageCache(t, func(l *abi.BpfCacheLine) { l.Used -= uint32(7 * time.Minute / tickLength) })
 		b.cacheLines = cacheLimit + 3
 		b.sweepUntil(t, 10)
 		if b.cacheLines != 6 {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -38,7 +39,7 @@ func (p *Plane) setMarks(rules []lvs.MarkRule) error {
 		if slices.Contains(prefixes(fitted), prefix) {
 			continue
 		}
-		if err := p.tables.markLists.drop(wirePrefix(prefix)); err != nil {
+		if err := p.tables.markLists.drop(abi.MarkPrefixOf(prefix)); err != nil {
 			return fmt.Errorf("remove the marks of %s: %w", prefix, err)
 		}
 	}
@@ -52,7 +53,7 @@ type markRule struct {
 	to   netip.Prefix
 	ipv4 bool // only IPv4
 	ipv6 bool // only IPv6
-	wire bpfMarkRule
+	wire abi.BpfMarkRule
 }
 
 // fit fills in what a rule leaves open: a rule with one prefix is of that family.
@@ -70,7 +71,7 @@ func fit(r lvs.MarkRule) (m markRule, err error) {
 		m.ipv4 = m.ipv4 || p.IsValid() && p.Addr().Is4()
 		m.ipv6 = m.ipv6 || p.IsValid() && p.Addr().Is6()
 	}
-	m.to, m.wire = netip.PrefixFrom(netip.IPv6Unspecified(), 0), bpfMarkRule{
+	m.to, m.wire = netip.PrefixFrom(netip.IPv6Unspecified(), 0), abi.BpfMarkRule{
 		Mark: r.Mark, FirstPort: r.FirstPort, LastPort: r.LastPort, Protocol: uint8(r.Protocol),
 	}
 	if r.LastPort == 0 {
@@ -84,7 +85,7 @@ func fit(r lvs.MarkRule) (m markRule, err error) {
 	}
 	if r.Source.IsValid() {
 		source := mapped(r.Source)
-		m.wire.Source, m.wire.Mask = wireAddr(source.Addr()), wireMask(source.Bits())
+		m.wire.Source, m.wire.Mask = abi.AddrOf(source.Addr()), abi.MaskOf(source.Bits())
 	}
 	return m, nil
 }
@@ -96,15 +97,6 @@ func mapped(p netip.Prefix) netip.Prefix {
 		bits += mapped4.Bits()
 	}
 	return netip.PrefixFrom(netip.AddrFrom16(p.Masked().Addr().As16()), bits)
-}
-
-// wireMask is a mask of so many leading ones.
-func wireMask(bits int) bpfAddr {
-	var b [16]byte
-	for i := range bits {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return wireAddr(netip.AddrFrom16(b))
 }
 
 // prefixes are the destinations that need a list of their own. IPv4 is one of
@@ -129,9 +121,9 @@ func (r markRule) covers(p netip.Prefix) bool {
 // putMarks writes the lists into their half of the rules, and puts them in force.
 func (p *Plane) putMarks(rules []markRule, first uint32) error {
 	room := p.maps.MarkRules.MaxEntries() / 2
-	lists, at := map[netip.Prefix]bpfMarkList{}, first
+	lists, at := map[netip.Prefix]abi.BpfMarkList{}, first
 	for _, prefix := range prefixes(rules) {
-		list := bpfMarkList{First: at}
+		list := abi.BpfMarkList{First: at}
 		for _, r := range rules {
 			if !r.covers(prefix) {
 				continue
@@ -148,7 +140,7 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 		lists[prefix] = list
 	}
 	for prefix, list := range lists {
-		if err := p.tables.markLists.put(wirePrefix(prefix), list); err != nil {
+		if err := p.tables.markLists.put(abi.MarkPrefixOf(prefix), list); err != nil {
 			return fmt.Errorf("put the marks of %s in force: %w", prefix, err)
 		}
 	}
@@ -160,11 +152,11 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 func (p *Plane) markLists() (all []netip.Prefix, free uint32, err error) {
 	half := p.maps.MarkRules.MaxEntries() / 2
 	free = half
-	var key bpfMarkPrefix
-	var list bpfMarkList
+	var key abi.BpfMarkPrefix
+	var list abi.BpfMarkList
 	entries := p.maps.MarkLists.Iterate()
 	for entries.Next(&key, &list) {
-		all = append(all, key.prefix())
+		all = append(all, key.Netip())
 		if list.First >= half {
 			free = 0
 		}

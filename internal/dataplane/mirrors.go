@@ -2,30 +2,31 @@ package dataplane
 
 import (
 	"fmt"
-	"net/netip"
 	"sync"
 
 	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
 )
 
 // mirrors are the tables that Go alone writes, but for a server's last sweep. The
 // leases are guarded by leaseMu, all others by mu.
 type mirrors struct {
-	leases         *mirror[uint32, bpfLease]
-	vips           *mirror[bpfAddr, uint32]
+	leases         *mirror[uint32, abi.BpfLease]
+	vips           *mirror[abi.BpfAddr, uint32]
 	directors      *mirror[uint64, uint8]
 	directorFilter *mirror[uint32, uint64]
-	clocks         *mirror[uint32, bpfClock]
+	clocks         *mirror[uint32, abi.BpfClock]
 	timeouts       *mirror[uint32, uint32]
-	flowKnobs      *mirror[uint32, bpfFlowKnobs]
-	servers        *mirror[uint32, bpfServer]
-	ownAddrs       *mirror[uint32, bpfAddr]
-	serviceVips    *mirror[uint32, bpfAddr]
-	services       *mirror[bpfServiceKey, bpfService]
-	serviceCounts  *mirror[uint32, bpfServiceCount]
-	ends           *mirror[bpfAddr, bpfEnd]
-	markRules      *mirror[uint32, bpfMarkRule]
-	markLists      *mirror[bpfMarkPrefix, bpfMarkList]
+	flowKnobs      *mirror[uint32, abi.BpfFlowKnobs]
+	servers        *mirror[uint32, abi.BpfServer]
+	ownAddrs       *mirror[uint32, abi.BpfAddr]
+	serviceVips    *mirror[uint32, abi.BpfAddr]
+	services       *mirror[abi.BpfServiceKey, abi.BpfService]
+	serviceCounts  *mirror[uint32, abi.BpfServiceCount]
+	ends           *mirror[abi.BpfAddr, abi.BpfEnd]
+	markRules      *mirror[uint32, abi.BpfMarkRule]
+	markLists      *mirror[abi.BpfMarkPrefix, abi.BpfMarkList]
 
 	all []mirrored
 }
@@ -46,30 +47,30 @@ type repairable interface {
 func (p *Plane) mirrorTables() error {
 	t, m := &p.tables, &p.maps
 	b := &mirrorBuilder{all: &t.all}
-	t.leases = mirrorOf(b, bpfMapLeases, m.Leases, &p.leaseMu, func(i uint32, l bpfLease) string {
+	t.leases = mirrorOf(b, abi.BpfMapLeases, m.Leases, &p.leaseMu, func(i uint32, l abi.BpfLease) string {
 		return fmt.Sprintf("%d (VRID %d on device %d)", i, l.Vrid, l.Ifindex)
 	})
-	t.vips = mirrorOf(b, bpfMapVips, m.Vips, &p.mu, func(a bpfAddr, _ uint32) string { return a.netip().String() })
-	t.directors = mirrorOf(b, bpfMapDirectors, m.Directors, &p.mu, func(word uint64, _ uint8) string { return wordMAC(word).String() })
-	t.directorFilter = mirrorOf[uint32, uint64](b, bpfMapDirectorFilter, m.DirectorFilter, &p.mu, nil)
-	t.clocks = mirrorOf[uint32, bpfClock](b, bpfMapClocks, m.Clocks, &p.mu, nil)
-	t.timeouts = mirrorOf[uint32, uint32](b, bpfMapTimeouts, m.Timeouts, &p.mu, nil)
-	t.flowKnobs = mirrorOf[uint32, bpfFlowKnobs](b, bpfMapFlowKnobs, m.FlowKnobs, &p.mu, nil)
-	t.servers = mirrorOf(b, bpfMapServers, m.Servers, &p.mu, func(i uint32, s bpfServer) string {
-		return fmt.Sprintf("%d (%s)", i, netip.AddrPortFrom(s.Addr.netip(), wirePort(s.Port)))
+	t.vips = mirrorOf(b, abi.BpfMapVips, m.Vips, &p.mu, func(a abi.BpfAddr, _ uint32) string { return a.Netip().String() })
+	t.directors = mirrorOf(b, abi.BpfMapDirectors, m.Directors, &p.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
+	t.directorFilter = mirrorOf[uint32, uint64](b, abi.BpfMapDirectorFilter, m.DirectorFilter, &p.mu, nil)
+	t.clocks = mirrorOf[uint32, abi.BpfClock](b, abi.BpfMapClocks, m.Clocks, &p.mu, nil)
+	t.timeouts = mirrorOf[uint32, uint32](b, abi.BpfMapTimeouts, m.Timeouts, &p.mu, nil)
+	t.flowKnobs = mirrorOf[uint32, abi.BpfFlowKnobs](b, abi.BpfMapFlowKnobs, m.FlowKnobs, &p.mu, nil)
+	t.servers = mirrorOf(b, abi.BpfMapServers, m.Servers, &p.mu, func(i uint32, s abi.BpfServer) string {
+		return fmt.Sprintf("%d (%s)", i, s.AddrPort())
 	})
-	t.servers.ours = func(s bpfServer) bpfServer { s.Swept = 0; return s }
-	t.ownAddrs = mirrorOf(b, bpfMapOwnAddrs, m.OwnAddrs, &p.mu, addressOf)
-	t.serviceVips = mirrorOf(b, bpfMapServiceVips, m.ServiceVips, &p.mu, addressOf)
-	t.services = mirrorOf(b, bpfMapServices, m.Services, &p.mu, func(k bpfServiceKey, _ bpfService) string { return k.lvs().String() })
-	t.serviceCounts = mirrorOf[uint32, bpfServiceCount](b, bpfMapServiceCounts, m.ServiceCounts, &p.mu, nil)
-	t.ends = mirrorOf(b, bpfMapEnds, m.Ends, &p.mu, func(a bpfAddr, _ bpfEnd) string { return a.netip().String() })
-	t.markRules = mirrorOf(b, bpfMapMarkRules, m.MarkRules, &p.mu, func(i uint32, r bpfMarkRule) string { return fmt.Sprintf("%d (mark %d)", i, r.Mark) })
-	t.markLists = mirrorOf(b, bpfMapMarkLists, m.MarkLists, &p.mu, func(k bpfMarkPrefix, _ bpfMarkList) string { return k.prefix().String() })
+	t.servers.ours = func(s abi.BpfServer) abi.BpfServer { s.Swept = 0; return s }
+	t.ownAddrs = mirrorOf(b, abi.BpfMapOwnAddrs, m.OwnAddrs, &p.mu, addressOf)
+	t.serviceVips = mirrorOf(b, abi.BpfMapServiceVips, m.ServiceVips, &p.mu, addressOf)
+	t.services = mirrorOf(b, abi.BpfMapServices, m.Services, &p.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
+	t.serviceCounts = mirrorOf[uint32, abi.BpfServiceCount](b, abi.BpfMapServiceCounts, m.ServiceCounts, &p.mu, nil)
+	t.ends = mirrorOf(b, abi.BpfMapEnds, m.Ends, &p.mu, func(a abi.BpfAddr, _ abi.BpfEnd) string { return a.Netip().String() })
+	t.markRules = mirrorOf(b, abi.BpfMapMarkRules, m.MarkRules, &p.mu, func(i uint32, r abi.BpfMarkRule) string { return fmt.Sprintf("%d (mark %d)", i, r.Mark) })
+	t.markLists = mirrorOf(b, abi.BpfMapMarkLists, m.MarkLists, &p.mu, func(k abi.BpfMarkPrefix, _ abi.BpfMarkList) string { return k.Netip().String() })
 	return b.err
 }
 
-func addressOf(i uint32, a bpfAddr) string { return fmt.Sprintf("%d (%s)", i, a.netip()) }
+func addressOf(i uint32, a abi.BpfAddr) string { return fmt.Sprintf("%d (%s)", i, a.Netip()) }
 
 // mirrorBuilder gathers them, and the first error.
 type mirrorBuilder struct {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"weir/internal/dataplane/abi"
 )
 
 // An ICMP error about the outer header of a packet in a tunnel comes from a router
@@ -90,7 +92,7 @@ func (e *outerError) outerBytes() int {
 
 // innerKey is the flow of the client's packet, where enough of it is quoted, and
 // where the packet's own length has room for it.
-func innerKey(b []byte) (key bpfFlowKey, ok bool) {
+func innerKey(b []byte) (key abi.BpfFlowKey, ok bool) {
 	var protocol byte
 	var ports []byte
 	switch {
@@ -100,10 +102,10 @@ func innerKey(b []byte) (key bpfFlowKey, ok bool) {
 			return key, false
 		}
 		protocol, ports = b[9], b[length:]
-		key.From, key.To = wireAddr(netip.AddrFrom4([4]byte(b[12:]))), wireAddr(netip.AddrFrom4([4]byte(b[16:])))
+		key.From, key.To = abi.AddrOf(netip.AddrFrom4([4]byte(b[12:]))), abi.AddrOf(netip.AddrFrom4([4]byte(b[16:])))
 	case len(b) >= header6+4 && b[0]>>4 == 6 && binary.BigEndian.Uint16(b[4:]) >= 4:
 		protocol, ports = b[6], b[header6:]
-		key.From, key.To = wireAddr(netip.AddrFrom16([16]byte(b[8:]))), wireAddr(netip.AddrFrom16([16]byte(b[24:])))
+		key.From, key.To = abi.AddrOf(netip.AddrFrom16([16]byte(b[8:]))), abi.AddrOf(netip.AddrFrom16([16]byte(b[24:])))
 	default:
 		return key, false
 	}
@@ -135,25 +137,25 @@ func (p *Plane) outerFailed(e outerError) (answer []byte, client netip.Addr) {
 			return nil, client
 		}
 	}
-	return e.about(s.hop.MTU - e.outerBytes()), key.From.netip()
+	return e.about(s.hop.MTU - e.outerBytes()), key.From.Netip()
 }
 
 // tunnelOf is the server to which a connection's packets go in this tunnel, or nil.
-func (p *Plane) tunnelOf(key bpfFlowKey, e *outerError) *server {
-	var c bpfConn
-	var entry bpfServer
+func (p *Plane) tunnelOf(key abi.BpfFlowKey, e *outerError) *server {
+	var c abi.BpfConn
+	var entry abi.BpfServer
 	if p.maps.Conns.Lookup(key, &c) != nil {
 		return nil
 	}
-	state, method, index := bpfConnState(c.Word>>32&15), bpfMethod(c.Word>>36&3), uint32(c.Word)
-	if state == bpfConnStateSTATE_GONE || state == bpfConnStateSTATE_REPLY || method != bpfMethodMETHOD_TUN {
+	state, method, index := abi.BpfConnState(c.Word>>32&15), abi.BpfMethod(c.Word>>36&3), uint32(c.Word)
+	if state == abi.BpfConnStateSTATE_GONE || state == abi.BpfConnStateSTATE_REPLY || method != abi.BpfMethodMETHOD_TUN {
 		return nil
 	}
 	if p.maps.Servers.Lookup(index, &entry) != nil {
 		return nil
 	}
-	s := p.servers[serverKey{entry.Service, netip.AddrPortFrom(entry.Addr.netip(), wirePort(entry.Port))}]
-	if s == nil || s.index != index || !s.present || entry.Addr.netip() != e.to || s.hop.Source != e.from {
+	s := p.servers[serverKey{entry.Service, entry.AddrPort()}]
+	if s == nil || s.index != index || !s.present || entry.Addr.Netip() != e.to || s.hop.Source != e.from {
 		return nil
 	}
 	return s

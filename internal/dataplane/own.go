@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -28,7 +29,7 @@ type owns struct {
 func (p *Plane) takeUpOwns() {
 	p.owns = owns{numbers: map[netip.Addr]uint8{}, devices: map[int][]netip.Prefix{}}
 	for i, a := range p.tables.ownAddrs.wrote {
-		p.owns.numbers[a.netip()] = uint8(i)
+		p.owns.numbers[a.Netip()] = uint8(i)
 	}
 }
 
@@ -48,7 +49,7 @@ func virtualAddrs(plan lvs.Plan) map[netip.Addr]bool {
 
 // setOwn enters our addresses on the way to a server: what one behind a tunnel gets
 // comes from it, and what this machine itself sends to its service.
-func (p *Plane) setOwn(entry *bpfServer, s *server) (err error) {
+func (p *Plane) setOwn(entry *abi.BpfServer, s *server) (err error) {
 	if !s.hop.Source.IsValid() || s.hop.Local {
 		return nil
 	}
@@ -73,7 +74,7 @@ func (p *Plane) ownAddr(a netip.Addr) (uint8, error) {
 		return 0, err
 	}
 	p.owns.numbers[a] = i
-	return i, p.tables.ownAddrs.put(uint32(i), wireAddr(a))
+	return i, p.tables.ownAddrs.put(uint32(i), abi.AddrOf(a))
 }
 
 // sourceOf is the address from which the kernel would send to a server, if that is
@@ -149,7 +150,7 @@ func (p *Plane) tailNow() (ebpf.ProgramID, error) {
 
 // setTail loads it, if need be, and puts it in its place.
 func (p *Plane) setTail() error {
-	program, err := p.program(nil, bpfProgWeirOwn)
+	program, err := p.program(nil, abi.BpfProgWeirOwn)
 	if err != nil {
 		return err
 	}
@@ -180,11 +181,11 @@ func (p *Plane) renewTail(ctx context.Context) {
 	if !adopted {
 		return
 	}
-	program, err := p.loadProgram(nil, bpfProgWeirOwn)
+	program, err := p.loadProgram(nil, abi.BpfProgWeirOwn)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
-		p.keepProgram(nil, bpfProgWeirOwn, program)
+		p.keepProgram(nil, abi.BpfProgWeirOwn, program)
 		err = p.setTail()
 	}
 	if err != nil {
@@ -199,8 +200,8 @@ func (p *Plane) repairTail() {
 	}
 	now, err := p.tailNow()
 	if err != nil {
-		p.noteFailure(bpfMapTails, err)
+		p.noteFailure(abi.BpfMapTails, err)
 	} else if now != p.tail.program {
-		p.ledger.Note(bpfMapTails, bpfProgWeirOwn, p.setTail())
+		p.ledger.Note(abi.BpfMapTails, abi.BpfProgWeirOwn, p.setTail())
 	}
 }

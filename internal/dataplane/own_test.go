@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
@@ -130,7 +131,7 @@ func TestOwnPackets(t *testing.T) {
 					b.wantService(t, plan, Counter{Conns: 1, Packets: 2, Bytes: 2 * length(ask), OutPackets: 4, OutBytes: 4 * length(answer)})
 					b.goBy(t, aWeek)
 					b.sweepUntil(t, 0)
-					if n := entries[bpfFlowKey, bpfConn](t, b.maps.Conns); n != 0 {
+					if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.maps.Conns); n != 0 {
 						t.Errorf("%d entries are left of a connection that has ended", n)
 					}
 				})
@@ -170,13 +171,13 @@ func TestOwnAnswersEntryGoes(t *testing.T) {
 	withPlane(t, c.plan(lvs.TCP), func(b *bench) {
 		ask := frame{dst: noMAC, src: noMAC, from: c.client, to: c.vip, proto: "tcp", flags: "S"}
 		b.send(t, atLo, ask, back)
-		if err := b.tables.ownAddrs.put(first(b.tables.ownAddrs), wireAddr(addr("192.0.2.2"))); err != nil {
+		if err := b.tables.ownAddrs.put(first(b.tables.ownAddrs), abi.AddrOf(addr("192.0.2.2"))); err != nil {
 			t.Fatal(err)
 		}
 		b.goBy(t, aWeek)
 		b.sweepUntil(t, 0) // the connection, and, at the latest in the next one,
 		b.sweepUntil(t, 0) // its answers
-		if n := entries[bpfFlowKey, bpfConn](t, b.maps.Conns); n != 0 {
+		if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.maps.Conns); n != 0 {
 			t.Errorf("%d entries are left", n)
 		}
 	})

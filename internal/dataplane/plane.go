@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/sched"
@@ -26,7 +27,7 @@ type Plane struct {
 	log    *slog.Logger
 	pinDir string
 	spec   *ebpf.CollectionSpec
-	maps   bpfMaps
+	maps   abi.BpfMaps
 	tables mirrors // of those maps
 	sweep  *ebpf.Program
 	// cacheSweep is the sweep of lblc's and lblcr's cache.
@@ -54,7 +55,7 @@ type Plane struct {
 	lettingGo     bool           // a server has left whose connections are to end
 	cards         cards
 	live          int // connections that the last sweep of any kind met
-	flows         bpfFlowKnobs
+	flows         abi.BpfFlowKnobs
 	timeouts      timeouts
 	devicesWanted []lvs.Device
 	retries       map[string]retry
@@ -124,7 +125,7 @@ func Open(o Options) (*Plane, error) {
 	if err := makePinDir(o.PinDir); err != nil {
 		return nil, err
 	}
-	spec, err := loadBpf()
+	spec, err := abi.LoadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
@@ -152,7 +153,7 @@ func Open(o Options) (*Plane, error) {
 // load makes or opens the tables and the sweep, which belongs to no device.
 func (p *Plane) load() error {
 	var objects struct {
-		bpfMaps
+		abi.BpfMaps
 		Sweep         *ebpf.Program `ebpf:"weir_sweep"`
 		TemplateSweep *ebpf.Program `ebpf:"weir_sweep_templates"`
 		CacheSweep    *ebpf.Program `ebpf:"weir_sweep_cache"`
@@ -170,7 +171,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.limits = objects.bpfMaps, objects.Limits
+	p.maps, p.limits = objects.BpfMaps, objects.Limits
 	p.sweep, p.templateSweep, p.cacheSweep = objects.Sweep, objects.TemplateSweep, objects.CacheSweep
 	p.cards.end = p.maps.Cards.MaxEntries() // nobody knows what an earlier process left
 	if p.loads, err = p.maps.Loads.Memory(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
@@ -127,8 +128,8 @@ func benchOf(t testing.TB, o Options) *bench {
 	program := func(name string) func() *ebpf.Program {
 		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
-	b.xdp, b.tc, b.behind = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirBehind)
-	b.egress = program(bpfProgWeirEgress)
+	b.xdp, b.tc, b.behind = program(abi.BpfProgWeirXdp), program(abi.BpfProgWeirTc), program(abi.BpfProgWeirBehind)
+	b.egress = program(abi.BpfProgWeirEgress)
 	return b
 }
 

@@ -5,6 +5,8 @@ import (
 	"net"
 
 	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
 )
 
 // programKey is a program for devices with one Ethernet address.
@@ -17,7 +19,7 @@ type programKey struct {
 // the kernel a while to verify, and what was taken off is to be on again at once. It
 // uses the very tables that this process writes to, whatever is pinned by now.
 func (p *Plane) program(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
-	if program := p.programs[programKey{macWord(mac), name}]; program != nil {
+	if program := p.programs[programKey{abi.MACWord(mac), name}]; program != nil {
 		return program, nil
 	}
 	program, err := p.loadProgram(mac, name)
@@ -30,7 +32,7 @@ func (p *Plane) program(mac net.HardwareAddr, name string) (*ebpf.Program, error
 
 // keepProgram has one at hand from now on.
 func (p *Plane) keepProgram(mac net.HardwareAddr, name string, program *ebpf.Program) {
-	key := programKey{macWord(mac), name}
+	key := programKey{abi.MACWord(mac), name}
 	if old := p.programs[key]; old != nil {
 		old.Close()
 	}
@@ -44,7 +46,7 @@ func (p *Plane) loadProgram(mac net.HardwareAddr, name string) (*ebpf.Program, e
 		return nil, err
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
-	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps.byName()})
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps.ByName()})
 	if err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
@@ -55,7 +57,7 @@ func (p *Plane) loadProgram(mac net.HardwareAddr, name string) (*ebpf.Program, e
 // deviceSpec is the object for a device with this Ethernet address.
 func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 	spec := p.spec.Copy()
-	if err := spec.Variables[bpfVarDeviceMac].Set(macWord(mac)); err != nil {
+	if err := spec.Variables[abi.BpfVarDeviceMac].Set(abi.MACWord(mac)); err != nil {
 		return nil, fmt.Errorf("set the device's address: %w", err)
 	}
 	return spec, nil
@@ -65,7 +67,7 @@ func (p *Plane) deviceSpec(mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
 func (p *Plane) dropPrograms() {
 	used := map[uint64]bool{0: len(p.devices) > 0} // those of all devices
 	for _, d := range p.devices {
-		used[macWord(d.mac)] = true
+		used[abi.MACWord(d.mac)] = true
 	}
 	for key, program := range p.programs {
 		if !used[key.mac] {

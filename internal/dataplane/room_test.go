@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -49,7 +50,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 						t.Errorf("a new client's SYN went to %s, its %s to %s", early, flags, got)
 					}
 				}
-				if got := b.state(t, syn(1000)); got != bpfConnStateSTATE_ESTABLISHED {
+				if got := b.state(t, syn(1000)); got != abi.BpfConnStateSTATE_ESTABLISHED {
 					t.Errorf("the new client is in state %d, want established", got)
 				}
 			})
@@ -150,18 +151,18 @@ func persistent(plan lvs.Plan) lvs.Plan {
 // halfOpen counts the connections in SYN_RECV, and compares with the count kept.
 func (b *bench) halfOpen(t testing.TB) (n int) {
 	t.Helper()
-	var key bpfFlowKey
-	var c bpfConn
+	var key abi.BpfFlowKey
+	var c abi.BpfConn
 	all := b.maps.Conns.Iterate()
 	for all.Next(&key, &c) {
-		if bpfConnState(c.Word>>32&15) == bpfConnStateSTATE_SYN_RECV {
+		if abi.BpfConnState(c.Word>>32&15) == abi.BpfConnStateSTATE_SYN_RECV {
 			n++
 		}
 	}
 	if err := all.Err(); err != nil {
 		t.Fatal(err)
 	}
-	var r bpfRoom
+	var r abi.BpfRoom
 	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
 		t.Fatal(err)
 	}

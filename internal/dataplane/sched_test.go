@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 )
@@ -57,7 +58,7 @@ func (b *bench) loadsOf(t testing.TB, servers []lvs.RealServer) (loads []sched.L
 	t.Helper()
 	for i, rs := range servers {
 		index := b.servers[serverKey{0, rs.AddrPort()}].index
-		var l bpfLoad
+		var l abi.BpfLoad
 		if err := b.maps.Loads.Lookup(index, &l); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 	"weir/internal/sched"
 	"weir/lvs"
@@ -88,7 +89,7 @@ func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
 }
 
 // countServices counts them all, and those that take a look-up of their own.
-func countServices(wanted map[lvs.ServiceKey]bool) (n bpfServiceCount) {
+func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
 	for key := range wanted {
 		n.All++
 		switch {
@@ -142,13 +143,14 @@ func (p *Plane) enter(c *change) error {
 	}
 	s, vs := c.service, c.vs
 	s.layout = c.layout
-	if err := p.tables.serviceVips.put(s.index, wireAddr(vs.Addr)); err != nil {
+	if err := p.tables.serviceVips.put(s.index, abi.AddrOf(vs.Addr)); err != nil {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
-	if err := p.tables.services.put(wireService(vs.ServiceKey), bpfService{
-		Index: s.index, Lease: c.lease, Scheduler: schedulers[vs.Scheduler], Flags: flagsOf(vs),
-		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: netmaskWords(vs.Persistence.Netmask), Mark: vs.Mark,
+	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
+	if err := p.tables.services.put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
+		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
+		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: abi.NetmaskOf(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
 		return err
 	}
@@ -181,18 +183,18 @@ func (p *Plane) schedulerIs(s *service, now lvs.Scheduler) error {
 	return p.forgetDestinations(s.index)
 }
 
-func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
-	for flag, set := range map[bpfServiceFlags]bool{
-		bpfServiceFlagsSERVICE_PORT:             vs.SHPort,
-		bpfServiceFlagsSERVICE_FALLBACK:         vs.SHFallback,
-		bpfServiceFlagsSERVICE_BY_MARK:          vs.Mark != 0,
-		bpfServiceFlagsSERVICE_ANY_PORT:         vs.Mark == 0 && vs.Port == 0,
-		bpfServiceFlagsSERVICE_ONE_PACKET:       vs.OnePacket,
-		bpfServiceFlagsSERVICE_EXPIRE_NODEST:    vs.Rules.ExpireNoDest,
-		bpfServiceFlagsSERVICE_EXPIRE_QUIESCENT: vs.Rules.ExpireQuiescentTemplate,
-		bpfServiceFlagsSERVICE_SLOPPY:           vs.Rules.SloppyTCP,
-		bpfServiceFlagsSERVICE_KEEP_REUSED:      vs.Rules.ReuseMode == lvs.ReuseKeeps,
-		bpfServiceFlagsSERVICE_REUSE_FIN_WAIT:   vs.Rules.ReuseMode == lvs.ReuseFinWait,
+func flagsOf(vs lvs.VirtualServer) (flags abi.BpfServiceFlags) {
+	for flag, set := range map[abi.BpfServiceFlags]bool{
+		abi.BpfServiceFlagsSERVICE_PORT:             vs.SHPort,
+		abi.BpfServiceFlagsSERVICE_FALLBACK:         vs.SHFallback,
+		abi.BpfServiceFlagsSERVICE_BY_MARK:          vs.Mark != 0,
+		abi.BpfServiceFlagsSERVICE_ANY_PORT:         vs.Mark == 0 && vs.Port == 0,
+		abi.BpfServiceFlagsSERVICE_ONE_PACKET:       vs.OnePacket,
+		abi.BpfServiceFlagsSERVICE_EXPIRE_NODEST:    vs.Rules.ExpireNoDest,
+		abi.BpfServiceFlagsSERVICE_EXPIRE_QUIESCENT: vs.Rules.ExpireQuiescentTemplate,
+		abi.BpfServiceFlagsSERVICE_SLOPPY:           vs.Rules.SloppyTCP,
+		abi.BpfServiceFlagsSERVICE_KEEP_REUSED:      vs.Rules.ReuseMode == lvs.ReuseKeeps,
+		abi.BpfServiceFlagsSERVICE_REUSE_FIN_WAIT:   vs.Rules.ReuseMode == lvs.ReuseFinWait,
 	} {
 		if set {
 			flags |= flag
@@ -201,22 +203,20 @@ func flagsOf(vs lvs.VirtualServer) (flags bpfServiceFlags) {
 	return flags
 }
 
-// schedulers are the data plane's names of them.
-var schedulers = map[lvs.Scheduler]bpfScheduler{
-	lvs.RoundRobin:              bpfSchedulerSCHED_RR,
-	lvs.WeightedRoundRobin:      bpfSchedulerSCHED_WRR,
-	lvs.LeastConnection:         bpfSchedulerSCHED_LC,
-	lvs.WeightedLeastConnection: bpfSchedulerSCHED_WLC,
-	lvs.ShortestExpectedDelay:   bpfSchedulerSCHED_SED,
-	lvs.NeverQueue:              bpfSchedulerSCHED_NQ,
-	lvs.WeightedFailover:        bpfSchedulerSCHED_FO,
-	lvs.WeightedOverflow:        bpfSchedulerSCHED_OVF,
-	lvs.DestinationHash:         bpfSchedulerSCHED_DH,
-	lvs.SourceHash:              bpfSchedulerSCHED_SH,
-	lvs.MaglevHash:              bpfSchedulerSCHED_MH,
-	lvs.PowerOfTwoChoices:       bpfSchedulerSCHED_TWOS,
-	lvs.Locality:                bpfSchedulerSCHED_LBLC,
-	lvs.LocalityReplicated:      bpfSchedulerSCHED_LBLCR,
+// schedulerNumber is a scheduler's number in the data plane.
+func schedulerNumber(name lvs.Scheduler) (abi.BpfScheduler, bool) {
+	row, ok := sched.RowOf(name)
+	return abi.BpfScheduler(row.Number), ok
+}
+
+// schedulerOf is the name of the scheduler with a number; "" where there is none.
+func schedulerOf(number abi.BpfScheduler) lvs.Scheduler {
+	for _, row := range sched.Rows() {
+		if abi.BpfScheduler(row.Number) == number {
+			return row.Name
+		}
+	}
+	return ""
 }
 
 // service finds or makes the entry of a service.
@@ -282,26 +282,26 @@ func (p *Plane) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServe
 
 // putServer writes the server's entry as the data plane reads it.
 func (p *Plane) putServer(key serverKey, s *server) error {
-	entry := bpfServer{
-		Addr: wireAddr(key.addr.Addr()), Port: wirePort(key.addr.Port()),
+	entry := abi.BpfServer{
+		Addr: abi.AddrOf(key.addr.Addr()), Port: abi.Port(key.addr.Port()),
 		Method: uint8(s.method), Service: key.service, Swept: p.epoch, Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),
 	}
 	if s.keepsPort {
-		entry.Method |= uint8(bpfMethodMETHOD_KEEPS_PORT)
+		entry.Method |= uint8(abi.BpfMethodMETHOD_KEEPS_PORT)
 	}
 	entry.Way.Ifindex = uint32(s.hop.Index)
 	copy(entry.Way.Dst[:], s.hop.Dst)
 	copy(entry.Way.Src[:], s.hop.Src)
 	if s.present {
-		entry.Flags |= bpfServerFlagsSERVER_PRESENT
+		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
 	} else if s.letsGo {
-		entry.Flags |= bpfServerFlagsSERVER_LETS_GO
+		entry.Flags |= abi.BpfServerFlagsSERVER_LETS_GO
 	}
 	if s.hop.Local {
-		entry.Flags |= bpfServerFlagsSERVER_LOCAL
+		entry.Flags |= abi.BpfServerFlagsSERVER_LOCAL
 	}
 	if s.hop.Valid {
-		entry.Flags |= bpfServerFlagsSERVER_RESOLVED
+		entry.Flags |= abi.BpfServerFlagsSERVER_RESOLVED
 	}
 	if err := p.setOwn(&entry, s); err != nil {
 		return fmt.Errorf("enter our address on the way: %w", err)
@@ -314,7 +314,7 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 		if wanted[key] || !s.present {
 			continue
 		}
-		if e := p.tables.services.drop(wireService(key)); e != nil {
+		if e := p.tables.services.drop(abi.ServiceKeyOf(key)); e != nil {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -19,7 +20,7 @@ func TestSetWritesOnlyWhatDiffers(t *testing.T) {
 		b.set(t, many)
 		spoilt := map[uint32]bool{}
 		for _, s := range b.servers {
-			if err := b.maps.Servers.Put(s.index, bpfServer{Port: 7}); err != nil {
+			if err := b.maps.Servers.Put(s.index, abi.BpfServer{Port: 7}); err != nil {
 				t.Fatal(err)
 			}
 			spoilt[s.index] = true
@@ -57,11 +58,11 @@ func (b *bench) wantWritten(t *testing.T, spoilt map[uint32]bool, servers, table
 	t.Helper()
 	gotServers, gotTables := 0, 0
 	for index := range spoilt {
-		var entry bpfServer
+		var entry abi.BpfServer
 		if err := b.maps.Servers.Lookup(index, &entry); err != nil {
 			t.Fatal(err)
 		}
-		if entry != (bpfServer{Port: 7}) {
+		if entry != (abi.BpfServer{Port: 7}) {
 			gotServers++
 		}
 	}

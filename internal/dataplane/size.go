@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 )
@@ -69,26 +70,26 @@ func (o Options) checked() (Options, error) {
 
 // size gives the tables the sizes that the options ask for.
 func size(spec *ebpf.CollectionSpec, o Options) error {
-	services := []string{bpfMapServices, bpfMapTables, bpfMapServiceVips, bpfMapServiceStats, bpfMapServiceZeros}
-	servers := []string{bpfMapServers, bpfMapLoads, bpfMapServerStats, bpfMapServerZeros}
+	services := []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
+	servers := []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
 	for entries, names := range map[*int][]string{
-		&o.Connections: {bpfMapConns},
-		&o.Templates:   {bpfMapTemplates},
+		&o.Connections: {abi.BpfMapConns},
+		&o.Templates:   {abi.BpfMapTemplates},
 		&o.Services:    services,
 		&o.RealServers: servers,
-		&o.CacheLines:  {bpfMapCache},
+		&o.CacheLines:  {abi.BpfMapCache},
 	} {
 		for _, name := range names {
 			spec.Maps[name].MaxEntries = uint32(*entries)
 		}
 	}
-	spec.Maps[bpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
+	spec.Maps[abi.BpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
 	if err := sizeCards(spec, uint32(o.Connections)); err != nil {
 		return fmt.Errorf("size the cards: %w", err)
 	}
-	spec.Maps[bpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
-	spec.Maps[bpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
-	spec.Maps[bpfMapVips].MaxEntries = max(spec.Maps[bpfMapVips].MaxEntries, uint32(o.Services))
+	spec.Maps[abi.BpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
+	spec.Maps[abi.BpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
+	spec.Maps[abi.BpfMapVips].MaxEntries = max(spec.Maps[abi.BpfMapVips].MaxEntries, uint32(o.Services))
 	if err := sizeFlows(spec, uint32(o.Connections)); err != nil {
 		return fmt.Errorf("size the flow cache: %w", err)
 	}

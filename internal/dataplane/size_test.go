@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -62,8 +63,8 @@ func nth(n int, s lvs.Scheduler, servers int) lvs.VirtualServer {
 func TestManyServicesAndServers(t *testing.T) {
 	const services, servers = 4096, 1024
 	all := []lvs.Scheduler{}
-	for s := range schedulers {
-		all = append(all, s)
+	for _, row := range sched.Rows() {
+		all = append(all, row.Name)
 	}
 	slices.Sort(all)
 	var plan lvs.Plan

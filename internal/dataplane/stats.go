@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/drift"
 	"weir/lvs"
 )
@@ -41,27 +42,27 @@ type Stats struct {
 
 // reasonNames are the reasons as people read them: drop_ went nowhere, pass_
 // went to the local stack, note_ was forwarded.
-var reasonNames = map[bpfReason]string{
-	bpfReasonDROP_NO_SERVER:      "drop_no_server",
-	bpfReasonDROP_NO_NEXT_HOP:    "drop_no_next_hop",
-	bpfReasonDROP_SERVER_REMOVED: "drop_server_removed",
-	bpfReasonDROP_TTL:            "drop_ttl",
-	bpfReasonDROP_EXPIRING:       "drop_expiring",
-	bpfReasonDROP_COLLISION:      "drop_collision",
-	bpfReasonPASS_PASSIVE:        "pass_passive",
-	bpfReasonPASS_FROM_DIRECTOR:  "pass_from_director",
-	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
-	bpfReasonPASS_FRAGMENT:       "pass_fragment",
-	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
-	bpfReasonDROP_TABLE_FULL:     "drop_table_full",
-	bpfReasonDROP_TOO_BIG:        "drop_too_big",
-	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
-	bpfReasonNOTE_BY_HASH:        "note_by_hash",
-	bpfReasonNOTE_RECYCLED:       "note_recycled",
-	bpfReasonNOTE_ICMP_SENT:      "note_icmp_sent",
-	bpfReasonNOTE_ICMP_FORWARDED: "note_icmp_forwarded",
-	bpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
-	bpfReasonDROP_FRAGMENT:       "drop_fragment",
+var reasonNames = map[abi.BpfReason]string{
+	abi.BpfReasonDROP_NO_SERVER:      "drop_no_server",
+	abi.BpfReasonDROP_NO_NEXT_HOP:    "drop_no_next_hop",
+	abi.BpfReasonDROP_SERVER_REMOVED: "drop_server_removed",
+	abi.BpfReasonDROP_TTL:            "drop_ttl",
+	abi.BpfReasonDROP_EXPIRING:       "drop_expiring",
+	abi.BpfReasonDROP_COLLISION:      "drop_collision",
+	abi.BpfReasonPASS_PASSIVE:        "pass_passive",
+	abi.BpfReasonPASS_FROM_DIRECTOR:  "pass_from_director",
+	abi.BpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
+	abi.BpfReasonPASS_FRAGMENT:       "pass_fragment",
+	abi.BpfReasonPASS_NO_SERVICE:     "pass_no_service",
+	abi.BpfReasonDROP_TABLE_FULL:     "drop_table_full",
+	abi.BpfReasonDROP_TOO_BIG:        "drop_too_big",
+	abi.BpfReasonNOTE_TABLE_FULL:     "note_table_full",
+	abi.BpfReasonNOTE_BY_HASH:        "note_by_hash",
+	abi.BpfReasonNOTE_RECYCLED:       "note_recycled",
+	abi.BpfReasonNOTE_ICMP_SENT:      "note_icmp_sent",
+	abi.BpfReasonNOTE_ICMP_FORWARDED: "note_icmp_forwarded",
+	abi.BpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
+	abi.BpfReasonDROP_FRAGMENT:       "drop_fragment",
 }
 
 // Stats reads all counters.
@@ -84,7 +85,7 @@ func (p *Plane) Stats() (Stats, error) {
 			return out, fmt.Errorf("real server %s: %w", key.addr, err)
 		}
 		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: s.method}
-		var load bpfLoad
+		var load abi.BpfLoad
 		if err := p.maps.Loads.Lookup(s.index, &load); err != nil {
 			return out, fmt.Errorf("load of %s: %w", key.addr, err)
 		}

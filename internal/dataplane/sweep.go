@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
 )
 
 const (
@@ -126,7 +128,7 @@ func (p *Plane) sweepTemplates() error {
 	if p.liveTemplates == 0 && !p.persistent() {
 		return nil
 	}
-	args := bpfSweep{Epoch: p.epoch, Now: tick()}
+	args := abi.BpfSweep{Epoch: p.epoch, Now: tick()}
 	if _, err := p.templateSweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 		return fmt.Errorf("sweep the templates: %w", err)
 	}
@@ -143,7 +145,7 @@ func (p *Plane) forget() error {
 			used[key.service] = true
 			continue
 		}
-		var entry bpfServer
+		var entry abi.BpfServer
 		if err := p.maps.Servers.Lookup(s.index, &entry); err != nil {
 			return fmt.Errorf("read server %d: %w", s.index, err)
 		}
@@ -154,7 +156,7 @@ func (p *Plane) forget() error {
 		if err := p.tables.servers.drop(s.index); err != nil {
 			return fmt.Errorf("clear server %d: %w", s.index, err)
 		}
-		if err := p.maps.Loads.Put(s.index, bpfLoad{}); err != nil {
+		if err := p.maps.Loads.Put(s.index, abi.BpfLoad{}); err != nil {
 			return fmt.Errorf("clear the load of server %d: %w", s.index, err)
 		}
 		p.indexes.servers.free(s.index)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 )
 
@@ -84,7 +85,7 @@ func sameTable(left, words []uint64) bool {
 
 // newTable makes a table that is not in force yet.
 func (p *Plane) newTable(words []uint64) (*ebpf.Map, error) {
-	spec := p.spec.Maps[bpfMapTables].InnerMap.Copy()
+	spec := p.spec.Maps[abi.BpfMapTables].InnerMap.Copy()
 	rows := slices.Collect(slices.Chunk(words, rowWords))
 	spec.MaxEntries = uint32(len(rows))
 	table, err := ebpf.NewMap(spec)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -17,7 +18,7 @@ type Counter struct {
 	OutPackets, OutBytes  uint64
 }
 
-func (c Counter) plus(b bpfCounter) Counter {
+func (c Counter) plus(b abi.BpfCounter) Counter {
 	return Counter{c.Conns + b.Conns, c.Packets + b.Packets, c.Bytes + b.Bytes, c.OutPackets + b.OutPackets, c.OutBytes + b.OutBytes}
 }
 
@@ -43,7 +44,7 @@ func (p *Plane) ofServers() tallies  { return tallies{p.maps.ServerStats, p.maps
 
 // raw is what the data plane has counted, on all CPUs together.
 func (t tallies) raw(index uint32) (Counter, error) {
-	var each []bpfCounter
+	var each []abi.BpfCounter
 	if err := t.stats.Lookup(index, &each); err != nil {
 		return Counter{}, fmt.Errorf("read the counters: %w", err)
 	}
@@ -53,7 +54,7 @@ func (t tallies) raw(index uint32) (Counter, error) {
 // begin starts the counters of a new service or server at 0.
 func (t tallies) begin(index uint32, of *tally) error {
 	*of = tally{}
-	return errors.Join(t.stats.Put(index, make([]bpfCounter, ebpf.MustPossibleCPU())), t.zeros.Put(index, bpfCounter{}))
+	return errors.Join(t.stats.Put(index, make([]abi.BpfCounter, ebpf.MustPossibleCPU())), t.zeros.Put(index, abi.BpfCounter{}))
 }
 
 // adopt goes on with counters that an earlier process left; their rates begin
@@ -63,7 +64,7 @@ func (t tallies) adopt(index uint32, of *tally) error {
 	if err != nil {
 		return err
 	}
-	var zero bpfCounter
+	var zero abi.BpfCounter
 	if err := t.zeros.Lookup(index, &zero); err != nil {
 		return fmt.Errorf("read where the counters were zeroed: %w", err)
 	}
@@ -80,7 +81,7 @@ func (t tallies) reset(index uint32, of *tally) error {
 	}
 	of.zero = now
 	of.restart(now)
-	return t.zeros.Put(index, bpfCounter{
+	return t.zeros.Put(index, abi.BpfCounter{
 		Conns: now.Conns, Packets: now.Packets, Bytes: now.Bytes, OutPackets: now.OutPackets, OutBytes: now.OutBytes,
 	})
 }
@@ -92,7 +93,7 @@ func (t tallies) estimate(lock sync.Locker, of []*tally) error {
 	defer lock.Unlock()
 	cpus := ebpf.MustPossibleCPU()
 	size := min(tallyChunk, int(t.stats.MaxEntries()))
-	indexes, counters := make([]uint32, size), make([]bpfCounter, size*cpus)
+	indexes, counters := make([]uint32, size), make([]abi.BpfCounter, size*cpus)
 	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
 		n, err := t.stats.BatchLookup(&cursor, indexes, counters, nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the end
@@ -117,7 +118,7 @@ func (t tallies) estimate(lock sync.Locker, of []*tally) error {
 const tallyChunk = 512
 
 // total is what all CPUs have counted together.
-func total(each []bpfCounter) (sum Counter) {
+func total(each []abi.BpfCounter) (sum Counter) {
 	for _, c := range each {
 		sum = sum.plus(c)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -157,8 +158,8 @@ func TestRates(t *testing.T) {
 func TestRatesOfMany(t *testing.T) {
 	const services, each = 50, 20
 	withPlane(t, planOfSize(services, each), func(b *bench) {
-		counted := func(n uint32) []bpfCounter {
-			all := make([]bpfCounter, ebpf.MustPossibleCPU())
+		counted := func(n uint32) []abi.BpfCounter {
+			all := make([]abi.BpfCounter, ebpf.MustPossibleCPU())
 			for i := range all {
 				all[i].Conns = uint64(n) << countScale
 			}

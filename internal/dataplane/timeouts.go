@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -12,30 +13,30 @@ import (
 const longestTimeout = 365 * 24 * time.Hour
 
 // timeouts is how long a connection may be silent in each state.
-type timeouts map[bpfConnState]time.Duration
+type timeouts map[abi.BpfConnState]time.Duration
 
 // timeoutsOf takes what is 0 from IPVS: tcp 900, tcpfin 120 and udp 300 seconds,
 // the inner ones as in tcp_timeouts (net/netfilter/ipvs/ip_vs_proto_tcp.c).
 func timeoutsOf(t lvs.Timeouts) (timeouts, error) {
 	all := timeouts{}
 	for _, of := range []struct {
-		state     bpfConnState
+		state     abi.BpfConnState
 		name      string
 		wanted    time.Duration
 		otherwise time.Duration
 	}{
-		{bpfConnStateSTATE_NONE, "None", t.None, 2 * time.Second},
-		{bpfConnStateSTATE_ESTABLISHED, "Established", t.Established, 900 * time.Second},
-		{bpfConnStateSTATE_SYN_SENT, "SynSent", t.SynSent, 120 * time.Second},
-		{bpfConnStateSTATE_SYN_RECV, "SynRecv", t.SynRecv, 60 * time.Second},
-		{bpfConnStateSTATE_FIN_WAIT, "FinWait", t.FinWait, 120 * time.Second},
-		{bpfConnStateSTATE_TIME_WAIT, "TimeWait", t.TimeWait, 120 * time.Second},
-		{bpfConnStateSTATE_CLOSE, "Close", t.Close, 10 * time.Second},
-		{bpfConnStateSTATE_CLOSE_WAIT, "CloseWait", t.CloseWait, 60 * time.Second},
-		{bpfConnStateSTATE_LAST_ACK, "LastAck", t.LastAck, 30 * time.Second},
-		{bpfConnStateSTATE_LISTEN, "Listen", t.Listen, 120 * time.Second},
-		{bpfConnStateSTATE_SYNACK, "SynAck", t.SynAck, 120 * time.Second},
-		{bpfConnStateSTATE_UDP, "UDP", t.UDP, 300 * time.Second},
+		{abi.BpfConnStateSTATE_NONE, "None", t.None, 2 * time.Second},
+		{abi.BpfConnStateSTATE_ESTABLISHED, "Established", t.Established, 900 * time.Second},
+		{abi.BpfConnStateSTATE_SYN_SENT, "SynSent", t.SynSent, 120 * time.Second},
+		{abi.BpfConnStateSTATE_SYN_RECV, "SynRecv", t.SynRecv, 60 * time.Second},
+		{abi.BpfConnStateSTATE_FIN_WAIT, "FinWait", t.FinWait, 120 * time.Second},
+		{abi.BpfConnStateSTATE_TIME_WAIT, "TimeWait", t.TimeWait, 120 * time.Second},
+		{abi.BpfConnStateSTATE_CLOSE, "Close", t.Close, 10 * time.Second},
+		{abi.BpfConnStateSTATE_CLOSE_WAIT, "CloseWait", t.CloseWait, 60 * time.Second},
+		{abi.BpfConnStateSTATE_LAST_ACK, "LastAck", t.LastAck, 30 * time.Second},
+		{abi.BpfConnStateSTATE_LISTEN, "Listen", t.Listen, 120 * time.Second},
+		{abi.BpfConnStateSTATE_SYNACK, "SynAck", t.SynAck, 120 * time.Second},
+		{abi.BpfConnStateSTATE_UDP, "UDP", t.UDP, 300 * time.Second},
 	} {
 		switch {
 		case of.wanted == 0:

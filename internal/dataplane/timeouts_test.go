@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -70,7 +71,7 @@ func TestTimeoutsOfTheNextProcess(t *testing.T) {
 			t.Errorf("a line is good for %d ticks without a packet after a restart, want %d", next.flows.Idle, want)
 		}
 		var ticks uint32
-		if err := next.maps.Timeouts.Lookup(uint32(bpfConnStateSTATE_UDP), &ticks); err != nil {
+		if err := next.maps.Timeouts.Lookup(uint32(abi.BpfConnStateSTATE_UDP), &ticks); err != nil {
 			t.Fatal(err)
 		}
 		if want := uint32(2 * time.Hour / tickLength); ticks != want {
