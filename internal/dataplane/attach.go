@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -239,7 +240,7 @@ func (p *Plane) pinned(path string, program *ebpf.Program, index int, attach fun
 		}
 		// The device that it was on is gone: its index has come again.
 		l.Close()
-		if err := unpin(path); err != nil {
+		if err := kmap.Unpin(path); err != nil {
 			return nil, err
 		}
 	}
@@ -271,15 +272,7 @@ func detach(path string) error {
 	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
 		return fmt.Errorf("detach: %w", err)
 	}
-	return unpin(path)
-}
-
-// unpin removes a pin, if there is one.
-func unpin(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("unpin: %w", err)
-	}
-	return nil
+	return kmap.Unpin(path)
 }
 
 // unpinOthers detaches from the devices that are not to be kept.

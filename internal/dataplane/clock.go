@@ -53,7 +53,7 @@ func (p *Plane) setClock(jiffies *ebpf.Program) error {
 			break
 		}
 	}
-	if err := p.tables.clocks.put(0, c); err != nil {
+	if err := p.tables.clocks.Put(0, c); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
 	return nil

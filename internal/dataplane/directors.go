@@ -19,18 +19,18 @@ func (p *Plane) setDirectors(macs []net.HardwareAddr) error {
 		word := abi.MACWord(mac)
 		wanted[word] = true
 		filter |= directorBit(word)
-		if err := p.tables.directors.put(word, 1); err != nil {
+		if err := p.tables.directors.Put(word, 1); err != nil {
 			return fmt.Errorf("enter director %s: %w", mac, err)
 		}
 	}
-	if err := p.tables.directorFilter.put(0, filter); err != nil {
+	if err := p.tables.directorFilter.Put(0, filter); err != nil {
 		return fmt.Errorf("set the directors' filter: %w", err)
 	}
 	for word := range p.directors {
 		if wanted[word] {
 			continue
 		}
-		if err := p.tables.directors.drop(word); err != nil {
+		if err := p.tables.directors.Drop(word); err != nil {
 			return fmt.Errorf("remove a director: %w", err)
 		}
 	}

@@ -37,15 +37,15 @@ func (p *Plane) repairDrift() {
 	p.noteFailure(abi.BpfMapRooms, p.repairRoom())
 	p.noteFailure(abi.BpfMapTables, p.repairTables())
 	p.noteFailure(abi.BpfMapLoads, p.repairLimits())
-	for _, m := range p.tables.all {
+	for _, m := range p.tables.All() {
 		changed := false
-		err := m.table.repair(m.lock, func(name string, err error) {
+		err := m.Repair(func(name string, err error) {
 			changed = true
-			p.ledger.Note(m.kind, name, err)
+			p.ledger.Note(m.Kind, name, err)
 		})
-		p.noteFailure(m.kind, err)
-		if changed && m.kind == abi.BpfMapFlowKnobs {
-			p.noteFailure(m.kind, p.afterKnobs())
+		p.noteFailure(m.Kind, err)
+		if changed && m.Kind == abi.BpfMapFlowKnobs {
+			p.noteFailure(m.Kind, p.afterKnobs())
 		}
 	}
 	p.ledger.Done()

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
 	"weir/lvs"
 )
 
@@ -25,8 +26,8 @@ type driftCase struct {
 }
 
 // first is a key that the process wrote, the same each time.
-func first[K, V comparable](m *mirror[K, V]) K {
-	return slices.SortedFunc(maps.Keys(m.wrote), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })[0]
+func first[K, V comparable](m *kmap.Mirror[K, V]) K {
+	return slices.SortedFunc(maps.Keys(m.Wrote()), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })[0]
 }
 
 func changed[V any](v V, change func(*V)) V { change(&v); return v }
@@ -52,7 +53,7 @@ var driftCases = []driftCase{
 	}},
 	{"a service's scheduler and lease are changed", "services", func(b *bench) error {
 		key, _ := b.serviceOf(80)
-		return b.maps.Services.Put(key, changed(b.tables.services.wrote[key], func(s *abi.BpfService) { s.Scheduler, s.Lease = abi.BpfSchedulerSCHED_DH, 9 }))
+		return b.maps.Services.Put(key, changed(b.tables.services.Wrote()[key], func(s *abi.BpfService) { s.Scheduler, s.Lease = abi.BpfSchedulerSCHED_DH, 9 }))
 	}},
 	{"another service is put in", "services", func(b *bench) error {
 		key, s := b.serviceOf(80)
@@ -60,7 +61,7 @@ var driftCases = []driftCase{
 		return b.maps.Services.Put(key, abi.BpfService{Index: s.index})
 	}},
 	{"all services are deleted, and others put in", "services", func(b *bench) error {
-		for key := range maps.Clone(b.tables.services.wrote) {
+		for key := range maps.Clone(b.tables.services.Wrote()) {
 			if err := b.maps.Services.Delete(key); err != nil {
 				return err
 			}
@@ -76,10 +77,10 @@ var driftCases = []driftCase{
 	}},
 	{"a server gets another address and way", "servers", func(b *bench) error {
 		i := b.serverOf("192.0.2.11")
-		return b.maps.Servers.Put(i, changed(b.tables.servers.wrote[i], func(s *abi.BpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
+		return b.maps.Servers.Put(i, changed(b.tables.servers.Wrote()[i], func(s *abi.BpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
 	}},
 	{"a server is put in that nobody asked for", "servers", func(b *bench) error {
-		return b.maps.Servers.Put(b.tables.servers.top+7, b.tables.servers.wrote[first(b.tables.servers)])
+		return b.maps.Servers.Put(slices.Max(slices.Collect(maps.Keys(b.tables.servers.Wrote())))+7, b.tables.servers.Wrote()[first(b.tables.servers)])
 	}},
 	{"a service's table is removed", "tables", func(b *bench) error {
 		_, s := b.serviceOf(80)
@@ -115,7 +116,7 @@ var driftCases = []driftCase{
 	}},
 	{"the lease is ended", "leases", func(b *bench) error {
 		i := b.leases[vi1]
-		return b.maps.Leases.Put(i, changed(b.tables.leases.wrote[i], func(l *abi.BpfLease) { l.Until = 0 }))
+		return b.maps.Leases.Put(i, changed(b.tables.leases.Wrote()[i], func(l *abi.BpfLease) { l.Until = 0 }))
 	}},
 	{"a lease is put in", "leases", func(b *bench) error {
 		return b.maps.Leases.Put(uint32(100), abi.BpfLease{Until: 1 << 60, Vrid: 99})
@@ -137,7 +138,7 @@ var driftCases = []driftCase{
 	}},
 	{"a rule of marks is changed", "mark_rules", func(b *bench) error {
 		i := first(b.tables.markRules)
-		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.wrote[i], func(r *abi.BpfMarkRule) { r.Mark++ }))
+		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.Wrote()[i], func(r *abi.BpfMarkRule) { r.Mark++ }))
 	}},
 	{"a time-out is shortened", "timeouts", func(b *bench) error {
 		return b.maps.Timeouts.Put(uint32(abi.BpfConnStateSTATE_ESTABLISHED), uint32(1))
@@ -167,7 +168,7 @@ var driftCases = []driftCase{
 	}},
 	{"the whole folder of pins is removed", "pins", func(b *bench) error { return os.RemoveAll(b.pinDir) }},
 	{"a link's pin is removed", "pins", func(b *bench) error {
-		return os.Remove(b.devices["eth0"].ingress.pin.path)
+		return os.Remove(b.devices["eth0"].ingress.pin.Path())
 	}},
 	{"the program is detached", "attachments", func(b *bench) error {
 		return b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"weir/internal/dataplane/kmap"
 )
 
 // own marks the pins as this process's while it runs: two that repaired the same
@@ -30,12 +32,12 @@ func (p *Plane) own() (*os.File, error) {
 
 // notePins remembers where the tables are pinned.
 func (p *Plane) notePins() (err error) {
-	p.mapPins = map[string]pin{}
+	p.mapPins = map[string]kmap.Pin{}
 	for name, m := range p.maps.ByName() {
 		if !m.IsPinned() {
 			continue
 		}
-		if p.mapPins[name], err = pinAt(filepath.Join(p.pinDir, name)); err != nil {
+		if p.mapPins[name], err = kmap.PinAt(filepath.Join(p.pinDir, name)); err != nil {
 			return err
 		}
 	}
@@ -54,14 +56,14 @@ func (p *Plane) repairPins() {
 	}
 	tables := p.maps.ByName()
 	for name, at := range p.mapPins {
-		if at.lost() {
+		if at.Lost() {
 			p.ledger.Note(driftPin, name, p.repinTable(name, tables[name]))
 		}
 	}
 }
 
 func (p *Plane) remakePinDir() error {
-	if err := makePinDir(p.pinDir); err != nil {
+	if err := kmap.MakePinDir(p.pinDir); err != nil {
 		return err
 	}
 	dir, err := p.own()
@@ -74,22 +76,22 @@ func (p *Plane) remakePinDir() error {
 }
 
 func (p *Plane) repinTable(name string, m *ebpf.Map) (err error) {
-	path := p.mapPins[name].path
+	path := p.mapPins[name].Path()
 	if err := m.Unpin(); err != nil {
 		return err
 	}
 	if err := m.Pin(path); err != nil {
 		return err
 	}
-	p.mapPins[name], err = pinAt(path)
+	p.mapPins[name], err = kmap.PinAt(path)
 	return err
 }
 
 // repairPinsOf pins again what is on a device.
 func (p *Plane) repairPinsOf(d *device) {
 	for _, h := range d.holds() {
-		if h.pin.lost() {
-			p.ledger.Note(driftPin, h.pin.name(), h.repin())
+		if h.pin.Lost() {
+			p.ledger.Note(driftPin, h.pin.Name(), h.repin())
 		}
 	}
 }

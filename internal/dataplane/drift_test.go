@@ -276,17 +276,17 @@ func TestHoldOfAFilter(t *testing.T) {
 			return h
 		}
 		h := attach()
-		if h.off() || h.pin.lost() {
-			t.Fatalf("off: %t, pin lost: %t, right after it was attached", h.off(), h.pin.lost())
+		if h.off() || h.pin.Lost() {
+			t.Fatalf("off: %t, pin lost: %t, right after it was attached", h.off(), h.pin.Lost())
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if !h.pin.lost() {
+		if !h.pin.Lost() {
 			t.Error("the pin was removed, and is not missed")
 		}
-		if err := h.repin(); err != nil || h.pin.lost() {
-			t.Errorf("pinned again: %v, lost: %t", err, h.pin.lost())
+		if err := h.repin(); err != nil || h.pin.Lost() {
+			t.Errorf("pinned again: %v, lost: %t", err, h.pin.Lost())
 		}
 		for what, spoil := range map[string]func() error{
 			"the filter is deleted": func() error { return netlnk.DeleteFilter(b.index, netlnk.FilterEgress) },

@@ -22,7 +22,7 @@ func (p *Plane) setEnds(plan lvs.Plan) error {
 			}
 		}
 	}
-	for end, is := range p.tables.ends.wrote {
+	for end, is := range p.tables.ends.Wrote() {
 		if wanted[end] == is {
 			delete(wanted, end)
 			continue
@@ -30,12 +30,12 @@ func (p *Plane) setEnds(plan lvs.Plan) error {
 		if wanted[end] != 0 {
 			continue
 		}
-		if err := p.tables.ends.drop(end); err != nil {
+		if err := p.tables.ends.Drop(end); err != nil {
 			return fmt.Errorf("forget %s and its fragments: %w", end.Netip(), err)
 		}
 	}
 	for end, is := range wanted {
-		if err := p.tables.ends.put(end, is); err != nil {
+		if err := p.tables.ends.Put(end, is); err != nil {
 			return fmt.Errorf("enter %s for its fragments: %w", end.Netip(), err)
 		}
 	}

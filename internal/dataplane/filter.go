@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 )
 
@@ -34,7 +35,7 @@ func (p *Plane) attachTC(path string, program *ebpf.Program, index int, where eb
 // reads the pins knows of the filter.
 func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, place netlnk.FilterPlace) error {
 	next := filepath.Join(p.pinDir, "next_"+filepath.Base(path))
-	if err := unpin(next); err != nil {
+	if err := kmap.Unpin(next); err != nil {
 		return err
 	}
 	clone, err := program.Clone() // a program remembers where it was pinned, and is not pinned there again
@@ -49,7 +50,7 @@ func (p *Plane) attachFilter(path string, program *ebpf.Program, index int, plac
 		return fmt.Errorf("pin: %w", err)
 	}
 	if err := netlnk.SetFilter(index, place, program.FD(), "weir"); err != nil {
-		return errors.Join(err, unpin(path))
+		return errors.Join(err, kmap.Unpin(path))
 	}
 	return nil
 }
@@ -78,5 +79,5 @@ func detachFilter(path string) (isFilter bool, err error) {
 	if err := netlnk.DeleteFilter(index, place); err != nil {
 		return true, fmt.Errorf("detach: %w", err)
 	}
-	return true, unpin(path)
+	return true, kmap.Unpin(path)
 }

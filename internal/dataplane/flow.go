@@ -50,7 +50,7 @@ func (p *Plane) forgetFlows() error {
 }
 
 func (p *Plane) putFlows() error {
-	if err := p.tables.flowKnobs.put(0, p.flows); err != nil {
+	if err := p.tables.flowKnobs.Put(0, p.flows); err != nil {
 		return fmt.Errorf("set how the flow cache works: %w", err)
 	}
 	return nil

@@ -1,16 +1,10 @@
 package dataplane
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
-
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 )
 
@@ -18,7 +12,7 @@ import (
 type hold struct {
 	program ebpf.ProgramID
 	index   int // of the device
-	pin     pin
+	pin     kmap.Pin
 	link    link.Link // nil for a filter: the device holds that
 	place   netlnk.FilterPlace
 }
@@ -35,7 +29,7 @@ func newHold(h hold, path string, program *ebpf.Program) (*hold, error) {
 	info, err := program.Info()
 	if err == nil {
 		h.program, _ = info.ID()
-		h.pin, err = pinAt(path)
+		h.pin, err = kmap.PinAt(path)
 	}
 	if err != nil {
 		h.close()
@@ -77,18 +71,18 @@ func (h *hold) repin() (err error) {
 		if err := h.link.Unpin(); err != nil {
 			return err
 		}
-		if err := h.link.Pin(h.pin.path); err != nil {
+		if err := h.link.Pin(h.pin.Path()); err != nil {
 			return err
 		}
 	} else if err := h.repinFilter(); err != nil {
 		return err
 	}
-	h.pin, err = pinAt(h.pin.path)
+	h.pin, err = kmap.PinAt(h.pin.Path())
 	return err
 }
 
 func (h *hold) repinFilter() error {
-	if err := unpin(h.pin.path); err != nil {
+	if err := kmap.Unpin(h.pin.Path()); err != nil {
 		return err
 	}
 	program, err := ebpf.NewProgramFromID(h.program)
@@ -96,28 +90,5 @@ func (h *hold) repinFilter() error {
 		return err
 	}
 	defer program.Close()
-	return program.Pin(h.pin.path)
-}
-
-// pin is a name in the bpf file system, with the number by which that knows what
-// is pinned there: whatever is pinned anew has another one.
-type pin struct {
-	path  string
-	inode uint64
-}
-
-func pinAt(path string) (pin, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return pin{}, fmt.Errorf("look at the pin: %w", err)
-	}
-	return pin{path, info.Sys().(*syscall.Stat_t).Ino}, nil
-}
-
-func (p pin) name() string { return filepath.Base(p.path) }
-
-// lost says whether it is not there, or something else is.
-func (p pin) lost() bool {
-	now, err := pinAt(p.path)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && now != p
+	return program.Pin(h.pin.Path())
 }

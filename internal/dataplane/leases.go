@@ -38,9 +38,9 @@ func (p *Plane) setLease(id lvs.InstanceID, until time.Duration) error {
 	if !ok {
 		return fmt.Errorf("instance %s has no lease", id)
 	}
-	lease := p.tables.leases.wrote[index]
+	lease := p.tables.leases.Wrote()[index]
 	lease.Until = uint64(until)
-	return p.tables.leases.put(index, lease)
+	return p.tables.leases.Put(index, lease)
 }
 
 // Leased says whether the instance's lease still runs: it does for a while when
@@ -81,7 +81,7 @@ func (p *Plane) setInstances(instances []lvs.Instance) (map[netip.Addr]uint32, e
 	}
 	for id, index := range p.leases {
 		if _, ok := leases[id]; !ok {
-			if err := p.tables.leases.drop(index); err != nil {
+			if err := p.tables.leases.Drop(index); err != nil {
 				return nil, fmt.Errorf("end the lease of %s: %w", id, err)
 			}
 		}
@@ -101,9 +101,9 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 		return 0, err
 	}
 	if known {
-		lease := p.tables.leases.wrote[index]
+		lease := p.tables.leases.Wrote()[index]
 		lease.Ifindex = uint32(link.Index)
-		return index, p.tables.leases.put(index, lease)
+		return index, p.tables.leases.Put(index, lease)
 	}
 	mine := abi.BpfLease{Ifindex: uint32(link.Index), Vrid: id.VRID}
 	if id.IPv6 {
@@ -111,7 +111,7 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 	}
 	var free uint32
 	for i := uint32(1); i < p.maps.Leases.MaxEntries(); i++ {
-		l := p.tables.leases.wrote[i]
+		l := p.tables.leases.Wrote()[i]
 		if l.Ifindex == mine.Ifindex && l.Vrid == mine.Vrid && l.Ipv6 == mine.Ipv6 {
 			return i, nil
 		}
@@ -122,7 +122,7 @@ func (p *Plane) leaseOf(id lvs.InstanceID) (uint32, error) {
 	if free == 0 {
 		return 0, fmt.Errorf("all %d leases are taken", p.maps.Leases.MaxEntries()-1)
 	}
-	return free, p.tables.leases.put(free, mine)
+	return free, p.tables.leases.Put(free, mine)
 }
 
 // moveLeases has the leases of a device follow it to its new number.
@@ -143,15 +143,15 @@ func (p *Plane) moveLeases(device string) error {
 // setVIPs tells the egress guard about which addresses to be silent.
 func (p *Plane) setVIPs(vips map[netip.Addr]uint32) error {
 	for vip, lease := range vips {
-		if err := p.tables.vips.put(abi.AddrOf(vip), lease); err != nil {
+		if err := p.tables.vips.Put(abi.AddrOf(vip), lease); err != nil {
 			return fmt.Errorf("guard %s: %w", vip, err)
 		}
 	}
-	for key := range p.tables.vips.wrote {
+	for key := range p.tables.vips.Wrote() {
 		if _, ok := vips[key.Netip()]; ok {
 			continue
 		}
-		if err := p.tables.vips.drop(key); err != nil {
+		if err := p.tables.vips.Drop(key); err != nil {
 			return fmt.Errorf("guard %s no more: %w", key.Netip(), err)
 		}
 	}

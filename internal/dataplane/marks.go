@@ -39,7 +39,7 @@ func (p *Plane) setMarks(rules []lvs.MarkRule) error {
 		if slices.Contains(prefixes(fitted), prefix) {
 			continue
 		}
-		if err := p.tables.markLists.drop(abi.MarkPrefixOf(prefix)); err != nil {
+		if err := p.tables.markLists.Drop(abi.MarkPrefixOf(prefix)); err != nil {
 			return fmt.Errorf("remove the marks of %s: %w", prefix, err)
 		}
 	}
@@ -131,7 +131,7 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 			if at-first == room {
 				return fmt.Errorf("marks: the rules need more than %d places, one for each destination that each covers: use fewer overlapping ones", room)
 			}
-			if err := p.tables.markRules.put(at, r.wire); err != nil {
+			if err := p.tables.markRules.Put(at, r.wire); err != nil {
 				return fmt.Errorf("write a rule of mark %d: %w", r.wire.Mark, err)
 			}
 			at++
@@ -140,7 +140,7 @@ func (p *Plane) putMarks(rules []markRule, first uint32) error {
 		lists[prefix] = list
 	}
 	for prefix, list := range lists {
-		if err := p.tables.markLists.put(abi.MarkPrefixOf(prefix), list); err != nil {
+		if err := p.tables.markLists.Put(abi.MarkPrefixOf(prefix), list); err != nil {
 			return fmt.Errorf("put the marks of %s in force: %w", prefix, err)
 		}
 	}

@@ -28,7 +28,7 @@ type owns struct {
 // takeUpOwns begins with the addresses that an earlier process left.
 func (p *Plane) takeUpOwns() {
 	p.owns = owns{numbers: map[netip.Addr]uint8{}, devices: map[int][]netip.Prefix{}}
-	for i, a := range p.tables.ownAddrs.wrote {
+	for i, a := range p.tables.ownAddrs.Wrote() {
 		p.owns.numbers[a.Netip()] = uint8(i)
 	}
 }
@@ -74,7 +74,7 @@ func (p *Plane) ownAddr(a netip.Addr) (uint8, error) {
 		return 0, err
 	}
 	p.owns.numbers[a] = i
-	return i, p.tables.ownAddrs.put(uint32(i), abi.AddrOf(a))
+	return i, p.tables.ownAddrs.Put(uint32(i), abi.AddrOf(a))
 }
 
 // sourceOf is the address from which the kernel would send to a server, if that is
@@ -113,7 +113,7 @@ func (p *Plane) ownPlace() (uint8, error) {
 		return uint8(n), nil
 	}
 	used := map[uint8]bool{}
-	for _, entry := range p.tables.servers.wrote {
+	for _, entry := range p.tables.servers.Wrote() {
 		used[entry.Own], used[entry.Inner] = true, true
 	}
 	for a, i := range p.owns.numbers {

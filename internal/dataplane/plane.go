@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/sched"
@@ -61,7 +62,7 @@ type Plane struct {
 	retries       map[string]retry
 	programs      map[programKey]*ebpf.Program // loaded for devices
 	planned       bool                         // a plan has been set
-	mapPins       map[string]pin
+	mapPins       map[string]kmap.Pin
 	owns          owns
 	tail          tail
 	owned         *os.File // the folder of the pins, while Run runs
@@ -122,7 +123,7 @@ func Open(o Options) (*Plane, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the locked-memory limit: %w", err)
 	}
-	if err := makePinDir(o.PinDir); err != nil {
+	if err := kmap.MakePinDir(o.PinDir); err != nil {
 		return nil, err
 	}
 	spec, err := abi.LoadBpf()
@@ -163,7 +164,7 @@ func (p *Plane) load() error {
 	err := p.spec.LoadAndAssign(&objects, p.pins())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
-		if err := removePins(p.pinDir); err != nil {
+		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
 		err = p.spec.LoadAndAssign(&objects, p.pins())
@@ -231,7 +232,7 @@ func (p *Plane) Remove() error {
 		return err
 	}
 	p.Close()
-	if err := removePins(p.pinDir); err != nil {
+	if err := kmap.RemovePins(p.pinDir); err != nil {
 		return err
 	}
 	if err := os.Remove(p.pinDir); err != nil {

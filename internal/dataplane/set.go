@@ -61,7 +61,7 @@ func (p *Plane) Set(plan lvs.Plan) error {
 		}
 	}
 	errs = append(errs, p.dropServices(wanted), p.setEnds(plan),
-		p.tables.serviceCounts.put(0, countServices(wanted)), p.setDevices(plan.Devices))
+		p.tables.serviceCounts.Put(0, countServices(wanted)), p.setDevices(plan.Devices))
 	if p.lettingGo {
 		errs = append(errs, p.letGo())
 	}
@@ -143,12 +143,12 @@ func (p *Plane) enter(c *change) error {
 	}
 	s, vs := c.service, c.vs
 	s.layout = c.layout
-	if err := p.tables.serviceVips.put(s.index, abi.AddrOf(vs.Addr)); err != nil {
+	if err := p.tables.serviceVips.Put(s.index, abi.AddrOf(vs.Addr)); err != nil {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
 	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
-	if err := p.tables.services.put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
+	if err := p.tables.services.Put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
 		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
 		Persist: uint32(vs.Persistence.Timeout / tickLength), Netmask: abi.NetmaskOf(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
@@ -306,7 +306,7 @@ func (p *Plane) putServer(key serverKey, s *server) error {
 	if err := p.setOwn(&entry, s); err != nil {
 		return fmt.Errorf("enter our address on the way: %w", err)
 	}
-	return p.tables.servers.put(s.index, entry)
+	return p.tables.servers.Put(s.index, entry)
 }
 
 func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
@@ -314,7 +314,7 @@ func (p *Plane) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 		if wanted[key] || !s.present {
 			continue
 		}
-		if e := p.tables.services.drop(abi.ServiceKeyOf(key)); e != nil {
+		if e := p.tables.services.Drop(abi.ServiceKeyOf(key)); e != nil {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}

@@ -153,7 +153,7 @@ func (p *Plane) forget() error {
 			used[key.service] = true
 			continue
 		}
-		if err := p.tables.servers.drop(s.index); err != nil {
+		if err := p.tables.servers.Drop(s.index); err != nil {
 			return fmt.Errorf("clear server %d: %w", s.index, err)
 		}
 		if err := p.maps.Loads.Put(s.index, abi.BpfLoad{}); err != nil {

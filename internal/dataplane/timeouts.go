@@ -57,7 +57,7 @@ func (p *Plane) setTimeouts(all timeouts) error {
 		return nil
 	}
 	for state, limit := range all {
-		if err := p.tables.timeouts.put(uint32(state), uint32(limit/tickLength)); err != nil {
+		if err := p.tables.timeouts.Put(uint32(state), uint32(limit/tickLength)); err != nil {
 			return fmt.Errorf("set the time-out of connection state %d: %w", state, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package dataplane
+package kmap
 
 import (
 	"errors"
@@ -12,9 +12,10 @@ import (
 // bpfRoot is where systems mount the bpf file system.
 const bpfRoot = "/sys/fs/bpf"
 
-// makePinDir makes the folder for the pins, and sees to it that it is in a bpf
-// file system: elsewhere nothing could be pinned.
-func makePinDir(dir string) error {
+// MakePinDir makes the folder for the pins, and mounts a bpf file system at
+// /sys/fs/bpf where there is none. A folder elsewhere is an error, since nothing can
+// be pinned there.
+func MakePinDir(dir string) error {
 	if err := mountBPF(); err != nil {
 		return err
 	}
@@ -28,14 +29,14 @@ func makePinDir(dir string) error {
 	return err
 }
 
-// removePins unpins all that is pinned in the folder.
-func removePins(dir string) error {
+// RemovePins unpins all that is pinned in the folder.
+func RemovePins(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("list the pins: %w", err)
 	}
 	for _, e := range entries {
-		if err := unpin(filepath.Join(dir, e.Name())); err != nil {
+		if err := Unpin(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -59,4 +60,12 @@ func isBPF(dir string) (bool, error) {
 		return false, fmt.Errorf("look at %s: %w", dir, err)
 	}
 	return fs.Type == unix.BPF_FS_MAGIC, nil
+}
+
+// Unpin removes a pin, if there is one.
+func Unpin(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin: %w", err)
+	}
+	return nil
 }
