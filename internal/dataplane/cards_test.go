@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
@@ -139,8 +140,7 @@ func TestLostCard(t *testing.T) {
 // sweepEach looks at what is not due, too.
 func (b *bench) sweepEach(t testing.TB) {
 	t.Helper()
-	b.cards.all = true
-	if err := b.sweepConns(); err != nil {
+	if err := b.conns.Sweep(true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,10 +149,10 @@ func (b *bench) sweepEach(t testing.TB) {
 // there are few cards to go through.
 func TestCardsGrowWithTheTable(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
-		if err := b.sweepConns(); err != nil {
+		if err := b.conns.Sweep(false); err != nil {
 			t.Fatal(err)
 		}
-		few := b.cards.end
+		few := b.conns.Span()
 		size := int(b.maps.Conns.MaxEntries())
 		for i := range size {
 			b.send(t, places[0], from(i, "S"), back)
@@ -166,8 +166,8 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 		b.sweepUntil(t, 0)
 		b.send(t, places[0], syn(1), back)
 		b.sweepUntil(t, 1)
-		if b.cards.end > spanLeast || few > spanLeast {
-			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.cards.end, few, spanLeast)
+		if b.conns.Span() > conn.SpanLeast || few > conn.SpanLeast {
+			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, conn.SpanLeast)
 		}
 		if got := b.maps.Cards.MaxEntries(); got < uint32(size) {
 			t.Errorf("%d cards for %d connections", got, size)

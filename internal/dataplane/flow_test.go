@@ -10,16 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
-func ticks(d time.Duration) uint32 { return uint32(d / tickLength) }
+func ticks(d time.Duration) uint32 { return uint32(d / conn.TickLength) }
+
+// knobs are how the flow cache works now.
+func (b *bench) knobs() abi.BpfFlowKnobs { return entry[abi.BpfFlowKnobs](b.maps.FlowKnobs, uint32(0)) }
 
 // lines counts the lines of the flow cache that are in use.
 func (b *bench) lines(t testing.TB) (n int) {
 	t.Helper()
 	b.eachLine(t, func(l *abi.BpfFlowLine) {
-		if l.Generation == b.flows.Generation {
+		if l.Generation == b.knobs().Generation {
 			n++
 		}
 	})
@@ -56,7 +60,7 @@ func TestFlowHasALineWhileEstablished(t *testing.T) {
 		} {
 			for i, p := range places {
 				b.subtest(t, tt.flags+" "+p.name, func(t *testing.T) {
-					if err := b.forgetFlows(); err != nil {
+					if err := b.conns.ForgetFlows(); err != nil {
 						t.Fatal(err)
 					}
 					first := syn(10*port + i)
@@ -158,7 +162,7 @@ func TestConnectionLivesByItsLines(t *testing.T) {
 					b.goBy(t, ticks(half))
 					onCPU(t, tt.cpu, func() { b.send(t, places[0], tt.heard, back) })
 				}
-				if silent := tick() - b.conn(t, ask).Stamp; silent < ticks(limit) {
+				if silent := conn.Tick() - b.conn(t, ask).Stamp; silent < ticks(limit) {
 					t.Fatalf("the connection was stamped %d ticks ago: its packets did not go by a line", silent)
 				}
 				b.sweepUntil(t, 1)
@@ -178,8 +182,8 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 		b.send(t, places[0], syn(1), back)
 		b.send(t, places[0], syn(1).with("A"), back)
 		older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
-		args := abi.BpfSweep{Epoch: b.epoch + 1, Now: tick() - 3, All: 1, Cards: cardsAtATime}
-		if _, err := b.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+		args := abi.BpfSweep{Epoch: b.conns.Epoch() + 1, Now: conn.Tick() - 3, All: 1, Cards: 4096}
+		if _, err := b.programs.Sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 			t.Fatal(err)
 		}
 		if args.Live != 1 || args.Expired != 0 {
@@ -192,9 +196,9 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 func TestClock(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port := range 20 {
-			before := tick()
+			before := conn.Tick()
 			b.send(t, places[0], syn(port), back)
-			after, stamp := tick(), b.conn(t, syn(port)).Stamp
+			after, stamp := conn.Tick(), b.conn(t, syn(port)).Stamp
 			if stamp-before+1 > after-before+2 {
 				t.Errorf("stamped %d between %d and %d: more than one tick off", stamp, before, after)
 			}
@@ -213,7 +217,7 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 			was := b.conn(t, syn(1)).Stamp
 			for port := 2; b.conn(t, syn(1)).Stamp == was; port++ {
 				if port == 60000 {
-					t.Fatalf("%d flows have not taken the line, or it left no word: stamped %d ticks ago", port, tick()-was)
+					t.Fatalf("%d flows have not taken the line, or it left no word: stamped %d ticks ago", port, conn.Tick()-was)
 				}
 				b.send(t, places[0], syn(port), back)
 				b.send(t, places[0], syn(port).with("A"), back)
@@ -226,7 +230,7 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 					}
 				})
 			}
-			if silent := time.Duration(tick()-b.conn(t, syn(1)).Stamp) * tickLength; silent > time.Minute {
+			if silent := time.Duration(conn.Tick()-b.conn(t, syn(1)).Stamp) * conn.TickLength; silent > time.Minute {
 				t.Errorf("the connection was stamped %s ago, want the last use of its line", silent)
 			}
 		})

@@ -10,10 +10,22 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// known is how many services and servers are known, with removed ones that connections
+// refer to.
+func (b *bench) known(t testing.TB) (services, servers int) {
+	t.Helper()
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(stats.Services), len(stats.Servers)
+}
 
 func (b *bench) set(t testing.TB, plan lvs.Plan) {
 	t.Helper()
@@ -69,14 +81,14 @@ func (b *bench) state(t testing.TB, f frame) abi.BpfConnState {
 func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	t.Helper()
 	c := b.conn(t, f)
-	c.Stamp, c.Cached = tick()-uint32(d/tickLength), 0
+	c.Stamp, c.Cached = conn.Tick()-uint32(d/conn.TickLength), 0
 	if err := b.maps.Conns.Put(f.key(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.forgetFlows(); err != nil { // else they would go on past it
+	if err := b.conns.ForgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
-	b.eachCard(t, func(c *abi.BpfCard) { c.Due = tick() })
+	b.eachCard(t, func(c *abi.BpfCard) { c.Due = conn.Tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
@@ -140,11 +152,11 @@ func older[K comparable, V any](t testing.TB, m *ebpf.Map, age func(*V)) {
 // sweepUntil sweeps once and expects so many connections to stay.
 func (b *bench) sweepUntil(t testing.TB, live int) {
 	t.Helper()
-	if err := b.sweepConns(); err != nil {
+	if err := b.conns.Sweep(false); err != nil {
 		t.Fatal(err)
 	}
-	if b.live != live {
-		t.Errorf("the sweep left %d connections, want %d", b.live, live)
+	if b.conns.Live() != live {
+		t.Errorf("the sweep left %d connections, want %d", b.conns.Live(), live)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
 	"weir/lvs"
 	"weir/test/bench/floor"
 )
@@ -49,11 +50,11 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 // wrapped is a program of the data plane behind the wrapper.
 func (m *meter) wrapped(b *testing.B, name string) *ebpf.Program {
 	b.Helper()
-	spec, err := m.deviceSpec(m.device.HardwareAddr)
+	spec, err := attach.SpecFor(m.spec, m.device.HardwareAddr)
 	if err != nil {
 		b.Fatal(err)
 	}
-	program, err := m.floor.Wrap(spec, name, *m.pins())
+	program, err := m.floor.Wrap(spec, name, *m.collection())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -155,17 +156,14 @@ func (m *meter) forget(b *testing.B) {
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)
 	})
-	for _, s := range m.servers {
-		var load abi.BpfLoad
-		if err := m.maps.Loads.Lookup(s.index, &load); err != nil {
-			b.Fatal(err)
-		}
+	for index := range written[uint32, abi.BpfServer](m.maps.Servers) {
+		load := entry[abi.BpfLoad](m.maps.Loads, index)
 		load.Active, load.Inactive, load.Persistent = 0, 0, 0
-		if err := m.maps.Loads.Put(s.index, load); err != nil {
+		if err := m.maps.Loads.Put(index, load); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if err := m.forgetFlows(); err != nil {
+	if err := m.conns.ForgetFlows(); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"weir/internal/dataplane/icmp"
 	"weir/lvs"
 )
 
@@ -52,7 +52,7 @@ func (p pair) routerSays(head, about []byte) []byte {
 
 // hears has the plane hear of an error, and returns what the client gets.
 func (p pair) hears(b *bench, message []byte) (answer []byte, client netip.Addr) {
-	e, ok := parseOuterError(message, addr(p.own).Is6())
+	e, ok := icmp.ParseOuterError(message, addr(p.own).Is6())
 	if !ok {
 		return nil, client
 	}
@@ -124,7 +124,7 @@ func TestNarrowWayOfATunnel(t *testing.T) {
 				binary.BigEndian.PutUint16(wider[6:], 1450)
 				p.wants(t, b, "a wider link", p.routerSays(wider, out), want)
 
-				b.narrows.by[addr(p.server)] = narrow{1400, time.Now().Add(-time.Second)}
+				b.paths.Expire(addr(p.server))
 				b.resolve()
 				b.send(t, places[0], other, back)
 
@@ -199,34 +199,4 @@ func TestOtherErrorsAboutTunnels(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Whatever comes by the raw sockets is read, or is none of ours.
-func FuzzOuterError(f *testing.F) {
-	inner4 := append([]byte{0x45, 0, 0, 60, 0, 1, 0x40, 0, 64, 17, 0, 0, 198, 51, 100, 9, 192, 0, 2, 100}, 0, 80, 0, 80, 0, 40, 0, 0)
-	outer4 := append([]byte{0x45, 0, 0, 80, 0, 1, 0x40, 0, 64, 4, 0, 0, 192, 0, 2, 1, 192, 0, 2, 11}, inner4...)
-	f.Add(pair{own: "192.0.2.1"}.routerSays([]byte{3, 4, 0, 0, 0, 0, 5, 0}, outer4), false)
-	outer6 := append([]byte{0x60, 0, 0, 0, 0, 28, 4, 64}, append(make([]byte, 32), inner4...)...)
-	f.Add(append([]byte{2, 0, 0, 0, 0, 0, 5, 0}, outer6...), true)
-	f.Fuzz(func(t *testing.T, message []byte, ip6 bool) {
-		if !ip6 && len(message) >= 4 { // few would have the right checksum
-			message = append([]byte{}, message...)
-			message[2], message[3] = 0, 0
-			binary.BigEndian.PutUint16(message[2:], ^sum(message))
-		}
-		e, ok := parseOuterError(message, ip6)
-		if !ok {
-			return
-		}
-		if _, ok := innerKey(e.inner); !ok {
-			return
-		}
-		most := longest6
-		if e.inner[0]>>4 == 4 {
-			most = longest4
-		}
-		if got := len(e.about(1280)); got < header4+icmpHeader || got > most {
-			t.Errorf("the client gets %d bytes, want at most %d", got, most)
-		}
-	})
 }

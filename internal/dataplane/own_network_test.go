@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/internal/realserver"
 	"weir/lvs"
@@ -78,10 +79,8 @@ func (n *ownNetwork) plan(plan lvs.Plan) {
 	n.t.Helper()
 	n.director.Do(func() { n.set(n.t, plan) })
 	nstest.WaitFor(n.t, "the ways to the servers are known", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for _, s := range n.servers {
-			if s.present && !s.hop.Valid && !s.hop.Local {
+		for _, s := range written[uint32, abi.BpfServer](n.maps.Servers) {
+			if s.Flags&abi.BpfServerFlagsSERVER_PRESENT != 0 && s.Flags&(abi.BpfServerFlagsSERVER_RESOLVED|abi.BpfServerFlagsSERVER_LOCAL) == 0 {
 				return false
 			}
 		}

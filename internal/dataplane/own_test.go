@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
@@ -140,7 +141,7 @@ func TestOwnPackets(t *testing.T) {
 	})
 }
 
-const aWeek = 7 * 24 * uint32(time.Hour/tickLength)
+const aWeek = 7 * 24 * uint32(time.Hour/conn.TickLength)
 
 func wantSame(t *testing.T, what string, want, got []byte) {
 	t.Helper()
@@ -171,7 +172,7 @@ func TestOwnAnswersEntryGoes(t *testing.T) {
 	withPlane(t, c.plan(lvs.TCP), func(b *bench) {
 		ask := frame{dst: noMAC, src: noMAC, from: c.client, to: c.vip, proto: "tcp", flags: "S"}
 		b.send(t, atLo, ask, back)
-		if err := b.tables.ownAddrs.Put(first(b.tables.ownAddrs), abi.AddrOf(addr("192.0.2.2"))); err != nil {
+		if err := b.maps.OwnAddrs.Put(first[uint32, abi.BpfAddr](b.maps.OwnAddrs), abi.AddrOf(addr("192.0.2.2"))); err != nil {
 			t.Fatal(err)
 		}
 		b.goBy(t, aWeek)
@@ -265,7 +266,7 @@ func TestNextProcessRenewsTheTail(t *testing.T) {
 	plan := ownCases[0].plan(lvs.TCP)
 	withPlane(t, plan, func(b *bench) {
 		tailNow := func() ebpf.ProgramID {
-			id, err := b.tailNow()
+			id, err := b.devices.LocalProgram()
 			if err != nil || id == 0 {
 				t.Fatalf("program %d, %v; want one", id, err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
@@ -61,6 +62,23 @@ func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *benc
 	// rs1 is 192.0.2.11 with the address rs1MAC, and so on.
 	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
 	onNetwork(t, ns, nsName(t), connections, func(b *bench) {
+		b.set(t, plan)
+		body(b)
+	})
+}
+
+// withLog is withPlane with a log.
+func withLog(t testing.TB, log *slog.Logger, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
+	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
+	ns.Do(func() {
+		b := benchOf(t, Options{PinDir: pinsFor(nsName(t)), Connections: 1 << 15, RealServers: 1024, Log: log})
+		b.ns = ns
+		defer func() {
+			if err := b.Remove(); err != nil {
+				t.Error(err)
+			}
+		}()
 		b.set(t, plan)
 		body(b)
 	})
@@ -136,12 +154,12 @@ func benchOf(t testing.TB, o Options) *bench {
 // program loads one program for the device: the verifier takes its time for each.
 func (b *bench) program(t testing.TB, name string) *ebpf.Program {
 	t.Helper()
-	spec, err := b.deviceSpec(b.device.HardwareAddr)
+	spec, err := attach.SpecFor(b.spec, b.device.HardwareAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
-	all, err := ebpf.NewCollectionWithOptions(spec, *b.pins())
+	all, err := ebpf.NewCollectionWithOptions(spec, *b.collection())
 	if err != nil {
 		t.Fatal(err)
 	}

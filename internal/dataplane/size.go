@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"net/netip"
 
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/internal/sched"
-	"weir/lvs"
 )
 
 // Options say where the data plane lives and how large it is. A size of 0 is the
@@ -73,7 +72,6 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 	services := []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
 	servers := []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
 	for entries, names := range map[*int][]string{
-		&o.Connections: {abi.BpfMapConns},
 		&o.Templates:   {abi.BpfMapTemplates},
 		&o.Services:    services,
 		&o.RealServers: servers,
@@ -84,48 +82,7 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 		}
 	}
 	spec.Maps[abi.BpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
-	if err := sizeCards(spec, uint32(o.Connections)); err != nil {
-		return fmt.Errorf("size the cards: %w", err)
-	}
-	spec.Maps[abi.BpfMapHalfOpens].MaxEntries = uint32(max(1, o.Connections/6))
 	spec.Maps[abi.BpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
 	spec.Maps[abi.BpfMapVips].MaxEntries = max(spec.Maps[abi.BpfMapVips].MaxEntries, uint32(o.Services))
-	if err := sizeFlows(spec, uint32(o.Connections)); err != nil {
-		return fmt.Errorf("size the flow cache: %w", err)
-	}
-	return nil
-}
-
-// fits says what of a plan there is no room for.
-func (p *Plane) fits(plan lvs.Plan) error {
-	type member struct {
-		service lvs.ServiceKey
-		server  netip.AddrPort
-	}
-	if p.surelyFits(plan) {
-		return nil
-	}
-	services, servers := map[lvs.ServiceKey]bool{}, map[member]bool{}
-	for _, vs := range plan.Services {
-		services[vs.ServiceKey] = true
-		for _, rs := range vs.RealServers {
-			servers[member{vs.ServiceKey, rs.AddrPort()}] = true
-		}
-	}
-	if most := int(p.maps.Services.MaxEntries()); len(services) > most {
-		return fmt.Errorf("%d virtual servers: %d fit; open the data plane with a larger Options.Services", len(services), most)
-	}
-	if most := int(p.maps.Servers.MaxEntries()); len(servers) > most {
-		return fmt.Errorf("%d real servers, all services together: %d fit; open the data plane with a larger Options.RealServers", len(servers), most)
-	}
-	return nil
-}
-
-// surelyFits counts what may be given twice as often as it is given.
-func (p *Plane) surelyFits(plan lvs.Plan) bool {
-	servers := 0
-	for _, vs := range plan.Services {
-		servers += len(vs.RealServers)
-	}
-	return len(plan.Services) <= int(p.maps.Services.MaxEntries()) && servers <= int(p.maps.Servers.MaxEntries())
+	return conn.Size(spec, uint32(o.Connections))
 }

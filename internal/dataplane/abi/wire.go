@@ -99,3 +99,12 @@ func MACWord(mac net.HardwareAddr) uint64 {
 func WordMAC(word uint64) net.HardwareAddr {
 	return binary.LittleEndian.AppendUint64(nil, word)[:6]
 }
+
+// Read is a connection's state, how its packets are forwarded, without the method's
+// flags, and its server's index.
+func (c BpfConn) Read() (state BpfConnState, method BpfMethod, server uint32) {
+	return BpfConnState(c.Word >> 32 & 15), BpfMethod(c.Word >> 36 & 3), uint32(c.Word)
+}
+
+// Row is one element of a scheduler's table (struct row of bpf/abi.h).
+type Row struct{ Word [16]uint64 }
