@@ -8,7 +8,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
-	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
@@ -166,8 +165,8 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 		b.sweepUntil(t, 0)
 		b.send(t, places[0], syn(1), back)
 		b.sweepUntil(t, 1)
-		if b.conns.Span() > conn.SpanLeast || few > conn.SpanLeast {
-			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, conn.SpanLeast)
+		if b.conns.Span() > abi.SpanLeast || few > abi.SpanLeast {
+			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, abi.SpanLeast)
 		}
 		if got := b.maps.Cards.MaxEntries(); got < uint32(size) {
 			t.Errorf("%d cards for %d connections", got, size)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -132,7 +133,7 @@ func (h *turns) edit() {
 
 func (h *turns) laidOut() bool {
 	words := h.tableOf(h.t, virtual(lvs.TCP, vip4, h.scheduler).ServiceKey)
-	return len(words) > 1 && words[1] > 0 // its slots
+	return len(words) > abi.TableLength && words[abi.TableLength] > 0
 }
 
 // add adds the first server that is not there.

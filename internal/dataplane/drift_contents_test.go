@@ -34,8 +34,8 @@ func (b *bench) contents(t *testing.T) map[string]string {
 	}
 	for key := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
 		table := b.tableOf(t, key.LVS())
-		if len(table) > 4 {
-			table[0], table[4] = 0, 0 // the cursor, and the count at which a round began
+		if len(table) > abi.TableHead {
+			table[abi.TableCursor], table[abi.TableHead] = 0, 0 // the cursor, and the count at which a round began
 		}
 		all["table of "+key.LVS().String()] = fmt.Sprint(table)
 	}
@@ -66,7 +66,7 @@ func (b *bench) tableOf(t testing.TB, key lvs.ServiceKey) (words []uint64) {
 	defer table.Close()
 	for i := range table.MaxEntries() {
 		row := entry[abi.Row](table, i)
-		words = append(words, row.Word[:]...)
+		words = append(words, row[:]...)
 	}
 	return words
 }

@@ -60,7 +60,7 @@ func (f frame) key() abi.BpfFlowKey {
 	from, to := netip.MustParseAddrPort(f.from), netip.MustParseAddrPort(f.to)
 	return abi.BpfFlowKey{
 		From: abi.AddrOf(from.Addr()), To: abi.AddrOf(to.Addr()),
-		Ports: uint64(abi.Port(from.Port())) | uint64(abi.Port(to.Port()))<<16 | 6<<32,
+		Ports: abi.PortsWord(abi.Port(from.Port()), abi.Port(to.Port()), 6),
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// TickLength is the unit of the connections' stamps (TICK_SHIFT in bpf/abi.h).
-const TickLength = 1 << 26 * time.Nanosecond
+// TickLength is the unit of the connections' stamps: 67 ms.
+const TickLength = 1 << abi.TickShift * time.Nanosecond
 
 // coarse is the clock that the kernel moves with each jiffy.
 const coarse = unix.CLOCK_MONOTONIC_COARSE

@@ -23,13 +23,9 @@ type expiry struct {
 }
 
 const (
-	// SpanLeast is the fewest expiry entries that are searched for a free one
-	// (SPAN_LEAST of bpf/).
-	SpanLeast = 4096
 	// cardsAtATime takes some 50 us, and a few hundred if many are due: then the program
 	// ends early.
 	cardsAtATime = 4096
-	sweepDue     = 512 // SWEEP_DUE (bpf/conn.h)
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
 	// sweep met, a card may know a later time than its connection. It goes through all
 	// cards, wherever they are looked for.
@@ -86,7 +82,7 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 	}
 	t.live.Store(int64(k.args.Live))
 	k.end, k.span, k.sweeping = k.args.End, 0, false
-	if wanted := max(SpanLeast, 2*k.args.Live); span > 2*wanted {
+	if wanted := max(abi.SpanLeast, 2*k.args.Live); span > 2*wanted {
 		k.span, k.end = wanted, span // until it is set, others are taken
 	}
 	return true, nil

@@ -59,7 +59,7 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 		return sweepLeast, err
 	}
 	switch {
-	case !done && t.expiry.args.Due < sweepDue:
+	case !done && t.expiry.args.Due < abi.SweepDue:
 		return restFor * time.Since(begun), nil
 	case !done: // they are to leave
 		return restShort, nil

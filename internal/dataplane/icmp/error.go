@@ -115,7 +115,7 @@ func (e *OuterError) InnerKey() (key abi.BpfFlowKey, ok bool) {
 	if protocol != unix.IPPROTO_TCP && protocol != unix.IPPROTO_UDP {
 		return key, false
 	}
-	key.Ports = uint64(binary.NativeEndian.Uint16(ports)) | uint64(binary.NativeEndian.Uint16(ports[2:]))<<16 | uint64(protocol)<<32
+	key.Ports = abi.PortsWord(binary.NativeEndian.Uint16(ports), binary.NativeEndian.Uint16(ports[2:]), protocol)
 	return key, true
 }
 

@@ -9,10 +9,6 @@ import (
 	"weir/internal/dataplane/kmap"
 )
 
-// directorBit is an address's bit in the filter that stands before the table
-// (director_bit in bpf/lease.h).
-func directorBit(mac uint64) uint64 { return 1 << ((mac>>40 ^ mac>>32) & 63) }
-
 // Directors are the other directors' Ethernet addresses. They have a lock of their own.
 type Directors struct {
 	mu     sync.Mutex // guards the fields below
@@ -47,7 +43,7 @@ func (d *Directors) Set(macs []net.HardwareAddr) error {
 	for _, mac := range macs {
 		word := abi.MACWord(mac)
 		wanted[word] = true
-		filter |= directorBit(word)
+		filter |= abi.DirectorBit(word)
 		if err := d.table.Put(word, 1); err != nil {
 			return fmt.Errorf("enter director %s: %w", mac, err)
 		}

@@ -54,7 +54,7 @@ func (r *Registry) adoptServers(services map[uint32]*service) error {
 		}
 		s := &server{
 			key: key, index: i, present: entry.Flags&abi.BpfServerFlagsSERVER_PRESENT != 0,
-			method: lvs.ForwardMethod(entry.Method & 3), keepsPort: entry.Method&uint8(abi.BpfMethodMETHOD_KEEPS_PORT) != 0,
+			method: lvs.ForwardMethod(entry.Method & abi.MethodMask), keepsPort: entry.Method&uint8(abi.BpfMethodMETHOD_KEEPS_PORT) != 0,
 		}
 		if err := r.ofServers.Adopt(i, &s.tally); err != nil {
 			return fmt.Errorf("real server %s: %w", key.addr, err)

@@ -3,6 +3,7 @@ package service
 import (
 	"encoding/binary"
 	"fmt"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -11,9 +12,15 @@ import (
 	"weir/lvs"
 )
 
-// loadSize is that of struct load (bpf/abi.h). It begins with the weight, which Go
-// writes, and the thresholds, which weir_limits does.
-const loadSize = 32
+// The layout of a load. Go maps the memory of all: it writes weights, weir_limits the
+// thresholds, and the data plane the rest.
+const (
+	loadSize     = int64(unsafe.Sizeof(abi.BpfLoad{}))
+	atWeight     = int64(unsafe.Offsetof(abi.BpfLoad{}.Weight))
+	atUpper      = int64(unsafe.Offsetof(abi.BpfLoad{}.Upper))
+	atLower      = int64(unsafe.Offsetof(abi.BpfLoad{}.Lower))
+	atPersistent = int64(unsafe.Offsetof(abi.BpfLoad{}.Persistent))
+)
 
 // limits are what Go writes beside a server's live counts.
 type limits struct {
@@ -31,7 +38,7 @@ func (r *Registry) setLimits(s *server, to limits) error {
 	s.limits = to
 	if now.weight != to.weight {
 		weight := binary.NativeEndian.AppendUint32(nil, to.weight)
-		if _, err := r.loads.WriteAt(weight, int64(s.index)*loadSize); err != nil {
+		if _, err := r.loads.WriteAt(weight, int64(s.index)*loadSize+atWeight); err != nil {
 			return fmt.Errorf("set the weight of server %d: %w", s.index, err)
 		}
 	}
@@ -46,22 +53,21 @@ func (r *Registry) setLimits(s *server, to limits) error {
 
 // limitsNow reads them.
 func (r *Registry) limitsNow(index uint32) (limits, error) {
-	var b [12]byte
+	var b [loadSize]byte
 	if _, err := r.loads.ReadAt(b[:], int64(index)*loadSize); err != nil {
 		return limits{}, fmt.Errorf("read the weight and thresholds of server %d: %w", index, err)
 	}
-	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
-	return limits{word(0), word(1), word(2)}, nil
+	word := func(at int64) uint32 { return binary.NativeEndian.Uint32(b[at:]) }
+	return limits{word(atWeight), word(atUpper), word(atLower)}, nil
 }
 
 // Persistent says whether there is a template of any server.
 func (r *Registry) Persistent() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	const at = 24 // struct load's count of them
 	var b [4]byte
 	for _, s := range r.servers {
-		if _, err := r.loads.ReadAt(b[:], int64(s.index)*loadSize+at); err != nil || b != [4]byte{} {
+		if _, err := r.loads.ReadAt(b[:], int64(s.index)*loadSize+atPersistent); err != nil || b != [4]byte{} {
 			return true
 		}
 	}

@@ -11,23 +11,6 @@ import (
 	"weir/internal/sched"
 )
 
-// The first words of a table (bpf/abi.h).
-const (
-	tableCursor = iota
-	tableLength
-	tableServers
-	tableTop
-	tableHead
-)
-
-// The slots begin at the second of a table's rows, which are its elements.
-const (
-	rowWords   = 16
-	tableSlots = rowWords
-)
-
-type tableRow [rowWords]uint64
-
 // layOut makes a new table where the servers, their order, their weights or
 // the scheduler have changed, going on after the last turn of the old one. A table
 // that an earlier process left stays, if it is of the same servers.
@@ -40,7 +23,7 @@ func (r *Registry) layOut(c *change, list []sched.Server) error {
 	left, id := r.table(s)
 	var cursor uint64
 	if left != nil {
-		cursor = left[tableCursor]
+		cursor = left[abi.TableCursor]
 	}
 	layout, err := sched.Edit(scheduler, list, s.layout, cursor, r.cycle)
 	if err != nil {
@@ -49,7 +32,7 @@ func (r *Registry) layOut(c *change, list []sched.Server) error {
 	c.layout = layout
 	words := tableOf(layout)
 	if s.layout == nil && sameTable(left, words) {
-		layout.Left(left[tableHead])
+		layout.Left(left[abi.TableHead])
 		s.table = id
 		return nil
 	}
@@ -59,42 +42,42 @@ func (r *Registry) layOut(c *change, list []sched.Server) error {
 
 // tableOf is a layout as the data plane reads it.
 func tableOf(l *sched.Layout) []uint64 {
-	words := make([]uint64, tableSlots)
+	words := make([]uint64, abi.TableSlots)
 	for _, slot := range l.Slots {
 		words = append(words, uint64(slot))
 	}
 	if c := l.Cycle; c != nil {
-		words[tableCursor], words[tableHead] = c.First, c.Head
-		words[tableServers], words[tableTop] = uint64(len(c.Shares)), uint64(c.Top)
+		words[abi.TableCursor], words[abi.TableHead] = c.First, c.Head
+		words[abi.TableServers], words[abi.TableTop] = uint64(len(c.Shares)), uint64(c.Top)
 		for _, t := range c.Turns {
-			words = append(words, uint64(t.Level-1)<<48|uint64(t.Place-1)<<32|uint64(c.Shares[t.Place-1].Server))
+			words = append(words, abi.TurnWord(t.Level, t.Place, c.Shares[t.Place-1].Server))
 		}
 		for _, s := range c.Shares {
-			words = append(words, uint64(s.Turns)<<32|uint64(s.Server))
+			words = append(words, abi.ShareWord(s.Turns, s.Server))
 		}
 	}
-	words[tableLength] = uint64(len(words)-tableSlots) - words[tableServers]
-	return append(words, make([]uint64, -len(words)&(rowWords-1))...)
+	words[abi.TableLength] = uint64(len(words)-abi.TableSlots) - words[abi.TableServers]
+	return append(words, make([]uint64, -len(words)&(abi.RowWords-1))...)
 }
 
 // sameTable says whether two differ only in whose turn it is.
 func sameTable(left, words []uint64) bool {
-	return len(left) >= tableSlots && slices.Equal(left[tableLength:tableHead], words[tableLength:tableHead]) &&
-		slices.Equal(left[tableSlots:], words[tableSlots:])
+	return len(left) >= abi.TableSlots && slices.Equal(left[abi.TableLength:abi.TableHead], words[abi.TableLength:abi.TableHead]) &&
+		slices.Equal(left[abi.TableSlots:], words[abi.TableSlots:])
 }
 
 // newTable makes a table that is not in force yet.
 func (r *Registry) newTable(words []uint64) (*ebpf.Map, error) {
 	spec := r.spec.Maps[abi.BpfMapTables].InnerMap.Copy()
-	rows := slices.Collect(slices.Chunk(words, rowWords))
+	rows := slices.Collect(slices.Chunk(words, abi.RowWords))
 	spec.MaxEntries = uint32(len(rows))
 	table, err := ebpf.NewMap(spec)
 	if err != nil {
 		return nil, fmt.Errorf("make one of %d words: %w", len(words), err)
 	}
-	keys, values := make([]uint32, len(rows)), make([]tableRow, len(rows))
+	keys, values := make([]uint32, len(rows)), make([]abi.Row, len(rows))
 	for i, row := range rows {
-		keys[i], values[i] = uint32(i), tableRow(row)
+		keys[i], values[i] = uint32(i), abi.Row(row)
 	}
 	if _, err := table.BatchUpdate(keys, values, nil); err != nil {
 		table.Close()
@@ -159,7 +142,7 @@ func (r *Registry) table(s *service) ([]uint64, ebpf.MapID) {
 		return nil, 0
 	}
 	defer table.Close()
-	keys, rows := make([]uint32, table.MaxEntries()), make([]tableRow, table.MaxEntries())
+	keys, rows := make([]uint32, table.MaxEntries()), make([]abi.Row, table.MaxEntries())
 	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, rows, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(rows) { // that is its end
 		return nil, 0
@@ -168,7 +151,7 @@ func (r *Registry) table(s *service) ([]uint64, ebpf.MapID) {
 	if err != nil {
 		return nil, 0
 	}
-	words := make([]uint64, 0, rowWords*len(rows))
+	words := make([]uint64, 0, abi.RowWords*len(rows))
 	for _, row := range rows {
 		words = append(words, row[:]...)
 	}
