@@ -81,7 +81,7 @@ enum service_flags {
 	SERVICE_EXPIRE_NODEST = 32,     /* expire_nodest_conn: a removed server's connections end */
 	SERVICE_EXPIRE_QUIESCENT = 64,  /* expire_quiescent_template: none of weight 0 is used */
 	SERVICE_SLOPPY = 128,           /* TCP may begin with any packet but a reset (sloppy_tcp) */
-	SERVICE_KEEP_REUSED = 256,      /* a SYN belongs to a closed connection (conn_reuse_mode 0) */
+	SERVICE_KEEP_REUSED = 256,      /* a SYN continues a closed connection (conn_reuse_mode 0) */
 	SERVICE_REUSE_FIN_WAIT = 512,   /* a SYN begins a new one in FIN_WAIT as well, except behind NAT */
 };
 
@@ -230,7 +230,7 @@ struct server {
 	__u32 swept;   /* the number of the last sweep that found a connection of this server */
 	__u8 method;   /* enum method: of new connections */
 	__u8 own;      /* index in own_addrs: our address on the path to it */
-	__u8 inner;    /* the same of its service's family, which a tunnel's may differ from */
+	__u8 inner;    /* our address of its service's family; a tunnel's may be of the other */
 	__u8 zero[13];
 };
 
@@ -383,12 +383,12 @@ struct room {
 	__u64 turn;      /* how many connections have become half open */
 	__u32 limit;     /* the number of places in the ring of half-open connections */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
-	__u32 hand;      /* how often a free expiry entry was looked for */
+	__u32 hand;      /* how many entries were tried in searches for a free one */
 	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
 	__u64 zero[4];
 };
 
-/* A place in the ring of half-open connections: one's key and word. */
+/* A place in the ring: a half-open connection's key, and its word while it is half open. */
 struct half_open {
 	struct flow_key key;
 	__u64 word;
@@ -432,7 +432,7 @@ struct fragment {
 #define HELD_BYTES 9240
 
 struct held {
-	__u64 turn; /* how many fragments the ring had had; 0 while this place is written */
+	__u64 turn; /* counts the fragments that the ring has had; 0 while this place is written */
 	__u64 next; /* the turn of the packet's fragment that came before this one, or 0 */
 	__u32 bytes, zero; /* the length of the frame */
 	__u8 frame[HELD_BYTES];

@@ -44,8 +44,8 @@ static INLINE void template_key_of(struct work *w, const struct service *svc)
 }
 
 /*
- * How many ticks a template that has connections when its time-out runs out is prolonged
- * by (ip_vs_conn_expire, net/netfilter/ipvs/ip_vs_conn.c).
+ * A template that has connections when its time-out runs out gets so many ticks more
+ * (ip_vs_conn_expire, net/netfilter/ipvs/ip_vs_conn.c).
  */
 #define TEMPLATE_AGAIN ((60ULL * 1000000000) >> TICK_SHIFT)
 
