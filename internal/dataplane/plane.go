@@ -27,8 +27,9 @@ import (
 )
 
 // Plane is the data plane of this network namespace. It is composed of parts, each of
-// which has its own lock; none calls another with it, but for those that conn.Servers
-// and the devices' moved function name. All methods but Open, Run and Close may be called by
+// which has its own lock. With its lock, the connections' part calls the services' part
+// (conn.Servers), and the devices' part the leases' part (attach.Open); no other part
+// calls another with its lock. All methods but Run, Close and Remove may be called by
 // several goroutines at once.
 type Plane struct {
 	log      *slog.Logger

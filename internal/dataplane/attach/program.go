@@ -63,7 +63,7 @@ func SpecFor(object *ebpf.CollectionSpec, mac net.HardwareAddr) (*ebpf.Collectio
 	return spec, nil
 }
 
-// dropPrograms lets go of those for addresses that no device has any more.
+// dropPrograms closes the programs for addresses that no device has any more.
 func (a *Devices) dropPrograms() {
 	used := map[uint64]bool{0: len(a.by) > 0} // those of all devices
 	for _, d := range a.by {

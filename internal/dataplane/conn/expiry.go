@@ -9,26 +9,27 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// cards is what the sweep knows of the connections' cards (bpf/card.h).
+// expiry is what the sweep knows of the connections' expiry entries (conn/expiry.h of
+// bpf/).
 type expiry struct {
 	end  uint32    // behind the last one that the last sweep met
 	span uint32    // among how many the next sweep has them looked for; 0: as it is
 	all  bool      // the next sweep looks at every connection
 	seen time.Time // when one last did
 
-	sweeping bool // one is under way:
-	whole    bool // of more than cards
+	sweeping bool // a sweep has begun and not ended
+	whole    bool // it is of more than the connections
 	begun    time.Time
 	args     abi.BpfSweep // where it is, and what it has met
 }
 
 const (
-	// cardsAtATime takes some 50 us, and a few hundred if many are due: then the program
+	// entriesAtATime are how many expiry entries one run of the program looks at: it takes some 50 us, and a few hundred if many are due: then the program
 	// ends early.
-	cardsAtATime = 4096
+	entriesAtATime = 4096
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
-	// sweep met, a card may know a later time than its connection. It goes through all
-	// cards, wherever they are looked for.
+	// sweep met, an expiry entry may know a later time than its connection. It goes
+	// through all entries, wherever they are looked for.
 	lookAtAll = time.Minute
 )
 
@@ -45,7 +46,7 @@ func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 	return nil
 }
 
-// sizeExpiry gives the cards their number: a quarter more than there are connections,
+// sizeExpiry sets the number of expiry entries: a quarter more than connections,
 // so that one that is free is found soon.
 func sizeExpiry(spec *ebpf.CollectionSpec, connections uint32) error {
 	n := connections + connections/4 + 64
@@ -53,7 +54,7 @@ func sizeExpiry(spec *ebpf.CollectionSpec, connections uint32) error {
 	return spec.Variables[abi.BpfVarCardCount].Set(n)
 }
 
-// begin begins a sweep, in the place of one that is under way.
+// begin begins a sweep, in place of one that has not ended.
 func (k *expiry) begin(epoch uint32, whole bool) {
 	k.all = k.all || k.sweeping && k.args.All == 1
 	k.sweeping, k.whole, k.begun = true, whole, time.Now()
@@ -63,11 +64,11 @@ func (k *expiry) begin(epoch uint32, whole bool) {
 	}
 }
 
-// sweepCards deletes the connections of some more cards whose time is over. It says
-// whether these were the last.
+// sweepExpiry looks at some more expiry entries and deletes the connections whose time
+// is over. It says whether these entries were the last.
 func (t *Table) sweepExpiry() (done bool, err error) {
 	k := &t.expiry
-	k.args.Cards, k.args.Due = cardsAtATime, 0
+	k.args.Cards, k.args.Due = entriesAtATime, 0
 	if _, err := t.programs.Sweep.Run(&ebpf.RunOptions{Context: k.args, ContextOut: &k.args}); err != nil {
 		return false, fmt.Errorf("sweep the connections: %w", err)
 	}

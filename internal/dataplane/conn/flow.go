@@ -46,8 +46,8 @@ func (t *Table) ForgetFlows() error {
 	return t.forgetFlows()
 }
 
-// forgetFlows makes every established flow take the full way once. It is for
-// when flows change their way, which a new weight does not do.
+// forgetFlows makes every established flow take the full path once. It is called
+// when flows go elsewhere than before, which a new weight does not change.
 func (t *Table) forgetFlows() error {
 	t.flows.Generation++
 	if t.flows.Generation == 0 { // that is an empty line's
@@ -64,7 +64,7 @@ func (t *Table) putFlows() error {
 }
 
 // idle is after how many ticks without a packet a line is not good any more: from
-// the shortest time-out of the states that have lines on, the full way finds out
+// the shortest time-out of the states that have lines on, the full path finds out
 // whether the connection is over.
 func idle(all Timeouts) uint32 {
 	return uint32(min(all[abi.BpfConnStateSTATE_ESTABLISHED], all[abi.BpfConnStateSTATE_UDP]) / TickLength)

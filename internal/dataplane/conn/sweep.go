@@ -15,7 +15,7 @@ const (
 	// sweepLeast is the time from the beginning of one sweep to that of the next: a
 	// connection may leave so much too late. Where they are many, a sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
-	// Templates are in a hash table and not on cards: they are looked at less often
+	// Templates have no expiry entries: they are looked at less often
 	// where they are many.
 	templateMost = 3500 * time.Millisecond
 	perTemplate  = 3500 * time.Nanosecond
@@ -24,7 +24,7 @@ const (
 	restShort = 250 * time.Microsecond
 )
 
-// Run sweeps until ctx ends: some cards at a time, which takes microseconds, and then
+// Run sweeps until ctx ends: some expiry entries at a time, which takes microseconds, and then
 // it rests. So it takes little of a CPU and nobody waits for it: a kernel that does not
 // preempt itself lets packets wait for a program, and for any thread that does not sleep.
 func (t *Table) Run(ctx context.Context) {
@@ -44,7 +44,7 @@ func (t *Table) Run(ctx context.Context) {
 	}
 }
 
-// SweepSome sweeps some cards, and after the last of them the rest. It says how long
+// SweepSome sweeps some expiry entries, and after the last of them the rest. It says how long
 // to wait then.
 func (t *Table) SweepSome() (pause time.Duration, err error) {
 	t.mu.Lock()
@@ -86,7 +86,7 @@ func (t *Table) Sweep(every bool) error {
 	return t.endSweep()
 }
 
-// sweepAll goes on with a sweep until it has seen the last card.
+// sweepAll goes on with a sweep until it has looked at the last expiry entry.
 func (t *Table) sweepAll() error {
 	for {
 		if done, err := t.sweepExpiry(); done || err != nil {
@@ -118,7 +118,7 @@ func (t *Table) beginSweep(whole bool) {
 	t.expiry.begin(t.epoch.Load(), whole)
 }
 
-// endSweep sweeps what is not on cards, if this is a sweep of all, and then forgets
+// endSweep sweeps what has no expiry entry, if this is a sweep of all, and then forgets
 // removed servers that nothing refers to any more.
 func (t *Table) endSweep() error {
 	if !t.expiry.whole {

@@ -11,7 +11,7 @@ import (
 )
 
 // OuterError is an ICMP error about the outer header of a packet in a tunnel. It comes from a router
-// on the way to the server, to this machine, whose address is the header's source.
+// on the path to the server, to this machine, whose address is the header's source.
 // The client is told (ip_vs_in_icmp, net/netfilter/ipvs/ip_vs_core.c): the error has
 // little of use to the programs at the devices, as it does not come by the way that
 // leads to the client, which only the kernel's routes know.

@@ -39,7 +39,7 @@ func virtualAddrs(plan lvs.Plan) map[netip.Addr]bool {
 	return all
 }
 
-// setLocal enters our addresses on the way to a server: what one behind a tunnel gets
+// setLocal enters the local addresses on the path to a server: what one behind a tunnel gets
 // comes from it, and what this machine itself sends to its service.
 func (r *Registry) setLocal(entry *abi.BpfServer, s *server) (err error) {
 	if !s.hop.Source.IsValid() || s.hop.Local {

@@ -136,7 +136,7 @@ type server struct {
 	ip4       bool // its service is
 	limits    limits
 	removed   uint32 // the epoch in which it left
-	letsGo    bool   // what it had then is to end
+	expires   bool   // what it had then is to end
 	hop       netlnk.NextHop
 	tally     stats.Tally
 }

@@ -66,7 +66,7 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	copy(entry.Way.Src[:], s.hop.Src)
 	if s.present {
 		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
-	} else if s.letsGo {
+	} else if s.expires {
 		entry.Flags |= abi.BpfServerFlagsSERVER_LETS_GO
 	}
 	if s.hop.Local {
@@ -76,7 +76,7 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 		entry.Flags |= abi.BpfServerFlagsSERVER_RESOLVED
 	}
 	if err := r.setLocal(&entry, s); err != nil {
-		return fmt.Errorf("enter our address on the way: %w", err)
+		return fmt.Errorf("enter the local address on the path: %w", err)
 	}
 	return r.serverTable.Put(s.index, entry)
 }
@@ -84,15 +84,15 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 // dropServer takes a server out of service. Its connections stay its own, as
 // in the kernel: they are silent until the server is back or their time is over,
 // unless it lets them go.
-func (r *Registry) dropServer(s *server, letsGo bool) error {
+func (r *Registry) dropServer(s *server, expires bool) error {
 	if !s.present {
 		return nil
 	}
-	s.present, s.written, s.letsGo = false, nil, letsGo
-	r.expiring = r.expiring || letsGo
+	s.present, s.written, s.expires = false, nil, expires
+	r.expiring = r.expiring || expires
 	err := r.putServer(s.key, s)
 	// A sweep that begins now sees the entry as it has been written: only the one
-	// that is under way may have met no connection of it and yet there is one.
+	// that has begun before may have met no connection of it although there is one.
 	s.removed = r.epoch()
 	return err
 }

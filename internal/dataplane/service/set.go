@@ -87,7 +87,7 @@ func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed
 	return changed, wanted
 }
 
-// change is a service on its way into the tables.
+// change is a service that is being entered into the tables.
 type change struct {
 	*service
 	vs      lvs.VirtualServer
@@ -232,9 +232,9 @@ func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
 		}
 		err = errors.Join(err, r.schedulerIs(s, ""))
-		letsGo := s.written != nil && s.written.Rules.ExpireNoDest
+		expires := s.written != nil && s.written.Rules.ExpireNoDest
 		for _, server := range s.servers {
-			err = errors.Join(err, r.dropServer(server, letsGo))
+			err = errors.Join(err, r.dropServer(server, expires))
 		}
 		// One that comes again is a new one.
 		s.present, s.layout, s.written, s.servers = false, nil, nil, nil
