@@ -1,5 +1,5 @@
 // Package dataplane loads the eBPF programs, keeps their tables, and makes them
-// forward what a lvs.Plan says. Programs and tables are pinned: packets flow on
+// forward as the wanted state (lvs.Plan) says. Programs and tables are pinned: packets flow on
 // while no weir process runs, and the next process takes up what it finds.
 package dataplane
 

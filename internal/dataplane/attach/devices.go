@@ -58,7 +58,7 @@ const loopback = "lo"
 // hookEgress is lo's: only what this machine sends itself is of interest there.
 const hookEgress lvs.Hook = "egress"
 
-// withLoopback adds lo to the devices of a plan, if there are any.
+// withLoopback adds lo to the devices of a state, if there are any.
 func withLoopback(devices []lvs.Device) []lvs.Device {
 	if len(devices) == 0 || slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == loopback }) {
 		return devices
@@ -88,8 +88,8 @@ func (a *Devices) Set(devices []lvs.Device) error {
 
 // setDevices attaches to these devices and to no other. What an earlier process
 // left attached is replaced without a gap.
-func (a *Devices) setDevices(plan []lvs.Device) error {
-	wanted := withLoopback(plan)
+func (a *Devices) setDevices(devices []lvs.Device) error {
+	wanted := withLoopback(devices)
 	a.want = wanted
 	var errs []error
 	keep := map[string]bool{}

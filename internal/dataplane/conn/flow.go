@@ -11,7 +11,7 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// sizeFlows gives the flow cache (bpf/flow.h) its size: two lines for each
+// sizeFlows gives the flow cache (conn/flow_line.h of bpf/) its size: two lines for each
 // connection that the table can hold, shared out to the CPUs, each of which
 // has a power of two, and at least the four that a flow may have.
 func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {

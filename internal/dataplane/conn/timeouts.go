@@ -75,7 +75,7 @@ func (t *Table) setTimeouts(all Timeouts) error {
 }
 
 // takeUpTimeouts begins with those that an earlier process left in force, or with
-// the kernel's: until a plan says otherwise no connection ends before its time.
+// the kernel's: until a state says otherwise no connection ends before its time.
 func (t *Table) takeUpTimeouts() error {
 	all, err := TimeoutsOf(lvs.Timeouts{})
 	if err != nil {

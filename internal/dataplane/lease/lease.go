@@ -48,7 +48,7 @@ func bootTime() time.Duration {
 }
 
 // Renew lets the instance's services forward for so long after it sent an
-// advertisement. An instance that no plan has named has no lease to renew.
+// advertisement. It is an error for an instance that has no lease.
 func (l *Leases) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error {
 	return l.setLease(id, bootTime()-time.Since(sent)+d)
 }

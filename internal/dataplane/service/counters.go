@@ -50,7 +50,7 @@ func (r *Registry) Estimate() error {
 	return errors.Join(r.ofServices.Estimate(&r.mu, services), r.ofServers.Estimate(&r.mu, servers))
 }
 
-// eachTally goes through the services and servers that the plan has.
+// eachTally goes through the services and servers of the last state.
 func (r *Registry) eachTally(do func(t stats.Tallies, service, index uint32, of *stats.Tally) error) error {
 	for key, s := range r.services {
 		if !s.present {

@@ -8,11 +8,11 @@ import (
 )
 
 // setEnds makes these the addresses whose fragments may wait for their first one
-// (bpf/fragment.h), and to or from which this machine may send something itself
-// (bpf/own.h): virtual ones, and those of servers behind NAT.
-func (r *Registry) setEnds(plan lvs.Plan) error {
+// (slow/fragment.h of bpf/), and to or from which this machine may send something itself
+// (forward/local.h of bpf/): virtual ones, and those of servers behind NAT.
+func (r *Registry) setEnds(state lvs.Plan) error {
 	wanted := map[abi.BpfAddr]abi.BpfEnd{}
-	for _, vs := range plan.Services {
+	for _, vs := range state.Services {
 		if vs.Mark == 0 {
 			wanted[abi.AddrOf(vs.Addr)] |= abi.BpfEndEND_VIRTUAL
 		}

@@ -7,17 +7,17 @@ import (
 	"weir/lvs"
 )
 
-// Fits says what of a plan there is no room for.
-func (r *Registry) Fits(plan lvs.Plan) error {
+// Fits says what of a state there is no room for.
+func (r *Registry) Fits(state lvs.Plan) error {
 	type member struct {
 		service lvs.ServiceKey
 		server  netip.AddrPort
 	}
-	if r.surelyFits(plan) {
+	if r.surelyFits(state) {
 		return nil
 	}
 	services, servers := map[lvs.ServiceKey]bool{}, map[member]bool{}
-	for _, vs := range plan.Services {
+	for _, vs := range state.Services {
 		services[vs.ServiceKey] = true
 		for _, rs := range vs.RealServers {
 			servers[member{vs.ServiceKey, rs.AddrPort()}] = true
@@ -33,10 +33,10 @@ func (r *Registry) Fits(plan lvs.Plan) error {
 }
 
 // surelyFits counts what may be given twice as often as it is given.
-func (r *Registry) surelyFits(plan lvs.Plan) bool {
+func (r *Registry) surelyFits(state lvs.Plan) bool {
 	servers := 0
-	for _, vs := range plan.Services {
+	for _, vs := range state.Services {
 		servers += len(vs.RealServers)
 	}
-	return len(plan.Services) <= int(r.maps.Services.MaxEntries()) && servers <= int(r.maps.Servers.MaxEntries())
+	return len(state.Services) <= int(r.maps.Services.MaxEntries()) && servers <= int(r.maps.Servers.MaxEntries())
 }

@@ -26,12 +26,12 @@ func (r *Registry) takeUpLocal() {
 }
 
 // virtualAddrs are the addresses that other machines may have, too.
-func virtualAddrs(plan lvs.Plan) map[netip.Addr]bool {
+func virtualAddrs(state lvs.Plan) map[netip.Addr]bool {
 	all := map[netip.Addr]bool{}
-	for _, vs := range plan.Services {
+	for _, vs := range state.Services {
 		all[vs.Addr] = true
 	}
-	for _, in := range plan.Instances {
+	for _, in := range state.Instances {
 		for _, vip := range in.VIPs {
 			all[vip] = true
 		}

@@ -109,7 +109,7 @@ type service struct {
 	scheduler lvs.Scheduler // "" before it has one
 	layout    *sched.Layout // of its table; nil before it is known
 	table     ebpf.MapID    // the one that was put in force
-	// written is what Set wrote last, with this lease: where a plan says the same,
+	// written is what Set wrote last, with this lease: where a state says the same,
 	// nothing is written. Nil has the next Set write it all.
 	written *lvs.VirtualServer
 	lease   uint32

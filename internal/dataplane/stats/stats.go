@@ -4,7 +4,7 @@ import (
 	"weir/lvs"
 )
 
-// ServiceStats is what a service has to do.
+// ServiceStats is what passed for a service.
 type ServiceStats struct {
 	// Counter has what passed with servers that were removed, too.
 	Counter Counter
@@ -13,7 +13,7 @@ type ServiceStats struct {
 	Present bool
 }
 
-// ServerStats is a real server's share of its service.
+// ServerStats is what passed for one real server of a service.
 type ServerStats struct {
 	Service lvs.ServiceKey
 	Server  lvs.RealServer // without its weight and thresholds

@@ -12,8 +12,9 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// Counter is what passed since the service or server was added, or zeroed: from
-// the clients, and to them where the answers pass the director (NAT).
+// Counter is what passed since a service or server was added, or zeroed: new
+// connections, and packets and bytes, from the IP header on, from the clients (Packets,
+// Bytes) and to them where the answers pass the director (OutPackets, OutBytes).
 type Counter struct {
 	Conns, Packets, Bytes uint64
 	OutPackets, OutBytes  uint64
