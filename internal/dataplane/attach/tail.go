@@ -54,9 +54,9 @@ func (a *Devices) setTail() error {
 	return nil
 }
 
-// Renew replaces a program for local traffic that an earlier process had loaded, some comparisons after
-// the start: verifying it keeps a CPU busy, which a lease that is about to run out
-// needs more.
+// Renew replaces the program for local traffic that an earlier process had loaded, that
+// long after it is called, or not at all where ctx ends before. Verifying the program
+// keeps a CPU busy, which a lease that is about to run out needs more.
 func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -81,7 +81,7 @@ func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	}
 }
 
-// repairTail puts it back where something else is.
+// repairTail puts the program for local traffic back where something else is.
 func (a *Devices) repairTail() {
 	if a.tail.program == 0 {
 		return
