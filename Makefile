@@ -23,10 +23,10 @@ lab: root weir ## the seed's cluster, its story told live
 test: root packages bench-packages quick packets whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, but for the data plane's
-	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/dataplane$$')
+	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
 
 packets: ## the data plane: packets through its programs, beside the models
-	$(TESTS) -timeout 25m ./internal/dataplane
+	$(TESTS) -timeout 25m ./internal/dataplane/...
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces

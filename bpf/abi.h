@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * abi.h - the one page that C and Go share. Go's types are generated from it
- * (go generate ./internal/dataplane).
+ * abi.h - the one page that C and Go share. Go's types and numbers are generated from it
+ * (go generate ./internal/dataplane/abi).
  *
  * An address is 16 bytes in network byte order, IPv4 as ::ffff:a.b.c.d, and is read and
  * written as two 64-bit words of those bytes. Ports are in network byte order, except
@@ -204,7 +204,8 @@ enum method {
 	METHOD_KEEPS_PORT = 4, /* the port stays the one that the client asked for */
 	METHOD_OWN = 8, /* of a connection: its client is local (forward/local.h) */
 };
-#define METHOD_OF(method_) ((method_) & 3)
+#define METHOD_MASK 3 /* the method without its flags */
+#define METHOD_OF(method_) ((method_) & METHOD_MASK)
 
 /* A next hop: its Ethernet address, the address of the device that leads there, and the device. */
 struct way {

@@ -13,37 +13,6 @@ import (
 	"weir/lvs"
 )
 
-func TestChoices(t *testing.T) {
-	veth := netlnk.Link{Kind: "veth", Driver: "veth"}
-	card := netlnk.Link{Kind: "device", Driver: "ixgbe"}
-	virtio := netlnk.Link{Kind: "device", Driver: "virtio_net"}
-	for _, tt := range []struct {
-		name   string
-		wanted lvs.Hook
-		link   netlnk.Link
-		want   string
-	}{
-		{"auto on a real card", lvs.HookAuto, card, "native tc"},
-		{"auto on virtio", lvs.HookAuto, virtio, "native tc"},
-		{"auto on veth", lvs.HookAuto, veth, "tc"},
-		{"auto on a bridge", lvs.HookAuto, netlnk.Link{Kind: "bridge", Driver: "bridge"}, "tc"},
-		{"nothing said is auto", "", veth, "tc"},
-		{"native wherever it is asked for", lvs.HookNative, veth, "native"},
-		{"generic", lvs.HookGeneric, card, "generic"},
-		{"tc", lvs.HookTC, card, "tc"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var got []string
-			for _, c := range choices(tt.wanted, tt.link) {
-				got = append(got, string(c.hook))
-			}
-			if strings.Join(got, " ") != tt.want {
-				t.Errorf("got %v, want %s", got, tt.want)
-			}
-		})
-	}
-}
-
 // From hook to hook on one device: what was attached is replaced, and nothing
 // stays where it is not wanted.
 func TestAttach(t *testing.T) {
@@ -112,12 +81,12 @@ func TestNoProgramIsLeft(t *testing.T) {
 			{"attached again, behind XDP", func() error {
 				return b.Set(lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookGeneric}}})
 			}, "egress 1", "egress 1 ingress 1"},
-			{"detached", b.detachAll, "", ""},
+			{"detached", b.devices.DetachAll, "", ""},
 		} {
 			if err := step.do(); err != nil {
 				t.Fatalf("%s: %v", step.name, err)
 			}
-			for device, want := range map[string]string{loopback: step.lo, "eth0": step.eth0} {
+			for device, want := range map[string]string{"lo": step.lo, "eth0": step.eth0} {
 				if got := programsAt(t, device); got != want {
 					t.Errorf("%s: on %s is %q, want %q", step.name, device, got, want)
 				}

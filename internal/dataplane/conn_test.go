@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"weir/internal/netlnk"
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -47,18 +47,18 @@ func TestConnectionStaysWithItsServer(t *testing.T) {
 func TestStates(t *testing.T) {
 	tests := []struct {
 		flags string
-		want  bpfConnState
+		want  abi.BpfConnState
 	}{
-		{"S", bpfConnStateSTATE_SYN_RECV},
-		{"S S", bpfConnStateSTATE_SYN_RECV},
-		{"S R", bpfConnStateSTATE_SYN_RECV},
-		{"S A", bpfConnStateSTATE_ESTABLISHED},
-		{"S A S", bpfConnStateSTATE_ESTABLISHED},
-		{"S A FA", bpfConnStateSTATE_FIN_WAIT},
-		{"S A FA A", bpfConnStateSTATE_FIN_WAIT},
-		{"S FA", bpfConnStateSTATE_TIME_WAIT},
-		{"S A R", bpfConnStateSTATE_CLOSE},
-		{"S A FA S", bpfConnStateSTATE_SYN_RECV},
+		{"S", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S S", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S R", abi.BpfConnStateSTATE_SYN_RECV},
+		{"S A", abi.BpfConnStateSTATE_ESTABLISHED},
+		{"S A S", abi.BpfConnStateSTATE_ESTABLISHED},
+		{"S A FA", abi.BpfConnStateSTATE_FIN_WAIT},
+		{"S A FA A", abi.BpfConnStateSTATE_FIN_WAIT},
+		{"S FA", abi.BpfConnStateSTATE_TIME_WAIT},
+		{"S A R", abi.BpfConnStateSTATE_CLOSE},
+		{"S A FA S", abi.BpfConnStateSTATE_SYN_RECV},
 	}
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port, tt := range tests {
@@ -169,14 +169,14 @@ func TestRemovedServersNumberIsKeptWhileConnectionsReferToIt(t *testing.T) {
 		b.set(t, planOf())
 		b.sweepUntil(t, 1)
 		b.sweepUntil(t, 1)
-		if n := len(b.servers); n != 1 {
+		if _, n := b.known(t); n != 1 {
 			t.Errorf("%d servers are remembered, want the one with a connection", n)
 		}
 		b.age(t, syn(1), time.Hour)
 		b.sweepUntil(t, 0)
 		b.sweepUntil(t, 0)
-		if len(b.servers) != 0 || len(b.Plane.services) != 0 {
-			t.Errorf("remembered: %d servers, %d services", len(b.servers), len(b.Plane.services))
+		if services, servers := b.known(t); servers != 0 || services != 0 {
+			t.Errorf("remembered: %d servers, %d services", servers, services)
 		}
 	})
 }
@@ -202,40 +202,4 @@ func TestAdoption(t *testing.T) {
 		}
 		b.wantServer(t, "192.0.2.12", Counter{Conns: 4, Packets: 5, Bytes: 200})
 	})
-}
-
-func TestFreshest(t *testing.T) {
-	known := netlnk.NextHop{Index: 2, Dst: mac(rs1MAC), Src: mac(ourMAC), Valid: true}
-	lost := netlnk.NextHop{Index: 2, Src: mac(ourMAC)}
-	elsewhere := netlnk.NextHop{Index: 3, Src: mac(ourMAC)}
-	local := netlnk.NextHop{Local: true}
-	for _, tt := range []struct {
-		name             string
-		old, found, want netlnk.NextHop
-	}{
-		{"a forgotten neighbour keeps its address", known, lost, known},
-		{"another way is taken at once", known, elsewhere, elsewhere},
-		{"an address that became ours", known, local, local},
-		{"found", lost, known, known},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := freshest(tt.old, tt.found); !sameHop(got, tt.want) {
-				t.Errorf("got %+v, want %+v", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestSweepPause(t *testing.T) {
-	for _, tt := range []struct {
-		templates int
-		want      time.Duration
-	}{
-		{0, 500 * time.Millisecond}, {100_000, 500 * time.Millisecond}, {500_000, 1750 * time.Millisecond},
-		{1_000_000, 3500 * time.Millisecond}, {10_000_000, 3500 * time.Millisecond},
-	} {
-		if got := pauseFor(tt.templates); got != tt.want {
-			t.Errorf("with %d connections %v, want %v", tt.templates, got, tt.want)
-		}
-	}
 }

@@ -12,13 +12,14 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 	"weir/test/conformance"
 )
 
 // walked makes every cycle of wrr one that is not laid out.
-func walked(b *bench) { b.cycle = 0 }
+func walked(b *bench) { b.services.LimitCycle(0) }
 
 // What the real IPVS did with wrr, once more without a table of turns.
 func TestGoldenWithoutATable(t *testing.T) {
@@ -72,7 +73,7 @@ func TestTurnsAgreeWithTheModel(t *testing.T) {
 			seed := cmp.Or(tt.seed, uint64(time.Now().UnixNano()))
 			t.Logf("seed %d", seed)
 			withPlane(t, lvs.Plan{}, func(b *bench) {
-				b.cycle = tt.cycle
+				b.services.LimitCycle(tt.cycle)
 				h := &turns{bench: b, t: t, r: rand.New(rand.NewPCG(seed, 0)), scheduler: tt.scheduler, model: tt.model}
 				for range 150 {
 					h.edit()
@@ -131,8 +132,8 @@ func (h *turns) edit() {
 }
 
 func (h *turns) laidOut() bool {
-	s := h.services[virtual(lvs.TCP, vip4, h.scheduler).ServiceKey]
-	return s != nil && s.layout.Cycle.Turns != nil
+	words := h.tableOf(h.t, virtual(lvs.TCP, vip4, h.scheduler).ServiceKey)
+	return len(words) > abi.TableLength && words[abi.TableLength] > 0
 }
 
 // add adds the first server that is not there.
@@ -195,7 +196,7 @@ func (h *turns) letGo() {
 		h.age(h.t, f, time.Hour)
 	}
 	h.held = nil
-	if err := h.sweepConns(); err != nil {
+	if err := h.conns.Sweep(false); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -250,7 +251,7 @@ func TestTurnsFromTwoCPUs(t *testing.T) {
 	}{{"a table", sched.MaxSlots}, {"no table", 0}} {
 		t.Run(tt.name, func(t *testing.T) {
 			withPlane(t, lvs.Plan{}, func(b *bench) {
-				b.cycle = tt.cycle
+				b.services.LimitCycle(tt.cycle)
 				b.set(t, planOf(virtual(lvs.UDP, vip4, lvs.WeightedRoundRobin,
 					real("192.0.2.11", 3), real("192.0.2.12", 2), real("192.0.2.13", 1))))
 				b.xdp() // loaded, before both ask for it

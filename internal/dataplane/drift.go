@@ -1,144 +1,55 @@
 package dataplane
 
 import (
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	"weir/lvs"
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
 )
 
 // compareEvery is how often the kernel is compared with what was written.
 const compareEvery = time.Second
 
-// The kinds of drift beside those of the tables, which have the tables' names.
-const (
-	driftAttachment = "attachments"
-	driftPin        = "pins"
-	driftCompare    = "comparisons" // what could not be looked at
-)
-
 // repairDrift compares what is in the kernel with what was written, and puts back
 // what somebody else changed. Counters and connections are nobody's to compare.
-// Before the first plan, nothing is wanted yet.
+// Before the first state is set, nothing is wanted yet.
 func (p *Plane) repairDrift() {
-	p.mu.Lock()
-	planned := p.planned
-	if planned {
-		p.repairPins()
-		p.repairDevices()
-	}
-	p.mu.Unlock()
-	if !planned {
+	if !p.planned.Load() {
 		return
 	}
-	p.noteFailure(bpfMapRooms, p.repairRoom())
-	p.noteFailure(bpfMapTables, p.repairTables())
-	p.noteFailure(bpfMapLoads, p.repairLimits())
-	for _, m := range p.tables.all {
+	p.repairing.Lock()
+	defer p.repairing.Unlock()
+	p.repairPins()
+	p.devices.Repair()
+	drifted, err := p.conns.RepairHalfOpen()
+	if drifted {
+		p.ledger.Note(abi.BpfMapRooms, "half-open connections", err)
+	} else {
+		p.noteFailure(abi.BpfMapRooms, err)
+	}
+	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
+	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())
+	for _, m := range p.mirrors.All() {
 		changed := false
-		err := m.table.repair(m.lock, func(name string, err error) {
+		err := m.Repair(func(name string, err error) {
 			changed = true
-			p.ledger.Note(m.kind, name, err)
+			p.ledger.Note(m.Kind, name, err)
 		})
-		p.noteFailure(m.kind, err)
-		if changed && m.kind == bpfMapFlowKnobs {
-			p.noteFailure(m.kind, p.afterKnobs())
+		p.noteFailure(m.Kind, err)
+		if changed && m.Kind == abi.BpfMapFlowKnobs { // with other knobs lines of the cache went elsewhere
+			p.noteFailure(m.Kind, p.conns.ForgetFlows())
 		}
 	}
 	p.ledger.Done()
 }
 
+func (p *Plane) repairPins() {
+	p.pins.Repair(func(name string, err error) { p.ledger.Note(kmap.PinKind, name, err) })
+}
+
 // noteFailure enters that something could not be compared.
 func (p *Plane) noteFailure(what string, err error) {
 	if err != nil {
-		p.ledger.Note(driftCompare, what, err)
+		p.ledger.Note(kmap.CompareKind, what, err)
 	}
-}
-
-// afterKnobs empties the flow cache: with other knobs its lines went elsewhere.
-func (p *Plane) afterKnobs() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.forgetFlows()
-}
-
-// repairRoom puts the bound of half-open connections back.
-func (p *Plane) repairRoom() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var r bpfRoom
-	if err := p.maps.Rooms.Lookup(uint32(0), &r); err != nil {
-		return err
-	}
-	if r.Limit != p.maps.HalfOpens.MaxEntries() {
-		p.ledger.Note(bpfMapRooms, "half-open connections", p.setRoom())
-	}
-	return nil
-}
-
-// tablesAtATime are how many services' tables are looked at before others get the
-// lock.
-const tablesAtATime = 512
-
-// repairTables finds services whose table is not the one that was put in force: it
-// is laid out again. What is in a table does not change, since it is frozen, and one
-// that no service has is nobody's.
-func (p *Plane) repairTables() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	keys := slices.Collect(maps.Keys(p.services))
-	for some := range slices.Chunk(keys, tablesAtATime) {
-		for _, key := range some {
-			if err := p.repairTable(key); err != nil {
-				return err
-			}
-		}
-		p.mu.Unlock()
-		p.mu.Lock()
-	}
-	return nil
-}
-
-func (p *Plane) repairTable(key lvs.ServiceKey) error {
-	s := p.services[key]
-	if s == nil || !s.present || s.layout == nil {
-		return nil
-	}
-	id, err := p.tableID(s)
-	if err != nil {
-		return err
-	}
-	if id != s.table {
-		p.ledger.Note(bpfMapTables, key.String(), p.putTableAgain(key, s))
-	}
-	return nil
-}
-
-func (p *Plane) putTableAgain(key lvs.ServiceKey, s *service) (err error) {
-	c := &change{service: s, vs: lvs.VirtualServer{ServiceKey: key}}
-	if c.table, err = p.newTable(tableOf(s.layout)); err != nil {
-		return err
-	}
-	return p.putTables([]*change{c})
-}
-
-// repairLimits compares the servers' weights and thresholds, in mapped memory.
-func (p *Plane) repairLimits() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for key, s := range p.servers {
-		if !s.present {
-			continue
-		}
-		now, err := p.limitsNow(s.index)
-		if err != nil {
-			return err
-		}
-		if now != s.limits {
-			p.ledger.Note(bpfMapLoads, fmt.Sprintf("%d (%s)", s.index, key.addr), p.setLimits(s, s.limits))
-		}
-	}
-	return nil
 }

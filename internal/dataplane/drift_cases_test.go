@@ -11,7 +11,10 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/mark"
 	"weir/lvs"
 )
 
@@ -23,22 +26,43 @@ type driftCase struct {
 	do   func(b *bench) error
 }
 
+// written are the entries of a table that are not zero.
+func written[K, V comparable](m *ebpf.Map) map[K]V {
+	all := map[K]V{}
+	var key K
+	var value V
+	for entries := m.Iterate(); entries.Next(&key, &value); {
+		if value != *new(V) {
+			all[key] = value
+		}
+	}
+	return all
+}
+
+// entry reads one of a table, which is there.
+func entry[V any](m *ebpf.Map, key any) (value V) {
+	if err := m.Lookup(key, &value); err != nil {
+		panic(err)
+	}
+	return value
+}
+
 // first is a key that the process wrote, the same each time.
-func first[K, V comparable](m *mirror[K, V]) K {
-	return slices.SortedFunc(maps.Keys(m.wrote), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })[0]
+func first[K, V comparable](m *ebpf.Map) K {
+	return slices.SortedFunc(maps.Keys(written[K, V](m)), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })[0]
 }
 
 func changed[V any](v V, change func(*V)) V { change(&v); return v }
 
-func (b *bench) serviceOf(port uint16) (bpfServiceKey, *service) {
+func (b *bench) serviceOf(port uint16) (abi.BpfServiceKey, abi.BpfService) {
 	key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip4, Port: port}
-	return wireService(key), b.services[key]
+	return abi.ServiceKeyOf(key), entry[abi.BpfService](b.maps.Services, abi.ServiceKeyOf(key))
 }
 
 func (b *bench) serverOf(addr string) uint32 {
-	for key, s := range b.servers {
-		if key.addr.Addr() == netip.MustParseAddr(addr) {
-			return s.index
+	for index, s := range written[uint32, abi.BpfServer](b.maps.Servers) {
+		if s.Addr.Netip() == netip.MustParseAddr(addr) {
+			return index
 		}
 	}
 	panic("no server " + addr)
@@ -51,101 +75,105 @@ var driftCases = []driftCase{
 	}},
 	{"a service's scheduler and lease are changed", "services", func(b *bench) error {
 		key, _ := b.serviceOf(80)
-		return b.maps.Services.Put(key, changed(b.tables.services.wrote[key], func(s *bpfService) { s.Scheduler, s.Lease = bpfSchedulerSCHED_DH, 9 }))
+		return b.maps.Services.Put(key, changed(entry[abi.BpfService](b.maps.Services, key), func(s *abi.BpfService) { s.Scheduler, s.Lease = abi.BpfSchedulerSCHED_DH, 9 }))
 	}},
 	{"another service is put in", "services", func(b *bench) error {
 		key, s := b.serviceOf(80)
-		key.Port = wirePort(8443)
-		return b.maps.Services.Put(key, bpfService{Index: s.index})
+		key.Port = abi.Port(8443)
+		return b.maps.Services.Put(key, abi.BpfService{Index: s.Index})
 	}},
 	{"all services are deleted, and others put in", "services", func(b *bench) error {
-		for key := range maps.Clone(b.tables.services.wrote) {
+		for key := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
 			if err := b.maps.Services.Delete(key); err != nil {
 				return err
 			}
 			key.Vip.Lo++
-			if err := b.maps.Services.Put(key, bpfService{}); err != nil {
+			if err := b.maps.Services.Put(key, abi.BpfService{}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}},
 	{"a server is cleared", "servers", func(b *bench) error {
-		return b.maps.Servers.Put(b.serverOf("192.0.2.11"), bpfServer{})
+		return b.maps.Servers.Put(b.serverOf("192.0.2.11"), abi.BpfServer{})
 	}},
 	{"a server gets another address and way", "servers", func(b *bench) error {
 		i := b.serverOf("192.0.2.11")
-		return b.maps.Servers.Put(i, changed(b.tables.servers.wrote[i], func(s *bpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
+		return b.maps.Servers.Put(i, changed(entry[abi.BpfServer](b.maps.Servers, i), func(s *abi.BpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
 	}},
 	{"a server is put in that nobody asked for", "servers", func(b *bench) error {
-		return b.maps.Servers.Put(b.tables.servers.top+7, b.tables.servers.wrote[first(b.tables.servers)])
+		all := written[uint32, abi.BpfServer](b.maps.Servers)
+		last := slices.Max(slices.Collect(maps.Keys(all)))
+		return b.maps.Servers.Put(last+7, all[last])
 	}},
 	{"a service's table is removed", "tables", func(b *bench) error {
 		_, s := b.serviceOf(80)
-		return b.maps.Tables.Delete(s.index)
+		return b.maps.Tables.Delete(s.Index)
 	}},
 	{"a service gets another's table", "tables", func(b *bench) error {
 		_, s := b.serviceOf(80)
 		_, other := b.serviceOf(81)
 		var table *ebpf.Map
-		if err := b.maps.Tables.Lookup(other.index, &table); err != nil {
+		if err := b.maps.Tables.Lookup(other.Index, &table); err != nil {
 			return err
 		}
 		defer table.Close()
-		return b.maps.Tables.Put(s.index, table)
+		return b.maps.Tables.Put(s.Index, table)
 	}},
 	{"a service's address is changed", "service_vips", func(b *bench) error {
 		_, s := b.serviceOf(80)
-		return b.maps.ServiceVips.Put(s.index, wireAddr(vip6))
+		return b.maps.ServiceVips.Put(s.Index, abi.AddrOf(vip6))
 	}},
 	{"the services are not counted", "service_counts", func(b *bench) error {
-		return b.maps.ServiceCounts.Put(uint32(0), bpfServiceCount{})
+		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},
 	{"our address on the way to servers is changed", "own_addrs", func(b *bench) error {
-		return b.maps.OwnAddrs.Put(first(b.tables.ownAddrs), wireAddr(vip4))
+		return b.maps.OwnAddrs.Put(first[uint32, abi.BpfAddr](b.maps.OwnAddrs), abi.AddrOf(vip4))
 	}},
 	{"a weight is changed", "loads", func(b *bench) error {
-		_, err := b.loads.WriteAt([]byte{99, 0, 0, 0}, int64(b.serverOf("192.0.2.14"))*loadSize)
-		return err
+		i := b.serverOf("192.0.2.14")
+		return b.maps.Loads.Put(i, changed(entry[abi.BpfLoad](b.maps.Loads, i), func(l *abi.BpfLoad) { l.Weight = 99 }))
 	}},
 	{"thresholds are changed", "loads", func(b *bench) error {
-		_, err := b.Plane.limits.Run(&ebpf.RunOptions{Context: bpfLimits{Server: b.serverOf("192.0.2.11"), Upper: 1}})
+		_, err := b.programs.Limits.Run(&ebpf.RunOptions{Context: abi.BpfLimits{Server: b.serverOf("192.0.2.11"), Upper: 1}})
 		return err
 	}},
 	{"the lease is ended", "leases", func(b *bench) error {
-		i := b.leases[vi1]
-		return b.maps.Leases.Put(i, changed(b.tables.leases.wrote[i], func(l *bpfLease) { l.Until = 0 }))
+		i := b.leaseOf(vi1)
+		return b.maps.Leases.Put(i, changed(entry[abi.BpfLease](b.maps.Leases, i), func(l *abi.BpfLease) { l.Until = 0 }))
 	}},
 	{"a lease is put in", "leases", func(b *bench) error {
-		return b.maps.Leases.Put(uint32(100), bpfLease{Until: 1 << 60, Vrid: 99})
+		return b.maps.Leases.Put(uint32(100), abi.BpfLease{Until: 1 << 60, Vrid: 99})
 	}},
-	{"a VIP is guarded no more", "vips", func(b *bench) error { return b.maps.Vips.Delete(wireAddr(vip4)) }},
-	{"another address is guarded", "vips", func(b *bench) error { return b.maps.Vips.Put(wireAddr(vip6), uint32(1)) }},
+	{"a VIP is guarded no more", "vips", func(b *bench) error { return b.maps.Vips.Delete(abi.AddrOf(vip4)) }},
+	{"another address is guarded", "vips", func(b *bench) error { return b.maps.Vips.Put(abi.AddrOf(vip6), uint32(1)) }},
 	{"a director is forgotten", "directors", func(b *bench) error {
-		return b.maps.Directors.Delete(macWord(mac(directorMAC)))
+		return b.maps.Directors.Delete(abi.MACWord(mac(directorMAC)))
 	}},
 	{"the clients are called directors", "directors", func(b *bench) error {
-		return b.maps.Directors.Put(macWord(mac(clientMAC)), uint8(1))
+		return b.maps.Directors.Put(abi.MACWord(mac(clientMAC)), uint8(1))
 	}},
 	{"the directors' filter is cleared", "director_filter", func(b *bench) error {
 		return b.maps.DirectorFilter.Put(uint32(0), uint64(0))
 	}},
-	{"a list of marks is removed", "mark_lists", func(b *bench) error { return b.maps.MarkLists.Delete(first(b.tables.markLists)) }},
+	{"a list of marks is removed", "mark_lists", func(b *bench) error {
+		return b.maps.MarkLists.Delete(first[abi.BpfMarkPrefix, abi.BpfMarkList](b.maps.MarkLists))
+	}},
 	{"a list of marks is added", "mark_lists", func(b *bench) error {
-		return b.maps.MarkLists.Put(wirePrefix(mapped(netip.MustParsePrefix("198.51.100.0/24"))), bpfMarkList{Count: 1})
+		return b.maps.MarkLists.Put(abi.MarkPrefixOf(mark.Mapped(netip.MustParsePrefix("198.51.100.0/24"))), abi.BpfMarkList{Count: 1})
 	}},
 	{"a rule of marks is changed", "mark_rules", func(b *bench) error {
-		i := first(b.tables.markRules)
-		return b.maps.MarkRules.Put(i, changed(b.tables.markRules.wrote[i], func(r *bpfMarkRule) { r.Mark++ }))
+		i := first[uint32, abi.BpfMarkRule](b.maps.MarkRules)
+		return b.maps.MarkRules.Put(i, changed(entry[abi.BpfMarkRule](b.maps.MarkRules, i), func(r *abi.BpfMarkRule) { r.Mark++ }))
 	}},
 	{"a time-out is shortened", "timeouts", func(b *bench) error {
-		return b.maps.Timeouts.Put(uint32(bpfConnStateSTATE_ESTABLISHED), uint32(1))
+		return b.maps.Timeouts.Put(uint32(abi.BpfConnStateSTATE_ESTABLISHED), uint32(1))
 	}},
 	{"the flow cache's seed is changed", "flow_knobs", func(b *bench) error {
-		return b.maps.FlowKnobs.Put(uint32(0), changed(b.flows, func(k *bpfFlowKnobs) { k.Seed[2] += 2 }))
+		return b.maps.FlowKnobs.Put(uint32(0), changed(b.knobs(), func(k *abi.BpfFlowKnobs) { k.Seed[2] += 2 }))
 	}},
 	{"half-open connections get no bound", "rooms", func(b *bench) error {
-		var r bpfRoom
+		var r abi.BpfRoom
 		if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
 			return err
 		}
@@ -166,16 +194,16 @@ var driftCases = []driftCase{
 	}},
 	{"the whole folder of pins is removed", "pins", func(b *bench) error { return os.RemoveAll(b.pinDir) }},
 	{"a link's pin is removed", "pins", func(b *bench) error {
-		return os.Remove(b.devices["eth0"].ingress.pin.path)
+		return os.Remove(b.linkPin("ingress", b.index))
 	}},
 	{"the program is detached", "attachments", func(b *bench) error {
-		return b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach()
+		return b.detach("ingress", b.index)
 	}},
 	{"the program at egress is detached", "attachments", func(b *bench) error {
-		return b.devices["eth0"].egress.link.(interface{ Detach() error }).Detach()
+		return b.detach("egress", b.index)
 	}},
 	{"the program on lo is detached", "attachments", func(b *bench) error {
-		return b.devices[loopback].egress.link.(interface{ Detach() error }).Detach()
+		return b.detach("egress", 1) // lo's index
 	}},
 	{"the program that it calls is taken away", "tails", func(b *bench) error { return b.maps.Tails.Delete(uint32(0)) }},
 	{"it is to call another", "tails", func(b *bench) error {
@@ -192,14 +220,43 @@ var driftCases = []driftCase{
 			return err
 		}
 		defer other.Close()
-		return b.devices["eth0"].ingress.link.Update(other)
+		l, err := link.LoadPinnedLink(b.linkPin("ingress", b.index), nil)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		return l.Update(other)
 	}},
 	{"the program is detached, and the folder of pins removed", "attachments", func(b *bench) error {
-		if err := b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach(); err != nil {
+		if err := b.detach("ingress", b.index); err != nil {
 			return err
 		}
 		return os.RemoveAll(b.pinDir)
 	}},
+}
+
+// linkPin is where the link of a device is pinned.
+func (b *bench) linkPin(kind string, index int) string {
+	paths, err := filepath.Glob(filepath.Join(b.pinDir, fmt.Sprintf("%s_%d*", kind, index)))
+	if err != nil || len(paths) != 1 {
+		panic(fmt.Sprintf("pins of %s: %v, %v", kind, paths, err))
+	}
+	return paths[0]
+}
+
+// detach takes what is pinned there off its device.
+func (b *bench) detach(kind string, index int) error {
+	l, err := link.LoadPinnedLink(b.linkPin(kind, index), nil)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Detach()
+}
+
+func (b *bench) leaseOf(id lvs.InstanceID) uint32 {
+	index, _ := b.leases.Index(id)
+	return index
 }
 
 // passing is a program of somebody else.

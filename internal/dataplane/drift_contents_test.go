@@ -9,6 +9,9 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"weir/internal/dataplane/abi"
+	"weir/lvs"
 )
 
 // contents is the kernel's side as a next process would find it, but for what the
@@ -29,29 +32,54 @@ func (b *bench) contents(t *testing.T) map[string]string {
 	for _, of := range []struct{ name, prefix string }{{"pins", ""}, {"ingress", "ingress_"}, {"egress", "egress_"}} {
 		all[of.name] = b.pinsNow(of.prefix)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for key, s := range b.services {
-		table, _ := b.table(s)
-		if len(table) > tableHead {
-			table[tableCursor], table[tableHead] = 0, 0
+	for key := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
+		table := b.tableOf(t, key.LVS())
+		if len(table) > abi.TableHead {
+			table[abi.TableCursor], table[abi.TableHead] = 0, 0 // the cursor, and the count at which a round began
 		}
-		all["table of "+key.String()] = fmt.Sprint(table)
+		all["table of "+key.LVS().String()] = fmt.Sprint(table)
 	}
-	for key, s := range b.servers {
-		now, err := b.limitsNow(s.index)
-		all["load of "+key.addr.String()] = fmt.Sprint(now, err)
+	for index, s := range written[uint32, abi.BpfServer](b.maps.Servers) {
+		now := entry[abi.BpfLoad](b.maps.Loads, index)
+		all[fmt.Sprintf("load of %d, %s", s.Service, s.AddrPort())] = fmt.Sprint(now.Weight, now.Upper, now.Lower)
 	}
-	var r bpfRoom
+	var r abi.BpfRoom
 	err := b.maps.Rooms.Lookup(uint32(0), &r)
 	all["rooms"] = fmt.Sprint(r.Limit, err)
 	var tail uint32
 	err = b.maps.Tails.Lookup(uint32(0), &tail)
 	all["tails"] = fmt.Sprint(tail, err)
-	var knobs bpfFlowKnobs
+	var knobs abi.BpfFlowKnobs
 	err = b.maps.FlowKnobs.Lookup(uint32(0), &knobs)
 	all["flow_knobs"] = fmt.Sprint(knobs.Seed, knobs.Idle, err)
 	return all
+}
+
+// tableOf reads the table of a service's scheduler; nil where there is none.
+func (b *bench) tableOf(t testing.TB, key lvs.ServiceKey) (words []uint64) {
+	t.Helper()
+	var s abi.BpfService
+	var table *ebpf.Map
+	if b.maps.Services.Lookup(abi.ServiceKeyOf(key), &s) != nil || b.maps.Tables.Lookup(s.Index, &table) != nil {
+		return nil
+	}
+	defer table.Close()
+	for i := range table.MaxEntries() {
+		row := entry[abi.Row](table, i)
+		words = append(words, row[:]...)
+	}
+	return words
+}
+
+// deviceOf is where a link is; 0 for one that was detached, or whose device went.
+func deviceOf(info *link.Info) int {
+	if xdp := info.XDP(); xdp != nil {
+		return int(xdp.Ifindex)
+	}
+	if tcx := info.TCX(); tcx != nil {
+		return int(tcx.Ifindex)
+	}
+	return 0
 }
 
 // pinsNow lists the pins of this prefix, and of links whether they are attached.

@@ -2,9 +2,14 @@ package dataplane
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf/link"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -58,14 +63,14 @@ func TestDeviceComesAgain(t *testing.T) {
 					}
 				}
 				t.Logf("back after %s", time.Since(begun).Round(time.Millisecond))
-				var lease bpfLease
-				if err := b.maps.Leases.Lookup(b.leases[vi1], &lease); err != nil || lease.Ifindex != uint32(link.Index) {
+				var lease abi.BpfLease
+				if err := b.maps.Leases.Lookup(b.leaseOf(vi1), &lease); err != nil || lease.Ifindex != uint32(link.Index) {
 					t.Errorf("the lease is %+v, %v; want one of device %d", lease, err, link.Index)
 				}
 				if leased, err := b.Leased(vi1); !leased || err != nil {
 					t.Errorf("leased: %t, %v", leased, err)
 				}
-				if got := b.drifts(t)[driftAttachment].Repaired; (got > 0) != tt.attached {
+				if got := b.drifts(t)[attach.Kind].Repaired; (got > 0) != tt.attached {
 					t.Errorf("attached again %d times, want %t", got, tt.attached)
 				}
 				b.wantPins(t, "ingress_", 1)
@@ -84,14 +89,22 @@ func remade(setUp []string) []string {
 
 // notAttached says what is not on the device, "" for nothing.
 func (b *bench) notAttached(index int, hook lvs.Hook) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	d := b.devices["eth0"]
-	if d == nil || d.index != index || d.hook != hook {
-		return fmt.Sprintf("attached to %+v, want device %d by %s; ", d, index, hook)
+	b.repairing.Lock()
+	defer b.repairing.Unlock()
+	at := b.Attachments()
+	if len(at) != 1 || at[0].Device != "eth0" || at[0].Hook != hook {
+		return fmt.Sprintf("attached to %+v, want eth0 by %s; ", at, hook)
 	}
-	if d.ingress.off() || d.egress.off() {
-		return "a program is off; "
+	for _, name := range []string{fmt.Sprintf("ingress_%d_%s", index, hook), fmt.Sprintf("egress_%d", index)} {
+		l, err := link.LoadPinnedLink(filepath.Join(b.pinDir, name), nil)
+		if err != nil {
+			return fmt.Sprintf("%s: %v; ", name, err)
+		}
+		info, err := l.Info()
+		l.Close()
+		if err != nil || deviceOf(info) != index {
+			return fmt.Sprintf("%s is off: %v; ", name, err)
+		}
 	}
 	return ""
 }

@@ -5,10 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +14,12 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
+	"weir/internal/dataplane/kmap"
 	"weir/internal/drift"
-	"weir/internal/netlnk"
 	"weir/internal/netlnk/nstest"
+	"weir/internal/sched"
 	"weir/lvs"
 )
 
@@ -50,8 +50,7 @@ func driftPlan() lvs.Plan {
 
 // withDrift runs the body beside the data plane's Run.
 func withDrift(t *testing.T, plan lvs.Plan, body func(b *bench)) {
-	withPlane(t, plan, func(b *bench) {
-		b.ledger = drift.NewLedger(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	withLog(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), plan, func(b *bench) {
 		b.compareEvery = compareEvery / 10 // test/cluster has the true pace
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -99,20 +98,18 @@ func TestDriftIsRepaired(t *testing.T) {
 			})
 		}
 		for kind, count := range b.drifts(t) {
-			if count.Found != count.Repaired || kind == driftCompare {
+			if count.Found != count.Repaired || kind == kmap.CompareKind {
 				t.Errorf("%s: %s", kind, count)
 			}
 		}
 	})
 }
 
-// do spoils what is compared, between two comparisons: a test reads the mirrors.
+// do spoils what is compared, between two comparisons.
 func (b *bench) do(t *testing.T, spoil func(b *bench) error) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.leaseMu.Lock()
-	defer b.leaseMu.Unlock()
+	b.repairing.Lock()
+	defer b.repairing.Unlock()
 	if err := spoil(b); err != nil {
 		t.Fatal(err)
 	}
@@ -132,8 +129,8 @@ func (b *bench) drifts(t *testing.T) map[string]drift.Count {
 func TestNoDriftWithoutOne(t *testing.T) {
 	t.Parallel()
 	var schedulerPlans []lvs.Plan
-	for _, s := range slices.Sorted(maps.Keys(schedulers)) {
-		schedulerPlans = append(schedulerPlans, twoServers(s))
+	for _, row := range sched.Rows() {
+		schedulerPlans = append(schedulerPlans, twoServers(row.Name))
 	}
 	plans := append(schedulerPlans, everythingPlan(), driftPlan(), lvs.Plan{}, driftPlan())
 	withDrift(t, lvs.Plan{}, func(b *bench) {
@@ -168,15 +165,15 @@ func (b *bench) compared(t *testing.T) {
 // counted once.
 func TestDriftIsToldOnce(t *testing.T) {
 	plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookNative}}}
-	withPlane(t, plan, func(b *bench) {
-		var log lockedBuffer
-		b.ledger = drift.NewLedger(slog.New(slog.NewTextHandler(&log, nil)))
+	var log lockedBuffer
+	withLog(t, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})), plan, func(b *bench) {
+		log.reset() // of what attaching said
 		other, err := passing(ebpf.XDP)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		if err := b.devices["eth0"].ingress.link.(interface{ Detach() error }).Detach(); err != nil {
+		if err := b.detach("ingress", b.index); err != nil {
 			t.Fatal(err)
 		}
 		theirs, err := link.AttachXDP(link.XDPOptions{Interface: b.index, Program: other, Flags: link.XDPDriverMode})
@@ -191,7 +188,7 @@ func TestDriftIsToldOnce(t *testing.T) {
 		}
 		nstest.WaitFor(t, "attached again", func() bool {
 			b.repairDrift()
-			return b.drifts(t)[driftAttachment].Repaired == 1
+			return b.drifts(t)[attach.Kind].Repaired == 1
 		})
 		for range 3 {
 			b.repairDrift()
@@ -199,7 +196,7 @@ func TestDriftIsToldOnce(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "cannot be repaired") {
 			t.Errorf("%d lines, want 2:\n%s", n, log.String())
 		}
-		if got, want := b.drifts(t)[driftAttachment], (drift.Count{Found: 1, Repaired: 1}); got != want {
+		if got, want := b.drifts(t)[attach.Kind], (drift.Count{Found: 1, Repaired: 1}); got != want {
 			t.Errorf("counted %s, want %s", got, want)
 		}
 	})
@@ -217,6 +214,12 @@ func (l *lockedBuffer) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
+func (l *lockedBuffer) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
 func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,11 +231,11 @@ func TestTablesInForceAreFrozen(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		_, s := b.serviceOf(80)
 		var table *ebpf.Map
-		if err := b.maps.Tables.Lookup(s.index, &table); err != nil {
+		if err := b.maps.Tables.Lookup(s.Index, &table); err != nil {
 			t.Fatal(err)
 		}
 		defer table.Close()
-		if err := table.Put(uint32(0), tableRow{}); err == nil {
+		if err := table.Put(uint32(0), abi.Row{}); err == nil {
 			t.Error("a table in force could be written to")
 		}
 		if got := b.picks(t, places[0], 1, 4); got != "rs2 rs1 rs2 rs1" {
@@ -244,72 +247,13 @@ func TestTablesInForceAreFrozen(t *testing.T) {
 // Two that run on the same pins would undo each other's work.
 func TestOneRunsOnThePins(t *testing.T) {
 	withPlane(t, driftPlan(), func(b *bench) {
-		first, err := b.own()
-		if err != nil {
+		if err := b.pins.Own(); err != nil {
 			t.Fatal(err)
 		}
-		defer first.Close()
-		err = b.Run(t.Context())
+		defer b.pins.Disown()
+		err := b.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "another weir") || !strings.Contains(err.Error(), b.pinDir) {
 			t.Errorf("got %v, want that another weir has the pins", err)
-		}
-	})
-}
-
-// On kernels without tcx a filter holds the program: it is seen to be gone, and the
-// pin comes again.
-func TestHoldOfAFilter(t *testing.T) {
-	withPlane(t, lvs.Plan{}, func(b *bench) {
-		path := b.egressPin(b.index)
-		attach := func() *hold {
-			program, err := passing(ebpf.SchedCLS)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer program.Close()
-			if err := b.attachFilter(path, program, b.index, netlnk.FilterEgress); err != nil {
-				t.Fatal(err)
-			}
-			h, err := holdFilter(path, program, b.index, netlnk.FilterEgress)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return h
-		}
-		h := attach()
-		if h.off() || h.pin.lost() {
-			t.Fatalf("off: %t, pin lost: %t, right after it was attached", h.off(), h.pin.lost())
-		}
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		if !h.pin.lost() {
-			t.Error("the pin was removed, and is not missed")
-		}
-		if err := h.repin(); err != nil || h.pin.lost() {
-			t.Errorf("pinned again: %v, lost: %t", err, h.pin.lost())
-		}
-		for what, spoil := range map[string]func() error{
-			"the filter is deleted": func() error { return netlnk.DeleteFilter(b.index, netlnk.FilterEgress) },
-			"another program is there": func() error {
-				other, err := passing(ebpf.SchedCLS)
-				if err != nil {
-					return err
-				}
-				defer other.Close()
-				return netlnk.SetFilter(b.index, netlnk.FilterEgress, other.FD(), "other")
-			},
-		} {
-			h := attach()
-			if err := spoil(); err != nil {
-				t.Fatal(err)
-			}
-			if !h.off() {
-				t.Errorf("%s: not noticed", what)
-			}
-		}
-		if err := detach(path); err != nil {
-			t.Error(err)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"net"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/bench/floor"
@@ -57,13 +58,13 @@ func (m *meter) report(b *testing.B, name, unit string, measure func() float64) 
 // sweepShare is what the sweeps take of a CPU, in percent: of some seconds in which the
 // process does nothing else.
 func (m *meter) sweepShare(b *testing.B) float64 {
-	if err := m.sweepConns(); err != nil { // once a minute a sweep looks at all, as the first one does
+	if err := m.conns.Sweep(false); err != nil { // once a minute a sweep looks at all, as the first one does
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
 	defer cancel()
 	begun, spent := time.Now(), processTime(b)
-	m.sweepOn(ctx)
+	m.conns.Run(ctx)
 	return float64(processTime(b)-spent) / float64(time.Since(begun)) * 100
 }
 
@@ -89,21 +90,20 @@ func (m *meter) lateness(b *testing.B, n int) float64 {
 		}
 	}()
 	sweeps := func() uint32 {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.epoch
+		return m.conns.Epoch()
 	}
 	for first := sweeps(); sweeps() == first; {
 		time.Sleep(time.Millisecond)
 	}
 	over := time.Now()
-	m.mu.Lock()
-	none := maps.Clone(m.timeouts)
-	none[bpfConnStateSTATE_ESTABLISHED], none[bpfConnStateSTATE_SYN_RECV] = 0, 0
-	if err := m.setTimeouts(none); err != nil {
+	none, err := conn.TimeoutsOf(lvs.Timeouts{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	none[abi.BpfConnStateSTATE_ESTABLISHED], none[abi.BpfConnStateSTATE_SYN_RECV] = 0, 0
+	if err := m.conns.SetTimeouts(none); err != nil {
 		b.Error(err)
 	}
-	m.mu.Unlock()
 	if got := m.count(b); got < n {
 		b.Fatalf("%d connections are live, want %d", got, n)
 	}
@@ -129,7 +129,7 @@ func (m *meter) sweepAlways(b *testing.B) (stop func()) {
 					case <-ended:
 						return
 					default:
-						pause, err := m.sweepSome()
+						pause, err := m.conns.SweepSome()
 						if err != nil {
 							b.Error(err)
 							return
@@ -178,7 +178,7 @@ func (p *probe) open(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ip := int(wirePort(unix.ETH_P_IP))
+	ip := int(abi.Port(unix.ETH_P_IP))
 	if p.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, ip); err != nil {
 		b.Fatal(err)
 	}

@@ -9,16 +9,21 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
-func ticks(d time.Duration) uint32 { return uint32(d / tickLength) }
+func ticks(d time.Duration) uint32 { return uint32(d / conn.TickLength) }
+
+// knobs are how the flow cache works now.
+func (b *bench) knobs() abi.BpfFlowKnobs { return entry[abi.BpfFlowKnobs](b.maps.FlowKnobs, uint32(0)) }
 
 // lines counts the lines of the flow cache that are in use.
 func (b *bench) lines(t testing.TB) (n int) {
 	t.Helper()
-	b.eachLine(t, func(l *bpfFlowLine) {
-		if l.Generation == b.flows.Generation {
+	b.eachLine(t, func(l *abi.BpfFlowLine) {
+		if l.Generation == b.knobs().Generation {
 			n++
 		}
 	})
@@ -55,7 +60,7 @@ func TestFlowHasALineWhileEstablished(t *testing.T) {
 		} {
 			for i, p := range places {
 				b.subtest(t, tt.flags+" "+p.name, func(t *testing.T) {
-					if err := b.forgetFlows(); err != nil {
+					if err := b.conns.ForgetFlows(); err != nil {
 						t.Fatal(err)
 					}
 					first := syn(10*port + i)
@@ -157,7 +162,7 @@ func TestConnectionLivesByItsLines(t *testing.T) {
 					b.goBy(t, ticks(half))
 					onCPU(t, tt.cpu, func() { b.send(t, places[0], tt.heard, back) })
 				}
-				if silent := tick() - b.conn(t, ask).Stamp; silent < ticks(limit) {
+				if silent := conn.Tick() - b.conn(t, ask).Stamp; silent < ticks(limit) {
 					t.Fatalf("the connection was stamped %d ticks ago: its packets did not go by a line", silent)
 				}
 				b.sweepUntil(t, 1)
@@ -176,9 +181,9 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		b.send(t, places[0], syn(1).with("A"), back)
-		older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks(time.Hour) })
-		args := bpfSweep{Epoch: b.epoch + 1, Now: tick() - 3, All: 1, Cards: cardsAtATime}
-		if _, err := b.sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+		older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
+		args := abi.BpfSweep{Epoch: b.conns.Epoch() + 1, Now: conn.Tick() - 3, All: 1, Cards: 4096}
+		if _, err := b.programs.Sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 			t.Fatal(err)
 		}
 		if args.Live != 1 || args.Expired != 0 {
@@ -191,9 +196,9 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 func TestClock(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port := range 20 {
-			before := tick()
+			before := conn.Tick()
 			b.send(t, places[0], syn(port), back)
-			after, stamp := tick(), b.conn(t, syn(port)).Stamp
+			after, stamp := conn.Tick(), b.conn(t, syn(port)).Stamp
 			if stamp-before+1 > after-before+2 {
 				t.Errorf("stamped %d between %d and %d: more than one tick off", stamp, before, after)
 			}
@@ -212,20 +217,20 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 			was := b.conn(t, syn(1)).Stamp
 			for port := 2; b.conn(t, syn(1)).Stamp == was; port++ {
 				if port == 60000 {
-					t.Fatalf("%d flows have not taken the line, or it left no word: stamped %d ticks ago", port, tick()-was)
+					t.Fatalf("%d flows have not taken the line, or it left no word: stamped %d ticks ago", port, conn.Tick()-was)
 				}
 				b.send(t, places[0], syn(port), back)
 				b.send(t, places[0], syn(port).with("A"), back)
 				if err := b.maps.Conns.Delete(syn(port).key()); err != nil { // which leaves its line
 					t.Fatal(err)
 				}
-				b.eachCard(t, func(c *bpfCard) {
+				b.eachCard(t, func(c *abi.BpfCard) {
 					if c.Key == syn(port).key() {
 						c.Taken = 0
 					}
 				})
 			}
-			if silent := time.Duration(tick()-b.conn(t, syn(1)).Stamp) * tickLength; silent > time.Minute {
+			if silent := time.Duration(conn.Tick()-b.conn(t, syn(1)).Stamp) * conn.TickLength; silent > time.Minute {
 				t.Errorf("the connection was stamped %s ago, want the last use of its line", silent)
 			}
 		})

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
@@ -244,7 +246,7 @@ func TestFragmentsAreForgotten(t *testing.T) {
 		all := r.datagram().pieces(1400)
 		b.send(t, places[0], all[0], back)
 		b.send(t, places[0], all[1], back)
-		older[bpfFragmentKey](t, b.maps.Fragments, func(f *bpfFragment) { f.Stamp -= uint32(31 * time.Second / tickLength) })
+		older[abi.BpfFragmentKey](t, b.maps.Fragments, func(f *abi.BpfFragment) { f.Stamp -= uint32(31 * time.Second / conn.TickLength) })
 		b.send(t, places[0], all[2], pass)
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/conformance"
@@ -85,8 +87,8 @@ func (b *bench) anew(t *testing.T) {
 	b.goBy(t, ticks(24*time.Hour))
 	b.sweepUntil(t, 0)
 	b.sweepUntil(t, 0) // templates go when their connections have gone, and the indexes after both
-	if len(b.services)+len(b.servers) > 0 {
-		t.Fatalf("%d services and %d servers are left", len(b.services), len(b.servers))
+	if services, servers := b.known(t); services+servers > 0 {
+		t.Fatalf("%d services and %d servers are left", services, servers)
 	}
 	for _, table := range []*ebpf.Map{b.maps.Conns, b.maps.Templates, b.maps.Cache, b.maps.Members, b.maps.Fragments} {
 		var key, value []byte
@@ -95,7 +97,7 @@ func (b *bench) anew(t *testing.T) {
 		}
 	}
 	b.wantCards(t)
-	var r bpfRoom
+	var r abi.BpfRoom
 	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
 		t.Fatalf("%d connections are half open yet, %v", r.HalfOpen, err)
 	}
@@ -347,9 +349,9 @@ func (p *player) sleep(seconds string) {
 		p.t.Fatal(err)
 	}
 	for second := range time.Duration(n) {
-		ticks := uint32((second+1)*time.Second/tickLength) - uint32(second*time.Second/tickLength)
+		ticks := uint32((second+1)*time.Second/conn.TickLength) - uint32(second*time.Second/conn.TickLength)
 		p.goBy(p.t, ticks)
-		if err := p.sweepConns(); err != nil {
+		if err := p.conns.Sweep(false); err != nil {
 			p.t.Fatal(err)
 		}
 	}

@@ -9,10 +9,23 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// known is how many services and servers are known, with removed ones that connections
+// refer to.
+func (b *bench) known(t testing.TB) (services, servers int) {
+	t.Helper()
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(stats.Services), len(stats.Servers)
+}
 
 func (b *bench) set(t testing.TB, plan lvs.Plan) {
 	t.Helper()
@@ -43,15 +56,15 @@ func (b *bench) picks(t testing.TB, p place, port, n int) string {
 	return strings.Join(got, " ")
 }
 
-func (f frame) key() bpfFlowKey {
+func (f frame) key() abi.BpfFlowKey {
 	from, to := netip.MustParseAddrPort(f.from), netip.MustParseAddrPort(f.to)
-	return bpfFlowKey{
-		From: wireAddr(from.Addr()), To: wireAddr(to.Addr()),
-		Ports: uint64(wirePort(from.Port())) | uint64(wirePort(to.Port()))<<16 | 6<<32,
+	return abi.BpfFlowKey{
+		From: abi.AddrOf(from.Addr()), To: abi.AddrOf(to.Addr()),
+		Ports: abi.PortsWord(abi.Port(from.Port()), abi.Port(to.Port()), 6),
 	}
 }
 
-func (b *bench) conn(t testing.TB, f frame) (c bpfConn) {
+func (b *bench) conn(t testing.TB, f frame) (c abi.BpfConn) {
 	t.Helper()
 	if err := b.maps.Conns.Lookup(f.key(), &c); err != nil {
 		t.Fatalf("connection of %s: %v", f.from, err)
@@ -59,42 +72,42 @@ func (b *bench) conn(t testing.TB, f frame) (c bpfConn) {
 	return c
 }
 
-func (b *bench) state(t testing.TB, f frame) bpfConnState {
+func (b *bench) state(t testing.TB, f frame) abi.BpfConnState {
 	t.Helper()
-	return bpfConnState(b.conn(t, f).Word >> 32 & 15)
+	return abi.BpfConnState(b.conn(t, f).Word >> 32 & 15)
 }
 
 // age makes a connection look as if it was last seen so long ago.
 func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	t.Helper()
 	c := b.conn(t, f)
-	c.Stamp, c.Cached = tick()-uint32(d/tickLength), 0
+	c.Stamp, c.Cached = conn.Tick()-uint32(d/conn.TickLength), 0
 	if err := b.maps.Conns.Put(f.key(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.forgetFlows(); err != nil { // else they would go on past it
+	if err := b.conns.ForgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
-	b.eachCard(t, func(c *bpfCard) { c.Due = tick() })
+	b.eachCard(t, func(c *abi.BpfCard) { c.Due = conn.Tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
 func (b *bench) goBy(t testing.TB, ticks uint32) {
 	t.Helper()
-	older[bpfFlowKey](t, b.maps.Conns, func(c *bpfConn) { c.Stamp -= ticks })
-	older[bpfTemplateKey](t, b.maps.Templates, func(t *bpfTemplate) { t.Stamp -= ticks })
-	b.eachLine(t, func(l *bpfFlowLine) { l.Used -= ticks })
-	b.eachCard(t, func(c *bpfCard) { c.Due -= ticks })
+	older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks })
+	older[abi.BpfTemplateKey](t, b.maps.Templates, func(t *abi.BpfTemplate) { t.Stamp -= ticks })
+	b.eachLine(t, func(l *abi.BpfFlowLine) { l.Used -= ticks })
+	b.eachCard(t, func(c *abi.BpfCard) { c.Due -= ticks })
 }
 
 // eachLine may change every line of the flow cache.
-func (b *bench) eachLine(t testing.TB, change func(*bpfFlowLine)) {
+func (b *bench) eachLine(t testing.TB, change func(*abi.BpfFlowLine)) {
 	t.Helper()
 	eachOf(t, b.maps.FlowLines, 2*int(b.maps.FlowLines.MaxEntries()), change)
 }
 
 // eachCard may change every card of a connection.
-func (b *bench) eachCard(t testing.TB, change func(*bpfCard)) {
+func (b *bench) eachCard(t testing.TB, change func(*abi.BpfCard)) {
 	t.Helper()
 	eachOf(t, b.maps.Cards, int(b.maps.Cards.MaxEntries()), change)
 }
@@ -139,11 +152,11 @@ func older[K comparable, V any](t testing.TB, m *ebpf.Map, age func(*V)) {
 // sweepUntil sweeps once and expects so many connections to stay.
 func (b *bench) sweepUntil(t testing.TB, live int) {
 	t.Helper()
-	if err := b.sweepConns(); err != nil {
+	if err := b.conns.Sweep(false); err != nil {
 		t.Fatal(err)
 	}
-	if b.live != live {
-		t.Errorf("the sweep left %d connections, want %d", b.live, live)
+	if b.conns.Live() != live {
+		t.Errorf("the sweep left %d connections, want %d", b.conns.Live(), live)
 	}
 }
 

@@ -95,10 +95,10 @@ func benchTunnel(b *testing.B, flows int) {
 func (m *meter) establish(b *testing.B, flows int, ask frame, answers ...frame) {
 	b.Helper()
 	m.each(b, floor.Flows{Count: uint32(flows)}, append([]frame{ask.with("S"), ask.with("A")}, answers...)...)
-	if err := m.sweepConns(); err != nil { // which sets for how long a line is good
+	if err := m.conns.Sweep(false); err != nil { // which sets for how long a line is good
 		b.Fatal(err)
 	}
-	if m.live != flows {
-		b.Fatalf("%d connections are live, want %d", m.live, flows)
+	if m.conns.Live() != flows {
+		b.Fatalf("%d connections are live, want %d", m.conns.Live(), flows)
 	}
 }

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/internal/sched"
 	"weir/lvs"
 )
@@ -81,15 +85,16 @@ func (l *localityRun) connect(t *testing.T, port int) {
 func (l *localityRun) loadsByAddr(t *testing.T) (loads []sched.Load) {
 	t.Helper()
 	out := slices.DeleteFunc(slices.Clone(l.all), l.serves)
+	indexes := map[netip.AddrPort]uint32{}
+	for index, s := range written[uint32, abi.BpfServer](l.maps.Servers) {
+		indexes[s.AddrPort()] = index
+	}
 	for i, rs := range slices.Concat(l.servers, out) {
-		server := l.Plane.servers[serverKey{0, rs.AddrPort()}]
-		if server == nil {
+		index, known := indexes[rs.AddrPort()]
+		if !known {
 			continue // forgotten
 		}
-		var load bpfLoad
-		if err := l.maps.Loads.Lookup(server.index, &load); err != nil {
-			t.Fatal(err)
-		}
+		load := entry[abi.BpfLoad](l.maps.Loads, index)
 		loads = append(loads, sched.Load{
 			Server: sched.Server{Index: numberOf(rs), Weight: int(load.Weight)},
 			Active: int(load.Active), Inactive: int(load.Inactive),
@@ -132,7 +137,7 @@ func (l *localityRun) churn(t *testing.T) {
 		return
 	}
 	l.set(t, localityPlan(l.scheduler, l.servers...))
-	if err := l.sweepConns(); err != nil {
+	if err := l.conns.Sweep(false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -151,14 +156,14 @@ func (l *localityRun) day(t *testing.T) {
 	t.Helper()
 	const d = 24*time.Hour + time.Minute
 	l.now += d
-	l.ageCache(t, func(line *bpfCacheLine) { line.Modified -= uint32(d / tickLength) })
+	l.ageCache(t, func(line *abi.BpfCacheLine) { line.Modified -= uint32(d / conn.TickLength) })
 }
 
-func (b *bench) ageCache(t *testing.T, change func(*bpfCacheLine)) (lines int) {
+func (b *bench) ageCache(t *testing.T, change func(*abi.BpfCacheLine)) (lines int) {
 	t.Helper()
-	all := map[bpfCacheKey]bpfCacheLine{}
-	var key bpfCacheKey
-	var line bpfCacheLine
+	all := map[abi.BpfCacheKey]abi.BpfCacheLine{}
+	var key abi.BpfCacheKey
+	var line abi.BpfCacheLine
 	for entries := b.maps.Cache.Iterate(); entries.Next(&key, &line); {
 		all[key] = line
 	}
@@ -185,16 +190,19 @@ func TestCacheExpires(t *testing.T) {
 		b.set(t, localityPlan(lvs.LocalityReplicated, real("192.0.2.11", 1)))
 		b.sweepUntil(t, 0)
 		b.sweepUntil(t, 0)
-		if b.cacheLines != 20 || len(b.Plane.servers) != 2 {
-			t.Errorf("%d lines and %d servers, want 20 and 2", b.cacheLines, len(b.Plane.servers))
+		lines := b.ageCache(t, func(*abi.BpfCacheLine) {})
+		if _, servers := b.known(t); lines != 20 || servers != 2 {
+			t.Errorf("%d lines and %d servers, want 20 and 2", lines, servers)
 		}
-		b.ageCache(t, func(l *bpfCacheLine) { l.Used -= uint32(25 * time.Hour / tickLength) })
+		b.ageCache(t, func(l *abi.BpfCacheLine) { l.Used -= uint32(25 * time.Hour / conn.TickLength) })
 		b.sweepUntil(t, 0)
 		b.sweepUntil(t, 0)
-		var key bpfCacheKey
-		var m bpfMember
-		if entries := b.maps.Members.Iterate(); b.cacheLines != 0 || len(b.Plane.servers) != 1 || entries.Next(&key, &m) {
-			t.Errorf("after a day %d lines and %d servers, want 0 and 1, and no members", b.cacheLines, len(b.Plane.servers))
+		var key abi.BpfCacheKey
+		var m abi.BpfMember
+		lines = b.ageCache(t, func(*abi.BpfCacheLine) {})
+		_, servers := b.known(t)
+		if entries := b.maps.Members.Iterate(); lines != 0 || servers != 1 || entries.Next(&key, &m) {
+			t.Errorf("after a day %d lines and %d servers, want 0 and 1, and no members", lines, servers)
 		}
 	})
 }
@@ -215,7 +223,7 @@ func TestCacheBelongsToTheScheduler(t *testing.T) {
 		} {
 			b.pick(t, places[0], syn(i+1).towards("10.8.0.1:80"))
 			b.set(t, step.plan)
-			if left := b.ageCache(t, func(*bpfCacheLine) {}); left != step.left {
+			if left := b.ageCache(t, func(*abi.BpfCacheLine) {}); left != step.left {
 				t.Errorf("%s: %d lines left, want %d", step.name, left, step.left)
 			}
 		}
@@ -225,20 +233,17 @@ func TestCacheBelongsToTheScheduler(t *testing.T) {
 // Above its limit the cache lets go of lines that were not used for six minutes, a
 // third more than are too many.
 func TestCacheLimit(t *testing.T) {
-	for lines, want := range map[uint32]uint32{0: 0, 16384: 0, 16387: 4, 30000: 8192} {
-		if got := cacheGoal(lines, cacheLimit); got != want {
-			t.Errorf("%d lines: %d may go, want %d", lines, got, want)
-		}
-	}
 	withPlane(t, localityPlan(lvs.Locality, real("192.0.2.11", 1)), func(b *bench) {
 		for port := 1; port <= 10; port++ {
 			b.pick(t, places[0], syn(port).towards(fmt.Sprintf("10.8.0.%d:80", port)))
 		}
-		b.ageCache(t, func(l *bpfCacheLine) { l.Used -= uint32(7 * time.Minute / tickLength) })
-		b.cacheLines = cacheLimit + 3
-		b.sweepUntil(t, 10)
-		if b.cacheLines != 6 {
-			t.Errorf("%d of 10 lines left with 3 too many, want 6", b.cacheLines)
+		b.ageCache(t, func(l *abi.BpfCacheLine) { l.Used -= uint32(7 * time.Minute / conn.TickLength) })
+		args := abi.BpfCacheSweep{Epoch: b.conns.Epoch(), Now: conn.Tick(), Goal: 4} // with 3 too many
+		if _, err := b.programs.Cache.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+			t.Fatal(err)
+		}
+		if left := b.ageCache(t, func(*abi.BpfCacheLine) {}); args.Lines != 6 || left != 6 {
+			t.Errorf("%d of 10 lines left with 3 too many, and %d were counted, want 6", left, args.Lines)
 		}
 	})
 }

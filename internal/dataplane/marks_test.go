@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -91,8 +92,8 @@ func TestMarks(t *testing.T) {
 		}
 		plan.Marks = nil
 		b.set(t, plan)
-		if left, _, err := b.markLists(); err != nil || len(left) > 0 {
-			t.Errorf("without rules the lists %v are left, error %v", left, err)
+		if left := written[abi.BpfMarkPrefix, abi.BpfMarkList](b.maps.MarkLists); len(left) > 0 {
+			t.Errorf("without rules the lists %v are left", left)
 		}
 	})
 }

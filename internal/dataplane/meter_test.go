@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
 	"weir/lvs"
 	"weir/test/bench/floor"
 )
@@ -40,7 +42,7 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 		plane.ns.IP("route", "add", "10.1.0.0/16", "via", "192.0.2.11") // to any number of servers
 		plane.set(b, plan)
 		m := &meter{bench: plane, floor: floors}
-		m.xdp, m.tc = m.wrapped(b, bpfProgWeirXdp), m.wrapped(b, bpfProgWeirTc)
+		m.xdp, m.tc = m.wrapped(b, abi.BpfProgWeirXdp), m.wrapped(b, abi.BpfProgWeirTc)
 		body(m)
 	})
 }
@@ -48,11 +50,11 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 // wrapped is a program of the data plane behind the wrapper.
 func (m *meter) wrapped(b *testing.B, name string) *ebpf.Program {
 	b.Helper()
-	spec, err := m.deviceSpec(m.device.HardwareAddr)
+	spec, err := attach.SpecFor(m.spec, m.device.HardwareAddr)
 	if err != nil {
 		b.Fatal(err)
 	}
-	program, err := m.floor.Wrap(spec, name, *m.pins())
+	program, err := m.floor.Wrap(spec, name, *m.collection())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -145,26 +147,23 @@ func (m *meter) hit(b *testing.B, name string, program *ebpf.Program, packet []b
 // forget empties the tables of connections and templates, and the flow cache.
 func (m *meter) forget(b *testing.B) {
 	b.Helper()
-	keys, values := make([]bpfFlowKey, 65536), make([]bpfConn, 65536)
+	keys, values := make([]abi.BpfFlowKey, 65536), make([]abi.BpfConn, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Conns.BatchLookupAndDelete(c, keys, values, nil)
 	})
-	m.eachCard(b, func(c *bpfCard) { *c = bpfCard{} })
-	clients, templates := make([]bpfTemplateKey, 65536), make([]bpfTemplate, 65536)
+	m.eachCard(b, func(c *abi.BpfCard) { *c = abi.BpfCard{} })
+	clients, templates := make([]abi.BpfTemplateKey, 65536), make([]abi.BpfTemplate, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)
 	})
-	for _, s := range m.servers {
-		var load bpfLoad
-		if err := m.maps.Loads.Lookup(s.index, &load); err != nil {
-			b.Fatal(err)
-		}
+	for index := range written[uint32, abi.BpfServer](m.maps.Servers) {
+		load := entry[abi.BpfLoad](m.maps.Loads, index)
 		load.Active, load.Inactive, load.Persistent = 0, 0, 0
-		if err := m.maps.Loads.Put(s.index, load); err != nil {
+		if err := m.maps.Loads.Put(index, load); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if err := m.forgetFlows(); err != nil {
+	if err := m.conns.ForgetFlows(); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -127,17 +128,17 @@ func TestStatesOfBothDirections(t *testing.T) {
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
 	tests := []struct {
 		packets []string
-		want    bpfConnState
+		want    abi.BpfConnState
 	}{
-		{[]string{"S"}, bpfConnStateSTATE_SYN_RECV},
-		{[]string{"S", "<SA"}, bpfConnStateSTATE_SYN_RECV},
-		{[]string{"S", "<SA", "A"}, bpfConnStateSTATE_ESTABLISHED},
-		{[]string{"S", "<SA", "A", "FA"}, bpfConnStateSTATE_CLOSE_WAIT},
-		{[]string{"S", "<SA", "A", "<FA"}, bpfConnStateSTATE_FIN_WAIT},
-		{[]string{"S", "<SA", "A", "<FA", "FA"}, bpfConnStateSTATE_TIME_WAIT},
-		{[]string{"S", "<SA", "A", "FA", "<FA"}, bpfConnStateSTATE_TIME_WAIT},
-		{[]string{"S", "<RA"}, bpfConnStateSTATE_CLOSE},
-		{[]string{"S", "<SA", "A", "R"}, bpfConnStateSTATE_CLOSE},
+		{[]string{"S"}, abi.BpfConnStateSTATE_SYN_RECV},
+		{[]string{"S", "<SA"}, abi.BpfConnStateSTATE_SYN_RECV},
+		{[]string{"S", "<SA", "A"}, abi.BpfConnStateSTATE_ESTABLISHED},
+		{[]string{"S", "<SA", "A", "FA"}, abi.BpfConnStateSTATE_CLOSE_WAIT},
+		{[]string{"S", "<SA", "A", "<FA"}, abi.BpfConnStateSTATE_FIN_WAIT},
+		{[]string{"S", "<SA", "A", "<FA", "FA"}, abi.BpfConnStateSTATE_TIME_WAIT},
+		{[]string{"S", "<SA", "A", "FA", "<FA"}, abi.BpfConnStateSTATE_TIME_WAIT},
+		{[]string{"S", "<RA"}, abi.BpfConnStateSTATE_CLOSE},
+		{[]string{"S", "<SA", "A", "R"}, abi.BpfConnStateSTATE_CLOSE},
 	}
 	withPlane(t, plan, func(b *bench) {
 		for port, tt := range tests {
@@ -208,8 +209,8 @@ func TestAnswersAreCountedAndGoWithTheirConnection(t *testing.T) {
 		b.age(t, syn(1), time.Hour)
 		b.sweepUntil(t, 0)
 		b.send(t, places[0], answer, pass)
-		var key bpfFlowKey
-		var c bpfConn
+		var key abi.BpfFlowKey
+		var c abi.BpfConn
 		if b.maps.Conns.Iterate().Next(&key, &c) {
 			t.Errorf("an entry is left: %+v", key)
 		}

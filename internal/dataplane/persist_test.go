@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -108,8 +109,8 @@ func (b *bench) wantLoads(t *testing.T, want ...string) {
 
 func (b *bench) templates(t *testing.T) (n int) {
 	t.Helper()
-	var key bpfTemplateKey
-	var template bpfTemplate
+	var key abi.BpfTemplateKey
+	var template abi.BpfTemplate
 	all := b.maps.Templates.Iterate()
 	for all.Next(&key, &template) {
 		n++

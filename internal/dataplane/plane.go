@@ -1,5 +1,5 @@
 // Package dataplane loads the eBPF programs, keeps their tables, and makes them
-// forward what a lvs.Plan says. Programs and tables are pinned: packets flow on
+// forward as the wanted state (lvs.Plan) says. Programs and tables are pinned: packets flow on
 // while no weir process runs, and the next process takes up what it finds.
 package dataplane
 
@@ -7,112 +7,70 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
+	"weir/internal/dataplane/conn"
+	"weir/internal/dataplane/kmap"
+	"weir/internal/dataplane/lease"
+	"weir/internal/dataplane/mark"
+	"weir/internal/dataplane/nexthop"
+	"weir/internal/dataplane/service"
 	"weir/internal/drift"
-	"weir/internal/netlnk"
-	"weir/internal/sched"
-	"weir/lvs"
 )
 
-// Plane is the data plane of this network namespace.
+// Plane is the data plane of this network namespace. It is composed of parts, each of
+// which has its own lock. With its lock, the connections' part calls the services' part
+// (conn.Servers), and the devices' part the leases' part (attach.Open); no other part
+// calls another with its lock. All methods but Run, Close and Remove may be called by
+// several goroutines at once.
 type Plane struct {
-	log    *slog.Logger
-	pinDir string
-	spec   *ebpf.CollectionSpec
-	maps   bpfMaps
-	tables mirrors // of those maps
-	sweep  *ebpf.Program
-	// cacheSweep is the sweep of lblc's and lblcr's cache.
-	templateSweep, cacheSweep *ebpf.Program
-	// limits sets a server's thresholds.
-	limits *ebpf.Program
-	loads  *ebpf.Memory
-	cycle  int // Options.Cycle
-	ledger *drift.Ledger
+	log      *slog.Logger
+	pinDir   string
+	spec     *ebpf.CollectionSpec
+	maps     abi.BpfMaps
+	programs programs
+	mirrors  kmap.Mirrors // of those maps
+	pins     *kmap.Pins
+	ledger   *drift.Ledger
 	// compareEvery is how often drift is looked for.
 	compareEvery time.Duration
-	// adopted is true when an earlier process had left services.
-	adopted bool
 
-	mu            sync.Mutex // everything below, and the tables' contents
-	services      map[lvs.ServiceKey]*service
-	servers       map[serverKey]*server
-	indexes       indexes
-	devices       map[string]*device
-	directors     map[uint64]bool
-	marks         []lvs.MarkRule // nil before they are known
-	epoch         uint32         // number of the last sweep of everything
-	swept         time.Time      // when that was
-	liveTemplates int            // that it met
-	lettingGo     bool           // a server has left whose connections are to end
-	cards         cards
-	live          int // connections that the last sweep of any kind met
-	flows         bpfFlowKnobs
-	timeouts      timeouts
-	devicesWanted []lvs.Device
-	retries       map[string]retry
-	programs      map[programKey]*ebpf.Program // loaded for devices
-	planned       bool                         // a plan has been set
-	mapPins       map[string]pin
-	owns          owns
-	tail          tail
-	owned         *os.File // the folder of the pins, while Run runs
-	// cacheLines is how many lines it left in the cache of destinations.
-	cacheLines uint32
+	services  *service.Registry
+	conns     *conn.Table
+	devices   *attach.Devices
+	leases    *lease.Leases
+	directors *lease.Directors
+	marks     *mark.Rules
+	paths     nexthop.PathMTUs
 
-	narrows narrows // has its own lock
-
-	leaseMu sync.Mutex
-	leases  map[lvs.InstanceID]uint32
+	setting   sync.Mutex  // one Set or Remove at a time
+	repairing sync.Mutex  // one repair of drift at a time
+	planned   atomic.Bool // a state has been set
 }
 
-// service is a virtual server that the tables hold or held.
-type service struct {
-	index     uint32
-	present   bool
-	scheduler lvs.Scheduler // "" before it has one
-	layout    *sched.Layout // of its table; nil before it is known
-	table     ebpf.MapID    // the one that was put in force
-	// written is what Set wrote last, with this lease: where a plan says the same,
-	// nothing is written. Nil has the next Set write it all.
-	written *lvs.VirtualServer
-	lease   uint32
-	servers []*server // in service
-	tally   tally
+// programs are those that belong to no device.
+type programs struct {
+	conn.Programs
+	Limits *ebpf.Program `ebpf:"weir_limits"`
 }
 
-type serverKey struct {
-	service uint32
-	addr    netip.AddrPort
+func (p programs) close() {
+	p.Programs.Close()
+	if p.Limits != nil {
+		p.Limits.Close()
+	}
 }
 
-// server is a real server that the tables hold, or that connections still
-// refer to.
-type server struct {
-	key     serverKey
-	index   uint32
-	present bool
-	// written is what Set wrote last, while it is present; nil before that.
-	written *lvs.RealServer
-	method  lvs.ForwardMethod
-	// keepsPort: packets keep the port that the client asked for.
-	keepsPort bool
-	ip4       bool // its service is
-	limits    limits
-	removed   uint32 // the epoch in which it left
-	letsGo    bool   // what it had then is to end
-	hop       netlnk.NextHop
-	tally     tally
-}
-
-// Open loads the programs and makes or adopts the pinned tables.
+// Open loads the programs, and makes the pinned tables or takes up those that an
+// earlier process left. Tables of other sizes are replaced by empty ones.
 func Open(o Options) (*Plane, error) {
 	o, err := o.checked()
 	if err != nil {
@@ -121,116 +79,97 @@ func Open(o Options) (*Plane, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("lift the locked-memory limit: %w", err)
 	}
-	if err := makePinDir(o.PinDir); err != nil {
+	if err := kmap.MakePinDir(o.PinDir); err != nil {
 		return nil, err
 	}
-	spec, err := loadBpf()
+	spec, err := abi.LoadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
 	if err := size(spec, o); err != nil {
 		return nil, err
 	}
-	p := &Plane{
-		log: o.Log, pinDir: o.PinDir, spec: spec,
-		services: map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
-		devices: map[string]*device{}, directors: map[uint64]bool{},
-		retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
-		ledger: drift.NewLedger(o.Log), compareEvery: compareEvery,
-		leases: map[lvs.InstanceID]uint32{}, cycle: o.Cycle, narrows: narrows{by: map[netip.Addr]narrow{}},
-	}
+	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
 	if err := p.load(); err != nil {
 		return nil, err
 	}
-	if err := p.adopt(); err != nil {
+	if err := p.takeUp(o); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err)
 	}
 	return p, nil
 }
 
-// load makes or opens the tables and the sweep, which belongs to no device.
+// load makes or opens the tables and the programs that belong to no device.
 func (p *Plane) load() error {
 	var objects struct {
-		bpfMaps
-		Sweep         *ebpf.Program `ebpf:"weir_sweep"`
-		TemplateSweep *ebpf.Program `ebpf:"weir_sweep_templates"`
-		CacheSweep    *ebpf.Program `ebpf:"weir_sweep_cache"`
-		Limits        *ebpf.Program `ebpf:"weir_limits"`
-		Jiffies       *ebpf.Program `ebpf:"weir_jiffies"`
+		abi.BpfMaps
+		programs
 	}
-	err := p.spec.LoadAndAssign(&objects, p.pins())
+	err := p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
-		if err := removePins(p.pinDir); err != nil {
+		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
-		err = p.spec.LoadAndAssign(&objects, p.pins())
+		err = p.spec.LoadAndAssign(&objects, p.collection())
 	}
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.limits = objects.bpfMaps, objects.Limits
-	p.sweep, p.templateSweep, p.cacheSweep = objects.Sweep, objects.TemplateSweep, objects.CacheSweep
-	p.cards.end = p.maps.Cards.MaxEntries() // nobody knows what an earlier process left
-	if p.loads, err = p.maps.Loads.Memory(); err != nil {
-		return fmt.Errorf("map the servers' loads: %w", err)
-	}
-	if err := p.notePins(); err != nil {
-		return err
-	}
-	if err := p.mirrorTables(); err != nil {
-		return err
-	}
-	defer objects.Jiffies.Close()
-	if err := p.setClock(objects.Jiffies); err != nil {
-		return err
-	}
-	p.takeUpOwns()
-	if err := p.takeUpTail(); err != nil {
-		return err
-	}
-	if err := p.setRoom(); err != nil {
-		return err
-	}
-	if err := p.startFlows(); err != nil {
-		return err
-	}
-	return p.takeUpTimeouts()
+	p.maps, p.programs = objects.BpfMaps, objects.programs
+	return nil
 }
 
-// pins has tables opened where they are pinned, or pinned there.
-func (p *Plane) pins() *ebpf.CollectionOptions {
+// takeUp opens the parts, each with what an earlier process left of it. Their order is
+// that in which drift is repaired: what is referred to before what refers to it.
+func (p *Plane) takeUp(o Options) (err error) {
+	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName()); err != nil {
+		return err
+	}
+	p.leases = lease.New(&p.maps, &p.mirrors)
+	p.directors = lease.NewDirectors(&p.maps, &p.mirrors)
+	p.conns = conn.Open(p.log, &p.maps, p.programs.Programs, &p.mirrors)
+	p.services, err = service.Open(service.Options{
+		Maps: &p.maps, Mirrors: &p.mirrors, Spec: p.spec, Limits: p.programs.Limits, Cycle: o.Cycle, Ledger: p.ledger, Epoch: p.conns.Epoch,
+	})
+	if err != nil {
+		return err
+	}
+	p.marks = mark.New(&p.maps, &p.mirrors)
+	if err := p.mirrors.Err(); err != nil {
+		return err
+	}
+	if p.devices, err = attach.Open(p.log, p.pinDir, p.spec, &p.maps, p.ledger, p.leases.Move); err != nil {
+		return err
+	}
+	return p.conns.Start(p.services)
+}
+
+// collection has tables opened where they are pinned, or pinned there.
+func (p *Plane) collection() *ebpf.CollectionOptions {
 	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
 }
 
-// Close lets go of the data plane without stopping it: what is pinned stays and
-// forwards on.
+// Close releases the data plane without stopping it: what is pinned stays and forwards
+// on. It is called after Run has returned.
 func (p *Plane) Close() error {
-	for _, d := range p.devices {
-		d.close()
+	if p.devices != nil {
+		p.devices.Close()
 	}
-	for _, program := range p.programs {
-		program.Close()
-	}
-	for _, program := range []*ebpf.Program{p.sweep, p.templateSweep, p.cacheSweep, p.limits} {
-		if program != nil {
-			program.Close()
-		}
-	}
+	p.programs.close()
 	return p.maps.Close()
 }
 
-// Remove takes the data plane away: it leaves every device, and nothing stays
-// pinned.
+// Remove takes the data plane away: it leaves every device, and nothing stays pinned.
 func (p *Plane) Remove() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.detachAll(); err != nil {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	if err := p.devices.DetachAll(); err != nil {
 		return err
 	}
 	p.Close()
-	if err := removePins(p.pinDir); err != nil {
+	if err := kmap.RemovePins(p.pinDir); err != nil {
 		return err
 	}
 	if err := os.Remove(p.pinDir); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/attach"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
@@ -60,6 +62,23 @@ func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *benc
 	// rs1 is 192.0.2.11 with the address rs1MAC, and so on.
 	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
 	onNetwork(t, ns, nsName(t), connections, func(b *bench) {
+		b.set(t, plan)
+		body(b)
+	})
+}
+
+// withLog is withPlane with a log.
+func withLog(t testing.TB, log *slog.Logger, plan lvs.Plan, body func(b *bench)) {
+	t.Helper()
+	ns := newNetwork(t, nsName(t), []string{"192.0.2.1/24", "2001:db8::1/64"}, "192.0.2.1%d", "2001:db8::1%d")
+	ns.Do(func() {
+		b := benchOf(t, Options{PinDir: pinsFor(nsName(t)), Connections: 1 << 15, RealServers: 1024, Log: log})
+		b.ns = ns
+		defer func() {
+			if err := b.Remove(); err != nil {
+				t.Error(err)
+			}
+		}()
 		b.set(t, plan)
 		body(b)
 	})
@@ -127,20 +146,20 @@ func benchOf(t testing.TB, o Options) *bench {
 	program := func(name string) func() *ebpf.Program {
 		return sync.OnceValue(func() *ebpf.Program { return b.program(t, name) })
 	}
-	b.xdp, b.tc, b.behind = program(bpfProgWeirXdp), program(bpfProgWeirTc), program(bpfProgWeirBehind)
-	b.egress = program(bpfProgWeirEgress)
+	b.xdp, b.tc, b.behind = program(abi.BpfProgWeirXdp), program(abi.BpfProgWeirTc), program(abi.BpfProgWeirBehind)
+	b.egress = program(abi.BpfProgWeirEgress)
 	return b
 }
 
 // program loads one program for the device: the verifier takes its time for each.
 func (b *bench) program(t testing.TB, name string) *ebpf.Program {
 	t.Helper()
-	spec, err := b.deviceSpec(b.device.HardwareAddr)
+	spec, err := attach.SpecFor(b.spec, b.device.HardwareAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
-	all, err := ebpf.NewCollectionWithOptions(spec, *b.pins())
+	all, err := ebpf.NewCollectionWithOptions(spec, *b.collection())
 	if err != nil {
 		t.Fatal(err)
 	}

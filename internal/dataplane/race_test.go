@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
@@ -19,7 +20,11 @@ import (
 func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 	const opens = 100_000
 	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
-		for state := range b.timeouts {
+		all, err := conn.TimeoutsOf(lvs.Timeouts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for state := range all {
 			if err := b.maps.Timeouts.Put(uint32(state), uint32(0)); err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +42,7 @@ func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
 					swept <- n
 					return
 				default:
-					if err := b.sweepConns(); err != nil {
+					if err := b.conns.Sweep(false); err != nil {
 						t.Error(err)
 					}
 					n++
@@ -110,14 +115,14 @@ func (b *bench) hammer(t testing.TB, n int) {
 func (b *bench) wantNothingLeft(t testing.TB) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		if err := b.sweepConns(); err != nil {
+		if err := b.conns.Sweep(false); err != nil {
 			t.Fatal(err)
 		}
-		if b.live == 0 {
+		if b.conns.Live() == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left", b.live)
+			t.Fatalf("%d connections are left", b.conns.Live())
 		}
 	}
 	if n := b.halfOpen(t); n != 0 {

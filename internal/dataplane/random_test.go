@@ -46,7 +46,7 @@ func TestRandomPackets(t *testing.T) {
 			}
 			sent, size = sent+1, size+65535
 			if i%100_000 == 0 {
-				if err := b.sweepConns(); err != nil {
+				if err := b.conns.Sweep(false); err != nil {
 					t.Fatal(err)
 				}
 			}

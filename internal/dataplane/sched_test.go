@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
 )
@@ -56,8 +57,8 @@ func randomServers(r *rand.Rand) (servers []lvs.RealServer) {
 func (b *bench) loadsOf(t testing.TB, servers []lvs.RealServer) (loads []sched.Load) {
 	t.Helper()
 	for i, rs := range servers {
-		index := b.servers[serverKey{0, rs.AddrPort()}].index
-		var l bpfLoad
+		index := b.serverOf(rs.Addr.String())
+		var l abi.BpfLoad
 		if err := b.maps.Loads.Lookup(index, &l); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -18,14 +19,14 @@ func TestSetWritesOnlyWhatDiffers(t *testing.T) {
 	withSizes(t, Options{}, func(b *bench) {
 		b.set(t, many)
 		spoilt := map[uint32]bool{}
-		for _, s := range b.servers {
-			if err := b.maps.Servers.Put(s.index, bpfServer{Port: 7}); err != nil {
+		for index := range written[uint32, abi.BpfServer](b.maps.Servers) {
+			if err := b.maps.Servers.Put(index, abi.BpfServer{Port: 7}); err != nil {
 				t.Fatal(err)
 			}
-			spoilt[s.index] = true
+			spoilt[index] = true
 		}
-		for _, s := range b.services {
-			if err := b.maps.Tables.Delete(s.index); err != nil {
+		for _, s := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
+			if err := b.maps.Tables.Delete(s.Index); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,7 +46,7 @@ func TestSetWritesOnlyWhatDiffers(t *testing.T) {
 		many.Services[10].RealServers = append(many.Services[10].RealServers, real("10.9.9.9", 1))
 		b.set(t, many)
 		b.wantWritten(t, spoilt, 2, 4)
-		if len(b.services[many.Services[10].ServiceKey].servers) != 21 {
+		if servers, _ := b.Serving(many.Services[10].ServiceKey); len(servers) != 21 {
 			t.Error("the new server is not in")
 		}
 	})
@@ -57,16 +58,16 @@ func (b *bench) wantWritten(t *testing.T, spoilt map[uint32]bool, servers, table
 	t.Helper()
 	gotServers, gotTables := 0, 0
 	for index := range spoilt {
-		var entry bpfServer
+		var entry abi.BpfServer
 		if err := b.maps.Servers.Lookup(index, &entry); err != nil {
 			t.Fatal(err)
 		}
-		if entry != (bpfServer{Port: 7}) {
+		if entry != (abi.BpfServer{Port: 7}) {
 			gotServers++
 		}
 	}
-	for _, s := range b.services {
-		if words, _ := b.table(s); words != nil {
+	for key := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
+		if b.tableOf(t, key.LVS()) != nil {
 			gotTables++
 		}
 	}
@@ -103,8 +104,8 @@ func TestCheckDoesNothing(t *testing.T) {
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 			}
-			if len(b.services) != 1 || len(b.servers) != 2 {
-				t.Fatalf("%s: there are %d services and %d servers now", tt.name, len(b.services), len(b.servers))
+			if services, servers := b.known(t); services != 1 || servers != 2 {
+				t.Fatalf("%s: there are %d services and %d servers now", tt.name, services, servers)
 			}
 		}
 	})

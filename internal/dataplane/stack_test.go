@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf/asm"
+
+	"weir/internal/dataplane/abi"
 )
 
 // A BPF program has 512 bytes of stack through all calls, and Linux 6.1 rounds
@@ -15,7 +17,7 @@ const (
 )
 
 func TestStackFitsLinux61(t *testing.T) {
-	spec, err := loadBpf()
+	spec, err := abi.LoadBpf()
 	if err != nil {
 		t.Fatal(err)
 	}

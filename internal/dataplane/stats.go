@@ -1,32 +1,22 @@
 package dataplane
 
 import (
-	"fmt"
-
+	"weir/internal/dataplane/stats"
 	"weir/internal/drift"
 	"weir/lvs"
 )
 
-// ServiceStats is what a service has to do.
-type ServiceStats struct {
-	// Counter has what passed with servers that were removed, too.
-	Counter Counter
-	Rates   Rates
-	// Present is false for one that was removed, while connections refer to it.
-	Present bool
-}
-
-// ServerStats is a real server's share of its service.
-type ServerStats struct {
-	Service lvs.ServiceKey
-	Server  lvs.RealServer // without its weight and thresholds
-	Counter Counter
-	Rates   Rates
-	// Present is false for one that was removed, while connections refer to it.
-	Present bool
-	// Active and Inactive are its live connections, Persistent its templates.
-	Active, Inactive, Persistent int
-}
+// The types of a reading.
+type (
+	// Counter is what passed since a service or server was added, or zeroed.
+	Counter = stats.Counter
+	// Rates are what passes in a second at the moment.
+	Rates = stats.Rates
+	// ServiceStats is what a service has to do.
+	ServiceStats = stats.ServiceStats
+	// ServerStats is a real server's share of its service.
+	ServerStats = stats.ServerStats
+)
 
 // Stats is a reading of the data plane's counters.
 type Stats struct {
@@ -39,68 +29,13 @@ type Stats struct {
 	Drift map[string]drift.Count
 }
 
-// reasonNames are the reasons as people read them: drop_ went nowhere, pass_
-// went to the local stack, note_ was forwarded.
-var reasonNames = map[bpfReason]string{
-	bpfReasonDROP_NO_SERVER:      "drop_no_server",
-	bpfReasonDROP_NO_NEXT_HOP:    "drop_no_next_hop",
-	bpfReasonDROP_SERVER_REMOVED: "drop_server_removed",
-	bpfReasonDROP_TTL:            "drop_ttl",
-	bpfReasonDROP_EXPIRING:       "drop_expiring",
-	bpfReasonDROP_COLLISION:      "drop_collision",
-	bpfReasonPASS_PASSIVE:        "pass_passive",
-	bpfReasonPASS_FROM_DIRECTOR:  "pass_from_director",
-	bpfReasonPASS_NO_CONNECTION:  "pass_no_connection",
-	bpfReasonPASS_FRAGMENT:       "pass_fragment",
-	bpfReasonPASS_NO_SERVICE:     "pass_no_service",
-	bpfReasonDROP_TABLE_FULL:     "drop_table_full",
-	bpfReasonDROP_TOO_BIG:        "drop_too_big",
-	bpfReasonNOTE_TABLE_FULL:     "note_table_full",
-	bpfReasonNOTE_BY_HASH:        "note_by_hash",
-	bpfReasonNOTE_RECYCLED:       "note_recycled",
-	bpfReasonNOTE_ICMP_SENT:      "note_icmp_sent",
-	bpfReasonNOTE_ICMP_FORWARDED: "note_icmp_forwarded",
-	bpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
-	bpfReasonDROP_FRAGMENT:       "drop_fragment",
-}
-
-// Stats reads all counters.
+// Stats reads all counters. It is an error where one of them cannot be read.
 func (p *Plane) Stats() (Stats, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := Stats{Services: map[lvs.ServiceKey]ServiceStats{}, Reasons: map[string]uint64{}, Live: p.live, Drift: p.ledger.Counts()}
-	byIndex := map[uint32]lvs.ServiceKey{}
-	for key, s := range p.services {
-		byIndex[s.index] = key
-		c, err := p.ofServices().read(s.index, &s.tally)
-		if err != nil {
-			return out, fmt.Errorf("virtual server %s: %w", key, err)
-		}
-		out.Services[key] = ServiceStats{Counter: c, Rates: s.tally.rates(), Present: s.present}
+	out := Stats{Live: p.conns.Live(), Drift: p.ledger.Counts()}
+	var err error
+	if out.Services, out.Servers, err = p.services.Stats(); err != nil {
+		return out, err
 	}
-	for key, s := range p.servers {
-		c, err := p.ofServers().read(s.index, &s.tally)
-		if err != nil {
-			return out, fmt.Errorf("real server %s: %w", key.addr, err)
-		}
-		rs := lvs.RealServer{Addr: key.addr.Addr(), Port: key.addr.Port(), Method: s.method}
-		var load bpfLoad
-		if err := p.maps.Loads.Lookup(s.index, &load); err != nil {
-			return out, fmt.Errorf("load of %s: %w", key.addr, err)
-		}
-		out.Servers = append(out.Servers, ServerStats{
-			Service: byIndex[key.service], Server: rs, Counter: c, Rates: s.tally.rates(), Present: s.present,
-			Active: int(load.Active), Inactive: int(load.Inactive), Persistent: int(load.Persistent),
-		})
-	}
-	for reason, name := range reasonNames {
-		var each []uint64
-		if err := p.maps.Reasons.Lookup(uint32(reason), &each); err != nil {
-			return out, fmt.Errorf("counter %s: %w", name, err)
-		}
-		for _, n := range each {
-			out.Reasons[name] += n
-		}
-	}
-	return out, nil
+	out.Reasons, err = stats.Reasons(p.maps.Reasons)
+	return out, err
 }

@@ -2,12 +2,15 @@ package dataplane
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/stats"
 	"weir/lvs"
 )
 
@@ -119,7 +122,7 @@ func TestRates(t *testing.T) {
 	key := plan.Services[0].ServiceKey
 	withPlane(t, plan, func(b *bench) {
 		b.picks(t, places[0], 1, 80)
-		if err := b.estimate(); err != nil {
+		if err := b.services.Estimate(); err != nil {
 			t.Fatal(err)
 		}
 		// 80 in two seconds: a quarter of 40, each SYN 40 bytes of IP.
@@ -141,7 +144,7 @@ func TestRates(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer next.Close()
-		if err := next.estimate(); err != nil {
+		if err := next.services.Estimate(); err != nil {
 			t.Fatal(err)
 		}
 		if stats, err = next.Stats(); err != nil {
@@ -157,10 +160,10 @@ func TestRates(t *testing.T) {
 func TestRatesOfMany(t *testing.T) {
 	const services, each = 50, 20
 	withPlane(t, planOfSize(services, each), func(b *bench) {
-		counted := func(n uint32) []bpfCounter {
-			all := make([]bpfCounter, ebpf.MustPossibleCPU())
+		counted := func(n uint32) []abi.BpfCounter {
+			all := make([]abi.BpfCounter, ebpf.MustPossibleCPU())
 			for i := range all {
-				all[i].Conns = uint64(n) << countScale
+				all[i].Conns = uint64(n) << 10 // the fixed point of rates
 			}
 			return all
 		}
@@ -174,19 +177,29 @@ func TestRatesOfMany(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := b.estimate(); err != nil {
+		if err := b.services.Estimate(); err != nil {
 			t.Fatal(err)
 		}
-		want := func(index uint32, of *tally) {
-			if got, want := of.rates().Conns, uint64(index)*uint64(ebpf.MustPossibleCPU())<<countScale/8; got != want {
+		want := func(index uint32, rates Rates) {
+			if got, want := rates.Conns, uint64(index)*uint64(ebpf.MustPossibleCPU())<<10/8; got != want {
 				t.Fatalf("number %d has %d a second, want %d", index, got, want)
 			}
 		}
-		for _, s := range b.services {
-			want(s.index, &s.tally)
+		read, err := b.Stats()
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, s := range b.servers {
-			want(s.index, &s.tally)
+		indexes := map[string]uint32{} // of the servers
+		for key, s := range written[abi.BpfServiceKey, abi.BpfService](b.maps.Services) {
+			want(s.Index, read.Services[key.LVS()].Rates)
+			for i, server := range written[uint32, abi.BpfServer](b.maps.Servers) {
+				if server.Service == s.Index {
+					indexes[fmt.Sprint(key.LVS(), server.AddrPort())] = i
+				}
+			}
+		}
+		for _, s := range read.Servers {
+			want(indexes[fmt.Sprint(s.Service, s.Server.AddrPort())], s.Rates)
 		}
 	})
 }
@@ -206,7 +219,7 @@ func TestRunEstimates(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		for deadline := time.Now().Add(10 * estimateEvery); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * stats.EstimateEvery); ; time.Sleep(50 * time.Millisecond) {
 			stats, err := b.Stats()
 			if err != nil {
 				t.Fatal(err)

@@ -7,15 +7,17 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 	"weir/lvs"
 )
 
 func (b *bench) liveAfter(t testing.TB) int {
 	t.Helper()
-	if err := b.sweepConns(); err != nil {
+	if err := b.conns.Sweep(false); err != nil {
 		t.Fatal(err)
 	}
-	return b.live
+	return b.conns.Live()
 }
 
 // A plan's time-outs are in force at once, for connections that there are, too;
@@ -46,7 +48,7 @@ func TestTimeoutsFollowThePlan(t *testing.T) {
 				b.age(t, syn(port), 0)
 			}
 			b.set(t, with(step.timeouts))
-			for port := 1; port <= b.live; port++ {
+			for port := 1; port <= b.conns.Live(); port++ {
 				b.age(t, syn(port), step.silent)
 			}
 			if got := b.liveAfter(t); got != step.live {
@@ -66,14 +68,14 @@ func TestTimeoutsOfTheNextProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer next.Close()
-		if want := uint32(4 * time.Second / tickLength); next.flows.Idle != want {
-			t.Errorf("a line is good for %d ticks without a packet after a restart, want %d", next.flows.Idle, want)
+		if want := uint32(4 * time.Second / conn.TickLength); entry[abi.BpfFlowKnobs](next.maps.FlowKnobs, uint32(0)).Idle != want {
+			t.Errorf("a line is good for %d ticks without a packet after a restart, want %d", entry[abi.BpfFlowKnobs](next.maps.FlowKnobs, uint32(0)).Idle, want)
 		}
 		var ticks uint32
-		if err := next.maps.Timeouts.Lookup(uint32(bpfConnStateSTATE_UDP), &ticks); err != nil {
+		if err := next.maps.Timeouts.Lookup(uint32(abi.BpfConnStateSTATE_UDP), &ticks); err != nil {
 			t.Fatal(err)
 		}
-		if want := uint32(2 * time.Hour / tickLength); ticks != want {
+		if want := uint32(2 * time.Hour / conn.TickLength); ticks != want {
 			t.Errorf("UDP has %d ticks after a restart, want %d", ticks, want)
 		}
 	})

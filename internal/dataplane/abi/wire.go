@@ -1,0 +1,130 @@
+// Package abi is what the eBPF programs and Go share: the object, its types and
+// numbers, which bpf2go generates from bpf/abi.h, and how Go's values are written as
+// these types. Addresses and ports are in network byte order; on the little-endian
+// machines that the object is built for a port's bytes are swapped when it is read as
+// a number.
+package abi
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	"weir/lvs"
+)
+
+// AddrOf writes an address as the tables hold it: IPv4 as ::ffff:a.b.c.d.
+func AddrOf(a netip.Addr) BpfAddr {
+	b := a.As16()
+	return BpfAddr{Hi: binary.NativeEndian.Uint64(b[:8]), Lo: binary.NativeEndian.Uint64(b[8:])}
+}
+
+// Netip reads an address; an IPv4-mapped one is returned as IPv4.
+func (a BpfAddr) Netip() netip.Addr {
+	var b [16]byte
+	binary.NativeEndian.PutUint64(b[:8], a.Hi)
+	binary.NativeEndian.PutUint64(b[8:], a.Lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// NetmaskOf writes a netmask for addresses as the tables hold them. The zero Addr
+// masks nothing.
+func NetmaskOf(mask netip.Addr) BpfAddr {
+	if !mask.IsValid() {
+		return BpfAddr{Hi: ^uint64(0), Lo: ^uint64(0)}
+	}
+	return AddrOf(mask)
+}
+
+// MaskOf is a mask of that many leading ones, of 128 bits.
+func MaskOf(bits int) BpfAddr {
+	var b [16]byte
+	for i := range bits {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return AddrOf(netip.AddrFrom16(b))
+}
+
+// Port converts a port between host and network byte order, in either direction.
+func Port(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+// ServiceKeyOf writes the key of a service.
+func ServiceKeyOf(k lvs.ServiceKey) BpfServiceKey {
+	return BpfServiceKey{Vip: AddrOf(k.Addr), Port: Port(k.Port), Protocol: uint8(k.Protocol), Mark: k.Mark}
+}
+
+// LVS reads the key of a service.
+func (k BpfServiceKey) LVS() lvs.ServiceKey {
+	return lvs.ServiceKey{Protocol: lvs.Protocol(k.Protocol), Addr: k.Vip.Netip(), Port: Port(k.Port), Mark: k.Mark}
+}
+
+// MarkPrefixOf writes the destination of firewall mark rules. Its bits are counted
+// from the front of the IPv4-mapped address.
+func MarkPrefixOf(p netip.Prefix) (key BpfMarkPrefix) {
+	b := p.Addr().As16()
+	key.Bits = uint32(p.Bits())
+	for i := range key.Addr {
+		key.Addr[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return key
+}
+
+// Netip reads the destination of firewall mark rules. It stays IPv4-mapped.
+func (k BpfMarkPrefix) Netip() netip.Prefix {
+	var b [16]byte
+	for i, word := range k.Addr {
+		binary.NativeEndian.PutUint32(b[4*i:], word)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16(b), int(k.Bits))
+}
+
+// AddrPort is the address and port of a server.
+func (s BpfServer) AddrPort() netip.AddrPort {
+	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))
+}
+
+// MACWord is an Ethernet address as the low six bytes of a word, its first byte
+// lowest, as in mac_word of bpf/.
+func MACWord(mac net.HardwareAddr) uint64 {
+	var b [8]byte
+	copy(b[:6], mac)
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// WordMAC reads an Ethernet address from a word.
+func WordMAC(word uint64) net.HardwareAddr {
+	return binary.LittleEndian.AppendUint64(nil, word)[:6]
+}
+
+// DirectorBit is an Ethernet address's bit in the filter of directors, as director_bit
+// of bpf/service/lease.h has it.
+func DirectorBit(mac uint64) uint64 { return 1 << ((mac>>40 ^ mac>>32) & 63) }
+
+// PortsWord is the ports and the protocol of a flow's key. The ports are in network
+// byte order.
+func PortsWord(from, to uint16, protocol uint8) uint64 {
+	return uint64(from) | uint64(to)<<16 | uint64(protocol)<<32
+}
+
+// Read is a connection's state, how its packets are forwarded, without the method's
+// flags, and its server's index.
+func (c BpfConn) Read() (state BpfConnState, method BpfMethod, server uint32) {
+	return BpfConnState(c.Word >> WordStateShift & WordField), BpfMethod(c.Word >> WordMethodShift & MethodMask), uint32(c.Word)
+}
+
+// Row is one element of a scheduler's table (struct row of bpf/abi.h).
+type Row [RowWords]uint64
+
+// TurnWord is a slot of a cycle's table, as turn_of of bpf/sched/cycle.h reads it.
+// Level and place are counted from 1.
+func TurnWord(level, place, server uint32) uint64 {
+	return uint64(level-1)<<48 | uint64(place-1)<<32 | uint64(server)
+}
+
+// ShareWord is a server of the list behind a cycle's table, as round_entry of
+// bpf/sched/cycle.h reads it.
+func ShareWord(turns, server uint32) uint64 { return uint64(turns)<<32 | uint64(server) }

@@ -1,0 +1,60 @@
+// Package attach puts the programs of the data plane on devices, in place of those of
+// an earlier process, and keeps them there.
+package attach
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/drift"
+	"weir/lvs"
+)
+
+// Devices are the devices that the data plane is attached to.
+type Devices struct {
+	log    *slog.Logger
+	pinDir string
+	spec   *ebpf.CollectionSpec
+	maps   *abi.BpfMaps
+	ledger *drift.Ledger
+	moved  func(device string) error // is told of a device that was made anew
+
+	mu       sync.Mutex // guards the fields below
+	by       map[string]*device
+	want     []lvs.Device
+	retries  map[string]retry
+	programs map[programKey]*ebpf.Program // loaded for devices
+	tail     tail
+}
+
+// Open takes up what an earlier process left attached: Set replaces or detaches it.
+// Programs are loaded from the spec and use these maps; they and the links are pinned
+// in pinDir. Moved is called, with the lock, for a device that was made anew.
+func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.BpfMaps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
+	a := &Devices{
+		log: log, pinDir: pinDir, spec: spec, maps: m, ledger: ledger, moved: moved,
+		by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+	}
+	if err := a.takeUpTail(); err != nil {
+		return nil, fmt.Errorf("take up the program for local traffic: %w", err)
+	}
+	return a, nil
+}
+
+// Close leaves what is attached where it is: what is pinned stays in force.
+func (a *Devices) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range a.by {
+		d.close()
+	}
+	for _, program := range a.programs {
+		program.Close()
+	}
+	clear(a.by)
+	clear(a.programs)
+}

@@ -1,0 +1,318 @@
+package attach
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// device is a network device that the data plane is attached to.
+type device struct {
+	name    string
+	index   int
+	mac     net.HardwareAddr
+	wanted  lvs.Hook // as asked for
+	hook    lvs.Hook // as it is
+	why     string
+	egress  *attachment
+	ingress *attachment // nil on lo
+	// behind gets what an ingress at XDP leaves to tc; else nil.
+	behind *attachment
+}
+
+// attachments are its programs.
+func (d *device) attachments() []*attachment {
+	return slices.DeleteFunc([]*attachment{d.egress, d.ingress, d.behind}, func(h *attachment) bool { return h == nil })
+}
+
+func (d *device) close() {
+	for _, h := range d.attachments() {
+		h.close()
+	}
+}
+
+// Attachment tells where the data plane meets a device's packets, and why there.
+type Attachment struct {
+	Device string
+	Hook   lvs.Hook
+	Why    string
+}
+
+// loopback is the device by which what this machine sends itself leaves.
+const loopback = "lo"
+
+// hookEgress is lo's: only what this machine sends itself is of interest there.
+const hookEgress lvs.Hook = "egress"
+
+// withLoopback adds lo to the devices of a state, if there are any.
+func withLoopback(devices []lvs.Device) []lvs.Device {
+	if len(devices) == 0 || slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == loopback }) {
+		return devices
+	}
+	return append(slices.Clone(devices), lvs.Device{Name: loopback, Hook: hookEgress})
+}
+
+// Attachments lists the devices that the data plane is attached to, beside lo.
+func (a *Devices) Attachments() (list []Attachment) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range a.by {
+		if d.hook != hookEgress {
+			list = append(list, Attachment{d.name, d.hook, d.why})
+		}
+	}
+	return list
+}
+
+// Set attaches to these devices, and to lo if there are any, and to no other. What
+// cannot be attached to is said in one error; then nothing is detached.
+func (a *Devices) Set(devices []lvs.Device) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.setDevices(devices)
+}
+
+// setDevices attaches to these devices and to no other. What an earlier process
+// left attached is replaced without a gap.
+func (a *Devices) setDevices(devices []lvs.Device) error {
+	wanted := withLoopback(devices)
+	a.want = wanted
+	var errs []error
+	keep := map[string]bool{}
+	for _, w := range wanted {
+		d, err := a.setDevice(w)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
+			continue
+		}
+		keep[filepath.Base(a.ingressPin(d.index, d.hook))] = true
+		keep[filepath.Base(a.egressPin(d.index))] = true
+		keep[filepath.Base(a.behindPin(d.index))] = d.behind != nil
+	}
+	if len(errs) > 0 { // what is attached stays rather than leave a device bare
+		return errors.Join(errs...)
+	}
+	for name, d := range a.by {
+		if !keep[filepath.Base(a.egressPin(d.index))] {
+			d.close()
+			delete(a.by, name)
+		}
+	}
+	a.dropPrograms()
+	return a.unpinOthers(keep)
+}
+
+func (a *Devices) setDevice(w lvs.Device) (*device, error) {
+	l, err := netlnk.LinkByName(w.Name)
+	if err != nil {
+		return nil, err
+	}
+	old := a.by[w.Name]
+	if old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC) {
+		return old, nil
+	}
+	if old != nil {
+		old.close()
+		delete(a.by, w.Name)
+	}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook}
+	if err := a.attach(d, l); err != nil {
+		return nil, err
+	}
+	a.by[w.Name] = d
+	if d.hook != hookEgress {
+		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	}
+	return d, nil
+}
+
+// attach puts the programs on the device: the one at egress first, then the ingress
+// at the place that was asked for, or, on auto, at the best that works.
+func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
+	if d.egress, err = a.attachEgress(d.index); err != nil {
+		return fmt.Errorf("attach the program at egress: %w", err)
+	}
+	if d.wanted == hookEgress {
+		d.hook = hookEgress
+		return nil
+	}
+	var refused error
+	for _, c := range choices(d.wanted, l) {
+		if d.ingress, err = a.attachIngress(l.MAC, d.index, c.hook); err == nil {
+			d.hook, d.why = c.hook, c.why
+			if err := a.attachBehind(d); err != nil {
+				d.close()
+				return fmt.Errorf("attach the program behind it: %w", err)
+			}
+			if refused != nil {
+				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
+			}
+			return nil
+		}
+		refused = fmt.Errorf("%s refused: %w", c.hook, err)
+	}
+	d.close()
+	return refused
+}
+
+func (a *Devices) ingressPin(index int, hook lvs.Hook) string {
+	return filepath.Join(a.pinDir, fmt.Sprintf("ingress_%d_%s", index, hook))
+}
+
+func (a *Devices) egressPin(index int) string {
+	return filepath.Join(a.pinDir, fmt.Sprintf("egress_%d", index))
+}
+
+func (a *Devices) behindPin(index int) string {
+	return filepath.Join(a.pinDir, fmt.Sprintf("behind_%d", index))
+}
+
+// attachBehind puts a program at tc behind one at XDP.
+func (a *Devices) attachBehind(d *device) error {
+	if d.hook == lvs.HookTC {
+		return nil
+	}
+	program, err := a.program(d.mac, abi.BpfProgWeirBehind)
+	if err != nil {
+		return err
+	}
+	d.behind, err = a.attachTC(a.behindPin(d.index), program, d.index, ebpf.AttachTCXIngress)
+	return err
+}
+
+// attachEgress attaches one program to all devices: there a frame's addresses
+// tell nothing.
+func (a *Devices) attachEgress(index int) (*attachment, error) {
+	if a.tail.program == 0 {
+		if err := a.setTail(); err != nil {
+			return nil, err
+		}
+	}
+	program, err := a.program(nil, abi.BpfProgWeirEgress)
+	if err != nil {
+		return nil, err
+	}
+	return a.attachTC(a.egressPin(index), program, index, ebpf.AttachTCXEgress)
+}
+
+func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*attachment, error) {
+	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
+		if other == hook {
+			continue
+		}
+		if err := detach(a.ingressPin(index, other)); err != nil {
+			return nil, err
+		}
+	}
+	if hook == lvs.HookTC {
+		// First: on kernels without tcx it has the same place.
+		if err := detach(a.behindPin(index)); err != nil {
+			return nil, err
+		}
+		program, err := a.program(mac, abi.BpfProgWeirTc)
+		if err != nil {
+			return nil, err
+		}
+		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
+	}
+	program, err := a.program(mac, abi.BpfProgWeirXdp)
+	if err != nil {
+		return nil, err
+	}
+	return a.pinned(a.ingressPin(index, hook), program, index, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Interface: index, Program: program, Flags: xdpFlags[hook]})
+	})
+}
+
+var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
+	lvs.HookNative:  link.XDPDriverMode,
+	lvs.HookGeneric: link.XDPGenericMode,
+}
+
+// pinned updates the link that is pinned there, without a gap, or makes one.
+func (a *Devices) pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (*attachment, error) {
+	if l, err := link.LoadPinnedLink(path, nil); err == nil {
+		if err := l.Update(program); err == nil {
+			return attachedLink(l, path, program, index)
+		}
+		// The device that it was on is gone: its index has come again.
+		l.Close()
+		if err := kmap.Unpin(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := attach()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Pin(path); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("pin: %w", err)
+	}
+	return attachedLink(l, path, program, index)
+}
+
+// detach takes off the link or filter that is pinned there, if there is one. It does not
+// wait for the last holder's close, which the kernel does in its own time.
+func detach(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		if isFilter, err := detachFilter(path); isFilter {
+			return err
+		}
+		return fmt.Errorf("open the link to take off: %w", err)
+	}
+	defer l.Close()
+	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+		return fmt.Errorf("detach: %w", err)
+	}
+	return kmap.Unpin(path)
+}
+
+// unpinOthers detaches from the devices that are not to be kept.
+func (a *Devices) unpinOthers(keep map[string]bool) error {
+	entries, err := os.ReadDir(a.pinDir)
+	if err != nil {
+		return fmt.Errorf("list the pins: %w", err)
+	}
+	for _, e := range entries {
+		isLink := slices.ContainsFunc([]string{"ingress_", "egress_", "behind_"}, func(prefix string) bool {
+			return strings.HasPrefix(e.Name(), prefix)
+		})
+		if !isLink || keep[e.Name()] {
+			continue
+		}
+		if err := detach(filepath.Join(a.pinDir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DetachAll detaches from all devices, also those of an earlier process.
+func (a *Devices) DetachAll() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, d := range a.by {
+		d.close()
+		delete(a.by, name)
+	}
+	return a.unpinOthers(nil)
+}

@@ -1,0 +1,101 @@
+package attach
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"weir/internal/dataplane/kmap"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// retry is when a device is tried again, to which the data plane could not be
+// attached: loading the programs is much work.
+type retry struct {
+	index int
+	at    time.Time
+	pause time.Duration
+	err   error
+}
+
+const (
+	retryFirst = time.Second / 2
+	retryMost  = 32 * time.Second
+)
+
+// Kind is the name under which the drift of attachments is counted.
+const Kind = "attachments"
+
+// Repair attaches the data plane again where it is not, because somebody took it off
+// or because the device was made anew, and pins again what is on the devices.
+func (a *Devices) Repair() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.repairDevices()
+}
+
+// repairDevices attaches the data plane again where it is not.
+func (a *Devices) repairDevices() {
+	repaired, failed := false, false
+	a.repairTail()
+	for _, w := range a.want {
+		drifted, err := a.repairDevice(w)
+		if drifted {
+			a.ledger.Note(Kind, w.Name, err)
+		}
+		repaired, failed = repaired || drifted, failed || err != nil
+	}
+	if repaired && !failed { // what is left of devices that went can go, too
+		a.noteFailure(Kind, a.setDevices(a.want))
+	}
+}
+
+func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
+	l, err := netlnk.LinkByName(w.Name)
+	if err != nil {
+		return true, err
+	}
+	d := a.by[w.Name]
+	same := d != nil && d.index == l.Index && d.wanted == w.Hook && bytes.Equal(d.mac, l.MAC)
+	if same {
+		a.repairPins(d)
+		if !slices.ContainsFunc(d.attachments(), (*attachment).off) {
+			return false, nil
+		}
+	}
+	r := a.retries[w.Name]
+	if r.index == l.Index && time.Now().Before(r.at) {
+		return true, r.err
+	}
+	if same {
+		d.close()
+		delete(a.by, w.Name)
+	}
+	if _, err := a.setDevice(w); err != nil {
+		pause := retryFirst
+		if r.index == l.Index {
+			pause = min(2*r.pause, retryMost)
+		}
+		a.retries[w.Name] = retry{l.Index, time.Now().Add(pause), pause, err}
+		return true, err
+	}
+	delete(a.retries, w.Name)
+	return true, a.moved(w.Name)
+}
+
+// repairPins pins again what is on a device.
+func (a *Devices) repairPins(d *device) {
+	for _, h := range d.attachments() {
+		if h.pin.Lost() {
+			a.ledger.Note(kmap.PinKind, h.pin.Name(), h.repin())
+		}
+	}
+}
+
+// noteFailure enters that something could not be compared.
+func (a *Devices) noteFailure(what string, err error) {
+	if err != nil {
+		a.ledger.Note(kmap.CompareKind, what, err)
+	}
+}

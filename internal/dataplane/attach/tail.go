@@ -1,0 +1,95 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+)
+
+// tail is the program that the one at egress calls for what this machine sends
+// itself.
+type tail struct {
+	program ebpf.ProgramID // that belongs in its place; 0: none yet
+	// adopted is true while that is an earlier process's, which does until Run has
+	// loaded our own: a process that takes over has no time for it.
+	adopted bool
+}
+
+func (a *Devices) takeUpTail() (err error) {
+	a.tail.program, err = a.LocalProgram()
+	a.tail.adopted = a.tail.program != 0
+	return err
+}
+
+// LocalProgram is the program that is called at egress for local traffic, as the
+// kernel has it; 0 is none.
+func (a *Devices) LocalProgram() (ebpf.ProgramID, error) {
+	var id uint32
+	if err := a.maps.Tails.Lookup(uint32(0), &id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, fmt.Errorf("look up the program that is called at egress: %w", err)
+	}
+	return ebpf.ProgramID(id), nil
+}
+
+// setTail loads it, if need be, and puts it in its place.
+func (a *Devices) setTail() error {
+	program, err := a.program(nil, abi.BpfProgWeirOwn)
+	if err != nil {
+		return err
+	}
+	info, err := program.Info()
+	if err != nil {
+		return err
+	}
+	if err := a.maps.Tails.Put(uint32(0), program); err != nil {
+		return fmt.Errorf("have it called at egress: %w", err)
+	}
+	a.tail.program, _ = info.ID()
+	a.tail.adopted = false
+	return nil
+}
+
+// Renew replaces the program for local traffic that an earlier process had loaded, that
+// long after it is called, or not at all where ctx ends before. Verifying the program
+// keeps a CPU busy, which a lease that is about to run out needs more.
+func (a *Devices) Renew(ctx context.Context, after time.Duration) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(after):
+	}
+	a.mu.Lock()
+	adopted := a.tail.adopted
+	a.mu.Unlock()
+	if !adopted {
+		return
+	}
+	program, err := a.loadProgram(nil, abi.BpfProgWeirOwn)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.keepProgram(nil, abi.BpfProgWeirOwn, program)
+		err = a.setTail()
+	}
+	if err != nil {
+		a.log.Error("renew the program for what this machine sends itself", "error", err)
+	}
+}
+
+// repairTail puts the program for local traffic back where something else is.
+func (a *Devices) repairTail() {
+	if a.tail.program == 0 {
+		return
+	}
+	now, err := a.LocalProgram()
+	if err != nil {
+		a.noteFailure(abi.BpfMapTails, err)
+	} else if now != a.tail.program {
+		a.ledger.Note(abi.BpfMapTails, abi.BpfProgWeirOwn, a.setTail())
+	}
+}

@@ -1,0 +1,98 @@
+package conn
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+)
+
+// expiry is what the sweep knows of the connections' expiry entries (conn/expiry.h of
+// bpf/).
+type expiry struct {
+	end  uint32    // behind the last one that the last sweep met
+	span uint32    // among how many the next sweep has them looked for; 0: as it is
+	all  bool      // the next sweep looks at every connection
+	seen time.Time // when one last did
+
+	sweeping bool // a sweep has begun and not ended
+	whole    bool // it is of more than the connections
+	begun    time.Time
+	args     abi.BpfSweep // where it is, and what it has met
+}
+
+const (
+	// entriesAtATime are how many expiry entries one run of the program looks at: it takes some 50 us, and a few hundred if many are due: then the program
+	// ends early.
+	entriesAtATime = 4096
+	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
+	// sweep met, an expiry entry may know a later time than its connection. It goes
+	// through all entries, wherever they are looked for.
+	lookAtAll = time.Minute
+)
+
+// Size gives the tables of connections their sizes.
+func Size(spec *ebpf.CollectionSpec, connections uint32) error {
+	if err := sizeExpiry(spec, connections); err != nil {
+		return fmt.Errorf("size the expiry entries: %w", err)
+	}
+	spec.Maps[abi.BpfMapConns].MaxEntries = connections
+	spec.Maps[abi.BpfMapHalfOpens].MaxEntries = max(1, connections/6)
+	if err := sizeFlows(spec, connections); err != nil {
+		return fmt.Errorf("size the flow cache: %w", err)
+	}
+	return nil
+}
+
+// sizeExpiry sets the number of expiry entries: a quarter more than connections,
+// so that one that is free is found soon.
+func sizeExpiry(spec *ebpf.CollectionSpec, connections uint32) error {
+	n := connections + connections/4 + 64
+	spec.Maps[abi.BpfMapCards].MaxEntries = n
+	return spec.Variables[abi.BpfVarCardCount].Set(n)
+}
+
+// begin begins a sweep, in place of one that has not ended.
+func (k *expiry) begin(epoch uint32, whole bool) {
+	k.all = k.all || k.sweeping && k.args.All == 1
+	k.sweeping, k.whole, k.begun = true, whole, time.Now()
+	k.args = abi.BpfSweep{Epoch: epoch, Now: Tick(), Span: k.span}
+	if k.all || time.Since(k.seen) > lookAtAll {
+		k.args.All, k.all, k.seen = 1, false, time.Now()
+	}
+}
+
+// sweepExpiry looks at some more expiry entries and deletes the connections whose time
+// is over. It says whether these entries were the last.
+func (t *Table) sweepExpiry() (done bool, err error) {
+	k := &t.expiry
+	k.args.Cards, k.args.Due = entriesAtATime, 0
+	if _, err := t.programs.Sweep.Run(&ebpf.RunOptions{Context: k.args, ContextOut: &k.args}); err != nil {
+		return false, fmt.Errorf("sweep the connections: %w", err)
+	}
+	span := k.args.Span
+	k.args.Span = 0
+	end := max(k.end, span)
+	if k.args.All == 1 {
+		end = t.maps.Cards.MaxEntries()
+	}
+	if k.args.First < end {
+		return false, nil
+	}
+	t.live.Store(int64(k.args.Live))
+	k.end, k.span, k.sweeping = k.args.End, 0, false
+	if wanted := max(abi.SpanLeast, 2*k.args.Live); span > 2*wanted {
+		k.span, k.end = wanted, span // until it is set, others are taken
+	}
+	return true, nil
+}
+
+// Span is how many expiry entries the next sweep looks at: up to the last one that may
+// be taken.
+func (t *Table) Span() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int(t.expiry.end)
+}

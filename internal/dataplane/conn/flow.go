@@ -1,0 +1,71 @@
+package conn
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+)
+
+// sizeFlows gives the flow cache (conn/flow_line.h of bpf/) its size: two lines for each
+// connection that the table can hold, shared out to the CPUs, each of which
+// has a power of two, and at least the four that a flow may have.
+func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {
+	cpus := ebpf.MustPossibleCPU()
+	each := max(1, bits.Len(uint(int(connections)/cpus))-1)
+	spec.Maps[abi.BpfMapFlowLines].MaxEntries = uint32(cpus) << each
+	if err := spec.Variables[abi.BpfVarFlowBits].Set(uint32(each)); err != nil {
+		return err
+	}
+	return spec.Variables[abi.BpfVarFlowCpus].Set(uint32(cpus))
+}
+
+// startFlows empties the flow cache, and gives it its secret, once.
+func (t *Table) startFlows() error {
+	if err := t.maps.FlowKnobs.Lookup(uint32(0), &t.flows); err != nil {
+		return fmt.Errorf("read how the flow cache works: %w", err)
+	}
+	if t.flows.Seed[0] == 0 {
+		var secret [len(t.flows.Seed) * 8]byte
+		rand.Read(secret[:]) // never fails
+		for i := range t.flows.Seed {
+			t.flows.Seed[i] = binary.NativeEndian.Uint64(secret[8*i:]) | 1
+		}
+	}
+	return t.forgetFlows()
+}
+
+// ForgetFlows makes every established flow take the full path once.
+func (t *Table) ForgetFlows() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.forgetFlows()
+}
+
+// forgetFlows makes every established flow take the full path once. It is called
+// when flows go elsewhere than before, which a new weight does not change.
+func (t *Table) forgetFlows() error {
+	t.flows.Generation++
+	if t.flows.Generation == 0 { // that is an empty line's
+		t.flows.Generation = 1
+	}
+	return t.putFlows()
+}
+
+func (t *Table) putFlows() error {
+	if err := t.flowKnobs.Put(0, t.flows); err != nil {
+		return fmt.Errorf("set how the flow cache works: %w", err)
+	}
+	return nil
+}
+
+// idle is after how many ticks without a packet a line is not good any more: from
+// the shortest time-out of the states that have lines on, the full path finds out
+// whether the connection is over.
+func idle(all Timeouts) uint32 {
+	return uint32(min(all[abi.BpfConnStateSTATE_ESTABLISHED], all[abi.BpfConnStateSTATE_UDP]) / TickLength)
+}

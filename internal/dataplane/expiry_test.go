@@ -1,0 +1,215 @@
+package dataplane
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/lvs"
+)
+
+// wantCards expects each connection to have a card that is its own, knows its server
+// and no later time than its end, and that nobody else has any.
+func (b *bench) wantCards(t testing.TB) {
+	t.Helper()
+	taken := map[uint32]abi.BpfCard{}
+	place := uint32(0)
+	b.eachCard(t, func(c *abi.BpfCard) {
+		place++
+		if c.Taken != 0 {
+			taken[place] = *c
+		}
+	})
+	var key abi.BpfFlowKey
+	var c abi.BpfConn
+	for all := b.maps.Conns.Iterate(); all.Next(&key, &c); {
+		state := abi.BpfConnState(c.Word >> 32 & 15)
+		card, ok := taken[c.Card]
+		if state == abi.BpfConnStateSTATE_REPLY && c.Card == 0 {
+			continue
+		}
+		delete(taken, c.Card)
+		var limit uint32
+		if err := b.maps.Timeouts.Lookup(uint32(state), &limit); err != nil {
+			t.Fatal(err)
+		}
+		switch end := c.Stamp + limit + 1; {
+		case !ok || card.Key != key:
+			t.Errorf("connection %v says that its card is %d, which is %v", key, c.Card, card)
+		case card.Taken != uint32(c.Word)+1:
+			t.Errorf("connection %v has server %d, its card %d", key, uint32(c.Word), int(card.Taken)-1)
+		case int32(card.Due-end) > 0:
+			t.Errorf("connection %v may be over in tick %d, but its card says %d", key, end, card.Due)
+		}
+	}
+	for place, card := range taken {
+		t.Errorf("card %d is taken for %v, which is no connection", place, card)
+	}
+}
+
+// A card follows its connection through every state, and to another server.
+func TestCardFollowsItsConnection(t *testing.T) {
+	for _, plan := range []lvs.Plan{
+		twoServers(lvs.RoundRobin),
+		planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 80), masqueraded("192.0.2.12", 80))),
+	} {
+		t.Run(string(plan.Services[0].RealServers[0].Method), func(t *testing.T) {
+			withPlane(t, plan, func(b *bench) {
+				for _, flags := range []string{"S", "A", "AF", "A", "S", "A", "R", "S"} {
+					b.send(t, places[0], syn(1).with(flags), back)
+					b.wantCards(t)
+				}
+				b.sweepUntil(t, 1)
+				b.wantCards(t)
+				b.goBy(t, ticks(59*time.Second)) // of SYN_RECV's 60
+				b.sweepUntil(t, 1)
+				b.goBy(t, ticks(2*time.Second))
+				b.sweepUntil(t, 0)
+				b.wantCards(t)
+			})
+		})
+	}
+}
+
+// A connection that its packet ends (here since its server has left) has its card no more.
+func TestCardIsGivenBack(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for port := range 2 {
+			b.send(t, places[0], syn(port), back)
+			b.send(t, places[0], syn(port).with("A"), back)
+		}
+		fewer := without(twoServers(lvs.RoundRobin), 1)
+		b.set(t, fewer)
+		fewer.Services[0].Rules.ExpireNoDest = true
+		b.set(t, fewer)
+		for port := range 2 {
+			if _, _, err := places[0].run(b, syn(port).with("A").bytes()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.wantCards(t)
+		b.sweepUntil(t, 1)
+	})
+}
+
+// A connection that is used stays, though its card is due: it gets a new time.
+func TestCardIsPutOff(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for range 5 {
+			for _, flags := range []string{"S", "A", "A"} {
+				b.send(t, places[0], syn(1).with(flags), back)
+			}
+			b.goBy(t, ticks(600*time.Second)) // of 900
+			b.sweepUntil(t, 1)
+			b.wantCards(t)
+		}
+		b.goBy(t, ticks(301*time.Second))
+		b.sweepUntil(t, 0)
+	})
+}
+
+// What left no word of its end (a packet that was stopped between two steps) leaves a
+// card without a connection: it is free after two sweeps, since the first may have
+// met it before its connection was entered.
+func TestLostCard(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		b.send(t, places[0], syn(1), back)
+		entry := b.conn(t, syn(1))
+		if err := b.maps.Conns.Delete(syn(1).key()); err != nil {
+			t.Fatal(err)
+		}
+		b.sweepEach(t)
+		if err := b.maps.Conns.Put(syn(1).key(), entry); err != nil {
+			t.Fatal(err)
+		}
+		b.sweepEach(t)
+		b.wantCards(t)
+		if err := b.maps.Conns.Delete(syn(1).key()); err != nil {
+			t.Fatal(err)
+		}
+		b.sweepEach(t)
+		b.sweepEach(t)
+		b.wantCards(t)
+	})
+}
+
+// sweepEach looks at what is not due, too.
+func (b *bench) sweepEach(t testing.TB) {
+	t.Helper()
+	if err := b.conns.Sweep(true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every connection that the table can hold has a card, and where they are few again
+// there are few cards to go through.
+func TestCardsGrowWithTheTable(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		if err := b.conns.Sweep(false); err != nil {
+			t.Fatal(err)
+		}
+		few := b.conns.Span()
+		size := int(b.maps.Conns.MaxEntries())
+		for i := range size {
+			b.send(t, places[0], from(i, "S"), back)
+			b.send(t, places[0], from(i, "A"), back)
+		}
+		b.sweepUntil(t, size)
+		b.wantCards(t)
+		b.goBy(t, ticks(time.Hour))
+		b.sweepUntil(t, 0)
+		b.wantCards(t)
+		b.sweepUntil(t, 0)
+		b.send(t, places[0], syn(1), back)
+		b.sweepUntil(t, 1)
+		if b.conns.Span() > abi.SpanLeast || few > abi.SpanLeast {
+			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, abi.SpanLeast)
+		}
+		if got := b.maps.Cards.MaxEntries(); got < uint32(size) {
+			t.Errorf("%d cards for %d connections", got, size)
+		}
+	})
+}
+
+// Where the cards are to be fewer, those that were taken among the many before that was
+// said are swept, too.
+func TestCardsTakenBeforeTheirRangeShrinks(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for i := range 20_000 {
+			b.send(t, places[0], from(i, "S"), back)
+			b.send(t, places[0], from(i, "A"), back)
+		}
+		b.goBy(t, ticks(time.Hour))
+		b.sweepUntil(t, 0)
+		const late = 20_000
+		for i := range late {
+			b.send(t, places[0], from(i, "S"), back)
+			b.send(t, places[0], from(i, "A"), back)
+		}
+		b.sweepUntil(t, late)
+		b.goBy(t, ticks(time.Hour))
+		b.sweepUntil(t, 0)
+		b.wantCards(t)
+	})
+}
+
+// A connection that has ended in one program is not ended again by the sweep.
+func TestSweepLeavesWhatIsGone(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		b.send(t, places[0], syn(1), back)
+		c := b.conn(t, syn(1))
+		c.Word = c.Word&^(15<<32) | uint64(abi.BpfConnStateSTATE_GONE)<<32
+		c.Stamp -= ticks(time.Hour)
+		if err := b.maps.Conns.Put(syn(1).key(), c); err != nil {
+			t.Fatal(err)
+		}
+		b.sweepEach(t)
+		var still abi.BpfConn
+		if err := b.maps.Conns.Lookup(syn(1).key(), &still); errors.Is(err, ebpf.ErrKeyNotExist) {
+			t.Error("the sweep has deleted what another program was about to")
+		}
+	})
+}

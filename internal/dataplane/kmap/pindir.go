@@ -1,0 +1,71 @@
+package kmap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// bpfRoot is where systems mount the bpf file system.
+const bpfRoot = "/sys/fs/bpf"
+
+// MakePinDir makes the folder for the pins, and mounts a bpf file system at
+// /sys/fs/bpf where there is none. A folder elsewhere is an error, since nothing can
+// be pinned there.
+func MakePinDir(dir string) error {
+	if err := mountBPF(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder for pins: %w", err)
+	}
+	ok, err := isBPF(dir)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s is not in a bpf file system: use a folder under %s", dir, bpfRoot)
+	}
+	return err
+}
+
+// RemovePins unpins all that is pinned in the folder.
+func RemovePins(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("list the pins: %w", err)
+	}
+	for _, e := range entries {
+		if err := Unpin(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mountBPF() error {
+	if ok, err := isBPF(bpfRoot); err != nil || ok {
+		return err
+	}
+	err := unix.Mount("bpf", bpfRoot, "bpf", 0, "mode=0700")
+	if err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("mount a bpf file system at %s: %w", bpfRoot, err)
+	}
+	return nil
+}
+
+func isBPF(dir string) (bool, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return false, fmt.Errorf("look at %s: %w", dir, err)
+	}
+	return fs.Type == unix.BPF_FS_MAGIC, nil
+}
+
+// Unpin removes a pin, if there is one.
+func Unpin(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin: %w", err)
+	}
+	return nil
+}

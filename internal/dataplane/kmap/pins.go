@@ -1,0 +1,128 @@
+package kmap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// The kinds of drift that are not those of one table.
+const (
+	PinKind     = "pins"
+	CompareKind = "comparisons" // what could not be looked at
+)
+
+// Pins is the folder in which a process's tables are pinned.
+type Pins struct {
+	dir    string
+	tables map[string]*ebpf.Map
+
+	mu    sync.Mutex // guards the fields below
+	at    map[string]Pin
+	owned *os.File // the folder, between Own and Disown
+}
+
+// NewPins notes where these tables are pinned in the folder.
+func NewPins(dir string, tables map[string]*ebpf.Map) (*Pins, error) {
+	p := &Pins{dir: dir, tables: tables}
+	return p, p.notePins()
+}
+
+// Own marks the pins as this process's until Disown: two that repaired the same
+// tables would undo each other's work for ever. It is an error where another process
+// has them.
+func (p *Pins) Own() (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned, err = p.own()
+	return err
+}
+
+// Disown ends what Own began.
+func (p *Pins) Disown() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned.Close()
+	p.owned = nil
+}
+
+func (p *Pins) own() (*os.File, error) {
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the pins: %w", err)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return dir, nil
+	}
+	dir.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", p.dir)
+	}
+	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
+}
+
+// notePins remembers where the tables are pinned.
+func (p *Pins) notePins() (err error) {
+	p.at = map[string]Pin{}
+	for name, m := range p.tables {
+		if !m.IsPinned() {
+			continue
+		}
+		if p.at[name], err = PinAt(filepath.Join(p.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Repair pins the tables again that are not where the next process would look for
+// them, and notes each with the error of that.
+func (p *Pins) Repair(note func(name string, err error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := os.Stat(p.dir); err != nil {
+		err := p.remakePinDir()
+		note(p.dir, err)
+		if err != nil {
+			return
+		}
+	}
+	for name, at := range p.at {
+		if at.Lost() {
+			note(name, p.repinTable(name, p.tables[name]))
+		}
+	}
+}
+
+func (p *Pins) remakePinDir() error {
+	if err := MakePinDir(p.dir); err != nil {
+		return err
+	}
+	dir, err := p.own()
+	if err != nil {
+		return err
+	}
+	if p.owned != nil {
+		p.owned.Close()
+	}
+	p.owned = dir
+	return nil
+}
+
+func (p *Pins) repinTable(name string, m *ebpf.Map) (err error) {
+	path := p.at[name].Path()
+	if err := m.Unpin(); err != nil {
+		return err
+	}
+	if err := m.Pin(path); err != nil {
+		return err
+	}
+	p.at[name], err = PinAt(path)
+	return err
+}

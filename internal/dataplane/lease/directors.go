@@ -1,0 +1,63 @@
+package lease
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
+)
+
+// Directors are the other directors' Ethernet addresses. They have a lock of their own.
+type Directors struct {
+	mu     sync.Mutex // guards the fields below
+	table  *kmap.Mirror[uint64, uint8]
+	filter *kmap.Mirror[uint32, uint64]
+}
+
+// NewDirectors takes up those that an earlier process left.
+func NewDirectors(m *abi.BpfMaps, mirrors *kmap.Mirrors) *Directors {
+	d := &Directors{}
+	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
+	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)
+	return d
+}
+
+// List is what is in force.
+func (d *Directors) List() (macs []net.HardwareAddr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for word := range d.table.Wrote() {
+		macs = append(macs, abi.WordMAC(word))
+	}
+	return macs
+}
+
+// Set makes these, and only these, the Ethernet addresses whose frames
+// are never forwarded again.
+func (d *Directors) Set(macs []net.HardwareAddr) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	wanted, filter := map[uint64]bool{}, uint64(0)
+	for _, mac := range macs {
+		word := abi.MACWord(mac)
+		wanted[word] = true
+		filter |= abi.DirectorBit(word)
+		if err := d.table.Put(word, 1); err != nil {
+			return fmt.Errorf("enter director %s: %w", mac, err)
+		}
+	}
+	if err := d.filter.Put(0, filter); err != nil {
+		return fmt.Errorf("set the directors' filter: %w", err)
+	}
+	for word := range d.table.Wrote() {
+		if wanted[word] {
+			continue
+		}
+		if err := d.table.Drop(word); err != nil {
+			return fmt.Errorf("remove a director: %w", err)
+		}
+	}
+	return nil
+}

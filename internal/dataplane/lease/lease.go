@@ -1,0 +1,217 @@
+// Package lease has who forwards: the leases of VRRP instances, the addresses that
+// need one, and the other directors.
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// Leases are the instances' leases. They have a lock of their own, under which
+// nothing slow is done: renewing one waits for nobody.
+type Leases struct {
+	table  *ebpf.Map
+	mu     sync.Mutex // guards the fields below
+	leases *kmap.Mirror[uint32, abi.BpfLease]
+	vips   *kmap.Mirror[abi.BpfAddr, uint32]
+	by     map[lvs.InstanceID]uint32 // index of each instance's lease
+}
+
+// New takes up the leases that an earlier process left.
+func New(m *abi.BpfMaps, mirrors *kmap.Mirrors) *Leases {
+	l := &Leases{table: m.Leases, by: map[lvs.InstanceID]uint32{}}
+	l.leases = kmap.Add(mirrors, abi.BpfMapLeases, m.Leases, &l.mu, func(i uint32, l abi.BpfLease) string {
+		return fmt.Sprintf("%d (VRID %d on device %d)", i, l.Vrid, l.Ifindex)
+	})
+	l.vips = kmap.Add(mirrors, abi.BpfMapVips, m.Vips, &l.mu, func(a abi.BpfAddr, _ uint32) string { return a.Netip().String() })
+	return l
+}
+
+// bootTime is the clock of the leases: it goes on while the machine sleeps.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic(fmt.Sprintf("the boot-time clock: %v", err)) // cannot fail on Linux
+	}
+	return time.Duration(t.Nano())
+}
+
+// Renew lets the instance's services forward for so long after it sent an
+// advertisement. It is an error for an instance that has no lease.
+func (l *Leases) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error {
+	return l.setLease(id, bootTime()-time.Since(sent)+d)
+}
+
+// Release ends the instance's lease at once.
+func (l *Leases) Release(id lvs.InstanceID) error { return l.setLease(id, 0) }
+
+func (l *Leases) setLease(id lvs.InstanceID, until time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	index, ok := l.by[id]
+	if !ok {
+		return fmt.Errorf("instance %s has no lease", id)
+	}
+	lease := l.leases.Wrote()[index]
+	lease.Until = uint64(until)
+	return l.leases.Put(index, lease)
+}
+
+// Index is the number of the instance's lease; ok is false where it has none.
+func (l *Leases) Index(id lvs.InstanceID) (index uint32, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	index, ok = l.by[id]
+	return index, ok
+}
+
+// Leased says whether the instance's lease still runs: it does for a while when
+// the process of a master has died.
+func (l *Leases) Leased(id lvs.InstanceID) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	index, ok := l.by[id]
+	if !ok {
+		return false, fmt.Errorf("instance %s has no lease", id)
+	}
+	lease, err := l.read(index)
+	return err == nil && lease.Until > uint64(bootTime()), err
+}
+
+func (l *Leases) read(index uint32) (lease abi.BpfLease, err error) {
+	if err := l.table.Lookup(index, &lease); err != nil {
+		return lease, fmt.Errorf("read lease %d: %w", index, err)
+	}
+	return lease, nil
+}
+
+// Set gives each instance a lease, keeping those that run, and says by which lease
+// each VIP is served. A new instance whose device is missing is an error that is
+// netlnk.ErrNoDevice; one that has a lease keeps it.
+func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
+	devices := findDevices(instances)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	vips, leases := map[netip.Addr]uint32{}, map[lvs.InstanceID]uint32{}
+	for _, in := range instances {
+		index, err := l.leaseOf(in.ID, devices[in.ID.Interface])
+		if err != nil {
+			return nil, fmt.Errorf("lease of %s: %w", in.ID, err)
+		}
+		leases[in.ID] = index
+		for _, vip := range in.VIPs {
+			vips[vip] = index
+		}
+	}
+	for id, index := range l.by {
+		if _, ok := leases[id]; !ok {
+			if err := l.leases.Drop(index); err != nil {
+				return nil, fmt.Errorf("end the lease of %s: %w", id, err)
+			}
+		}
+	}
+	l.by = leases
+	return vips, l.setVIPs(vips)
+}
+
+// device is what the kernel said of an interface's name.
+type device struct {
+	index int
+	err   error
+}
+
+// findDevices asks for the instances' devices. It is called without the lock.
+func findDevices(instances []lvs.Instance) map[string]device {
+	all := map[string]device{}
+	for _, in := range instances {
+		if _, known := all[in.ID.Interface]; !known {
+			all[in.ID.Interface] = findDevice(in.ID.Interface)
+		}
+	}
+	return all
+}
+
+func findDevice(name string) device {
+	link, err := netlnk.LinkByName(name)
+	return device{link.Index, err}
+}
+
+// leaseOf finds the lease that is pinned for this instance, or a free one.
+func (l *Leases) leaseOf(id lvs.InstanceID, on device) (uint32, error) {
+	index, known := l.by[id]
+	if known && errors.Is(on.err, netlnk.ErrNoDevice) { // it may come again
+		return index, nil
+	}
+	if on.err != nil {
+		return 0, on.err
+	}
+	if known {
+		lease := l.leases.Wrote()[index]
+		lease.Ifindex = uint32(on.index)
+		return index, l.leases.Put(index, lease)
+	}
+	mine := abi.BpfLease{Ifindex: uint32(on.index), Vrid: id.VRID}
+	if id.IPv6 {
+		mine.Ipv6 = 1
+	}
+	var free uint32
+	for i := uint32(1); i < l.table.MaxEntries(); i++ {
+		lease := l.leases.Wrote()[i]
+		if lease.Ifindex == mine.Ifindex && lease.Vrid == mine.Vrid && lease.Ipv6 == mine.Ipv6 {
+			return i, nil
+		}
+		if free == 0 && lease == (abi.BpfLease{}) {
+			free = i
+		}
+	}
+	if free == 0 {
+		return 0, fmt.Errorf("all %d leases are taken", l.table.MaxEntries()-1)
+	}
+	return free, l.leases.Put(free, mine)
+}
+
+// Move has the leases of a device follow it to its new index. A device that is
+// missing is no error.
+func (l *Leases) Move(device string) error {
+	on := findDevice(device)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range l.by {
+		if id.Interface != device {
+			continue
+		}
+		if _, err := l.leaseOf(id, on); err != nil {
+			return fmt.Errorf("lease of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// setVIPs tells the egress guard about which addresses to be silent.
+func (l *Leases) setVIPs(vips map[netip.Addr]uint32) error {
+	for vip, lease := range vips {
+		if err := l.vips.Put(abi.AddrOf(vip), lease); err != nil {
+			return fmt.Errorf("guard %s: %w", vip, err)
+		}
+	}
+	for key := range l.vips.Wrote() {
+		if _, ok := vips[key.Netip()]; ok {
+			continue
+		}
+		if err := l.vips.Drop(key); err != nil {
+			return fmt.Errorf("guard %s no more: %w", key.Netip(), err)
+		}
+	}
+	return nil
+}

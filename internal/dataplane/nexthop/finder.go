@@ -1,0 +1,123 @@
+package nexthop
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"weir/internal/netlnk"
+)
+
+// Finder finds the next hops to many servers at once: it asks the kernel once for each
+// address. One goroutine uses it, which holds no lock that others wait for.
+type Finder struct {
+	log      *slog.Logger
+	paths    *PathMTUs
+	resolver *netlnk.Resolver // nil before it is needed
+	known    map[netip.Addr]netlnk.NextHop
+}
+
+// NewFinder makes a Finder for one round of questions.
+func NewFinder(log *slog.Logger, paths *PathMTUs) *Finder {
+	return &Finder{log: log, paths: paths, known: map[netip.Addr]netlnk.NextHop{}}
+}
+
+// Close closes its socket.
+func (f *Finder) Close() {
+	if f.resolver != nil {
+		f.resolver.Close()
+		f.resolver = nil
+	}
+}
+
+// Find asks the kernel for the next hop to an address, and has it look for a neighbour
+// that is not known or not confirmed. An address without a route has none.
+func (f *Finder) Find(addr netip.Addr) netlnk.NextHop {
+	if _, known := f.known[addr]; !known {
+		hop, err := f.ask(addr)
+		if err != nil {
+			f.log.Debug("no route to real server", "real_server", addr, "error", err)
+		}
+		f.known[addr] = hop
+	}
+	hop, _ := f.Known(addr)
+	return hop
+}
+
+// Known is what Find or Await found, with the MTU of the path as it is known now; ok
+// is false for an address that was not asked for. It asks nobody.
+func (f *Finder) Known(addr netip.Addr) (hop netlnk.NextHop, ok bool) {
+	hop, ok = f.known[addr]
+	hop.MTU = f.paths.Of(addr, hop.MTU)
+	return hop, ok
+}
+
+func (f *Finder) ask(addr netip.Addr) (netlnk.NextHop, error) {
+	if f.resolver == nil {
+		resolver, err := netlnk.NewResolver()
+		if err != nil {
+			return netlnk.NextHop{}, err
+		}
+		f.resolver = resolver
+	}
+	return f.resolver.Resolve(addr)
+}
+
+// Want is a server about to get clients, and the next hop that was known of it.
+type Want struct {
+	Addr netip.Addr
+	Old  netlnk.NextHop
+}
+
+const (
+	// neighbourPatience is how long Await waits for the neighbours of new servers,
+	// which answer within some milliseconds if they are there: before that, packets
+	// to them would be lost.
+	neighbourPatience = 100 * time.Millisecond
+	// neighbourPoll is the time between two looks.
+	neighbourPoll = 2 * time.Millisecond
+)
+
+// Await finds the next hops of servers, and gives the kernel up to 100 ms to find
+// neighbours that it does not know. Those that do not answer are left unresolved.
+func (f *Finder) Await(wanted []Want) {
+	var missing []netip.Addr
+	for _, w := range wanted {
+		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid {
+			missing = append(missing, w.Addr)
+		}
+	}
+	slices.SortFunc(missing, netip.Addr.Compare)
+	missing = slices.Compact(missing)
+	deadline := time.Now().Add(neighbourPatience)
+	for len(missing) > 0 && time.Now().Before(deadline) {
+		time.Sleep(neighbourPoll)
+		again := NewFinder(f.log, f.paths)
+		missing = slices.DeleteFunc(missing, func(addr netip.Addr) bool {
+			if !again.Find(addr).Valid {
+				return false
+			}
+			f.known[addr] = again.known[addr]
+			return true
+		})
+		again.Close()
+	}
+}
+
+// Freshest keeps a next hop that was known over one that is being looked for: the
+// neighbour table forgets what nobody used for a while.
+func Freshest(old, found netlnk.NextHop) netlnk.NextHop {
+	sameHop := old.Index == found.Index && old.Gateway == found.Gateway && !found.Local
+	if old.Valid && !found.Valid && sameHop {
+		return old
+	}
+	return found
+}
+
+// Same says whether two next hops are the same in everything.
+func Same(a, b netlnk.NextHop) bool {
+	return a.Index == b.Index && a.Gateway == b.Gateway && a.Local == b.Local && a.Valid == b.Valid &&
+		a.Source == b.Source && a.MTU == b.MTU &&
+		string(a.Src) == string(b.Src) && string(a.Dst) == string(b.Dst)
+}

@@ -1,0 +1,30 @@
+package nexthop
+
+import (
+	"net"
+	"testing"
+
+	"weir/internal/netlnk"
+)
+
+func TestFreshest(t *testing.T) {
+	known := netlnk.NextHop{Index: 2, Dst: net.HardwareAddr{2, 0, 0, 0, 0, 0x11}, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Valid: true}
+	lost := netlnk.NextHop{Index: 2, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
+	elsewhere := netlnk.NextHop{Index: 3, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
+	local := netlnk.NextHop{Local: true}
+	for _, tt := range []struct {
+		name             string
+		old, found, want netlnk.NextHop
+	}{
+		{"a forgotten neighbour keeps its address", known, lost, known},
+		{"another path is taken at once", known, elsewhere, elsewhere},
+		{"an address that became ours", known, local, local},
+		{"found", lost, known, known},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Freshest(tt.old, tt.found); !Same(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package dataplane
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
+	"weir/internal/sched"
+)
+
+// Options say where the data plane lives and how large it is. A size of 0 is the
+// default. Tables that an earlier process left with other sizes are not taken up.
+type Options struct {
+	// PinDir is a folder of a bpf file system; it is made, and the file system
+	// mounted at /sys/fs/bpf, where missing.
+	PinDir string
+	// Connections bounds the connection table.
+	Connections int
+	// Templates bounds the table of persistent clients; by default it is as large
+	// as that of the connections.
+	Templates int
+	// Services bounds the virtual servers, and RealServers the real servers of all
+	// of them together. What was removed counts while connections refer to it.
+	Services, RealServers int
+	// CacheLines bounds the destinations that lblc and lblcr remember.
+	CacheLines int
+	// Cycle bounds the turns of wrr that are laid out in a table, 8 bytes each. A
+	// longer cycle costs more for each new connection.
+	Cycle int
+	Log   *slog.Logger
+}
+
+// The default sizes, with what each entry takes.
+const (
+	DefaultConnections = 1 << 20 // 236 bytes, and 128 of the flow cache
+	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
+	DefaultRealServers = 1 << 16 // 120 bytes, and 40 more for each CPU
+	DefaultCacheLines  = 1 << 16 // memory is taken line by line
+)
+
+// membersPerLine is for how many servers of a line there is room, on average.
+const membersPerLine = 4
+
+// checked are the options with the defaults in their places.
+func (o Options) checked() (Options, error) {
+	for _, size := range []struct {
+		name            string
+		value           *int
+		otherwise, most int
+	}{
+		{"Connections", &o.Connections, DefaultConnections, 1 << 26},
+		{"Templates", &o.Templates, cmp.Or(o.Connections, DefaultConnections), 1 << 26},
+		{"Services", &o.Services, DefaultServices, 1 << 16},
+		{"RealServers", &o.RealServers, DefaultRealServers, 1 << 20},
+		{"CacheLines", &o.CacheLines, DefaultCacheLines, 1 << 24},
+		{"Cycle", &o.Cycle, sched.MaxSlots, sched.MaxSlots},
+	} {
+		if *size.value < 0 || *size.value > size.most {
+			return o, fmt.Errorf("%s is %d: expected 1 to %d, or 0 for the default of %d", size.name, *size.value, size.most, size.otherwise)
+		}
+		*size.value = cmp.Or(*size.value, size.otherwise)
+	}
+	return o, nil
+}
+
+// size gives the tables the sizes that the options ask for.
+func size(spec *ebpf.CollectionSpec, o Options) error {
+	services := []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
+	servers := []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
+	for entries, names := range map[*int][]string{
+		&o.Templates:   {abi.BpfMapTemplates},
+		&o.Services:    services,
+		&o.RealServers: servers,
+		&o.CacheLines:  {abi.BpfMapCache},
+	} {
+		for _, name := range names {
+			spec.Maps[name].MaxEntries = uint32(*entries)
+		}
+	}
+	spec.Maps[abi.BpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
+	spec.Maps[abi.BpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
+	spec.Maps[abi.BpfMapVips].MaxEntries = max(spec.Maps[abi.BpfMapVips].MaxEntries, uint32(o.Services))
+	return conn.Size(spec, uint32(o.Connections))
+}

@@ -1,0 +1,156 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"weir/internal/dataplane/icmp"
+	"weir/internal/dataplane/nexthop"
+	"weir/internal/dataplane/stats"
+	"weir/internal/netlnk"
+)
+
+// refreshEvery is how often the next hops to the servers are looked at even when
+// nothing was heard.
+const refreshEvery = 2 * time.Second
+
+// renewAfter is how many comparisons after the start the program for local traffic
+// that an earlier process left is replaced.
+const renewAfter = 10
+
+// settle gathers what the kernel reports in bursts.
+const settle = 10 * time.Millisecond
+
+// Run keeps the next hops to the real servers fresh, sweeps the connections, estimates
+// the rates, tells clients of errors in tunnels and repairs drift, until ctx ends.
+func (p *Plane) Run(ctx context.Context) error {
+	if err := p.pins.Own(); err != nil {
+		return err
+	}
+	defer p.pins.Disown()
+	// What ends with this context must not end before it says that it has.
+	ctx, cancel := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	events, err := netlnk.Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watch routes and neighbours: %w", err)
+	}
+	outer, err := icmp.Listen(p.log)
+	if err != nil {
+		return fmt.Errorf("listen for errors about tunnels: %w", err)
+	}
+	defer outer.Close()
+	others.Go(func() { p.devices.Renew(ctx, renewAfter*p.compareEvery) })
+	others.Go(func() { p.conns.Run(ctx) })
+	refresh, estimate := time.NewTimer(refreshEvery), time.NewTicker(stats.EstimateEvery)
+	compare := time.NewTicker(p.compareEvery)
+	defer compare.Stop()
+	defer refresh.Stop()
+	defer estimate.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-events:
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return errors.New("watch routes and neighbours: the kernel's reports ended")
+			}
+			gather(ctx, events)
+			p.resolve()
+		case <-refresh.C:
+			begun := time.Now()
+			p.resolve()
+			// With many servers it takes a while: no more than a twentieth of a CPU.
+			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
+		case <-compare.C:
+			p.repairDrift()
+		case e := <-outer.Heard:
+			p.tellOfError(outer, e)
+		case <-estimate.C:
+			if err := p.services.Estimate(); err != nil {
+				p.log.Error("estimate rates", "error", err)
+			}
+		}
+	}
+}
+
+// tellOfError has the client hear of an error about its packet in a tunnel.
+func (p *Plane) tellOfError(outer *icmp.Listener, e icmp.OuterError) {
+	answer, client := p.outerFailed(e)
+	if answer == nil {
+		return
+	}
+	if err := outer.Send(answer, client); err != nil {
+		p.log.Debug("tell a client of an error in its tunnel", "error", err)
+	}
+}
+
+// outerFailed takes an error about a tunnel in: it returns the error that is to be
+// sent to the client, as an IP packet, or nil. One that says how many bytes a link on
+// the path takes limits the path's MTU.
+func (p *Plane) outerFailed(e icmp.OuterError) (answer []byte, client netip.Addr) {
+	key, ok := e.InnerKey()
+	if !ok {
+		return nil, client
+	}
+	mtu, ok := p.services.TunnelMTU(key, e.From, e.To)
+	if !ok {
+		return nil, client
+	}
+	if e.TooBig() {
+		if limit, news := p.paths.Note(e.To, e.MTU); news {
+			if err := p.services.LimitMTU(e.To, limit); err != nil {
+				p.log.Error("limit the path MTU", "real_server", e.To, "error", err)
+			}
+			mtu = min(mtu, limit)
+		}
+		if e.MayFragment() { // the client expects no word
+			return nil, client
+		}
+	}
+	return e.About(mtu - e.OuterBytes()), key.From.Netip()
+}
+
+// gather waits out the burst of reports that the first one begins.
+func gather(ctx context.Context, events <-chan netlnk.Event) {
+	quiet := time.NewTimer(settle)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			return
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// resolve brings the next hop of every server in service up to date. The kernel is
+// asked without a lock: nobody waits for its answers.
+func (p *Plane) resolve() {
+	find := nexthop.NewFinder(p.log, &p.paths)
+	defer find.Close()
+	for _, addr := range p.services.Addrs() {
+		find.Find(addr)
+	}
+	if err := p.services.SetHops(find); err != nil {
+		p.log.Error("write next hops", "error", err)
+	}
+	p.repairing.Lock()
+	defer p.repairing.Unlock()
+	p.repairPins()
+	p.devices.Repair()
+}

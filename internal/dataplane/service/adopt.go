@@ -1,0 +1,94 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/lvs"
+)
+
+// adopt learns from pinned tables which services and servers they hold, so that
+// each keeps its number and its connections.
+func (r *Registry) adopt() error {
+	var key abi.BpfServiceKey
+	var value abi.BpfService
+	services := map[uint32]*service{}
+	entries := r.maps.Services.Iterate()
+	for entries.Next(&key, &value) {
+		s := &service{index: value.Index, present: true, scheduler: schedulerOf(value.Scheduler)}
+		if err := r.ofServices.Adopt(s.index, &s.tally); err != nil {
+			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
+		}
+		r.services[key.LVS()] = s
+		r.serviceIndexes.claim(value.Index)
+		services[value.Index] = s
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("list the services: %w", err)
+	}
+	r.adopted = len(r.services) > 0
+	return r.adoptServers(services)
+}
+
+// adoptServers takes up the servers. One whose service is gone keeps its place
+// until a sweep has met no connection of it.
+func (r *Registry) adoptServers(services map[uint32]*service) error {
+	size := r.maps.Servers.MaxEntries()
+	indexes, all := make([]uint32, size), make([]abi.BpfServer, size)
+	n, err := r.maps.Servers.BatchLookup(&ebpf.MapBatchCursor{}, indexes, all, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
+		return fmt.Errorf("list the servers: %w", err)
+	}
+	for at, i := range indexes[:n] {
+		entry := all[at]
+		if entry.Addr == (abi.BpfAddr{}) {
+			continue
+		}
+		key := serverKey{
+			service: entry.Service,
+			addr:    entry.AddrPort(),
+		}
+		s := &server{
+			key: key, index: i, present: entry.Flags&abi.BpfServerFlagsSERVER_PRESENT != 0,
+			method: lvs.ForwardMethod(entry.Method & abi.MethodMask), keepsPort: entry.Method&uint8(abi.BpfMethodMETHOD_KEEPS_PORT) != 0,
+		}
+		if err := r.ofServers.Adopt(i, &s.tally); err != nil {
+			return fmt.Errorf("real server %s: %w", key.addr, err)
+		}
+		r.servers[key] = s
+		r.serverIndexes.claim(i)
+		service := services[entry.Service]
+		switch {
+		case service == nil:
+			r.serviceIndexes.claim(entry.Service)
+			if err := r.dropServer(s, false); err != nil {
+				return err
+			}
+		case s.present:
+			service.servers = append(service.servers, s)
+		}
+	}
+	return nil
+}
+
+// Adopted says whether an earlier process had left services in the tables.
+func (r *Registry) Adopted() bool { return r.adopted }
+
+// Serving lists the servers that an earlier process left in a service's list;
+// ok is false where it had no such service.
+func (r *Registry) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.services[key]
+	if s == nil || !s.present {
+		return nil, false
+	}
+	for _, server := range s.servers {
+		servers = append(servers, server.key.addr)
+	}
+	return servers, true
+}

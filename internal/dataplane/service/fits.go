@@ -1,0 +1,42 @@
+package service
+
+import (
+	"fmt"
+	"net/netip"
+
+	"weir/lvs"
+)
+
+// Fits says what of a state there is no room for.
+func (r *Registry) Fits(state lvs.Plan) error {
+	type member struct {
+		service lvs.ServiceKey
+		server  netip.AddrPort
+	}
+	if r.surelyFits(state) {
+		return nil
+	}
+	services, servers := map[lvs.ServiceKey]bool{}, map[member]bool{}
+	for _, vs := range state.Services {
+		services[vs.ServiceKey] = true
+		for _, rs := range vs.RealServers {
+			servers[member{vs.ServiceKey, rs.AddrPort()}] = true
+		}
+	}
+	if most := int(r.maps.Services.MaxEntries()); len(services) > most {
+		return fmt.Errorf("%d virtual servers: %d fit; open the data plane with a larger Options.Services", len(services), most)
+	}
+	if most := int(r.maps.Servers.MaxEntries()); len(servers) > most {
+		return fmt.Errorf("%d real servers, all services together: %d fit; open the data plane with a larger Options.RealServers", len(servers), most)
+	}
+	return nil
+}
+
+// surelyFits counts what may be given twice as often as it is given.
+func (r *Registry) surelyFits(state lvs.Plan) bool {
+	servers := 0
+	for _, vs := range state.Services {
+		servers += len(vs.RealServers)
+	}
+	return len(state.Services) <= int(r.maps.Services.MaxEntries()) && servers <= int(r.maps.Servers.MaxEntries())
+}

@@ -1,0 +1,118 @@
+package service
+
+import (
+	"fmt"
+	"net/netip"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// localAddrs is what is known of this machine's own addresses.
+type localAddrs struct {
+	numbers map[netip.Addr]uint8 // of those in the table
+	virtual map[netip.Addr]bool  // that services have
+	// devices' addresses, as long as they are taken to be good.
+	devices map[int][]netip.Prefix
+}
+
+// takeUpLocal begins with the addresses that an earlier process left.
+func (r *Registry) takeUpLocal() {
+	r.local = localAddrs{numbers: map[netip.Addr]uint8{}, devices: map[int][]netip.Prefix{}}
+	for i, a := range r.localTable.Wrote() {
+		r.local.numbers[a.Netip()] = uint8(i)
+	}
+}
+
+// virtualAddrs are the addresses that other machines may have, too.
+func virtualAddrs(state lvs.Plan) map[netip.Addr]bool {
+	all := map[netip.Addr]bool{}
+	for _, vs := range state.Services {
+		all[vs.Addr] = true
+	}
+	for _, in := range state.Instances {
+		for _, vip := range in.VIPs {
+			all[vip] = true
+		}
+	}
+	return all
+}
+
+// setLocal enters the local addresses on the path to a server: what one behind a tunnel gets
+// comes from it, and what this machine itself sends to its service.
+func (r *Registry) setLocal(entry *abi.BpfServer, s *server) (err error) {
+	if !s.hop.Source.IsValid() || s.hop.Local {
+		return nil
+	}
+	server := s.key.addr.Addr()
+	if entry.Own, err = r.localAddr(r.sourceOf(s.hop, server, s.hop.Source)); err != nil {
+		return err
+	}
+	entry.Inner = entry.Own
+	if s.ip4 != server.Is4() {
+		entry.Inner, err = r.localAddr(r.sourceOf(s.hop, server, netip.Addr{}))
+	}
+	return err
+}
+
+// localAddr is the number of one of our addresses, 0 of none.
+func (r *Registry) localAddr(a netip.Addr) (uint8, error) {
+	if i, known := r.local.numbers[a]; known || !a.IsValid() {
+		return i, nil
+	}
+	i, err := r.localPlace()
+	if err != nil {
+		return 0, err
+	}
+	r.local.numbers[a] = i
+	return i, r.localTable.Put(uint32(i), abi.AddrOf(a))
+}
+
+// sourceOf is the address from which the kernel would send to a server, if that is
+// not a virtual one, and else another of the device: of IPv6 addresses the kernel
+// prefers one with a /128. Without the kernel's, it is one of the other family.
+func (r *Registry) sourceOf(hop netlnk.NextHop, server, kernels netip.Addr) netip.Addr {
+	if kernels.IsValid() && !r.local.virtual[kernels] {
+		return kernels
+	}
+	all, known := r.local.devices[hop.Index]
+	if !known {
+		all, _ = netlnk.AddressesOf(hop.Index) // without them it is as the kernel says
+		r.local.devices[hop.Index] = all
+	}
+	near := server
+	if hop.Gateway.IsValid() {
+		near = hop.Gateway
+	}
+	ip4, best := server.Is4() == kernels.IsValid(), kernels
+	for _, own := range all {
+		a := own.Addr()
+		switch {
+		case a.Is4() != ip4 || a.IsLinkLocalUnicast() || r.local.virtual[a]:
+		case own.Contains(near):
+			return a
+		case best == kernels:
+			best = a
+		}
+	}
+	return best
+}
+
+// localPlace is a free place for an address, or that of one that no server needs.
+func (r *Registry) localPlace() (uint8, error) {
+	if n := uint32(len(r.local.numbers)) + 1; n < r.maps.OwnAddrs.MaxEntries() {
+		return uint8(n), nil
+	}
+	used := map[uint8]bool{}
+	for _, entry := range r.serverTable.Wrote() {
+		used[entry.Own], used[entry.Inner] = true, true
+	}
+	for a, i := range r.local.numbers {
+		if !used[i] {
+			delete(r.local.numbers, a)
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("all %d places for our own addresses are taken", r.maps.OwnAddrs.MaxEntries()-1)
+}

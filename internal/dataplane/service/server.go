@@ -1,0 +1,108 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/nexthop"
+	"weir/internal/netlnk"
+	"weir/lvs"
+)
+
+// setServer writes what is new of a server.
+func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealServer, find Finder) (*server, error) {
+	key := serverKey{service, rs.AddrPort()}
+	s := r.servers[key]
+	// A client of all ports keeps the one that it asked for.
+	keepsPort := rs.Port == 0 || vs.Port == 0 && vs.Persistence.Timeout > 0
+	if s != nil && s.present && s.written != nil && *s.written == rs && s.keepsPort == keepsPort {
+		return s, nil
+	}
+	var hop netlnk.NextHop
+	if s != nil && s.present && s.written != nil {
+		hop = s.hop // Run keeps it fresh
+	} else {
+		hop, _ = find.Known(rs.Addr)
+	}
+	if err := checkServer(vs, rs); err != nil {
+		return nil, err
+	}
+	if s == nil {
+		index, err := r.serverIndexes.take(r.maps.Servers.MaxEntries())
+		if err != nil {
+			return nil, fmt.Errorf("no room for another one, with those that connections still refer to (Options.RealServers): %w", err)
+		}
+		s = &server{key: key, index: index}
+		r.servers[key] = s
+		if err := r.ofServers.Begin(index, &s.tally); err != nil {
+			return nil, err
+		}
+	}
+	s.hop, s.present, s.method, s.keepsPort, s.written = nexthop.Freshest(s.hop, hop), true, rs.Method, keepsPort, nil
+	s.ip4 = vs.Addr.Is4()
+	if err := r.setLimits(s, limitsOf(rs)); err != nil {
+		return nil, err
+	}
+	if err := r.putServer(key, s); err != nil {
+		return nil, err
+	}
+	s.written = &rs
+	return s, nil
+}
+
+// putServer writes the server's entry as the data plane reads it.
+func (r *Registry) putServer(key serverKey, s *server) error {
+	entry := abi.BpfServer{
+		Addr: abi.AddrOf(key.addr.Addr()), Port: abi.Port(key.addr.Port()),
+		Method: uint8(s.method), Service: key.service, Swept: r.epoch(), Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),
+	}
+	if s.keepsPort {
+		entry.Method |= uint8(abi.BpfMethodMETHOD_KEEPS_PORT)
+	}
+	entry.Way.Ifindex = uint32(s.hop.Index)
+	copy(entry.Way.Dst[:], s.hop.Dst)
+	copy(entry.Way.Src[:], s.hop.Src)
+	if s.present {
+		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
+	} else if s.expires {
+		entry.Flags |= abi.BpfServerFlagsSERVER_LETS_GO
+	}
+	if s.hop.Local {
+		entry.Flags |= abi.BpfServerFlagsSERVER_LOCAL
+	}
+	if s.hop.Valid {
+		entry.Flags |= abi.BpfServerFlagsSERVER_RESOLVED
+	}
+	if err := r.setLocal(&entry, s); err != nil {
+		return fmt.Errorf("enter the local address on the path: %w", err)
+	}
+	return r.serverTable.Put(s.index, entry)
+}
+
+// dropServer takes a server out of service. Its connections stay its own, as
+// in the kernel: they are silent until the server is back or their time is over,
+// unless it lets them go.
+func (r *Registry) dropServer(s *server, expires bool) error {
+	if !s.present {
+		return nil
+	}
+	s.present, s.written, s.expires = false, nil, expires
+	r.expiring = r.expiring || expires
+	err := r.putServer(s.key, s)
+	// A sweep that begins now sees the entry as it has been written: only the one
+	// that has begun before may have met no connection of it although there is one.
+	s.removed = r.epoch()
+	return err
+}
+
+// clearServers begins the counters of a service's servers at 0.
+func (r *Registry) clearServers(service uint32) (err error) {
+	for key, s := range r.servers {
+		if key.service == service {
+			err = errors.Join(err, r.ofServers.Begin(s.index, &s.tally))
+		}
+	}
+	return err
+}

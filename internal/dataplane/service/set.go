@@ -1,0 +1,243 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
+	"weir/internal/dataplane/nexthop"
+	"weir/internal/netlnk"
+	"weir/internal/sched"
+	"weir/lvs"
+)
+
+// Finder finds the next hops to servers. Await may take a while; it is called without
+// the Registry's lock, and Known with it.
+type Finder interface {
+	Await(wanted []nexthop.Want)
+	Known(addr netip.Addr) (hop netlnk.NextHop, ok bool)
+}
+
+// Set makes the tables have these services and no other, each served by the lease of
+// its address. It comes in an order in which no packet meets a half-built service:
+// servers before the tables that name them, tables before their service; going, the
+// other way round. A service that is as the last state had it is not written again.
+// What cannot be done is said in one error; the rest is done. Callers take turns.
+func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder) error {
+	changed, wanted := r.changed(state, lease)
+	find.Await(wanted)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.local.virtual = virtualAddrs(state)
+	clear(r.local.devices)
+	var errs []error
+	var changes []*change
+	for _, vs := range changed {
+		c, err := r.prepare(vs, lease[vs.Addr], find)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
+			continue
+		}
+		changes = append(changes, c)
+	}
+	errs = append(errs, r.putTables(changes))
+	for _, c := range changes {
+		if err := r.enter(c); err != nil {
+			errs = append(errs, fmt.Errorf("virtual server %s: %w", c.vs.ServiceKey, err))
+		}
+	}
+	keep := map[lvs.ServiceKey]bool{}
+	for _, vs := range state.Services {
+		keep[vs.ServiceKey] = true
+	}
+	errs = append(errs, r.dropServices(keep), r.setEnds(state), r.counts.Put(0, countServices(keep)))
+	return errors.Join(errs...)
+}
+
+// changed are the services that are not as they are wanted, and those of their servers
+// whose next hop is not kept fresh yet.
+func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed []lvs.VirtualServer, wanted []nexthop.Want) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, vs := range state.Services {
+		s := r.services[vs.ServiceKey]
+		if s != nil && s.holds(vs, lease[vs.Addr]) {
+			continue
+		}
+		changed = append(changed, vs)
+		for _, rs := range vs.RealServers {
+			want := nexthop.Want{Addr: rs.Addr}
+			if s != nil {
+				if server := r.servers[serverKey{s.index, rs.AddrPort()}]; server != nil {
+					if server.present && server.written != nil {
+						continue
+					}
+					want.Old = server.hop
+				}
+			}
+			wanted = append(wanted, want)
+		}
+	}
+	return changed, wanted
+}
+
+// change is a service that is being entered into the tables.
+type change struct {
+	*service
+	vs      lvs.VirtualServer
+	lease   uint32
+	servers []*server
+	layout  *sched.Layout
+	table   *ebpf.Map // nil where the one in force stays
+}
+
+// holds says whether the tables have a service as it is wanted.
+func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
+	if !s.present || s.written == nil || s.lease != lease || !slices.Equal(s.written.RealServers, vs.RealServers) {
+		return false
+	}
+	was := *s.written
+	was.RealServers, vs.RealServers = nil, nil
+	return reflect.DeepEqual(was, vs)
+}
+
+// countServices counts them all, and those that take a look-up of their own.
+func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
+	for key := range wanted {
+		n.All++
+		switch {
+		case key.Mark != 0:
+			n.ByMark++
+		case key.Port == 0:
+			n.AnyPort++
+		}
+	}
+	return n
+}
+
+// prepare enters what a service is to have, and lays out its table.
+func (r *Registry) prepare(vs lvs.VirtualServer, lease uint32, find Finder) (*change, error) {
+	if err := checkService(vs); err != nil {
+		return nil, err
+	}
+	s, err := r.service(vs.ServiceKey)
+	if err != nil {
+		return nil, err
+	}
+	s.written = nil // until it is entered
+	c := &change{service: s, vs: vs, lease: lease}
+	known := map[*server]bool{}
+	for _, server := range s.servers {
+		known[server] = true
+	}
+	var list []sched.Server
+	for _, rs := range vs.RealServers {
+		server, err := r.setServer(s.index, vs, rs, find)
+		if err != nil {
+			return nil, fmt.Errorf("real server %s: %w", rs.AddrPort(), err)
+		}
+		if !known[server] { // also where the rest fails, so that it is taken away again
+			s.servers = append(s.servers, server)
+		}
+		c.servers = append(c.servers, server)
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
+	}
+	if err := r.layOut(c, list); err != nil {
+		return nil, fmt.Errorf("lay out its table: %w", err)
+	}
+	return c, nil
+}
+
+// enter puts a service that is prepared in force, and takes those servers out of it
+// that it has no more.
+func (r *Registry) enter(c *change) error {
+	if c.table != nil {
+		return errors.New("its table is not in force")
+	}
+	s, vs := c.service, c.vs
+	s.layout = c.layout
+	if err := r.vips.Put(s.index, abi.AddrOf(vs.Addr)); err != nil {
+		return fmt.Errorf("enter its address: %w", err)
+	}
+	s.present = true
+	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
+	if err := r.serviceTable.Put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
+		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
+		Persist: uint32(vs.Persistence.Timeout / conn.TickLength), Netmask: abi.NetmaskOf(vs.Persistence.Netmask), Mark: vs.Mark,
+	}); err != nil {
+		return err
+	}
+	errs := []error{r.schedulerIs(s, vs.Scheduler)}
+	kept := map[*server]bool{}
+	for _, server := range c.servers {
+		kept[server] = true
+	}
+	for _, server := range s.servers {
+		if !kept[server] {
+			errs = append(errs, r.dropServer(server, vs.Rules.ExpireNoDest))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	vs.RealServers = slices.Clone(vs.RealServers)
+	s.servers, s.written, s.lease = c.servers, &vs, c.lease
+	return nil
+}
+
+// schedulerIs notes a service's scheduler, once it is in force; "" is none. What
+// the one before it had remembered is forgotten.
+func (r *Registry) schedulerIs(s *service, now lvs.Scheduler) error {
+	before := s.scheduler
+	s.scheduler = now
+	if before == now || !remembers(before) {
+		return nil
+	}
+	return conn.ForgetDestinations(r.maps, s.index)
+}
+
+// service finds or makes the entry of a service.
+func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
+	if s := r.services[key]; s != nil {
+		if !s.present { // one that was removed and comes again counts from 0
+			return s, errors.Join(r.ofServices.Begin(s.index, &s.tally), r.clearServers(s.index))
+		}
+		return s, nil
+	}
+	index, err := r.serviceIndexes.take(r.maps.Tables.MaxEntries())
+	if err != nil {
+		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
+	}
+	s := &service{index: index}
+	r.services[key] = s
+	return s, r.ofServices.Begin(index, &s.tally)
+}
+
+func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
+	for key, s := range r.services {
+		if wanted[key] || !s.present {
+			continue
+		}
+		if e := r.serviceTable.Drop(abi.ServiceKeyOf(key)); e != nil {
+			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
+			continue
+		}
+		if e := r.dropTable(s.index); e != nil {
+			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
+		}
+		err = errors.Join(err, r.schedulerIs(s, ""))
+		expires := s.written != nil && s.written.Rules.ExpireNoDest
+		for _, server := range s.servers {
+			err = errors.Join(err, r.dropServer(server, expires))
+		}
+		// One that comes again is a new one.
+		s.present, s.layout, s.written, s.servers = false, nil, nil, nil
+	}
+	return err
+}

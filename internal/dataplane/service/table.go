@@ -1,0 +1,159 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/sched"
+)
+
+// layOut makes a new table where the servers, their order, their weights or
+// the scheduler have changed, going on after the last turn of the old one. A table
+// that an earlier process left stays, if it is of the same servers.
+func (r *Registry) layOut(c *change, list []sched.Server) error {
+	s, scheduler := c.service, c.vs.Scheduler
+	if s.layout != nil && s.layout.Same(scheduler, list) {
+		c.layout = s.layout
+		return nil
+	}
+	left, id := r.table(s)
+	var cursor uint64
+	if left != nil {
+		cursor = left[abi.TableCursor]
+	}
+	layout, err := sched.Edit(scheduler, list, s.layout, cursor, r.cycle)
+	if err != nil {
+		return err
+	}
+	c.layout = layout
+	words := tableOf(layout)
+	if s.layout == nil && sameTable(left, words) {
+		layout.Left(left[abi.TableHead])
+		s.table = id
+		return nil
+	}
+	c.table, err = r.newTable(words)
+	return err
+}
+
+// tableOf is a layout as the data plane reads it.
+func tableOf(l *sched.Layout) []uint64 {
+	words := make([]uint64, abi.TableSlots)
+	for _, slot := range l.Slots {
+		words = append(words, uint64(slot))
+	}
+	if c := l.Cycle; c != nil {
+		words[abi.TableCursor], words[abi.TableHead] = c.First, c.Head
+		words[abi.TableServers], words[abi.TableTop] = uint64(len(c.Shares)), uint64(c.Top)
+		for _, t := range c.Turns {
+			words = append(words, abi.TurnWord(t.Level, t.Place, c.Shares[t.Place-1].Server))
+		}
+		for _, s := range c.Shares {
+			words = append(words, abi.ShareWord(s.Turns, s.Server))
+		}
+	}
+	words[abi.TableLength] = uint64(len(words)-abi.TableSlots) - words[abi.TableServers]
+	return append(words, make([]uint64, -len(words)&(abi.RowWords-1))...)
+}
+
+// sameTable says whether two differ only in whose turn it is.
+func sameTable(left, words []uint64) bool {
+	return len(left) >= abi.TableSlots && slices.Equal(left[abi.TableLength:abi.TableHead], words[abi.TableLength:abi.TableHead]) &&
+		slices.Equal(left[abi.TableSlots:], words[abi.TableSlots:])
+}
+
+// newTable makes a table that is not in force yet.
+func (r *Registry) newTable(words []uint64) (*ebpf.Map, error) {
+	spec := r.spec.Maps[abi.BpfMapTables].InnerMap.Copy()
+	rows := slices.Collect(slices.Chunk(words, abi.RowWords))
+	spec.MaxEntries = uint32(len(rows))
+	table, err := ebpf.NewMap(spec)
+	if err != nil {
+		return nil, fmt.Errorf("make one of %d words: %w", len(words), err)
+	}
+	keys, values := make([]uint32, len(rows)), make([]abi.Row, len(rows))
+	for i, row := range rows {
+		keys[i], values[i] = uint32(i), abi.Row(row)
+	}
+	if _, err := table.BatchUpdate(keys, values, nil); err != nil {
+		table.Close()
+		return nil, fmt.Errorf("fill it: %w", err)
+	}
+	if err := table.Freeze(); err != nil {
+		table.Close()
+		return nil, err
+	}
+	return table, nil
+}
+
+// putTables puts new tables in force, each together with its cursor. The data plane
+// alone may write to them from then on. For each call the kernel waits until no
+// program reads an old one any more, so that many go by one call.
+func (r *Registry) putTables(changed []*change) error {
+	var indexes, tables []uint32
+	var done []*change
+	for _, c := range changed {
+		if c.table != nil {
+			defer c.table.Close()
+			indexes, tables, done = append(indexes, c.index), append(tables, uint32(c.table.FD())), append(done, c)
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	if n, err := r.maps.Tables.BatchUpdate(indexes, tables, nil); err != nil {
+		return fmt.Errorf("put %d of %d tables in force: %w", len(done)-n, len(done), err)
+	}
+	for _, c := range done {
+		info, err := c.table.Info()
+		if err != nil {
+			return fmt.Errorf("look at the table of %s: %w", c.vs.ServiceKey, err)
+		}
+		c.service.table, _ = info.ID()
+		c.table = nil
+	}
+	return nil
+}
+
+// tableID is the kernel's number of the service's table; 0 where there is none.
+func (r *Registry) tableID(s *service) (id ebpf.MapID, err error) {
+	err = r.maps.Tables.Lookup(s.index, &id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
+	}
+	return id, err
+}
+
+func (r *Registry) dropTable(index uint32) error {
+	if err := r.maps.Tables.Delete(index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	return nil
+}
+
+// table reads the service's table, and which one that is; nil where there is none.
+func (r *Registry) table(s *service) ([]uint64, ebpf.MapID) {
+	var table *ebpf.Map
+	if err := r.maps.Tables.Lookup(s.index, &table); err != nil {
+		return nil, 0
+	}
+	defer table.Close()
+	keys, rows := make([]uint32, table.MaxEntries()), make([]abi.Row, table.MaxEntries())
+	n, err := table.BatchLookup(&ebpf.MapBatchCursor{}, keys, rows, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) || n != len(rows) { // that is its end
+		return nil, 0
+	}
+	id, err := r.tableID(s)
+	if err != nil {
+		return nil, 0
+	}
+	words := make([]uint64, 0, abi.RowWords*len(rows))
+	for _, row := range rows {
+		words = append(words, row[:]...)
+	}
+	return words, id
+}
