@@ -50,6 +50,12 @@ type Check struct {
 	File *FileCheck `json:"file,omitempty"`
 }
 
+// Bare is the check without the places of its keywords, which hold on to the whole text.
+func (c Check) Bare() Check {
+	c.given = given{}
+	return c
+}
+
 // rawCheck is a check as it is written.
 type rawCheck struct {
 	Check

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -48,6 +47,38 @@ func Compare(was, now *Config) []Change {
 	return c.changes
 }
 
+// CompareVRRPInstance lists what a reload changes of one VRRP instance. Here and in the
+// functions below, Block has the blocks within the one that is compared.
+func CompareVRRPInstance(was, now *VRRPInstance) []Change {
+	return compareBlocks(was, now, "vrrp_instance")
+}
+
+// CompareVirtualServer lists what a reload changes of one virtual_server.
+func CompareVirtualServer(was, now *VirtualServer) []Change {
+	return compareBlocks(was, now, "virtual_server")
+}
+
+// CompareRealServer lists what a reload changes of one real_server.
+func CompareRealServer(was, now *RealServer) []Change {
+	return compareBlocks(was, now, "virtual_server", "real_server")
+}
+
+// CompareCheck lists what a reload changes of one check. The two are of the same kind.
+func CompareCheck(was, now *Check) []Change {
+	return compareBlocks(was, now, "virtual_server", "real_server", string(now.Kind))
+}
+
+// compareBlocks compares two blocks by their place in the language.
+func compareBlocks[B any](was, now *B, place ...string) []Change {
+	c := &comparison{language: compared()}
+	row := &entry{inner: c.language.root}
+	for _, keyword := range place {
+		row = row.inner.lookup(keyword)
+	}
+	c.pair(nil, row, reflect.ValueOf(was).Elem(), reflect.ValueOf(now).Elem())
+	return c.changes
+}
+
 // compared is the language by which configurations are compared.
 var compared = sync.OnceValue(keepalived)
 
@@ -60,21 +91,46 @@ type comparison struct {
 // blocks compares two blocks of a kind, field by field: a field's keyword is that of
 // its name in JSON. Fields of embedded structs are the block's own.
 func (c *comparison) blocks(path []string, spec *blockSpec, was, now reflect.Value) {
-	for i := range was.NumField() {
-		field := was.Type().Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "" {
-			name = snake(field.Name)
+	for _, f := range fieldsOf(was.Type()) {
+		if f.name == "" {
+			c.blocks(path, spec, was.Field(f.index), now.Field(f.index))
+		} else {
+			c.field(path, spec, f.name, was.Field(f.index), now.Field(f.index))
 		}
+	}
+}
+
+// blockField is a field of a block; its name is empty for an embedded struct.
+type blockField struct {
+	index int
+	name  string
+}
+
+// knownFields are the fields of each type of block, worked out once.
+var knownFields sync.Map
+
+// fieldsOf are the fields of a type of block that are compared.
+func fieldsOf(block reflect.Type) []blockField {
+	if known, ok := knownFields.Load(block); ok {
+		return known.([]blockField)
+	}
+	var all []blockField
+	for i := range block.NumField() {
+		field := block.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case field.Type == reflect.TypeFor[given]():
 		case field.Anonymous:
-			c.blocks(path, spec, was.Field(i), now.Field(i))
+			all = append(all, blockField{i, ""})
 		case !field.IsExported() || name == "-":
+		case name == "":
+			all = append(all, blockField{i, snake(field.Name)})
 		default:
-			c.field(path, spec, name, was.Field(i), now.Field(i))
+			all = append(all, blockField{i, name})
 		}
 	}
+	knownFields.Store(block, all)
+	return all
 }
 
 // field compares two fields of a name.
@@ -149,14 +205,15 @@ func (c *comparison) block(path []string, row *entry, kind ChangeKind) {
 // list compares blocks of which there may be several: those that are the same thing,
 // and else those of the same name.
 func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
-	partners, stays := readOnce(was, now)
+	partners, stays := make([]int, now.Len()), make([]bool, was.Len())
+	for i := range partners {
+		partners[i] = -1
+	}
 	before := map[string][]int{}
 	for i := range was.Len() {
-		if !stays[i] {
-			names := namesOf(was.Index(i))
-			for _, name := range append(names.things, names.others...) {
-				before[name] = append(before[name], i)
-			}
+		names := namesOf(was.Index(i))
+		for _, name := range append(names.things, names.others...) {
+			before[name] = append(before[name], i)
 		}
 	}
 	find := func(i int, names []string) {
@@ -170,15 +227,10 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	}
 	all := make([]blockNames, len(partners))
 	for i := range partners {
-		if partners[i] < 0 {
-			all[i] = namesOf(now.Index(i))
-			find(i, all[i].things)
-		}
+		all[i] = namesOf(now.Index(i))
+		find(i, all[i].things)
 	}
 	for i := range partners {
-		if partners[i] == unread {
-			continue
-		}
 		find(i, all[i].others)
 		inner := append(path[:len(path):len(path)], row.name+" "+all[i].title)
 		if partners[i] < 0 {
@@ -192,40 +244,6 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 			c.block(append(path[:len(path):len(path)], row.name+" "+namesOf(was.Index(i)).title), row, Removed)
 		}
 	}
-}
-
-// unread is the partner of a virtual_server whose text was not read again.
-const unread = math.MaxInt
-
-// readOnce finds the virtual servers that were made of the same reading of a text: a
-// Loader reads none again that has stayed the same. Where what other blocks say about
-// one differs, it is not among them. Partners are -1 for all others.
-func readOnce(was, now reflect.Value) (partners []int, stays []bool) {
-	partners, stays = make([]int, now.Len()), make([]bool, was.Len())
-	for i := range partners {
-		partners[i] = -1
-	}
-	before, services := was.Interface().([]VirtualServer)
-	if !services {
-		return partners, stays
-	}
-	places := make(map[*RealServer]int, len(before))
-	for i := range before {
-		if len(before[i].RealServers) > 0 {
-			places[&before[i].RealServers[0]] = i
-		}
-	}
-	after := now.Interface().([]VirtualServer)
-	for i := range after {
-		v := &after[i]
-		if len(v.RealServers) == 0 {
-			continue
-		}
-		if at, known := places[&v.RealServers[0]]; known && before[at].Rules == v.Rules {
-			partners[i], stays[at] = unread, true
-		}
-	}
-	return partners, stays
 }
 
 // pair compares two blocks that are the same one before and after.
@@ -242,6 +260,9 @@ func (c *comparison) pair(path []string, row *entry, was, now reflect.Value) {
 func (c *comparison) keys(path []string, spec *blockSpec, was, now *VirtualServer) {
 	if now.Group != "" {
 		c.texts(path, "virtual_server_group", InPlace, joined(was.Keys), joined(now.Keys))
+		return
+	}
+	if len(was.Keys) == 0 || len(now.Keys) == 0 {
 		return
 	}
 	if w, n := was.Keys[0], now.Keys[0]; w.Mark != 0 && w != n {
@@ -297,6 +318,9 @@ func (s *blockSpec) acts() bool {
 
 // value compares the values of a keyword.
 func (c *comparison) value(path []string, row *entry, was, now reflect.Value) {
+	if was.Comparable() && was.Equal(now) {
+		return // most are the same: their texts would take long
+	}
 	from, to := changeText(was, row), changeText(now, row)
 	if row.secret && from != to {
 		from, to = "as it was", "another"

@@ -6,188 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"weir/conf/conftest"
 )
-
-// reloadExample is a statement before and after a reload.
-type reloadExample struct {
-	was, now string
-	// around are further statements of its block.
-	around string
-	// reports are the keywords that Compare names, where they are not the keyword.
-	reports string
-	// nothing says why the keyword has no value that could change.
-	nothing string
-}
-
-// reloadExamples are of every keyword with an effect, by its block and name.
-var reloadExamples = map[string]reloadExample{
-	"global_defs router_id":               {was: "a", now: "b"},
-	"global_defs lvs_timeouts":            {was: "tcp 900", now: "tcp 901", reports: "tcp_established"},
-	"global_defs vrrp_version":            {was: "2", now: "3"},
-	"global_defs vrrp_garp_master_delay":  {was: "5", now: "6", around: "vrrp_garp_lower_prio_delay 5\n"},
-	"global_defs vrrp_garp_master_repeat": {was: "5", now: "6", around: "vrrp_garp_lower_prio_repeat 5\n"},
-	"global_defs include_check":           {was: "readable", now: "match"},
-	"global_defs random_seed":             {was: "1", now: "2"},
-
-	"vrrp_instance state":                {was: "BACKUP", now: "MASTER", around: "priority 100\n"},
-	"vrrp_instance interface":            {was: "eth0", now: "eth1"},
-	"vrrp_instance virtual_router_id":    {was: "1", now: "2"},
-	"vrrp_instance priority":             {was: "100", now: "101"},
-	"vrrp_instance advert_int":           {was: "1", now: "2"},
-	"vrrp_instance version":              {was: "2", now: "3"},
-	"vrrp_instance virtual_ipaddress":    {was: "{\n10.1.0.1\n}", now: "{\n10.1.0.1\n10.1.0.2\n}"},
-	"vrrp_instance unicast_peer":         {was: "{\n10.1.1.1\n}", now: "{\n10.1.1.2\n}"},
-	"vrrp_instance mcast_src_ip":         {was: "10.1.2.1", now: "10.1.2.2"},
-	"vrrp_instance unicast_src_ip":       {was: "10.1.2.1", now: "10.1.2.2", reports: "mcast_src_ip"},
-	"vrrp_instance nopreempt":            {was: "off", now: "on"},
-	"vrrp_instance preempt":              {was: "-nopreempt", now: "", reports: "nopreempt"},
-	"vrrp_instance preempt_delay":        {was: "1", now: "2"},
-	"vrrp_instance garp_master_delay":    {was: "5", now: "6"},
-	"vrrp_instance garp_master_repeat":   {was: "5", now: "6"},
-	"vrrp_instance accept":               {was: "-no_accept", now: ""},
-	"vrrp_instance no_virtual_ipaddress": {was: "-", now: ""},
-	"vrrp_instance virtual_ipaddress_excluded": {
-		was: "{\n10.1.0.1\n}", now: "{\n10.1.0.2\n}"},
-	"authentication auth_type": {was: "PASS", now: "AH", around: "auth_pass x\n"},
-	"authentication auth_pass": {was: "x", now: "y", around: "auth_type PASS\n"},
-
-	"virtual_server lb_algo":                 {was: "rr", now: "wrr"},
-	"virtual_server lvs_sched":               {was: "rr", now: "wrr"},
-	"virtual_server lb_kind":                 {was: "NAT", now: "DR"},
-	"virtual_server lvs_method":              {was: "NAT", now: "DR"},
-	"virtual_server protocol":                {was: "TCP", now: "UDP"},
-	"virtual_server persistence_timeout":     {was: "5", now: "6"},
-	"virtual_server persistence_granularity": {was: "255.0.0.0", now: "255.255.0.0", around: "persistence_timeout 5\n"},
-	"virtual_server ops":                     {was: "off", now: "on", around: "protocol UDP\n"},
-	"virtual_server ip_family":               {was: "inet", now: "inet6"},
-	"virtual_server nat_mask":                {nothing: "obsolete: it is read and forgotten"},
-	"virtual_server weight":                  {was: "2", now: "3"},
-	"virtual_server sh-port":                 {was: "off", now: "on"},
-	"virtual_server mh-port":                 {was: "off", now: "on"},
-	"virtual_server flag-2":                  {was: "off", now: "on"},
-	"virtual_server sh-fallback":             {was: "off", now: "on"},
-	"virtual_server mh-fallback":             {was: "off", now: "on"},
-	"virtual_server flag-1":                  {was: "off", now: "on"},
-	"virtual_server flag-3":                  {was: "off", now: "on"},
-	"real_server weight":                     {was: "2", now: "3"},
-	"real_server lvs_method":                 {was: "NAT", now: "DR"},
-	"real_server uthreshold":                 {was: "8", now: "9"},
-	"real_server lthreshold":                 {was: "2", now: "3", around: "uthreshold 9\n"},
-	"TCP_CHECK nb_get_retry":                 {was: "2", now: "3"},
-	"TCP_CHECK connect_ip":                   {was: "10.0.0.8", now: "10.0.0.9"},
-	"TCP_CHECK connect_port":                 {was: "81", now: "82"},
-	"TCP_CHECK bindto":                       {was: "10.0.0.8", now: "10.0.0.9"},
-
-	"device hook":  {was: "tc", now: "generic"},
-	"weir mark":    {was: "1 port 80", now: "1 port 81"},
-	"weir silence": {was: "not-yet", now: "obsolete"},
-
-	"weir conn_reuse_mode":              {was: "1", now: "0"},
-	"weir expire_nodest_conn":           {was: "0", now: "1"},
-	"weir expire_quiescent_template":    {was: "0", now: "1"},
-	"weir sloppy_tcp":                   {was: "0", now: "1"},
-	"service conn_reuse_mode":           {was: "1", now: "0"},
-	"service expire_nodest_conn":        {was: "0", now: "1"},
-	"service expire_quiescent_template": {was: "0", now: "1"},
-	"service sloppy_tcp":                {was: "0", now: "1"},
-
-	"tables connections": {was: "2048", now: "4096"},
-	"tables templates":   {was: "2048", now: "4096"},
-	"tables services":    {was: "2048", now: "4096"},
-	"tables servers":     {was: "2048", now: "4096"},
-
-	" virtual_server_group": {was: "G {\n10.0.0.4\n}", now: "G {\n10.0.0.4\n10.0.0.5\n}"},
-}
-
-// init adds what stands at several levels in the same words.
-func init() {
-	for _, block := range []string{"virtual_server", "real_server", "TCP_CHECK"} {
-		around := map[string]string{"delay_loop": "warmup 1\n"}
-		for _, keyword := range []string{"delay_loop", "retry", "delay_before_retry", "connect_timeout", "warmup"} {
-			reloadExamples[block+" "+keyword] = reloadExample{was: "2", now: "3", around: around[keyword]}
-		}
-		reloadExamples[block+" alpha"] = reloadExample{was: "off", now: "on"}
-	}
-	for _, e := range timeoutsBlock().entries {
-		reloadExamples["timeouts "+e.name] = reloadExample{was: "5", now: "6"}
-	}
-}
-
-// blockExamples are of every block that a reload may add, by the block around it and its
-// keyword; empty for one that is always there.
-var blockExamples = map[string]string{
-	" global_defs": "", " weir": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
-	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
-	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
-	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
-	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
-	"weir device":                "device e9 {\n}\n",
-	"weir service":               "",
-}
-
-// reloadFile has every block, and a place for a statement in each.
-const reloadFile = `global_defs {
-<global_defs>}
-vrrp_instance V {
-interface eth0
-virtual_router_id 1
-version 2
-garp_master_delay 5
-garp_master_repeat 5
-<vrrp_instance><authentication>}
-virtual_server group G {
-protocol TCP
-real_server 10.0.0.2 80 {
-}
-}
-virtual_server fwmark 7 {
-lb_kind TUN
-<ip_family>real_server 10.0.0.2 80 {
-}
-}
-virtual_server 10.0.0.1 80 {
-protocol TCP
-<virtual_server>real_server 10.0.0.2 80 {
-lvs_method NAT
-<real_server>TCP_CHECK {
-<TCP_CHECK>}
-}
-}
-<>weir {
-<weir>device e0 {
-<device>}
-tables {
-<tables>}
-timeouts {
-<timeouts>}
-<service>}
-`
-
-// reloadText is a file with a statement in one of its blocks.
-func reloadText(block, keyword, statement string) string {
-	switch {
-	case keyword == "ip_family":
-		block = keyword
-	case block == "authentication" && statement != "":
-		statement = "authentication {\n" + statement + "}\n"
-	case block == "service" && statement != "":
-		statement = "service TCP 10.0.0.1 80 {\n" + statement + "}\n"
-	}
-	text := strings.Replace(reloadFile, "<"+block+">", statement, 1)
-	if keyword == "virtual_server_group" {
-		return plainReload(strings.Replace(text, "<>", "", 1))
-	}
-	return "virtual_server_group G {\n10.0.0.4\n}\n" + plainReload(text)
-}
-
-// plainReload has nothing more in its blocks.
-func plainReload(text string) string {
-	for _, b := range strings.Fields("global_defs vrrp_instance authentication ip_family virtual_server real_server TCP_CHECK weir device tables timeouts service") {
-		text = strings.Replace(text, "<"+b+">", "", 1)
-	}
-	return strings.Replace(text, "<>", "", 1)
-}
 
 // loadReload reads a text that has to be right.
 func loadReload(t *testing.T, text string) *Config {
@@ -197,14 +18,6 @@ func loadReload(t *testing.T, text string) *Config {
 		t.Fatalf("%v\n%s", diags.All(), text)
 	}
 	return cfg
-}
-
-// statement is a line of an example.
-func (e reloadExample) statement(keyword, value string) string {
-	if raw, ok := strings.CutPrefix(value, "-"); ok {
-		return e.around + raw + "\n"
-	}
-	return e.around + keyword + " " + value + "\n"
 }
 
 // TestReloadForgetsNoKeyword changes the value of every keyword that has an effect, by
@@ -232,15 +45,16 @@ func TestReloadForgetsNoKeyword(t *testing.T) {
 }
 
 func wantChange(t *testing.T, block string, e *entry) {
-	example, ok := reloadExamples[block+" "+e.name]
+	all := conftest.Reloads()
+	i := slices.IndexFunc(all, func(r conftest.Reload) bool { return r.Block == block && r.Keyword == e.name })
 	switch {
-	case !ok:
-		t.Fatal("the keyword has no example in reloadExamples")
-	case example.nothing != "":
+	case i < 0:
+		t.Fatal("the keyword has no example in conftest")
+	case all[i].Nothing != "":
 		return
 	}
-	was := loadReload(t, reloadText(block, e.name, example.statement(e.name, example.was)))
-	now := loadReload(t, reloadText(block, e.name, example.statement(e.name, example.now)))
+	example := all[i]
+	was, now := loadReload(t, example.Was), loadReload(t, example.Now)
 	got := map[string]bool{}
 	for _, c := range Compare(was, now) {
 		got[c.Keyword] = true
@@ -251,28 +65,28 @@ func wantChange(t *testing.T, block string, e *entry) {
 			t.Errorf("%s: %v, want %v", c.Keyword, c.Trait, e.reload)
 		}
 	}
-	want := example.reports
+	want := example.Reports
 	if want == "" {
 		want = e.slotName()
 	}
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{want}) {
 		t.Errorf("changed: %q, want %q", names, want)
 	}
-	again := loadReload(t, reloadText(block, e.name, example.statement(e.name, example.now)))
+	again := loadReload(t, example.Now)
 	if same := Compare(now, again); len(same) > 0 {
 		t.Errorf("a configuration differs from itself: %+v", same)
 	}
 }
 
 func wantBlock(t *testing.T, block string, e *entry) {
-	example, ok := blockExamples[block+" "+e.name]
+	example, ok := conftest.Blocks[block+" "+e.name]
 	switch {
 	case !ok:
-		t.Fatal("the block has no example in blockExamples")
+		t.Fatal("the block has no example in conftest.Blocks")
 	case example == "":
 		return
 	}
-	without, with := loadReload(t, reloadText(block, e.name, "")), loadReload(t, reloadText(block, e.name, example))
+	without, with := loadReload(t, conftest.ReloadText(block, e.name, "")), loadReload(t, conftest.ReloadText(block, e.name, example))
 	for kind, changes := range map[ChangeKind][]Change{Added: Compare(without, with), Removed: Compare(with, without)} {
 		if len(changes) != 1 || changes[0].Kind != kind || !strings.HasPrefix(changes[0].Block[len(changes[0].Block)-1], e.name) {
 			t.Errorf("%s: %+v", kind, changes)
@@ -298,7 +112,7 @@ func TestCompareSaysWhere(t *testing.T) {
 		{"vrrp_instance", "state BACKUP\npriority 9", "state MASTER\npriority 9", "[vrrp_instance V] changed state BACKUP MASTER at its start"},
 	}
 	for _, tt := range tests {
-		was, now := loadReload(t, reloadText(tt.block, "", tt.was+"\n")), loadReload(t, reloadText(tt.block, "", tt.now+"\n"))
+		was, now := loadReload(t, conftest.ReloadText(tt.block, "", tt.was+"\n")), loadReload(t, conftest.ReloadText(tt.block, "", tt.now+"\n"))
 		if got := fmt.Sprintf("%v", Compare(was, now)); got != "[{"+tt.want+"}]" {
 			t.Errorf("got  %s\nwant [{%s}]", got, tt.want)
 		}
@@ -329,24 +143,14 @@ func TestCompareFindsTheBlocks(t *testing.T) {
 	}
 }
 
-// TestCompareIsFast compares a large file with the same but for one virtual server, as
-// a Loader reads them.
-func TestCompareIsFast(t *testing.T) {
-	text := string(cluster(2000, 20))
-	loader := &Loader{}
-	was, diags := loader.load(memory{"a": text}, Options{}, "a")
-	if was == nil {
-		t.Fatal(diags.All())
+// BenchmarkCompare compares a large file with the same but for one real server.
+func BenchmarkCompare(b *testing.B) {
+	content := string(cluster(2000, 20))
+	was, _ := parseMemory(memory{"a": content}, "a")
+	now, _ := parseMemory(memory{"a": strings.Replace(content, "weight 1", "weight 7", 1)}, "a")
+	for b.Loop() {
+		if changes := Compare(was, now); len(changes) != 1 {
+			b.Fatalf("%+v", changes)
+		}
 	}
-	now, _ := loader.load(memory{"a": strings.Replace(text, "weight 1", "weight 7", 1)}, Options{}, "a")
-	compared()
-	start := time.Now()
-	changes := Compare(was, now)
-	if took := time.Since(start); took > 50*time.Millisecond {
-		t.Errorf("took %v", took)
-	}
-	if len(changes) != 1 || changes[0].Keyword != "weight" {
-		t.Errorf("%+v", changes)
-	}
-	t.Log(time.Since(start))
 }

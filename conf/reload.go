@@ -1,5 +1,7 @@
 package conf
 
+import "fmt"
+
 // Trait says what a reload does with a keyword whose value has changed.
 type Trait uint8
 
@@ -19,10 +21,27 @@ func (t Trait) String() string {
 	return [...]string{"in place", "anew", "at its start", "takes a restart"}[t]
 }
 
-// anew marks keywords for which their block has to begin anew.
+// MarshalText is a trait in words, for JSON.
+func (t Trait) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads a trait in words.
+func (t *Trait) UnmarshalText(words []byte) error {
+	for one := InPlace; one <= Restart; one++ {
+		if one.String() == string(words) {
+			*t = one
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no way to reload", words)
+}
+
+// anew marks keywords for which their block has to begin anew, but those that say
+// something else of a reload.
 func anew(entries ...*entry) []*entry {
 	for _, e := range entries {
-		e.reload = Anew
+		if e.reload == InPlace {
+			e.reload = Anew
+		}
 	}
 	return entries
 }

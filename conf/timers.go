@@ -40,7 +40,7 @@ func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
 		value("retry", number(leastRetry, math.MaxInt32), func(t *T) *int { return &at(t).Retry }, "how many more tries follow a failed check before the server is down"),
 		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
 		connectTimeout(at),
-		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance"),
+		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance", reloads(AtStart)),
 		alphaEntry(at),
 	}
 }
@@ -50,5 +50,5 @@ func connectTimeout[T any](at func(*T) *Timers) *entry {
 }
 
 func alphaEntry[T any](at func(*T) *Timers) *entry {
-	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
+	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed", reloads(AtStart))
 }

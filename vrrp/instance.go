@@ -103,7 +103,6 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 		base:      logger,
 		wake:      make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1),
-		snap:      Snapshot{Priority: cfg.Priority},
 	}
 	v.setConfig(cfg)
 	return v, nil

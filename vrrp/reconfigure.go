@@ -33,9 +33,6 @@ func (v *Instance) adopt() {
 	v.changes = nil
 	v.mu.Unlock()
 	for _, c := range changes {
-		v.mu.Lock()
-		v.snap.Priority = c.cfg.Priority
-		v.mu.Unlock()
 		v.setConfig(c.cfg)
 		if c.transport != nil {
 			v.transport = c.transport
@@ -49,6 +46,9 @@ func (v *Instance) adopt() {
 // setConfig sets the configuration and what follows from it. Only New and Run's
 // goroutine call it.
 func (v *Instance) setConfig(cfg Config) {
+	v.mu.Lock()
+	v.snap.Priority, v.snap.Config = cfg.Priority, cfg
+	v.mu.Unlock()
 	v.cfg, v.log = cfg, v.base.With("instance", cfg.Name)
 	v.advert = Advertisement{
 		VRID: cfg.VRID, Priority: cfg.Priority, Interval: cfg.AdvertInterval,

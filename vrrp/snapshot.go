@@ -11,6 +11,7 @@ type Snapshot struct {
 	Since    time.Time // when the state was entered; zero before the first change
 	Priority uint8     // the effective one, as in adverts
 	Fault    string    // why the instance cannot take part; empty where it can
+	Config   Config    // the one in force
 	Peer     Peer      // the sender of the last valid advert
 	Counters Counters
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"weir/conf"
 	"weir/internal/api"
 	"weir/internal/director"
 )
@@ -63,13 +64,17 @@ func showChanges(out io.Writer, answer api.Answer, done, colour bool) error {
 }
 
 func setting(s director.Setting) string {
+	text := s.Name + " " + s.From + " -> " + s.To
 	switch {
 	case s.From == "":
-		return s.Name + " " + s.To + " is new"
+		text = s.Name + " " + s.To + " is new"
 	case s.To == "":
-		return s.Name + " " + s.From + " leaves"
+		text = s.Name + " " + s.From + " leaves"
 	}
-	return s.Name + " " + s.From + " -> " + s.To
+	if s.Trait == conf.AtStart {
+		text += " (counts from its next start on)"
+	}
+	return text
 }
 
 func settingsText(list []director.Setting) string {

@@ -1,21 +1,19 @@
 package director
 
 import (
-	"fmt"
 	"strings"
 
 	"weir/conf"
 	"weir/internal/director/diff"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
-	"weir/lvs"
 )
 
 // Changes are what a reload would change, or has changed.
 type Changes struct {
 	Services  []ServiceChange  `json:"services"`
 	Instances []InstanceChange `json:"vrrp_instances"`
-	// Settings are those of the weir block.
+	// Settings are those outside services and instances.
 	Settings []Setting `json:"settings"`
 	// Restart is what waits for a restart: a reload leaves it.
 	Restart []Setting `json:"restart"`
@@ -53,35 +51,23 @@ func (c Changes) Touched() (n int) {
 	return n
 }
 
-func compareWeir(was, now conf.Weir) (s diff.Settings) {
-	s.Compare("device", describeDevices(was.Devices), describeDevices(now.Devices))
-	s.Compare("mark", describeMarks(was.Marks), describeMarks(now.Marks))
-	if from, to := was.Timeouts.Timeouts, now.Timeouts.Timeouts; from != to {
-		s.Compare("timeouts", fmt.Sprintf("%+v", from), fmt.Sprintf("%+v", to))
+// settings are the differences outside virtual servers and instances; restart are those
+// that wait for a restart.
+func settings(was, now *conf.Config) (all, restart []Setting) {
+	for _, s := range diff.Settings(conf.Compare(outside(was), outside(now))) {
+		s.Name = strings.TrimPrefix(s.Name, "weir ")
+		if s.Trait == conf.Restart {
+			restart = append(restart, s)
+		} else {
+			all = append(all, s)
+		}
 	}
-	return s
+	return all, restart
 }
 
-func describeDevices(devices []conf.Device) string {
-	var all []string
-	for _, d := range devices {
-		all = append(all, d.Name+" "+string(d.Hook))
-	}
-	return strings.Join(all, ", ")
-}
-
-func describeMarks(marks []lvs.MarkRule) string {
-	var all []string
-	for _, m := range marks {
-		all = append(all, fmt.Sprintf("%+v", m))
-	}
-	return strings.Join(all, ", ")
-}
-
-func compareTables(was, now conf.Tables) (s diff.Settings) {
-	s.Compare("tables connections", was.Connections, now.Connections)
-	s.Compare("tables templates", was.Templates, now.Templates)
-	s.Compare("tables services", was.Services, now.Services)
-	s.Compare("tables servers", was.Servers, now.Servers)
-	return s
+// outside is a configuration without its virtual servers and instances.
+func outside(cfg *conf.Config) *conf.Config {
+	c := *cfg
+	c.VirtualServers, c.VRRPInstances = nil, nil
+	return &c
 }

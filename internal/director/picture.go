@@ -18,10 +18,8 @@ type picture struct {
 // both.
 func (p picture) next(cfg *conf.Config) (picture, Changes) {
 	pools, services := p.pools.Next(cfg.VirtualServers)
-	changes := Changes{
-		Services: services, Instances: ha.Compare(p.cfg.VRRPInstances, cfg.VRRPInstances),
-		Settings: compareWeir(p.cfg.Weir, cfg.Weir), Restart: compareTables(p.cfg.Weir.Tables, cfg.Weir.Tables),
-	}
+	changes := Changes{Services: services, Instances: ha.Compare(p.cfg.VRRPInstances, cfg.VRRPInstances)}
+	changes.Settings, changes.Restart = settings(p.cfg, cfg)
 	n := picture{withoutServices(cfg), pools}
 	// They are as they were opened, whatever the file says.
 	n.cfg.Weir.Tables = p.cfg.Weir.Tables

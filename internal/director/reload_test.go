@@ -50,7 +50,7 @@ func TestNext(t *testing.T) {
 		d := s.add(s.segment.Machine("192.0.2.1/24"), &conf.Config{})
 		next, changes := d.next(&conf.Config{Weir: block})
 		got := tell(changes)
-		for _, want := range []string{"[device:  > eth0 tc]", "[mark:  > {Mark:7", "[timeouts: {", "restart [tables services: 0 > 16]"} {
+		for _, want := range []string{"[device:  > eth0]", "[mark:  > 7]", "[timeouts udp: 0s > 1s]", "restart [tables services: 0 > 16]"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("changes %s, want %s", got, want)
 			}

@@ -18,7 +18,6 @@ import (
 	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
-	"weir/internal/director/pool"
 	"weir/internal/netlnk/fakenet"
 	"weir/lvs"
 	"weir/vrrp"
@@ -55,14 +54,16 @@ func (o *outage) set(server string, down bool) {
 
 // asked is a check of the site's real servers.
 type asked struct {
-	pool.Target
+	spec   conf.Check
 	outage *outage
 }
+
+func (a asked) String() string { return string(a.spec.Kind) + " " + a.spec.Connect.String() }
 
 func (a asked) Check(context.Context) (check.Weight, error) {
 	a.outage.mu.Lock()
 	defer a.outage.mu.Unlock()
-	if a.outage.servers[a.Connect] {
+	if a.outage.servers[a.spec.Connect] {
 		return check.Weight{}, errors.New("connection refused")
 	}
 	return check.Weight{}, nil
@@ -122,7 +123,7 @@ func (s *site) add(m *fakenet.Machine, cfg *conf.Config) *node {
 		n.lines = append(n.lines, line)
 	})
 	n.Director = New(cfg, s.on(m, n.real), stream)
-	n.checks.New = func(t pool.Target, _ conf.Timers) check.Checker { return asked{t, s.down} }
+	n.checks.New = func(c conf.Check) check.Checker { return asked{c, s.down} }
 	return n
 }
 

@@ -3,17 +3,24 @@ package diff
 import (
 	"fmt"
 	"testing"
-	"time"
+
+	"weir/conf"
 )
 
-// Only values that are written differently are settings that change.
-func TestCompare(t *testing.T) {
-	var s Settings
-	s.Compare("weight", 1, 1)
-	s.Compare("weight", 1, 3)
-	s.Compare("delay", time.Second, 2*time.Second)
-	s.Compare("flag", OnOff(true), OnOff(false))
-	if got := fmt.Sprint(s); got != "[{weight 1 3} {delay 1s 2s} {flag on off}]" {
-		t.Errorf("settings %s", got)
+// A setting is named by its blocks and its keyword; a block that comes or goes is a value.
+func TestSettings(t *testing.T) {
+	tests := []struct {
+		change conf.Change
+		want   string
+	}{
+		{conf.Change{Kind: Changed, Keyword: "weight", From: "1", To: "3"}, "{weight 1 3 in place}"},
+		{conf.Change{Block: []string{"TCP_CHECK"}, Kind: Changed, Keyword: "retry", From: "1", To: "3", Trait: conf.Anew}, "{TCP_CHECK retry 1 3 anew}"},
+		{conf.Change{Block: []string{"weir", "device eth1"}, Kind: Added}, "{weir device  eth1 in place}"},
+		{conf.Change{Block: []string{"TCP_CHECK"}, Kind: Removed}, "{check TCP_CHECK  in place}"},
+	}
+	for _, tt := range tests {
+		if got := fmt.Sprint(Settings([]conf.Change{tt.change})[0]); got != tt.want {
+			t.Errorf("%+v is %s, want %s", tt.change, got, tt.want)
+		}
 	}
 }

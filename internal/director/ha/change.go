@@ -2,8 +2,6 @@ package ha
 
 import (
 	"fmt"
-	"net/netip"
-	"strings"
 
 	"weir/conf"
 	"weir/internal/director/diff"
@@ -35,7 +33,7 @@ func Compare(was, now []conf.VRRPInstance) (all []Change) {
 		delete(old, ID(c))
 		change := Change{Instance: c.Name, Kind: diff.Added, id: ID(c)}
 		if stays {
-			change.Kind, change.Settings = diff.Changed, compareInstance(before, c)
+			change.Kind, change.Settings = diff.Changed, diff.Settings(conf.CompareVRRPInstance(&before, &c))
 		}
 		if !stays || len(change.Settings) > 0 {
 			all = append(all, change)
@@ -47,40 +45,6 @@ func Compare(was, now []conf.VRRPInstance) (all []Change) {
 		}
 	}
 	return all
-}
-
-// compareInstance leaves out the state to begin in: a running instance has one.
-func compareInstance(was, now conf.VRRPInstance) (s diff.Settings) {
-	s.Compare("vrrp_instance", was.Name, now.Name)
-	s.Compare("priority", was.Priority, now.Priority)
-	s.Compare("advert_int", was.AdvertInterval, now.AdvertInterval)
-	s.Compare("virtual_ipaddress", describeVIPs(was.VIPs), describeVIPs(now.VIPs))
-	s.Compare("virtual_ipaddress_excluded", describeVIPs(was.Excluded), describeVIPs(now.Excluded))
-	s.Compare("unicast_peer", was.UnicastPeers(), now.UnicastPeers())
-	s.Compare("unicast_src_ip", addrOr(was.SourceIP, "the interface's"), addrOr(now.SourceIP, "the interface's"))
-	s.Compare("nopreempt", diff.OnOff(was.NoPreempt), diff.OnOff(now.NoPreempt))
-	s.Compare("preempt_delay", was.PreemptDelay, now.PreemptDelay)
-	s.Compare("garp_master_delay", was.GARPDelay, now.GARPDelay)
-	s.Compare("garp_master_repeat", was.GARPRepeat, now.GARPRepeat)
-	if was.Auth.Type != now.Auth.Type || was.Auth.Password != now.Auth.Password {
-		s = append(s, diff.Setting{Name: "authentication", From: "as it was", To: "another"}) // a password stays out of terminals and logs
-	}
-	return s
-}
-
-func describeVIPs(vips []conf.VIP) string {
-	var all []string
-	for _, v := range vips {
-		all = append(all, v.Prefix.String()+" dev "+v.Device)
-	}
-	return strings.Join(all, ", ")
-}
-
-func addrOr(a netip.Addr, otherwise string) string {
-	if !a.IsValid() {
-		return otherwise
-	}
-	return a.String()
 }
 
 // Describe fills in what is so at the moment: the state, and what becomes of it.

@@ -441,13 +441,13 @@ func TestCompare(t *testing.T) {
 		want string
 	}{
 		{"the same", change(func(*conf.VRRPInstance) {}), ""},
-		{"a priority", change(func(c *conf.VRRPInstance) { c.Priority = 90 }), "changed VI_51 [{priority 100 90}]"},
-		{"the state to begin in is past", change(func(c *conf.VRRPInstance) { c.State = conf.Backup }), ""},
-		{"a password stays a secret", change(func(c *conf.VRRPInstance) { c.Auth = conf.Auth{Type: conf.AuthPass, Password: "1111"} }), "changed VI_51 [{authentication as it was another}]"},
+		{"a priority", change(func(c *conf.VRRPInstance) { c.Priority = 90 }), "changed VI_51 [{priority 100 90 in place}]"},
+		{"the state to begin in counts at the next start", change(func(c *conf.VRRPInstance) { c.State = conf.Backup }), "changed VI_51 [{state MASTER BACKUP at its start}]"},
+		{"a password stays a secret", change(func(c *conf.VRRPInstance) { c.Auth = conf.Auth{Type: conf.AuthPass, Password: "1111"} }), "changed VI_51 [{authentication auth_type  PASS in place} {authentication auth_pass as it was another in place}]"},
 		{"another VRID is another instance", change(func(c *conf.VRRPInstance) { c.VRID = 52 }), "added VI_51 []removed VI_51 []"},
-		{"a source", change(func(c *conf.VRRPInstance) { c.SourceIP = netip.MustParseAddr("192.0.2.1") }), "changed VI_51 [{unicast_src_ip the interface's 192.0.2.1}]"},
-		{"preemption", change(func(c *conf.VRRPInstance) { c.NoPreempt = true }), "changed VI_51 [{nopreempt off on}]"},
-		{"VIPs", change(func(c *conf.VRRPInstance) { c.VIPs = nil }), "changed VI_51 [{virtual_ipaddress 192.0.2.100/32 dev eth0 }]"},
+		{"a source", change(func(c *conf.VRRPInstance) { c.SourceIP = netip.MustParseAddr("192.0.2.1") }), "changed VI_51 [{mcast_src_ip the interface's first 192.0.2.1 in place}]"},
+		{"preemption", change(func(c *conf.VRRPInstance) { c.NoPreempt = true }), "changed VI_51 [{nopreempt off on in place}]"},
+		{"VIPs", change(func(c *conf.VRRPInstance) { c.VIPs = nil }), "changed VI_51 [{virtual_ipaddress 192.0.2.100/32 dev eth0  in place}]"},
 	} {
 		var got string
 		for _, c := range Compare([]conf.VRRPInstance{was}, tt.now) {

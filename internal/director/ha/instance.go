@@ -53,10 +53,13 @@ func (m *Machine) openLink(c conf.VRRPInstance) (Transport, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	link, err := m.Open(vrrp.LinkConfig{
-		Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, UnicastPeers: c.UnicastPeers(),
-	})
+	link, err := m.Open(linkOf(c))
 	return link, l.Index, err
+}
+
+// linkOf is what the transport has to know.
+func linkOf(c conf.VRRPInstance) LinkConfig {
+	return LinkConfig{Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, UnicastPeers: c.UnicastPeers()}
 }
 
 // machineOf is what the state machine has to know.

@@ -2,7 +2,7 @@ package ha
 
 import (
 	"fmt"
-	"slices"
+	"reflect"
 
 	"weir/conf"
 	"weir/internal/cluster"
@@ -56,11 +56,11 @@ func (s *Instances) prepare(c conf.VRRPInstance, undo *[]func() error) error {
 
 // prepare gets ready for another configuration, unless it is the same.
 func (in *instance) prepare(c conf.VRRPInstance, undo *[]func() error) error {
-	if len(compareInstance(in.cfg, c)) == 0 {
+	if len(conf.CompareVRRPInstance(&in.cfg, &c)) == 0 {
 		return nil
 	}
 	p := &prepared{cfg: c}
-	if in.cfg.SourceIP != c.SourceIP || !slices.Equal(in.cfg.UnicastPeers(), c.UnicastPeers()) {
+	if !reflect.DeepEqual(linkOf(in.cfg), linkOf(c)) {
 		var err error
 		if p.link, p.device, err = in.with.openLink(c); err != nil {
 			return err

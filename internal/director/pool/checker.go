@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 
 	"weir/conf"
@@ -11,30 +10,14 @@ import (
 
 // Checker is one check of a real server, and its verdict.
 type Checker struct {
-	spec   spec
+	// spec is the check, without the text that it was read from.
+	spec   conf.Check
 	down   error // the verdict: nil is up
 	passed bool  // up by a check of before
 	// of is the member that the verdict counts for; nil once the check is gone.
 	of   *member
 	stop context.CancelFunc // nil before it runs
 }
-
-// spec is what of a check a Checker goes by. The check itself holds on to the whole
-// text that it was read from.
-type spec struct {
-	Target
-	conf.Timers
-}
-
-// Target is what a check asks.
-type Target struct {
-	Kind    conf.CheckKind
-	Connect netip.AddrPort
-	Bind    netip.Addr
-}
-
-// String is the check as check.Checker writes it.
-func (t Target) String() string { return string(t.Kind) + " " + t.Connect.String() }
 
 // errUnchecked is why a server is out that has not passed a check yet.
 type errUnchecked struct{}
@@ -50,7 +33,7 @@ func ready(all []conf.Check) []conf.Check {
 }
 
 func newChecker(c conf.Check) *Checker {
-	made := &Checker{spec: spec{Target{c.Kind, c.Connect, c.Bind}, c.Timers}}
+	made := &Checker{spec: c.Bare()}
 	if c.Alpha {
 		made.down = errUnchecked{}
 	}
@@ -69,16 +52,27 @@ func (c *Checker) begin(up, passed bool) {
 	}
 }
 
-// timers are when a check asks. How it begins (alpha, warmup) is past for one that
-// runs.
-func (c *Checker) timers() conf.Timers {
-	t := c.spec.Timers
-	t.Alpha, t.Warmup = false, 0
-	return t
+// goesOn tells whether a check is still the one that another configuration has: how it
+// begins (alpha, warmup) is past for one that runs.
+func (c *Checker) goesOn(next *Checker) bool {
+	return !slices.ContainsFunc(conf.CompareCheck(&c.spec, &next.spec), func(c conf.Change) bool { return c.Trait != conf.AtStart })
 }
 
-// FromRow makes what a target is asked with, by the row of its kind.
-func FromRow(t Target, timers conf.Timers) check.Checker {
-	row, _ := check.RowOf(t.Kind) // ready has found it
-	return row.Poll(conf.Check{Kind: t.Kind, Connect: t.Connect, Bind: t.Bind, Timers: timers})
+// asksTheSame tells whether a check asks the same as another, be it at other times.
+func (c *Checker) asksTheSame(other *Checker) bool {
+	if c.spec.Kind != other.spec.Kind {
+		return false
+	}
+	a, b := c.spec, other.spec
+	a.Timers, b.Timers = conf.Timers{}, conf.Timers{}
+	return len(conf.CompareCheck(&a, &b)) == 0
+}
+
+// asks is the check as check.Checker writes it.
+func (c *Checker) asks() string { return string(c.spec.Kind) + " " + c.spec.Connect.String() }
+
+// FromRow makes what a check asks with, by the row of its kind.
+func FromRow(c conf.Check) check.Checker {
+	row, _ := check.RowOf(c.Kind) // ready has found it
+	return row.Poll(c)
 }

@@ -80,7 +80,7 @@ func (by index) find(p *Pool, taken map[*Pool]bool) *Pool {
 // follow makes p go on from the pool that was: servers that stay keep their places
 // and verdicts, new ones come behind them, as they would be added one by one.
 func (p *Pool) follow(was *Pool) Change {
-	change := Change{Settings: was.compare(p)}
+	change := Change{Settings: diff.Settings(conf.CompareVirtualServer(was.head(), p.head()))}
 	fresh := make(map[netip.AddrPort]*member, len(p.members))
 	for _, m := range p.members {
 		fresh[m.server.AddrPort()] = m
@@ -117,16 +117,20 @@ func (p *Pool) follow(was *Pool) Change {
 // check that is the same goes on as it is. One with other times begins anew with its
 // verdict; one that asks something else begins with the server's, so that no server
 // leaves for a check that has not run yet, and none comes back that was out.
-func (m *member) follow(was *member) diff.Settings {
-	different := compareServers(was, m)
+func (m *member) follow(was *member) []diff.Setting {
+	different := diff.Settings(conf.CompareRealServer(was.conf, m.conf))
+	if len(different) == 0 {
+		m.checkers, m.since = was.checkers, was.since
+		return nil
+	}
 	left := slices.Clone(was.checkers)
 	for i, c := range m.checkers {
-		j := slices.IndexFunc(left, func(old *Checker) bool { return old.spec.Target == c.spec.Target })
+		j := slices.IndexFunc(left, c.asksTheSame)
 		switch {
 		case j < 0:
 			c.begin(was.in(), false)
 			continue
-		case left[j].timers() == c.timers():
+		case left[j].goesOn(c):
 			m.checkers[i] = left[j]
 		default:
 			c.begin(left[j].down == nil, true)

@@ -76,12 +76,13 @@ func TestNext(t *testing.T) {
 		{"a service's settings", list(virtual(80, server("192.0.2.11"))), list(persistent),
 			"changed TCP 192.0.2.100:80 [lb_algo: rr > sh] [persistence_timeout: 0s > 1m0s]"},
 		{"a group gets a service", list(group(web)), list(group(web, dns)),
-			"changed group G (TCP 192.0.2.100:80, UDP 192.0.2.100:53) [service:  > UDP 192.0.2.100:53]"},
+			"changed group G (TCP 192.0.2.100:80, UDP 192.0.2.100:53) [virtual_server_group: TCP 192.0.2.100:80 > TCP 192.0.2.100:80, UDP 192.0.2.100:53]"},
 		{"a group loses one", list(group(web, dns)), list(group(dns)),
-			"changed group G (UDP 192.0.2.100:53) [service: TCP 192.0.2.100:80 > ]"},
+			"changed group G (UDP 192.0.2.100:53) [virtual_server_group: TCP 192.0.2.100:80, UDP 192.0.2.100:53 > UDP 192.0.2.100:53]"},
 		{"a check's times", list(virtual(80, server("192.0.2.11", tcp(80, 6*time.Second)))), list(virtual(80, server("192.0.2.11", tcp(80, 9*time.Second)))),
-			"changed TCP 192.0.2.100:80\nchanged 192.0.2.11:80 [checks: TCP_CHECK 192.0.2.1:80 every 6s, time-out 1s, 0 more tries after 0s > TCP_CHECK 192.0.2.1:80 every 9s, time-out 1s, 0 more tries after 0s]"},
-		{"how a check begins is past", list(virtual(80, server("192.0.2.11", tcp(80, 6)))), list(virtual(80, server("192.0.2.11", alpha(tcp(80, 6))))), ""},
+			"changed TCP 192.0.2.100:80\nchanged 192.0.2.11:80 [TCP_CHECK delay_loop: 6s > 9s]"},
+		{"how a check begins is past", list(virtual(80, server("192.0.2.11", tcp(80, 6)))), list(virtual(80, server("192.0.2.11", alpha(tcp(80, 6))))),
+			"changed TCP 192.0.2.100:80\nchanged 192.0.2.11:80 [TCP_CHECK alpha: off > on]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,7 +191,7 @@ func TestChecks(t *testing.T) {
 		down.Store(true)
 		results := make(chan func() *cluster.Event, 10)
 		k := Checks{
-			New: func(target Target, _ conf.Timers) check.Checker { return answers{target, down} },
+			New: func(target conf.Check) check.Checker { return answers{target, down} },
 			Start: func(task func(context.Context) error) context.CancelFunc {
 				ctx, stop := context.WithCancel(ctx)
 				running++
@@ -234,9 +235,11 @@ func TestChecks(t *testing.T) {
 
 // answers is a check that fails while the server is down.
 type answers struct {
-	Target
+	spec conf.Check
 	down *atomic.Bool
 }
+
+func (a answers) String() string { return string(a.spec.Kind) + " " + a.spec.Connect.String() }
 
 func (a answers) Check(context.Context) (check.Weight, error) {
 	if a.down.Load() {

@@ -5,8 +5,6 @@ package pool
 
 import (
 	"net/netip"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +18,13 @@ type Pool struct {
 	keys    []lvs.ServiceKey
 	group   string
 	name    string
-	empty   lvs.VirtualServer // a service without its key and servers
 	members []*member
-	// servers are what the configuration says of the members.
-	servers []conf.RealServer
+	conf    conf.VirtualServer
 }
 
 // member is a real server: in while all its checkers say so.
 type member struct {
+	conf     *conf.RealServer
 	server   lvs.RealServer
 	checkers []*Checker
 	pool     *Pool
@@ -37,13 +34,14 @@ type member struct {
 // New makes a pool with every server in, but those that have to pass a check first, by
 // alpha.
 func New(vs conf.VirtualServer) *Pool {
-	p := &Pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), empty: emptyOf(vs), servers: vs.RealServers}
+	p := &Pool{keys: vs.Keys, group: vs.Group, name: vs.Keys[0].String(), conf: vs}
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
 	now := time.Now()
-	for _, rs := range vs.RealServers {
-		m := &member{pool: p, since: now, server: lvs.RealServer{
+	for i := range vs.RealServers {
+		rs := &vs.RealServers[i]
+		m := &member{conf: rs, pool: p, since: now, server: lvs.RealServer{
 			Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
 		}}
 		for _, c := range ready(rs.Checks) {
@@ -54,6 +52,7 @@ func New(vs conf.VirtualServer) *Pool {
 	return p
 }
 
+// emptyOf is a service without its key and servers.
 func emptyOf(vs conf.VirtualServer) lvs.VirtualServer {
 	return lvs.VirtualServer{
 		Scheduler: vs.Scheduler, SHPort: vs.SHPort, SHFallback: vs.SHFallback,
@@ -65,8 +64,17 @@ func emptyOf(vs conf.VirtualServer) lvs.VirtualServer {
 // is tells whether the pool is what a configuration says. Real servers that were not
 // read again are the same list.
 func (p *Pool) is(vs conf.VirtualServer) bool {
-	same := len(p.servers) == len(vs.RealServers) && (len(p.servers) == 0 || &p.servers[0] == &vs.RealServers[0])
-	return same && p.group == vs.Group && slices.Equal(p.keys, vs.Keys) && reflect.DeepEqual(p.empty, emptyOf(vs))
+	was, now := p.conf.RealServers, vs.RealServers
+	same := len(was) == len(now) && (len(was) == 0 || &was[0] == &now[0])
+	return same && len(conf.CompareVirtualServer(p.head(), headOf(vs))) == 0
+}
+
+// head is what the configuration says of the pool but for its real servers.
+func (p *Pool) head() *conf.VirtualServer { return headOf(p.conf) }
+
+func headOf(vs conf.VirtualServer) *conf.VirtualServer {
+	vs.RealServers = nil
+	return &vs
 }
 
 // Left is what an earlier process left in the data plane.
@@ -126,8 +134,9 @@ func (m *member) reason() error {
 
 // Services are the virtual server's, each with the real servers that are in.
 func (p *Pool) Services() (all []lvs.VirtualServer) {
+	empty := emptyOf(p.conf)
 	for _, key := range p.keys {
-		vs := p.empty
+		vs := empty
 		vs.ServiceKey = key
 		vs.RealServers = make([]lvs.RealServer, 0, len(p.members))
 		for _, m := range p.members {

@@ -12,8 +12,8 @@ import (
 
 // Checks runs the checkers of pools.
 type Checks struct {
-	// New makes what a target is asked with; FromRow is one.
-	New func(Target, conf.Timers) check.Checker
+	// New makes what a check asks with; FromRow is one.
+	New func(conf.Check) check.Checker
 	// Start runs a task beside the others, until it is stopped.
 	Start func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. The checker's goroutine
@@ -57,7 +57,7 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
-		Checker: k.New(c.spec.Target, c.spec.Timers), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
+		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
 		Report: func(r check.Verdict) { k.Report(c, r) },
 		Log:    k.Log,
 	}

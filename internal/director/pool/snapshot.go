@@ -46,7 +46,7 @@ func (all Pools) Read() Reading {
 
 // read is one service of the pool.
 func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
-	s := cluster.Service{Group: p.group, Scheduler: p.empty.Scheduler, Servers: make([]cluster.Server, 0, len(p.members))}
+	s := cluster.Service{Group: p.group, Scheduler: p.conf.Scheduler, Servers: make([]cluster.Server, 0, len(p.members))}
 	u := unfinished{key: key, checkers: make([][]*Checker, 0, len(p.members))}
 	for _, m := range p.members {
 		if !fits(m.server, key) {
@@ -73,7 +73,7 @@ func (r Reading) Finish(counts Counts) []cluster.Service {
 		for j := range s.Servers {
 			server := &s.Servers[j]
 			for _, c := range u.checkers[j] {
-				server.Checkers = append(server.Checkers, c.spec.Target.String())
+				server.Checkers = append(server.Checkers, c.asks())
 			}
 			n := servers[server.Addr]
 			server.Active, server.Inactive, server.Persistent, server.Traffic = n.Active, n.Inactive, n.Persistent, n.Traffic
