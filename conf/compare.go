@@ -350,3 +350,25 @@ func joined(keys []lvs.ServiceKey) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// Example is a keyword with two values, the second one of which may follow by a reload.
+type Example struct{ Block, Keyword, Was, Now string }
+
+// Examples are those that rows have.
+func Examples() (all []Example) {
+	seen := map[*blockSpec]bool{}
+	var visit func(*blockSpec)
+	visit = func(s *blockSpec) {
+		seen[s] = true
+		for _, e := range s.entries {
+			if e.example[0] != "" && e.effect == 0 {
+				all = append(all, Example{s.name, e.name, e.example[0], e.example[1]})
+			}
+			if e.inner != nil && !seen[e.inner] {
+				visit(e.inner)
+			}
+		}
+	}
+	visit(compared().root)
+	return all
+}

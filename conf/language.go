@@ -39,6 +39,9 @@ type entry struct {
 	// values nobody is shown.
 	reload Trait
 	secret bool
+	// example are two values, the second one of which may follow by a reload; empty
+	// where package conftest has the example.
+	example [2]string
 }
 
 // option says what only some entries have.

@@ -111,6 +111,9 @@ func (e *entry) values() string {
 	if e.inner != nil {
 		return "{ block }"
 	}
+	if e.example[0] != "" {
+		return e.expects + ", such as `" + e.example[0] + "`"
+	}
 	return e.expects
 }
 

@@ -49,5 +49,9 @@ func anew(entries ...*entry) []*entry {
 // reloads says what a reload does with a keyword.
 func reloads(as Trait) option { return func(e *entry) { e.reload = as } }
 
+// example gives a keyword two values: the reference page shows the first, and tests
+// reload from that to the second.
+func example(was, now string) option { return func(e *entry) { e.example = [2]string{was, now} } }
+
 // secret marks a keyword whose values nobody is shown.
 func secret() option { return func(e *entry) { e.secret = true } }

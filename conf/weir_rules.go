@@ -33,13 +33,13 @@ func rulesBlock() *blockSpec {
 func ruleEntries[T any](at func(*T) *Rules) []*entry {
 	return []*entry{
 		value("conn_reuse_mode", number(0, 3), func(t *T) *int { return &at(t).ReuseMode },
-			"what a client's port means that is used again: 0 it stays with its server, 1 it is scheduled anew after the old connection has ended, 2 after a FIN, too", initially(1)),
+			"what a client's port means that is used again: 0 it stays with its server, 1 it is scheduled anew after the old connection has ended, 2 after a FIN, too", initially(1), example("1", "0")),
 		value("expire_nodest_conn", bit(), func(t *T) *bool { return &at(t).ExpireNoDest },
-			"connections of a server that is removed end at once: UDP is scheduled anew, TCP is reset", initially(false)),
+			"connections of a server that is removed end at once: UDP is scheduled anew, TCP is reset", initially(false), example("0", "1")),
 		value("expire_quiescent_template", bit(), func(t *T) *bool { return &at(t).ExpireQuiescentTemplate },
-			"persistence ends with a server of weight 0", initially(false)),
+			"persistence ends with a server of weight 0", initially(false), example("0", "1")),
 		value("sloppy_tcp", bit(), func(t *T) *bool { return &at(t).SloppyTCP },
-			"any TCP packet but a reset may begin a connection", initially(false)),
+			"any TCP packet but a reset may begin a connection", initially(false), example("0", "1")),
 	}
 }
 

@@ -32,6 +32,31 @@ func Reloads() (all []Reload) {
 	return all
 }
 
+// Of is a keyword with these values.
+func Of(block, keyword, was, now string) Reload {
+	text := func(value string) string { return ReloadText(block, keyword, keyword+" "+value+"\n") }
+	return Reload{Block: block, Keyword: keyword, Was: text(was), Now: text(now)}
+}
+
+// OfCheck are what all kinds of checks have, in a check of this kind.
+func OfCheck(kind string) (all []Reload) {
+	for _, r := range Reloads() {
+		if r.Block == "TCP_CHECK" {
+			r.Block, r.Was, r.Now = kind, asKind(r.Was, kind), asKind(r.Now, kind)
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// asKind has a check of another kind in a file.
+func asKind(text, kind string) string { return strings.Replace(text, "TCP_CHECK {", kind+" {", 1) }
+
+// isCheck says whether a block is a check of another kind than TCP_CHECK.
+func isCheck(block string) bool {
+	return strings.HasSuffix(block, "_CHECK") && block != "TCP_CHECK" || strings.HasSuffix(block, "_GET")
+}
+
 // reloadExample is a statement before and after a reload.
 type reloadExample struct {
 	was, now string
@@ -102,15 +127,6 @@ var reloadExamples = map[string]reloadExample{
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
 	"weir silence": {was: "not-yet", now: "obsolete"},
-
-	"weir conn_reuse_mode":              {was: "1", now: "0"},
-	"weir expire_nodest_conn":           {was: "0", now: "1"},
-	"weir expire_quiescent_template":    {was: "0", now: "1"},
-	"weir sloppy_tcp":                   {was: "0", now: "1"},
-	"service conn_reuse_mode":           {was: "1", now: "0"},
-	"service expire_nodest_conn":        {was: "0", now: "1"},
-	"service expire_quiescent_template": {was: "0", now: "1"},
-	"service sloppy_tcp":                {was: "0", now: "1"},
 
 	"tables connections": {was: "2048", now: "4096"},
 	"tables templates":   {was: "2048", now: "4096"},
@@ -186,6 +202,9 @@ timeouts {
 
 // ReloadText is a file with a statement in one of its blocks.
 func ReloadText(block, keyword, statement string) string {
+	if isCheck(block) {
+		return asKind(ReloadText("TCP_CHECK", keyword, statement), block)
+	}
 	switch {
 	case keyword == "ip_family":
 		block = keyword

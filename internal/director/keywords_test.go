@@ -20,7 +20,11 @@ import (
 // director does that starts with the new file; or it says that this takes a restart. What
 // is at its start counts from the next start on.
 func TestReloadTakesUpEveryKeyword(t *testing.T) {
-	for _, r := range conftest.Reloads() {
+	all := conftest.Reloads()
+	for _, e := range conf.Examples() {
+		all = append(all, conftest.Of(e.Block, e.Keyword, e.Was, e.Now))
+	}
+	for _, r := range all {
 		t.Run(strings.TrimSpace(r.Block+" "+r.Keyword), func(t *testing.T) {
 			if r.Nothing != "" {
 				t.Log(r.Nothing)
