@@ -150,8 +150,13 @@ func (c *comparison) field(path []string, spec *blockSpec, name string, was, now
 	}
 }
 
-// unnamed compares fields whose name is no keyword of their block.
+// unnamed compares fields whose name is no keyword of their block. What a kind of check
+// has of its own stands beside what all have.
 func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, now reflect.Value) {
+	if was.Kind() == reflect.Pointer && !was.IsNil() && !now.IsNil() {
+		c.blocks(path, spec, was.Elem(), now.Elem())
+		return
+	}
 	switch name {
 	case "machine": // what stands outside any block
 		c.blocks(path, spec, was, now)
