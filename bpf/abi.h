@@ -83,6 +83,7 @@ enum service_flags {
 	SERVICE_SLOPPY = 128,           /* TCP may begin with any packet but a reset (sloppy_tcp) */
 	SERVICE_KEEP_REUSED = 256,      /* a SYN continues a closed connection (conn_reuse_mode 0) */
 	SERVICE_REUSE_FIN_WAIT = 512,   /* a SYN begins a new one in FIN_WAIT as well, except behind NAT */
+	SERVICE_HASHES = 1024,          /* its scheduler finds a flow's server by a hash of its own */
 };
 
 struct service {

@@ -412,6 +412,7 @@ const (
 	BpfServiceFlagsSERVICE_SLOPPY           BpfServiceFlags = 128
 	BpfServiceFlagsSERVICE_KEEP_REUSED      BpfServiceFlags = 256
 	BpfServiceFlagsSERVICE_REUSE_FIN_WAIT   BpfServiceFlags = 512
+	BpfServiceFlagsSERVICE_HASHES           BpfServiceFlags = 1024
 )
 
 type BpfServiceKey struct {
