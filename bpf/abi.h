@@ -119,11 +119,11 @@ struct template_key {
 #define TEMPLATE_PLACES 8
 
 /* Instead of a server: */
-#define TEMPLATE_OVER (~0U)       /* it has expired, and the place is free */
-#define TEMPLATE_LEAVES (~0U - 1) /* it is being deleted */
+#define TEMPLATE_EXPIRED (~0U)      /* it has expired, and the place is free */
+#define TEMPLATE_DELETING (~0U - 1) /* it is being deleted */
 
 struct template {
-	__u32 server;   /* the server's index, TEMPLATE_OVER or TEMPLATE_LEAVES */
+	__u32 server;   /* the server's index, TEMPLATE_EXPIRED or TEMPLATE_DELETING */
 	__u32 invalid;  /* 1: no new connection uses it */
 	__u32 stamp;    /* the tick of its last new connection */
 	__u32 timeout;  /* ticks after the stamp */
@@ -194,7 +194,7 @@ enum server_flags {
 	SERVER_PRESENT = 1,  /* it is in its service's list */
 	SERVER_LOCAL = 2,    /* it is this machine: packets go up the local stack */
 	SERVER_RESOLVED = 4, /* its next hop is known */
-	SERVER_LETS_GO = 8,  /* it was removed, and its connections expire with the next sweep */
+	SERVER_EXPIRES = 8,  /* it was removed, and its connections expire with the next sweep */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */
@@ -203,27 +203,28 @@ enum method {
 	METHOD_DR,
 	METHOD_TUN,
 	METHOD_KEEPS_PORT = 4, /* the port stays the one that the client asked for */
-	METHOD_OWN = 8, /* of a connection: its client is local (forward/local.h) */
+	METHOD_LOCAL_CLIENT = 8, /* of a connection: its client is local (forward/local.h) */
 };
 #define METHOD_MASK 3 /* the method without its flags */
 #define METHOD_OF(method_) ((method_) & METHOD_MASK)
 
 /* A next hop: its Ethernet address, the address of the device that leads there, and the device. */
-struct way {
+struct next_hop {
 	__u8 dst[6], src[6];
 	__u32 ifindex;
 };
 
+/* The index of lo, the next hop of a local client, in every network namespace. */
+#define LO_IFINDEX 1
 /*
- * The next hop of a local client is lo, which has this index in every network namespace.
- * The flag says that packets to it get its virtual address as their destination.
+ * A flag in the ifindex of a local client's reply route: packets to the client get its
+ * virtual address as their destination.
  */
-#define WAY_HOME 1
-#define WAY_TO_VIP (1U << 31)
+#define REPLY_TO_VIP (1U << 31)
 
 /* A real server and its next hop: one cache line. */
 struct server {
-	struct way way;
+	struct next_hop next_hop;
 	struct addr addr;
 	__u16 port;
 	__u16 mtu;   /* the path MTU, in bytes */
@@ -231,15 +232,16 @@ struct server {
 	__u32 service; /* the index of its service */
 	__u32 swept;   /* the number of the last sweep that found a connection of this server */
 	__u8 method;   /* enum method: of new connections */
-	__u8 own;      /* index in own_addrs: our address on the path to it */
-	__u8 inner;    /* our address of its service's family; a tunnel's may be of the other */
+	/* This machine's addresses on the path to the server, as indexes in local_addrs; 0: none. */
+	__u8 source;       /* of the server's family */
+	__u8 inner_source; /* of its service's family */
 	__u8 zero[13];
 };
 
-/* What an address in the map ends is. */
-enum end {
-	END_VIRTUAL = 1, /* the address of a service */
-	END_SERVER = 2,  /* the address of a server behind NAT */
+/* What an address in the map service_addrs is. */
+enum addr_use {
+	ADDR_VIRTUAL = 1,    /* the address of a service */
+	ADDR_NAT_SERVER = 2, /* the address of a server behind NAT */
 };
 
 /*
@@ -291,7 +293,7 @@ enum conn_state {
 struct conn_reply {
 	struct addr vip;
 	__u64 ports; /* of the connection's key */
-	struct way back; /* the reply route */
+	struct next_hop route; /* the reply route */
 };
 
 /*
@@ -310,7 +312,7 @@ struct conn {
 		struct template_key template; /* with any other state; place 0: it has none */
 	} of;
 	__u64 cached; /* the CPUs whose flow cache may have it: bit n & 63 for CPU n */
-	__u32 card;   /* the place of its expiry entry, counted from 1; 0: none */
+	__u32 expiry;  /* the place of its expiry entry, counted from 1; 0: none */
 	__u32 zero;
 };
 
@@ -318,7 +320,7 @@ struct conn {
  * The expiry entry of a connection (conn/expiry.h). The sweep does not look at a
  * connection before its entry is due.
  */
-struct card {
+struct expiry_entry {
 	struct flow_key key;
 	__u32 taken; /* the server's index + 1, with EXPIRY_ORPHAN; 0: the entry is free */
 	__u32 due;   /* the tick from which on the connection may expire */
@@ -334,7 +336,7 @@ struct flow_to_server {
 };
 
 struct flow_to_client { /* with NAT */
-	struct way back; /* the reply route */
+	struct next_hop route; /* the reply route */
 	__u16 vport;     /* the virtual port */
 };
 
@@ -344,7 +346,7 @@ struct flow_line {
 	union {
 		struct flow_to_server in;
 		struct flow_to_client out;
-	} way;
+	} of;
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
@@ -380,12 +382,12 @@ struct flow_knobs {
  * The limits of the connection table (conn/table_full.h, conn/half_open.h,
  * conn/expiry.h): a cache line of its own.
  */
-struct room {
+struct conn_limits {
 	__s64 half_open; /* the number of connections in SYN_RECV */
 	__u64 turn;      /* how many connections have become half open */
 	__u32 limit;     /* the number of places in the ring of half-open connections */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
-	__u32 hand;      /* how many entries were tried in searches for a free one */
+	__u32 cursor;    /* how many entries were tried in searches for a free one */
 	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
 	__u64 zero[4];
 };
@@ -487,10 +489,10 @@ struct sweep {
 	__u32 epoch;   /* the number of this sweep */
 	__u32 now;     /* the tick */
 	__u32 first;   /* the first expiry entry to look at; result: the next one */
-	__u32 cards;   /* how many entries to look at; fewer are, where many are due */
+	__u32 entries;  /* how many entries to look at; fewer are, where many are due */
 	__u32 due;     /* 0, so that the verifier does not follow it; result: how many were due */
 	__u32 all;     /* 1: look at connections that are not due as well */
-	__u32 span;    /* the new span of struct room, or 0; result: the span */
+	__u32 span;    /* the new span of struct conn_limits, or 0; result: the span */
 	__u32 live;    /* result: the number of connections, or templates, that stay */
 	__u32 expired; /* result: the number of connections that were deleted */
 	__u32 end;     /* result: the index behind the last entry that is taken */

@@ -125,11 +125,11 @@ int weir_behind(struct __sk_buff *skb)
 }
 
 /*
- * weir_own balances what this machine itself sends, and translates the answers of local
- * nodes behind NAT. weir_egress calls it.
+ * weir_local_out balances what this machine itself sends, and translates the answers of
+ * local nodes behind NAT. weir_egress calls it.
  */
 SEC("tc")
-int weir_own(struct __sk_buff *skb)
+int weir_local_out(struct __sk_buff *skb)
 {
 	struct packet p = {
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
@@ -170,8 +170,8 @@ int weir_own(struct __sk_buff *skb)
 
 /*
  * weir_egress drops ARP and neighbour advertisements for a VIP whose lease has run out,
- * whatever the stack would say. It calls weir_own for what concerns that program: a
- * program that may change packets costs each packet the room for that.
+ * whatever the stack would say. It calls weir_local_out for packets that concern that
+ * program: a program that may change packets costs every packet the room for that.
  */
 SEC("tc")
 int weir_egress(struct __sk_buff *skb)
@@ -232,14 +232,14 @@ SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 
-	if (!r)
+	if (!limits)
 		return 0;
 	if (found.span)
-		r->span = found.span;
-	found.first += bpf_loop(found.cards / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
-	found.span = expiry_span(r->span);
+		limits->span = found.span;
+	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
+	found.span = expiry_span(limits->span);
 	*s = found;
 	return 0;
 }

@@ -45,11 +45,11 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 		vip = bpf_map_lookup_elem(&service_vips, &s->service);
 		if (!vip || !same_addr(&s->addr, &p->key.from))
 			return false;
-		sent->new_port = l->way.out.vport;
-		*v = to_client(h, p, sent, vip, &l->way.out.back, s->service, l->server);
+		sent->new_port = l->of.out.vport;
+		*v = to_client(h, p, sent, vip, &l->of.out.route, s->service, l->server);
 		return true;
 	}
-	if (l->way.in.sender != p->sender)
+	if (l->of.in.sender != p->sender)
 		return false;
 	*v = to_server(h, p, sent, s, l->server, l->method, 0);
 	return true;

@@ -30,7 +30,7 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 	enum verdict v;
 
 	w->packet = *p;
-	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	w->reply_route = (struct next_hop){ .ifindex = LO_IFINDEX };
 	v = route_packet();
 	if (v == FORWARD)
 		v = send_on(h, p, &sent, w);
@@ -58,7 +58,7 @@ static INLINE void set_local_out(struct work *w)
 {
 	w->packet.local_out = true;
 	w->packet.sender = 0;
-	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	w->reply_route = (struct next_hop){ .ifindex = LO_IFINDEX };
 }
 
 /*
@@ -67,15 +67,15 @@ static INLINE void set_local_out(struct work *w)
  */
 static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
 {
-	enum end *end;
+	enum addr_use *end;
 
 	if (!n->all)
 		return false;
-	end = bpf_map_lookup_elem(&ends, &key->to);
-	if (end && *end & END_VIRTUAL)
+	end = bpf_map_lookup_elem(&service_addrs, &key->to);
+	if (end && *end & ADDR_VIRTUAL)
 		return true;
-	end = bpf_map_lookup_elem(&ends, &key->from);
-	if (end && *end & END_SERVER)
+	end = bpf_map_lookup_elem(&service_addrs, &key->from);
+	if (end && *end & ADDR_NAT_SERVER)
 		return true;
 	return n->by_mark && mark_list_of(key);
 }

@@ -130,9 +130,9 @@ static INLINE bool fragment_wanted(const struct work *w)
 {
 	const struct flow_key *k = &w->packet.key;
 	struct service_count *n = service_count_of();
-	enum end *to = bpf_map_lookup_elem(&ends, &k->to);
+	enum addr_use *to = bpf_map_lookup_elem(&service_addrs, &k->to);
 
-	if ((to && *to & END_VIRTUAL) || bpf_map_lookup_elem(&ends, &k->from))
+	if ((to && *to & ADDR_VIRTUAL) || bpf_map_lookup_elem(&service_addrs, &k->from))
 		return true;
 	return n && n->by_mark && mark_list_of(k);
 }

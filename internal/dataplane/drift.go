@@ -23,9 +23,9 @@ func (p *Plane) repairDrift() {
 	p.devices.Repair()
 	drifted, err := p.conns.RepairHalfOpen()
 	if drifted {
-		p.ledger.Note(abi.BpfMapRooms, "half-open connections", err)
+		p.ledger.Note(abi.BpfMapConnLimits, "half-open connections", err)
 	} else {
-		p.noteFailure(abi.BpfMapRooms, err)
+		p.noteFailure(abi.BpfMapConnLimits, err)
 	}
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())

@@ -19,6 +19,13 @@ type BpfAddr struct {
 	Lo uint64
 }
 
+type BpfAddrUse uint32
+
+const (
+	BpfAddrUseADDR_VIRTUAL    BpfAddrUse = 1
+	BpfAddrUseADDR_NAT_SERVER BpfAddrUse = 2
+)
+
 type BpfCacheKey struct {
 	_       structs.HostLayout
 	To      BpfAddr
@@ -44,13 +51,6 @@ type BpfCacheSweep struct {
 	Lines uint32
 }
 
-type BpfCard struct {
-	_     structs.HostLayout
-	Key   BpfFlowKey
-	Taken uint32
-	Due   uint32
-}
-
 type BpfClock struct {
 	_     structs.HostLayout
 	First uint64
@@ -68,7 +68,7 @@ type BpfConn struct {
 			_     structs.HostLayout
 			Vip   BpfAddr
 			Ports uint64
-			Back  struct {
+			Route struct {
 				_       structs.HostLayout
 				Dst     [6]uint8
 				Src     [6]uint8
@@ -77,8 +77,19 @@ type BpfConn struct {
 		}
 	}
 	Cached uint64
-	Card   uint32
+	Expiry uint32
 	Zero   uint32
+}
+
+type BpfConnLimits struct {
+	_        structs.HostLayout
+	HalfOpen int64
+	Turn     uint64
+	Limit    uint32
+	Full     uint32
+	Cursor   uint32
+	Span     uint32
+	Zero     [4]uint64
 }
 
 type BpfConnState uint32
@@ -110,12 +121,12 @@ type BpfCounter struct {
 	OutBytes   uint64
 }
 
-type BpfEnd uint32
-
-const (
-	BpfEndEND_VIRTUAL BpfEnd = 1
-	BpfEndEND_SERVER  BpfEnd = 2
-)
+type BpfExpiryEntry struct {
+	_     structs.HostLayout
+	Key   BpfFlowKey
+	Taken uint32
+	Due   uint32
+}
 
 type BpfFlowKey struct {
 	_     structs.HostLayout
@@ -136,7 +147,7 @@ type BpfFlowLine struct {
 	_     structs.HostLayout
 	Ports uint64
 	Peer  BpfAddr
-	Way   struct {
+	Of    struct {
 		_  structs.HostLayout
 		In struct {
 			_      structs.HostLayout
@@ -169,7 +180,7 @@ type BpfFragment struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
 		Ports uint64
-		Back  struct {
+		Route struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -288,11 +299,11 @@ type BpfMember struct {
 type BpfMethod uint32
 
 const (
-	BpfMethodMETHOD_NAT        BpfMethod = 1
-	BpfMethodMETHOD_DR         BpfMethod = 2
-	BpfMethodMETHOD_TUN        BpfMethod = 3
-	BpfMethodMETHOD_KEEPS_PORT BpfMethod = 4
-	BpfMethodMETHOD_OWN        BpfMethod = 8
+	BpfMethodMETHOD_NAT          BpfMethod = 1
+	BpfMethodMETHOD_DR           BpfMethod = 2
+	BpfMethodMETHOD_TUN          BpfMethod = 3
+	BpfMethodMETHOD_KEEPS_PORT   BpfMethod = 4
+	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
 
 type BpfReason uint32
@@ -322,17 +333,6 @@ const (
 	BpfReasonREASONS             BpfReason = 21
 )
 
-type BpfRoom struct {
-	_        structs.HostLayout
-	HalfOpen int64
-	Turn     uint64
-	Limit    uint32
-	Full     uint32
-	Hand     uint32
-	Span     uint32
-	Zero     [4]uint64
-}
-
 type BpfScheduler uint32
 
 const (
@@ -353,23 +353,23 @@ const (
 )
 
 type BpfServer struct {
-	_   structs.HostLayout
-	Way struct {
+	_       structs.HostLayout
+	NextHop struct {
 		_       structs.HostLayout
 		Dst     [6]uint8
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	Addr    BpfAddr
-	Port    uint16
-	Mtu     uint16
-	Flags   BpfServerFlags
-	Service uint32
-	Swept   uint32
-	Method  uint8
-	Own     uint8
-	Inner   uint8
-	Zero    [13]uint8
+	Addr        BpfAddr
+	Port        uint16
+	Mtu         uint16
+	Flags       BpfServerFlags
+	Service     uint32
+	Swept       uint32
+	Method      uint8
+	Source      uint8
+	InnerSource uint8
+	Zero        [13]uint8
 }
 
 type BpfServerFlags uint32
@@ -378,7 +378,7 @@ const (
 	BpfServerFlagsSERVER_PRESENT  BpfServerFlags = 1
 	BpfServerFlagsSERVER_LOCAL    BpfServerFlags = 2
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
-	BpfServerFlagsSERVER_LETS_GO  BpfServerFlags = 8
+	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
 )
 
 type BpfService struct {
@@ -429,7 +429,7 @@ type BpfSweep struct {
 	Epoch   uint32
 	Now     uint32
 	First   uint32
-	Cards   uint32
+	Entries uint32
 	Due     uint32
 	All     uint32
 	Span    uint32
@@ -487,7 +487,7 @@ type BpfWork struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
 		Ports uint64
-		Back  struct {
+		Route struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -499,8 +499,8 @@ type BpfWork struct {
 	TemplateDraft BpfTemplate
 	_             [4]byte
 	Outer         struct {
-		_   structs.HostLayout
-		Way struct {
+		_       structs.HostLayout
+		NextHop struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -559,12 +559,12 @@ type BpfWork struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	BpfMapCache               = "cache"
-	BpfMapCards               = "cards"
 	BpfMapClocks              = "clocks"
+	BpfMapConnLimits          = "conn_limits"
 	BpfMapConns               = "conns"
 	BpfMapDirectorFilter      = "director_filter"
 	BpfMapDirectors           = "directors"
-	BpfMapEnds                = "ends"
+	BpfMapExpiryEntries       = "expiry_entries"
 	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
@@ -574,15 +574,15 @@ const (
 	BpfMapIcmpErrors          = "icmp_errors"
 	BpfMapLeases              = "leases"
 	BpfMapLoads               = "loads"
+	BpfMapLocalAddrs          = "local_addrs"
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
 	BpfMapMembers             = "members"
-	BpfMapOwnAddrs            = "own_addrs"
 	BpfMapReasons             = "reasons"
-	BpfMapRooms               = "rooms"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
+	BpfMapServiceAddrs        = "service_addrs"
 	BpfMapServiceCounts       = "service_counts"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
@@ -598,14 +598,14 @@ const (
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
-	BpfProgWeirOwn            = "weir_own"
+	BpfProgWeirLocalOut       = "weir_local_out"
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
 	BpfProgWeirTc             = "weir_tc"
 	BpfProgWeirXdp            = "weir_xdp"
-	BpfVarCardCount           = "card_count"
 	BpfVarDeviceMac           = "device_mac"
+	BpfVarExpiryEntryCount    = "expiry_entry_count"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 )
@@ -656,7 +656,7 @@ type BpfProgramSpecs struct {
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
-	WeirOwn            *ebpf.ProgramSpec `ebpf:"weir_own"`
+	WeirLocalOut       *ebpf.ProgramSpec `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
@@ -669,12 +669,12 @@ type BpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
-	Cards          *ebpf.MapSpec `ebpf:"cards"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
+	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
-	Ends           *ebpf.MapSpec `ebpf:"ends"`
+	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
@@ -684,15 +684,15 @@ type BpfMapSpecs struct {
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
+	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
-	OwnAddrs       *ebpf.MapSpec `ebpf:"own_addrs"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
-	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
+	ServiceAddrs   *ebpf.MapSpec `ebpf:"service_addrs"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
@@ -710,10 +710,10 @@ type BpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfVariableSpecs struct {
-	CardCount *ebpf.VariableSpec `ebpf:"card_count"`
-	DeviceMac *ebpf.VariableSpec `ebpf:"device_mac"`
-	FlowBits  *ebpf.VariableSpec `ebpf:"flow_bits"`
-	FlowCpus  *ebpf.VariableSpec `ebpf:"flow_cpus"`
+	DeviceMac        *ebpf.VariableSpec `ebpf:"device_mac"`
+	ExpiryEntryCount *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
+	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
+	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -737,12 +737,12 @@ func (o *BpfObjects) Close() error {
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
 	Cache          *ebpf.Map `ebpf:"cache"`
-	Cards          *ebpf.Map `ebpf:"cards"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
+	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
-	Ends           *ebpf.Map `ebpf:"ends"`
+	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
@@ -752,15 +752,15 @@ type BpfMaps struct {
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
+	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
-	OwnAddrs       *ebpf.Map `ebpf:"own_addrs"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
-	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
+	ServiceAddrs   *ebpf.Map `ebpf:"service_addrs"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
@@ -777,12 +777,12 @@ type BpfMaps struct {
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
 		m.Cache,
-		m.Cards,
 		m.Clocks,
+		m.ConnLimits,
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
-		m.Ends,
+		m.ExpiryEntries,
 		m.FlowKnobs,
 		m.FlowLines,
 		m.Fragments,
@@ -792,15 +792,15 @@ func (m *BpfMaps) Close() error {
 		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
+		m.LocalAddrs,
 		m.MarkLists,
 		m.MarkRules,
 		m.Members,
-		m.OwnAddrs,
 		m.Reasons,
-		m.Rooms,
 		m.ServerStats,
 		m.ServerZeros,
 		m.Servers,
+		m.ServiceAddrs,
 		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,
@@ -819,10 +819,10 @@ func (m *BpfMaps) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfVariables struct {
-	CardCount *ebpf.Variable `ebpf:"card_count"`
-	DeviceMac *ebpf.Variable `ebpf:"device_mac"`
-	FlowBits  *ebpf.Variable `ebpf:"flow_bits"`
-	FlowCpus  *ebpf.Variable `ebpf:"flow_cpus"`
+	DeviceMac        *ebpf.Variable `ebpf:"device_mac"`
+	ExpiryEntryCount *ebpf.Variable `ebpf:"expiry_entry_count"`
+	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
+	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
@@ -833,7 +833,7 @@ type BpfPrograms struct {
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
-	WeirOwn            *ebpf.Program `ebpf:"weir_own"`
+	WeirLocalOut       *ebpf.Program `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
@@ -847,7 +847,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
-		p.WeirOwn,
+		p.WeirLocalOut,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,

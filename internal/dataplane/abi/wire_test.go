@@ -38,7 +38,7 @@ func TestWords(t *testing.T) {
 	if got := Port(80); got != 80<<8 {
 		t.Errorf("port 80 is %#x in network byte order", got)
 	}
-	conn := BpfConn{Word: 9<<40 | uint64(BpfMethodMETHOD_TUN|BpfMethodMETHOD_OWN)<<36 | uint64(BpfConnStateSTATE_UDP)<<32 | 77}
+	conn := BpfConn{Word: 9<<40 | uint64(BpfMethodMETHOD_TUN|BpfMethodMETHOD_LOCAL_CLIENT)<<36 | uint64(BpfConnStateSTATE_UDP)<<32 | 77}
 	if state, method, server := conn.Read(); state != BpfConnStateSTATE_UDP || method != BpfMethodMETHOD_TUN || server != 77 {
 		t.Errorf("read state %d, method %d, server %d", state, method, server)
 	}

@@ -68,7 +68,7 @@ type Table struct {
 // Open takes up the tables that an earlier process left. Start comes next.
 func Open(log *slog.Logger, m *abi.BpfMaps, programs Programs, mirrors *kmap.Mirrors) *Table {
 	t := &Table{log: log, maps: m, programs: programs}
-	t.expiry.end = m.Cards.MaxEntries() // nobody knows what an earlier process left
+	t.expiry.end = m.ExpiryEntries.MaxEntries() // nobody knows what an earlier process left
 	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfMapClocks, m.Clocks, &t.mu, nil)
 	t.limits = kmap.Add[uint32, uint32](mirrors, abi.BpfMapTimeouts, m.Timeouts, &t.mu, nil)
 	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfMapFlowKnobs, m.FlowKnobs, &t.mu, nil)

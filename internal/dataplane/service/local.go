@@ -46,12 +46,12 @@ func (r *Registry) setLocal(entry *abi.BpfServer, s *server) (err error) {
 		return nil
 	}
 	server := s.key.addr.Addr()
-	if entry.Own, err = r.localAddr(r.sourceOf(s.hop, server, s.hop.Source)); err != nil {
+	if entry.Source, err = r.localAddr(r.sourceOf(s.hop, server, s.hop.Source)); err != nil {
 		return err
 	}
-	entry.Inner = entry.Own
+	entry.InnerSource = entry.Source
 	if s.ip4 != server.Is4() {
-		entry.Inner, err = r.localAddr(r.sourceOf(s.hop, server, netip.Addr{}))
+		entry.InnerSource, err = r.localAddr(r.sourceOf(s.hop, server, netip.Addr{}))
 	}
 	return err
 }
@@ -101,12 +101,12 @@ func (r *Registry) sourceOf(hop netlnk.NextHop, server, kernels netip.Addr) neti
 
 // localPlace is a free place for an address, or that of one that no server needs.
 func (r *Registry) localPlace() (uint8, error) {
-	if n := uint32(len(r.local.numbers)) + 1; n < r.maps.OwnAddrs.MaxEntries() {
+	if n := uint32(len(r.local.numbers)) + 1; n < r.maps.LocalAddrs.MaxEntries() {
 		return uint8(n), nil
 	}
 	used := map[uint8]bool{}
 	for _, entry := range r.serverTable.Wrote() {
-		used[entry.Own], used[entry.Inner] = true, true
+		used[entry.Source], used[entry.InnerSource] = true, true
 	}
 	for a, i := range r.local.numbers {
 		if !used[i] {
@@ -114,5 +114,5 @@ func (r *Registry) localPlace() (uint8, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("all %d places for our own addresses are taken", r.maps.OwnAddrs.MaxEntries()-1)
+	return 0, fmt.Errorf("all %d places for our own addresses are taken", r.maps.LocalAddrs.MaxEntries()-1)
 }

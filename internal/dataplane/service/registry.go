@@ -44,7 +44,7 @@ type Registry struct {
 	vips         *kmap.Mirror[uint32, abi.BpfAddr]
 	serviceTable *kmap.Mirror[abi.BpfServiceKey, abi.BpfService]
 	counts       *kmap.Mirror[uint32, abi.BpfServiceCount]
-	ends         *kmap.Mirror[abi.BpfAddr, abi.BpfEnd]
+	addrs        *kmap.Mirror[abi.BpfAddr, abi.BpfAddrUse]
 }
 
 // Options are what a Registry works with.
@@ -93,11 +93,11 @@ func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 		return fmt.Sprintf("%d (%s)", i, s.AddrPort())
 	})
 	r.serverTable.Ours(func(s abi.BpfServer) abi.BpfServer { s.Swept = 0; return s })
-	r.localTable = kmap.Add(all, abi.BpfMapOwnAddrs, m.OwnAddrs, &r.mu, addressOf)
+	r.localTable = kmap.Add(all, abi.BpfMapLocalAddrs, m.LocalAddrs, &r.mu, addressOf)
 	r.vips = kmap.Add(all, abi.BpfMapServiceVips, m.ServiceVips, &r.mu, addressOf)
 	r.serviceTable = kmap.Add(all, abi.BpfMapServices, m.Services, &r.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
 	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfMapServiceCounts, m.ServiceCounts, &r.mu, nil)
-	r.ends = kmap.Add(all, abi.BpfMapEnds, m.Ends, &r.mu, func(a abi.BpfAddr, _ abi.BpfEnd) string { return a.Netip().String() })
+	r.addrs = kmap.Add(all, abi.BpfMapServiceAddrs, m.ServiceAddrs, &r.mu, func(a abi.BpfAddr, _ abi.BpfAddrUse) string { return a.Netip().String() })
 }
 
 func addressOf(i uint32, a abi.BpfAddr) string { return fmt.Sprintf("%d (%s)", i, a.Netip()) }

@@ -61,13 +61,13 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if s.keepsPort {
 		entry.Method |= uint8(abi.BpfMethodMETHOD_KEEPS_PORT)
 	}
-	entry.Way.Ifindex = uint32(s.hop.Index)
-	copy(entry.Way.Dst[:], s.hop.Dst)
-	copy(entry.Way.Src[:], s.hop.Src)
+	entry.NextHop.Ifindex = uint32(s.hop.Index)
+	copy(entry.NextHop.Dst[:], s.hop.Dst)
+	copy(entry.NextHop.Src[:], s.hop.Src)
 	if s.present {
 		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
 	} else if s.expires {
-		entry.Flags |= abi.BpfServerFlagsSERVER_LETS_GO
+		entry.Flags |= abi.BpfServerFlagsSERVER_EXPIRES
 	}
 	if s.hop.Local {
 		entry.Flags |= abi.BpfServerFlagsSERVER_LOCAL

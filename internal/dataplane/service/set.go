@@ -56,7 +56,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	for _, vs := range state.Services {
 		keep[vs.ServiceKey] = true
 	}
-	errs = append(errs, r.dropServices(keep), r.setEnds(state), r.counts.Put(0, countServices(keep)))
+	errs = append(errs, r.dropServices(keep), r.setAddrs(state), r.counts.Put(0, countServices(keep)))
 	return errors.Join(errs...)
 }
 
