@@ -137,8 +137,10 @@ struct template {
  * slot is a server's index.
  *
  * For rr and wrr (sched/cycle.h) the list of servers stands behind the slots: a server's
- * turns << 32 | its index. The slots are one cycle, and the cursor counts the turns; or
- * there are no slots, and the cursor is the last turn: its place << 32 | its level.
+ * turns << LIST_TURNS_SHIFT | its index. The slots are one cycle, and the cursor counts the
+ * turns; or there are no slots, and the cursor is the last turn: its place << 32 | its
+ * level. A slot of a cycle is (level - 1) << TURN_LEVEL_SHIFT | (place - 1) <<
+ * TURN_PLACE_SHIFT | the server's index. Places are counted from 1.
  */
 #define TABLE_CURSOR 0
 #define TABLE_LENGTH 1  /* the number of slots */
@@ -146,6 +148,11 @@ struct template {
 #define TABLE_TOP 3     /* the most turns that a server of the list has */
 #define TABLE_HEAD 4    /* the count at which a round had just begun */
 #define TABLE_SLOTS 16  /* the slots begin at the second row */
+
+#define TURN_LEVEL_SHIFT 48
+#define TURN_PLACE_SHIFT 32
+#define TURN_PLACE_MASK 0xffff
+#define LIST_TURNS_SHIFT 32
 
 #define ROW_WORDS 16
 
@@ -262,8 +269,10 @@ struct load {
 /* A flow, as its packets carry it: a client's packets, or with NAT a server's answers. */
 struct flow_key {
 	struct addr from, to;
-	__u64 ports; /* source port | destination port << 16 | protocol << 32 */
+	__u64 ports; /* source | destination << PORTS_TO_SHIFT | protocol << PORTS_PROTOCOL_SHIFT */
 };
+#define PORTS_TO_SHIFT 16
+#define PORTS_PROTOCOL_SHIFT 32
 
 /*
  * The states of a connection: the TCP states of IPVS (net/netfilter/ipvs/
@@ -441,6 +450,14 @@ struct held {
 	__u32 bytes, zero; /* the length of the frame */
 	__u8 frame[HELD_BYTES];
 };
+
+/*
+ * Which bit of director_filter an Ethernet address (mac_word) has: its bits from both
+ * shifts on, combined by exclusive or and masked.
+ */
+#define DIRECTOR_HIGH_SHIFT 40
+#define DIRECTOR_LOW_SHIFT 32
+#define DIRECTOR_MASK 63
 
 struct lease {
 	__u64 until;   /* the owner forwards until then, in boot-time nanoseconds */

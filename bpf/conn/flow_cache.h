@@ -77,7 +77,7 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
 	if (!s || !vip)
 		return false;
 	k->to = *vip;
-	k->ports = ports_word(ports_destination(l->ports), l->of.out.vport, l->ports >> 32);
+	k->ports = ports_word(ports_destination(l->ports), l->of.out.vport, ports_protocol(l->ports));
 	return true;
 }
 

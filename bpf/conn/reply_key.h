@@ -27,7 +27,7 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 		if (source)
 			reply->to = *source;
 	}
-	reply->ports = ports_word(port, ports_source(key->ports), key->ports >> 32);
+	reply->ports = ports_word(port, ports_source(key->ports), ports_protocol(key->ports));
 }
 
 /* reply_to_vip says whether packets to the client get its virtual address (REPLY_TO_VIP). */

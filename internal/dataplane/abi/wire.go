@@ -102,12 +102,14 @@ func WordMAC(word uint64) net.HardwareAddr {
 
 // DirectorBit is an Ethernet address's bit in the filter of directors, as director_bit
 // of bpf/service/lease.h has it.
-func DirectorBit(mac uint64) uint64 { return 1 << ((mac>>40 ^ mac>>32) & 63) }
+func DirectorBit(mac uint64) uint64 {
+	return 1 << ((mac>>DirectorHighShift ^ mac>>DirectorLowShift) & DirectorMask)
+}
 
 // PortsWord is the ports and the protocol of a flow's key. The ports are in network
 // byte order.
 func PortsWord(from, to uint16, protocol uint8) uint64 {
-	return uint64(from) | uint64(to)<<16 | uint64(protocol)<<32
+	return uint64(from) | uint64(to)<<PortsToShift | uint64(protocol)<<PortsProtocolShift
 }
 
 // Read is a connection's state, how its packets are forwarded, without the method's
@@ -122,9 +124,11 @@ type Row [RowWords]uint64
 // TurnWord is a slot of a cycle's table, as turn_of of bpf/sched/cycle.h reads it.
 // Level and place are counted from 1.
 func TurnWord(level, place, server uint32) uint64 {
-	return uint64(level-1)<<48 | uint64(place-1)<<32 | uint64(server)
+	return uint64(level-1)<<TurnLevelShift | uint64(place-1)<<TurnPlaceShift | uint64(server)
 }
 
 // ShareWord is a server of the list behind a cycle's table, as round_entry of
 // bpf/sched/cycle.h reads it.
-func ShareWord(turns, server uint32) uint64 { return uint64(turns)<<32 | uint64(server) }
+func ShareWord(turns, server uint32) uint64 {
+	return uint64(turns)<<ListTurnsShift | uint64(server)
+}
