@@ -11,8 +11,8 @@ import (
 const compareEvery = time.Second
 
 // repairDrift compares what is in the kernel with what was written, and puts back
-// what somebody else changed. Counters and connections are nobody's to compare.
-// Before the first state is set, nothing is wanted yet.
+// what somebody else changed. Counters and connections are not compared. Before the first
+// state is set, there is nothing to compare with.
 func (p *Plane) repairDrift() {
 	if !p.planned.Load() {
 		return

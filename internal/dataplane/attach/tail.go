@@ -15,8 +15,8 @@ import (
 // itself.
 type tail struct {
 	program ebpf.ProgramID // that belongs in its place; 0: none yet
-	// adopted is true while that is an earlier process's, which does until Run has
-	// loaded our own: a process that takes over has no time for it.
+	// adopted is true while an earlier process's program is in force. Run replaces it
+	// later: a process that takes over must not wait for the verifier.
 	adopted bool
 }
 
@@ -54,9 +54,9 @@ func (a *Devices) setTail() error {
 	return nil
 }
 
-// Renew replaces the program for local traffic that an earlier process had loaded, that
-// long after it is called, or not at all where ctx ends before. Verifying the program
-// keeps a CPU busy, which a lease that is about to run out needs more.
+// Renew replaces the program for local traffic that an earlier process had loaded, after a
+// delay, or not at all where ctx ends before. Verifying the program keeps a CPU busy, which
+// a lease that is about to run out needs more.
 func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -24,7 +24,8 @@ type expiry struct {
 }
 
 const (
-	// entriesAtATime are how many expiry entries one run of the program looks at: it takes some 50 us, and a few hundred if many are due: then the program
+	// entriesAtATime is how many expiry entries one run of the program looks at. A run
+	// takes some 50 us, or a few hundred where many entries are due; the program then
 	// ends early.
 	entriesAtATime = 4096
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a

@@ -34,8 +34,8 @@ func (r *Registry) adopt() error {
 	return r.adoptServers(services)
 }
 
-// adoptServers takes up the servers. One whose service is gone keeps its place
-// until a sweep has met no connection of it.
+// adoptServers takes up the servers. A server whose service was removed keeps its index
+// until a sweep finds no connection of it.
 func (r *Registry) adoptServers(services map[uint32]*service) error {
 	size := r.maps.Servers.MaxEntries()
 	indexes, all := make([]uint32, size), make([]abi.BpfServer, size)

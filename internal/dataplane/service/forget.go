@@ -6,8 +6,8 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// Forget frees the numbers of servers that left before this sweep and that it
-// met no connection of, and then those of their services.
+// Forget frees the indexes of servers that were removed before this sweep and that it found
+// no connection of, and then those of their services.
 func (r *Registry) Forget(epoch uint32) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -81,9 +81,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	return r.serverTable.Put(s.index, entry)
 }
 
-// dropServer takes a server out of service. Its connections stay its own, as
-// in the kernel: they are silent until the server is back or their time is over,
-// unless it lets them go.
+// dropServer takes a server out of service. As in the kernel, its connections keep their
+// entries and their packets are dropped until the server returns or they expire; with
+// expires they are deleted by the next sweep.
 func (r *Registry) dropServer(s *server, expires bool) error {
 	if !s.present {
 		return nil
@@ -91,8 +91,8 @@ func (r *Registry) dropServer(s *server, expires bool) error {
 	s.present, s.written, s.expires = false, nil, expires
 	r.expiring = r.expiring || expires
 	err := r.putServer(s.key, s)
-	// A sweep that begins now sees the entry as it has been written: only the one
-	// that has begun before may have met no connection of it although there is one.
+	// Only a sweep that began before the entry was written may miss a connection of this
+	// server.
 	s.removed = r.epoch()
 	return err
 }
