@@ -202,6 +202,7 @@ enum server_flags {
 	SERVER_LOCAL = 2,    /* it is this machine: packets go up the local stack */
 	SERVER_RESOLVED = 4, /* its next hop is known */
 	SERVER_EXPIRES = 8,  /* it was removed, and its connections expire with the next sweep */
+	SERVER_WAS_NAT = 16, /* it is or was behind NAT, and may have connections of that time */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */
@@ -245,10 +246,21 @@ struct server {
 	__u8 zero[13];
 };
 
-/* What an address in the map service_addrs is. */
-enum addr_use {
-	ADDR_VIRTUAL = 1,    /* the address of a service */
-	ADDR_NAT_SERVER = 2, /* the address of a server behind NAT */
+/*
+ * The filter of addresses (service/addr_filter.h). An address has one bit in it: the
+ * highest bits of (hi * ADDR_BIT_FACTOR + lo) * ADDR_BIT_FACTOR. Zero is always safe: a
+ * bit that is set says that no address with this bit is of that kind.
+ */
+#define ADDR_BIT_FACTOR 0x9e3779b97f4a7c15ULL
+#define ADDR_BIT_SHIFT 49 /* so that there are 2^15 bits */
+#define ADDR_FILTER_WORDS 512
+
+struct addr_filter {
+	struct {
+		__u64 not_virtual; /* no service has such an address, or connections to it */
+		__u64 not_nat;     /* no server behind NAT has such an address, or connections */
+	} bits[ADDR_FILTER_WORDS];
+	__u64 no_marks; /* 1: there is no service by firewall mark, nor a connection of one */
 };
 
 /*

@@ -25,8 +25,8 @@
 #include "parse/ip.h"
 #include "parse/packet.h"
 #include "sched/locality.h"
+#include "service/addr_filter.h"
 #include "service/load.h"
-#include "service/service.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
 #include "slow/send.h"
@@ -106,7 +106,7 @@ int weir_behind(struct __sk_buff *skb)
 	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && is_local_client_reply(&p.key)) {
+	if (parsed == PARSED && !passes_by(&p.key) && is_local_client_reply(&p.key)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		return skb_route(skb, w, &h, &p);
 	}
@@ -178,7 +178,6 @@ int weir_egress(struct __sk_buff *skb)
 {
 	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
 	struct ethhdr *eth = take(&c, sizeof(*eth));
-	struct service_count *n;
 	struct packet p = {};
 	struct headers h;
 
@@ -190,9 +189,8 @@ int weir_egress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
 		return TC_ACT_UNSPEC;
-	n = service_count_of();
-	if (n && parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
-	    local_out_wanted(&p.key, n))
+	if (parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
+	    local_out_wanted(&p.key))
 		bpf_tail_call(skb, &tails, 0);
 	return TC_ACT_UNSPEC;
 }

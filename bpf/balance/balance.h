@@ -15,6 +15,7 @@
 #include "forward/send.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "service/addr_filter.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -65,6 +66,8 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	struct work *w;
 	enum verdict v;
 
+	if (passes_by(&p->key))
+		return PASS;
 	if (cache_hit(h, p, sent, &v))
 		return v;
 	w = work_of();

@@ -38,6 +38,8 @@
 MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
+/* The addresses of services and of servers behind NAT. */
+MAP(addr_filter, BPF_MAP_TYPE_ARRAY, __u32, struct addr_filter, 1);
 /* This machine's addresses on the paths to the servers. */
 MAP(local_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_LOCAL_ADDRS);
 struct {
@@ -119,12 +121,6 @@ MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 	} name_ SEC(".maps")
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
 SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
-/*
- * Virtual addresses, and the addresses of servers behind NAT: of fragments, and of what
- * this machine sends, only packets to and from these are looked at.
- */
-SPARSE_HASH(service_addrs, struct addr, enum addr_use, MAX_SERVERS);
-
 /* The program that weir_egress calls: weir_local_out. */
 MAP(tails, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, 1);
 

@@ -15,7 +15,9 @@
 #include "forward/send.h"
 #include "hook/tc_finish.h"
 #include "parse/packet.h"
+#include "service/addr_filter.h"
 #include "service/firewall_mark.h"
+#include "service/service.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -65,19 +67,13 @@ static INLINE void set_local_out(struct work *w)
  * local_out_wanted says whether a packet that this machine sends may be to a service, or
  * from a server behind NAT.
  */
-static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
+static INLINE bool local_out_wanted(const struct flow_key *key)
 {
-	enum addr_use *end;
+	struct service_count *n = service_count_of();
 
-	if (!n->all)
+	if (!n || !n->all)
 		return false;
-	end = bpf_map_lookup_elem(&service_addrs, &key->to);
-	if (end && *end & ADDR_VIRTUAL)
-		return true;
-	end = bpf_map_lookup_elem(&service_addrs, &key->from);
-	if (end && *end & ADDR_NAT_SERVER)
-		return true;
-	return n->by_mark && mark_list_of(key);
+	return !local_out_passes_by(key) || (n->by_mark && mark_list_of(key));
 }
 
 #endif

@@ -127,6 +127,13 @@ var driftCases = []driftCase{
 	{"the services are not counted", "service_counts", func(b *bench) error {
 		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},
+	{"packets to the services pass by", "addr_filter", func(b *bench) error {
+		return b.maps.AddrFilter.Put(uint32(0), changed(entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0)), func(f *abi.BpfAddrFilter) {
+			for i := range f.Bits {
+				f.Bits[i].NotVirtual = ^uint64(0)
+			}
+		}))
+	}},
 	{"our address on the way to servers is changed", "local_addrs", func(b *bench) error {
 		return b.maps.LocalAddrs.Put(first[uint32, abi.BpfAddr](b.maps.LocalAddrs), abi.AddrOf(vip4))
 	}},

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cilium/ebpf"
+
 	"weir/lvs"
 )
 
@@ -18,7 +20,14 @@ func TestOpenTakesUpTablesByFormerNames(t *testing.T) {
 			b.send(t, places[0], syn(port+1), back)
 		}
 		for was, name := range formerNames {
-			if err := os.Rename(filepath.Join(b.pinDir, name), filepath.Join(b.pinDir, was)); err != nil {
+			path := filepath.Join(b.pinDir, was)
+			if name == "" {
+				if err := pinCopy(b.maps.Vips, path); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if err := os.Rename(filepath.Join(b.pinDir, name), path); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -42,4 +51,14 @@ func TestOpenTakesUpTablesByFormerNames(t *testing.T) {
 			}
 		}
 	})
+}
+
+// pinCopy pins a table once more, by another name.
+func pinCopy(m *ebpf.Map, path string) error {
+	again, err := m.Clone()
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	return again.Pin(path)
 }

@@ -100,13 +100,13 @@ func Open(o Options) (*Plane, error) {
 	return p, nil
 }
 
-// formerNames are the names that earlier versions pinned tables by. The tables' contents
-// are as they were.
+// formerNames are the names that earlier versions pinned tables by, with the names of now.
+// The tables' contents are as they were.
 var formerNames = map[string]string{
 	"cards":     abi.BpfMapExpiryEntries,
 	"rooms":     abi.BpfMapConnLimits,
 	"own_addrs": abi.BpfMapLocalAddrs,
-	"ends":      abi.BpfMapServiceAddrs,
+	"ends":      "", // there is none any more
 }
 
 // load makes or opens the tables and the programs that belong to no device.

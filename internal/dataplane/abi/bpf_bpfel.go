@@ -19,12 +19,15 @@ type BpfAddr struct {
 	Lo uint64
 }
 
-type BpfAddrUse uint32
-
-const (
-	BpfAddrUseADDR_VIRTUAL    BpfAddrUse = 1
-	BpfAddrUseADDR_NAT_SERVER BpfAddrUse = 2
-)
+type BpfAddrFilter struct {
+	_    structs.HostLayout
+	Bits [512]struct {
+		_          structs.HostLayout
+		NotVirtual uint64
+		NotNat     uint64
+	}
+	NoMarks uint64
+}
 
 type BpfCacheKey struct {
 	_       structs.HostLayout
@@ -379,6 +382,7 @@ const (
 	BpfServerFlagsSERVER_LOCAL    BpfServerFlags = 2
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
 	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
+	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
 )
 
 type BpfService struct {
@@ -558,6 +562,7 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	BpfMapAddrFilter          = "addr_filter"
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
@@ -582,7 +587,6 @@ const (
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
-	BpfMapServiceAddrs        = "service_addrs"
 	BpfMapServiceCounts       = "service_counts"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
@@ -668,6 +672,7 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
+	AddrFilter     *ebpf.MapSpec `ebpf:"addr_filter"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
@@ -692,7 +697,6 @@ type BpfMapSpecs struct {
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
-	ServiceAddrs   *ebpf.MapSpec `ebpf:"service_addrs"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
@@ -736,6 +740,7 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
+	AddrFilter     *ebpf.Map `ebpf:"addr_filter"`
 	Cache          *ebpf.Map `ebpf:"cache"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
@@ -760,7 +765,6 @@ type BpfMaps struct {
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
-	ServiceAddrs   *ebpf.Map `ebpf:"service_addrs"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
@@ -776,6 +780,7 @@ type BpfMaps struct {
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
+		m.AddrFilter,
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
@@ -800,7 +805,6 @@ func (m *BpfMaps) Close() error {
 		m.ServerStats,
 		m.ServerZeros,
 		m.Servers,
-		m.ServiceAddrs,
 		m.ServiceCounts,
 		m.ServiceStats,
 		m.ServiceVips,

@@ -87,6 +87,13 @@ func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))
 }
 
+// AddrBit is an address's bit in the filter of addresses, as addr_bit of
+// bpf/service/addr_filter.h has it: which word, and the word with this bit.
+func AddrBit(a BpfAddr) (word int, bit uint64) {
+	at := (a.Hi*AddrBitFactor + a.Lo) * AddrBitFactor >> AddrBitShift
+	return int(at / 64), 1 << (at % 64)
+}
+
 // MACWord is an Ethernet address as the low six bytes of a word, its first byte
 // lowest, as in mac_word of bpf/.
 func MACWord(mac net.HardwareAddr) uint64 {

@@ -45,7 +45,8 @@ func RemovePins(dir string) error {
 }
 
 // RenamePins gives what an earlier version pinned under a former name its name of now.
-// Where that one is pinned as well, what has the former name is unpinned.
+// Where something has that name already, or the name is empty, what has the former name
+// is unpinned.
 func RenamePins(dir string, former map[string]string) error {
 	for was, name := range former {
 		if _, err := PinAt(filepath.Join(dir, was)); errors.Is(err, fs.ErrNotExist) {

@@ -41,7 +41,7 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 		}
 	}
 	s.hop, s.present, s.method, s.keepsPort, s.written = nexthop.Freshest(s.hop, hop), true, rs.Method, keepsPort, nil
-	s.ip4 = vs.Addr.Is4()
+	s.ip4, s.wasNAT = vs.Addr.Is4(), s.wasNAT || rs.Method == lvs.Masquerade
 	if err := r.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
@@ -68,6 +68,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
 	} else if s.expires {
 		entry.Flags |= abi.BpfServerFlagsSERVER_EXPIRES
+	}
+	if s.wasNAT {
+		entry.Flags |= abi.BpfServerFlagsSERVER_WAS_NAT
 	}
 	if s.hop.Local {
 		entry.Flags |= abi.BpfServerFlagsSERVER_LOCAL

@@ -34,6 +34,9 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	find.Await(wanted)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.setFilter(state.Services); err != nil {
+		return err
+	}
 	r.local.virtual = virtualAddrs(state)
 	clear(r.local.devices)
 	var errs []error
@@ -56,7 +59,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	for _, vs := range state.Services {
 		keep[vs.ServiceKey] = true
 	}
-	errs = append(errs, r.dropServices(keep), r.setAddrs(state), r.counts.Put(0, countServices(keep)))
+	errs = append(errs, r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter(nil))
 	return errors.Join(errs...)
 }
 
