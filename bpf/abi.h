@@ -83,6 +83,7 @@ enum service_flags {
 	SERVICE_SLOPPY = 128,           /* TCP may begin with any packet but a reset (sloppy_tcp) */
 	SERVICE_KEEP_REUSED = 256,      /* a SYN continues a closed connection (conn_reuse_mode 0) */
 	SERVICE_REUSE_FIN_WAIT = 512,   /* a SYN begins a new one in FIN_WAIT as well, except behind NAT */
+	SERVICE_HASHES = 1024,          /* its scheduler finds a flow's server by a hash of its own */
 };
 
 struct service {
@@ -118,11 +119,11 @@ struct template_key {
 #define TEMPLATE_PLACES 8
 
 /* Instead of a server: */
-#define TEMPLATE_OVER (~0U)       /* it has expired, and the place is free */
-#define TEMPLATE_LEAVES (~0U - 1) /* it is being deleted */
+#define TEMPLATE_EXPIRED (~0U)      /* it has expired, and the place is free */
+#define TEMPLATE_DELETING (~0U - 1) /* it is being deleted */
 
 struct template {
-	__u32 server;   /* the server's index, TEMPLATE_OVER or TEMPLATE_LEAVES */
+	__u32 server;   /* the server's index, TEMPLATE_EXPIRED or TEMPLATE_DELETING */
 	__u32 invalid;  /* 1: no new connection uses it */
 	__u32 stamp;    /* the tick of its last new connection */
 	__u32 timeout;  /* ticks after the stamp */
@@ -136,8 +137,10 @@ struct template {
  * slot is a server's index.
  *
  * For rr and wrr (sched/cycle.h) the list of servers stands behind the slots: a server's
- * turns << 32 | its index. The slots are one cycle, and the cursor counts the turns; or
- * there are no slots, and the cursor is the last turn: its place << 32 | its level.
+ * turns << LIST_TURNS_SHIFT | its index. The slots are one cycle, and the cursor counts the
+ * turns; or there are no slots, and the cursor is the last turn: its place << 32 | its
+ * level. A slot of a cycle is (level - 1) << TURN_LEVEL_SHIFT | (place - 1) <<
+ * TURN_PLACE_SHIFT | the server's index. Places are counted from 1.
  */
 #define TABLE_CURSOR 0
 #define TABLE_LENGTH 1  /* the number of slots */
@@ -145,6 +148,11 @@ struct template {
 #define TABLE_TOP 3     /* the most turns that a server of the list has */
 #define TABLE_HEAD 4    /* the count at which a round had just begun */
 #define TABLE_SLOTS 16  /* the slots begin at the second row */
+
+#define TURN_LEVEL_SHIFT 48
+#define TURN_PLACE_SHIFT 32
+#define TURN_PLACE_MASK 0xffff
+#define LIST_TURNS_SHIFT 32
 
 #define ROW_WORDS 16
 
@@ -193,7 +201,8 @@ enum server_flags {
 	SERVER_PRESENT = 1,  /* it is in its service's list */
 	SERVER_LOCAL = 2,    /* it is this machine: packets go up the local stack */
 	SERVER_RESOLVED = 4, /* its next hop is known */
-	SERVER_LETS_GO = 8,  /* it was removed, and its connections expire with the next sweep */
+	SERVER_EXPIRES = 8,  /* it was removed, and its connections expire with the next sweep */
+	SERVER_WAS_NAT = 16, /* it is or was behind NAT, and may have connections of that time */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */
@@ -202,27 +211,28 @@ enum method {
 	METHOD_DR,
 	METHOD_TUN,
 	METHOD_KEEPS_PORT = 4, /* the port stays the one that the client asked for */
-	METHOD_OWN = 8, /* of a connection: its client is local (forward/local.h) */
+	METHOD_LOCAL_CLIENT = 8, /* of a connection: its client is local (forward/local.h) */
 };
 #define METHOD_MASK 3 /* the method without its flags */
 #define METHOD_OF(method_) ((method_) & METHOD_MASK)
 
 /* A next hop: its Ethernet address, the address of the device that leads there, and the device. */
-struct way {
+struct next_hop {
 	__u8 dst[6], src[6];
 	__u32 ifindex;
 };
 
+/* The index of lo, the next hop of a local client, in every network namespace. */
+#define LO_IFINDEX 1
 /*
- * The next hop of a local client is lo, which has this index in every network namespace.
- * The flag says that packets to it get its virtual address as their destination.
+ * A flag in the ifindex of a local client's reply route: packets to the client get its
+ * virtual address as their destination.
  */
-#define WAY_HOME 1
-#define WAY_TO_VIP (1U << 31)
+#define REPLY_TO_VIP (1U << 31)
 
 /* A real server and its next hop: one cache line. */
 struct server {
-	struct way way;
+	struct next_hop next_hop;
 	struct addr addr;
 	__u16 port;
 	__u16 mtu;   /* the path MTU, in bytes */
@@ -230,15 +240,27 @@ struct server {
 	__u32 service; /* the index of its service */
 	__u32 swept;   /* the number of the last sweep that found a connection of this server */
 	__u8 method;   /* enum method: of new connections */
-	__u8 own;      /* index in own_addrs: our address on the path to it */
-	__u8 inner;    /* our address of its service's family; a tunnel's may be of the other */
+	/* This machine's addresses on the path to the server, as indexes in local_addrs; 0: none. */
+	__u8 source;       /* of the server's family */
+	__u8 inner_source; /* of its service's family */
 	__u8 zero[13];
 };
 
-/* What an address in the map ends is. */
-enum end {
-	END_VIRTUAL = 1, /* the address of a service */
-	END_SERVER = 2,  /* the address of a server behind NAT */
+/*
+ * The filter of addresses (service/addr_filter.h). An address has one bit in it: the
+ * highest bits of (hi * ADDR_BIT_FACTOR + lo) * ADDR_BIT_FACTOR. Zero is always safe: a
+ * bit that is set says that no address with this bit is of that kind.
+ */
+#define ADDR_BIT_FACTOR 0x9e3779b97f4a7c15ULL
+#define ADDR_BIT_SHIFT 49 /* so that there are 2^15 bits */
+#define ADDR_FILTER_WORDS 512
+
+struct addr_filter {
+	struct {
+		__u64 not_virtual; /* no service has such an address, or connections to it */
+		__u64 not_nat;     /* no server behind NAT has such an address, or connections */
+	} bits[ADDR_FILTER_WORDS];
+	__u64 no_marks; /* 1: there is no service by firewall mark, nor a connection of one */
 };
 
 /*
@@ -259,8 +281,10 @@ struct load {
 /* A flow, as its packets carry it: a client's packets, or with NAT a server's answers. */
 struct flow_key {
 	struct addr from, to;
-	__u64 ports; /* source port | destination port << 16 | protocol << 32 */
+	__u64 ports; /* source | destination << PORTS_TO_SHIFT | protocol << PORTS_PROTOCOL_SHIFT */
 };
+#define PORTS_TO_SHIFT 16
+#define PORTS_PROTOCOL_SHIFT 32
 
 /*
  * The states of a connection: the TCP states of IPVS (net/netfilter/ipvs/
@@ -290,7 +314,7 @@ enum conn_state {
 struct conn_reply {
 	struct addr vip;
 	__u64 ports; /* of the connection's key */
-	struct way back; /* the reply route */
+	struct next_hop route; /* the reply route */
 };
 
 /*
@@ -309,7 +333,7 @@ struct conn {
 		struct template_key template; /* with any other state; place 0: it has none */
 	} of;
 	__u64 cached; /* the CPUs whose flow cache may have it: bit n & 63 for CPU n */
-	__u32 card;   /* the place of its expiry entry, counted from 1; 0: none */
+	__u32 expiry;  /* the place of its expiry entry, counted from 1; 0: none */
 	__u32 zero;
 };
 
@@ -317,7 +341,7 @@ struct conn {
  * The expiry entry of a connection (conn/expiry.h). The sweep does not look at a
  * connection before its entry is due.
  */
-struct card {
+struct expiry_entry {
 	struct flow_key key;
 	__u32 taken; /* the server's index + 1, with EXPIRY_ORPHAN; 0: the entry is free */
 	__u32 due;   /* the tick from which on the connection may expire */
@@ -333,7 +357,7 @@ struct flow_to_server {
 };
 
 struct flow_to_client { /* with NAT */
-	struct way back; /* the reply route */
+	struct next_hop route; /* the reply route */
 	__u16 vport;     /* the virtual port */
 };
 
@@ -343,7 +367,7 @@ struct flow_line {
 	union {
 		struct flow_to_server in;
 		struct flow_to_client out;
-	} way;
+	} of;
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
@@ -379,12 +403,12 @@ struct flow_knobs {
  * The limits of the connection table (conn/table_full.h, conn/half_open.h,
  * conn/expiry.h): a cache line of its own.
  */
-struct room {
+struct conn_limits {
 	__s64 half_open; /* the number of connections in SYN_RECV */
 	__u64 turn;      /* how many connections have become half open */
 	__u32 limit;     /* the number of places in the ring of half-open connections */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
-	__u32 hand;      /* how many entries were tried in searches for a free one */
+	__u32 cursor;    /* how many entries were tried in searches for a free one */
 	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
 	__u64 zero[4];
 };
@@ -439,6 +463,14 @@ struct held {
 	__u8 frame[HELD_BYTES];
 };
 
+/*
+ * Which bit of director_filter an Ethernet address (mac_word) has: its bits from both
+ * shifts on, combined by exclusive or and masked.
+ */
+#define DIRECTOR_HIGH_SHIFT 40
+#define DIRECTOR_LOW_SHIFT 32
+#define DIRECTOR_MASK 63
+
 struct lease {
 	__u64 until;   /* the owner forwards until then, in boot-time nanoseconds */
 	__u32 ifindex; /* the VRRP instance that has the lease: interface, VRID, family */
@@ -486,10 +518,10 @@ struct sweep {
 	__u32 epoch;   /* the number of this sweep */
 	__u32 now;     /* the tick */
 	__u32 first;   /* the first expiry entry to look at; result: the next one */
-	__u32 cards;   /* how many entries to look at; fewer are, where many are due */
+	__u32 entries;  /* how many entries to look at; fewer are, where many are due */
 	__u32 due;     /* 0, so that the verifier does not follow it; result: how many were due */
 	__u32 all;     /* 1: look at connections that are not due as well */
-	__u32 span;    /* the new span of struct room, or 0; result: the span */
+	__u32 span;    /* the new span of struct conn_limits, or 0; result: the span */
 	__u32 live;    /* result: the number of connections, or templates, that stay */
 	__u32 expired; /* result: the number of connections that were deleted */
 	__u32 end;     /* result: the index behind the last entry that is taken */

@@ -25,8 +25,8 @@
 #include "parse/ip.h"
 #include "parse/packet.h"
 #include "sched/locality.h"
+#include "service/addr_filter.h"
 #include "service/load.h"
-#include "service/service.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
 #include "slow/send.h"
@@ -106,7 +106,7 @@ int weir_behind(struct __sk_buff *skb)
 	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && is_local_client_reply(&p.key)) {
+	if (parsed == PARSED && !passes_by(&p.key) && is_local_client_reply(&p.key)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		return skb_route(skb, w, &h, &p);
 	}
@@ -125,11 +125,11 @@ int weir_behind(struct __sk_buff *skb)
 }
 
 /*
- * weir_own balances what this machine itself sends, and translates the answers of local
- * nodes behind NAT. weir_egress calls it.
+ * weir_local_out balances what this machine itself sends, and translates the answers of
+ * local nodes behind NAT. weir_egress calls it.
  */
 SEC("tc")
-int weir_own(struct __sk_buff *skb)
+int weir_local_out(struct __sk_buff *skb)
 {
 	struct packet p = {
 		.packets = skb->gso_segs ? skb->gso_segs : 1,
@@ -170,15 +170,14 @@ int weir_own(struct __sk_buff *skb)
 
 /*
  * weir_egress drops ARP and neighbour advertisements for a VIP whose lease has run out,
- * whatever the stack would say. It calls weir_own for what concerns that program: a
- * program that may change packets costs each packet the room for that.
+ * whatever the stack would say. It calls weir_local_out for packets that concern that
+ * program: a program that may change packets costs every packet the room for that.
  */
 SEC("tc")
 int weir_egress(struct __sk_buff *skb)
 {
 	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
 	struct ethhdr *eth = take(&c, sizeof(*eth));
-	struct service_count *n;
 	struct packet p = {};
 	struct headers h;
 
@@ -190,9 +189,8 @@ int weir_egress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
 		return TC_ACT_UNSPEC;
-	n = service_count_of();
-	if (n && parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
-	    local_out_wanted(&p.key, n))
+	if (parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
+	    local_out_wanted(&p.key))
 		bpf_tail_call(skb, &tails, 0);
 	return TC_ACT_UNSPEC;
 }
@@ -232,14 +230,14 @@ SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 
-	if (!r)
+	if (!limits)
 		return 0;
 	if (found.span)
-		r->span = found.span;
-	found.first += bpf_loop(found.cards / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
-	found.span = expiry_span(r->span);
+		limits->span = found.span;
+	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
+	found.span = expiry_span(limits->span);
 	*s = found;
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "forward/send.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "service/addr_filter.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -45,11 +46,11 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 		vip = bpf_map_lookup_elem(&service_vips, &s->service);
 		if (!vip || !same_addr(&s->addr, &p->key.from))
 			return false;
-		sent->new_port = l->way.out.vport;
-		*v = to_client(h, p, sent, vip, &l->way.out.back, s->service, l->server);
+		sent->new_port = l->of.out.vport;
+		*v = to_client(h, p, sent, vip, &l->of.out.route, s->service, l->server);
 		return true;
 	}
-	if (l->way.in.sender != p->sender)
+	if (l->of.in.sender != p->sender)
 		return false;
 	*v = to_server(h, p, sent, s, l->server, l->method, 0);
 	return true;
@@ -65,6 +66,8 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	struct work *w;
 	enum verdict v;
 
+	if (passes_by(&p->key))
+		return PASS;
 	if (cache_hit(h, p, sent, &v))
 		return v;
 	w = work_of();

@@ -97,7 +97,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	now = tick();
 	if (conn_expired(&p->key, c, state, now))
 		goto over;
-	if (p->local_out != !!(conn_method(word) & METHOD_OWN))
+	if (p->local_out != !!(conn_method(word) & METHOD_LOCAL_CLIENT))
 		return PASS; /* a local client's connection has no other client's packets */
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)

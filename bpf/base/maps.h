@@ -10,14 +10,14 @@
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
 #define MAX_CONNS 65536
-#define MAX_CARDS 81920     /* expiry entries: a quarter more than the connections */
-#define MAX_HALF_OPEN 10922 /* a sixth of the connections */
+#define MAX_EXPIRY_ENTRIES 81920 /* a quarter more than the connections */
+#define MAX_HALF_OPEN 10922      /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
-#define MAX_LEASES 256      /* lease 0 never runs out */
-#define MAX_OWN_ADDRS 256   /* index 0 has no address */
+#define MAX_LEASES 256           /* lease 0 never runs out */
+#define MAX_LOCAL_ADDRS 256      /* index 0 has no address */
 #define MAX_DIRECTORS 1024
 #define MAX_REASONS 32
-#define MAX_FLOW_LINES 2    /* pairs of lines, of all CPUs */
+#define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384
 #define MAX_HELD 512
 #define MAX_MARK_LISTS 8192
@@ -38,8 +38,10 @@
 MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
+/* The addresses of services and of servers behind NAT. */
+MAP(addr_filter, BPF_MAP_TYPE_ARRAY, __u32, struct addr_filter, 1);
 /* This machine's addresses on the paths to the servers. */
-MAP(own_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_OWN_ADDRS);
+MAP(local_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_LOCAL_ADDRS);
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -53,12 +55,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct card);
-	__uint(max_entries, MAX_CARDS);
+	__type(value, struct expiry_entry);
+	__uint(max_entries, MAX_EXPIRY_ENTRIES);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} cards SEC(".maps");
+} expiry_entries SEC(".maps");
 MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
-MAP(rooms, BPF_MAP_TYPE_ARRAY, __u32, struct room, 1);
+MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
 MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
 /* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
@@ -119,13 +121,7 @@ MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 	} name_ SEC(".maps")
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
 SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
-/*
- * Virtual addresses, and the addresses of servers behind NAT (enum end): only packets to
- * and from these are looked at when they are fragments, or when this machine sends them.
- */
-SPARSE_HASH(ends, struct addr, enum end, MAX_SERVERS);
-
-/* The program that weir_egress calls: weir_own. */
+/* The program that weir_egress calls: weir_local_out. */
 MAP(tails, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, 1);
 
 /* The time-out of a connection by its state, in ticks. */

@@ -114,7 +114,7 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 {
 	struct packet *p = &w->packet;
 	__u32 now = tick(), method = w->method;
-	struct room *r;
+	struct conn_limits *limits;
 	/* A random incarnation hardly ever equals the last one of the same memory. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << WORD_INCARNATION_SHIFT;
 	__u64 fresh = conn_word(before, method, state, server);
@@ -137,19 +137,19 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 	}
 	draft = conn_new_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
-	draft->card = expiry_take(&p->key, server, expiry_due(state, now));
-	if (draft->card && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
+	draft->expiry = expiry_take(&p->key, server, expiry_due(state, now));
+	if (draft->expiry && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
 		conn_count_in(w, fresh);
 		return fresh;
 	}
-	expiry_release(draft->card);
+	expiry_release(draft->expiry);
 	old = bpf_map_lookup_elem(&conns, &p->key);
 	if (old)
 		return old->word;
 	note(NOTE_TABLE_FULL);
-	r = conn_limits_of();
-	if (r)
-		table_full_note(r, now);
+	limits = conn_limits_of();
+	if (limits)
+		table_full_note(limits, now);
 	return 0;
 }
 
@@ -162,7 +162,7 @@ static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
 		return false;
 	conn_count_out(key, c, word);
-	expiry_release(c->card);
+	expiry_release(c->expiry);
 	bpf_map_delete_elem(&conns, key);
 	return true;
 }

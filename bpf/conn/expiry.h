@@ -18,11 +18,11 @@
 #include "conn/table_full.h"
 
 /* The number of expiry entries. Go sets it. */
-volatile const __u32 card_count = 1;
+volatile const __u32 expiry_entry_count = 1;
 
 /*
- * The flag of an entry without a connection, in card.taken, and the least number of
- * entries that a search covers (spanLeast in Go).
+ * The flag of an entry without a connection, in expiry_entry.taken, and the least number
+ * of entries that a search covers (SpanLeast in Go).
  */
 #define EXPIRY_ORPHAN (1U << 31)
 #define SPAN_LEAST 4096
@@ -35,11 +35,11 @@ struct expiry_search {
 };
 
 /* expiry_at is the entry at this place, counted from 1, or NULL. */
-static INLINE struct card *expiry_at(__u32 place)
+static INLINE struct expiry_entry *expiry_at(__u32 place)
 {
 	__u32 at = place - 1;
 
-	return bpf_map_lookup_elem(&cards, &at);
+	return bpf_map_lookup_elem(&expiry_entries, &at);
 }
 
 /*
@@ -50,7 +50,7 @@ static INLINE __u32 expiry_span(__u32 span)
 {
 	if (span < SPAN_LEAST)
 		span = SPAN_LEAST;
-	return span < card_count ? span : card_count;
+	return span < expiry_entry_count ? span : expiry_entry_count;
 }
 
 /*
@@ -59,26 +59,26 @@ static INLINE __u32 expiry_span(__u32 span)
  */
 static long expiry_try(__u32 turn, struct expiry_search *s)
 {
-	struct room *r = conn_limits_of();
-	struct card *d;
+	struct conn_limits *limits = conn_limits_of();
+	struct expiry_entry *e;
 	__u32 at, was, span;
 
-	if (!r)
+	if (!limits)
 		return 1;
-	was = *(volatile __u32 *)&r->span;
+	was = *(volatile __u32 *)&limits->span;
 	span = expiry_span(was);
-	at = __sync_fetch_and_add(&r->hand, 1) % span;
-	d = bpf_map_lookup_elem(&cards, &at);
-	if (!d)
+	at = __sync_fetch_and_add(&limits->cursor, 1) % span;
+	e = bpf_map_lookup_elem(&expiry_entries, &at);
+	if (!e)
 		return 1;
-	if (d->taken || __sync_val_compare_and_swap(&d->taken, 0, s->server + 1) != 0) {
+	if (e->taken || __sync_val_compare_and_swap(&e->taken, 0, s->server + 1) != 0) {
 		/* Entries are crowded: the next searches cover twice as many. */
-		if ((turn & 7) == 7 && span < card_count)
-			__sync_val_compare_and_swap(&r->span, was, 2 * span);
+		if ((turn & 7) == 7 && span < expiry_entry_count)
+			__sync_val_compare_and_swap(&limits->span, was, 2 * span);
 		return 0;
 	}
-	d->key = *s->key;
-	d->due = s->due;
+	e->key = *s->key;
+	e->due = s->due;
 	s->place = at + 1;
 	return 1;
 }
@@ -113,19 +113,19 @@ static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u3
 /* expiry_release frees an entry. Whoever deletes its connection calls it. */
 static INLINE void expiry_release(__u32 place)
 {
-	struct card *d = expiry_at(place);
+	struct expiry_entry *e = expiry_at(place);
 
-	if (d)
-		d->taken = 0;
+	if (e)
+		e->taken = 0;
 }
 
 /* expiry_set_state sets the due tick of a connection that has changed its state. */
 static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now)
 {
-	struct card *d = expiry_at(c->card);
+	struct expiry_entry *e = expiry_at(c->expiry);
 
-	if (d)
-		d->due = expiry_due(state, now);
+	if (e)
+		e->due = expiry_due(state, now);
 }
 
 /*
@@ -134,12 +134,12 @@ static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now
  */
 static INLINE void expiry_reuse(const struct conn *c, __u32 server, __u32 state, __u32 now)
 {
-	struct card *d = expiry_at(c->card);
+	struct expiry_entry *e = expiry_at(c->expiry);
 
-	if (!d)
+	if (!e)
 		return;
-	d->taken = server + 1;
-	d->due = expiry_due(state, now);
+	e->taken = server + 1;
+	e->due = expiry_due(state, now);
 }
 
 #endif

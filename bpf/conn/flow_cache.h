@@ -67,7 +67,7 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
 	struct addr *vip;
 
 	k->from = l->peer;
-	k->to = l->way.in.vip;
+	k->to = l->of.in.vip;
 	k->ports = l->ports;
 	if (!l->answers)
 		return true;
@@ -77,7 +77,7 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
 	if (!s || !vip)
 		return false;
 	k->to = *vip;
-	k->ports = ports_word(ports_destination(l->ports), l->way.out.vport, l->ports >> 32);
+	k->ports = ports_word(ports_destination(l->ports), l->of.out.vport, ports_protocol(l->ports));
 	return true;
 }
 
@@ -120,7 +120,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
 
-	if (!n || p->local_out || conn_method(word) & METHOD_OWN || !flow_state(conn_state(word)))
+	if (!n || p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
 	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) : from_director(p))
 		return;
@@ -137,12 +137,12 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	l->used = now;
 	if (reply) {
 		l->peer = p->key.to;
-		l->way.out.back = reply->of.reply.back;
-		l->way.out.vport = ports_destination(reply->of.reply.ports);
+		l->of.out.route = reply->of.reply.route;
+		l->of.out.vport = ports_destination(reply->of.reply.ports);
 	} else {
 		l->peer = p->key.from;
-		l->way.in.vip = p->key.to;
-		l->way.in.sender = p->sender;
+		l->of.in.vip = p->key.to;
+		l->of.in.sender = p->sender;
 	}
 	l->answers = reply != NULL;
 	l->method = conn_method(word);

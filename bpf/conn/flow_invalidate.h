@@ -24,7 +24,7 @@ struct flow_search {
 
 /* A search for the line that was used last, for bpf_loop. */
 struct flow_age_search {
-	struct flow_search hunt;
+	struct flow_search search;
 	__u32 now;
 	__s32 age; /* of the line that was used last, in ticks; below 0: it was used after now */
 };
@@ -63,11 +63,11 @@ static long flow_age_one(__u32 cpu, struct flow_age_search *a)
 {
 	struct flow_knobs *n = flow_knobs_of();
 
-	if (n && a->hunt.cpus >> (cpu & 63) & 1) {
-		__u64 hash = flow_hash(n, &a->hunt.key);
+	if (n && a->search.cpus >> (cpu & 63) & 1) {
+		__u64 hash = flow_hash(n, &a->search.key);
 
 		for (__u32 way = 0; way < FLOW_WAYS; way++) {
-			struct flow_line *l = flow_line_of(&a->hunt.key, hash, cpu, way);
+			struct flow_line *l = flow_line_of(&a->search.key, hash, cpu, way);
 
 			if (l && (__s32)(a->now - l->used) < a->age)
 				a->age = a->now - l->used;
@@ -114,13 +114,13 @@ static NOINLINE void flow_invalidate(const struct flow_key *key, struct conn *c,
  */
 static NOINLINE bool flow_recently_used(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
 {
-	struct flow_age_search a = { .hunt = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
+	struct flow_age_search a = { .search = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
 	__u32 stamp = c->stamp;
 
-	if (!a.hunt.cpus)
+	if (!a.search.cpus)
 		return false;
 	bpf_loop(flow_cpus, flow_age_one, &a, 0);
-	if (flow_search_reply(&a.hunt, key, c->word))
+	if (flow_search_reply(&a.search, key, c->word))
 		bpf_loop(flow_cpus, flow_age_one, &a, 0);
 	if (a.age > (__s32)limit)
 		return false;

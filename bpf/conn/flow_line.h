@@ -74,7 +74,7 @@ static INLINE bool flow_matches(const struct flow_line *l, const struct flow_key
 		return false;
 	if (l->answers)
 		return same_addr(&l->peer, &k->to);
-	return same_addr(&l->peer, &k->from) && same_addr(&l->way.in.vip, &k->to);
+	return same_addr(&l->peer, &k->from) && same_addr(&l->of.in.vip, &k->to);
 }
 
 /*

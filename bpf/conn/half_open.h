@@ -21,19 +21,19 @@
  */
 static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
 {
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
 
-	if (!r || !w || !r->limit)
+	if (!limits || !w || !limits->limit)
 		return;
-	__sync_fetch_and_add(&r->half_open, 1);
-	at = __sync_fetch_and_add(&r->turn, 1) % r->limit;
+	__sync_fetch_and_add(&limits->half_open, 1);
+	at = __sync_fetch_and_add(&limits->turn, 1) % limits->limit;
 	h = bpf_map_lookup_elem(&half_opens, &at);
 	if (!h)
 		return;
-	if (r->half_open > r->limit / 2)
+	if (limits->half_open > limits->limit / 2)
 		w->victim = *h;
 	h->key = *key;
 	h->word = word;
@@ -45,10 +45,10 @@ static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
  */
 static INLINE void half_open_leave(void)
 {
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 
-	if (r)
-		__sync_fetch_and_add(&r->half_open, -1);
+	if (limits)
+		__sync_fetch_and_add(&limits->half_open, -1);
 }
 
 /*

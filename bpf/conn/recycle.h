@@ -28,7 +28,7 @@ static INLINE bool half_open_evict(struct work *w)
 {
 	const struct flow_key *key = &w->victim.key;
 	__u64 word = w->victim.word;
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 	struct conn *c;
 
 	w->victim.word = 0;
@@ -36,8 +36,8 @@ static INLINE bool half_open_evict(struct work *w)
 	if (!c || c->word != word || !conn_delete(key, c, word))
 		return false;
 	note(NOTE_RECYCLED);
-	if (r)
-		table_full_note(r, tick());
+	if (limits)
+		table_full_note(limits, tick());
 	return true;
 }
 
@@ -47,13 +47,13 @@ static INLINE bool half_open_evict(struct work *w)
 /* recycle_one looks at one place of the ring, for bpf_loop. */
 static long recycle_one(__u32 turn, struct work **w)
 {
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 	struct half_open *h;
 	__u32 at;
 
-	if (!r || !r->limit)
+	if (!limits || !limits->limit)
 		return 1;
-	at = (r->turn + turn) % r->limit;
+	at = (limits->turn + turn) % limits->limit;
 	h = bpf_map_lookup_elem(&half_opens, &at);
 	if (!h || !half_open_still(h))
 		return 0;

@@ -40,11 +40,11 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 
 	reply->of.reply.vip = p->key.to;
 	reply->of.reply.ports = p->key.ports;
-	reply->of.reply.back = w->reply_route;
+	reply->of.reply.route = w->reply_route;
 	reply_key(key, &p->key, s, w->method);
 	if (!same_addr(&key->to, &p->key.from)) {
-		reply->of.reply.back.ifindex |= WAY_TO_VIP;
-		reply->card = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
+		reply->of.reply.route.ifindex |= REPLY_TO_VIP;
+		reply->expiry = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
 	}
 	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
 		return REASON_NONE;
@@ -57,7 +57,7 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 		return DROP_COLLISION;
 	theirs = &old->of.reply;
 	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to) ||
-	    (theirs->back.ifindex ^ reply->of.reply.back.ifindex) & WAY_TO_VIP) {
+	    (theirs->route.ifindex ^ reply->of.reply.route.ifindex) & REPLY_TO_VIP) {
 		key->from = reply_to_vip(theirs) ? theirs->vip : key->to;
 		key->to = theirs->vip;
 		key->ports = theirs->ports;
@@ -69,7 +69,7 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 }
 
 /* same_next_hop says whether two next hops are equal. */
-static INLINE bool same_next_hop(const struct way *a, const struct way *b)
+static INLINE bool same_next_hop(const struct next_hop *a, const struct next_hop *b)
 {
 	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
 	       a->ifindex == b->ifindex;
@@ -88,9 +88,9 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 	reply_key(&key, client, s, w->method);
 	reply = bpf_map_lookup_elem(&conns, &key);
 	if (!reply || conn_state(reply->word) != STATE_REPLY ||
-	    same_next_hop(&reply->of.reply.back, &w->reply_route))
+	    same_next_hop(&reply->of.reply.route, &w->reply_route))
 		return;
-	reply->of.reply.back = w->reply_route;
+	reply->of.reply.route = w->reply_route;
 	flow_invalidate(client, c, c->word);
 }
 

@@ -27,19 +27,19 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 		if (source)
 			reply->to = *source;
 	}
-	reply->ports = ports_word(port, ports_source(key->ports), key->ports >> 32);
+	reply->ports = ports_word(port, ports_source(key->ports), ports_protocol(key->ports));
 }
 
-/* reply_to_vip says whether packets to the client get its virtual address (WAY_TO_VIP). */
+/* reply_to_vip says whether packets to the client get its virtual address (REPLY_TO_VIP). */
 static INLINE bool reply_to_vip(const struct conn_reply *r)
 {
-	return r->back.ifindex & WAY_TO_VIP;
+	return r->route.ifindex & REPLY_TO_VIP;
 }
 
 /* reply_is_local says whether the client is a local one. */
 static INLINE bool reply_is_local(const struct conn_reply *r)
 {
-	return (r->back.ifindex & ~WAY_TO_VIP) == WAY_HOME;
+	return (r->route.ifindex & ~REPLY_TO_VIP) == LO_IFINDEX;
 }
 
 /*

@@ -35,13 +35,13 @@ static INLINE bool server_expires_conns(__u32 index)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 
-	return s && s->flags & SERVER_LETS_GO;
+	return s && s->flags & SERVER_EXPIRES;
 }
 
 /* sweep_orphan flags an expiry entry without a connection, and frees it the second time. */
-static INLINE void sweep_orphan(struct card *d, __u32 taken)
+static INLINE void sweep_orphan(struct expiry_entry *e, __u32 taken)
 {
-	__sync_val_compare_and_swap(&d->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
+	__sync_val_compare_and_swap(&e->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
 }
 
 /*
@@ -65,43 +65,43 @@ static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *
  */
 __noinline int sweep_due(__u32 place, struct sweep *s)
 {
-	struct card *d = expiry_at(place);
+	struct expiry_entry *e = expiry_at(place);
 	__u32 state, taken;
 	struct conn *c;
 	__u64 word;
 
-	if (!d || !s)
+	if (!e || !s)
 		return 0;
-	taken = d->taken;
+	taken = e->taken;
 	if (!taken)
 		return 0;
-	c = bpf_map_lookup_elem(&conns, &d->key);
-	if (!c || c->card != place) {
-		sweep_orphan(d, taken);
+	c = bpf_map_lookup_elem(&conns, &e->key);
+	if (!c || c->expiry != place) {
+		sweep_orphan(e, taken);
 		return 0;
 	}
 	if (taken & EXPIRY_ORPHAN)
-		__sync_val_compare_and_swap(&d->taken, taken, taken & ~EXPIRY_ORPHAN);
+		__sync_val_compare_and_swap(&e->taken, taken, taken & ~EXPIRY_ORPHAN);
 	word = c->word;
 	state = conn_state(word);
 	if (state == STATE_REPLY) {
-		sweep_reply(&d->key, c);
+		sweep_reply(&e->key, c);
 		return 0;
 	}
 	if (state == STATE_GONE)
 		return 0;
-	if ((conn_expired(&d->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
+	if ((conn_expired(&e->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) == word) {
-		conn_count_out(&d->key, c, word);
-		bpf_map_delete_elem(&conns, &d->key);
-		d->taken = 0;
+		conn_count_out(&e->key, c, word);
+		bpf_map_delete_elem(&conns, &e->key);
+		e->taken = 0;
 		s->expired++;
 		return 0;
 	}
 	/* A CPU that changes the state meanwhile sets its due tick after this, or is seen here. */
-	__sync_lock_test_and_set(&d->due, expiry_due(state, c->stamp));
+	__sync_lock_test_and_set(&e->due, expiry_due(state, c->stamp));
 	if (c->word != word)
-		d->due = s->now;
+		e->due = s->now;
 	s->live++;
 	sweep_mark_server(conn_server(word), s);
 	return 0;
@@ -110,16 +110,16 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 /* sweep_entry looks at one expiry entry. False: there are no more. */
 static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 {
-	struct card *d = bpf_map_lookup_elem(&cards, &at);
+	struct expiry_entry *e = bpf_map_lookup_elem(&expiry_entries, &at);
 	__u32 taken;
 
-	if (!d)
+	if (!e)
 		return false;
-	taken = d->taken;
+	taken = e->taken;
 	if (!taken)
 		return true;
 	s->end = at + 1;
-	if (s->all || (__s32)(s->now - d->due) >= 0) {
+	if (s->all || (__s32)(s->now - e->due) >= 0) {
 		s->due++;
 		sweep_due(at + 1, s);
 		return true;
@@ -160,8 +160,8 @@ static long sweep_template(void *map, struct template_key *key, struct template 
 		sweep_mark_server(index, s);
 	} else if (template_has_next(key)) {
 		s->live++;
-		template_set_server(t, index, TEMPLATE_OVER);
-	} else if (template_set_server(t, index, TEMPLATE_LEAVES)) {
+		template_set_server(t, index, TEMPLATE_EXPIRED);
+	} else if (template_set_server(t, index, TEMPLATE_DELETING)) {
 		bpf_map_delete_elem(map, key);
 	}
 	return 0;

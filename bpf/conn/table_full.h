@@ -8,26 +8,26 @@
 #include "base/maps.h"
 
 /*
- * conn_limits_of is the limits of the connection table (struct room), or NULL, which
- * never happens.
+ * conn_limits_of is the limits of the connection table (struct conn_limits), or NULL,
+ * which never happens.
  */
-static INLINE struct room *conn_limits_of(void)
+static INLINE struct conn_limits *conn_limits_of(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&rooms, &zero);
+	return bpf_map_lookup_elem(&conn_limits, &zero);
 }
 
 /*
  * table_full_note remembers that the table was full now: from now on flows may be
  * without their entries.
  */
-static INLINE void table_full_note(struct room *r, __u32 now)
+static INLINE void table_full_note(struct conn_limits *limits, __u32 now)
 {
 	__u32 tick = now ? now : 1;
 
-	if (r->full != tick)
-		r->full = tick;
+	if (limits->full != tick)
+		limits->full = tick;
 }
 
 /*
@@ -37,9 +37,9 @@ static INLINE void table_full_note(struct room *r, __u32 now)
 static INLINE bool table_was_full(__u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
-	struct room *r = conn_limits_of();
+	struct conn_limits *limits = conn_limits_of();
 
-	return r && limit && r->full && (__s32)(now - r->full) <= (__s32)*limit;
+	return limits && limit && limits->full && (__s32)(now - limits->full) <= (__s32)*limit;
 }
 
 #endif

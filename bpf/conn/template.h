@@ -89,12 +89,12 @@ static INLINE void template_count(__u32 server, int n)
 }
 
 /*
- * template_set_server gives the template to another server, or marks it by TEMPLATE_OVER
- * or TEMPLATE_LEAVES. Of two CPUs one wins; it counts, and gets true.
+ * template_set_server gives the template to another server, or marks it by
+ * TEMPLATE_EXPIRED or TEMPLATE_DELETING. Of two CPUs one wins; it counts, and gets true.
  */
 static INLINE bool template_set_server(struct template *t, __u32 from, __u32 to)
 {
-	if (from == TEMPLATE_LEAVES || __sync_val_compare_and_swap(&t->server, from, to) != from)
+	if (from == TEMPLATE_DELETING || __sync_val_compare_and_swap(&t->server, from, to) != from)
 		return false;
 	template_count(from, -1);
 	template_count(to, 1);

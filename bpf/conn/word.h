@@ -44,7 +44,7 @@ static INLINE bool conn_nat(__u64 word)
 /* conn_has_reply says whether the connection has an entry for its other direction. */
 static INLINE bool conn_has_reply(__u64 word)
 {
-	return conn_nat(word) || conn_method(word) & METHOD_OWN;
+	return conn_nat(word) || conn_method(word) & METHOD_LOCAL_CLIENT;
 }
 
 /* conn_word is the word of a new incarnation: the one after that of another word. */

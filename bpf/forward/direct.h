@@ -36,7 +36,7 @@ static INLINE bool decrement_ttl(const struct headers *h)
  * set_next_hop writes the next hop's Ethernet addresses into the frame and its device
  * into sent.
  */
-static INLINE void set_next_hop(const struct headers *h, struct sent *sent, const struct way *w)
+static INLINE void set_next_hop(const struct headers *h, struct sent *sent, const struct next_hop *w)
 {
 	__builtin_memcpy(h->eth->h_dest, w->dst, 6);
 	__builtin_memcpy(h->eth->h_source, w->src, 6);
@@ -53,7 +53,7 @@ static INLINE enum verdict direct(const struct headers *h, struct sent *sent, co
 		return drop(DROP_NO_NEXT_HOP);
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);
-	set_next_hop(h, sent, &s->way);
+	set_next_hop(h, sent, &s->next_hop);
 	return FORWARD;
 }
 

@@ -43,7 +43,7 @@ static INLINE enum verdict send_to_local_client(const struct headers *h, const s
 	if (reply_to_vip(&w->reply))
 		rewrite_second(h, sent, &p->key.to, &w->reply.vip, true);
 	sent->mtu = s ? server_mtu(s, w->method) : 0;
-	sent->ifindex = WAY_HOME;
+	sent->ifindex = LO_IFINDEX;
 	return LOCAL_CLIENT;
 }
 

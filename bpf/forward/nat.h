@@ -98,7 +98,7 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 		return drop(DROP_TTL);
 	sent->new_port = port_at(s, method, &p->key);
 	rewrite(h, sent, &p->key.to, &s->addr, true);
-	set_next_hop(h, sent, &s->way);
+	set_next_hop(h, sent, &s->next_hop);
 	return FORWARD;
 }
 
@@ -107,7 +107,7 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
  * sent->new_port. It returns FORWARD, or counts DROP_TTL.
  */
 static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p, struct sent *sent,
-				    const struct addr *vip, const struct way *back)
+				    const struct addr *vip, const struct next_hop *back)
 {
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);

@@ -50,7 +50,7 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
  * address, and counts it. It returns what nat_back does.
  */
 static INLINE enum verdict to_client(const struct headers *h, const struct packet *p, struct sent *sent,
-				     const struct addr *vip, const struct way *back, __u32 service,
+				     const struct addr *vip, const struct next_hop *back, __u32 service,
 				     __u32 index)
 {
 	enum verdict v = nat_back(h, p, sent, vip, back);
@@ -74,7 +74,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 
 	if (w->to_client) {
 		sent->new_port = ports_destination(w->reply.ports);
-		v = to_client(h, p, sent, &w->reply.vip, &w->reply.back, w->service, w->server);
+		v = to_client(h, p, sent, &w->reply.vip, &w->reply.route, w->service, w->server);
 		return v == FORWARD && to_local_client(w) ? send_to_local_client(h, p, sent, w) : v;
 	}
 	s = bpf_map_lookup_elem(&servers, &w->server);

@@ -36,7 +36,7 @@ static INLINE __u32 outer_bytes(const struct server *s, __u32 method)
 static INLINE enum verdict tunnel(const struct headers *h, const struct packet *p, struct sent *sent,
 				  const struct server *s)
 {
-	struct addr *source = local_addr(s->own);
+	struct addr *source = local_addr(s->source);
 	struct work *w = work_of();
 	struct outer *o;
 
@@ -47,7 +47,7 @@ static INLINE enum verdict tunnel(const struct headers *h, const struct packet *
 	o = &w->outer;
 	o->from = *source;
 	o->to = s->addr;
-	o->way = s->way;
+	o->next_hop = s->next_hop;
 	o->length = p->bytes;
 	if (h->ip4) {
 		o->protocol = IPPROTO_IPIP;
@@ -61,7 +61,7 @@ static INLINE enum verdict tunnel(const struct headers *h, const struct packet *
 		o->df = 0;
 	}
 	sent->outer = outer_bytes(s, METHOD_TUN);
-	sent->ifindex = s->way.ifindex;
+	sent->ifindex = s->next_hop.ifindex;
 	return FORWARD;
 }
 
@@ -115,8 +115,8 @@ static INLINE bool outer_write(void *data, void *end, const struct work *w, __u3
 
 	if (data + sizeof(*eth) + sizeof(w->slow.tags) + sizeof(struct ipv6hdr) > end)
 		return false;
-	__builtin_memcpy(eth->h_dest, o->way.dst, 6);
-	__builtin_memcpy(eth->h_source, o->way.src, 6);
+	__builtin_memcpy(eth->h_dest, o->next_hop.dst, 6);
+	__builtin_memcpy(eth->h_source, o->next_hop.src, 6);
 	if (tag_bytes) {
 		__builtin_memcpy(type, &w->slow.tags[0], TAG_BYTES);
 		type += TAG_BYTES / sizeof(*type);

@@ -49,10 +49,10 @@ static INLINE int skb_leave_by(struct __sk_buff *skb, __u32 ifindex)
  */
 static INLINE int skb_to_local_node(struct __sk_buff *skb)
 {
-	if (skb->ifindex != WAY_HOME)
+	if (skb->ifindex != LO_IFINDEX)
 		return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 	skb->tc_index = TC_INDEX_BALANCED;
-	return bpf_redirect(WAY_HOME, 0);
+	return bpf_redirect(LO_IFINDEX, 0);
 }
 
 /*
@@ -66,10 +66,10 @@ static INLINE int skb_to_local_client(struct __sk_buff *skb, const struct header
 	if (skb_local_out_csum(skb, h, p, sent))
 		return TC_ACT_SHOT;
 	if (p->local_out)
-		return skb_leave_by(skb, WAY_HOME);
+		return skb_leave_by(skb, LO_IFINDEX);
 	if (skb->vlan_present && !skb_untag(skb))
 		return TC_ACT_SHOT;
-	return bpf_redirect_neigh(WAY_HOME, NULL, 0, 0);
+	return bpf_redirect_neigh(LO_IFINDEX, NULL, 0, 0);
 }
 
 /*
@@ -150,7 +150,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 	case LOCAL_NODE:
 		if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
 			return TC_ACT_SHOT;
-		if (p->local_out && skb->ifindex != WAY_HOME)
+		if (p->local_out && skb->ifindex != LO_IFINDEX)
 			return skb_to_local_node(skb);
 		break;
 	case FORWARD:

@@ -15,7 +15,9 @@
 #include "forward/send.h"
 #include "hook/tc_finish.h"
 #include "parse/packet.h"
+#include "service/addr_filter.h"
 #include "service/firewall_mark.h"
+#include "service/service.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -30,7 +32,7 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 	enum verdict v;
 
 	w->packet = *p;
-	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	w->reply_route = (struct next_hop){ .ifindex = LO_IFINDEX };
 	v = route_packet();
 	if (v == FORWARD)
 		v = send_on(h, p, &sent, w);
@@ -58,26 +60,20 @@ static INLINE void set_local_out(struct work *w)
 {
 	w->packet.local_out = true;
 	w->packet.sender = 0;
-	w->reply_route = (struct way){ .ifindex = WAY_HOME };
+	w->reply_route = (struct next_hop){ .ifindex = LO_IFINDEX };
 }
 
 /*
  * local_out_wanted says whether a packet that this machine sends may be to a service, or
  * from a server behind NAT.
  */
-static INLINE bool local_out_wanted(const struct flow_key *key, const struct service_count *n)
+static INLINE bool local_out_wanted(const struct flow_key *key)
 {
-	enum end *end;
+	struct service_count *n = service_count_of();
 
-	if (!n->all)
+	if (!n || !n->all)
 		return false;
-	end = bpf_map_lookup_elem(&ends, &key->to);
-	if (end && *end & END_VIRTUAL)
-		return true;
-	end = bpf_map_lookup_elem(&ends, &key->from);
-	if (end && *end & END_SERVER)
-		return true;
-	return n->by_mark && mark_list_of(key);
+	return !local_out_passes_by(key) || (n->by_mark && mark_list_of(key));
 }
 
 #endif

@@ -48,9 +48,15 @@ struct round {
 	__u64 head;   /* the count at which a round had just begun */
 };
 
+/* entry_turns is how many turns a server has, by its entry in the list. */
+static INLINE __u32 entry_turns(__u64 entry)
+{
+	return entry >> LIST_TURNS_SHIFT;
+}
+
 /*
- * round_entry is the n-th entry of the list, or NULL behind the last: turns << 32 | the
- * server's index.
+ * round_entry is the n-th entry of the list, or NULL behind the last: turns <<
+ * LIST_TURNS_SHIFT | the server's index.
  */
 static INLINE __u64 *round_entry(const struct round *r, __u32 n)
 {
@@ -73,14 +79,14 @@ static long round_look(__u32 n, struct round *r)
 
 	if (!entry)
 		return 1;
-	if ((__u32)(*entry >> 32) <= r->turns)
+	if (entry_turns(*entry) <= r->turns)
 		return 0;
 	server = *entry;
 	l = bpf_map_lookup_elem(&loads, &server);
 	if (!l || load_full(l))
 		return 0;
 	r->place = r->from + n + 1;
-	r->turns = *entry >> 32;
+	r->turns = entry_turns(*entry);
 	r->server = server;
 	return r->turns >= r->at.level;
 }
@@ -138,7 +144,7 @@ static long rank_one(__u32 n, struct round *r)
 
 	if (!entry)
 		return 1;
-	turns = *entry >> 32;
+	turns = entry_turns(*entry);
 	if (turns > r->at.level)
 		r->rank += turns - r->at.level;
 	if (turns >= r->at.level && n < r->at.place)
@@ -146,14 +152,11 @@ static long rank_one(__u32 n, struct round *r)
 	return 0;
 }
 
-/*
- * turn_of reads a slot of the table: (level - 1) << 48 | (place - 1) << 32 | the
- * server's index.
- */
+/* turn_of reads a slot of the table (TURN_LEVEL_SHIFT in abi.h). */
 static INLINE void turn_of(struct turn *t, __u64 slot)
 {
-	t->level = (slot >> 48) + 1;
-	t->place = ((slot >> 32) & 0xffff) + 1;
+	t->level = (slot >> TURN_LEVEL_SHIFT) + 1;
+	t->place = ((slot >> TURN_PLACE_SHIFT) & TURN_PLACE_MASK) + 1;
 }
 
 /*

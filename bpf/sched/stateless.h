@@ -63,15 +63,6 @@ static NOINLINE __u32 stateless_server(const struct service *svc, const struct f
 }
 
 /*
- * is_hash_scheduler says whether the service's scheduler finds a flow's server by a hash
- * of its own.
- */
-static INLINE bool is_hash_scheduler(const struct service *svc)
-{
-	return svc->scheduler == SCHED_DH || svc->scheduler == SCHED_SH || svc->scheduler == SCHED_MH;
-}
-
-/*
  * needs_conn_entry says whether packets to a server need a connection entry to come
  * back: behind NAT they do.
  */
@@ -93,7 +84,7 @@ static INLINE __u32 server_without_entry(struct work *w, const struct service *s
 
 	if (svc->persist)
 		index = schedule_persistent(w, svc);
-	else if (is_hash_scheduler(svc))
+	else if (svc->flags & SERVICE_HASHES)
 		index = schedule(svc, &w->packet);
 	else
 		index = stateless_server(svc, &w->packet.key);

@@ -25,11 +25,11 @@ static INLINE bool lease_runs(__u32 index)
 
 /*
  * director_bit is the bit of an Ethernet address (mac_word) in director_filter. Go
- * computes the same (directors.go).
+ * computes the same (DirectorBit).
  */
 static INLINE __u32 director_bit(__u64 mac)
 {
-	return (mac >> 40 ^ mac >> 32) & 63;
+	return (mac >> DIRECTOR_HIGH_SHIFT ^ mac >> DIRECTOR_LOW_SHIFT) & DIRECTOR_MASK;
 }
 
 /*

@@ -22,12 +22,12 @@ static INLINE bool server_present(__u32 server)
 }
 
 /*
- * local_addr is one of this machine's addresses by its index in own_addrs, or NULL for
+ * local_addr is one of this machine's addresses by its index in local_addrs, or NULL for
  * 0.
  */
 static INLINE struct addr *local_addr(__u32 index)
 {
-	return index ? bpf_map_lookup_elem(&own_addrs, &index) : NULL;
+	return index ? bpf_map_lookup_elem(&local_addrs, &index) : NULL;
 }
 
 /*
@@ -38,9 +38,10 @@ static INLINE struct addr *local_addr(__u32 index)
 static INLINE struct addr *local_client_source(const struct server *s, const struct flow_key *key,
 					       __u32 method)
 {
-	if (!(method & METHOD_OWN) || METHOD_OF(method) == METHOD_NAT || !same_addr(&key->from, &key->to))
+	if (!(method & METHOD_LOCAL_CLIENT) || METHOD_OF(method) == METHOD_NAT ||
+	    !same_addr(&key->from, &key->to))
 		return NULL;
-	return local_addr(s->inner);
+	return local_addr(s->inner_source);
 }
 
 /*
@@ -49,7 +50,7 @@ static INLINE struct addr *local_client_source(const struct server *s, const str
  */
 static INLINE __u32 new_conn_method(const struct server *s, const struct packet *p)
 {
-	return s->method | (p->local_out ? METHOD_OWN : 0);
+	return s->method | (p->local_out ? METHOD_LOCAL_CLIENT : 0);
 }
 
 /*
@@ -72,7 +73,7 @@ static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
 {
 	if (METHOD_OF(method) == METHOD_NAT)
 		return !delivered_locally(s, method);
-	return method & METHOD_OWN && !(s->flags & SERVER_LOCAL);
+	return method & METHOD_LOCAL_CLIENT && !(s->flags & SERVER_LOCAL);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "parse/frame.h"
 #include "parse/ip.h"
 #include "parse/packet.h"
+#include "service/addr_filter.h"
 #include "slow/icmp.h"
 #include "slow/icmp_quote.h"
 #include "slow/tags.h"
@@ -62,6 +63,12 @@ static INLINE void *frame_part(void *data, void *end, __u32 at, __u32 n)
 	return p + n > end ? NULL : p;
 }
 
+/* slow_next_of is next, unless the packet passes by. */
+static INLINE enum slow_next slow_next_of(const struct work *w, enum slow_next next)
+{
+	return passes_by(&w->packet.key) ? NEXT_PASS : next;
+}
+
 /* classify_icmp is classify for what may be an ICMP error. */
 static INLINE enum slow_next classify_icmp(void *data, struct cursor *c, struct work *w)
 {
@@ -81,7 +88,7 @@ static INLINE enum slow_next classify_icmp(void *data, struct cursor *c, struct 
 	r->quote = q.ip4 ? frame_offset(data, q.ip4) : frame_offset(data, q.ip6);
 	r->l4 = frame_offset(data, q.l4);
 	r->check = q.check ? frame_offset(data, q.check) : 0;
-	return NEXT_SLOW_ROUTE;
+	return slow_next_of(w, NEXT_SLOW_ROUTE);
 }
 
 /*
@@ -114,7 +121,7 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	slow_fragment_key(r, p);
 	if (parsed == PARSED_FRAGMENT) {
 		r->kind = SLOW_LATER_FRAGMENT;
-		return NEXT_SLOW_ROUTE;
+		return slow_next_of(w, NEXT_SLOW_ROUTE);
 	}
 	if (parsed != PARSED)
 		return NEXT_PASS;
@@ -126,7 +133,7 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	r->kind = r->piece.first ? SLOW_FIRST_FRAGMENT : SLOW_WHOLE;
 	r->l4 = frame_offset(data, h.l4);
 	r->check = frame_offset(data, h.check);
-	return NEXT_ROUTE;
+	return slow_next_of(w, NEXT_ROUTE);
 }
 
 /*

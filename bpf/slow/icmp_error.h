@@ -18,7 +18,7 @@
  * once the packet's bytes have moved.
  */
 struct icmp_error {
-	struct way back;
+	struct next_hop back;
 	struct addr from, to;
 	__u64 sent;  /* the time until which errors have been sent, coarse monotonic ns */
 	__u32 quote; /* how many bytes of the packet are quoted, from its IP header on */

@@ -100,14 +100,14 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 				to_vip ? w->reply.ports : ports_destination(w->reply.ports), to_vip);
 	else
 		rewrite_addr(h, &p->key.from, &w->reply.vip, false);
-	set_next_hop(h, sent, &w->reply.back);
+	set_next_hop(h, sent, &w->reply.route);
 	count_out(&service_stats, w->service, p->packets, p->bytes);
 	count_out(&server_stats, w->server, p->packets, p->bytes);
 	if (!to_local_client(w))
 		return FORWARD;
 	if (to_vip && !q->icmp)
 		rewrite_addr(h, &p->key.to, &w->reply.vip, true);
-	sent->ifindex = WAY_HOME;
+	sent->ifindex = LO_IFINDEX;
 	return LOCAL_CLIENT;
 }
 

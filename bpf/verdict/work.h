@@ -26,7 +26,7 @@ struct sent {
  * network byte order, the length is not.
  */
 struct outer {
-	struct way way; /* the next hop */
+	struct next_hop next_hop; /* the next hop */
 	struct addr from, to;
 	__u16 length; /* of the inner packet, in bytes */
 	__be16 df;
@@ -64,7 +64,7 @@ struct slow_packet {
 /* A packet on the full path, and the decision on it. */
 struct work {
 	struct packet packet;
-	struct way reply_route; /* the next hop back to where the packet came from */
+	struct next_hop reply_route; /* the next hop back to where the packet came from */
 	/* With the verdict FORWARD: */
 	__u32 service, server;   /* indexes */
 	enum method method;      /* of the connection */

@@ -11,8 +11,8 @@ import (
 const compareEvery = time.Second
 
 // repairDrift compares what is in the kernel with what was written, and puts back
-// what somebody else changed. Counters and connections are nobody's to compare.
-// Before the first state is set, nothing is wanted yet.
+// what somebody else changed. Counters and connections are not compared. Before the first
+// state is set, there is nothing to compare with.
 func (p *Plane) repairDrift() {
 	if !p.planned.Load() {
 		return
@@ -23,9 +23,9 @@ func (p *Plane) repairDrift() {
 	p.devices.Repair()
 	drifted, err := p.conns.RepairHalfOpen()
 	if drifted {
-		p.ledger.Note(abi.BpfMapRooms, "half-open connections", err)
+		p.ledger.Note(abi.BpfMapConnLimits, "half-open connections", err)
 	} else {
-		p.noteFailure(abi.BpfMapRooms, err)
+		p.noteFailure(abi.BpfMapConnLimits, err)
 	}
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())

@@ -99,7 +99,7 @@ var driftCases = []driftCase{
 	}},
 	{"a server gets another address and way", "servers", func(b *bench) error {
 		i := b.serverOf("192.0.2.11")
-		return b.maps.Servers.Put(i, changed(entry[abi.BpfServer](b.maps.Servers, i), func(s *abi.BpfServer) { s.Addr.Lo++; s.Way.Dst[5] = 0x66 }))
+		return b.maps.Servers.Put(i, changed(entry[abi.BpfServer](b.maps.Servers, i), func(s *abi.BpfServer) { s.Addr.Lo++; s.NextHop.Dst[5] = 0x66 }))
 	}},
 	{"a server is put in that nobody asked for", "servers", func(b *bench) error {
 		all := written[uint32, abi.BpfServer](b.maps.Servers)
@@ -127,8 +127,15 @@ var driftCases = []driftCase{
 	{"the services are not counted", "service_counts", func(b *bench) error {
 		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},
-	{"our address on the way to servers is changed", "own_addrs", func(b *bench) error {
-		return b.maps.OwnAddrs.Put(first[uint32, abi.BpfAddr](b.maps.OwnAddrs), abi.AddrOf(vip4))
+	{"packets to the services pass by", "addr_filter", func(b *bench) error {
+		return b.maps.AddrFilter.Put(uint32(0), changed(entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0)), func(f *abi.BpfAddrFilter) {
+			for i := range f.Bits {
+				f.Bits[i].NotVirtual = ^uint64(0)
+			}
+		}))
+	}},
+	{"our address on the way to servers is changed", "local_addrs", func(b *bench) error {
+		return b.maps.LocalAddrs.Put(first[uint32, abi.BpfAddr](b.maps.LocalAddrs), abi.AddrOf(vip4))
 	}},
 	{"a weight is changed", "loads", func(b *bench) error {
 		i := b.serverOf("192.0.2.14")
@@ -172,13 +179,13 @@ var driftCases = []driftCase{
 	{"the flow cache's seed is changed", "flow_knobs", func(b *bench) error {
 		return b.maps.FlowKnobs.Put(uint32(0), changed(b.knobs(), func(k *abi.BpfFlowKnobs) { k.Seed[2] += 2 }))
 	}},
-	{"half-open connections get no bound", "rooms", func(b *bench) error {
-		var r abi.BpfRoom
-		if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
+	{"half-open connections get no bound", "conn_limits", func(b *bench) error {
+		var r abi.BpfConnLimits
+		if err := b.maps.ConnLimits.Lookup(uint32(0), &r); err != nil {
 			return err
 		}
 		r.Limit = 0
-		return b.maps.Rooms.Put(uint32(0), r)
+		return b.maps.ConnLimits.Put(uint32(0), r)
 	}},
 	{"a table's pin is removed", "pins", func(b *bench) error { return os.Remove(filepath.Join(b.pinDir, "conns")) }},
 	{"a table's pin leads to another", "pins", func(b *bench) error {

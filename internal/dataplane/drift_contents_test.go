@@ -19,7 +19,7 @@ import (
 func (b *bench) contents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "own_addrs", "leases", "vips",
+	for _, name := range []string{"services", "servers", "service_vips", "service_counts", "addr_filter", "local_addrs", "leases", "vips",
 		"directors", "director_filter", "mark_lists", "mark_rules", "timeouts"} {
 		table, err := ebpf.LoadPinnedMap(filepath.Join(b.pinDir, name), nil)
 		if err != nil {
@@ -43,9 +43,9 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		now := entry[abi.BpfLoad](b.maps.Loads, index)
 		all[fmt.Sprintf("load of %d, %s", s.Service, s.AddrPort())] = fmt.Sprint(now.Weight, now.Upper, now.Lower)
 	}
-	var r abi.BpfRoom
-	err := b.maps.Rooms.Lookup(uint32(0), &r)
-	all["rooms"] = fmt.Sprint(r.Limit, err)
+	var r abi.BpfConnLimits
+	err := b.maps.ConnLimits.Lookup(uint32(0), &r)
+	all["conn_limits"] = fmt.Sprint(r.Limit, err)
 	var tail uint32
 	err = b.maps.Tails.Lookup(uint32(0), &tail)
 	all["tails"] = fmt.Sprint(tail, err)

@@ -11,13 +11,13 @@ import (
 	"weir/lvs"
 )
 
-// wantCards expects each connection to have a card that is its own, knows its server
-// and no later time than its end, and that nobody else has any.
-func (b *bench) wantCards(t testing.TB) {
+// wantExpiryEntries expects each connection to have an expiry entry of its own with its
+// server and no later time than its end, and no expiry entry to be without a connection.
+func (b *bench) wantExpiryEntries(t testing.TB) {
 	t.Helper()
-	taken := map[uint32]abi.BpfCard{}
+	taken := map[uint32]abi.BpfExpiryEntry{}
 	place := uint32(0)
-	b.eachCard(t, func(c *abi.BpfCard) {
+	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) {
 		place++
 		if c.Taken != 0 {
 			taken[place] = *c
@@ -27,30 +27,30 @@ func (b *bench) wantCards(t testing.TB) {
 	var c abi.BpfConn
 	for all := b.maps.Conns.Iterate(); all.Next(&key, &c); {
 		state := abi.BpfConnState(c.Word >> 32 & 15)
-		card, ok := taken[c.Card]
-		if state == abi.BpfConnStateSTATE_REPLY && c.Card == 0 {
+		entry, ok := taken[c.Expiry]
+		if state == abi.BpfConnStateSTATE_REPLY && c.Expiry == 0 {
 			continue
 		}
-		delete(taken, c.Card)
+		delete(taken, c.Expiry)
 		var limit uint32
 		if err := b.maps.Timeouts.Lookup(uint32(state), &limit); err != nil {
 			t.Fatal(err)
 		}
 		switch end := c.Stamp + limit + 1; {
-		case !ok || card.Key != key:
-			t.Errorf("connection %v says that its card is %d, which is %v", key, c.Card, card)
-		case card.Taken != uint32(c.Word)+1:
-			t.Errorf("connection %v has server %d, its card %d", key, uint32(c.Word), int(card.Taken)-1)
-		case int32(card.Due-end) > 0:
-			t.Errorf("connection %v may be over in tick %d, but its card says %d", key, end, card.Due)
+		case !ok || entry.Key != key:
+			t.Errorf("connection %v says that its expiry entry is %d, which is %v", key, c.Expiry, entry)
+		case entry.Taken != uint32(c.Word)+1:
+			t.Errorf("connection %v has server %d, its expiry entry %d", key, uint32(c.Word), int(entry.Taken)-1)
+		case int32(entry.Due-end) > 0:
+			t.Errorf("connection %v may be over in tick %d, but its expiry entry says %d", key, end, entry.Due)
 		}
 	}
-	for place, card := range taken {
-		t.Errorf("card %d is taken for %v, which is no connection", place, card)
+	for place, entry := range taken {
+		t.Errorf("expiry entry %d is taken for %v, which is no connection", place, entry)
 	}
 }
 
-// A card follows its connection through every state, and to another server.
+// An expiry entry follows its connection through every state, and to another server.
 func TestCardFollowsItsConnection(t *testing.T) {
 	for _, plan := range []lvs.Plan{
 		twoServers(lvs.RoundRobin),
@@ -60,21 +60,21 @@ func TestCardFollowsItsConnection(t *testing.T) {
 			withPlane(t, plan, func(b *bench) {
 				for _, flags := range []string{"S", "A", "AF", "A", "S", "A", "R", "S"} {
 					b.send(t, places[0], syn(1).with(flags), back)
-					b.wantCards(t)
+					b.wantExpiryEntries(t)
 				}
 				b.sweepUntil(t, 1)
-				b.wantCards(t)
+				b.wantExpiryEntries(t)
 				b.goBy(t, ticks(59*time.Second)) // of SYN_RECV's 60
 				b.sweepUntil(t, 1)
 				b.goBy(t, ticks(2*time.Second))
 				b.sweepUntil(t, 0)
-				b.wantCards(t)
+				b.wantExpiryEntries(t)
 			})
 		})
 	}
 }
 
-// A connection that its packet ends (here since its server has left) has its card no more.
+// A connection that its packet ends (here since its server has left) has its expiry entry no more.
 func TestCardIsGivenBack(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for port := range 2 {
@@ -90,12 +90,12 @@ func TestCardIsGivenBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 		b.sweepUntil(t, 1)
 	})
 }
 
-// A connection that is used stays, though its card is due: it gets a new time.
+// A connection that is used stays, though its expiry entry is due: the entry gets a new time.
 func TestCardIsPutOff(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		for range 5 {
@@ -104,17 +104,17 @@ func TestCardIsPutOff(t *testing.T) {
 			}
 			b.goBy(t, ticks(600*time.Second)) // of 900
 			b.sweepUntil(t, 1)
-			b.wantCards(t)
+			b.wantExpiryEntries(t)
 		}
 		b.goBy(t, ticks(301*time.Second))
 		b.sweepUntil(t, 0)
 	})
 }
 
-// What left no word of its end (a packet that was stopped between two steps) leaves a
-// card without a connection: it is free after two sweeps, since the first may have
+// What left no word of its end (a packet that was stopped between two steps) leaves an
+// entry without a connection: it is free after two sweeps, since the first may have
 // met it before its connection was entered.
-func TestLostCard(t *testing.T) {
+func TestLostExpiryEntry(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		entry := b.conn(t, syn(1))
@@ -126,13 +126,13 @@ func TestLostCard(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 		if err := b.maps.Conns.Delete(syn(1).key()); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
 		b.sweepEach(t)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 	})
 }
 
@@ -144,8 +144,8 @@ func (b *bench) sweepEach(t testing.TB) {
 	}
 }
 
-// Every connection that the table can hold has a card, and where they are few again
-// there are few cards to go through.
+// Every connection that the table can hold has an expiry entry, and where they are few again
+// there are few entries to go through.
 func TestCardsGrowWithTheTable(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		if err := b.conns.Sweep(false); err != nil {
@@ -158,23 +158,23 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 			b.send(t, places[0], from(i, "A"), back)
 		}
 		b.sweepUntil(t, size)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 		b.goBy(t, ticks(time.Hour))
 		b.sweepUntil(t, 0)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 		b.sweepUntil(t, 0)
 		b.send(t, places[0], syn(1), back)
 		b.sweepUntil(t, 1)
 		if b.conns.Span() > abi.SpanLeast || few > abi.SpanLeast {
-			t.Errorf("%d cards are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, abi.SpanLeast)
+			t.Errorf("%d expiry entries are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, abi.SpanLeast)
 		}
-		if got := b.maps.Cards.MaxEntries(); got < uint32(size) {
-			t.Errorf("%d cards for %d connections", got, size)
+		if got := b.maps.ExpiryEntries.MaxEntries(); got < uint32(size) {
+			t.Errorf("%d expiry entries for %d connections", got, size)
 		}
 	})
 }
 
-// Where the cards are to be fewer, those that were taken among the many before that was
+// Where the expiry entries are to be fewer, those that were taken among the many before that was
 // said are swept, too.
 func TestCardsTakenBeforeTheirRangeShrinks(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
@@ -192,7 +192,7 @@ func TestCardsTakenBeforeTheirRangeShrinks(t *testing.T) {
 		b.sweepUntil(t, late)
 		b.goBy(t, ticks(time.Hour))
 		b.sweepUntil(t, 0)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 	})
 }
 

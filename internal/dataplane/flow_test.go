@@ -182,7 +182,7 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 		b.send(t, places[0], syn(1), back)
 		b.send(t, places[0], syn(1).with("A"), back)
 		older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
-		args := abi.BpfSweep{Epoch: b.conns.Epoch() + 1, Now: conn.Tick() - 3, All: 1, Cards: 4096}
+		args := abi.BpfSweep{Epoch: b.conns.Epoch() + 1, Now: conn.Tick() - 3, All: 1, Entries: 4096}
 		if _, err := b.programs.Sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 				if err := b.maps.Conns.Delete(syn(port).key()); err != nil { // which leaves its line
 					t.Fatal(err)
 				}
-				b.eachCard(t, func(c *abi.BpfCard) {
+				b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) {
 					if c.Key == syn(port).key() {
 						c.Taken = 0
 					}

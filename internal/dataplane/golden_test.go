@@ -96,9 +96,9 @@ func (b *bench) anew(t *testing.T) {
 			t.Fatalf("an entry is left in %s", table)
 		}
 	}
-	b.wantCards(t)
-	var r abi.BpfRoom
-	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
+	b.wantExpiryEntries(t)
+	var r abi.BpfConnLimits
+	if err := b.maps.ConnLimits.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
 		t.Fatalf("%d connections are half open yet, %v", r.HalfOpen, err)
 	}
 }

@@ -162,8 +162,8 @@ func (b *bench) halfOpen(t testing.TB) (n int) {
 	if err := all.Err(); err != nil {
 		t.Fatal(err)
 	}
-	var r abi.BpfRoom
-	if err := b.maps.Rooms.Lookup(uint32(0), &r); err != nil {
+	var r abi.BpfConnLimits
+	if err := b.maps.ConnLimits.Lookup(uint32(0), &r); err != nil {
 		t.Fatal(err)
 	}
 	if int(r.HalfOpen) != n {

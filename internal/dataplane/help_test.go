@@ -88,7 +88,7 @@ func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	if err := b.conns.ForgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
-	b.eachCard(t, func(c *abi.BpfCard) { c.Due = conn.Tick() })
+	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) { c.Due = conn.Tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
@@ -97,7 +97,7 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 	older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks })
 	older[abi.BpfTemplateKey](t, b.maps.Templates, func(t *abi.BpfTemplate) { t.Stamp -= ticks })
 	b.eachLine(t, func(l *abi.BpfFlowLine) { l.Used -= ticks })
-	b.eachCard(t, func(c *abi.BpfCard) { c.Due -= ticks })
+	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) { c.Due -= ticks })
 }
 
 // eachLine may change every line of the flow cache.
@@ -106,10 +106,10 @@ func (b *bench) eachLine(t testing.TB, change func(*abi.BpfFlowLine)) {
 	eachOf(t, b.maps.FlowLines, 2*int(b.maps.FlowLines.MaxEntries()), change)
 }
 
-// eachCard may change every card of a connection.
-func (b *bench) eachCard(t testing.TB, change func(*abi.BpfCard)) {
+// eachExpiryEntry may change every expiry entry of a connection.
+func (b *bench) eachExpiryEntry(t testing.TB, change func(*abi.BpfExpiryEntry)) {
 	t.Helper()
-	eachOf(t, b.maps.Cards, int(b.maps.Cards.MaxEntries()), change)
+	eachOf(t, b.maps.ExpiryEntries, int(b.maps.ExpiryEntries.MaxEntries()), change)
 }
 
 // eachOf may change every one of n values in mapped memory.

@@ -172,7 +172,7 @@ func TestOwnAnswersEntryGoes(t *testing.T) {
 	withPlane(t, c.plan(lvs.TCP), func(b *bench) {
 		ask := frame{dst: noMAC, src: noMAC, from: c.client, to: c.vip, proto: "tcp", flags: "S"}
 		b.send(t, atLo, ask, back)
-		if err := b.maps.OwnAddrs.Put(first[uint32, abi.BpfAddr](b.maps.OwnAddrs), abi.AddrOf(addr("192.0.2.2"))); err != nil {
+		if err := b.maps.LocalAddrs.Put(first[uint32, abi.BpfAddr](b.maps.LocalAddrs), abi.AddrOf(addr("192.0.2.2"))); err != nil {
 			t.Fatal(err)
 		}
 		b.goBy(t, aWeek)

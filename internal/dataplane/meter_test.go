@@ -151,7 +151,7 @@ func (m *meter) forget(b *testing.B) {
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Conns.BatchLookupAndDelete(c, keys, values, nil)
 	})
-	m.eachCard(b, func(c *abi.BpfCard) { *c = abi.BpfCard{} })
+	m.eachExpiryEntry(b, func(c *abi.BpfExpiryEntry) { *c = abi.BpfExpiryEntry{} })
 	clients, templates := make([]abi.BpfTemplateKey, 65536), make([]abi.BpfTemplate, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)

@@ -81,7 +81,6 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 			spec.Maps[name].MaxEntries = uint32(*entries)
 		}
 	}
-	spec.Maps[abi.BpfMapEnds].MaxEntries = uint32(o.Services + o.RealServers)
 	spec.Maps[abi.BpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
 	spec.Maps[abi.BpfMapVips].MaxEntries = max(spec.Maps[abi.BpfMapVips].MaxEntries, uint32(o.Services))
 	return conn.Size(spec, uint32(o.Connections))

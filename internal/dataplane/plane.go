@@ -100,11 +100,23 @@ func Open(o Options) (*Plane, error) {
 	return p, nil
 }
 
+// formerNames are the names that earlier versions pinned tables by, with the names of now.
+// The tables' contents are as they were.
+var formerNames = map[string]string{
+	"cards":     abi.BpfMapExpiryEntries,
+	"rooms":     abi.BpfMapConnLimits,
+	"own_addrs": abi.BpfMapLocalAddrs,
+	"ends":      "", // there is none any more
+}
+
 // load makes or opens the tables and the programs that belong to no device.
 func (p *Plane) load() error {
 	var objects struct {
 		abi.BpfMaps
 		programs
+	}
+	if err := kmap.RenamePins(p.pinDir, formerNames); err != nil {
+		return err
 	}
 	err := p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {

@@ -129,7 +129,7 @@ func (b *bench) wantNothingLeft(t testing.TB) {
 		t.Errorf("%d are half open", n)
 	}
 	b.sweepEach(t)
-	b.wantCards(t)
+	b.wantExpiryEntries(t)
 	stats, err := b.Stats()
 	if err != nil {
 		t.Fatal(err)

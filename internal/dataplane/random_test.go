@@ -54,7 +54,7 @@ func TestRandomPackets(t *testing.T) {
 		b.wantCountersWithin(t, sent, size)
 		b.sweepEach(t)
 		b.sweepEach(t)
-		b.wantCards(t)
+		b.wantExpiryEntries(t)
 	})
 }
 

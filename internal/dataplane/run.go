@@ -22,7 +22,7 @@ const refreshEvery = 2 * time.Second
 // that an earlier process left is replaced.
 const renewAfter = 10
 
-// settle gathers what the kernel reports in bursts.
+// settle is how long reports of the kernel are gathered, since they come in bursts.
 const settle = 10 * time.Millisecond
 
 // Run keeps the next hops to the real servers fresh, sweeps the connections, estimates
@@ -32,7 +32,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		return err
 	}
 	defer p.pins.Disown()
-	// What ends with this context must not end before it says that it has.
+	// The tasks that this context ends must not end before it is done.
 	ctx, cancel := context.WithCancel(ctx)
 	var others sync.WaitGroup
 	defer others.Wait()
@@ -83,7 +83,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	}
 }
 
-// tellOfError has the client hear of an error about its packet in a tunnel.
+// tellOfError sends the client an error about its packet in a tunnel.
 func (p *Plane) tellOfError(outer *icmp.Listener, e icmp.OuterError) {
 	answer, client := p.outerFailed(e)
 	if answer == nil {
@@ -120,7 +120,7 @@ func (p *Plane) outerFailed(e icmp.OuterError) (answer []byte, client netip.Addr
 	return e.About(mtu - e.OuterBytes()), key.From.Netip()
 }
 
-// gather waits out the burst of reports that the first one begins.
+// gather waits until a burst of reports is over.
 func gather(ctx context.Context, events <-chan netlnk.Event) {
 	quiet := time.NewTimer(settle)
 	defer quiet.Stop()

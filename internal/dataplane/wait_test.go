@@ -77,7 +77,7 @@ func TestNextHopOfAServerThatLeft(t *testing.T) {
 		if err := b.services.SetHops(find); err != nil {
 			t.Fatal(err)
 		}
-		if got := entryOfServer(b, left).Way.Ifindex; got != 8 {
+		if got := entryOfServer(b, left).NextHop.Ifindex; got != 8 {
 			t.Errorf("the next hop of a server in service is on device %d, want 8", got)
 		}
 	})

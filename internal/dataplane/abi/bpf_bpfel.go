@@ -19,6 +19,16 @@ type BpfAddr struct {
 	Lo uint64
 }
 
+type BpfAddrFilter struct {
+	_    structs.HostLayout
+	Bits [512]struct {
+		_          structs.HostLayout
+		NotVirtual uint64
+		NotNat     uint64
+	}
+	NoMarks uint64
+}
+
 type BpfCacheKey struct {
 	_       structs.HostLayout
 	To      BpfAddr
@@ -44,13 +54,6 @@ type BpfCacheSweep struct {
 	Lines uint32
 }
 
-type BpfCard struct {
-	_     structs.HostLayout
-	Key   BpfFlowKey
-	Taken uint32
-	Due   uint32
-}
-
 type BpfClock struct {
 	_     structs.HostLayout
 	First uint64
@@ -68,7 +71,7 @@ type BpfConn struct {
 			_     structs.HostLayout
 			Vip   BpfAddr
 			Ports uint64
-			Back  struct {
+			Route struct {
 				_       structs.HostLayout
 				Dst     [6]uint8
 				Src     [6]uint8
@@ -77,8 +80,19 @@ type BpfConn struct {
 		}
 	}
 	Cached uint64
-	Card   uint32
+	Expiry uint32
 	Zero   uint32
+}
+
+type BpfConnLimits struct {
+	_        structs.HostLayout
+	HalfOpen int64
+	Turn     uint64
+	Limit    uint32
+	Full     uint32
+	Cursor   uint32
+	Span     uint32
+	Zero     [4]uint64
 }
 
 type BpfConnState uint32
@@ -110,12 +124,12 @@ type BpfCounter struct {
 	OutBytes   uint64
 }
 
-type BpfEnd uint32
-
-const (
-	BpfEndEND_VIRTUAL BpfEnd = 1
-	BpfEndEND_SERVER  BpfEnd = 2
-)
+type BpfExpiryEntry struct {
+	_     structs.HostLayout
+	Key   BpfFlowKey
+	Taken uint32
+	Due   uint32
+}
 
 type BpfFlowKey struct {
 	_     structs.HostLayout
@@ -136,7 +150,7 @@ type BpfFlowLine struct {
 	_     structs.HostLayout
 	Ports uint64
 	Peer  BpfAddr
-	Way   struct {
+	Of    struct {
 		_  structs.HostLayout
 		In struct {
 			_      structs.HostLayout
@@ -169,7 +183,7 @@ type BpfFragment struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
 		Ports uint64
-		Back  struct {
+		Route struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -288,11 +302,11 @@ type BpfMember struct {
 type BpfMethod uint32
 
 const (
-	BpfMethodMETHOD_NAT        BpfMethod = 1
-	BpfMethodMETHOD_DR         BpfMethod = 2
-	BpfMethodMETHOD_TUN        BpfMethod = 3
-	BpfMethodMETHOD_KEEPS_PORT BpfMethod = 4
-	BpfMethodMETHOD_OWN        BpfMethod = 8
+	BpfMethodMETHOD_NAT          BpfMethod = 1
+	BpfMethodMETHOD_DR           BpfMethod = 2
+	BpfMethodMETHOD_TUN          BpfMethod = 3
+	BpfMethodMETHOD_KEEPS_PORT   BpfMethod = 4
+	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
 
 type BpfReason uint32
@@ -322,17 +336,6 @@ const (
 	BpfReasonREASONS             BpfReason = 21
 )
 
-type BpfRoom struct {
-	_        structs.HostLayout
-	HalfOpen int64
-	Turn     uint64
-	Limit    uint32
-	Full     uint32
-	Hand     uint32
-	Span     uint32
-	Zero     [4]uint64
-}
-
 type BpfScheduler uint32
 
 const (
@@ -353,23 +356,23 @@ const (
 )
 
 type BpfServer struct {
-	_   structs.HostLayout
-	Way struct {
+	_       structs.HostLayout
+	NextHop struct {
 		_       structs.HostLayout
 		Dst     [6]uint8
 		Src     [6]uint8
 		Ifindex uint32
 	}
-	Addr    BpfAddr
-	Port    uint16
-	Mtu     uint16
-	Flags   BpfServerFlags
-	Service uint32
-	Swept   uint32
-	Method  uint8
-	Own     uint8
-	Inner   uint8
-	Zero    [13]uint8
+	Addr        BpfAddr
+	Port        uint16
+	Mtu         uint16
+	Flags       BpfServerFlags
+	Service     uint32
+	Swept       uint32
+	Method      uint8
+	Source      uint8
+	InnerSource uint8
+	Zero        [13]uint8
 }
 
 type BpfServerFlags uint32
@@ -378,7 +381,8 @@ const (
 	BpfServerFlagsSERVER_PRESENT  BpfServerFlags = 1
 	BpfServerFlagsSERVER_LOCAL    BpfServerFlags = 2
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
-	BpfServerFlagsSERVER_LETS_GO  BpfServerFlags = 8
+	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
+	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
 )
 
 type BpfService struct {
@@ -412,6 +416,7 @@ const (
 	BpfServiceFlagsSERVICE_SLOPPY           BpfServiceFlags = 128
 	BpfServiceFlagsSERVICE_KEEP_REUSED      BpfServiceFlags = 256
 	BpfServiceFlagsSERVICE_REUSE_FIN_WAIT   BpfServiceFlags = 512
+	BpfServiceFlagsSERVICE_HASHES           BpfServiceFlags = 1024
 )
 
 type BpfServiceKey struct {
@@ -428,7 +433,7 @@ type BpfSweep struct {
 	Epoch   uint32
 	Now     uint32
 	First   uint32
-	Cards   uint32
+	Entries uint32
 	Due     uint32
 	All     uint32
 	Span    uint32
@@ -486,7 +491,7 @@ type BpfWork struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
 		Ports uint64
-		Back  struct {
+		Route struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -498,8 +503,8 @@ type BpfWork struct {
 	TemplateDraft BpfTemplate
 	_             [4]byte
 	Outer         struct {
-		_   structs.HostLayout
-		Way struct {
+		_       structs.HostLayout
+		NextHop struct {
 			_       structs.HostLayout
 			Dst     [6]uint8
 			Src     [6]uint8
@@ -557,13 +562,14 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	BpfMapAddrFilter          = "addr_filter"
 	BpfMapCache               = "cache"
-	BpfMapCards               = "cards"
 	BpfMapClocks              = "clocks"
+	BpfMapConnLimits          = "conn_limits"
 	BpfMapConns               = "conns"
 	BpfMapDirectorFilter      = "director_filter"
 	BpfMapDirectors           = "directors"
-	BpfMapEnds                = "ends"
+	BpfMapExpiryEntries       = "expiry_entries"
 	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
@@ -573,12 +579,11 @@ const (
 	BpfMapIcmpErrors          = "icmp_errors"
 	BpfMapLeases              = "leases"
 	BpfMapLoads               = "loads"
+	BpfMapLocalAddrs          = "local_addrs"
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
 	BpfMapMembers             = "members"
-	BpfMapOwnAddrs            = "own_addrs"
 	BpfMapReasons             = "reasons"
-	BpfMapRooms               = "rooms"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
@@ -597,14 +602,14 @@ const (
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
-	BpfProgWeirOwn            = "weir_own"
+	BpfProgWeirLocalOut       = "weir_local_out"
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
 	BpfProgWeirTc             = "weir_tc"
 	BpfProgWeirXdp            = "weir_xdp"
-	BpfVarCardCount           = "card_count"
 	BpfVarDeviceMac           = "device_mac"
+	BpfVarExpiryEntryCount    = "expiry_entry_count"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 )
@@ -655,7 +660,7 @@ type BpfProgramSpecs struct {
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
-	WeirOwn            *ebpf.ProgramSpec `ebpf:"weir_own"`
+	WeirLocalOut       *ebpf.ProgramSpec `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
@@ -667,13 +672,14 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
+	AddrFilter     *ebpf.MapSpec `ebpf:"addr_filter"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
-	Cards          *ebpf.MapSpec `ebpf:"cards"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
+	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
-	Ends           *ebpf.MapSpec `ebpf:"ends"`
+	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
@@ -683,12 +689,11 @@ type BpfMapSpecs struct {
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Loads          *ebpf.MapSpec `ebpf:"loads"`
+	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Members        *ebpf.MapSpec `ebpf:"members"`
-	OwnAddrs       *ebpf.MapSpec `ebpf:"own_addrs"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
-	Rooms          *ebpf.MapSpec `ebpf:"rooms"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
@@ -709,10 +714,10 @@ type BpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfVariableSpecs struct {
-	CardCount *ebpf.VariableSpec `ebpf:"card_count"`
-	DeviceMac *ebpf.VariableSpec `ebpf:"device_mac"`
-	FlowBits  *ebpf.VariableSpec `ebpf:"flow_bits"`
-	FlowCpus  *ebpf.VariableSpec `ebpf:"flow_cpus"`
+	DeviceMac        *ebpf.VariableSpec `ebpf:"device_mac"`
+	ExpiryEntryCount *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
+	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
+	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -735,13 +740,14 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
+	AddrFilter     *ebpf.Map `ebpf:"addr_filter"`
 	Cache          *ebpf.Map `ebpf:"cache"`
-	Cards          *ebpf.Map `ebpf:"cards"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
+	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
 	Directors      *ebpf.Map `ebpf:"directors"`
-	Ends           *ebpf.Map `ebpf:"ends"`
+	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
@@ -751,12 +757,11 @@ type BpfMaps struct {
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
 	Leases         *ebpf.Map `ebpf:"leases"`
 	Loads          *ebpf.Map `ebpf:"loads"`
+	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Members        *ebpf.Map `ebpf:"members"`
-	OwnAddrs       *ebpf.Map `ebpf:"own_addrs"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
-	Rooms          *ebpf.Map `ebpf:"rooms"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
@@ -775,13 +780,14 @@ type BpfMaps struct {
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
+		m.AddrFilter,
 		m.Cache,
-		m.Cards,
 		m.Clocks,
+		m.ConnLimits,
 		m.Conns,
 		m.DirectorFilter,
 		m.Directors,
-		m.Ends,
+		m.ExpiryEntries,
 		m.FlowKnobs,
 		m.FlowLines,
 		m.Fragments,
@@ -791,12 +797,11 @@ func (m *BpfMaps) Close() error {
 		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
+		m.LocalAddrs,
 		m.MarkLists,
 		m.MarkRules,
 		m.Members,
-		m.OwnAddrs,
 		m.Reasons,
-		m.Rooms,
 		m.ServerStats,
 		m.ServerZeros,
 		m.Servers,
@@ -818,10 +823,10 @@ func (m *BpfMaps) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfVariables struct {
-	CardCount *ebpf.Variable `ebpf:"card_count"`
-	DeviceMac *ebpf.Variable `ebpf:"device_mac"`
-	FlowBits  *ebpf.Variable `ebpf:"flow_bits"`
-	FlowCpus  *ebpf.Variable `ebpf:"flow_cpus"`
+	DeviceMac        *ebpf.Variable `ebpf:"device_mac"`
+	ExpiryEntryCount *ebpf.Variable `ebpf:"expiry_entry_count"`
+	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
+	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
@@ -832,7 +837,7 @@ type BpfPrograms struct {
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
-	WeirOwn            *ebpf.Program `ebpf:"weir_own"`
+	WeirLocalOut       *ebpf.Program `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
@@ -846,7 +851,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
-		p.WeirOwn,
+		p.WeirLocalOut,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,

@@ -3,18 +3,29 @@
 package abi
 
 const (
-	TickShift       = 26   // TICK_SHIFT
-	MethodMask      = 3    // METHOD_MASK
-	TableCursor     = 0    // TABLE_CURSOR
-	TableLength     = 1    // TABLE_LENGTH
-	TableServers    = 2    // TABLE_SERVERS
-	TableTop        = 3    // TABLE_TOP
-	TableHead       = 4    // TABLE_HEAD
-	TableSlots      = 16   // TABLE_SLOTS
-	RowWords        = 16   // ROW_WORDS
-	WordStateShift  = 32   // WORD_STATE_SHIFT
-	WordMethodShift = 36   // WORD_METHOD_SHIFT
-	WordField       = 15   // WORD_FIELD
-	SpanLeast       = 4096 // SPAN_LEAST
-	SweepDue        = 512  // SWEEP_DUE
+	TickShift          = 26                   // TICK_SHIFT
+	MethodMask         = 3                    // METHOD_MASK
+	AddrBitFactor      = 11400714819323198485 // ADDR_BIT_FACTOR
+	AddrBitShift       = 49                   // ADDR_BIT_SHIFT
+	AddrFilterWords    = 512                  // ADDR_FILTER_WORDS
+	TableCursor        = 0                    // TABLE_CURSOR
+	TableLength        = 1                    // TABLE_LENGTH
+	TableServers       = 2                    // TABLE_SERVERS
+	TableTop           = 3                    // TABLE_TOP
+	TableHead          = 4                    // TABLE_HEAD
+	TableSlots         = 16                   // TABLE_SLOTS
+	RowWords           = 16                   // ROW_WORDS
+	TurnLevelShift     = 48                   // TURN_LEVEL_SHIFT
+	TurnPlaceShift     = 32                   // TURN_PLACE_SHIFT
+	ListTurnsShift     = 32                   // LIST_TURNS_SHIFT
+	PortsToShift       = 16                   // PORTS_TO_SHIFT
+	PortsProtocolShift = 32                   // PORTS_PROTOCOL_SHIFT
+	DirectorHighShift  = 40                   // DIRECTOR_HIGH_SHIFT
+	DirectorLowShift   = 32                   // DIRECTOR_LOW_SHIFT
+	DirectorMask       = 63                   // DIRECTOR_MASK
+	WordStateShift     = 32                   // WORD_STATE_SHIFT
+	WordMethodShift    = 36                   // WORD_METHOD_SHIFT
+	WordField          = 15                   // WORD_FIELD
+	SpanLeast          = 4096                 // SPAN_LEAST
+	SweepDue           = 512                  // SWEEP_DUE
 )

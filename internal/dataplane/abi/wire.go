@@ -87,6 +87,13 @@ func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))
 }
 
+// AddrBit is an address's bit in the filter of addresses, as addr_bit of
+// bpf/service/addr_filter.h has it: which word, and the word with this bit.
+func AddrBit(a BpfAddr) (word int, bit uint64) {
+	at := (a.Hi*AddrBitFactor + a.Lo) * AddrBitFactor >> AddrBitShift
+	return int(at / 64), 1 << (at % 64)
+}
+
 // MACWord is an Ethernet address as the low six bytes of a word, its first byte
 // lowest, as in mac_word of bpf/.
 func MACWord(mac net.HardwareAddr) uint64 {
@@ -102,12 +109,14 @@ func WordMAC(word uint64) net.HardwareAddr {
 
 // DirectorBit is an Ethernet address's bit in the filter of directors, as director_bit
 // of bpf/service/lease.h has it.
-func DirectorBit(mac uint64) uint64 { return 1 << ((mac>>40 ^ mac>>32) & 63) }
+func DirectorBit(mac uint64) uint64 {
+	return 1 << ((mac>>DirectorHighShift ^ mac>>DirectorLowShift) & DirectorMask)
+}
 
 // PortsWord is the ports and the protocol of a flow's key. The ports are in network
 // byte order.
 func PortsWord(from, to uint16, protocol uint8) uint64 {
-	return uint64(from) | uint64(to)<<16 | uint64(protocol)<<32
+	return uint64(from) | uint64(to)<<PortsToShift | uint64(protocol)<<PortsProtocolShift
 }
 
 // Read is a connection's state, how its packets are forwarded, without the method's
@@ -122,9 +131,11 @@ type Row [RowWords]uint64
 // TurnWord is a slot of a cycle's table, as turn_of of bpf/sched/cycle.h reads it.
 // Level and place are counted from 1.
 func TurnWord(level, place, server uint32) uint64 {
-	return uint64(level-1)<<48 | uint64(place-1)<<32 | uint64(server)
+	return uint64(level-1)<<TurnLevelShift | uint64(place-1)<<TurnPlaceShift | uint64(server)
 }
 
 // ShareWord is a server of the list behind a cycle's table, as round_entry of
 // bpf/sched/cycle.h reads it.
-func ShareWord(turns, server uint32) uint64 { return uint64(turns)<<32 | uint64(server) }
+func ShareWord(turns, server uint32) uint64 {
+	return uint64(turns)<<ListTurnsShift | uint64(server)
+}

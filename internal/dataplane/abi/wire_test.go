@@ -38,9 +38,19 @@ func TestWords(t *testing.T) {
 	if got := Port(80); got != 80<<8 {
 		t.Errorf("port 80 is %#x in network byte order", got)
 	}
-	conn := BpfConn{Word: 9<<40 | uint64(BpfMethodMETHOD_TUN|BpfMethodMETHOD_OWN)<<36 | uint64(BpfConnStateSTATE_UDP)<<32 | 77}
+	conn := BpfConn{Word: 9<<40 | uint64(BpfMethodMETHOD_TUN|BpfMethodMETHOD_LOCAL_CLIENT)<<36 | uint64(BpfConnStateSTATE_UDP)<<32 | 77}
 	if state, method, server := conn.Read(); state != BpfConnStateSTATE_UDP || method != BpfMethodMETHOD_TUN || server != 77 {
 		t.Errorf("read state %d, method %d, server %d", state, method, server)
+	}
+	for name, words := range map[string][2]uint64{
+		"turn":         {TurnWord(3, 2, 7), 2<<48 | 1<<32 | 7},
+		"share":        {ShareWord(3, 7), 3<<32 | 7},
+		"ports":        {PortsWord(Port(80), Port(443), 6), 6<<32 | 0xbb01<<16 | 0x5000},
+		"director bit": {DirectorBit(0x060504030201), 1 << (6 ^ 0x0605&63)},
+	} {
+		if words[0] != words[1] {
+			t.Errorf("the word of a %s is %#x, want %#x", name, words[0], words[1])
+		}
 	}
 	if got := MaskOf(96); got != (BpfAddr{Hi: ^uint64(0), Lo: 0xffffffff}) {
 		t.Errorf("96 ones are %+v", got)

@@ -52,10 +52,10 @@ type Attachment struct {
 	Why    string
 }
 
-// loopback is the device by which what this machine sends itself leaves.
+// loopback is the device of packets from this machine to itself.
 const loopback = "lo"
 
-// hookEgress is lo's: only what this machine sends itself is of interest there.
+// hookEgress is the hook of lo: weir looks only at what leaves there.
 const hookEgress lvs.Hook = "egress"
 
 // withLoopback adds lo to the devices of a state, if there are any.
@@ -194,8 +194,8 @@ func (a *Devices) attachBehind(d *device) error {
 	return err
 }
 
-// attachEgress attaches one program to all devices: there a frame's addresses
-// tell nothing.
+// attachEgress attaches the same program to all devices: at egress a frame's Ethernet
+// addresses are not compared with the device's.
 func (a *Devices) attachEgress(index int) (*attachment, error) {
 	if a.tail.program == 0 {
 		if err := a.setTail(); err != nil {

@@ -15,8 +15,8 @@ import (
 // itself.
 type tail struct {
 	program ebpf.ProgramID // that belongs in its place; 0: none yet
-	// adopted is true while that is an earlier process's, which does until Run has
-	// loaded our own: a process that takes over has no time for it.
+	// adopted is true while an earlier process's program is in force. Run replaces it
+	// later: a process that takes over must not wait for the verifier.
 	adopted bool
 }
 
@@ -38,7 +38,7 @@ func (a *Devices) LocalProgram() (ebpf.ProgramID, error) {
 
 // setTail loads it, if need be, and puts it in its place.
 func (a *Devices) setTail() error {
-	program, err := a.program(nil, abi.BpfProgWeirOwn)
+	program, err := a.program(nil, abi.BpfProgWeirLocalOut)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (a *Devices) setTail() error {
 	return nil
 }
 
-// Renew replaces the program for local traffic that an earlier process had loaded, that
-// long after it is called, or not at all where ctx ends before. Verifying the program
-// keeps a CPU busy, which a lease that is about to run out needs more.
+// Renew replaces the program for local traffic that an earlier process had loaded, after a
+// delay, or not at all where ctx ends before. Verifying the program keeps a CPU busy, which
+// a lease that is about to run out needs more.
 func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -69,11 +69,11 @@ func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	if !adopted {
 		return
 	}
-	program, err := a.loadProgram(nil, abi.BpfProgWeirOwn)
+	program, err := a.loadProgram(nil, abi.BpfProgWeirLocalOut)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
-		a.keepProgram(nil, abi.BpfProgWeirOwn, program)
+		a.keepProgram(nil, abi.BpfProgWeirLocalOut, program)
 		err = a.setTail()
 	}
 	if err != nil {
@@ -90,6 +90,6 @@ func (a *Devices) repairTail() {
 	if err != nil {
 		a.noteFailure(abi.BpfMapTails, err)
 	} else if now != a.tail.program {
-		a.ledger.Note(abi.BpfMapTails, abi.BpfProgWeirOwn, a.setTail())
+		a.ledger.Note(abi.BpfMapTails, abi.BpfProgWeirLocalOut, a.setTail())
 	}
 }

@@ -24,7 +24,8 @@ type expiry struct {
 }
 
 const (
-	// entriesAtATime are how many expiry entries one run of the program looks at: it takes some 50 us, and a few hundred if many are due: then the program
+	// entriesAtATime is how many expiry entries one run of the program looks at. A run
+	// takes some 50 us, or a few hundred where many entries are due; the program then
 	// ends early.
 	entriesAtATime = 4096
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
@@ -50,8 +51,8 @@ func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 // so that one that is free is found soon.
 func sizeExpiry(spec *ebpf.CollectionSpec, connections uint32) error {
 	n := connections + connections/4 + 64
-	spec.Maps[abi.BpfMapCards].MaxEntries = n
-	return spec.Variables[abi.BpfVarCardCount].Set(n)
+	spec.Maps[abi.BpfMapExpiryEntries].MaxEntries = n
+	return spec.Variables[abi.BpfVarExpiryEntryCount].Set(n)
 }
 
 // begin begins a sweep, in place of one that has not ended.
@@ -68,7 +69,7 @@ func (k *expiry) begin(epoch uint32, whole bool) {
 // is over. It says whether these entries were the last.
 func (t *Table) sweepExpiry() (done bool, err error) {
 	k := &t.expiry
-	k.args.Cards, k.args.Due = entriesAtATime, 0
+	k.args.Entries, k.args.Due = entriesAtATime, 0
 	if _, err := t.programs.Sweep.Run(&ebpf.RunOptions{Context: k.args, ContextOut: &k.args}); err != nil {
 		return false, fmt.Errorf("sweep the connections: %w", err)
 	}
@@ -76,7 +77,7 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 	k.args.Span = 0
 	end := max(k.end, span)
 	if k.args.All == 1 {
-		end = t.maps.Cards.MaxEntries()
+		end = t.maps.ExpiryEntries.MaxEntries()
 	}
 	if k.args.First < end {
 		return false, nil

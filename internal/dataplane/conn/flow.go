@@ -46,8 +46,8 @@ func (t *Table) ForgetFlows() error {
 	return t.forgetFlows()
 }
 
-// forgetFlows makes every established flow take the full path once. It is called
-// when flows go elsewhere than before, which a new weight does not change.
+// forgetFlows makes every established flow take the full path once. It is called when
+// existing flows are to be forwarded in another way; a new weight is no such change.
 func (t *Table) forgetFlows() error {
 	t.flows.Generation++
 	if t.flows.Generation == 0 { // that is an empty line's
@@ -63,9 +63,9 @@ func (t *Table) putFlows() error {
 	return nil
 }
 
-// idle is after how many ticks without a packet a line is not good any more: from
-// the shortest time-out of the states that have lines on, the full path finds out
-// whether the connection is over.
+// idle is the number of ticks without a packet after which a line is not used any more.
+// It is the shortest time-out of the states that have lines: after that the full path
+// decides whether the connection has expired.
 func idle(all Timeouts) uint32 {
 	return uint32(min(all[abi.BpfConnStateSTATE_ESTABLISHED], all[abi.BpfConnStateSTATE_UDP]) / TickLength)
 }

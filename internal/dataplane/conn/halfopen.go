@@ -11,15 +11,15 @@ import (
 // With the half more that may slip past it, and the two entries of each behind NAT,
 // that is half of the table. It says whether another limit was in force.
 func (t *Table) setHalfOpen() (changed bool, err error) {
-	var r abi.BpfRoom
-	if err := t.maps.Rooms.Lookup(uint32(0), &r); err != nil {
+	var r abi.BpfConnLimits
+	if err := t.maps.ConnLimits.Lookup(uint32(0), &r); err != nil {
 		return false, fmt.Errorf("read the half-open limit: %w", err)
 	}
 	if r.Limit == t.maps.HalfOpens.MaxEntries() {
 		return false, nil
 	}
 	r.Limit = t.maps.HalfOpens.MaxEntries()
-	if err := t.maps.Rooms.Put(uint32(0), r); err != nil {
+	if err := t.maps.ConnLimits.Put(uint32(0), r); err != nil {
 		return true, fmt.Errorf("set how many connections may be half open: %w", err)
 	}
 	return true, nil

@@ -12,21 +12,24 @@ import (
 )
 
 const (
-	// sweepLeast is the time from the beginning of one sweep to that of the next: a
-	// connection may leave so much too late. Where they are many, a sweep takes longer.
+	// sweepLeast is the least time from the beginning of one sweep to that of the next. A
+	// connection may be deleted so much later than it expires; with many connections a
+	// sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
 	// Templates have no expiry entries: they are looked at less often
 	// where they are many.
 	templateMost = 3500 * time.Millisecond
 	perTemplate  = 3500 * time.Nanosecond
-	// So many times longer than it sweeps it rests, unless many connections are over.
+	// The pause after some entries is so many times longer than the look at them, unless
+	// many connections have expired.
 	restFor   = 60
 	restShort = 250 * time.Microsecond
 )
 
-// Run sweeps until ctx ends: some expiry entries at a time, which takes microseconds, and then
-// it rests. So it takes little of a CPU and nobody waits for it: a kernel that does not
-// preempt itself lets packets wait for a program, and for any thread that does not sleep.
+// Run sweeps until ctx ends. It looks at some expiry entries at a time, which takes
+// microseconds, and sleeps in between, so that a sweep takes little of a CPU and no packet
+// waits for it: on a kernel without preemption, packets wait for a running program and for
+// a thread that does not sleep.
 func (t *Table) Run(ctx context.Context) {
 	next := time.NewTimer(sweepLeast)
 	defer next.Stop()
@@ -44,8 +47,8 @@ func (t *Table) Run(ctx context.Context) {
 	}
 }
 
-// SweepSome sweeps some expiry entries, and after the last of them the rest. It says how long
-// to wait then.
+// SweepSome looks at some expiry entries, and after the last of them at the templates and
+// the caches. It returns how long to wait before the next call.
 func (t *Table) SweepSome() (pause time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,7 +71,7 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 	return max(sweepLeast-time.Since(t.expiry.begun), time.Millisecond), err
 }
 
-// pauseFor is the time from one look at so many templates to the next.
+// pauseFor is the time between two sweeps of so many templates.
 func pauseFor(templates int) time.Duration {
 	return min(max(sweepLeast, time.Duration(templates)*perTemplate), templateMost)
 }

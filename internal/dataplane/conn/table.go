@@ -15,7 +15,7 @@ import (
 	"weir/internal/dataplane/kmap"
 )
 
-// Programs are those of the object that this room runs; they belong to no device.
+// Programs are those of the object that this package runs; they belong to no device.
 type Programs struct {
 	Sweep     *ebpf.Program `ebpf:"weir_sweep"`
 	Templates *ebpf.Program `ebpf:"weir_sweep_templates"`
@@ -39,8 +39,8 @@ type Servers interface {
 	Persistent() bool
 	// Remembers says whether a service's scheduler remembers destinations.
 	Remembers() bool
-	// Forget is called after a sweep of everything: what was removed before it began,
-	// and what it has met no connection of, may go.
+	// Forget is called after a sweep of everything. Servers and services that were removed
+	// before the sweep began, and that it found no connection of, may be forgotten.
 	Forget(epoch uint32) error
 }
 
@@ -68,7 +68,7 @@ type Table struct {
 // Open takes up the tables that an earlier process left. Start comes next.
 func Open(log *slog.Logger, m *abi.BpfMaps, programs Programs, mirrors *kmap.Mirrors) *Table {
 	t := &Table{log: log, maps: m, programs: programs}
-	t.expiry.end = m.Cards.MaxEntries() // nobody knows what an earlier process left
+	t.expiry.end = m.ExpiryEntries.MaxEntries() // nobody knows what an earlier process left
 	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfMapClocks, m.Clocks, &t.mu, nil)
 	t.limits = kmap.Add[uint32, uint32](mirrors, abi.BpfMapTimeouts, m.Timeouts, &t.mu, nil)
 	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfMapFlowKnobs, m.FlowKnobs, &t.mu, nil)

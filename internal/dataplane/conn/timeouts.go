@@ -9,7 +9,7 @@ import (
 	"weir/lvs"
 )
 
-// longestTimeout is far from where the stamps wrap round, which is after nine years.
+// longestTimeout is far below the nine years after which stamps wrap around.
 const longestTimeout = 365 * 24 * time.Hour
 
 // Timeouts is how long a connection may be silent in each state.
@@ -50,15 +50,15 @@ func TimeoutsOf(t lvs.Timeouts) (Timeouts, error) {
 	return all, nil
 }
 
-// SetTimeouts puts time-outs in force, for the connections that there are, too.
+// SetTimeouts sets the time-outs. They take effect immediately, also for connections that
+// exist.
 func (t *Table) SetTimeouts(all Timeouts) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.setTimeouts(all)
 }
 
-// setTimeouts puts time-outs in force, at once and for the connections that there
-// are, too.
+// setTimeouts is SetTimeouts for a caller that has the lock.
 func (t *Table) setTimeouts(all Timeouts) error {
 	if maps.Equal(t.timeouts, all) {
 		return nil

@@ -12,9 +12,8 @@ import (
 
 // OuterError is an ICMP error about the outer header of a packet in a tunnel. It comes from a router
 // on the path to the server, to this machine, whose address is the header's source.
-// The client is told (ip_vs_in_icmp, net/netfilter/ipvs/ip_vs_core.c): the error has
-// little of use to the programs at the devices, as it does not come by the way that
-// leads to the client, which only the kernel's routes know.
+// The client is told (ip_vs_in_icmp, net/netfilter/ipvs/ip_vs_core.c). The programs at the
+// devices cannot do that: only the kernel's routes know the next hop to the client.
 type OuterError struct {
 	kind, code byte
 	MTU        int        // of the next link, in bytes, where the packet was too big
@@ -37,8 +36,8 @@ const (
 	longest4, longest6           = 576, 1280
 )
 
-// ParseOuterError reads an error, from its ICMP header on. What is wrong with it, or
-// about no packet in a tunnel, is none.
+// ParseOuterError reads an error, from its ICMP header on. Ok is false where the error is
+// malformed or is not about a packet in a tunnel.
 func ParseOuterError(message []byte, ip6 bool) (e OuterError, ok bool) {
 	if len(message) < icmpHeader {
 		return e, false
@@ -119,9 +118,9 @@ func (e *OuterError) InnerKey() (key abi.BpfFlowKey, ok bool) {
 	return key, true
 }
 
-// About is the error that the client gets, with its packet: as long a one as mtu
-// would have passed. Between IPv4 and IPv4 the kernel leaves types and codes as they
-// are; else, but for "too big", there is no way to the address (RFC 2473 section 8).
+// About is the error that the client gets about its packet; mtu, in bytes, is the length
+// that would have passed. Between IPv4 and IPv4 the kernel keeps type and code; otherwise
+// every error but "too big" becomes "address unreachable" (RFC 2473 section 8).
 func (e *OuterError) About(mtu int) []byte {
 	if e.Inner[0]>>4 == 4 {
 		kind, code, rest := byte(icmp4Unreachable), byte(icmp4Host), uint32(0)
@@ -138,7 +137,7 @@ func (e *OuterError) About(mtu int) []byte {
 	return icmp6Error(icmp6Unreachable, icmp6Address, 0, e.Inner)
 }
 
-// icmp4Error is an error about a packet, to its source as from its destination.
+// icmp4Error is an error about a packet, from the packet's destination to its source.
 func icmp4Error(kind, code byte, rest uint32, about []byte) []byte {
 	about = about[:min(len(about), int(binary.BigEndian.Uint16(about[2:])), longest4-header4-icmpHeader)]
 	b := make([]byte, header4+icmpHeader, longest4)
@@ -183,6 +182,6 @@ func internetSum(sum uint32, b []byte) uint16 {
 	return uint16(sum)
 }
 
-// MayFragment says whether the client's packet may be cut, so that its sender expects
-// no word of one that was too big.
+// MayFragment says whether routers may fragment the client's packet. Its sender then
+// expects no "too big" error.
 func (e *OuterError) MayFragment() bool { return e.Inner[0]>>4 == 4 && e.Inner[6]&0x40 == 0 }

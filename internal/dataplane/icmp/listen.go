@@ -96,7 +96,7 @@ func Listen(log *slog.Logger) (o *Listener, err error) {
 	return o, nil
 }
 
-// listen ends when its socket is closed.
+// listen reads errors until its socket is closed.
 func (o *Listener) listen(in *net.IPConn, ip6 bool) {
 	buf := make([]byte, 1<<16)
 	for {
@@ -119,13 +119,13 @@ func (o *Listener) listen(in *net.IPConn, ip6 bool) {
 	}
 }
 
-// As many errors are sent as by the kernel (icmp_msgs_per_sec, icmp_msgs_burst).
+// The limit of errors is the kernel's (icmp_msgs_per_sec, icmp_msgs_burst).
 const (
 	errorEvery = time.Millisecond
 	errorBurst = 50
 )
 
-// Send sends one to a client, by the kernel's routes, if there have not been too many.
+// Send sends an error to a client by the kernel's routes, within the limit of errors.
 func (o *Listener) Send(packet []byte, to netip.Addr) error {
 	now := time.Now()
 	if oldest := now.Add(-errorBurst * errorEvery); o.sent.Before(oldest) {

@@ -10,9 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Mirror is a table together with what this process wrote to it, so that what
-// others write is found and undone. All but Repair is called with the lock that Add
-// got.
+// Mirror is a table together with what this process wrote to it, so that what others write
+// is found and undone. All methods but Repair are called with the lock that Add was given.
 type Mirror[K, V comparable] struct {
 	table *ebpf.Map
 	lock  sync.Locker
@@ -27,8 +26,8 @@ type Mirror[K, V comparable] struct {
 // mirrorChunk is how many entries are read at a time.
 const mirrorChunk = 2048
 
-// newMirror begins with what an earlier process left in the table, which is
-// taken for written.
+// newMirror begins with what an earlier process left in the table, as if this process had
+// written it.
 func newMirror[K, V comparable](table *ebpf.Map, lock sync.Locker, name func(K, V) string) (*Mirror[K, V], error) {
 	m := &Mirror[K, V]{table: table, lock: lock, array: table.Type() == ebpf.Array, wrote: map[K]V{}, name: name}
 	if m.name == nil {
@@ -181,8 +180,8 @@ func (m *Mirror[K, V]) missing(drifted map[K]V) error {
 	return nil
 }
 
-// Mirrors are mirrors of whatever types in the order of their repair: what is
-// referred to stands before what refers to it.
+// Mirrors are mirrors of different types in the order of their repair: a table stands
+// before the tables that refer to it.
 type Mirrors struct {
 	all []Mirrored
 	err error

@@ -3,6 +3,7 @@ package kmap
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -38,6 +39,27 @@ func RemovePins(dir string) error {
 	for _, e := range entries {
 		if err := Unpin(filepath.Join(dir, e.Name())); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// RenamePins gives what an earlier version pinned under a former name its name of now.
+// Where something has that name already, or the name is empty, what has the former name
+// is unpinned.
+func RenamePins(dir string, former map[string]string) error {
+	for was, name := range former {
+		if _, err := PinAt(filepath.Join(dir, was)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := PinAt(filepath.Join(dir, name)); err == nil {
+			if err := Unpin(filepath.Join(dir, was)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.Rename(filepath.Join(dir, was), filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("rename a pin: %w", err)
 		}
 	}
 	return nil

@@ -33,9 +33,9 @@ func NewPins(dir string, tables map[string]*ebpf.Map) (*Pins, error) {
 	return p, p.notePins()
 }
 
-// Own marks the pins as this process's until Disown: two that repaired the same
-// tables would undo each other's work for ever. It is an error where another process
-// has them.
+// Own marks the pins as this process's until Disown: two processes that repaired the same
+// tables would undo each other's work for ever. It returns an error where another process
+// has marked them.
 func (p *Pins) Own() (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package lease has who forwards: the leases of VRRP instances, the addresses that
-// need one, and the other directors.
+// Package lease decides which director forwards: it keeps the leases of VRRP instances, the
+// VIPs that need one, and the Ethernet addresses of the other directors.
 package lease
 
 import (
@@ -125,7 +125,7 @@ func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 	return vips, l.setVIPs(vips)
 }
 
-// device is what the kernel said of an interface's name.
+// device is the kernel's answer about an interface's name.
 type device struct {
 	index int
 	err   error
@@ -198,7 +198,7 @@ func (l *Leases) Move(device string) error {
 	return nil
 }
 
-// setVIPs tells the egress guard about which addresses to be silent.
+// setVIPs tells the egress guard which addresses may be announced only with a lease.
 func (l *Leases) setVIPs(vips map[netip.Addr]uint32) error {
 	for vip, lease := range vips {
 		if err := l.vips.Put(abi.AddrOf(vip), lease); err != nil {

@@ -43,8 +43,8 @@ func Check(r lvs.MarkRule) error {
 	return err
 }
 
-// Set lays out the rules that give packets their marks. The new lists are
-// written beside those in force, and take their places one by one.
+// Set writes the rules that give packets their marks. The new lists are written beside
+// those in force, and replace them one by one.
 func (r *Rules) Set(rules []lvs.MarkRule) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,8 +75,7 @@ func (r *Rules) Set(rules []lvs.MarkRule) error {
 	return nil
 }
 
-// markRule is a rule with its destination as the tables have it, and as whose
-// address family.
+// markRule is a rule with its destination as the tables have it, and its address family.
 type markRule struct {
 	to   netip.Prefix
 	ipv4 bool // only IPv4
@@ -127,8 +126,8 @@ func Mapped(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(p.Masked().Addr().As16()), bits)
 }
 
-// prefixes are the destinations that need a list of their own. IPv4 is one of
-// them, so that its packets do not meet the rules of IPv6.
+// prefixes are the destinations that need a list of their own. All of IPv4 is one of them,
+// so that rules of IPv6 do not match packets of IPv4.
 func prefixes(rules []markRule) (all []netip.Prefix) {
 	for _, r := range rules {
 		for _, p := range []netip.Prefix{r.to, mapped4} {

@@ -105,8 +105,8 @@ func (f *Finder) Await(wanted []Want) {
 	}
 }
 
-// Freshest keeps a next hop that was known over one that is being looked for: the
-// neighbour table forgets what nobody used for a while.
+// Freshest prefers a next hop that was known to one that is not resolved yet: the neighbour
+// table drops entries that were not used for a while.
 func Freshest(old, found netlnk.NextHop) netlnk.NextHop {
 	sameHop := old.Index == found.Index && old.Gateway == found.Gateway && !found.Local
 	if old.Valid && !found.Valid && sameHop {

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// PathMTUs are the MTUs of the paths that are narrower somewhere than their first
-// link, by the address that they lead to. It may be used by several goroutines; the
-// zero value is empty.
+// PathMTUs are the path MTUs that are below the MTU of the first link, by destination
+// address. It may be used by several goroutines; the zero value is empty.
 type PathMTUs struct {
 	mu sync.Mutex
 	by map[netip.Addr]pathMTU
@@ -20,16 +19,14 @@ type pathMTU struct {
 	until time.Time
 }
 
-// expires is how long a path is taken to be as narrow as a router said, as by the
-// kernel (net.ipv4.route.mtu_expires).
+// expires is how long a path MTU that a router reported is used, as in the kernel
+// (net.ipv4.route.mtu_expires).
 const expires = 10 * time.Minute
 
-// No router that can be believed carries less (net.ipv4.route.min_pmtu; RFC 8200
-// section 5).
+// The least path MTU that is believed (net.ipv4.route.min_pmtu; RFC 8200 section 5).
 const leastMTU4, leastMTU6 = 552, 1280
 
-// Of is the MTU of the whole path to an address, in bytes, of whose first link this is
-// the MTU.
+// Of is the path MTU to an address, in bytes; first is the MTU of the path's first link.
 func (n *PathMTUs) Of(to netip.Addr, first int) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -44,9 +41,9 @@ func (n *PathMTUs) Of(to netip.Addr, first int) int {
 	return first
 }
 
-// Note enters what a router said of the path to an address: a link on it carries no
-// more bytes. What is below the least that a router can be believed is raised to that.
-// It returns the MTU that holds now; news is false where no more was known to fit.
+// Note enters a path MTU, in bytes, that a router reported. One below the least that is
+// believed is raised to that. It returns the path MTU that is used now; news is false where
+// that is not lower than before.
 func (n *PathMTUs) Note(to netip.Addr, mtu int) (now int, news bool) {
 	mtu = max(mtu, leastMTU4)
 	if to.Is6() {
@@ -64,7 +61,7 @@ func (n *PathMTUs) Note(to netip.Addr, mtu int) (now int, news bool) {
 	return mtu, true
 }
 
-// Expire has what is known of the path to an address expire now.
+// Expire forgets the path MTU to an address.
 func (n *PathMTUs) Expire(to netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

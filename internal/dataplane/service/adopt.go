@@ -34,10 +34,12 @@ func (r *Registry) adopt() error {
 	return r.adoptServers(services)
 }
 
-// adoptServers takes up the servers. One whose service is gone keeps its place
-// until a sweep has met no connection of it.
+// adoptServers takes up the servers. A server whose service was removed keeps its index
+// until a sweep finds no connection of it. A process that wrote no filter of addresses did
+// not note which servers were behind NAT once; so all may have been.
 func (r *Registry) adoptServers(services map[uint32]*service) error {
 	size := r.maps.Servers.MaxEntries()
+	noFilter := r.filter.Wrote()[0] == (abi.BpfAddrFilter{})
 	indexes, all := make([]uint32, size), make([]abi.BpfServer, size)
 	n, err := r.maps.Servers.BatchLookup(&ebpf.MapBatchCursor{}, indexes, all, nil)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // that is its end
@@ -55,6 +57,13 @@ func (r *Registry) adoptServers(services map[uint32]*service) error {
 		s := &server{
 			key: key, index: i, present: entry.Flags&abi.BpfServerFlagsSERVER_PRESENT != 0,
 			method: lvs.ForwardMethod(entry.Method & abi.MethodMask), keepsPort: entry.Method&uint8(abi.BpfMethodMETHOD_KEEPS_PORT) != 0,
+		}
+		s.wasNAT = s.method == lvs.Masquerade || entry.Flags&abi.BpfServerFlagsSERVER_WAS_NAT != 0
+		if noFilter && !s.wasNAT {
+			s.wasNAT, entry.Flags = true, entry.Flags|abi.BpfServerFlagsSERVER_WAS_NAT
+			if err := r.serverTable.Put(i, entry); err != nil {
+				return fmt.Errorf("real server %s: %w", key.addr, err)
+			}
 		}
 		if err := r.ofServers.Adopt(i, &s.tally); err != nil {
 			return fmt.Errorf("real server %s: %w", key.addr, err)

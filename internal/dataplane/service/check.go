@@ -11,8 +11,8 @@ import (
 	"weir/lvs"
 )
 
-// Check says in one error what of services cannot be. Those that are in force as they
-// are wanted are not looked at.
+// Check returns one error with everything that Set would refuse. Services that are in force
+// as they are wanted are not looked at.
 func (r *Registry) Check(services []lvs.VirtualServer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"weir/lvs"
 )
 
-// Fits says what of a state there is no room for.
+// Fits returns an error where the tables are too small for a state.
 func (r *Registry) Fits(state lvs.Plan) error {
 	type member struct {
 		service lvs.ServiceKey

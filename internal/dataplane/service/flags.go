@@ -6,7 +6,9 @@ import (
 	"weir/lvs"
 )
 
+// flagsOf is what the data plane has to know of a service and of its scheduler.
 func flagsOf(vs lvs.VirtualServer) (flags abi.BpfServiceFlags) {
+	row, _ := sched.RowOf(vs.Scheduler)
 	for flag, set := range map[abi.BpfServiceFlags]bool{
 		abi.BpfServiceFlagsSERVICE_PORT:             vs.SHPort,
 		abi.BpfServiceFlagsSERVICE_FALLBACK:         vs.SHFallback,
@@ -18,6 +20,7 @@ func flagsOf(vs lvs.VirtualServer) (flags abi.BpfServiceFlags) {
 		abi.BpfServiceFlagsSERVICE_SLOPPY:           vs.Rules.SloppyTCP,
 		abi.BpfServiceFlagsSERVICE_KEEP_REUSED:      vs.Rules.ReuseMode == lvs.ReuseKeeps,
 		abi.BpfServiceFlagsSERVICE_REUSE_FIN_WAIT:   vs.Rules.ReuseMode == lvs.ReuseFinWait,
+		abi.BpfServiceFlagsSERVICE_HASHES:           row.Traits.Hashes,
 	} {
 		if set {
 			flags |= flag

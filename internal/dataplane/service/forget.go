@@ -6,12 +6,12 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// Forget frees the numbers of servers that left before this sweep and that it
-// met no connection of, and then those of their services.
+// Forget frees the indexes of servers that were removed before this sweep and that it found
+// no connection of, and then those of their services.
 func (r *Registry) Forget(epoch uint32) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	used := map[uint32]bool{}
+	used, forgot := map[uint32]bool{}, false
 	for key, s := range r.servers {
 		if s.present || s.removed == epoch {
 			used[key.service] = true
@@ -33,14 +33,19 @@ func (r *Registry) Forget(epoch uint32) error {
 		}
 		r.serverIndexes.free(s.index)
 		delete(r.servers, key)
+		forgot = true
 	}
 	for key, s := range r.services {
 		if !s.present && !used[s.index] {
 			r.serviceIndexes.free(s.index)
 			delete(r.services, key)
+			forgot = true
 		}
 	}
-	return nil
+	if !forgot {
+		return nil
+	}
+	return r.setFilter(nil)
 }
 
 // Expiring says whether a server was removed whose connections are to expire with it,

@@ -13,7 +13,7 @@ import (
 type localAddrs struct {
 	numbers map[netip.Addr]uint8 // of those in the table
 	virtual map[netip.Addr]bool  // that services have
-	// devices' addresses, as long as they are taken to be good.
+	// devices' addresses, which are read once for each Set.
 	devices map[int][]netip.Prefix
 }
 
@@ -39,19 +39,19 @@ func virtualAddrs(state lvs.Plan) map[netip.Addr]bool {
 	return all
 }
 
-// setLocal enters the local addresses on the path to a server: what one behind a tunnel gets
-// comes from it, and what this machine itself sends to its service.
+// setLocal enters the local addresses on the path to a server. They are the source of outer
+// headers, and of what local clients send to the server.
 func (r *Registry) setLocal(entry *abi.BpfServer, s *server) (err error) {
 	if !s.hop.Source.IsValid() || s.hop.Local {
 		return nil
 	}
 	server := s.key.addr.Addr()
-	if entry.Own, err = r.localAddr(r.sourceOf(s.hop, server, s.hop.Source)); err != nil {
+	if entry.Source, err = r.localAddr(r.sourceOf(s.hop, server, s.hop.Source)); err != nil {
 		return err
 	}
-	entry.Inner = entry.Own
+	entry.InnerSource = entry.Source
 	if s.ip4 != server.Is4() {
-		entry.Inner, err = r.localAddr(r.sourceOf(s.hop, server, netip.Addr{}))
+		entry.InnerSource, err = r.localAddr(r.sourceOf(s.hop, server, netip.Addr{}))
 	}
 	return err
 }
@@ -69,9 +69,10 @@ func (r *Registry) localAddr(a netip.Addr) (uint8, error) {
 	return i, r.localTable.Put(uint32(i), abi.AddrOf(a))
 }
 
-// sourceOf is the address from which the kernel would send to a server, if that is
-// not a virtual one, and else another of the device: of IPv6 addresses the kernel
-// prefers one with a /128. Without the kernel's, it is one of the other family.
+// sourceOf is the address that the kernel would use as source towards a server, or another
+// one of the device where that is a virtual address: the kernel prefers IPv6 addresses with
+// a /128. Where the kernel's is invalid, it is an address of the other family than the
+// server's.
 func (r *Registry) sourceOf(hop netlnk.NextHop, server, kernels netip.Addr) netip.Addr {
 	if kernels.IsValid() && !r.local.virtual[kernels] {
 		return kernels
@@ -99,14 +100,14 @@ func (r *Registry) sourceOf(hop netlnk.NextHop, server, kernels netip.Addr) neti
 	return best
 }
 
-// localPlace is a free place for an address, or that of one that no server needs.
+// localPlace is a free index of local_addrs, or that of an address that no server needs.
 func (r *Registry) localPlace() (uint8, error) {
-	if n := uint32(len(r.local.numbers)) + 1; n < r.maps.OwnAddrs.MaxEntries() {
+	if n := uint32(len(r.local.numbers)) + 1; n < r.maps.LocalAddrs.MaxEntries() {
 		return uint8(n), nil
 	}
 	used := map[uint8]bool{}
 	for _, entry := range r.serverTable.Wrote() {
-		used[entry.Own], used[entry.Inner] = true, true
+		used[entry.Source], used[entry.InnerSource] = true, true
 	}
 	for a, i := range r.local.numbers {
 		if !used[i] {
@@ -114,5 +115,5 @@ func (r *Registry) localPlace() (uint8, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("all %d places for our own addresses are taken", r.maps.OwnAddrs.MaxEntries()-1)
+	return 0, fmt.Errorf("all %d places for our own addresses are taken", r.maps.LocalAddrs.MaxEntries()-1)
 }

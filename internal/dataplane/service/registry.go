@@ -44,7 +44,7 @@ type Registry struct {
 	vips         *kmap.Mirror[uint32, abi.BpfAddr]
 	serviceTable *kmap.Mirror[abi.BpfServiceKey, abi.BpfService]
 	counts       *kmap.Mirror[uint32, abi.BpfServiceCount]
-	ends         *kmap.Mirror[abi.BpfAddr, abi.BpfEnd]
+	filter       *kmap.Mirror[uint32, abi.BpfAddrFilter]
 }
 
 // Options are what a Registry works with.
@@ -76,7 +76,10 @@ func Open(o Options) (*Registry, error) {
 		return nil, err
 	}
 	r.takeUpLocal()
-	return r, r.adopt()
+	if err := r.adopt(); err != nil {
+		return nil, err
+	}
+	return r, r.setFilter(nil)
 }
 
 // LimitCycle has cycles of at most so many turns be laid out, from the next edit of a
@@ -89,15 +92,15 @@ func (r *Registry) LimitCycle(turns int) {
 
 func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	m := r.maps
+	r.filter = kmap.Add[uint32, abi.BpfAddrFilter](all, abi.BpfMapAddrFilter, m.AddrFilter, &r.mu, nil)
 	r.serverTable = kmap.Add(all, abi.BpfMapServers, m.Servers, &r.mu, func(i uint32, s abi.BpfServer) string {
 		return fmt.Sprintf("%d (%s)", i, s.AddrPort())
 	})
 	r.serverTable.Ours(func(s abi.BpfServer) abi.BpfServer { s.Swept = 0; return s })
-	r.localTable = kmap.Add(all, abi.BpfMapOwnAddrs, m.OwnAddrs, &r.mu, addressOf)
+	r.localTable = kmap.Add(all, abi.BpfMapLocalAddrs, m.LocalAddrs, &r.mu, addressOf)
 	r.vips = kmap.Add(all, abi.BpfMapServiceVips, m.ServiceVips, &r.mu, addressOf)
 	r.serviceTable = kmap.Add(all, abi.BpfMapServices, m.Services, &r.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
 	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfMapServiceCounts, m.ServiceCounts, &r.mu, nil)
-	r.ends = kmap.Add(all, abi.BpfMapEnds, m.Ends, &r.mu, func(a abi.BpfAddr, _ abi.BpfEnd) string { return a.Netip().String() })
 }
 
 func addressOf(i uint32, a abi.BpfAddr) string { return fmt.Sprintf("%d (%s)", i, a.Netip()) }
@@ -131,6 +134,8 @@ type server struct {
 	// written is what Set wrote last, while it is present; nil before that.
 	written *lvs.RealServer
 	method  lvs.ForwardMethod
+	// wasNAT: it is or was behind NAT, and may have connections of that time.
+	wasNAT bool
 	// keepsPort: packets keep the port that the client asked for.
 	keepsPort bool
 	ip4       bool // its service is

@@ -13,9 +13,8 @@ import (
 // lock.
 const tablesAtATime = 512
 
-// RepairTables finds services whose table is not the one that was put in force: it
-// is laid out again. What is in a table does not change, since it is frozen, and one
-// that no service has is nobody's.
+// RepairTables lays out the table of each service again whose table is not the one that was
+// put in force. The contents of a table need no comparison, since it is frozen.
 func (r *Registry) RepairTables() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -41,7 +41,7 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 		}
 	}
 	s.hop, s.present, s.method, s.keepsPort, s.written = nexthop.Freshest(s.hop, hop), true, rs.Method, keepsPort, nil
-	s.ip4 = vs.Addr.Is4()
+	s.ip4, s.wasNAT = vs.Addr.Is4(), s.wasNAT || rs.Method == lvs.Masquerade
 	if err := r.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
@@ -61,13 +61,16 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if s.keepsPort {
 		entry.Method |= uint8(abi.BpfMethodMETHOD_KEEPS_PORT)
 	}
-	entry.Way.Ifindex = uint32(s.hop.Index)
-	copy(entry.Way.Dst[:], s.hop.Dst)
-	copy(entry.Way.Src[:], s.hop.Src)
+	entry.NextHop.Ifindex = uint32(s.hop.Index)
+	copy(entry.NextHop.Dst[:], s.hop.Dst)
+	copy(entry.NextHop.Src[:], s.hop.Src)
 	if s.present {
 		entry.Flags |= abi.BpfServerFlagsSERVER_PRESENT
 	} else if s.expires {
-		entry.Flags |= abi.BpfServerFlagsSERVER_LETS_GO
+		entry.Flags |= abi.BpfServerFlagsSERVER_EXPIRES
+	}
+	if s.wasNAT {
+		entry.Flags |= abi.BpfServerFlagsSERVER_WAS_NAT
 	}
 	if s.hop.Local {
 		entry.Flags |= abi.BpfServerFlagsSERVER_LOCAL
@@ -81,9 +84,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	return r.serverTable.Put(s.index, entry)
 }
 
-// dropServer takes a server out of service. Its connections stay its own, as
-// in the kernel: they are silent until the server is back or their time is over,
-// unless it lets them go.
+// dropServer takes a server out of service. As in the kernel, its connections keep their
+// entries and their packets are dropped until the server returns or they expire; with
+// expires they are deleted by the next sweep.
 func (r *Registry) dropServer(s *server, expires bool) error {
 	if !s.present {
 		return nil
@@ -91,8 +94,8 @@ func (r *Registry) dropServer(s *server, expires bool) error {
 	s.present, s.written, s.expires = false, nil, expires
 	r.expiring = r.expiring || expires
 	err := r.putServer(s.key, s)
-	// A sweep that begins now sees the entry as it has been written: only the one
-	// that has begun before may have met no connection of it although there is one.
+	// Only a sweep that began before the entry was written may miss a connection of this
+	// server.
 	s.removed = r.epoch()
 	return err
 }

@@ -25,15 +25,18 @@ type Finder interface {
 }
 
 // Set makes the tables have these services and no other, each served by the lease of
-// its address. It comes in an order in which no packet meets a half-built service:
-// servers before the tables that name them, tables before their service; going, the
-// other way round. A service that is as the last state had it is not written again.
-// What cannot be done is said in one error; the rest is done. Callers take turns.
+// its address. The order of writes is such that no packet finds a half-built service:
+// servers before the tables that name them, tables before their service; removal goes the
+// other way round. A service that is as the last state had it is not written again. What
+// cannot be done is returned as one error; the rest is done. Callers take turns.
 func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder) error {
 	changed, wanted := r.changed(state, lease)
 	find.Await(wanted)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.setFilter(state.Services); err != nil {
+		return err
+	}
 	r.local.virtual = virtualAddrs(state)
 	clear(r.local.devices)
 	var errs []error
@@ -56,7 +59,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	for _, vs := range state.Services {
 		keep[vs.ServiceKey] = true
 	}
-	errs = append(errs, r.dropServices(keep), r.setEnds(state), r.counts.Put(0, countServices(keep)))
+	errs = append(errs, r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter(nil))
 	return errors.Join(errs...)
 }
 
@@ -154,8 +157,7 @@ func (r *Registry) prepare(vs lvs.VirtualServer, lease uint32, find Finder) (*ch
 	return c, nil
 }
 
-// enter puts a service that is prepared in force, and takes those servers out of it
-// that it has no more.
+// enter puts a prepared service in force, and removes the servers that it has no more.
 func (r *Registry) enter(c *change) error {
 	if c.table != nil {
 		return errors.New("its table is not in force")
@@ -191,8 +193,8 @@ func (r *Registry) enter(c *change) error {
 	return nil
 }
 
-// schedulerIs notes a service's scheduler, once it is in force; "" is none. What
-// the one before it had remembered is forgotten.
+// schedulerIs records the scheduler that is in force for a service; "" is none. It empties
+// the cache of destinations of the scheduler before.
 func (r *Registry) schedulerIs(s *service, now lvs.Scheduler) error {
 	before := s.scheduler
 	s.scheduler = now

@@ -90,9 +90,9 @@ func (r *Registry) newTable(words []uint64) (*ebpf.Map, error) {
 	return table, nil
 }
 
-// putTables puts new tables in force, each together with its cursor. The data plane
-// alone may write to them from then on. For each call the kernel waits until no
-// program reads an old one any more, so that many go by one call.
+// putTables puts new tables in force, each together with its cursor. From then on only the
+// data plane may write to them. The kernel waits in each call until no program reads an old
+// table any more; so all tables are put in one call.
 func (r *Registry) putTables(changed []*change) error {
 	var indexes, tables []uint32
 	var done []*change
