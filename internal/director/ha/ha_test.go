@@ -35,6 +35,10 @@ type bed struct {
 	told   []string
 }
 
+type announcer struct{ *fakenet.Machine }
+
+func (a announcer) Open(device string) (vip.Speaker, error) { return a.OpenSpeaker(device) }
+
 // newBed makes the data plane know the instances, and opens them.
 func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed {
 	t.Helper()
@@ -45,7 +49,10 @@ func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed
 		defer b.mu.Unlock()
 		b.told = append(b.told, string(e.Kind)+" "+e.Instance)
 	}
-	vips := vip.New(fake, fake, b.ledger, func(label string, a netip.Addr, err error) { tell(cluster.VIPAnnounceFailed(label, a, err)) })
+	vips := vip.New(fake, announcer{fake}, b.ledger, vip.Reports{
+		Failed:  func(failed []vip.Failure) { MoveFailed(tell, failed) },
+		Unheard: func(label string, a netip.Addr, err error) { tell(cluster.VIPAnnounceFailed(label, a, err)) },
+	})
 	b.Instances = New(Machine{
 		Leases: fake, Interfaces: fake, VIPs: vips, Log: log, Tell: tell,
 		Open: func(c LinkConfig) (Transport, error) {
@@ -127,11 +134,7 @@ func (b *bed) want(states, vips string) {
 	for _, in := range b.Snapshot() {
 		got = append(got, in.Name+" "+string(in.State))
 	}
-	list, err := b.fake.List("eth0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, p := range list[1:] {
+	for _, p := range b.fake.Prefixes("eth0")[1:] {
 		have = append(have, p.String())
 	}
 	slices.Sort(have)
@@ -232,7 +235,7 @@ func TestTakeUp(t *testing.T) {
 				b := newBed(t, m, on(51, 100, vip1, vip2))
 				m.Renew(ID(on(51, 100)), time.Now(), tt.lease)
 				for _, v := range tt.vips {
-					m.Add("eth0", netip.MustParsePrefix(v))
+					m.Give("eth0", netip.MustParsePrefix(v))
 				}
 				defer b.run()()
 				have := ""
@@ -251,7 +254,7 @@ func TestBeginFails(t *testing.T) {
 	for _, call := range []string{"leased", "list", "remove"} {
 		simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
 			b := newBed(t, m, on(51, 100, vip1))
-			m.Add("eth0", netip.MustParsePrefix(vip1))
+			m.Give("eth0", netip.MustParsePrefix(vip1))
 			if call == "list" {
 				m.Renew(ID(on(51, 100)), time.Now(), time.Second)
 			}
@@ -360,9 +363,10 @@ func TestErrors(t *testing.T) {
 		b := newBed(t, m, on(51, 100, vip1, vip2))
 		stop := b.run()
 		m.Refuse("add", 1)
-		m.Refuse("announce", 1)
+		m.Refuse("announce", -1)
 		time.Sleep(4 * time.Second)
 		b.wantTold("vip_not_added VI_51", "vip_not_announced VI_51")
+		m.Refuse("announce", 0)
 		m.Refuse("renew", 1)
 		time.Sleep(time.Second)
 		b.wantTold("lease_not_renewed VI_51")

@@ -1,0 +1,141 @@
+package vip
+
+import "slices"
+
+// change is what an owner's goroutine has still to do to its addresses.
+type change uint8
+
+const (
+	nothing change = iota
+	adding
+	removing
+)
+
+// batch is how many addresses are changed, or announced, before it is looked whether
+// that is still wanted.
+const batch = 64
+
+// Move says where an owner's addresses are to be, and returns. They are added when that is
+// here, and removed when it is here no more: Reports.Failed is told what could not be, and
+// Wait waits until it is done. Announcements under way end. Known is false for an owner
+// that Set did not list.
+func (e *Engine) Move(o Owner, to Place) (known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.owner(o)
+	if h == nil {
+		return false
+	}
+	from := h.place
+	h.place, h.announce = to, false
+	h.turn++
+	switch {
+	case to == Here:
+		h.todo = adding
+	case from == Here:
+		h.todo = removing
+	}
+	if h.todo != nothing && !h.busy {
+		h.busy = true
+		go e.settle(h)
+	}
+	return true
+}
+
+// Wait waits until the addresses of an owner are where Move has said, as far as they can
+// be.
+func (e *Engine) Wait(o Owner) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for h := e.owner(o); h != nil && h.busy; {
+		e.settled.Wait()
+	}
+}
+
+// settle is an owner's goroutine.
+func (e *Engine) settle(h *holding) {
+	for {
+		todo, turn, announce := e.next(h)
+		switch {
+		case todo != nothing:
+			if failed := e.carryOut(h, todo, turn); len(failed) > 0 {
+				e.told.Failed(failed)
+			}
+		case announce != nil:
+			e.enqueue(h, announce, true)
+		default:
+			return
+		}
+	}
+}
+
+// next is what an owner's goroutine has to do; with nothing it is to end.
+func (e *Engine) next(h *holding) (todo change, turn uint64, announce []Address) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	todo, turn = h.todo, h.turn
+	switch {
+	case todo != nothing:
+		h.todo = nothing
+	case h.announce && len(h.Addresses) > 0:
+		h.announce, announce = false, h.Addresses
+	default:
+		h.busy = false
+		e.settled.Broadcast()
+	}
+	return todo, turn, announce
+}
+
+// carryOut adds or removes the owner's addresses, batch by batch, until Move says
+// otherwise. Between two batches others may work: what they have taken from the owner is
+// not added.
+func (e *Engine) carryOut(h *holding, todo change, turn uint64) (failed []Failure) {
+	label, list, version := e.begin(h)
+	for part := range slices.Chunk(list, batch) {
+		e.work.Lock()
+		part, same := e.still(h, turn, version, part, todo == removing)
+		if !same {
+			e.work.Unlock()
+			break
+		}
+		if todo == adding {
+			failed = append(failed, e.add(label, part)...)
+		} else {
+			failed = append(failed, e.remove(label, part)...)
+		}
+		e.work.Unlock()
+	}
+	return failed
+}
+
+// begin is what the owner has when nobody else is at work.
+func (e *Engine) begin(h *holding) (label string, list []Address, version uint64) {
+	e.work.Lock()
+	defer e.work.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return h.Label, h.Addresses, h.version
+}
+
+// still says whether the owner's addresses are still to be where they were in this turn,
+// and which of a list it still has; with all it is the whole list.
+func (e *Engine) still(h *holding, turn, version uint64, list []Address, all bool) (rest []Address, same bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h.turn != turn || h.gone && !all {
+		return nil, false
+	}
+	if h.version == version || all {
+		return list, true
+	}
+	has := make(map[Address]bool, len(h.Addresses))
+	for _, a := range h.Addresses {
+		has[a] = true
+	}
+	for _, a := range list {
+		if has[a] {
+			rest = append(rest, a)
+		}
+	}
+	return rest, true
+}
