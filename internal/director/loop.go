@@ -46,7 +46,9 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				continue
 			}
 			d.surroundings.heard(report.Kind)
-			d.instances.CheckInterfaces()
+			if report.Kind == netlnk.LinkChanged || report.Kind == netlnk.Overrun {
+				d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
+			}
 			if drifts := report.Kind == netlnk.AddressChanged || report.Kind == netlnk.LinkChanged; drifts && !soon {
 				look.Reset(repairSoon)
 				soon = true

@@ -67,11 +67,11 @@ func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 // DelAddress removes an address from a device; changed is false where the device did not
 // have it.
 func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
-	l, err := linkByName(dev)
+	index, err := linkIndex(dev)
 	if err != nil {
 		return false, err
 	}
-	err = netlink.AddrDel(l, ipNet(p))
+	err = netlink.AddrDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}, ipNet(p))
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
 		return false, nil
 	}

@@ -118,11 +118,10 @@ func parseAddress(m []byte) (index int, a Address, ok bool) {
 // its preferred lifetime is set, where whether it is deprecated differs. The error wraps
 // ErrNoDevice when there is no such device.
 func AddVIP(dev string, p netip.Prefix, preferred uint32) (changed bool, err error) {
-	l, err := linkByName(dev)
+	index, err := linkIndex(dev)
 	if err != nil {
 		return false, err
 	}
-	index := l.Attrs().Index
 	err = setAddress(index, p, preferred, AddedByWeir, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	if errors.Is(err, unix.EEXIST) {
 		err = nil

@@ -70,9 +70,9 @@ func (e *Engine) Announce(o Owner) {
 		e.mu.Unlock()
 		return
 	}
-	list := h.Addresses
+	list, rounds := h.Addresses, max(h.Rounds, 1)
 	e.mu.Unlock()
-	e.enqueue(h, list, true)
+	e.enqueue(h, list, rounds, true)
 }
 
 // Counts says how many announcements of an owner's addresses were sent.
@@ -87,12 +87,15 @@ func (e *Engine) Counts(o Owner) Counts {
 
 // enqueue hands addresses of an owner to the heralds of their devices. Where all of them
 // wait already, once is enough.
-func (e *Engine) enqueue(h *holding, list []Address, all bool) {
+func (e *Engine) enqueue(h *holding, list []Address, rounds int, all bool) {
+	if rounds == 0 {
+		return
+	}
 	by := byDevice(list)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for device, list := range by {
-		c := &call{holding: h, turn: h.turn, version: h.version, label: h.Label, list: list, rounds: max(h.Rounds, 1), all: all}
+		c := &call{holding: h, turn: h.turn, version: h.version, label: h.Label, list: list, rounds: rounds, all: all}
 		g := e.heralds[device]
 		if g == nil {
 			g = &herald{device: device}

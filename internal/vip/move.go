@@ -54,19 +54,41 @@ func (e *Engine) Wait(o Owner) {
 
 // settle is an owner's goroutine.
 func (e *Engine) settle(h *holding) {
+	var first firstRound
 	for {
 		todo, turn, announce := e.next(h)
 		switch {
 		case todo != nothing:
-			if failed := e.carryOut(h, todo, turn); len(failed) > 0 {
+			var failed []Failure
+			if failed, first = e.carryOut(h, todo, turn); len(failed) > 0 {
 				e.told.Failed(failed)
 			}
 		case announce != nil:
-			e.enqueue(h, announce, true)
+			e.finish(h, announce, first)
+			first = firstRound{}
 		default:
 			return
 		}
 	}
+}
+
+// firstRound is the round in which addresses are announced as soon as they are added.
+type firstRound struct {
+	begun bool
+	rest  []Address // added, and not handed to a herald yet
+}
+
+// finish has an owner's addresses announced that are all added now: in the rounds that are
+// left.
+func (e *Engine) finish(h *holding, list []Address, first firstRound) {
+	e.mu.Lock()
+	rounds := max(h.Rounds, 1)
+	e.mu.Unlock()
+	if first.begun {
+		e.enqueue(h, first.rest, 1, false)
+		rounds--
+	}
+	e.enqueue(h, list, rounds, true)
 }
 
 // next is what an owner's goroutine has to do; with nothing it is to end.
@@ -88,24 +110,46 @@ func (e *Engine) next(h *holding) (todo change, turn uint64, announce []Address)
 
 // carryOut adds or removes the owner's addresses, batch by batch, until Move says
 // otherwise. Between two batches others may work: what they have taken from the owner is
-// not added.
-func (e *Engine) carryOut(h *holding, todo change, turn uint64) (failed []Failure) {
+// not added. What is added is announced where that is wanted, so that the first addresses
+// do not wait for the last.
+func (e *Engine) carryOut(h *holding, todo change, turn uint64) (failed []Failure, first firstRound) {
 	label, list, version := e.begin(h)
 	for part := range slices.Chunk(list, batch) {
-		e.work.Lock()
-		part, same := e.still(h, turn, version, part, todo == removing)
+		done, refused, same := e.changeBatch(h, todo, turn, version, label, part)
+		failed = append(failed, refused...)
 		if !same {
-			e.work.Unlock()
 			break
 		}
-		if todo == adding {
-			failed = append(failed, e.add(label, part)...)
-		} else {
-			failed = append(failed, e.remove(label, part)...)
+		if todo == removing {
+			continue
 		}
-		e.work.Unlock()
+		if first.rest = append(first.rest, done...); e.announces(h, turn) {
+			e.enqueue(h, first.rest, 1, false)
+			first = firstRound{begun: true}
+		}
 	}
-	return failed
+	return failed, first
+}
+
+// changeBatch adds or removes addresses that the owner still has, unless Move has said
+// otherwise; then same is false.
+func (e *Engine) changeBatch(h *holding, todo change, turn, version uint64, label string, list []Address) (done []Address, failed []Failure, same bool) {
+	e.work.Lock()
+	defer e.work.Unlock()
+	if list, same = e.still(h, turn, version, list, todo == removing); !same {
+		return nil, nil, false
+	}
+	if todo == adding {
+		return list, e.add(label, list), true
+	}
+	return list, e.remove(label, list), true
+}
+
+// announces says whether the owner's addresses are to be announced once they are added.
+func (e *Engine) announces(h *holding, turn uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return h.announce && h.turn == turn
 }
 
 // begin is what the owner has when nobody else is at work.

@@ -43,7 +43,7 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 		case err != nil:
 			e.drift.Note(DriftCompare, "addresses of "+device, err)
 		case place == Here:
-			e.repairMissing(h, turn, list, have)
+			e.repairMissing(h, turn, w.Rounds, list, have)
 		default:
 			e.repairStray(list, have)
 		}
@@ -51,7 +51,7 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 }
 
 // repairMissing adds addresses until Move says otherwise.
-func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []netlnk.Address) {
+func (e *Engine) repairMissing(h *holding, turn uint64, rounds int, list []Address, have []netlnk.Address) {
 	here := make(map[netip.Prefix]netlnk.Address, len(have))
 	for _, a := range have {
 		here[a.Prefix] = a
@@ -76,7 +76,7 @@ func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []n
 			}
 		}
 	}
-	e.enqueue(h, added, false)
+	e.enqueue(h, added, max(rounds, 1), false)
 }
 
 func (e *Engine) inTurn(h *holding, turn uint64) bool {

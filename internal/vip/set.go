@@ -32,7 +32,7 @@ func (e *Engine) Set(all []Wanted) (failed []Failure, err error) {
 	// of its network (inet_del_ifa in net/ipv4/devinet.c).
 	for _, m := range fresh {
 		failed = append(failed, e.add(m.label, m.addresses)...)
-		e.enqueue(m.holding, m.addresses, false)
+		e.enqueue(m.holding, m.addresses, max(m.holding.Rounds, 1), false)
 	}
 	return failed, nil
 }

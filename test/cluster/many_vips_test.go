@@ -37,10 +37,10 @@ func vipsOfFamily(six bool) (list []netip.Addr) {
 
 // manyConfig is an instance that has all of them, and announces them again after two
 // seconds.
-func manyConfig(priority int) string {
+func manyConfig(state string, priority int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "vrrp_instance VI_1 {\n    state BACKUP\n    interface ens160\n    virtual_router_id 51\n    priority %d\n    advert_int 1\n"+
-		"    garp_master_delay 2\n    garp_master_repeat 5\n    virtual_ipaddress {\n        192.168.25.100\n    }\n    virtual_ipaddress_excluded {\n", priority)
+	fmt.Fprintf(&b, "vrrp_instance VI_1 {\n    state %s\n    interface ens160\n    virtual_router_id 51\n    priority %d\n    advert_int 1\n"+
+		"    garp_master_delay 2\n    garp_master_repeat 5\n    virtual_ipaddress {\n        192.168.25.100\n    }\n    virtual_ipaddress_excluded {\n", state, priority)
 	for _, six := range []bool{false, true} {
 		for _, a := range vipsOfFamily(six) {
 			fmt.Fprintf(&b, "        %s\n", a)
@@ -56,8 +56,8 @@ func startMany(tb testing.TB) (*cluster, *listener) {
 		Options: lab.Options{Executable: executable}, IPv6: true,
 		Client: netip.MustParsePrefix("192.168.25.10/24"), Target: netip.MustParseAddrPort("192.168.25.100:80"),
 		Nodes: []lab.NodeSpec{
-			{Name: "node01", Addr: netip.MustParsePrefix("192.168.25.31/24"), Config: manyConfig(100)},
-			{Name: "node02", Addr: netip.MustParsePrefix("192.168.25.32/24"), Config: manyConfig(90)},
+			{Name: "node01", Addr: netip.MustParsePrefix("192.168.25.31/24"), Config: manyConfig("MASTER", 100)},
+			{Name: "node02", Addr: netip.MustParsePrefix("192.168.25.32/24"), Config: manyConfig("BACKUP", 90)},
 		},
 	})
 	if err != nil {
