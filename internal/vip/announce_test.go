@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 )
 
@@ -292,6 +293,42 @@ func TestPreferred(t *testing.T) {
 			t.Errorf("done %v, want another lifetime, and nothing removed", got)
 		}
 	})
+}
+
+// Repair does not wait for the kernel's answers about many addresses, and an owner that
+// moves away meanwhile keeps none.
+func TestRepairOfMany(t *testing.T) {
+	list := many(1000)
+	for _, away := range []bool{false, true} {
+		simulate(t, func(t *testing.T, b *bed) {
+			b.set(Wanted{Owner: "a", Addresses: list})
+			b.move("a", Here)
+			for _, a := range list {
+				b.machine.Remove(a.Device, a.Prefix)
+			}
+			b.machine.Slow(time.Millisecond)
+			begun := time.Now()
+			b.Repair(func(Owner) bool { return true })
+			b.ledger.Done()
+			if took := time.Since(begun); took != 0 {
+				t.Errorf("it took %s", took)
+			}
+			time.Sleep(500 * time.Millisecond)
+			b.Repair(func(Owner) bool { return true }) // the owner is at work
+			if away {
+				b.Move("a", Elsewhere)
+			}
+			b.Wait("a")
+			b.quiet()
+			count, have := b.ledger.Counts()[DriftMissing], len(b.machine.Prefixes("eth0"))-1
+			switch {
+			case away && (have > 0 || count.Found == 0 || count.Found == 1000):
+				t.Errorf("moved away: %s, and %d addresses", count, have)
+			case !away && (have != 1000 || count != drift.Count{Found: 1000, Repaired: 1000} || b.Counts("a") != Counts{500, 500}):
+				t.Errorf("%s, %d addresses, announced %+v", count, have, b.Counts("a"))
+			}
+		})
+	}
 }
 
 // Of what a dead process has left only the VIPs that nobody has any more are removed, and

@@ -9,6 +9,7 @@ const (
 	nothing change = iota
 	adding
 	removing
+	mending // what Repair has found
 )
 
 // batch is how many addresses are changed, or announced, before it is looked whether
@@ -29,17 +30,22 @@ func (e *Engine) Move(o Owner, to Place) (known bool) {
 	from := h.place
 	h.place, h.announce = to, false
 	h.turn++
-	switch {
+	switch h.lost = nil; {
 	case to == Here:
-		h.todo = adding
+		e.begins(h, adding)
 	case from == Here:
-		h.todo = removing
+		e.begins(h, removing)
 	}
-	if h.todo != nothing && !h.busy {
+	return true
+}
+
+// begins gives an owner's goroutine something to do. It is called with mu.
+func (e *Engine) begins(h *holding, todo change) {
+	h.todo = todo
+	if !h.busy {
 		h.busy = true
 		go e.settle(h)
 	}
-	return true
 }
 
 // Wait waits until the addresses of an owner are where Move has said, as far as they can
@@ -56,8 +62,10 @@ func (e *Engine) Wait(o Owner) {
 func (e *Engine) settle(h *holding) {
 	var first firstRound
 	for {
-		todo, turn, announce := e.next(h)
+		todo, turn, lost, announce := e.next(h)
 		switch {
+		case todo == mending:
+			e.mendAll(h, turn, lost)
 		case todo != nothing:
 			var failed []Failure
 			if failed, first = e.carryOut(h, todo, turn); len(failed) > 0 {
@@ -92,20 +100,20 @@ func (e *Engine) finish(h *holding, list []Address, first firstRound) {
 }
 
 // next is what an owner's goroutine has to do; with nothing it is to end.
-func (e *Engine) next(h *holding) (todo change, turn uint64, announce []Address) {
+func (e *Engine) next(h *holding) (todo change, turn uint64, lost, announce []Address) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	todo, turn = h.todo, h.turn
+	todo, turn, lost = h.todo, h.turn, h.lost
 	switch {
 	case todo != nothing:
-		h.todo = nothing
+		h.todo, h.lost = nothing, nil
 	case h.announce && len(h.Addresses) > 0:
 		h.announce, announce = false, h.Addresses
 	default:
 		h.busy = false
 		e.settled.Broadcast()
 	}
-	return todo, turn, announce
+	return todo, turn, lost, announce
 }
 
 // carryOut adds or removes the owner's addresses, batch by batch, until Move says

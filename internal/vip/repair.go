@@ -27,14 +27,15 @@ func (e *Engine) Repair(sure func(Owner) bool) {
 	}
 }
 
-// repairOwner leaves out owners whose own goroutine is at work.
+// repairOwner leaves out owners whose own goroutine is at work, and does not wait for it.
 func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
+	if _, _, _, idle := e.settledAt(h); !idle {
+		return
+	}
 	e.work.Lock()
 	defer e.work.Unlock()
-	e.mu.Lock()
-	w, place, turn, skip := h.Wanted, h.place, h.turn, h.gone || h.busy
-	e.mu.Unlock()
-	if skip || place == Undecided || place == Here && !sure(w.Owner) {
+	w, place, turn, idle := e.settledAt(h)
+	if !idle || place == Undecided || place == Here && !sure(w.Owner) {
 		return
 	}
 	for device, list := range byDevice(w.Addresses) {
@@ -43,46 +44,86 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 		case err != nil:
 			e.drift.Note(DriftCompare, "addresses of "+device, err)
 		case place == Here:
-			e.repairMissing(h, turn, w.Rounds, list, have)
+			e.repairMissing(h, turn, list, have)
 		default:
 			e.repairStray(list, have)
 		}
 	}
 }
 
-// repairMissing adds addresses until Move says otherwise.
-func (e *Engine) repairMissing(h *holding, turn uint64, rounds int, list []Address, have []netlnk.Address) {
+// settledAt is where an owner is; idle is false where its goroutine is at work, or Set has
+// forgotten it.
+func (e *Engine) settledAt(h *holding) (w Wanted, place Place, turn uint64, idle bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return h.Wanted, h.place, h.turn, !h.gone && !h.busy
+}
+
+// repairMissing adds what is missing. Where that is more than a batch, the owner's goroutine
+// does so, and nobody waits for it: IPv6 addresses that are added again soon after they were
+// removed take the kernel more than a millisecond each.
+func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []netlnk.Address) {
 	here := make(map[netip.Prefix]netlnk.Address, len(have))
 	for _, a := range have {
 		here[a.Prefix] = a
 	}
-	var added []Address
-	for part := range slices.Chunk(list, batch) {
-		if !e.inTurn(h, turn) {
-			return
-		}
-		for _, a := range part {
-			found, ok := here[a.Prefix]
-			switch {
-			case !ok:
-				_, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
-				e.drift.Note(DriftMissing, a.String(), err)
-				if err == nil {
-					added = append(added, a)
-				}
-			case lifetimeLost(a, found):
-				_, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
-				e.drift.Note(DriftPreferred, a.String(), err)
-			}
+	var lost []Address
+	for _, a := range list {
+		if found, ok := here[a.Prefix]; !ok || lifetimeLost(a, found) {
+			lost = append(lost, a)
 		}
 	}
-	e.enqueue(h, added, max(rounds, 1), false)
-}
-
-func (e *Engine) inTurn(h *holding, turn uint64) bool {
+	if len(lost) <= batch {
+		e.mend(h, turn, lost)
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return h.turn == turn
+	if h.turn == turn {
+		h.lost = append(h.lost, lost...)
+		e.begins(h, mending)
+	}
+}
+
+// mendAll mends what was lost, batch by batch, until Move says otherwise.
+func (e *Engine) mendAll(h *holding, turn uint64, lost []Address) {
+	_, _, version := e.begin(h)
+	for part := range slices.Chunk(lost, batch) {
+		e.work.Lock()
+		part, same := e.still(h, turn, version, part, false)
+		if same {
+			e.mend(h, turn, part)
+		}
+		e.work.Unlock()
+		if !same {
+			return
+		}
+	}
+}
+
+// mend adds addresses that are missing, or sets their lifetimes, and has what it added
+// announced. It is called with work.
+func (e *Engine) mend(h *holding, turn uint64, lost []Address) {
+	e.mu.Lock()
+	same, rounds := h.turn == turn, max(h.Rounds, 1)
+	e.mu.Unlock()
+	if !same {
+		return
+	}
+	var added []Address
+	for _, a := range lost {
+		changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
+		switch {
+		case changed:
+			added = append(added, a)
+			e.drift.Note(DriftMissing, a.String(), nil)
+		case err != nil:
+			e.drift.Note(DriftMissing, a.String(), err)
+		default: // it was there, with another lifetime
+			e.drift.Note(DriftPreferred, a.String(), nil)
+		}
+	}
+	e.enqueue(h, added, rounds, false)
 }
 
 // lifetimeLost says whether an address is deprecated and is never to be, or is not and is

@@ -114,7 +114,8 @@ type holding struct {
 	gone          bool // Set has forgotten the owner
 	busy          bool // its goroutine runs
 	todo          change
-	announce      bool // once its addresses are added
+	lost          []Address // to be mended
+	announce      bool      // once its addresses are added
 	counts        Counts
 }
 

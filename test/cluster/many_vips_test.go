@@ -348,3 +348,46 @@ func ipBatch(n *lab.Node, verb string) error {
 	}
 	return nil
 }
+
+// BenchmarkManyVIPs has a director with 2,000 VIPs become master. It reports the longest
+// gap between its advertisements, and how long after the first of them the hosts of the
+// link have heard of all VIPs once, and of each of the five rounds; and how long after all
+// VIPs were removed at once they have heard of all of them again.
+func BenchmarkManyVIPs(b *testing.B) {
+	c, l := startMany(b)
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	begun := time.Now()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(c.Start(ctx))
+	_, err := c.node01.WaitFrom(ctx, begun, "master", lab.IsState(model.Master))
+	must(err)
+	must(l.waitHeard(ctx, 5, begun))
+	became := l.first(c.node01, begun)
+	_, all, rounds := l.least(became)
+	must(l.waitHeard(ctx, 10, begun))
+	removed := time.Now()
+	must(ipBatch(c.node01, "del"))
+	must(l.waitHeard(ctx, 1, removed))
+	_, again, _ := l.least(removed)
+	time.Sleep(1500 * time.Millisecond) // for the advertisement that follows
+	for _, figure := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"gap", l.gap(c.node01, begun)},
+		{"all", all.Sub(became)},
+		{"rounds", rounds.Sub(became)},
+		{"repaired", again.Sub(removed)},
+	} {
+		b.Run(figure.name, func(b *testing.B) {
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(milliseconds(figure.value), "ms")
+		})
+	}
+}
