@@ -68,8 +68,8 @@ random: root ## 10 million random packets through the program; SEED=N repeats on
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
-bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers
-	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x
+bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
+	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
 PARTS ?= hits new live persist expiry
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)

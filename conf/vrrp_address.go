@@ -34,6 +34,23 @@ type VIP struct {
 // At is its place, the zero Place where no file says it.
 func (v *VIP) At() text.Place { return v.at }
 
+// forever is an infinite lifetime in seconds, as the kernel has it (INFINITY_LIFE_TIME in
+// net/addrconf.h).
+const forever = math.MaxUint32
+
+// Preferred is for how many seconds the address may be the source of what the machine
+// itself sends; math.MaxUint32 is forever. An IPv6 address of which no file says so is
+// deprecated at once, with 0.
+func (v *VIP) Preferred() uint32 {
+	switch n, err := strconv.ParseUint(v.PreferredLifetime, 10, 32); {
+	case err == nil:
+		return uint32(n)
+	case v.PreferredLifetime == "" && v.Prefix.Addr().Is6():
+		return 0
+	}
+	return forever
+}
+
 // addressWords is the grammar of an address line.
 const addressWords = "IP[/LEN] [dev INTERFACE] [brd IP|+|-] [scope SCOPE] [label LABEL] [peer IP[/LEN]] [use_vmac] [home] [-nodad] [mngtmpaddr] [noprefixroute] [autojoin] [no_track] [track_group NAME] [preferred_lft SECONDS|forever]"
 
@@ -99,7 +116,7 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	default:
 		r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), "expected "+addressHint)
 	}
-	if ok && st.Words[n].Text != "dev" {
+	if ok && st.Words[n].Text != "dev" && st.Words[n].Text != "preferred_lft" {
 		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok

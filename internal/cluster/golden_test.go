@@ -59,6 +59,7 @@ func examples() []example {
 		typed(VIPsAddFailed("VI_1", no), fail("add VIPs", "instance", "VI_1", "error", no)),
 		typed(VIPsRemoveFailed("VI_1", no), fail("remove VIPs", "instance", "VI_1", "error", no)),
 		typed(VIPAnnounceFailed("VI_1", vip.Addr(), no), warn("announce VIP", "instance", "VI_1", "vip", vip.Addr(), "error", no)),
+		typed(OldVIPRemoved(vip, "eth0"), info("removed a VIP that an earlier process left", "vip", vip, "device", "eth0")),
 		typed(LeaseRenewFailed("VI_1", no), fail("renew the lease", "instance", "VI_1", "error", no)),
 		typed(LeaseReleaseFailed("VI_1", no), fail("release the lease", "instance", "VI_1", "error", no)),
 

@@ -23,6 +23,7 @@ const (
 	VIPsNotAdded      Kind = "vips_not_added"
 	VIPsNotRemoved    Kind = "vips_not_removed"
 	VIPNotAnnounced   Kind = "vip_not_announced"
+	OldVIP            Kind = "old_vip_removed"
 	LeaseNotRenewed   Kind = "lease_not_renewed"
 	LeaseNotReleased  Kind = "lease_not_released"
 )
@@ -205,6 +206,15 @@ func VIPsRemoveFailed(instance string, err error) Event {
 // VIPAnnounceFailed says that the neighbours could not be told of a VIP.
 func VIPAnnounceFailed(instance string, vip netip.Addr, err error) Event {
 	return failed(ofInstance(VIPNotAnnounced, slog.LevelWarn, instance, "announce VIP", Detail{"vip", vip}), err)
+}
+
+// OldVIPRemoved says that an earlier process, which died, had a VIP that no instance of
+// the configuration has any more.
+func OldVIPRemoved(vip netip.Prefix, device string) Event {
+	return Event{
+		Kind: OldVIP, Level: slog.LevelInfo, Device: device, Message: "removed a VIP that an earlier process left",
+		Details: []Detail{{"vip", vip}, {"device", device}},
+	}
 }
 
 // LeaseRenewFailed says that a master's services stop when its lease ends.

@@ -77,6 +77,10 @@ type Instance struct {
 	Sent     uint64            `json:"adverts_sent"`
 	Received uint64            `json:"adverts_received"`
 	Dropped  map[string]uint64 `json:"adverts_dropped,omitempty"`
+	// GratuitousARPs and UnsolicitedNAs count the announcements of VIPs that were sent,
+	// in all rounds, since the start.
+	GratuitousARPs uint64 `json:"gratuitous_arps_sent"`
+	UnsolicitedNAs uint64 `json:"unsolicited_nas_sent"`
 }
 
 // Peer is another director of the same virtual router.

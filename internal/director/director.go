@@ -56,7 +56,10 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
 	}
-	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, d.announceFailed)
+	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
+		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
+		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
+	})
 	d.instances = ha.New(d.forInstances())
 	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Log: log}
 	for _, vs := range cfg.VirtualServers {
@@ -121,8 +124,4 @@ func (d *Director) forInstances() ha.Machine {
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event { return c.Judge(r) })
-}
-
-func (d *Director) announceFailed(instance string, addr netip.Addr, err error) {
-	d.stream.Publish(cluster.VIPAnnounceFailed(instance, addr, err))
 }

@@ -46,13 +46,21 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				continue
 			}
 			d.surroundings.heard(report.Kind)
-			d.instances.CheckInterfaces()
-			if drifts := report.Kind == netlnk.AddressChanged || report.Kind == netlnk.LinkChanged; drifts && !soon {
+			if report.Kind == netlnk.LinkChanged || report.Kind == netlnk.Overrun {
+				d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
+			}
+			if mayDrift(report.Kind) && !soon {
 				look.Reset(repairSoon)
 				soon = true
 			}
 		}
 	}
+}
+
+// mayDrift says whether addresses may have changed by what a report tells of. Where thousands
+// change at once, some of the reports are lost.
+func mayDrift(k netlnk.Kind) bool {
+	return k == netlnk.AddressChanged || k == netlnk.LinkChanged || k == netlnk.Overrun
 }
 
 // handle takes in an event and those that wait behind it, and has the data plane

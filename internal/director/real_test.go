@@ -192,8 +192,8 @@ func TestLoopHearsOfAddresses(t *testing.T) {
 		before := master.real.looked()
 		m1.Calls()
 		m1.Remove("eth0", netip.MustParsePrefix(theVIP))
-		m1.Add("eth0", netip.MustParsePrefix("192.0.2.55/24"))
-		m2.Add("eth0", netip.MustParsePrefix("192.0.2.100/24"))
+		m1.Give("eth0", netip.MustParsePrefix("192.0.2.55/24"))
+		m2.Give("eth0", netip.MustParsePrefix("192.0.2.100/24"))
 		time.Sleep(repairSoon + time.Millisecond)
 		synctest.Wait()
 		if got := m1.Calls(); !slices.Equal(got, []string{"remove 192.0.2.100/32", "add 192.0.2.55/24", "add 192.0.2.100/32", "announce 192.0.2.100"}) {

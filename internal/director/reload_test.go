@@ -97,6 +97,7 @@ removed instance VI_52 MASTER leaves, and gives its addresses up`
 		if changes.Touched() != 1 {
 			t.Errorf("%d connections are touched, want 1", changes.Touched())
 		}
+		synctest.Wait()
 		if got := m.Calls(); !slices.Equal(got, []string{"add 192.0.2.102/32", "remove 192.0.2.101/32", "remove 192.0.2.110/32", "announce 192.0.2.102"}) {
 			t.Errorf("done %v", got)
 		}

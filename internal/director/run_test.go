@@ -113,7 +113,7 @@ func TestTakeUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, v := range tt.vips {
-					m.Add("eth0", netip.MustParsePrefix(v))
+					m.Give("eth0", netip.MustParsePrefix(v))
 				}
 				time.Sleep(tt.since)
 				n := s.add(m, cfg(in)).start()
@@ -196,8 +196,8 @@ func TestErrorsOfStates(t *testing.T) {
 	simulate(t, func(t *testing.T, s *site) {
 		m := s.segment.Machine("192.0.2.1/24")
 		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
-		for _, call := range []string{"add", "announce", "renew"} {
-			m.Refuse(call, 1)
+		for call, n := range map[string]int{"add": 1, "speaker": 1, "renew": 1} {
+			m.Refuse(call, n)
 		}
 		time.Sleep(5 * time.Second)
 		n.want(cluster.Master, theVIP) // the repair has added it
@@ -226,7 +226,7 @@ func TestRunFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, s *site) {
 				m := s.segment.Machine("192.0.2.1/24")
-				m.Add("eth0", netip.MustParsePrefix(theVIP))
+				m.Give("eth0", netip.MustParsePrefix(theVIP))
 				m.Refuse(tt.call, 1)
 				n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
 				defer n.cancel()

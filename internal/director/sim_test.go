@@ -19,6 +19,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/netlnk/fakenet"
+	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
 )
@@ -95,7 +96,7 @@ type node struct {
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
-		Real:  real, Addresses: m, Announcer: m, Interfaces: m, Routes: routes{m}, Watch: m.Watch,
+		Real:  real, Addresses: m, Announcer: announcer{m}, Interfaces: m, Routes: routes{m}, Watch: m.Watch,
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
 			if err != nil {
@@ -105,6 +106,10 @@ func (s *site) on(m *fakenet.Machine, real Real) Machine {
 		},
 	}
 }
+
+type announcer struct{ *fakenet.Machine }
+
+func (a announcer) Open(device string) (vip.Speaker, error) { return a.OpenSpeaker(device) }
 
 type routes struct{ *fakenet.Machine }
 
@@ -167,12 +172,8 @@ func (n *node) wantLogged(prefix string, want int) {
 // vips are eth0's addresses but for the machine's own, sorted.
 func vips(t *testing.T, m *fakenet.Machine) string {
 	t.Helper()
-	have, err := m.List("eth0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var list []string
-	for _, p := range have[1:] {
+	for _, p := range m.Prefixes("eth0")[1:] {
 		list = append(list, p.String())
 	}
 	slices.Sort(list)

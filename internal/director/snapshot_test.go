@@ -37,7 +37,7 @@ func TestSnapshot(t *testing.T) {
 		defer n.stop()
 		time.Sleep(8500 * time.Millisecond)
 		s.down.set("192.0.2.12:80", true)
-		m1.Add("eth0", netip.MustParsePrefix(theVIP))
+		m1.Give("eth0", netip.MustParsePrefix(theVIP))
 		time.Sleep(8 * time.Second)
 		shot, err := n.Snapshot(t.Context())
 		if err != nil {

@@ -67,11 +67,11 @@ func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 // DelAddress removes an address from a device; changed is false where the device did not
 // have it.
 func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
-	l, err := linkByName(dev)
+	index, err := linkIndex(dev)
 	if err != nil {
 		return false, err
 	}
-	err = netlink.AddrDel(l, ipNet(p))
+	err = netlink.AddrDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}, ipNet(p))
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
 		return false, nil
 	}
@@ -130,30 +130,6 @@ func AllHolders() ([]Holder, error) {
 		}
 	}
 	return holders, nil
-}
-
-// PrimaryAddr is the device's own IPv4 address: the first one that is neither secondary
-// nor excluded. Callers exclude the VIPs, which come and go. A device without one is an
-// error.
-func PrimaryAddr(dev string, exclude []netip.Addr) (netip.Addr, error) {
-	l, err := linkByName(dev)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	all, err := addrList(l)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("list addresses of %s: %w", dev, err)
-	}
-	for _, a := range all {
-		p, ok := prefixOf(a)
-		if !ok || !p.Addr().Is4() || a.Flags&unix.IFA_F_SECONDARY != 0 {
-			continue
-		}
-		if !slices.Contains(exclude, p.Addr()) {
-			return p.Addr(), nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own: give it one (ip address add … dev %s)", dev, dev)
 }
 
 func addrList(l netlink.Link) ([]netlink.Addr, error) {

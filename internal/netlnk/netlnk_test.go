@@ -167,28 +167,6 @@ func TestLocalAddr(t *testing.T) {
 	})
 }
 
-func TestPrimaryAddr(t *testing.T) {
-	near, _ := pair(t)
-	near.IP("address", "add", "192.168.25.40/24", "dev", "ens160") // a secondary one
-	near.IP("address", "add", "192.168.25.100/32", "dev", "ens160")
-	near.Do(func() {
-		if got, err := netlnk.PrimaryAddr("ens160", nil); got != addr("192.168.25.31") || err != nil {
-			t.Errorf("PrimaryAddr = %v, %v, want 192.168.25.31", got, err)
-		}
-		near.IP("address", "flush", "dev", "ens160")
-		near.IP("address", "add", "192.168.25.100/32", "dev", "ens160")
-		near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
-		got, err := netlnk.PrimaryAddr("ens160", []netip.Addr{addr("192.168.25.100")})
-		if got != addr("192.168.25.31") || err != nil {
-			t.Errorf("PrimaryAddr without the VIP = %v, %v, want 192.168.25.31", got, err)
-		}
-		near.IP("address", "flush", "dev", "ens160")
-		if got, err := netlnk.PrimaryAddr("ens160", nil); err == nil {
-			t.Errorf("PrimaryAddr of a bare device = %v, want an error", got)
-		}
-	})
-}
-
 func TestSysctl(t *testing.T) {
 	near, _ := pair(t)
 	near.Do(func() {

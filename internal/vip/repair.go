@@ -3,13 +3,16 @@ package vip
 import (
 	"net/netip"
 	"slices"
+
+	"weir/internal/netlnk"
 )
 
 // The kinds of drift that the engine notes.
 const (
-	DriftMissing = "vip_addresses"   // an address that is to be here is not
-	DriftStray   = "stray_addresses" // one is here that is to be elsewhere
-	DriftCompare = "comparisons"     // a device whose addresses could not be listed
+	DriftMissing   = "vip_addresses"   // an address that is to be here is not
+	DriftPreferred = "vip_lifetimes"   // one is deprecated, or not, as it is not to be
+	DriftStray     = "stray_addresses" // one is here that is to be elsewhere
+	DriftCompare   = "comparisons"     // a device whose addresses could not be listed
 )
 
 // Repair adds addresses that are to be here and are not, and announces them; it removes
@@ -24,50 +27,122 @@ func (e *Engine) Repair(sure func(Owner) bool) {
 	}
 }
 
-// repairOwner holds the lock for one owner only: another one may have to move.
+// repairOwner leaves out owners whose own goroutine is at work, and does not wait for it.
 func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
+	if _, _, _, idle := e.settledAt(h); !idle {
+		return
+	}
+	e.work.Lock()
+	defer e.work.Unlock()
+	w, place, turn, idle := e.settledAt(h)
+	if !idle || place == Undecided || place == Here && !sure(w.Owner) {
+		return
+	}
+	for device, list := range byDevice(w.Addresses) {
+		have, err := e.kernel.List(device)
+		switch {
+		case err != nil:
+			e.drift.Note(DriftCompare, "addresses of "+device, err)
+		case place == Here:
+			e.repairMissing(h, turn, list, have)
+		default:
+			e.repairStray(list, have)
+		}
+	}
+}
+
+// settledAt is where an owner is; idle is false where its goroutine is at work, or Set has
+// forgotten it.
+func (e *Engine) settledAt(h *holding) (w Wanted, place Place, turn uint64, idle bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !slices.Contains(e.owners, h) || h.place == Undecided || h.place == Here && !sure(h.Owner) {
+	return h.Wanted, h.place, h.turn, !h.gone && !h.busy
+}
+
+// repairMissing adds what is missing. Where that is more than a batch, the owner's goroutine
+// does so, and nobody waits for it: IPv6 addresses that are added again soon after they were
+// removed take the kernel more than a millisecond each.
+func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []netlnk.Address) {
+	here := make(map[netip.Prefix]netlnk.Address, len(have))
+	for _, a := range have {
+		here[a.Prefix] = a
+	}
+	var lost []Address
+	for _, a := range list {
+		if found, ok := here[a.Prefix]; !ok || lifetimeLost(a, found) {
+			lost = append(lost, a)
+		}
+	}
+	if len(lost) <= batch {
+		e.mend(h, turn, lost)
 		return
 	}
-	byDevice := map[string][]Address{}
-	for _, a := range h.Addresses {
-		byDevice[a.Device] = append(byDevice[a.Device], a)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h.turn == turn {
+		h.lost = append(h.lost, lost...)
+		e.begins(h, mending)
 	}
-	for device, list := range byDevice {
-		have, err := e.kernel.List(device)
-		if err != nil {
-			e.drift.Note(DriftCompare, "addresses of "+device, err)
-			continue
+}
+
+// mendAll mends what was lost, batch by batch, until Move says otherwise.
+func (e *Engine) mendAll(h *holding, turn uint64, lost []Address) {
+	_, _, version := e.begin(h)
+	for part := range slices.Chunk(lost, batch) {
+		e.work.Lock()
+		part, same := e.still(h, turn, version, part, false)
+		if same {
+			e.mend(h, turn, part)
 		}
-		for _, a := range list {
-			if h.place == Here {
-				e.repairMissing(h, a, have)
-			} else {
-				e.repairStray(a, have)
-			}
+		e.work.Unlock()
+		if !same {
+			return
 		}
 	}
 }
 
-func (e *Engine) repairMissing(h *holding, a Address, have []netip.Prefix) {
-	if slices.Contains(have, a.Prefix) {
+// mend adds addresses that are missing, or sets their lifetimes, and has what it added
+// announced. It is called with work.
+func (e *Engine) mend(h *holding, turn uint64, lost []Address) {
+	e.mu.Lock()
+	same, rounds := h.turn == turn, max(h.Rounds, 1)
+	e.mu.Unlock()
+	if !same {
 		return
 	}
-	_, err := e.kernel.Add(a.Device, a.Prefix)
-	e.drift.Note(DriftMissing, a.String(), err)
-	if err == nil {
-		e.announce(Wanted{h.Owner, h.Label, []Address{a}, h.Rounds})
+	var added []Address
+	for _, a := range lost {
+		changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
+		switch {
+		case changed:
+			added = append(added, a)
+			e.drift.Note(DriftMissing, a.String(), nil)
+		case err != nil:
+			e.drift.Note(DriftMissing, a.String(), err)
+		default: // it was there, with another lifetime
+			e.drift.Note(DriftPreferred, a.String(), nil)
+		}
 	}
+	e.enqueue(h, added, rounds, false)
 }
 
-// repairStray removes the address with whatever length somebody gave it.
-func (e *Engine) repairStray(a Address, have []netip.Prefix) {
-	for _, p := range have {
-		if p.Addr() == a.Prefix.Addr() {
-			_, err := e.kernel.Remove(a.Device, p)
-			e.drift.Note(DriftStray, Address{a.Device, p}.String(), err)
+// lifetimeLost says whether an address is deprecated and is never to be, or is not and is
+// to be at once.
+func lifetimeLost(want Address, have netlnk.Address) bool {
+	return want.Prefix.Addr().Is6() &&
+		(want.Preferred == 0 && !have.Deprecated || want.Preferred == netlnk.PreferredForever && have.Deprecated)
+}
+
+// repairStray removes addresses with whatever length somebody gave them.
+func (e *Engine) repairStray(list []Address, have []netlnk.Address) {
+	stray := make(map[netip.Addr]bool, len(list))
+	for _, a := range list {
+		stray[a.Prefix.Addr()] = true
+	}
+	for _, a := range have {
+		if stray[a.Prefix.Addr()] {
+			_, err := e.kernel.Remove(a.Dev, a.Prefix)
+			e.drift.Note(DriftStray, Address{Device: a.Dev, Prefix: a.Prefix}.String(), err)
 		}
 	}
 }

@@ -3,9 +3,10 @@
 // and works out the difference itself.
 //
 // Each address belongs to an owner. Set says which addresses each owner has; Move says
-// where an owner's addresses are to be. The two come from different goroutines, which
-// do not wait for each other: the engine's lock is held for the kernel's answers about
-// one owner's addresses at most, and by Set for those of all that change.
+// where an owner's addresses are to be; Announce has the neighbours told. Move and
+// Announce only note what is to be done, and return: they are called by goroutines that
+// send advertisements on time. A goroutine of the owner's then changes the addresses, and
+// one of each device sends the announcements, until nothing is left to do.
 package vip
 
 import (
@@ -16,29 +17,34 @@ import (
 	"sync"
 
 	"weir/internal/drift"
+	"weir/internal/netlnk"
 )
 
 // Addresses is the kernel's table of addresses. Changed is false where nothing was to
 // be done: the address is there, or is gone, already.
 type Addresses interface {
-	List(device string) ([]netip.Prefix, error)
-	Add(device string, p netip.Prefix) (changed bool, err error)
+	// List lists the addresses of a device, or of all devices where its name is empty.
+	List(device string) ([]netlnk.Address, error)
+	// Add adds an address and marks it as weir's. Preferred is that of Address. An
+	// address that the device has gets it, and keeps its mark.
+	Add(device string, p netip.Prefix, preferred uint32) (changed bool, err error)
 	Remove(device string, p netip.Prefix) (changed bool, err error)
-}
-
-// Announcer tells the hosts on a device's link, once, that an address is here: by
-// gratuitous ARP, or an unsolicited neighbour advertisement.
-type Announcer interface {
-	Announce(device string, addr netip.Addr) error
 }
 
 // Address is an address wanted on a device.
 type Address struct {
 	Device string
 	Prefix netip.Prefix
+	// Preferred is for how many seconds an IPv6 address may be the source of what this
+	// machine sends though the device has another one; netlnk.PreferredForever is
+	// always. It means nothing for IPv4.
+	Preferred uint32
 }
 
 func (a Address) String() string { return fmt.Sprintf("%s on %s", a.Prefix, a.Device) }
+
+// place is what an address is removed by.
+func (a Address) place() Address { return Address{Device: a.Device, Prefix: a.Prefix} }
 
 // Owner names who has addresses.
 type Owner string
@@ -70,30 +76,57 @@ type Failure struct {
 	Err      error
 }
 
-// Engine keeps the addresses of all owners.
+// Reports are told what went wrong. The engine's goroutines call them.
+type Reports struct {
+	// Failed is told, once for each Move, of the addresses that could not be added, or
+	// removed, because of it.
+	Failed func([]Failure)
+	// Unheard is told of the first announcement of a round that could not be sent.
+	Unheard func(label string, addr netip.Addr, err error)
+}
+
+// Engine keeps the addresses of all owners. Set, Repair, Clear, ClearLeft and Complete are
+// called by one goroutine, Move and Announce by any.
 type Engine struct {
 	kernel    Addresses
 	announcer Announcer
 	drift     *drift.Ledger
-	// unheard is told of announcements that could not be sent.
-	unheard func(label string, addr netip.Addr, err error)
+	told      Reports
 
-	mu     sync.Mutex // guards what follows, and the owners' addresses on their devices
-	owners []*holding
+	// work is held while addresses change on devices; an owner's goroutine holds it for
+	// one batch at a time. It is locked before mu.
+	work sync.Mutex
+	// mu guards what follows, and the holdings. It is never held while the kernel is
+	// asked.
+	mu      sync.Mutex
+	owners  []*holding
+	heralds map[string]*herald // by device
+	settled sync.Cond          // an owner's goroutine has nothing left to do
 }
 
 // holding is an owner's addresses, and where they are to be.
 type holding struct {
 	Wanted
 	place Place
+	// turn counts the calls of Move, version the changes by Set: what was begun before
+	// is not carried on with.
+	turn, version uint64
+	gone          bool // Set has forgotten the owner
+	busy          bool // its goroutine runs
+	todo          change
+	lost          []Address // to be mended
+	announce      bool      // once its addresses are added
+	counts        Counts
 }
 
-// New makes an engine without owners. Drift of addresses is noted in the ledger;
-// unheard is called for each announcement that could not be sent.
-func New(kernel Addresses, announcer Announcer, ledger *drift.Ledger, unheard func(label string, addr netip.Addr, err error)) *Engine {
-	return &Engine{kernel: kernel, announcer: announcer, drift: ledger, unheard: unheard}
+// New makes an engine without owners. Drift of addresses is noted in the ledger.
+func New(kernel Addresses, announcer Announcer, ledger *drift.Ledger, told Reports) *Engine {
+	e := &Engine{kernel: kernel, announcer: announcer, drift: ledger, told: told, heralds: map[string]*herald{}}
+	e.settled.L = &e.mu
+	return e
 }
 
+// owner is called with mu.
 func (e *Engine) owner(o Owner) *holding {
 	i := slices.IndexFunc(e.owners, func(h *holding) bool { return h.Owner == o })
 	if i < 0 {
@@ -102,131 +135,107 @@ func (e *Engine) owner(o Owner) *holding {
 	return e.owners[i]
 }
 
-// Set says which addresses each owner has from now on. What is new is added and
-// announced for owners whose addresses are here; what nobody has any more is removed
-// from them. An owner that is not listed is forgotten: to Move it does nothing. With an
-// error, which is of an address that could not be added, everything is as it was.
-// Failed are addresses that could not be removed, or could not stay.
-func (e *Engine) Set(all []Wanted) (failed []Failure, err error) {
+// wanted is an owner's present addresses; nil for one that Set did not list.
+func (e *Engine) wanted(o Owner) *Wanted {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	next, fresh := e.next(all)
-	if err := e.addAll(fresh); err != nil {
-		return nil, err
-	}
-	failed = e.removeOld(next)
-	e.owners = next
-	// Once more: with a device's primary address the kernel removes the secondary ones
-	// of its network (inet_del_ifa in net/ipv4/devinet.c).
-	for _, w := range fresh {
-		failed = append(failed, e.add(w)...)
-		e.announce(w)
-	}
-	return failed, nil
-}
-
-// next are the owners as they will be, and for those that are here what is new of them.
-func (e *Engine) next(all []Wanted) (next []*holding, fresh []Wanted) {
-	for _, w := range all {
-		h := &holding{Wanted: w}
-		next = append(next, h)
-		was := e.owner(w.Owner)
-		if was == nil {
-			continue
-		}
-		h.place = was.place
-		if more := without(w.Addresses, was.Addresses); h.place == Here && len(more) > 0 {
-			fresh = append(fresh, Wanted{w.Owner, w.Label, more, w.Rounds})
-		}
-	}
-	return next, fresh
-}
-
-// addAll adds them all, or, with an error, none.
-func (e *Engine) addAll(fresh []Wanted) error {
-	var added []Address
-	for _, w := range fresh {
-		for _, a := range w.Addresses {
-			changed, err := e.kernel.Add(a.Device, a.Prefix)
-			if err != nil {
-				return errors.Join(fmt.Errorf("add VIP: %w", err), Join(e.remove(w.Label, added)))
-			}
-			if changed {
-				added = append(added, a)
-			}
-		}
+	if h := e.owner(o); h != nil {
+		w := h.Wanted
+		return &w
 	}
 	return nil
-}
-
-// removeOld removes what is here and of no owner that will be here.
-func (e *Engine) removeOld(next []*holding) (failed []Failure) {
-	var stay []Address
-	for _, h := range next {
-		if h.place == Here {
-			stay = append(stay, h.Addresses...)
-		}
-	}
-	for _, was := range e.owners {
-		if was.place == Here {
-			failed = append(failed, e.remove(was.Label, without(was.Addresses, stay))...)
-		}
-	}
-	return failed
-}
-
-// Move says where an owner's addresses are to be. They are added when that is here, and
-// removed when it is here no more. Known is false for an owner that Set did not list.
-func (e *Engine) Move(o Owner, to Place) (failed []Failure, known bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	h := e.owner(o)
-	if h == nil {
-		return nil, false
-	}
-	from := h.place
-	h.place = to
-	switch {
-	case to == Here:
-		return e.add(h.Wanted), true
-	case from == Here:
-		return e.remove(h.Label, h.Addresses), true
-	}
-	return nil, true
 }
 
 // Clear removes an owner's addresses wherever they are to be: a process that died may
 // have left them.
 func (e *Engine) Clear(o Owner) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if h := e.owner(o); h != nil {
-		return Join(e.remove(h.Label, h.Addresses))
+	e.work.Lock()
+	defer e.work.Unlock()
+	if w := e.wanted(o); w != nil {
+		return Join(e.remove(w.Label, w.Addresses))
 	}
 	return nil
 }
 
+// ClearLeft removes the addresses that a process that died has added and that no owner
+// has any more, and lists them. The error is about those that could not be listed or
+// removed.
+func (e *Engine) ClearLeft() (removed []Address, err error) {
+	e.work.Lock()
+	defer e.work.Unlock()
+	all, err := e.kernel.List("")
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[Address]bool{}
+	e.mu.Lock()
+	for _, h := range e.owners {
+		for _, a := range h.Addresses {
+			wanted[a.place()] = true
+		}
+	}
+	e.mu.Unlock()
+	var left []Address
+	for _, a := range all {
+		if at := (Address{Device: a.Dev, Prefix: a.Prefix}); a.AddedBy == netlnk.AddedByWeir && !wanted[at] {
+			left = append(left, at)
+		}
+	}
+	failed := e.remove("", left)
+	removed = slices.DeleteFunc(left, func(a Address) bool {
+		return slices.ContainsFunc(failed, func(f Failure) bool { return f.Address == a })
+	})
+	return removed, Join(failed)
+}
+
 // Complete says whether all addresses of an owner are on their devices.
 func (e *Engine) Complete(o Owner) (bool, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	h := e.owner(o)
-	if h == nil {
+	e.work.Lock()
+	defer e.work.Unlock()
+	w := e.wanted(o)
+	if w == nil {
 		return false, nil
 	}
-	for _, a := range h.Addresses {
-		have, err := e.kernel.List(a.Device)
-		if err != nil || !slices.Contains(have, a.Prefix) {
+	for device, list := range byDevice(w.Addresses) {
+		have, err := e.have(device)
+		if err != nil {
 			return false, err
+		}
+		for _, a := range list {
+			if _, here := have[a.Prefix]; !here {
+				return false, nil
+			}
 		}
 	}
 	return true, nil
 }
 
-func (e *Engine) add(w Wanted) (failed []Failure) {
-	for _, a := range w.Addresses {
-		if _, err := e.kernel.Add(a.Device, a.Prefix); err != nil {
-			failed = append(failed, Failure{Label: w.Label, Address: a, Err: err})
+// have is what a device has, by address and length.
+func (e *Engine) have(device string) (map[netip.Prefix]netlnk.Address, error) {
+	list, err := e.kernel.List(device)
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[netip.Prefix]netlnk.Address, len(list))
+	for _, a := range list {
+		have[a.Prefix] = a
+	}
+	return have, nil
+}
+
+func byDevice(list []Address) map[string][]Address {
+	by := map[string][]Address{}
+	for _, a := range list {
+		by[a.Device] = append(by[a.Device], a)
+	}
+	return by
+}
+
+// add and remove are called with work.
+func (e *Engine) add(label string, list []Address) (failed []Failure) {
+	for _, a := range list {
+		if _, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred); err != nil {
+			failed = append(failed, Failure{Label: label, Address: a, Err: err})
 		}
 	}
 	return failed
@@ -249,31 +258,4 @@ func Join(failed []Failure) error {
 		errs = append(errs, f.Err)
 	}
 	return errors.Join(errs...)
-}
-
-// without lists the addresses that others does not have.
-func without(list, others []Address) []Address {
-	return slices.DeleteFunc(slices.Clone(list), func(a Address) bool { return slices.Contains(others, a) })
-}
-
-// Announce tells the neighbours of an owner's addresses, in as many rounds as it wants.
-// Whoever calls it is the one who calls Move for the owner: an owner that moves away
-// meanwhile would be announced where it is no more.
-func (e *Engine) Announce(o Owner) {
-	e.mu.Lock()
-	h := e.owner(o)
-	e.mu.Unlock()
-	if h != nil { // what Set has listed does not change
-		e.announce(h.Wanted)
-	}
-}
-
-func (e *Engine) announce(w Wanted) {
-	for range max(w.Rounds, 1) {
-		for _, a := range w.Addresses {
-			if err := e.announcer.Announce(a.Device, a.Prefix.Addr()); err != nil {
-				e.unheard(w.Label, a.Prefix.Addr(), err)
-			}
-		}
-	}
 }

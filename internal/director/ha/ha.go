@@ -114,8 +114,9 @@ func New(m Machine) *Instances {
 
 // Open opens the transports of all instances. Nothing is sent yet.
 func (s *Instances) Open(cfgs []conf.VRRPInstance) error {
+	vips := allAddrs(cfgs)
 	for _, c := range cfgs {
-		in, err := s.open(c)
+		in, err := s.open(c, vips)
 		if err != nil {
 			s.Close()
 			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
@@ -135,6 +136,13 @@ func (s *Instances) Close() {
 // Run has every instance take up what a process before has left, and begin.
 func (s *Instances) Run(start Start) error {
 	s.start = start
+	left, err := s.machine.VIPs.ClearLeft()
+	for _, a := range left {
+		s.machine.Tell(cluster.OldVIPRemoved(a.Prefix, a.Device))
+	}
+	if err != nil {
+		return err
+	}
 	for _, in := range s.list {
 		if err := in.takeUp(); err != nil {
 			return err
@@ -209,7 +217,7 @@ func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 	for _, c := range cfgs {
 		w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
 		for _, a := range c.Addresses() {
-			w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix})
+			w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
 		}
 		all = append(all, w)
 	}
@@ -220,6 +228,14 @@ func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 func Addrs(vips []conf.VIP) (list []netip.Addr) {
 	for _, vip := range vips {
 		list = append(list, vip.Prefix.Addr())
+	}
+	return list
+}
+
+// allAddrs are the VIPs of all instances.
+func allAddrs(cfgs []conf.VRRPInstance) (list []netip.Addr) {
+	for _, c := range cfgs {
+		list = append(list, Addrs(c.Addresses())...)
 	}
 	return list
 }

@@ -35,6 +35,10 @@ type bed struct {
 	told   []string
 }
 
+type announcer struct{ *fakenet.Machine }
+
+func (a announcer) Open(device string) (vip.Speaker, error) { return a.OpenSpeaker(device) }
+
 // newBed makes the data plane know the instances, and opens them.
 func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed {
 	t.Helper()
@@ -45,7 +49,10 @@ func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed
 		defer b.mu.Unlock()
 		b.told = append(b.told, string(e.Kind)+" "+e.Instance)
 	}
-	vips := vip.New(fake, fake, b.ledger, func(label string, a netip.Addr, err error) { tell(cluster.VIPAnnounceFailed(label, a, err)) })
+	vips := vip.New(fake, announcer{fake}, b.ledger, vip.Reports{
+		Failed:  func(failed []vip.Failure) { MoveFailed(tell, failed) },
+		Unheard: func(label string, a netip.Addr, err error) { tell(cluster.VIPAnnounceFailed(label, a, err)) },
+	})
 	b.Instances = New(Machine{
 		Leases: fake, Interfaces: fake, VIPs: vips, Log: log, Tell: tell,
 		Open: func(c LinkConfig) (Transport, error) {
@@ -127,11 +134,7 @@ func (b *bed) want(states, vips string) {
 	for _, in := range b.Snapshot() {
 		got = append(got, in.Name+" "+string(in.State))
 	}
-	list, err := b.fake.List("eth0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, p := range list[1:] {
+	for _, p := range b.fake.Prefixes("eth0")[1:] {
 		have = append(have, p.String())
 	}
 	slices.Sort(have)
@@ -232,7 +235,7 @@ func TestTakeUp(t *testing.T) {
 				b := newBed(t, m, on(51, 100, vip1, vip2))
 				m.Renew(ID(on(51, 100)), time.Now(), tt.lease)
 				for _, v := range tt.vips {
-					m.Add("eth0", netip.MustParsePrefix(v))
+					m.Give("eth0", netip.MustParsePrefix(v))
 				}
 				defer b.run()()
 				have := ""
@@ -246,12 +249,90 @@ func TestTakeUp(t *testing.T) {
 	}
 }
 
+// Advertisements come from the device's own address, not from a VIP of any instance, nor
+// one that another weir has added; also after a reload.
+func TestSourceIsNoVIP(t *testing.T) {
+	simulate(t, func(t *testing.T, s *fakenet.Segment, _, _ *fakenet.Machine) {
+		m := s.Machine("192.0.2.100/32")
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.103/32"), 0)
+		m.Give("eth0", netip.MustParsePrefix("192.0.2.101/24"))
+		m.Give("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+		cfgs := []conf.VRRPInstance{on(51, 100, vip1), on(52, 100, vip2)}
+		b := newBed(t, m, cfgs...)
+		defer b.run()()
+		if err := b.reload(append(cfgs, on(53, 100, "192.0.2.102/32"))...); err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range b.list {
+			if got := in.cfg.SourceIP.String(); got != "192.0.2.1" {
+				t.Errorf("%s speaks from %s", in.id, got)
+			}
+		}
+	})
+}
+
+// A process removes what one before it has added and its configuration has no more, and
+// tells of it; other addresses stay.
+func TestOldVIPsGo(t *testing.T) {
+	simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
+		b := newBed(t, m, on(51, 100, vip1))
+		m.Add("eth0", netip.MustParsePrefix(vip1), 0)
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.102/32"), 0)
+		m.Give("eth0", netip.MustParsePrefix(vip2))
+		m.Renew(ID(on(51, 100)), time.Now(), time.Second)
+		defer b.run()()
+		b.want("VI_51 master", vip1+" "+vip2)
+		b.wantTold("old_vip_removed ", "resumed VI_51")
+	})
+}
+
+// A master with thousands of VIPs and a slow kernel sends its advertisements on time, and
+// removes all VIPs before it ends.
+func TestManyVIPsCostNoAdvertisement(t *testing.T) {
+	simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
+		many := on(51, 100)
+		many.GARPDelay, many.GARPRepeat = 5*time.Second, 5
+		for i := range 3000 {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i / 250), byte(i%250 + 1)}), 32)
+			many.Excluded = append(many.Excluded, conf.VIP{Prefix: p, Device: "eth0"})
+		}
+		b := newBed(t, m, many)
+		stop := b.run()
+		m.Slow(2 * time.Millisecond)
+		time.Sleep(3*time.Second + 156*time.Second/256 + time.Millisecond)
+		for sent := uint64(1); sent < 20; sent++ {
+			synctest.Wait()
+			if got := b.Snapshot()[0]; got.Sent != sent || got.State != cluster.Master {
+				t.Fatalf("as %s it has sent %d advertisements, want %d", got.State, got.Sent, sent)
+			}
+			time.Sleep(time.Second)
+		}
+		// The second set began while the first addresses were still being added.
+		if got := b.Snapshot()[0]; got.GratuitousARPs != 3000*5 {
+			t.Errorf("announced %d times, want five times each", got.GratuitousARPs)
+		}
+		b.want("VI_51 master", strings.Join(prefixes(many.Excluded), " "))
+		stop()
+		if got := len(m.Prefixes("eth0")); got != 1 {
+			t.Errorf("%d addresses are left", got)
+		}
+	})
+}
+
+func prefixes(vips []conf.VIP) (list []string) {
+	for _, v := range vips {
+		list = append(list, v.Prefix.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
 // Instances that cannot begin say why.
 func TestBeginFails(t *testing.T) {
 	for _, call := range []string{"leased", "list", "remove"} {
 		simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
 			b := newBed(t, m, on(51, 100, vip1))
-			m.Add("eth0", netip.MustParsePrefix(vip1))
+			m.Give("eth0", netip.MustParsePrefix(vip1))
 			if call == "list" {
 				m.Renew(ID(on(51, 100)), time.Now(), time.Second)
 			}
@@ -360,9 +441,10 @@ func TestErrors(t *testing.T) {
 		b := newBed(t, m, on(51, 100, vip1, vip2))
 		stop := b.run()
 		m.Refuse("add", 1)
-		m.Refuse("announce", 1)
+		m.Refuse("announce", -1)
 		time.Sleep(4 * time.Second)
 		b.wantTold("vip_not_added VI_51", "vip_not_announced VI_51")
+		m.Refuse("announce", 0)
 		m.Refuse("renew", 1)
 		time.Sleep(time.Second)
 		b.wantTold("lease_not_renewed VI_51")

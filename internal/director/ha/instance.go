@@ -3,6 +3,7 @@ package ha
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"weir/conf"
 	"weir/internal/cluster"
@@ -25,21 +26,22 @@ type instance struct {
 	prepared *prepared
 }
 
-// open opens what an instance needs.
-func (s *Instances) open(c conf.VRRPInstance) (in *instance, err error) {
+// open opens what an instance needs. The VIPs are those of all instances.
+func (s *Instances) open(c conf.VRRPInstance, vips []netip.Addr) (in *instance, err error) {
 	in = &instance{id: ID(c), with: &s.machine}
-	if in.cfg, err = s.machine.withSource(c); err == nil {
+	if in.cfg, err = s.machine.withSource(c, vips); err == nil {
 		in.link, in.device, err = s.machine.openLink(in.cfg)
 	}
 	return in, err
 }
 
-// withSource fills in the address that advertisements come from.
-func (m *Machine) withSource(c conf.VRRPInstance) (conf.VRRPInstance, error) {
+// withSource fills in the address that advertisements come from, which is no VIP of any
+// instance.
+func (m *Machine) withSource(c conf.VRRPInstance, vips []netip.Addr) (conf.VRRPInstance, error) {
 	if c.SourceIP.IsValid() {
 		return c, nil
 	}
-	source, err := m.Interfaces.PrimaryAddr(c.Interface, Addrs(c.Addresses()))
+	source, err := m.Interfaces.PrimaryAddr(c.Interface, vips)
 	if err != nil {
 		return c, fmt.Errorf("address to send from: %w", err)
 	}

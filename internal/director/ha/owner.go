@@ -3,6 +3,7 @@ package ha
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -37,9 +38,10 @@ func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
 	return &owner{id: id, with: with, terms: t, heard: map[netip.Addr]net.HardwareAddr{}}
 }
 
-// run is the instance's task.
+// run is the instance's task. It ends when the VIPs are removed.
 func (o *owner) run(ctx context.Context) error {
 	defer func() { o.terms.link.Close() }()
+	defer o.with.VIPs.Wait(ownerOf(o.id))
 	return o.machine.Run(ctx)
 }
 
@@ -61,17 +63,29 @@ func (o *owner) Enter(from, to vrrp.State) {
 			o.with.Tell(cluster.LeaseReleaseFailed(o.terms.name, err))
 		}
 	}
-	failed, _ := o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
-	for _, f := range failed {
-		if f.Removing {
-			o.with.Tell(cluster.VIPsRemoveFailed(o.terms.name, vip.Join(failed)))
-			return
+	o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
+}
+
+// mostTold bounds how many VIPs of an instance that could not be added are told one by one.
+const mostTold = 10
+
+// MoveFailed tells of addresses that could not be added or removed when an instance changed
+// its state: it is vip.Reports.Failed.
+func MoveFailed(tell func(cluster.Event), failed []vip.Failure) {
+	switch first := failed[0]; {
+	case first.Removing:
+		tell(cluster.VIPsRemoveFailed(first.Label, vip.Join(failed)))
+	default:
+		for _, f := range failed[:min(len(failed), mostTold)] {
+			tell(cluster.VIPAddFailed(f.Label, f.Address.Prefix, f.Address.Device, f.Err))
 		}
-		o.with.Tell(cluster.VIPAddFailed(o.terms.name, f.Address.Prefix, f.Address.Device, f.Err))
+		if more := len(failed) - mostTold; more > 0 {
+			tell(cluster.VIPsAddFailed(first.Label, fmt.Errorf("%d more could not be added", more)))
+		}
 	}
 }
 
-// Announce sends the rounds of gratuitous ARP, and of neighbour advertisements.
+// Announce has the rounds of gratuitous ARP, and of neighbour advertisements, sent.
 func (o *owner) Announce() { o.with.VIPs.Announce(ownerOf(o.id)) }
 
 // Sent renews the lease: send first, then renew.

@@ -2,6 +2,7 @@ package ha
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 
 	"weir/conf"
@@ -21,8 +22,9 @@ type prepared struct {
 // Prepare opens what another configuration needs, and notes how that is put back. It
 // is followed by SetVIPs and Commit, or put back.
 func (s *Instances) Prepare(cfgs []conf.VRRPInstance, undo *[]func() error) error {
+	vips := allAddrs(cfgs)
 	for _, c := range cfgs {
-		if err := s.prepare(c, undo); err != nil {
+		if err := s.prepare(c, vips, undo); err != nil {
 			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
 		}
 	}
@@ -30,8 +32,8 @@ func (s *Instances) Prepare(cfgs []conf.VRRPInstance, undo *[]func() error) erro
 }
 
 // prepare opens what a new or changed instance needs.
-func (s *Instances) prepare(c conf.VRRPInstance, undo *[]func() error) error {
-	c, err := s.machine.withSource(c)
+func (s *Instances) prepare(c conf.VRRPInstance, vips []netip.Addr, undo *[]func() error) error {
+	c, err := s.machine.withSource(c, vips)
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (s *Instances) prepare(c conf.VRRPInstance, undo *[]func() error) error {
 	if in := s.find(ID(c)); in != nil {
 		return in.prepare(c, undo)
 	}
-	in, err := s.open(c)
+	in, err := s.open(c, vips)
 	if err != nil {
 		return err
 	}

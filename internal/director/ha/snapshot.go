@@ -20,6 +20,8 @@ func (in *instance) snapshot() cluster.Instance {
 		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: now.Fault,
 		Sent: now.Counters.Sent, Received: now.Counters.Received, Dropped: map[string]uint64{},
 	}
+	announced := in.with.VIPs.Counts(ownerOf(in.id))
+	s.GratuitousARPs, s.UnsolicitedNAs = announced.GratuitousARPs, announced.UnsolicitedNAs
 	for _, vip := range in.cfg.Addresses() {
 		s.VIPs = append(s.VIPs, vip.Prefix)
 	}

@@ -9,23 +9,16 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Announce broadcasts one gratuitous ARP for the VIP from the device with this name, so
-// that the hosts and switches of the link send its frames here from now on. The director
-// calls it for a new master. An IPv6 address is an error.
-func Announce(dev string, vip netip.Addr) error {
+// Frame is the broadcast of a gratuitous ARP for the VIP from this device, after which the
+// hosts and switches of the link send its frames here. A VIP that is not an IPv4 address
+// and a device without an Ethernet address are errors.
+func Frame(l netlnk.Link, vip netip.Addr) (netlnk.Frame, error) {
 	if !vip.Unmap().Is4() {
-		return fmt.Errorf("announce %s by ARP: expected an IPv4 address", vip)
-	}
-	l, err := netlnk.LinkByName(dev)
-	if err != nil {
-		return fmt.Errorf("announce %s: %w", vip, err)
+		return netlnk.Frame{}, fmt.Errorf("announce %s by ARP: expected an IPv4 address", vip)
 	}
 	b, err := Gratuitous(l.MAC, vip.Unmap()).MarshalBinary()
 	if err != nil {
-		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
+		return netlnk.Frame{}, fmt.Errorf("announce %s on %s: %w", vip, l.Name, err)
 	}
-	if err := l.Send(unix.ETH_P_ARP, broadcast(), b); err != nil {
-		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
-	}
-	return nil
+	return netlnk.Frame{EtherType: unix.ETH_P_ARP, To: broadcast(), Payload: b}, nil
 }

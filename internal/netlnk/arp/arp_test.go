@@ -112,9 +112,7 @@ func TestAnnounce(t *testing.T) {
 		defer c.Close()
 		near.Do(func() {
 			nstest.WaitFor(t, "carrier", func() bool { l, err := netlnk.LinkByName("ens160"); nearMAC = l.MAC; return err == nil && l.Up })
-			if err := arp.Announce("ens160", vip); err != nil {
-				t.Fatal(err)
-			}
+			announce(t, "ens160")
 		})
 		want, _ := arp.Gratuitous(nearMAC, vip).MarshalBinary()
 		header := append(append(bytes.Repeat([]byte{0xff}, 6), nearMAC...), 0x08, 0x06)
@@ -125,18 +123,29 @@ func TestAnnounce(t *testing.T) {
 	})
 }
 
-func TestAnnounceErrors(t *testing.T) {
-	n := nstest.New(t, "errors")
-	n.Do(func() {
-		for dev, want := range map[string]string{"nosuch": "no such device"} {
-			if err := arp.Announce(dev, vip); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("Announce on %s = %v, want %q", dev, err, want)
-			}
+// announce sends one gratuitous ARP for the VIP from the device.
+func announce(t *testing.T, dev string) {
+	t.Helper()
+	s, err := netlnk.OpenSender(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := arp.Frame(s.Link, vip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Send([]netlnk.Frame{f}); n != 1 || err != nil {
+		t.Fatalf("sent %d, %v", n, err)
+	}
+}
+
+func TestFrameErrors(t *testing.T) {
+	for want, vip := range map[string]netip.Addr{"IPv4": netip.IPv6Loopback(), "6 bytes": vip} {
+		if _, err := arp.Frame(netlnk.Link{Name: "lo"}, vip); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Frame of %s = %v, want an error that says %q", vip, err, want)
 		}
-		if err := arp.Announce("lo", netip.IPv6Loopback()); err == nil || !strings.Contains(err.Error(), "IPv4") {
-			t.Errorf("Announce of an IPv6 address = %v, want an error that says IPv4", err)
-		}
-	})
+	}
 }
 
 func listen(t *testing.T, dev string) *packet.Conn {

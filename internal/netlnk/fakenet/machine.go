@@ -28,10 +28,12 @@ type Machine struct {
 
 	mu       sync.Mutex
 	links    []netlnk.Link
-	addrs    map[string][]netip.Prefix // by device; the first of a network is primary
+	addrs    map[string][]netlnk.Address // by device; the first of a network is primary
 	watchers []chan netlnk.Event
 	refused  map[string]int
 	calls    []string
+	slow     time.Duration // that each change of an address takes
+	speakers int           // that are open
 
 	leases map[lvs.InstanceID]time.Time // until when each runs
 	plan   *lvs.Plan                    // the last one; nil before one
@@ -43,7 +45,9 @@ func (s *Segment) Machine(address string) *Machine {
 	last := p.Addr().As4()[3]
 	m := &Machine{
 		segment: s, mac: net.HardwareAddr{2, 0, 0, 0, 0, last}, refused: map[string]int{},
-		addrs:  map[string][]netip.Prefix{"lo": {netip.MustParsePrefix("127.0.0.1/8")}, "eth0": {p}},
+		addrs: map[string][]netlnk.Address{
+			"lo": {{Dev: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")}}, "eth0": {{Dev: "eth0", Prefix: p}},
+		},
 		leases: map[lvs.InstanceID]time.Time{},
 	}
 	m.links = []netlnk.Link{{Index: 1, Name: "lo", Up: true}, {Index: 2, Name: "eth0", Up: true, MAC: m.mac, Kind: "device"}}
@@ -51,12 +55,27 @@ func (s *Segment) Machine(address string) *Machine {
 }
 
 // Refuse has the n-th call from now on of this name fail with ErrRefused: "add",
-// "remove", "list", "announce", "set", "check", "open", "reopen", "watch", "renew",
+// "remove", "list", "speaker", "announce", "set", "check", "open", "reopen", "watch", "renew",
 // "release" or "leased". 0 has it succeed again; a negative n has all calls fail.
 func (m *Machine) Refuse(call string, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refused[call] = n
+}
+
+// Slow has each change of an address take so long from now on.
+func (m *Machine) Slow(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slow = d
+}
+
+// takeTime is what Slow has said. It is called without mu.
+func (m *Machine) takeTime() {
+	m.mu.Lock()
+	d := m.slow
+	m.mu.Unlock()
+	time.Sleep(d)
 }
 
 // refuses counts a call. The caller holds mu.
@@ -149,74 +168,114 @@ func (m *Machine) Plug(device string, index int, address string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.links = append(m.links, netlnk.Link{Index: index, Name: device, Up: true, MAC: m.mac, Kind: "device"})
-	m.addrs[device] = []netip.Prefix{netip.MustParsePrefix(address)}
+	m.addrs[device] = []netlnk.Address{{Dev: device, Prefix: netip.MustParsePrefix(address)}}
 	m.tell(netlnk.LinkChanged, index)
 	m.tell(netlnk.AddressChanged, index)
 }
 
 // List is that of vip.Addresses.
-func (m *Machine) List(device string) ([]netip.Prefix, error) {
+func (m *Machine) List(device string) (list []netlnk.Address, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if device == "" {
+		for _, l := range m.links {
+			list = append(list, m.addrs[l.Name]...)
+		}
+		return list, m.refuses("list")
+	}
 	if _, err := m.link(device); err != nil {
 		return nil, err
 	}
 	return slices.Clone(m.addrs[device]), m.refuses("list")
 }
 
-// Add is that of vip.Addresses.
-func (m *Machine) Add(device string, p netip.Prefix) (bool, error) {
+// Prefixes are the addresses of a device, which has to be there.
+func (m *Machine) Prefixes(device string) (list []netip.Prefix) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l, err := m.link(device)
+	if _, err := m.link(device); err != nil {
+		panic(err)
+	}
+	for _, a := range m.addrs[device] {
+		list = append(list, a.Prefix)
+	}
+	return list
+}
+
+// Give adds an address as another program does.
+func (m *Machine) Give(device string, p netip.Prefix) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note("add %s", p)
+	if err := m.put(netlnk.Address{Dev: device, Prefix: p}); err != nil {
+		panic(err)
+	}
+}
+
+// put adds an address, or another one of the same prefix in its place. The caller holds mu.
+func (m *Machine) put(a netlnk.Address) error {
+	l, err := m.link(a.Dev)
+	if err != nil {
+		return err
+	}
+	if i := m.find(a.Dev, a.Prefix); i >= 0 {
+		m.addrs[a.Dev][i] = a
+	} else {
+		m.addrs[a.Dev] = append(m.addrs[a.Dev], a)
+	}
+	m.tell(netlnk.AddressChanged, l.Index)
+	return nil
+}
+
+// find is the place of an address among its device's; -1 is none. The caller holds mu.
+func (m *Machine) find(device string, p netip.Prefix) int {
+	return slices.IndexFunc(m.addrs[device], func(a netlnk.Address) bool { return a.Prefix == p })
+}
+
+// Add is that of vip.Addresses.
+func (m *Machine) Add(device string, p netip.Prefix, preferred uint32) (bool, error) {
+	m.takeTime()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := netlnk.Address{Dev: device, Prefix: p, AddedBy: netlnk.AddedByWeir, Deprecated: p.Addr().Is6() && preferred == 0}
+	_, err := m.link(device)
 	if err == nil {
 		err = m.refuses("add")
 	}
-	if err != nil || slices.Contains(m.addrs[device], p) {
+	if err != nil {
 		return false, err
 	}
-	m.addrs[device] = append(m.addrs[device], p)
+	if i := m.find(device, p); i >= 0 {
+		if had := &m.addrs[device][i]; had.Deprecated != a.Deprecated {
+			had.Deprecated = a.Deprecated
+			m.note("prefer %s for %d s", p, preferred)
+		}
+		return false, nil
+	}
 	m.note("add %s", p)
-	m.tell(netlnk.AddressChanged, l.Index)
-	return true, nil
+	return true, m.put(a)
 }
 
 // Remove is that of vip.Addresses. With the primary address of a network go its
 // secondary ones, as net.ipv4.conf.all.promote_secondaries=0 has it.
 func (m *Machine) Remove(device string, p netip.Prefix) (bool, error) {
+	m.takeTime()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l, err := m.link(device)
 	if err == nil {
 		err = m.refuses("remove")
 	}
-	i := slices.Index(m.addrs[device], p)
+	i := m.find(device, p)
 	if err != nil || i < 0 {
 		return false, err
 	}
-	same := func(a netip.Prefix) bool { return a.Masked() == p.Masked() }
+	same := func(a netlnk.Address) bool { return p.Addr().Is4() && a.Prefix.Masked() == p.Masked() }
 	primary := slices.IndexFunc(m.addrs[device], same) == i
-	m.addrs[device] = slices.DeleteFunc(m.addrs[device], func(a netip.Prefix) bool { return a == p || primary && same(a) })
+	m.addrs[device] = slices.DeleteFunc(m.addrs[device], func(a netlnk.Address) bool { return a.Prefix == p || primary && same(a) })
 	m.note("remove %s", p)
 	m.tell(netlnk.AddressChanged, l.Index)
 	return true, nil
-}
-
-// Announce is that of vip.Announcer: the segment learns who has the address.
-func (m *Machine) Announce(device string, addr netip.Addr) error {
-	m.mu.Lock()
-	_, err := m.link(device)
-	if err == nil {
-		err = m.refuses("announce")
-	}
-	if err == nil {
-		m.note("announce %s", addr)
-	}
-	m.mu.Unlock()
-	if err == nil {
-		m.segment.announced(addr, m)
-	}
-	return err
 }
 
 // LinkByName is that of ha.Interfaces.
@@ -234,9 +293,9 @@ func (m *Machine) LinkByName(name string) (netlnk.Link, error) {
 func (m *Machine) PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.addrs[name] {
-		if !slices.Contains(exclude, p.Addr()) {
-			return p.Addr(), nil
+	for _, a := range m.addrs[name] {
+		if addr := a.Prefix.Addr(); addr.Is4() && a.AddedBy == 0 && !slices.Contains(exclude, addr) {
+			return addr, nil
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own", name)
@@ -254,8 +313,8 @@ func (m *Machine) AllHolders() (all []netlnk.Holder, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.links {
-		for _, p := range m.addrs[l.Name] {
-			all = append(all, netlnk.Holder{Dev: l.Name, Prefix: p})
+		for _, a := range m.addrs[l.Name] {
+			all = append(all, netlnk.Holder{Dev: l.Name, Prefix: a.Prefix})
 		}
 	}
 	return all, nil
@@ -266,8 +325,8 @@ func (m *Machine) Resolve(a netip.Addr) (netlnk.NextHop, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.links {
-		for _, p := range m.addrs[l.Name] {
-			if p.Contains(a) {
+		for _, has := range m.addrs[l.Name] {
+			if p := has.Prefix; p.Contains(a) {
 				return netlnk.NextHop{Index: l.Index, Local: p.Addr() == a}, nil
 			}
 		}

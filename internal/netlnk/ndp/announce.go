@@ -9,24 +9,15 @@ import (
 	"weir/internal/netlnk"
 )
 
-// Announce sends one unsolicited neighbour advertisement for the VIP from the device with
-// this name to all nodes, so that the hosts and routers of the link send its packets here
-// from now on. The director calls it for a new master. An IPv4 address is an error.
-func Announce(dev string, vip netip.Addr) error {
-	l, err := netlnk.LinkByName(dev)
-	if err != nil {
-		return fmt.Errorf("announce %s: %w", vip, err)
-	}
-	router, err := netlnk.Forwards6(dev)
-	if err != nil {
-		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
-	}
+// Frame is one unsolicited neighbour advertisement for the VIP from this device to all
+// nodes, after which the hosts and routers of the link send its packets here. Router says
+// that the machine forwards IPv6 packets that come in on the device (netlnk.Forwards6). A
+// VIP that is not a unicast IPv6 address and a device without an Ethernet address are
+// errors.
+func Frame(l netlnk.Link, vip netip.Addr, router bool) (netlnk.Frame, error) {
 	b, err := Advertisement{Target: vip, MAC: l.MAC, Router: router}.MarshalBinary()
 	if err != nil {
-		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
+		return netlnk.Frame{}, fmt.Errorf("announce %s on %s: %w", vip, l.Name, err)
 	}
-	if err := l.Send(unix.ETH_P_IPV6, allNodesMAC(), b); err != nil {
-		return fmt.Errorf("announce %s on %s: %w", vip, dev, err)
-	}
-	return nil
+	return netlnk.Frame{EtherType: unix.ETH_P_IPV6, To: allNodesMAC(), Payload: b}, nil
 }

@@ -79,9 +79,7 @@ func TestAnnounce(t *testing.T) {
 			if err := os.WriteFile("/proc/sys/net/ipv6/conf/ens160/forwarding", []byte(forwarding), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if err := ndp.Announce("ens160", vip); err != nil {
-				t.Fatal(err)
-			}
+			announce(t, "ens160")
 		})
 		nstest.WaitFor(t, "the neighbour learns the new MAC", func() bool { return strings.Contains(entry(), nearMAC) })
 		if got := strings.Contains(entry(), "router"); got != (forwarding == "1") {
@@ -90,14 +88,31 @@ func TestAnnounce(t *testing.T) {
 	}
 }
 
-func TestAnnounceErrors(t *testing.T) {
-	n := nstest.New(t, "errors")
-	n.Do(func() {
-		if err := ndp.Announce("nosuch", vip); err == nil || !strings.Contains(err.Error(), "no such device") {
-			t.Errorf("Announce on nosuch = %v", err)
+// announce sends one neighbour advertisement for the VIP from the device.
+func announce(t *testing.T, dev string) {
+	t.Helper()
+	router, err := netlnk.Forwards6(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := netlnk.OpenSender(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := ndp.Frame(s.Link, vip, router)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Send([]netlnk.Frame{f}); n != 1 || err != nil {
+		t.Fatalf("sent %d, %v", n, err)
+	}
+}
+
+func TestFrameErrors(t *testing.T) {
+	for want, vip := range map[string]netip.Addr{"IPv6": netip.MustParseAddr("192.168.25.100"), "6 bytes": vip} {
+		if _, err := ndp.Frame(netlnk.Link{Name: "lo"}, vip, false); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Frame of %s = %v, want an error that says %q", vip, err, want)
 		}
-		if err := ndp.Announce("lo", netip.MustParseAddr("192.168.25.100")); err == nil || !strings.Contains(err.Error(), "IPv6") {
-			t.Errorf("Announce of an IPv4 address = %v, want an error that says IPv6", err)
-		}
-	})
+	}
 }

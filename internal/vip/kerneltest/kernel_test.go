@@ -30,14 +30,50 @@ type bed struct {
 	sure   bool
 }
 
-func newBed(t *testing.T, sure bool, more ...vip.Address) *bed {
+// kernel is a namespace's, for goroutines on any thread.
+type kernel struct {
+	vip.Kernel
+	in *nstest.Namespace
+}
+
+func (k kernel) List(device string) (list []netlnk.Address, err error) {
+	k.in.Do(func() { list, err = k.Kernel.List(device) })
+	return list, err
+}
+
+func (k kernel) Add(device string, p netip.Prefix, preferred uint32) (changed bool, err error) {
+	k.in.Do(func() { changed, err = k.Kernel.Add(device, p, preferred) })
+	return changed, err
+}
+
+func (k kernel) Remove(device string, p netip.Prefix) (changed bool, err error) {
+	k.in.Do(func() { changed, err = k.Kernel.Remove(device, p) })
+	return changed, err
+}
+
+func (k kernel) Open(device string) (s vip.Speaker, err error) {
+	k.in.Do(func() { s, err = k.Kernel.Open(device) })
+	return s, err
+}
+
+func newBed(t *testing.T, n *nstest.Namespace, sure bool, more ...vip.Address) *bed {
 	t.Helper()
 	b := &bed{ledger: drift.NewLedger(slog.New(slog.DiscardHandler)), sure: sure}
-	b.Engine = vip.New(vip.Kernel{}, vip.Kernel{}, b.ledger, func(_ string, a netip.Addr, err error) { t.Errorf("announce %s: %v", a, err) })
+	k := kernel{in: n}
+	b.Engine = vip.New(k, k, b.ledger, vip.Reports{
+		Failed:  func(failed []vip.Failure) { t.Errorf("failed: %v", vip.Join(failed)) },
+		Unheard: func(_ string, a netip.Addr, err error) { t.Errorf("announce %s: %v", a, err) },
+	})
 	if _, err := b.Set([]vip.Wanted{{Owner: owner, Addresses: append(slices.Clone(testVIPs), more...)}}); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// move waits until the addresses are where they are to be.
+func (b *bed) move(to vip.Place) {
+	b.Move(owner, to)
+	b.Wait(owner)
 }
 
 func (b *bed) repair() { b.Repair(func(vip.Owner) bool { return b.sure }) }
@@ -79,9 +115,9 @@ func TestRepairVIPs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			withDevice(t, func(n, _ *nstest.Namespace) {
-				b := newBed(t, tt.sure)
+				b := newBed(t, n, tt.sure)
 				for _, to := range tt.places {
-					b.Move(owner, to)
+					b.move(to)
 				}
 				n.Batch(tt.do)
 				for range 3 {
@@ -121,8 +157,8 @@ func TestRepairedVIPIsAnnounced(t *testing.T) {
 		far.Batch("addr add 192.0.2.9/24 dev eth0", "addr add 2001:db8::9/64 dev eth0 nodad")
 		nstest.WaitFor(t, "carrier", func() bool { l, err := netlnk.LinkByName("eth0"); return err == nil && l.Up })
 		six := vip.Address{Prefix: netip.MustParsePrefix("2001:db8::100/64"), Device: "eth0"}
-		b := newBed(t, true, six)
-		b.Move(owner, vip.Here)
+		b := newBed(t, n, true, six)
+		b.move(vip.Here)
 		l, err := netlnk.LinkByName("eth0")
 		if err != nil {
 			t.Fatal(err)
@@ -142,8 +178,8 @@ func TestRepairedVIPIsAnnounced(t *testing.T) {
 // A device that is gone is told once, and its VIPs come with it.
 func TestRepairVIPsOfADeviceThatComesAgain(t *testing.T) {
 	withDevice(t, func(n, _ *nstest.Namespace) {
-		b := newBed(t, true)
-		b.Move(owner, vip.Here)
+		b := newBed(t, n, true)
+		b.move(vip.Here)
 		n.IP("link", "del", "eth0")
 		b.repair()
 		b.repair()
@@ -162,7 +198,7 @@ func TestRepairVIPsOfADeviceThatComesAgain(t *testing.T) {
 // at the end of each, a master has its VIPs and a backup none.
 func TestRepairDoesNotFightStates(t *testing.T) {
 	withDevice(t, func(n, _ *nstest.Namespace) {
-		b := newBed(t, true)
+		b := newBed(t, n, true)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go n.Do(func() {
@@ -176,7 +212,7 @@ func TestRepairDoesNotFightStates(t *testing.T) {
 			if i%2 == 1 {
 				to, want = vip.Elsewhere, want[:1]
 			}
-			b.Move(owner, to)
+			b.move(to)
 			if got := addresses(t); !slices.Equal(got, want) {
 				t.Fatalf("at place %d eth0 has %v, want %v", to, got, want)
 			}

@@ -1,0 +1,219 @@
+package netlnk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Who has added an address (IFA_PROTO in linux/if_addr.h, since Linux 5.18). The kernel
+// keeps it with the address, so that it outlives the process.
+const (
+	// AddedByWeir marks VIPs that AddVIP has added; the number is the ASCII code of w.
+	AddedByWeir = 0x77
+	// addedByKeepalived is what newer versions of keepalived set: RTPROT_KEEPALIVED.
+	addedByKeepalived = 18
+)
+
+const ifaProto = 11 // IFA_PROTO in linux/if_addr.h
+
+// PreferredForever is the preferred lifetime of an address that is never deprecated
+// (INFINITY_LIFE_TIME in net/addrconf.h).
+const PreferredForever = math.MaxUint32
+
+// Address is an address that a device has.
+type Address struct {
+	Dev    string
+	Prefix netip.Prefix
+	// AddedBy is AddedByWeir, or another program's number; 0 where nobody has said so.
+	AddedBy uint8
+	// Deprecated says that the kernel takes the address as the source of a new flow only
+	// where the device has no other (RFC 6724 section 5, rule 3). It is for IPv6 alone.
+	Deprecated bool
+	// Secondary is an IPv4 address that came after another one of its network.
+	Secondary bool
+}
+
+// ListAddresses lists a device's addresses, or those of all devices where dev is empty, in
+// the kernel's order. The error wraps ErrNoDevice when there is no such device.
+func ListAddresses(dev string) (list []Address, err error) {
+	names := map[int]string{}
+	if dev == "" {
+		links, err := Links()
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range links {
+			names[l.Index] = l.Name
+		}
+	} else {
+		l, err := LinkByName(dev)
+		if err != nil {
+			return nil, err
+		}
+		names[l.Index] = dev
+	}
+	messages, err := dump(func() ([][]byte, error) {
+		req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
+		return req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", dev, err)
+	}
+	for _, m := range messages {
+		index, a, ok := parseAddress(m)
+		if name, wanted := names[index]; ok && wanted {
+			a.Dev = name
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+// parseAddress reads an RTM_NEWADDR message: the device's index, and the address without
+// the device's name.
+func parseAddress(m []byte) (index int, a Address, ok bool) {
+	if len(m) < unix.SizeofIfAddrmsg {
+		return 0, a, false
+	}
+	msg := nl.DeserializeIfAddrmsg(m)
+	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return 0, a, false
+	}
+	flags := uint32(msg.Flags)
+	var local, address netip.Addr
+	for _, attr := range attrs {
+		switch attr.Attr.Type {
+		case unix.IFA_LOCAL: // with a peer's address, IFA_ADDRESS is the peer's
+			local, _ = netip.AddrFromSlice(attr.Value)
+		case unix.IFA_ADDRESS:
+			address, _ = netip.AddrFromSlice(attr.Value)
+		case unix.IFA_FLAGS:
+			flags = binary.NativeEndian.Uint32(attr.Value)
+		case ifaProto:
+			a.AddedBy = attr.Value[0]
+		}
+	}
+	if !local.IsValid() {
+		local = address
+	}
+	a.Prefix = netip.PrefixFrom(local, int(msg.Prefixlen))
+	a.Deprecated = local.Is6() && flags&unix.IFA_F_DEPRECATED != 0
+	a.Secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0 // of IPv6 the bit is IFA_F_TEMPORARY
+	return int(msg.Index), a, local.IsValid()
+}
+
+// AddVIP adds an address that weir removes again to a device, and marks it as
+// AddedByWeir. Preferred is in seconds: an IPv6 address is deprecated when that time is
+// over, with 0 at once, with PreferredForever never; it means nothing for IPv4. Changed is
+// false where the device already had the address; then its mark stays as it is, and only
+// its preferred lifetime is set, where whether it is deprecated differs. The error wraps
+// ErrNoDevice when there is no such device.
+func AddVIP(dev string, p netip.Prefix, preferred uint32) (changed bool, err error) {
+	index, err := linkIndex(dev)
+	if err != nil {
+		return false, err
+	}
+	err = setAddress(index, p, preferred, AddedByWeir, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	if errors.Is(err, unix.EEXIST) {
+		err = nil
+		if p.Addr().Is6() {
+			err = deprecate(index, p, preferred)
+		}
+	} else if err == nil {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
+	}
+	return false, nil
+}
+
+// deprecate sets the preferred lifetime of an IPv6 address that the device has, unless it
+// is deprecated, or not, as it is to be.
+func deprecate(index int, p netip.Prefix, preferred uint32) error {
+	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, 0)
+	req.AddData(addressHeader(index, p))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if _, a, ok := parseAddress(m); ok && a.Deprecated != (preferred == 0) {
+			return setAddress(index, p, preferred, a.AddedBy, unix.NLM_F_REPLACE)
+		}
+	}
+	return nil
+}
+
+// setAddress adds or changes an address. IPv6 addresses are added without duplicate
+// address detection: a VIP must be usable at once, and may still be on another director
+// for a moment, so that the detection would fail.
+func setAddress(index int, p netip.Prefix, preferred uint32, addedBy uint8, flags int) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, flags|unix.NLM_F_ACK)
+	header := addressHeader(index, p)
+	req.AddData(header)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	req.AddData(nl.NewRtAttr(ifaProto, []byte{addedBy}))
+	switch {
+	case p.Addr().Is6():
+		header.Flags = unix.IFA_F_NODAD
+		lifetimes := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: math.MaxUint32, Prefered: preferred}}
+		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, lifetimes.Serialize()))
+	case p.Bits() < 31: // a smaller network has no broadcast address (RFC 3021)
+		all := p.Masked().Addr().As4()
+		for i := p.Bits(); i < 32; i++ {
+			all[i/8] |= 0x80 >> (i % 8)
+		}
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, all[:]))
+	}
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+func addressHeader(index int, p netip.Prefix) *nl.IfAddrmsg {
+	family := unix.AF_INET
+	if p.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	h := nl.NewIfAddrmsg(family)
+	h.Index, h.Prefixlen = uint32(index), uint8(p.Bits())
+	return h
+}
+
+// PrimaryAddr is the device's own IPv4 address: the first one that is nobody's VIP.
+// Callers exclude the VIPs that they know, which come and go. Others are known by their
+// marks, as further addresses of a network, or as networks of one address beside larger
+// ones. A device without an address of its own is an error.
+func PrimaryAddr(dev string, exclude []netip.Addr) (netip.Addr, error) {
+	all, err := ListAddresses(dev)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	own := slices.DeleteFunc(all, func(a Address) bool {
+		return !a.Prefix.Addr().Is4() || a.AddedBy == AddedByWeir || a.AddedBy == addedByKeepalived ||
+			slices.Contains(exclude, a.Prefix.Addr())
+	})
+	// Secondary addresses count where all others are VIPs: the machine's own one is
+	// secondary where it came after a VIP of its network.
+	for _, may := range []func(Address) bool{
+		func(a Address) bool { return !a.Secondary && !a.Prefix.IsSingleIP() },
+		func(a Address) bool { return !a.Secondary },
+		func(a Address) bool { return true },
+	} {
+		if i := slices.IndexFunc(own, may); i >= 0 {
+			return own[i].Prefix.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own: give it one (ip address add … dev %s)", dev, dev)
+}

@@ -1,0 +1,115 @@
+package netlnk_test
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir/internal/netlnk"
+)
+
+// A VIP carries weir's mark, and is never the source of a new flow where it is deprecated.
+// One that the device had keeps its mark.
+func TestAddVIP(t *testing.T) {
+	near, _ := pair(t)
+	near.IP("address", "add", "fd25::102/128", "dev", "ens160", "nodad")
+	source := func() string {
+		out := near.IP("-6", "route", "get", "fd25::32")
+		_, rest, _ := strings.Cut(out, " src ")
+		return strings.Fields(rest)[0]
+	}
+	for _, tt := range []struct {
+		p         string
+		preferred uint32
+		changed   bool
+		want      netlnk.Address
+	}{
+		{"192.168.25.100/32", 0, true, netlnk.Address{AddedBy: netlnk.AddedByWeir}},
+		{"192.168.25.101/24", netlnk.PreferredForever, true, netlnk.Address{AddedBy: netlnk.AddedByWeir, Secondary: true}},
+		{"192.168.25.101/24", netlnk.PreferredForever, false, netlnk.Address{AddedBy: netlnk.AddedByWeir, Secondary: true}},
+		{"fd25::100/128", 0, true, netlnk.Address{AddedBy: netlnk.AddedByWeir, Deprecated: true}},
+		{"fd25::101/64", 0, true, netlnk.Address{AddedBy: netlnk.AddedByWeir, Deprecated: true}},
+		{"fd25::101/64", 0, false, netlnk.Address{AddedBy: netlnk.AddedByWeir, Deprecated: true}},
+		{"fd25::103/128", netlnk.PreferredForever, true, netlnk.Address{AddedBy: netlnk.AddedByWeir}},
+		{"fd25::103/128", 0, false, netlnk.Address{AddedBy: netlnk.AddedByWeir, Deprecated: true}},
+		{"fd25::103/128", 3600, false, netlnk.Address{AddedBy: netlnk.AddedByWeir}},
+		{"fd25::103/128", 0, false, netlnk.Address{AddedBy: netlnk.AddedByWeir, Deprecated: true}},
+		{"fd25::102/128", 0, false, netlnk.Address{Deprecated: true}},
+	} {
+		near.Do(func() {
+			changed, err := netlnk.AddVIP("ens160", prefix(tt.p), tt.preferred)
+			if err != nil || changed != tt.changed {
+				t.Fatalf("AddVIP %s: %v, %v, want %v", tt.p, changed, err, tt.changed)
+			}
+			all, err := netlnk.ListAddresses("ens160")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.Dev, tt.want.Prefix = "ens160", prefix(tt.p)
+			if !slices.Contains(all, tt.want) {
+				t.Errorf("%s for %d s: %+v, want %+v", tt.p, tt.preferred, all, tt.want)
+			}
+		})
+	}
+	if got := source(); got != "fd25::31" {
+		t.Errorf("the kernel takes %s as source, want the machine's own address", got)
+	}
+	near.Do(func() {
+		all, err := netlnk.ListAddresses("")
+		if err != nil || !slices.ContainsFunc(all, func(a netlnk.Address) bool { return a.Dev == "lo" }) {
+			t.Errorf("all addresses: %+v, %v, want those of lo, too", all, err)
+		}
+		_, gone := netlnk.AddVIP("nosuch", prefix("192.168.25.100/32"), 0)
+		_, none := netlnk.ListAddresses("nosuch")
+		if !errors.Is(gone, netlnk.ErrNoDevice) || !errors.Is(none, netlnk.ErrNoDevice) {
+			t.Errorf("no device: %v, %v", gone, none)
+		}
+	})
+	if out := near.IP("address", "show", "to", "192.168.25.101"); !strings.Contains(out, "brd 192.168.25.255") {
+		t.Errorf("the broadcast address is missing: %s", out)
+	}
+}
+
+// The source of advertisements is the device's own address, whoever has put VIPs there.
+func TestPrimaryAddr(t *testing.T) {
+	near, _ := pair(t)
+	vip := []netip.Addr{addr("192.168.25.100")}
+	for _, tt := range []struct {
+		name    string
+		add     []string // in this order
+		exclude []netip.Addr
+		want    string
+	}{
+		{"first", []string{"192.168.25.31/24", "192.168.25.40/24", "192.168.25.100/32"}, nil, "192.168.25.31"},
+		{"behind a VIP that is excluded", []string{"192.168.25.100/24", "10.0.0.1/24"}, vip, "10.0.0.1"},
+		{"behind another program's VIP", []string{"192.168.25.100/32", "192.168.25.31/24"}, nil, "192.168.25.31"},
+		{"a host's, the only one", []string{"192.168.25.31/32"}, nil, "192.168.25.31"},
+		{"a host's beside VIPs", []string{"192.168.25.31/32", "192.168.25.40/32", "192.168.25.100/32"}, vip, "192.168.25.31"},
+		{"none", nil, nil, ""},
+		{"only VIPs", []string{"192.168.25.100/24"}, vip, ""},
+		{"after a VIP of its network", []string{"192.168.25.100/24", "192.168.25.31/24"}, vip, "192.168.25.31"},
+	} {
+		near.IP("-4", "address", "flush", "dev", "ens160")
+		for _, p := range tt.add {
+			near.IP("address", "add", p, "dev", "ens160")
+		}
+		near.Do(func() {
+			got, err := netlnk.PrimaryAddr("ens160", tt.exclude)
+			if tt.want == "" && err == nil || tt.want != "" && (err != nil || got.String() != tt.want) {
+				t.Errorf("%s: %v, %v, want %q", tt.name, got, err, tt.want)
+			}
+		})
+	}
+	near.IP("-4", "address", "flush", "dev", "ens160")
+	near.Do(func() {
+		if _, err := netlnk.AddVIP("ens160", prefix("10.0.0.9/24"), 0); err != nil {
+			t.Fatal(err)
+		}
+		near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")
+		if got, err := netlnk.PrimaryAddr("ens160", nil); got != addr("192.168.25.31") || err != nil {
+			t.Errorf("behind a VIP of another weir: %v, %v, want 192.168.25.31", got, err)
+		}
+	})
+}
