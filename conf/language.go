@@ -76,6 +76,9 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 	return e
 }
 
+// inSlot has a keyword overwrite what another one says.
+func inSlot(slot string) option { return func(e *entry) { e.slot = slot } }
+
 // onOff is a keyword that stands alone, or with a yes or no.
 func onOff[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
 	return optional(name, boolean(), true, at, help, options...)
@@ -249,16 +252,20 @@ func present[T any](name string, at func(*T) *bool, help string, options ...opti
 }
 
 // custom is a keyword with a grammar of its own. read tells whether it could be
-// read.
+// read; where not, the block stays as it was.
 func custom[T any](name, expects, help string, read func(r *reader, st *text.Statement, into *T) bool, options ...option) *entry {
 	e := &entry{name: name, slot: name, help: help, expects: expects}
 	for _, o := range options {
 		o(e)
 	}
 	e.read = func(r *reader, st *text.Statement, into any) {
-		if read(r, st, into.(*T)) {
-			note(into, e.slot, st.Place())
+		to := into.(*T)
+		before := *to
+		if !read(r, st, to) {
+			*to = before
+			return
 		}
+		note(into, e.slot, st.Place())
 	}
 	return e
 }

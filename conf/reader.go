@@ -32,6 +32,7 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 		if r.diags.Full() {
 			return
 		}
+		r.diags.Now = st.All()
 		switch {
 		case st.Broken && st.Entry == nil:
 			b.Unsure = true
@@ -53,6 +54,9 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 		}
 	}
 	if spec.done != nil {
+		if b.Owner != nil {
+			r.diags.Now = b.Owner.All()
+		}
 		spec.done(r, b, into)
 	}
 }

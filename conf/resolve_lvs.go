@@ -17,6 +17,7 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 			services = s.part.resolve(r, first, services)
 			continue
 		}
+		r.diags.Now = s.head.All()
 		if !s.resolveKeys(r, raw) {
 			continue
 		}

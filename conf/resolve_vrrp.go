@@ -27,6 +27,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	first := &taken{map[string]text.Place{}, map[lvs.InstanceID]text.Place{}, map[netip.Addr]text.Place{}}
 	var instances []VRRPInstance
 	for _, i := range raw.instances {
+		r.diags.Now = i.head.All()
 		i.resolve(r, &raw.global, first)
 		first.check(r, i)
 		instances = append(instances, i.VRRPInstance)
@@ -72,7 +73,11 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 		i.Auth = Auth{Type: AuthNone}
 	}
 	if i.Auth.Type == AuthHeader && i.State == Master {
-		r.warnAt(i.PlaceOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
+		keyword := "priority"
+		if i.Has("state") {
+			keyword = "state"
+		}
+		r.warnAt(i.PlaceOf(keyword), "no-effect", "an instance with auth_type AH cannot begin as MASTER: it begins as BACKUP", "write state BACKUP")
 		i.State = Backup
 	}
 	i.inheritGARP(g)
@@ -133,17 +138,27 @@ func (i *rawInstance) checkFamilies(r *reader) {
 	if len(i.vips) == 0 {
 		return
 	}
-	wrong := func(keyword string, a netip.Addr) {
-		if a.IsValid() && a.Is6() != i.ipv6() {
-			r.errorAt(i.PlaceOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
+	first, family := i.vips[0].Prefix.Addr(), "IPv4"
+	if i.ipv6() {
+		family = "IPv6"
+	}
+	wrong := func(at text.Place, a netip.Addr) bool {
+		if !a.IsValid() || a.Is6() == i.ipv6() {
+			return false
 		}
+		r.errorAt(at, fmt.Sprintf("%s is not of the family of the instance's addresses, which are %s", a, family),
+			"expected an "+family+" address", fmt.Sprintf("the first address, %s, is given at %s", first, i.vips[0].at))
+		return true
 	}
 	if i.Has("mcast_dst_ip") {
-		wrong("mcast_dst_ip", i.GroupIP)
+		wrong(i.PlaceOf("mcast_dst_ip"), i.GroupIP)
 	}
-	wrong("mcast_src_ip", i.SourceIP)
+	// Peers that go together with the source are one mistake with it.
+	if i.Has("mcast_src_ip") && wrong(i.PlaceOf("mcast_src_ip"), i.SourceIP) {
+		return
+	}
 	for _, p := range i.Peers {
-		wrong("unicast_peer", p.Addr)
+		wrong(i.peerAt[p.Addr], p.Addr)
 	}
 }
 

@@ -100,7 +100,7 @@ type rawInstance struct {
 	VRRPInstance
 	head     *text.Statement
 	vips     []VIP
-	hasPeer  map[netip.Addr]bool
+	peerAt   map[netip.Addr]text.Place
 	mentions func(names ...string) bool
 	noVIPs   bool
 }
@@ -121,7 +121,7 @@ func instanceBlock() *blockSpec {
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
-		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
+		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same", inSlot("mcast_src_ip")),
 		onOff("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
 		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) { into.(*I).NoPreempt = false }},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
@@ -202,7 +202,7 @@ func instanceHead(r *reader, st *text.Statement) *rawInstance {
 	if !ok {
 		return nil
 	}
-	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
+	i := &rawInstance{head: st, peerAt: map[netip.Addr]text.Place{}}
 	i.Name, i.Accept, i.at = name, true, st.All()
 	i.note("vrrp_instance", st.Place())
 	return i

@@ -88,10 +88,10 @@ func peerBlock() *blockSpec {
 		}
 		switch {
 		case !ok:
-		case i.hasPeer[p.Addr]:
+		case i.peerAt[p.Addr].Src != nil:
 			r.warnAt(st.Place(), "given-twice", "peer "+p.Addr.String()+" is given twice", "take one of them out")
 		default:
-			i.Peers, i.hasPeer[p.Addr] = append(i.Peers, p), true
+			i.Peers, i.peerAt[p.Addr] = append(i.Peers, p), st.Place()
 			i.note("unicast_peer", st.Place())
 		}
 	})

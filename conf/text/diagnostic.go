@@ -117,6 +117,9 @@ func (d *Diagnostics) Append(other Diagnostics) {
 // Collector gathers diagnostics during a run.
 type Collector struct {
 	list []Diagnostic
+	// Now is what is being looked at. A diagnostic without a place of its own stands
+	// there.
+	Now Place
 	// Counts are of each severity, with what is not kept.
 	Counts  [3]int
 	stopped bool
@@ -190,6 +193,13 @@ func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string
 
 // At gives a diagnostic at a place. Its file, line and column are filled in.
 func (c *Collector) At(d Diagnostic, at Place) {
+	if at.Src == nil {
+		at = c.Now
+	}
+	if at.Src == nil {
+		c.Add(d)
+		return
+	}
 	if c.Holds {
 		c.Counts[d.Severity]++
 		c.Held = append(c.Held, Held{d, at})

@@ -83,6 +83,9 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 // all cuts the whole text.
 func (l *lexer) all() {
 	for l.pos < len(l.src.Text) && !l.diags.Full() {
+		if l.column == 1 {
+			l.diags.Now = l.here()
+		}
 		if l.run != nil && l.column == 1 && (l.part() || l.macro()) {
 			continue
 		}

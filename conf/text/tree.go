@@ -183,6 +183,7 @@ func (b *builder) statement() {
 		st.Broken = st.Broken || b.tokens[b.next].broken
 	}
 	st.Words = b.tokens[first:b.next:b.next]
+	b.diags.Now = st.Place()
 	if b.special(st) {
 		return
 	}
