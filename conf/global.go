@@ -1,6 +1,9 @@
 package conf
 
 import (
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"weir/conf/text"
@@ -101,7 +104,7 @@ func readMailServer(r *reader, st *text.Statement, g *Global) (ok bool) {
 		r.extra(st, 3)
 		return false
 	}
-	if g.SMTPServer.Host, ok = after(r, st, 0, nonEmpty("a host")); ok && len(st.Words) > 2 {
+	if g.SMTPServer.Host, ok = after(r, st, 0, host()); ok && len(st.Words) > 2 {
 		g.SMTPServer.Port, ok = word(r, st, 2, port())
 	} else {
 		g.SMTPServer.Port = 25
@@ -120,4 +123,26 @@ func readMailTimeout(r *reader, st *text.Statement, g *Global) bool {
 		g.SMTPConnectTimeout = d
 	}
 	return ok
+}
+
+// host is a name or an address, without a port.
+func host() kind[string] {
+	return kind[string]{"a host", func(word string) (string, *complaint) {
+		name, port, behind := strings.Cut(word, ":")
+		if behind && isDigits(port) {
+			return "", &complaint{what: text.Quote(word) + " is not a host", hint: fmt.Sprintf("write the port apart: %s %s", name, port)}
+		}
+		if ap, err := netip.ParseAddrPort(word); err == nil {
+			return "", &complaint{what: text.Quote(word) + " is not a host", hint: fmt.Sprintf("write the port apart: %s %d", ap.Addr(), ap.Port())}
+		}
+		if word == "" || strings.ContainsAny(word, "/@ ") || strings.Contains(word, ":") && !isAddress(word) {
+			return "", complain("%s is not a host", text.Quote(word))
+		}
+		return word, nil
+	}}
+}
+
+func isAddress(word string) bool {
+	_, err := netip.ParseAddr(word)
+	return err == nil
 }

@@ -97,6 +97,9 @@ func addressRange() kind[[2]netip.Addr] {
 			if err != nil {
 				return span, complain("%s is not a network", text.Quote(word))
 			}
+			if p.Masked() != p {
+				return span, &complaint{what: text.Quote(word) + " is not the beginning of its network", hint: "write " + p.Masked().String()}
+			}
 			return [2]netip.Addr{p.Masked().Addr(), lastOf(p)}, nil
 		}
 		from, to, ranged := strings.Cut(word, "-")

@@ -49,7 +49,7 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			var counts bool
 			if given, counts = r.again(given, st); counts {
 				r.sayEffect(entryOf(st), st)
-				entryOf(st).read(r, st, into)
+				r.read(st, into)
 			}
 		}
 	}
@@ -59,6 +59,15 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 		}
 		spec.done(r, b, into)
 	}
+}
+
+// read takes a statement into its block. One without a block that gives an error is
+// broken: what it would have set is not missed.
+func (r *reader) read(st *text.Statement, into any) {
+	errors := r.diags.Counts[text.Error]
+	e := entryOf(st)
+	e.read(r, st, into)
+	st.Broken = st.Broken || e.inner == nil && r.diags.Counts[text.Error] > errors
 }
 
 // maxLines bounds the lists of a configuration.

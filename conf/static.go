@@ -90,7 +90,10 @@ func delayBlock() *blockSpec {
 func trackGroupBlock() *blockSpec {
 	type G = TrackGroup
 	names := list("group", "the names of vrrp_instances", func(_ *reader, st *text.Statement, g *G) {
-		g.Members = append(g.Members, texts(st.Words)...)
+		for _, w := range st.Words {
+			g.Members = append(g.Members, w.Text)
+			g.noteLine(w.Place)
+		}
 		g.note("group", st.Place())
 	})
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}

@@ -117,7 +117,10 @@ type SyncGroup struct {
 func syncGroupBlock() *blockSpec {
 	type G = SyncGroup
 	names := list("group", "the names of vrrp_instances", func(r *reader, st *text.Statement, g *G) {
-		g.Members = append(g.Members, texts(st.Words)...)
+		for _, w := range st.Words {
+			g.Members = append(g.Members, w.Text)
+			g.noteLine(w.Place)
+		}
 		g.note("group", st.Place())
 	})
 	entries := yet(
@@ -130,8 +133,11 @@ func syncGroupBlock() *blockSpec {
 	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
 		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {
-			r.warnAt(g.PlaceOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
+			r.warnAt(g.PlaceOf("group"), "sync-group-single", syncSingle, "expected at least two")
 		}
 	}
 	return &blockSpec{name: "vrrp_sync_group", done: done, entries: entries}
 }
+
+// syncSingle is said of a group with one member.
+const syncSingle = "a vrrp_sync_group of one instance keeps nothing together"

@@ -276,7 +276,25 @@ func (l *lexer) plain() bool {
 	l.column += int32(end - l.pos)
 	l.pos = end
 	l.emit(wordToken, at.Text(), at)
+	l.cutByComment(at)
 	return true
+}
+
+// cutByComment warns of a word that ends where a comment begins, as a password with a #
+// in it does.
+func (l *lexer) cutByComment(word Place) {
+	c, next := l.peek(0), l.peek(1)
+	if l.comments || c != '#' && c != '!' || next <= ' ' || next == c {
+		return
+	}
+	rest := l.src.Text[l.pos:]
+	if end := strings.IndexAny(rest, " \t\r\n"); end >= 0 {
+		rest = rest[:end]
+	}
+	meant := word
+	meant.end += int32(len(rest))
+	l.diags.WarnAt(meant, "comment-in-word", fmt.Sprintf("%c begins a comment here: of %s only %s is read", c, Quote(meant.Text()), Quote(word.Text())),
+		"put \"...\" around it, or a blank before the comment")
 }
 
 // word takes one word, quoted parts included.
@@ -309,6 +327,9 @@ func (l *lexer) word() {
 	at.end = int32(l.pos)
 	l.emit(wordToken, text.String(), at)
 	l.tokens[len(l.tokens)-1].broken = broken
+	if !broken {
+		l.cutByComment(at)
+	}
 }
 
 func (l *lexer) wordEnds() bool {
