@@ -80,7 +80,7 @@ func mailEntries() []*entry {
 		onOff("smtp_alert_vrrp", func(g *G) *bool { return &g.SMTPAlertVRRP }, "the same for VRRP instances and groups", otherwise("smtp_alert")),
 		onOff("smtp_alert_checker", func(g *G) *bool { return &g.SMTPAlertChecker }, "the same for virtual and real servers", otherwise("smtp_alert")),
 		present("no_email_faults", func(g *G) *bool { return &g.NoEmailFaults }, "no mail on the state FAULT"),
-		present("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
+		onOff("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
 		onOff("checker_log_all_failures", func(g *G) *bool { return &g.LogAllFailures }, "log each failed try of a check"),
 	)...)
 }

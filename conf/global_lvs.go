@@ -46,7 +46,7 @@ func lvsDefaults() []*entry {
 	}
 	entries = append(entries, yet(
 		custom("lvs_sync_daemon", syncWords, "tell the standby director of connections", readSyncDaemon),
-		present("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
+		onOff("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
 	)...)
 	return append(entries, ignored(noTables,
 		present("lvs_flush", func(g *G) *bool { return &g.Flush }, "empty the kernel's IPVS table at the start"),

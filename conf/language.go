@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -242,13 +243,30 @@ func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help str
 // present is a keyword that only stands alone.
 func present[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
 	return custom(name, "", help, func(r *reader, st *text.Statement, into *T) bool {
-		if len(st.Words) > 1 {
-			r.extra(st, 1)
-			return false
-		}
 		*at(into) = true
-		return true
+		return r.alone(st)
 	}, options...)
+}
+
+// alone wants nothing behind a keyword. keepalived does not look at what stands there:
+// a yes means what is read, and a no the opposite.
+func (r *reader) alone(st *text.Statement) bool {
+	if len(st.Words) == 1 {
+		return true
+	}
+	at := st.Words[1]
+	switch strings.ToLower(at.Text) {
+	case "1", "on", "true", "yes":
+		if len(st.Words) == 2 {
+			r.warnAt(at.Place, "value-ignored", fmt.Sprintf("%s takes no value: %s is ignored", st.Keyword(), text.Quote(at.Text)), "take it out")
+			return true
+		}
+	case "0", "off", "false", "no":
+		r.errorAt(at.Place, fmt.Sprintf("%s takes no value: with %s it is still on", st.Keyword(), text.Quote(at.Text)), "take the line out to have it off")
+		return false
+	}
+	r.extra(st, 1)
+	return false
 }
 
 // custom is a keyword with a grammar of its own. read tells whether it could be

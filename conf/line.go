@@ -38,6 +38,11 @@ func lineWordOf[V any](names string, k kind[V]) (list []lineWord) {
 	return list
 }
 
+// knows tells whether a line's grammar has a word.
+func knows(words []lineWord, word string) bool {
+	return slices.ContainsFunc(words, func(w lineWord) bool { return w.name == word })
+}
+
 // flagWords are words without a value.
 func flagWords(names string) (list []lineWord) {
 	for _, name := range strings.Fields(names) {

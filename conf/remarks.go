@@ -54,6 +54,7 @@ var remarks = []remark{
 	{"threshold", false, "a lower threshold above the upper one"},
 	{"track-own-interface", true, "an instance tracks its own interface, which it does anyway"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
+	{"value-ignored", false, "a value stands where a keyword takes none"},
 	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},
 	{"vip-twice", false, "two instances have the same virtual address, or one has it twice"},
 	{"vmac-unicast", true, "unicast advertisements of an instance with use_vmac leave by the base interface"},

@@ -44,7 +44,7 @@ type TrackGroup struct {
 func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
 		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in"),
-		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
+		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone; without a name the default one"),
 		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names"),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {

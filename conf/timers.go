@@ -50,5 +50,7 @@ func connectTimeout[T any](at func(*T) *Timers) *entry {
 }
 
 func alphaEntry[T any](at func(*T) *Timers) *entry {
-	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed")
+	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, alphaHelp)
 }
+
+const alphaHelp = "a server is down until its first check has passed"

@@ -58,8 +58,8 @@ const maxWhole = 31 * 24 * time.Hour
 func seconds(least, most time.Duration) kind[time.Duration] {
 	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", text.Seconds(least), text.Seconds(most))
 	return kind[time.Duration]{expects, func(word string) (time.Duration, *complaint) {
-		whole, fraction, point := strings.Cut(word, ".")
-		if !isDigits(whole) || point && !isDigits(fraction) {
+		whole, fraction, _ := strings.Cut(word, ".")
+		if !isDigits(whole + fraction) {
 			return 0, complain("%s is not a number of seconds", text.Quote(word))
 		}
 		if len(fraction) > 6 {
@@ -100,13 +100,22 @@ func nonEmpty(expects string) kind[string] {
 func boolean() kind[bool] {
 	const expects = "one of on off true false yes no"
 	return kind[bool]{expects, func(word string) (bool, *complaint) {
-		switch strings.ToLower(word) {
+		switch word {
 		case "on", "true", "yes":
 			return true, nil
 		case "off", "false", "no":
 			return false, nil
 		}
-		return false, complain("%s is neither yes nor no", text.Quote(word))
+		c := complain("%s is neither yes nor no", text.Quote(word))
+		switch lower := strings.ToLower(word); lower {
+		case "on", "true", "yes", "off", "false", "no":
+			c.hint = fmt.Sprintf("write %s in small letters", lower)
+		case "1", "enable", "enabled":
+			c.hint = "write on"
+		case "0", "disable", "disabled":
+			c.hint = "write off"
+		}
+		return false, c
 	}}
 }
 

@@ -122,8 +122,10 @@ func instanceBlock() *blockSpec {
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same", inSlot("mcast_src_ip")),
-		onOff("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
-		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) { into.(*I).NoPreempt = false }},
+		present("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
+		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) {
+			into.(*I).NoPreempt = into.(*I).NoPreempt && !r.alone(st)
+		}},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
 		value("garp_master_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
 		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
@@ -168,7 +170,7 @@ func instanceLater() []*entry {
 		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
 		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {
 			i.Accept = false
-			return true
+			return r.alone(st)
 		}),
 		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
 		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
