@@ -55,6 +55,9 @@ func groupHead(r *reader, st *text.Statement, groups map[string]*rawGroup) *rawG
 	return g
 }
 
+// begin makes the group that a statement heads.
+func (g *rawGroup) begin(st *text.Statement) { g.head = st }
+
 func readMember(r *reader, st *text.Statement, g *rawGroup) {
 	m, ok := rawMember{at: st.All()}, false
 	rest := 2

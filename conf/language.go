@@ -142,6 +142,22 @@ func (s *blockSpec) Holder(word string) string {
 	return ""
 }
 
+// Guess is the keyword with a block that a word was meant to be, nil where it is near
+// none.
+func (s *blockSpec) Guess(word string) *text.Keyword {
+	var blocks []string
+	for _, e := range s.entries {
+		if e.inner != nil {
+			blocks = append(blocks, e.name)
+		}
+	}
+	near := text.Nearest(word, s.names())
+	if !slices.Contains(blocks, near) {
+		return nil
+	}
+	return s.Lookup(near)
+}
+
 // language is the whole of keepalived.conf as weir knows it.
 type language struct {
 	root *blockSpec
@@ -320,12 +336,18 @@ func repeatable(e *entry) *entry {
 }
 
 // section is a keyword that opens a block. head makes the raw block from the
-// words on the keyword's line; a nil block is skipped, head having said why.
+// words on the keyword's line. Where it is nil, head has said why; the block is read
+// all the same, for its own mistakes, and left out.
 func section[T, C any](name string, inner *blockSpec, help string, head func(r *reader, st *text.Statement, parent *T) *C) *entry {
 	return &entry{name: name, inner: inner, help: help, read: func(r *reader, st *text.Statement, into any) {
 		child := head(r, st, into.(*T))
 		if child == nil {
-			return
+			if child = new(C); st.Block != nil {
+				st.Block.Unsure = true // of what it lacks, nothing is said
+			}
+			if b, ok := any(child).(interface{ begin(*text.Statement) }); ok {
+				b.begin(st)
+			}
 		}
 		inner.fill(child)
 		if st.Block != nil {

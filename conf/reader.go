@@ -45,6 +45,9 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			spec.line(r, st, into)
 		case st.Entry == nil:
 			r.unknown(spec, b, st)
+			if st.Guess != nil {
+				st.Guess.Row.(*entry).read(r, st, into)
+			}
 		default:
 			var counts bool
 			if given, counts = r.again(given, st); counts {

@@ -200,14 +200,19 @@ func readNATMask(r *reader, st *text.Statement, _ any) {
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
 func serviceHead(r *reader, st *text.Statement) *rawService {
-	s := &rawService{head: st, flags: map[string]text.Place{}}
-	s.at = st.All()
+	s := &rawService{}
+	s.begin(st)
 	if !r.service(st, 1, s) {
 		return nil
 	}
 	s.note("virtual_server", st.Place())
 	s.note("keys", st.Place())
 	return s
+}
+
+// begin makes the service that a statement heads.
+func (s *rawService) begin(st *text.Statement) {
+	s.head, s.flags, s.at = st, map[string]text.Place{}, st.All()
 }
 
 // service reads what names a service from a statement's words.

@@ -204,10 +204,17 @@ func instanceHead(r *reader, st *text.Statement) *rawInstance {
 	if !ok {
 		return nil
 	}
-	i := &rawInstance{head: st, peerAt: map[netip.Addr]text.Place{}}
-	i.Name, i.Accept, i.at = name, true, st.All()
+	i := &rawInstance{}
+	i.begin(st)
+	i.Name = name
 	i.note("vrrp_instance", st.Place())
 	return i
+}
+
+// begin makes the instance that a statement heads.
+func (i *rawInstance) begin(st *text.Statement) {
+	i.head, i.peerAt = st, map[netip.Addr]text.Place{}
+	i.Accept, i.at = true, st.All()
 }
 
 func instanceDone(r *reader, b *text.Block, into any) {

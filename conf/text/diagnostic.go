@@ -123,6 +123,8 @@ type Collector struct {
 	// Counts are of each severity, with what is not kept.
 	Counts  [3]int
 	stopped bool
+	// cut is a text that was not read to its end.
+	cut bool
 	// seen are those of repetitions.
 	seen map[string]bool
 	// Holds has it keep the diagnostics in Held as they come, to be given later.
@@ -141,7 +143,10 @@ type Held struct {
 const MaxDiagnostics = 1000
 
 // Full tells whether reading on makes no sense.
-func (c *Collector) Full() bool { return c.stopped || c.Counts[Error] >= MaxDiagnostics }
+func (c *Collector) Full() bool {
+	c.cut = c.cut || c.Counts[Error] >= MaxDiagnostics && !c.stopped
+	return c.stopped || c.cut
+}
 
 // Stop gives a last diagnostic: the text is no configuration.
 func (c *Collector) Stop(at Place, message, hint string) {
@@ -221,11 +226,17 @@ func (c *Collector) Finish(name string, files int) Diagnostics {
 		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	for severity, n := range c.Counts {
-		if n > MaxDiagnostics {
-			s := Severity(severity)
-			more := fmt.Sprintf("%s more at least, which are not shown", Plural(n-MaxDiagnostics, s.String()))
-			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
+		last := Diagnostic{Severity: Severity(severity), File: name}
+		switch {
+		case last.Severity == Error && c.cut:
+			last.Message = fmt.Sprintf("%d errors: the rest is not looked at", MaxDiagnostics)
+			last.Hint = "expected a keepalived.conf"
+		case n > MaxDiagnostics:
+			last.Message = fmt.Sprintf("%s more at least, which are not shown", Plural(n-MaxDiagnostics, last.Severity.String()))
+		default:
+			continue
 		}
+		c.list = append(c.list, last)
 	}
 	sortBySeverity(c.list)
 	return Diagnostics{list: c.list, files: files}

@@ -18,6 +18,9 @@ type Grammar interface {
 	// Holder is the name of the first keyword whose block may hold a word, "" where
 	// no block inside this one may.
 	Holder(word string) string
+	// Guess is the keyword with a block that an unknown word was meant to be, nil
+	// where it is near none.
+	Guess(word string) *Keyword
 }
 
 // innerOf is the kind of block that a keyword opens, nil where it opens none.
@@ -36,6 +39,9 @@ type Statement struct {
 	Block *Block
 	// Entry is what the block around it knows of the keyword, nil where it is unknown.
 	Entry *Keyword
+	// Guess is what an unknown keyword that opens a block was meant to be: its block
+	// is read as that of the other. It is nil where nobody knows.
+	Guess *Keyword
 	// Broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
 	Broken bool
@@ -215,7 +221,12 @@ func (b *builder) brace() (Token, bool) {
 // opened begins the block of a statement.
 func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
+	if b.top().spec != nil && st.Entry == nil && !st.Broken {
+		st.Guess = b.top().spec.Guess(st.Keyword())
+	}
 	switch {
+	case st.Guess != nil:
+		b.push(st, st.Guess.Inner, brace)
 	case b.top().spec == nil || st.Entry == nil || st.Broken && inner == nil:
 		b.push(st, nil, brace)
 	case inner == nil && b.excess > 0:
