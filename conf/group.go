@@ -32,6 +32,7 @@ const maxServices = 4096
 // groupBlock is the list of virtual_server_group.
 func groupBlock() *blockSpec {
 	spec := list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
+	spec.words = func(word string) bool { return word == "fwmark" || looksLikeAddress(word) }
 	spec.done = func(r *reader, b *text.Block, into any) {
 		if len(into.(*rawGroup).members) == 0 && !b.Unsure {
 			r.errorAt(b.Owner.All(), b.Owner.Title()+" has no address", "expected "+spec.expects)

@@ -115,6 +115,9 @@ type blockSpec struct {
 	// and expects says what such a line holds.
 	line    func(r *reader, st *text.Statement, into any)
 	expects string
+	// words tells which words, other than addresses, may begin a line; nil is none that
+	// could be told from others.
+	words func(word string) bool
 	// done looks at the whole block, for what is missing in it.
 	done func(r *reader, b *text.Block, into any)
 }
@@ -134,12 +137,20 @@ func (s *blockSpec) Lookup(word string) *text.Keyword {
 // may stand in any list.
 func (s *blockSpec) Holder(word string) string {
 	for _, e := range s.entries {
-		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(word, ".:@")
+		listed := e.inner != nil && e.inner.line != nil && (strings.ContainsAny(word, ".:@") || e.inner.words != nil && e.inner.words(word) && !s.Near(word))
 		if listed || e.inner != nil && e.inner.lookup(word) != nil {
 			return e.name
 		}
 	}
 	return ""
+}
+
+// Near tells whether a word is near one of the block's.
+func (s *blockSpec) Near(word string) bool { return text.Nearest(word, s.names()) != "" }
+
+// Listed tells whether the block is a list, of which a word may begin a line.
+func (s *blockSpec) Listed(word string) bool {
+	return s.line != nil && (s.words == nil || s.words(word))
 }
 
 // Guess is the keyword with a block that a word was meant to be, nil where it is near

@@ -38,6 +38,9 @@ func lineWordOf[V any](names string, k kind[V]) (list []lineWord) {
 	return list
 }
 
+// looksLikeAddress tells whether a word may be an address, right or wrong.
+func looksLikeAddress(word string) bool { return strings.ContainsAny(word, ".:") }
+
 // knows tells whether a line's grammar has a word.
 func knows(words []lineWord, word string) bool {
 	return slices.ContainsFunc(words, func(w lineWord) bool { return w.name == word })

@@ -44,13 +44,13 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			}
 			spec.line(r, st, into)
 		case st.Entry == nil:
-			r.unknown(spec, b, st)
+			r.unknown(spec, b, st, into)
 			if st.Guess != nil {
 				st.Guess.Row.(*entry).read(r, st, into)
 			}
 		default:
 			var counts bool
-			if given, counts = r.again(given, st); counts {
+			if given, counts = r.again(b, given, st); counts {
 				r.sayEffect(entryOf(st), st)
 				r.read(st, into)
 			}
@@ -78,8 +78,8 @@ const maxLines = 1 << 16
 
 // again warns of a setting that is given twice: the last one counts, but of
 // scripts the first. It tells whether this one does.
-func (r *reader) again(given []*text.Statement, st *text.Statement) (now []*text.Statement, counts bool) {
-	if entryOf(st).slot == "" {
+func (r *reader) again(b *text.Block, given []*text.Statement, st *text.Statement) (now []*text.Statement, counts bool) {
+	if entryOf(st).slot == "" || b.Shifted {
 		return given, true
 	}
 	for i, first := range given {
@@ -121,7 +121,7 @@ func entryOf(st *text.Statement) *entry {
 
 // unknown is a keyword that the block does not have: one that belongs in
 // another block, or none at all.
-func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement) {
+func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, into any) {
 	word := st.Keyword()
 	near := text.Nearest(word, spec.names())
 	// A letter more or less is a typing error rather than another block's word.
@@ -131,15 +131,31 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement) {
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)
+	if st.Guess != nil {
+		near = st.Guess.Row.(*entry).name
+	}
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 		// What was meant is not missed as well.
 		b.Statements = append(b.Statements, &text.Statement{Entry: spec.Lookup(near), Words: st.Words, Broken: true})
+		r.tryAs(spec.lookup(near), st, into)
 	} else if b.Unsure = true; text.Nearest(word, r.language.names) != "" {
 		near = text.Nearest(word, r.language.names)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
 	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
+}
+
+// tryAs reads a statement as that of another keyword, which was meant, so that what hangs
+// on it is not wrong, too. What it says is not said.
+func (r *reader) tryAs(e *entry, st *text.Statement, into any) {
+	if e.inner != nil || st.Block != nil {
+		return
+	}
+	diags := r.diags
+	r.diags = &text.Collector{Holds: true, Now: diags.Now}
+	e.read(r, st, into)
+	r.diags = diags
 }
 
 func skipped(st *text.Statement) string {

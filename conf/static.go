@@ -96,6 +96,7 @@ func trackGroupBlock() *blockSpec {
 		}
 		g.note("group", st.Place())
 	})
+	names.words = isName
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 

@@ -46,7 +46,7 @@ var addressFlags = []string{"home", "-nodad", "mngtmpaddr", "noprefixroute", "au
 
 // vipBlock is a list of addresses.
 func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *blockSpec {
-	return list(name, addressWords, func(r *reader, st *text.Statement, into *T) {
+	spec := list(name, addressWords, func(r *reader, st *text.Statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
@@ -55,6 +55,8 @@ func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *bloc
 			note(into, name, st.Place())
 		}
 	})
+	spec.words = looksLikeAddress
+	return spec
 }
 
 func readVIP(r *reader, st *text.Statement, k kind[netip.Prefix]) (v VIP, ok bool) {

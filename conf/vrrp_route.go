@@ -97,7 +97,7 @@ func inetAddress() kind[string] {
 func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 	const expects = "[to] NETWORK|default [via IP] [dev INTERFACE] and the other words of ip route"
 	words := routeWords()
-	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
+	spec := list(name, expects, func(r *reader, st *text.Statement, into *T) {
 		if !knows(words, st.Keyword()) && r.misplacedIn(st, name) {
 			return
 		}
@@ -132,6 +132,8 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 		add(into, route)
 		note(into, name, st.Place())
 	})
+	spec.words = func(word string) bool { return word == "to" || knows(words, word) }
+	return spec
 }
 
 // says tells whether a route has a word outside its next hops.
@@ -265,7 +267,7 @@ func allOrNetwork() kind[string] {
 func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 	const expects = "from NETWORK to NETWORK table TABLE and the other words of ip rule"
 	g := grammar{what: "rule", words: ruleWords(), bare: func(string) bool { return false }}
-	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
+	spec := list(name, expects, func(r *reader, st *text.Statement, into *T) {
 		if !knows(g.words, st.Keyword()) && r.misplacedIn(st, name) {
 			return
 		}
@@ -277,4 +279,6 @@ func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 		add(into, rule)
 		note(into, name, st.Place())
 	})
+	spec.words = func(word string) bool { return knows(g.words, word) }
+	return spec
 }

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"weir/conf/text"
 )
@@ -123,6 +124,7 @@ func syncGroupBlock() *blockSpec {
 		}
 		g.note("group", st.Place())
 	})
+	names.words = isName
 	entries := yet(
 		section("group", names, "the instances", plain(func(g *G) *G { return g })),
 		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete"),
@@ -141,3 +143,7 @@ func syncGroupBlock() *blockSpec {
 
 // syncSingle is said of a group with one member.
 const syncSingle = "a vrrp_sync_group of one instance keeps nothing together"
+
+// isName tells whether a word may be the name of an instance: the braces have shown
+// that the line belongs to a list.
+func isName(word string) bool { return word != "" && !strings.ContainsAny(word, "{}$@~") }

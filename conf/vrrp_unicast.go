@@ -66,7 +66,7 @@ func unicastEntries() []*entry {
 // peerBlock is the list of unicast_peer.
 func peerBlock() *blockSpec {
 	const expects = "IP [min_ttl N] [max_ttl N]"
-	return list("unicast_peer", expects, func(r *reader, st *text.Statement, i *rawInstance) {
+	spec := list("unicast_peer", expects, func(r *reader, st *text.Statement, i *rawInstance) {
 		if r.misplacedIn(st, "unicast_peer") {
 			return
 		}
@@ -95,6 +95,8 @@ func peerBlock() *blockSpec {
 			i.note("unicast_peer", st.Place())
 		}
 	})
+	spec.words = looksLikeAddress
+	return spec
 }
 
 // Macvlan is use_vmac: a device with the instance's own MAC address.

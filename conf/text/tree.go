@@ -21,6 +21,10 @@ type Grammar interface {
 	// Guess is the keyword with a block that an unknown word was meant to be, nil
 	// where it is near none.
 	Guess(word string) *Keyword
+	// Near tells whether a word is near one that may stand in the block.
+	Near(word string) bool
+	// Listed tells whether the block is a list, of which a word may begin a line.
+	Listed(word string) bool
 }
 
 // innerOf is the kind of block that a keyword opens, nil where it opens none.
@@ -82,6 +86,9 @@ type Block struct {
 	// unclosed is a block that lacks its closing brace: what follows may be
 	// the rest of it, so that it collides with nothing.
 	unclosed bool
+	// Shifted is a block that a brace which is missing or too many has given more
+	// than is its own: what stands in it twice may be of two blocks.
+	Shifted bool
 }
 
 // Unclosed tells whether the statement's block lacks its closing brace.
