@@ -118,6 +118,10 @@ const largeText, largeGarbage = 1 << 20, 20
 
 // read takes the steps. Unless same is true, reading the whole says something else.
 func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
+	if program := foreign(src.Text, p.language); program != "" {
+		p.diags.Stop(src.Start(), "this is "+program+", not a configuration of keepalived", "expected the blocks of keepalived.conf, such as vrrp_instance and virtual_server")
+		return nil, p.diags.Finish(src.Name, 1), true
+	}
 	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
 	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
 		return nil, diags, false

@@ -123,6 +123,11 @@ func entryOf(st *text.Statement) *entry {
 // another block, or none at all.
 func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, into any) {
 	word := st.Keyword()
+	if spec.name == "" && st.Guess == nil && isShell(st) {
+		b.Unsure = true
+		r.diags.ErrorOnce(text.ShellCause, st.All(), text.ShellLine, "take it out")
+		return
+	}
 	near := text.Nearest(word, spec.names())
 	// A letter more or less is a typing error rather than another block's word.
 	if home := r.language.home(word); home != "" && (near == "" || text.Distance(word, near, 2) > 1) {

@@ -127,6 +127,8 @@ type Collector struct {
 	cut bool
 	// seen are those of repetitions.
 	seen map[string]bool
+	// once are the errors that are given once for many places, by their kind.
+	once map[string]*onceError
 	// Holds has it keep the diagnostics in Held as they come, to be given later.
 	Holds bool
 	Held  []Held
@@ -191,6 +193,40 @@ func (c *Collector) ErrorAt(at Place, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
 }
 
+// onceError is an error of many places.
+type onceError struct {
+	// index is where it is in the list, more how many places more there are.
+	index, more int
+}
+
+// ErrorOnce gives an error at the first of the places that have one cause.
+func (c *Collector) ErrorOnce(cause string, at Place, message, hint string) {
+	if first := c.once[cause]; first != nil {
+		first.more++
+		return
+	}
+	if c.once == nil {
+		c.once = map[string]*onceError{}
+	}
+	before := len(c.list)
+	c.ErrorAt(at, message, hint)
+	c.once[cause] = &onceError{index: before}
+	if len(c.list) == before {
+		c.once[cause].index = -1
+	}
+}
+
+// countOnce says at how many places more an error stands.
+func (c *Collector) countOnce() {
+	for _, one := range c.once {
+		if one.more > 0 && one.index >= 0 {
+			d := &c.list[one.index]
+			d.Notes = append(d.Notes, "and at "+Plural(one.more, "place")+" more")
+		}
+	}
+	c.once = nil
+}
+
 // WarnAt gives a warning of a kind at its place.
 func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
@@ -222,6 +258,7 @@ func (c *Collector) At(d Diagnostic, at Place) {
 
 // Finish puts the diagnostics in the order in which they are shown.
 func (c *Collector) Finish(name string, files int) Diagnostics {
+	c.countOnce()
 	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

@@ -54,6 +54,10 @@ type lexer struct {
 	cuts []cut
 	// comments tells that comments are kept.
 	comments bool
+	// conflicts counts the merge conflicts that are open, heredoc is the line that ends
+	// what a shell would have written.
+	conflicts int
+	heredoc   string
 }
 
 // byteOrderMark may stand at the start of a file that a Windows editor wrote.
@@ -86,7 +90,7 @@ func (l *lexer) all() {
 		if l.column == 1 {
 			l.diags.Now = l.here()
 		}
-		if l.run != nil && l.column == 1 && (l.part() || l.macro()) {
+		if l.run != nil && l.column == 1 && (l.part() || l.pasted() || l.macro()) {
 			continue
 		}
 		l.token()
@@ -97,7 +101,7 @@ func (l *lexer) all() {
 // lineEnds looks at the line that has been read: an include is read here, so
 // that what it defines holds from here on.
 func (l *lexer) lineEnds() {
-	line := l.tokens[l.first:]
+	line := l.tidy(l.tokens[l.first:])
 	l.first = len(l.tokens)
 	if l.run == nil || len(line) == 0 || line[0].kind != wordToken {
 		return
@@ -200,6 +204,7 @@ func (l *lexer) token() {
 	case l.continues():
 		for l.next() != "\n" {
 		}
+	case l.skipOddBlank(), l.curlyQuote():
 	case c == '}':
 		l.brace(closeToken)
 	case c == '{' && l.placeholder():
@@ -334,6 +339,10 @@ func (l *lexer) word() {
 
 func (l *lexer) wordEnds() bool {
 	c := l.peek(0)
+	if c >= utf8.RuneSelf {
+		_, size := l.oddBlank()
+		return size > 0
+	}
 	return c == '\n' || isBlank(c) || c == '#' || c == '!' || c == '{' && l.pair() == 0 || l.continues()
 }
 

@@ -197,6 +197,7 @@ func (b *builder) statement() {
 	}
 	st.Words = b.tokens[first:b.next:b.next]
 	b.diags.Now = st.Place()
+	b.assigns(st)
 	if b.special(st) {
 		return
 	}
