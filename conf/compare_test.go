@@ -23,6 +23,7 @@ type reloadExample struct {
 // reloadExamples are of every keyword with an effect, by its block and name.
 var reloadExamples = map[string]reloadExample{
 	"global_defs router_id":               {was: "a", now: "b"},
+	"global_defs lvs_id":                  {was: "a", now: "b"},
 	"global_defs lvs_timeouts":            {was: "tcp 900", now: "tcp 901", reports: "tcp_established"},
 	"global_defs vrrp_version":            {was: "2", now: "3"},
 	"global_defs vrrp_garp_master_delay":  {was: "5", now: "6", around: "vrrp_garp_lower_prio_delay 5\n"},

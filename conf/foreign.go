@@ -44,13 +44,16 @@ var foreignFiles = []foreignFile{
 }
 
 // shellWords begin lines of a shell that people paste with a configuration.
-var shellWords = strings.Fields(`cat echo sudo cd cp mv rm ls systemctl service export apt apt-get yum dnf apk ip ifconfig iptables
+var shellWords = strings.Fields(`cat echo sudo cd cp mv rm ls systemctl export apt apt-get yum dnf apk ip ifconfig iptables
 	ipvsadm chmod chown mkdir touch tee vi vim nano ssh scp if then else elif fi for do done while exit set sleep source grep sed awk
 	curl wget docker kubectl tail head journalctl killall pkill pidof kill ping tcpdump keepalived EOF EOT END`)
 
 // isShell tells whether a line outside any block is one of a shell.
 func isShell(st *text.Statement) bool {
 	word := st.Keyword()
+	if word == "service" && len(st.Words) == 3 {
+		return slices.Contains([]string{"start", "stop", "restart", "reload", "status"}, st.Words[2].Text)
+	}
 	return slices.Contains(shellWords, word) || strings.HasPrefix(word, "[root@") || strings.HasPrefix(word, "root@") || word == "$" || word == "#"
 }
 

@@ -67,9 +67,8 @@ type HostPort struct {
 func mailEntries() []*entry {
 	type G = Global
 	list := section("notification_email", mailBlock(), "who gets the mails", plain(func(g *G) *G { return g }))
-	return append([]*entry{
-		value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name")),
-	}, yet(
+	id := value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name"))
+	return append([]*entry{id, obsolete("lvs_id", id)}, yet(
 		list,
 		value("notification_email_from", nonEmpty("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
 		custom("smtp_server", "HOST [PORT]", "the mail relay", readMailServer, otherwise("no mail")),

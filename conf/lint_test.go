@@ -10,6 +10,7 @@ import (
 // remarkTexts give one remark each.
 var remarkTexts = map[string]string{
 	"comment-in-word":       bareInstance + "notify_master /bin/a#b\n}\n",
+	"undefined-name":        bareInstance + "authentication {\nauth_type PASS\nauth_pass $X\n}\n}\n",
 	"value-ignored":         bareInstance + "nopreempt 1\n}\n",
 	"strict":                bareInstance + "strict_mode\npreempt_delay 3\n}\n",
 	"track-own-interface":   bareInstance + "track_interface {\ne0\n}\n}\n",

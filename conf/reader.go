@@ -128,6 +128,10 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		r.diags.ErrorOnce(text.ShellCause, st.All(), text.ShellLine, "take it out")
 		return
 	}
+	if m, ok := spec.meantBy(word); ok {
+		r.tellMeant(m, spec, b, st, into)
+		return
+	}
 	near := text.Nearest(word, spec.names())
 	// A letter more or less is a typing error rather than another block's word.
 	if home := r.language.home(word); home != "" && (near == "" || text.Distance(word, near, 2) > 1) {
@@ -144,8 +148,8 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		// What was meant is not missed as well.
 		b.Statements = append(b.Statements, &text.Statement{Entry: spec.Lookup(near), Words: st.Words, Broken: true})
 		r.tryAs(spec.lookup(near), st, into)
-	} else if b.Unsure = true; text.Nearest(word, r.language.names) != "" {
-		near = text.Nearest(word, r.language.names)
+	} else if b.Unsure = true; r.language.elsewhere(word) != "" {
+		near = r.language.elsewhere(word)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
 	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
@@ -154,7 +158,7 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 // tryAs reads a statement as that of another keyword, which was meant, so that what hangs
 // on it is not wrong, too. What it says is not said.
 func (r *reader) tryAs(e *entry, st *text.Statement, into any) {
-	if e.inner != nil || st.Block != nil {
+	if e.inner != nil || st.Block != nil || into == nil {
 		return
 	}
 	diags := r.diags
@@ -218,6 +222,12 @@ func one[V any](r *reader, st *text.Statement, k kind[V]) (V, bool) {
 // word reads one of a statement's words.
 func word[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
 	v, complaint := k.parse(st.Words[i].Text)
+	if unknown := st.Words[i].IsName(); unknown && complaint != nil {
+		r.errorAt(st.Words[i].Place, fmt.Sprintf("%s: %s is not defined", st.Keyword(), text.Quote(st.Words[i].Text)), "write "+text.Shorten(st.Words[i].Text)+"=VALUE on a line before it")
+		return v, false
+	} else if unknown {
+		r.warnAt(st.Words[i].Place, "undefined-name", fmt.Sprintf("%s is not defined: it is taken as it stands", text.Quote(st.Words[i].Text)), "write "+text.Shorten(st.Words[i].Text)+"=VALUE on a line before it, or put '...' around it")
+	}
 	if complaint == nil {
 		return v, true
 	}

@@ -53,6 +53,7 @@ var remarks = []remark{
 	{"sync-group-single", true, "a vrrp_sync_group of one instance keeps nothing together"},
 	{"threshold", false, "a lower threshold above the upper one"},
 	{"track-own-interface", true, "an instance tracks its own interface, which it does anyway"},
+	{"undefined-name", false, "a value looks like the use of a name that nothing defines"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
 	{"value-ignored", false, "a value stands where a keyword takes none"},
 	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},

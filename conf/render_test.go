@@ -21,7 +21,7 @@ func TestRender(t *testing.T) {
       | 	^~~~~~~~ did you mean "router_id"?
 web.conf:2:11: error: lb_algo: unknown scheduler "wlcc"
     2 |   lb_algo wlcc
-      |           ^~~~ expected one of rr wrr lc wlc lblc lblcr dh sh sed nq mh fo ovf twos
+      |           ^~~~ did you mean "wlc"?
       included from main.conf:1
 web.conf:1:1: warning: virtual_server 10.0.0.1 53 has no protocol: it serves UDP  [protocol-default]
     1 | virtual_server 10.0.0.1 53 {

@@ -152,6 +152,10 @@ func oneOf[V any](c choice[V]) kind[V] {
 		unknown := complain("unknown %s %s", c.noun, text.Quote(word))
 		if i := slices.IndexFunc(all, func(known string) bool { return strings.EqualFold(known, word) }); i >= 0 {
 			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
+		} else if near := meantValue(c.noun, word); near != "" {
+			unknown.hint = fmt.Sprintf("did you mean %q?", near)
+		} else if near := text.Nearest(word, all); len(word) > 2 && near != "" {
+			unknown.hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return none, unknown
 	}}

@@ -15,6 +15,12 @@ type definition struct {
 	more string
 }
 
+// IsName tells whether a word is a use of a name, $NAME, that nothing defines.
+func (t *Token) IsName() bool {
+	name, found := strings.CutPrefix(t.Text, "$")
+	return found && name != "" && leadingName(name) == name && t.Place.Src != nil && t.Place.Text() == t.Text
+}
+
 // definedName is the NAME of $NAME=..., and "" of any other word.
 func definedName(word string) string {
 	if !strings.HasPrefix(word, "$") {

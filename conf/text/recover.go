@@ -2,6 +2,8 @@ package text
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -239,10 +241,14 @@ func (b *builder) special(st *Statement) bool {
 	return false
 }
 
-// undefined breaks a statement that uses a name which nothing defines.
+// undefined breaks a statement that uses a name which nothing defines: ${NAME} anywhere,
+// or $NAME in a keyword's place.
 func (b *builder) undefined(st *Statement) {
-	for _, w := range st.Words {
+	for n, w := range st.Words {
 		i := strings.Index(w.Text, "${")
+		if name := leadingName(strings.TrimPrefix(w.Text, "$")); n == 0 && i < 0 && name != "" && w.Text == "$"+name {
+			i = 0
+		}
 		if i < 0 || w.broken {
 			continue
 		}
@@ -251,10 +257,24 @@ func (b *builder) undefined(st *Statement) {
 			if leadingName(name) != name {
 				hint = "expected ${NAME}"
 			}
-			b.breaks(st, w.Place, Quote("${"+name+"}")+" is not defined", hint)
+			if near := Nearest(name, b.run.names()); near != "" {
+				hint = fmt.Sprintf("did you mean $%s?", Shorten(near))
+			}
+			b.breaks(st, w.Place, Quote(w.Text[i:i+size])+" is not defined", hint)
 		}
 	}
 	if st.Broken {
 		b.top().Unsure = b.top().Unsure || b.top().spec.Lookup(st.Keyword()) == nil
 	}
 }
+
+// names are those that are defined, sorted; none where they are too many.
+func (run *Reading) names() []string {
+	if len(run.definitions) > maxNames {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(run.definitions))
+}
+
+// maxNames is how many names are looked through for one that was meant.
+const maxNames = 1000
