@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"weir/conf/text"
@@ -67,25 +68,21 @@ func vrrpDefaults() []*entry {
 	type G = Global
 	extra := custom("vrrp_garp_extra_if", "[all] whole seconds from 1 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
 		func(r *reader, st *text.Statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
-	return append([]*entry{
+	entries := append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
 	}, yet(
-		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
-		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
 		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
 		atLeastOne("vrrp_garp_lower_prio_repeat", func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
 		value("vrrp_garp_master_refresh", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
 		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
-		value("vrrp_garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
-		value("vrrp_gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
+		gap("vrrp_garp_interval", func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
+		gap("vrrp_gna_interval", func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
-		present("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
 		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
@@ -98,6 +95,12 @@ func vrrpDefaults() []*entry {
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
 		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
+	)...)
+	return append(entries, mustWait(
+		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18})), harmless(defaultGroup4)),
+		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12")), harmless(defaultGroup6)),
+		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3), harmless("3")),
+		present("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
 	)...)
 }
 
@@ -182,4 +185,18 @@ func texts(tokens []text.Token) (list []string) {
 		list = append(list, t.Text)
 	}
 	return list
+}
+
+// gap is the time between two announcements. 0 is none, which keepalived takes for a
+// mistake.
+func gap(name string, at func(*Global) *time.Duration, help string, options ...option) *entry {
+	e := value(name, seconds(0, maxDelay), at, help, options...)
+	read := e.read
+	e.read = func(r *reader, st *text.Statement, into any) {
+		read(r, st, into)
+		if len(st.Words) == 2 && strings.Trim(st.Words[1].Text, "0.") == "" {
+			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is no gap, as without it", "take it out")
+		}
+	}
+	return e
 }

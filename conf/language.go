@@ -40,6 +40,8 @@ type entry struct {
 	// values nobody is shown.
 	reload Trait
 	secret bool
+	// harmless tells values with which a keyword that is needed does what it says.
+	harmless func(word string) bool
 }
 
 // option says what only some entries have.
@@ -75,6 +77,13 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 		e.fill = func(into any) { *at(into.(*T)) = e.initial.(V) }
 	}
 	return e
+}
+
+// harmless are values with which a keyword that weir cannot do yet says what weir does.
+func harmless(words ...string) option {
+	return func(e *entry) {
+		e.harmless = func(word string) bool { return slices.Contains(words, word) }
+	}
 }
 
 // inSlot has a keyword overwrite what another one says.

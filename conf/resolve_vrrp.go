@@ -76,12 +76,8 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 		r.warnAt(i.PlaceOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
 		i.Auth = Auth{Type: AuthNone}
 	}
-	if i.Auth.Type == AuthHeader && i.State == Master {
-		keyword := "priority"
-		if i.Has("state") {
-			keyword = "state"
-		}
-		r.warnAt(i.PlaceOf(keyword), "no-effect", "an instance with auth_type AH cannot begin as MASTER: it begins as BACKUP", "write state BACKUP")
+	if i.Auth.Type == AuthHeader && i.State == Master && i.Priority != ownerPriority {
+		r.warnAt(i.PlaceOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
 		i.State = Backup
 	}
 	i.inheritGARP(g)

@@ -155,15 +155,12 @@ func instanceLater() []*entry {
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "the same for VIPs on other interfaces"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
-		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
-		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs")),
 		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
 		value("garp_master_refresh", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
 		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
 		value("garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
 		atLeastOne("garp_lower_prio_repeat", func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
 		extra, obsolete("vmac_garp_intvl", extra),
-		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts")),
 		expired, obsolete("thread_timer_expired", expired),
 		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
 		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
@@ -179,8 +176,7 @@ func instanceLater() []*entry {
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, yet(unicastEntries()...)...)
-	entries = append(entries, ignored("its signature's form belongs to one version of keepalived",
-		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })))...)
+	entries = append(entries, disagreeing()...)
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
 	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
@@ -188,6 +184,21 @@ func instanceLater() []*entry {
 		value("kernel_rx_buf_size", number(1, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
 	)...)
 }
+
+// disagreeing are the keywords that a director has to do for the others to understand it:
+// without them there would be two masters, so weir does not run without.
+func disagreeing() []*entry {
+	type I = rawInstance
+	return mustWait(
+		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4"), harmless(defaultGroup4, defaultGroup6)),
+		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs"), harmless("off", "false", "no")),
+		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts"), harmless("3")),
+		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })),
+	)
+}
+
+// The groups of advertisements where nothing is said (RFC 9568, 5.1).
+const defaultGroup4, defaultGroup6 = "224.0.0.18", "ff02::12"
 
 func readNotifyDeleted(r *reader, st *text.Statement, i *rawInstance) (ok bool) {
 	i.WantsNotifyDeleted = true
