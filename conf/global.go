@@ -113,7 +113,7 @@ func readMailServer(r *reader, st *text.Statement, g *Global) (ok bool) {
 
 // readMailTimeout takes 0 as keepalived does: a second.
 func readMailTimeout(r *reader, st *text.Statement, g *Global) bool {
-	d, ok := one(r, st, wholeSeconds(0, maxWhole))
+	d, ok := one(r, st, wholeSeconds(0, maxMicroWhole))
 	if ok && d == 0 {
 		d = time.Second
 		r.warnAt(st.Words[1].Place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")

@@ -61,7 +61,7 @@ type ExtraGARP struct {
 // The bounds of what is repeated.
 const (
 	maxDelay  = 24 * time.Hour
-	maxRepeat = math.MaxInt16
+	maxRepeat = math.MaxInt32
 )
 
 func vrrpDefaults() []*entry {
@@ -70,15 +70,15 @@ func vrrpDefaults() []*entry {
 		func(r *reader, st *text.Statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
 	entries := append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
-		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
+		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
 	}, yet(
-		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
-		atLeastOne("vrrp_garp_lower_prio_repeat", func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
-		value("vrrp_garp_master_refresh", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
+		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
+		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
+		value("vrrp_garp_master_refresh", wholeSeconds(0, maxTimer), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
 		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
-		gap("vrrp_garp_interval", func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
-		gap("vrrp_gna_interval", func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
+		gap("vrrp_garp_interval", maxMicro, func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
+		gap("vrrp_gna_interval", maxMicro, func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
@@ -90,11 +90,11 @@ func vrrpDefaults() []*entry {
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
-		value("vrrp_startup_delay", seconds(time.Millisecond, maxDelay), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
-		value("vrrp_delay_after_boot", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
+		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
+		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
-		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
-		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
+		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
+		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 	)...)
 	return append(entries, mustWait(
 		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18})), harmless(defaultGroup4)),
@@ -107,12 +107,12 @@ func vrrpDefaults() []*entry {
 func vrrpFirewall() []*entry {
 	type G = Global
 	entries := ignored("accept and no_accept are up to its own data plane, which needs no firewall rules",
-		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains),
+		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains, firstCounts()),
 		custom("vrrp_ipsets", "[NAME...]", "names of ipsets", func(_ *reader, st *text.Statement, g *G) bool {
 			g.IPSets = texts(st.Words[1:])
 			return true
 		}),
-		optional("nftables", nonEmpty("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept"),
+		optional("nftables", nonEmpty("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept", firstCounts()),
 		value("nftables_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NFTablesPriority }, "its chains' priority", initially(int32(-1))),
 		present("nftables_ifindex", func(g *G) *bool { return &g.NFTablesIfindex }, "sets by a device's number"),
 		present("nftables_counters", func(g *G) *bool { return &g.NFTablesCounters }, "counters in the rules"),
@@ -187,15 +187,15 @@ func texts(tokens []text.Token) (list []string) {
 	return list
 }
 
-// gap is the time between two announcements. 0 is none, which keepalived takes for a
+// gap is a time that there may be none of: 0 is that, which keepalived takes for a
 // mistake.
-func gap(name string, at func(*Global) *time.Duration, help string, options ...option) *entry {
-	e := value(name, seconds(0, maxDelay), at, help, options...)
+func gap[T any](name string, most time.Duration, at func(*T) *time.Duration, help string, options ...option) *entry {
+	e := value(name, seconds(0, most), at, help, options...)
 	read := e.read
 	e.read = func(r *reader, st *text.Statement, into any) {
 		read(r, st, into)
 		if len(st.Words) == 2 && strings.Trim(st.Words[1].Text, "0.") == "" {
-			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is no gap, as without it", "take it out")
+			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is none, as without it", "take it out")
 		}
 	}
 	return e

@@ -79,6 +79,9 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 	return e
 }
 
+// firstCounts is a keyword of which the first statement counts.
+func firstCounts() option { return func(e *entry) { e.first = true } }
+
 // harmless are values with which a keyword that weir cannot do yet says what weir does.
 func harmless(words ...string) option {
 	return func(e *entry) {

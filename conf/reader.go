@@ -231,6 +231,10 @@ func word[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
 	if complaint == nil {
 		return v, true
 	}
+	if complaint.ignored {
+		r.warnAt(st.Words[i].Place, "value-ignored", st.Keyword()+": "+complaint.what, complaint.hint)
+		return v, true
+	}
 	if complaint.pending {
 		r.pending(st.Keyword()+" "+complaint.what, st.Words[i].Place)
 		return v, true

@@ -86,6 +86,9 @@ func (i *rawInstance) checkConflicts(r *reader) {
 	if !owner {
 		i.OwnerIgnoreAdverts = false
 	}
+	if i.IPVLAN.On && !i.ipv6() && len(i.vips) > 0 && !i.IPVLAN.Addr.IsValid() && !i.SourceIP.IsValid() && i.Has("use_ipvlan") {
+		r.warnAt(i.PlaceOf("use_ipvlan"), "no-effect", "use_ipvlan has no address: the instance stays in FAULT", "write use_ipvlan ... IP, or mcast_src_ip IP")
+	}
 	i.checkOwnInterface(r)
 }
 

@@ -31,6 +31,9 @@ func weighted[T any](most int, weight func(*T) *int, reverse func(*T) *bool, hel
 	k := number(-most, most)
 	return custom("weight", k.expects+" [reverse]", help, func(r *reader, st *text.Statement, into *T) bool {
 		n, back, next, ok := readWeight(r, st, 0, most)
+		if ok && next == 3 && !back {
+			next-- // noreverse belongs to the users of a tracker
+		}
 		if ok && len(st.Words) > next {
 			r.extra(st, next)
 			return false
@@ -83,13 +86,13 @@ func trackProcessBlock() *blockSpec {
 	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "process", "expected process NAME [ARGUMENT...]")
 	}, entries: yet(
-		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments"),
+		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments", firstCounts()),
 		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
 		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
 		value("quorum", number(1, 65535), func(p *P) *int { return &p.Quorum }, "so many processes are enough", initially(1)),
 		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),
-		value("fork_delay", delay, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
-		value("terminate_delay", delay, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
+		gap("fork_delay", time.Hour, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
+		gap("terminate_delay", time.Hour, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
 		custom("delay", delay.expects, "both delays", func(r *reader, st *text.Statement, p *P) bool {
 			d, ok := one(r, st, delay)
 			p.ForkDelay, p.TerminateDelay = d, d
@@ -118,7 +121,7 @@ func trackFileBlock() *blockSpec {
 	return &blockSpec{name: "track_file", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "file", "expected file PATH")
 	}, entries: yet(
-		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number"),
+		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number", firstCounts()),
 		weight,
 		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
 	)}
@@ -131,7 +134,7 @@ func readInitFile(r *reader, st *text.Statement, f *TrackFile) (ok bool) {
 			f.Overwrite = true
 			continue
 		}
-		f.InitValue, ok = word(r, st, n, number(math.MinInt32, math.MaxInt32))
+		f.InitValue, ok = word(r, st, n, number(-254, 254))
 	}
 	return ok
 }
@@ -163,7 +166,7 @@ func milliseconds(least float64) kind[float64] {
 	const most = math.MaxUint32 / 1000
 	expects := fmt.Sprintf("milliseconds from %g to %d, such as 10 or 12.5", least, most)
 	return kind[float64]{expects, func(word string) (float64, *complaint) {
-		whole, fraction, _ := strings.Cut(word, ".")
+		whole, fraction, _ := strings.Cut(strings.TrimPrefix(word, "+"), ".")
 		if !isDigits(whole + fraction) {
 			return 0, complain("%s is not a number of milliseconds", text.Quote(word))
 		}

@@ -98,6 +98,9 @@ func (v *VIP) fits(r *reader, st *text.Statement) bool {
 		r.errorAt(st.Place(), fmt.Sprintf("peer %s is of another family than %s", v.Peer.Addr(), v.Prefix.Addr()), "expected an address of the same family")
 		return false
 	}
+	if v.Peer.IsValid() && strings.Contains(st.Words[0].Text, "/") {
+		r.warnAt(st.Place(), "no-effect", "the mask has no effect beside peer, which has its own", "write it behind peer")
+	}
 	if v.Broadcast != "" && v.Peer.IsValid() {
 		word := "brd"
 		if !slices.ContainsFunc(st.Words, func(t text.Token) bool { return t.Text == word }) {
@@ -170,7 +173,7 @@ func broadcast() kind[string] {
 func scope() kind[string] {
 	names := oneWord("scope", "site", "link", "host", "nowhere", "global")
 	return kind[string]{names.expects, func(word string) (string, *complaint) {
-		if n, err := strconv.ParseUint(word, 0, 8); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimPrefix(word, "+"), 0, 8); err == nil {
 			return strconv.FormatUint(n, 10), nil
 		}
 		return names.parse(word)

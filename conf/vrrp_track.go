@@ -127,7 +127,7 @@ func syncGroupBlock() *blockSpec {
 	names.words = isName
 	entries := yet(
 		section("group", names, "the instances", plain(func(g *G) *G { return g })),
-		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete"),
+		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete").warns("track_interface, track_script or track_file in the group"),
 		present("sync_group_tracking_weight", func(g *G) *bool { return &g.TrackingWeight }, "let trackers of the instances have weights"),
 	)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
