@@ -29,6 +29,6 @@ func dnsEntries() []*entry {
 			}
 			return strings.ToUpper(word), nil
 		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA")),
-		value("name", nonEmpty("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially(".")),
+		value("name", nonEmpty("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially("."), firstCounts()),
 	}
 }

@@ -42,14 +42,34 @@ func udpEntries() []*entry {
 	}
 }
 
-// hexWords are bytes in hexadecimal digits, which blanks may part.
+// hexWords are bytes in hexadecimal digits, which blanks may part: the digits of a word
+// are taken in pairs, and one that is left over is a byte of its own.
 func hexWords(r *reader, st *text.Statement, digits string) (string, bool) {
-	k := kind[string]{"an even number of hexadecimal digits", func(word string) (string, *complaint) {
-		if len(word)%2 != 0 || word == "" || strings.Trim(word, digits) != "" {
+	k := kind[string]{"bytes in hexadecimal digits, such as 0A 1f", func(word string) (string, *complaint) {
+		if word == "" || strings.Trim(word, digits) != "" {
 			return "", complain("%s is no bytes in hexadecimal digits", text.Quote(word))
+		}
+		if last := len(word) - 1; last%2 == 0 {
+			word = word[:last] + "0" + word[last:]
 		}
 		return word, nil
 	}}
-	parts, ok := rest(r, st, 1, k)
-	return strings.Join(parts, ""), ok
+	var all strings.Builder
+	for i := 1; i < len(st.Words); i++ {
+		for _, part := range strings.Fields(st.Words[i].Text) {
+			one := *st
+			one.Words = []text.Token{st.Words[0], st.Words[i]}
+			one.Words[1].Text = part
+			bytes, ok := word(r, &one, 1, k)
+			if !ok {
+				return "", false
+			}
+			all.WriteString(bytes)
+		}
+	}
+	if all.Len() == 0 {
+		r.errorAt(st.Place(), st.Keyword()+" lacks its value", "expected "+k.expects)
+		return "", false
+	}
+	return all.String(), true
 }

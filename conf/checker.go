@@ -184,6 +184,16 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 	if c.port == 0 && c.Kind != CheckPing && !c.mentions("connect_port") {
 		r.errorAt(c.head.Place(), string(c.Kind)+" has no port to connect to", "expected connect_port, or a port behind real_server")
 	}
+	if c.Bind.IsValid() && c.Has("bindto") && c.Bind.Is4() != c.ip.Is4() {
+		r.errorAt(c.PlaceOf("bindto"), fmt.Sprintf("bindto %s is of another family than %s, which is checked", c.Bind, c.ip), "expected an address of the same family")
+	}
+	if c.UDP != nil && c.UDP.MinLength > c.UDP.MaxLength {
+		at := c.head.Place()
+		if c.Has("min_reply_length") {
+			at = c.PlaceOf("min_reply_length")
+		}
+		r.errorAt(at, fmt.Sprintf("no answer is at least %d and at most %d bytes long", c.UDP.MinLength, c.UDP.MaxLength), "expected min_reply_length up to max_reply_length")
+	}
 	c.Connect = netip.AddrPortFrom(c.ip, c.port)
 	from(c, c, "connect", "connect_ip", &c.ip, c.ip)
 	from(c, c, "connect", "connect_port", &c.port, c.port)

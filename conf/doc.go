@@ -12,7 +12,8 @@
 // reference.go and compare.go are made of types and tables.
 //
 // Every step goes on after a mistake, so that one run finds them all, and
-// takes care that one mistake gives one Diagnostic. The tables of keywords are
+// takes care that one mistake gives one Diagnostic. A panic is a Diagnostic, too: see
+// guard.go. The tables of keywords are
 // one file per block or part of one (global_*.go, vrrp_*.go, virtualserver.go,
 // check*.go, weir_*.go), beside the types of Config. No block's file names the
 // root: root.go lists the blocks. A new keyword is one line in a table, with a field
@@ -99,7 +100,7 @@ func (p *parser) load(path string) (*Config, text.Diagnostics) {
 // parse reads a text by parts and, where that would not come to the same, whole.
 func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) {
 	src := &text.Source{Name: name, Text: string(content)}
-	if cfg, diags, same := p.read(src); same {
+	if cfg, diags, same := p.guarded(src); same {
 		return cfg, diags
 	}
 	p.diags, p.run, p.parts = text.Collector{}, p.run.Whole(), nil
@@ -107,7 +108,7 @@ func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) 
 		runtime.GC() // so that both readings are not in memory at once
 		defer debug.SetGCPercent(debug.SetGCPercent(largeGarbage))
 	}
-	cfg, diags, _ := p.read(src)
+	cfg, diags, _ := p.guarded(src)
 	return cfg, diags
 }
 
@@ -117,6 +118,10 @@ const largeText, largeGarbage = 1 << 20, 20
 
 // read takes the steps. Unless same is true, reading the whole says something else.
 func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
+	if program := foreign(src.Text, p.language); program != "" {
+		p.diags.Stop(src.Start(), "this is "+program+", not a configuration of keepalived", "expected the blocks of keepalived.conf, such as vrrp_instance and virtual_server")
+		return nil, p.diags.Finish(src.Name, 1), true
+	}
 	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
 	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
 		return nil, diags, false

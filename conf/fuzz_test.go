@@ -45,6 +45,9 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, d := range diags.All() {
 			checkPlace(t, texts[d.File], d.Line, d.Column)
+			if strings.HasPrefix(d.Message, weirFailed) {
+				t.Error(d.Message, d.Notes)
+			}
 			if d.Message == "" || strings.ContainsAny(d.Message, "\n\x1b") {
 				t.Errorf("message %q", d.Message)
 			}

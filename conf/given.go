@@ -11,6 +11,8 @@ import (
 // is a default, or inherited.
 type given struct {
 	places []origin
+	// lines are where the words of a list stand.
+	lines []text.Place
 	// filled are the tables whose defaults it has.
 	filled []*blockSpec
 }
@@ -40,6 +42,17 @@ func (g *given) note(keyword string, at text.Place) {
 		g.places = make([]origin, 0, 8)
 	}
 	g.places = append(g.places, origin{keyword, at})
+}
+
+// noteLine remembers where a word of a list stands.
+func (g *given) noteLine(at text.Place) { g.lines = append(g.lines, at) }
+
+// listed is where the word of a list stands whose number is n, from 0 on.
+func (g *given) listed(n int) text.Place {
+	if n < len(g.lines) {
+		return g.lines[n]
+	}
+	return text.Place{}
 }
 
 func (g *given) index(keyword string) int {

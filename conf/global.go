@@ -1,6 +1,9 @@
 package conf
 
 import (
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"weir/conf/text"
@@ -64,9 +67,8 @@ type HostPort struct {
 func mailEntries() []*entry {
 	type G = Global
 	list := section("notification_email", mailBlock(), "who gets the mails", plain(func(g *G) *G { return g }))
-	return append([]*entry{
-		value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name")),
-	}, yet(
+	id := value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name"))
+	return append([]*entry{id, obsolete("lvs_id", id)}, yet(
 		list,
 		value("notification_email_from", nonEmpty("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
 		custom("smtp_server", "HOST [PORT]", "the mail relay", readMailServer, otherwise("no mail")),
@@ -77,7 +79,7 @@ func mailEntries() []*entry {
 		onOff("smtp_alert_vrrp", func(g *G) *bool { return &g.SMTPAlertVRRP }, "the same for VRRP instances and groups", otherwise("smtp_alert")),
 		onOff("smtp_alert_checker", func(g *G) *bool { return &g.SMTPAlertChecker }, "the same for virtual and real servers", otherwise("smtp_alert")),
 		present("no_email_faults", func(g *G) *bool { return &g.NoEmailFaults }, "no mail on the state FAULT"),
-		present("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
+		onOff("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
 		onOff("checker_log_all_failures", func(g *G) *bool { return &g.LogAllFailures }, "log each failed try of a check"),
 	)...)
 }
@@ -101,7 +103,7 @@ func readMailServer(r *reader, st *text.Statement, g *Global) (ok bool) {
 		r.extra(st, 3)
 		return false
 	}
-	if g.SMTPServer.Host, ok = after(r, st, 0, nonEmpty("a host")); ok && len(st.Words) > 2 {
+	if g.SMTPServer.Host, ok = after(r, st, 0, host()); ok && len(st.Words) > 2 {
 		g.SMTPServer.Port, ok = word(r, st, 2, port())
 	} else {
 		g.SMTPServer.Port = 25
@@ -111,7 +113,7 @@ func readMailServer(r *reader, st *text.Statement, g *Global) (ok bool) {
 
 // readMailTimeout takes 0 as keepalived does: a second.
 func readMailTimeout(r *reader, st *text.Statement, g *Global) bool {
-	d, ok := one(r, st, wholeSeconds(0, maxWhole))
+	d, ok := one(r, st, wholeSeconds(0, maxMicroWhole))
 	if ok && d == 0 {
 		d = time.Second
 		r.warnAt(st.Words[1].Place, "raised", "smtp_connect_timeout 0 is read as 1", "write the seconds you mean")
@@ -120,4 +122,26 @@ func readMailTimeout(r *reader, st *text.Statement, g *Global) bool {
 		g.SMTPConnectTimeout = d
 	}
 	return ok
+}
+
+// host is a name or an address, without a port.
+func host() kind[string] {
+	return kind[string]{"a host", func(word string) (string, *complaint) {
+		name, port, behind := strings.Cut(word, ":")
+		if behind && isDigits(port) {
+			return "", &complaint{what: text.Quote(word) + " is not a host", hint: fmt.Sprintf("write the port apart: %s %s", name, port)}
+		}
+		if ap, err := netip.ParseAddrPort(word); err == nil {
+			return "", &complaint{what: text.Quote(word) + " is not a host", hint: fmt.Sprintf("write the port apart: %s %d", ap.Addr(), ap.Port())}
+		}
+		if word == "" || strings.ContainsAny(word, "/@ ") || strings.Contains(word, ":") && !isAddress(word) {
+			return "", complain("%s is not a host", text.Quote(word))
+		}
+		return word, nil
+	}}
+}
+
+func isAddress(word string) bool {
+	_, err := netip.ParseAddr(word)
+	return err == nil
 }

@@ -111,7 +111,7 @@ func channelEntries() []*entry {
 		present("enable_snmp_rfcv2", func(g *G) *bool { return &g.SNMPRFCv2 }, "the MIB of RFC 2787"),
 		present("enable_snmp_rfcv3", func(g *G) *bool { return &g.SNMPRFCv3 }, "the MIB of RFC 6527"),
 		present("enable_traps", func(g *G) *bool { return &g.SNMPTraps }, "SNMP notifications"),
-		value("snmp_socket", nonEmpty("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master")),
+		value("snmp_socket", nonEmpty("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master"), firstCounts()),
 		value("snmp_vs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPVSInterval }, "how old the counters of virtual servers may be", initially(5*time.Second)),
 		value("snmp_rs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPRSInterval }, "how old those of real servers may be", otherwise("snmp_vs_stats_update_interval")),
 	)

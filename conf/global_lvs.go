@@ -45,13 +45,13 @@ func lvsDefaults() []*entry {
 			help: "how long connections live after their last packet: in use, after a FIN, and UDP's", otherwise: "tcp 900 tcpfin 120 udp 300"},
 	}
 	entries = append(entries, yet(
-		custom("lvs_sync_daemon", syncWords, "tell the standby director of connections", readSyncDaemon),
-		present("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
+		custom("lvs_sync_daemon", syncWords, "tell the standby director of connections", readSyncDaemon, firstCounts()),
+		onOff("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
 	)...)
 	return append(entries, ignored(noTables,
 		present("lvs_flush", func(g *G) *bool { return &g.Flush }, "empty the kernel's IPVS table at the start"),
 		flush, synonym("lvs_flush_onstop", flush),
-		optional("nftables_ipvs", nonEmpty("a table's name"), "keepalived_ipvs", func(g *G) *string { return &g.NftIPVS }, "mark the members of a group by nftables"),
+		optional("nftables_ipvs", nonEmpty("a table's name"), "keepalived_ipvs", func(g *G) *string { return &g.NftIPVS }, "mark the members of a group by nftables", firstCounts()),
 		value("nftables_ipvs_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NftIPVSPriority }, "the priority of the nftables chain"),
 		value("nftables_ipvs_start_fwmark", mark(), func(g *G) *uint32 { return &g.NftIPVSFirstMark }, "the first mark", initially(uint32(1000))),
 	)...)

@@ -61,9 +61,9 @@ func processEntries() []*entry {
 	type G = Global
 	entries := yet(
 		custom("script_user", "USER [[:]GROUP]", "whose scripts run as that name nobody", readScriptUser, otherwise("keepalived_script if there is one, or weir's own")),
-		onOff("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
+		present("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
 		present("set_supplementary_groups", func(g *G) *bool { return &g.SupplementaryGroups }, "scripts have all groups of their user"),
-		onOff("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
+		present("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
 		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else"),
 		script("shutdown_script", func(g *G) *Script { return &g.ShutdownScript }, "runs once after everything else"),
 		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long it may take", initially(10*time.Second)),
@@ -128,7 +128,14 @@ var permissionBits = map[string]uint32{
 }
 
 func readUmask(r *reader, st *text.Statement, g *Global) bool {
-	mask, ok := one(r, st, kind[uint32]{"an octal number, or bits such as IRWXG|IRWXO", func(word string) (mask uint32, c *complaint) {
+	if len(st.Words) > 2 && strings.Trim(st.Words[1].Text, "0123456789") != "" {
+		// The bits may stand apart.
+		joined := st.Words[1]
+		joined.Text = strings.Join(texts(st.Words[1:]), "")
+		joined.Place = joined.Place.Through(st.Words[len(st.Words)-1].Place)
+		st = &text.Statement{Words: []text.Token{st.Words[0], joined}}
+	}
+	mask, ok := one(r, st, kind[uint32]{"an octal number, or bits such as IRWXG | IRWXO", func(word string) (mask uint32, c *complaint) {
 		if n, err := strconv.ParseUint(word, 0, 32); err == nil && n <= 0o777 {
 			return uint32(n), nil
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"weir/conf/text"
@@ -60,56 +61,58 @@ type ExtraGARP struct {
 // The bounds of what is repeated.
 const (
 	maxDelay  = 24 * time.Hour
-	maxRepeat = math.MaxInt16
+	maxRepeat = math.MaxInt32
 )
 
 func vrrpDefaults() []*entry {
 	type G = Global
 	extra := custom("vrrp_garp_extra_if", "[all] whole seconds from 1 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
 		func(r *reader, st *text.Statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
-	return append([]*entry{
+	entries := append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
-		value("vrrp_garp_master_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
+		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
 	}, yet(
-		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
-		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
-		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
-		atLeastOne("vrrp_garp_lower_prio_repeat", func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
-		value("vrrp_garp_master_refresh", wholeSeconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
+		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
+		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
+		value("vrrp_garp_master_refresh", wholeSeconds(0, maxTimer), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
 		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
-		value("vrrp_garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
-		value("vrrp_gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
+		gap("vrrp_garp_interval", maxMicro, func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
+		gap("vrrp_gna_interval", maxMicro, func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
-		onOff("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
-		onOff("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
+		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
-		value("vrrp_startup_delay", seconds(time.Millisecond, maxDelay), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
-		value("vrrp_delay_after_boot", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
+		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
+		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
-		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp")),
-		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix")),
+		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
+		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
+	)...)
+	return append(entries, mustWait(
+		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18})), harmless(defaultGroup4)),
+		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12")), harmless(defaultGroup6)),
+		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3), harmless("3")),
+		present("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
 	)...)
 }
 
 func vrrpFirewall() []*entry {
 	type G = Global
 	entries := ignored("accept and no_accept are up to its own data plane, which needs no firewall rules",
-		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains),
+		custom("vrrp_iptables", "[CHAIN [CHAIN]]", "iptables chains for no_accept", readChains, firstCounts()),
 		custom("vrrp_ipsets", "[NAME...]", "names of ipsets", func(_ *reader, st *text.Statement, g *G) bool {
 			g.IPSets = texts(st.Words[1:])
 			return true
 		}),
-		optional("nftables", nonEmpty("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept"),
+		optional("nftables", nonEmpty("a table's name"), "keepalived", func(g *G) *string { return &g.NFTables }, "an nftables table for no_accept", firstCounts()),
 		value("nftables_priority", number[int32](math.MinInt32, math.MaxInt32), func(g *G) *int32 { return &g.NFTablesPriority }, "its chains' priority", initially(int32(-1))),
 		present("nftables_ifindex", func(g *G) *bool { return &g.NFTablesIfindex }, "sets by a device's number"),
 		present("nftables_counters", func(g *G) *bool { return &g.NFTablesCounters }, "counters in the rules"),
@@ -182,4 +185,18 @@ func texts(tokens []text.Token) (list []string) {
 		list = append(list, t.Text)
 	}
 	return list
+}
+
+// gap is a time that there may be none of: 0 is that, which keepalived takes for a
+// mistake.
+func gap[T any](name string, most time.Duration, at func(*T) *time.Duration, help string, options ...option) *entry {
+	e := value(name, seconds(0, most), at, help, options...)
+	read := e.read
+	e.read = func(r *reader, st *text.Statement, into any) {
+		read(r, st, into)
+		if len(st.Words) == 2 && strings.Trim(st.Words[1].Text, "0.") == "" {
+			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is none, as without it", "take it out")
+		}
+	}
+	return e
 }

@@ -32,6 +32,7 @@ const maxServices = 4096
 // groupBlock is the list of virtual_server_group.
 func groupBlock() *blockSpec {
 	spec := list("virtual_server_group", "IP [PORT], IP-IP [PORT], IP/LEN [PORT] or fwmark MARK [inet|inet6]", readMember)
+	spec.words = func(word string) bool { return word == "fwmark" || looksLikeAddress(word) }
 	spec.done = func(r *reader, b *text.Block, into any) {
 		if len(into.(*rawGroup).members) == 0 && !b.Unsure {
 			r.errorAt(b.Owner.All(), b.Owner.Title()+" has no address", "expected "+spec.expects)
@@ -54,6 +55,9 @@ func groupHead(r *reader, st *text.Statement, groups map[string]*rawGroup) *rawG
 	groups[name] = g
 	return g
 }
+
+// begin makes the group that a statement heads.
+func (g *rawGroup) begin(st *text.Statement) { g.head = st }
 
 func readMember(r *reader, st *text.Statement, g *rawGroup) {
 	m, ok := rawMember{at: st.All()}, false
@@ -96,6 +100,9 @@ func addressRange() kind[[2]netip.Addr] {
 			p, err := netip.ParsePrefix(word)
 			if err != nil {
 				return span, complain("%s is not a network", text.Quote(word))
+			}
+			if p.Masked() != p {
+				return span, &complaint{what: text.Quote(word) + " is not the beginning of its network", hint: "write " + p.Masked().String()}
 			}
 			return [2]netip.Addr{p.Masked().Addr(), lastOf(p)}, nil
 		}

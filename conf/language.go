@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -42,6 +43,8 @@ type entry struct {
 	// example are two values, the second one of which may follow by a reload; empty
 	// where package conftest has the example.
 	example [2]string
+	// harmless tells values with which a keyword that is needed does what it says.
+	harmless func(word string) bool
 }
 
 // option says what only some entries have.
@@ -79,6 +82,19 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 	return e
 }
 
+// firstCounts is a keyword of which the first statement counts.
+func firstCounts() option { return func(e *entry) { e.first = true } }
+
+// harmless are values with which a keyword that weir cannot do yet says what weir does.
+func harmless(words ...string) option {
+	return func(e *entry) {
+		e.harmless = func(word string) bool { return slices.Contains(words, word) }
+	}
+}
+
+// inSlot has a keyword overwrite what another one says.
+func inSlot(slot string) option { return func(e *entry) { e.slot = slot } }
+
 // onOff is a keyword that stands alone, or with a yes or no.
 func onOff[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
 	return optional(name, boolean(), true, at, help, options...)
@@ -114,31 +130,11 @@ type blockSpec struct {
 	// and expects says what such a line holds.
 	line    func(r *reader, st *text.Statement, into any)
 	expects string
+	// words tells which words, other than addresses, may begin a line; nil is none that
+	// could be told from others.
+	words func(word string) bool
 	// done looks at the whole block, for what is missing in it.
 	done func(r *reader, b *text.Block, into any)
-}
-
-// lookup is the entry of a keyword, nil when the block does not know it.
-func (s *blockSpec) lookup(name string) *entry { return s.byName[name] }
-
-// Lookup is what the tree of blocks has to know of a word.
-func (s *blockSpec) Lookup(word string) *text.Keyword {
-	if e := s.lookup(word); e != nil {
-		return &e.keyword
-	}
-	return nil
-}
-
-// Holder is the first keyword whose block may hold a word. What looks like an address
-// may stand in any list.
-func (s *blockSpec) Holder(word string) string {
-	for _, e := range s.entries {
-		listed := e.inner != nil && e.inner.line != nil && strings.ContainsAny(word, ".:@")
-		if listed || e.inner != nil && e.inner.lookup(word) != nil {
-			return e.name
-		}
-	}
-	return ""
 }
 
 // language is the whole of keepalived.conf as weir knows it.
@@ -181,6 +177,16 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 			l.index(e.inner, seen)
 		}
 	}
+}
+
+// elsewhere is the word of another block that a word is so near to that it was meant, ""
+// where none is.
+func (l *language) elsewhere(word string) string {
+	near := text.Nearest(word, l.names)
+	if len(word) < 5 || near == "" || text.Distance(word, near, len(word)) > len(word)/4 {
+		return ""
+	}
+	return near
 }
 
 // maxHomes is how many blocks a message lists for a keyword.
@@ -242,26 +248,47 @@ func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help str
 // present is a keyword that only stands alone.
 func present[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
 	return custom(name, "", help, func(r *reader, st *text.Statement, into *T) bool {
-		if len(st.Words) > 1 {
-			r.extra(st, 1)
-			return false
-		}
 		*at(into) = true
-		return true
+		return r.alone(st)
 	}, options...)
 }
 
+// alone wants nothing behind a keyword. keepalived does not look at what stands there:
+// a yes means what is read, and a no the opposite.
+func (r *reader) alone(st *text.Statement) bool {
+	if len(st.Words) == 1 {
+		return true
+	}
+	at := st.Words[1]
+	switch strings.ToLower(at.Text) {
+	case "1", "on", "true", "yes":
+		if len(st.Words) == 2 {
+			r.warnAt(at.Place, "value-ignored", fmt.Sprintf("%s takes no value: %s is ignored", st.Keyword(), text.Quote(at.Text)), "take it out")
+			return true
+		}
+	case "0", "off", "false", "no":
+		r.errorAt(at.Place, fmt.Sprintf("%s takes no value: with %s it is still on", st.Keyword(), text.Quote(at.Text)), "take the line out to have it off")
+		return false
+	}
+	r.extra(st, 1)
+	return false
+}
+
 // custom is a keyword with a grammar of its own. read tells whether it could be
-// read.
+// read; where not, the block stays as it was.
 func custom[T any](name, expects, help string, read func(r *reader, st *text.Statement, into *T) bool, options ...option) *entry {
 	e := &entry{name: name, slot: name, help: help, expects: expects}
 	for _, o := range options {
 		o(e)
 	}
 	e.read = func(r *reader, st *text.Statement, into any) {
-		if read(r, st, into.(*T)) {
-			note(into, e.slot, st.Place())
+		to := into.(*T)
+		before := *to
+		if !read(r, st, to) {
+			*to = before
+			return
 		}
+		note(into, e.slot, st.Place())
 	}
 	return e
 }
@@ -298,12 +325,18 @@ func repeatable(e *entry) *entry {
 }
 
 // section is a keyword that opens a block. head makes the raw block from the
-// words on the keyword's line; a nil block is skipped, head having said why.
+// words on the keyword's line. Where it is nil, head has said why; the block is read
+// all the same, for its own mistakes, and left out.
 func section[T, C any](name string, inner *blockSpec, help string, head func(r *reader, st *text.Statement, parent *T) *C) *entry {
 	return &entry{name: name, inner: inner, help: help, read: func(r *reader, st *text.Statement, into any) {
 		child := head(r, st, into.(*T))
 		if child == nil {
-			return
+			if child = new(C); st.Block != nil {
+				st.Block.Unsure = true // of what it lacks, nothing is said
+			}
+			if b, ok := any(child).(interface{ begin(*text.Statement) }); ok {
+				b.begin(st)
+			}
 		}
 		inner.fill(child)
 		if st.Block != nil {

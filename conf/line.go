@@ -31,11 +31,21 @@ type lineWord struct {
 func lineWordOf[V any](names string, k kind[V]) (list []lineWord) {
 	for _, name := range strings.Fields(names) {
 		list = append(list, lineWord{name: name, expects: k.expects, check: func(text string) *complaint {
-			_, c := k.parse(text)
-			return c
+			if _, c := k.parse(text); !c.fits() {
+				return c
+			}
+			return nil
 		}})
 	}
 	return list
+}
+
+// looksLikeAddress tells whether a word may be an address, right or wrong.
+func looksLikeAddress(word string) bool { return strings.ContainsAny(word, ".:") }
+
+// knows tells whether a line's grammar has a word.
+func knows(words []lineWord, word string) bool {
+	return slices.ContainsFunc(words, func(w lineWord) bool { return w.name == word })
 }
 
 // flagWords are words without a value.
@@ -53,6 +63,9 @@ func lockable(list []lineWord) []lineWord {
 	}
 	return list
 }
+
+// encapTypes are what a route can encapsulate packets in.
+var encapTypes = []string{"ip", "ip6", "mpls", "ila"}
 
 // grammar is the words of a line. bare takes a word that is none of them, and
 // tells whether it could.
@@ -77,6 +90,10 @@ func (g *grammar) read(r *reader, st *text.Statement) (options []Option, ok bool
 			from := n
 			for n+1 < len(st.Words) && st.Words[n+1].Text != "nexthop" {
 				n++
+			}
+			if n == from || !slices.Contains(encapTypes, st.Words[from+1].Text) {
+				r.errorAt(st.Words[min(from+1, n)].Place, text+" lacks what it encapsulates in", "expected one of "+strings.Join(encapTypes, " "))
+				return nil, false
 			}
 			options = append(options, Option{Name: text, Value: wordsOf(st.Words[from+1 : n+1])})
 			continue

@@ -9,6 +9,12 @@ import (
 
 // remarkTexts give one remark each.
 var remarkTexts = map[string]string{
+	"comment-in-word":       bareInstance + "notify_master /bin/a#b\n}\n",
+	"undefined-name":        bareInstance + "authentication {\nauth_type PASS\nauth_pass $X\n}\n}\n",
+	"value-ignored":         bareInstance + "nopreempt 1\n}\n",
+	"strict":                bareInstance + "strict_mode\npreempt_delay 3\n}\n",
+	"track-own-interface":   bareInstance + "track_interface {\ne0\n}\n}\n",
+	"weight-ignored":        bareInstance + "priority 255\ntrack_interface {\ne1 weight 3\n}\n}\n",
 	"dr-port":               "virtual_server 10.0.0.1 80 {\nprotocol TCP\nlb_algo rr\nlb_kind DR\nreal_server 10.0.0.2 8080 {\n}\n}\n",
 	"flag-scheduler":        service("10.0.0.1 80", "protocol TCP\nsh-port"),
 	"given-twice":           bareInstance + "priority 3\npriority 4\n}\n",

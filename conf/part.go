@@ -112,6 +112,11 @@ func (ps *parts) readAll(l *language, linter Linter, tokens int) bool {
 	var failed atomic.Bool
 	read.Store(int64(tokens))
 	work := func() {
+		defer func() {
+			if recover() != nil {
+				failed.Store(true) // reading the whole tells where, see guarded
+			}
+		}()
 		var room []text.Token
 		for i := int(next.Add(1)) - 1; i < len(ps.list) && !failed.Load(); i = int(next.Add(1)) - 1 {
 			p := ps.list[i]
@@ -160,6 +165,7 @@ func readSolo(l *language, linter Linter, src *text.Source, room []text.Token) (
 	s := raw.services[0]
 	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: diags.Held}
 	diags.Held = nil
+	r.diags.Now = s.head.All()
 	s.resolveKeys(r, raw)
 	s.sayProtocol(r)
 	one.serves = s.resolve(r)

@@ -32,6 +32,7 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 		if r.diags.Full() {
 			return
 		}
+		r.diags.Now = st.All()
 		switch {
 		case st.Broken && st.Entry == nil:
 			b.Unsure = true
@@ -43,18 +44,33 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			}
 			spec.line(r, st, into)
 		case st.Entry == nil:
-			r.unknown(spec, b, st)
+			r.unknown(spec, b, st, into)
+			if st.Guess != nil {
+				st.Guess.Row.(*entry).read(r, st, into)
+			}
 		default:
 			var counts bool
-			if given, counts = r.again(given, st); counts {
+			if given, counts = r.again(b, given, st); counts {
 				r.sayEffect(entryOf(st), st)
-				entryOf(st).read(r, st, into)
+				r.read(st, into)
 			}
 		}
 	}
 	if spec.done != nil {
+		if b.Owner != nil {
+			r.diags.Now = b.Owner.All()
+		}
 		spec.done(r, b, into)
 	}
+}
+
+// read takes a statement into its block. One without a block that gives an error is
+// broken: what it would have set is not missed.
+func (r *reader) read(st *text.Statement, into any) {
+	errors := r.diags.Counts[text.Error]
+	e := entryOf(st)
+	e.read(r, st, into)
+	st.Broken = st.Broken || e.inner == nil && r.diags.Counts[text.Error] > errors
 }
 
 // maxLines bounds the lists of a configuration.
@@ -62,8 +78,8 @@ const maxLines = 1 << 16
 
 // again warns of a setting that is given twice: the last one counts, but of
 // scripts the first. It tells whether this one does.
-func (r *reader) again(given []*text.Statement, st *text.Statement) (now []*text.Statement, counts bool) {
-	if entryOf(st).slot == "" {
+func (r *reader) again(b *text.Block, given []*text.Statement, st *text.Statement) (now []*text.Statement, counts bool) {
+	if entryOf(st).slot == "" || b.Shifted {
 		return given, true
 	}
 	for i, first := range given {
@@ -105,8 +121,17 @@ func entryOf(st *text.Statement) *entry {
 
 // unknown is a keyword that the block does not have: one that belongs in
 // another block, or none at all.
-func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement) {
+func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, into any) {
 	word := st.Keyword()
+	if spec.name == "" && st.Guess == nil && isShell(st) {
+		b.Unsure = true
+		r.diags.ErrorOnce(text.ShellCause, st.All(), text.ShellLine, "take it out")
+		return
+	}
+	if m, ok := spec.meantBy(word); ok {
+		r.tellMeant(m, spec, b, st, into)
+		return
+	}
 	near := text.Nearest(word, spec.names())
 	// A letter more or less is a typing error rather than another block's word.
 	if home := r.language.home(word); home != "" && (near == "" || text.Distance(word, near, 2) > 1) {
@@ -115,15 +140,31 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement) {
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)
+	if st.Guess != nil {
+		near = st.Guess.Row.(*entry).name
+	}
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 		// What was meant is not missed as well.
 		b.Statements = append(b.Statements, &text.Statement{Entry: spec.Lookup(near), Words: st.Words, Broken: true})
-	} else if b.Unsure = true; text.Nearest(word, r.language.names) != "" {
-		near = text.Nearest(word, r.language.names)
+		r.tryAs(spec.lookup(near), st, into)
+	} else if b.Unsure = true; r.language.elsewhere(word) != "" {
+		near = r.language.elsewhere(word)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
 	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
+}
+
+// tryAs reads a statement as that of another keyword, which was meant, so that what hangs
+// on it is not wrong, too. What it says is not said.
+func (r *reader) tryAs(e *entry, st *text.Statement, into any) {
+	if e.inner != nil || st.Block != nil || into == nil {
+		return
+	}
+	diags := r.diags
+	r.diags = &text.Collector{Holds: true, Now: diags.Now}
+	e.read(r, st, into)
+	r.diags = diags
 }
 
 func skipped(st *text.Statement) string {
@@ -181,7 +222,17 @@ func one[V any](r *reader, st *text.Statement, k kind[V]) (V, bool) {
 // word reads one of a statement's words.
 func word[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
 	v, complaint := k.parse(st.Words[i].Text)
+	if unknown := st.Words[i].IsName(); unknown && complaint != nil {
+		r.errorAt(st.Words[i].Place, fmt.Sprintf("%s: %s is not defined", st.Keyword(), text.Quote(st.Words[i].Text)), "write "+text.Shorten(st.Words[i].Text)+"=VALUE on a line before it")
+		return v, false
+	} else if unknown {
+		r.warnAt(st.Words[i].Place, "undefined-name", fmt.Sprintf("%s is not defined: it is taken as it stands", text.Quote(st.Words[i].Text)), "write "+text.Shorten(st.Words[i].Text)+"=VALUE on a line before it, or put '...' around it")
+	}
 	if complaint == nil {
+		return v, true
+	}
+	if complaint.ignored {
+		r.warnAt(st.Words[i].Place, "value-ignored", st.Keyword()+": "+complaint.what, complaint.hint)
 		return v, true
 	}
 	if complaint.pending {

@@ -64,6 +64,9 @@ func serverBlock() *blockSpec {
 	return &blockSpec{name: "real_server", entries: entries}
 }
 
+// begin makes the server that a statement heads.
+func (s *rawServer) begin(st *text.Statement) { s.head = st }
+
 // serverHead makes the server that real_server IP [PORT] begins.
 func serverHead(r *reader, st *text.Statement, parent *rawService) *rawServer {
 	s := &rawServer{head: st}

@@ -44,18 +44,21 @@ that has it until weir can do it; *none*, with the reason.
 - ` + "`include PATTERN`" + ` reads files in its place, sorted, relative to the folder of
   the including file, with ` + "`* ? [ ]` and `{a,b}`" + `. A pattern without a file is a
   warning; an error with ` + "`includem` (no file of this name), `includew` (nor one of\n  this pattern), `includeb` (none of one of the braces' names), `includer`" + `
-  (unreadable) and ` + "`includea`" + ` (all of these). No name is replaced on such a line.
+  (unreadable) and ` + "`includea`" + ` (all of these).
 - ` + "`@ID line`" + ` is read only where the config id is ID (the host's name up to its
   first dot, or ` + "`--config-id`" + `), ` + "`@^ID line`" + ` only where it is not.
 - ` + "`$NAME=value`" + ` defines a name, over several lines where they end in a backslash.
-  ` + "`${NAME}`, or `$NAME`" + ` before a blank, uses it; names in its value are replaced
-  then. ` + "`${_PWD} ${_INSTANCE} ${_RANDOM [MIN [MAX]]} ${_ENV NAME} ${_HASH} ${_BANG}`" + `
+  ` + "`${NAME}`, or `$NAME`" + ` before a blank, a comma, ` + "`)`" + ` or the line's end, uses it;
+  names in its value are replaced then. A value of several lines can only be used at
+  the end of a line. Its lines are read one after the other where it is used: they
+  may define names, use others, and repeat, and what they define holds from there on.
+  ` + "`${_PWD} ${_INSTANCE} ${_RANDOM [MIN [MAX]]} ${_ENV NAME} ${_HASH} ${_BANG}`" + `
   are there already: the file's folder, the config id, a number, the
   environment, ` + "`#` and `!`" + `.
 - ` + "`~SEQ(NAME, [START, [STEP,]] END) line`" + ` repeats a line with numbers (` + "`~SEQx`" + `: in
   hexadecimal), ` + "`~LST(NAME, VALUE, ...) line`" + ` with words, and
   ` + "`~LST({NAME, ...}, {VALUE, ...}, ...) line`" + ` with several at once. They may
-  stand one behind another.
+  stand one behind another. A name keeps its last value.
 - Times are seconds, with up to six decimal places where not said otherwise.
 
 `

@@ -20,11 +20,11 @@ func refs(r *reader, raw *rawConfig) {
 	}
 	for _, g := range raw.sync {
 		n.tracks(r, &g.Tracks)
-		n.members(r, g.PlaceOf("group"), g.Members)
+		n.members(r, &g.given, g.Members)
 	}
 	for i := range raw.machine.TrackGroups {
 		g := &raw.machine.TrackGroups[i]
-		n.members(r, g.PlaceOf("group"), g.Members)
+		n.members(r, &g.given, g.Members)
 	}
 	for _, v := range raw.machine.Addresses {
 		n.look(r, v.at, "track_group", v.TrackGroup)
@@ -84,9 +84,9 @@ func (n names) look(r *reader, at text.Place, keyword, name string) {
 	r.errorAt(at, fmt.Sprintf("there is no %s %s", keyword, text.Shorten(name)), hint)
 }
 
-func (n names) members(r *reader, at text.Place, members []string) {
-	for _, m := range members {
-		n.look(r, at, "vrrp_instance", m)
+func (n names) members(r *reader, g *given, members []string) {
+	for i, m := range members {
+		n.look(r, g.listed(i), "vrrp_instance", m)
 	}
 }
 

@@ -17,6 +17,7 @@ type remark struct {
 
 // remarks are all kinds, sorted.
 var remarks = []remark{
+	{"comment-in-word", false, "a # or ! in the middle of a word begins a comment: the word ends before it"},
 	{"dr-port", true, "only NAT changes a packet's port: with direct routing or a tunnel a real server has that of its virtual server"},
 	{"flag-scheduler", true, "a flag belongs to another scheduler than the service's"},
 	{"garp-group-empty", true, "a garp_group without a delay changes nothing"},
@@ -48,12 +49,17 @@ var remarks = []remark{
 	{"rule-priority", true, "a rule without a priority stands before all others"},
 	{"scheduler-default", true, "a virtual_server without lb_algo is scheduled by wlc"},
 	{"service-without-vip", false, "no vrrp_instance has the address of a virtual_server"},
+	{"strict", true, "a keyword contradicts strict mode, which has its way"},
 	{"sync-group-single", true, "a vrrp_sync_group of one instance keeps nothing together"},
 	{"threshold", false, "a lower threshold above the upper one"},
+	{"track-own-interface", true, "an instance tracks its own interface, which it does anyway"},
+	{"undefined-name", false, "a value looks like the use of a name that nothing defines"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},
+	{"value-ignored", false, "a value stands where a keyword takes none"},
 	{"vip-network", false, "no interface of this machine has a network that holds a virtual address"},
 	{"vip-twice", false, "two instances have the same virtual address, or one has it twice"},
 	{"vmac-unicast", true, "unicast advertisements of an instance with use_vmac leave by the base interface"},
+	{"weight-ignored", true, "what is tracked with a weight cannot change the priority in a vrrp_sync_group, nor priority 255"},
 }
 
 func remarkOf(code string) (remark, bool) {

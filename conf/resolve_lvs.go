@@ -17,6 +17,7 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 			services = s.part.resolve(r, first, services)
 			continue
 		}
+		r.diags.Now = s.head.All()
 		if !s.resolveKeys(r, raw) {
 			continue
 		}
@@ -124,6 +125,7 @@ func (s *rawService) sayDefaults(r *reader) {
 // resolvePersistence turns on what is implied: a granularity, and the port 0,
 // make a service persistent.
 func (s *rawService) resolvePersistence(r *reader) {
+	s.checkGranularity(r)
 	if s.PersistenceTimeout != 0 {
 		return
 	}
@@ -136,6 +138,18 @@ func (s *rawService) resolvePersistence(r *reader) {
 			r.warnAt(s.head.All(), "port-zero", s.head.Title()+" serves all ports: it is persistent, for 360 s",
 				`write "persistence_timeout 360" (or another time) to say which you mean`)
 		}
+	}
+}
+
+// checkGranularity holds the granularity to the service's family: keepalived takes 24 for
+// the mask 0.0.0.24 of IPv4.
+func (s *rawService) checkGranularity(r *reader) {
+	if mask := s.PersistenceGranularity; s.Has("persistence_granularity") && s.address.IsValid() && mask.Is4() != s.address.Is4() {
+		hint := "expected a netmask such as 255.255.255.0"
+		if s.address.Is6() {
+			hint = "expected a prefix length from 1 to 128"
+		}
+		r.errorAt(s.PlaceOf("persistence_granularity"), fmt.Sprintf("persistence_granularity is not one for %s", s.address), hint)
 	}
 }
 

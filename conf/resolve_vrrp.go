@@ -27,8 +27,12 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	first := &taken{map[string]text.Place{}, map[lvs.InstanceID]text.Place{}, map[netip.Addr]text.Place{}}
 	var instances []VRRPInstance
 	for _, i := range raw.instances {
+		r.diags.Now = i.head.All()
 		i.resolve(r, &raw.global, first)
 		first.check(r, i)
+	}
+	resolveGroups(r, raw)
+	for _, i := range raw.instances {
 		instances = append(instances, i.VRRPInstance)
 	}
 	return instances
@@ -58,6 +62,7 @@ func (i *rawInstance) ipv6() bool { return len(i.vips) > 0 && i.vips[0].Prefix.A
 func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 	i.State, i.Priority = i.rank()
 	i.resolveVersion(r, g)
+	i.resolveStrict(r, g)
 	i.resolveAdvert(r)
 	i.VIPs = i.resolveVIPs(r, first)
 	i.resolveExcluded(r, first)
@@ -71,13 +76,14 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 		r.warnAt(i.PlaceOf("auth_type"), "no-effect", "VRRP version 3 has no authentication: it is ignored", "take it out")
 		i.Auth = Auth{Type: AuthNone}
 	}
-	if i.Auth.Type == AuthHeader && i.State == Master {
+	if i.Auth.Type == AuthHeader && i.State == Master && i.Priority != ownerPriority {
 		r.warnAt(i.PlaceOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
 		i.State = Backup
 	}
 	i.inheritGARP(g)
 	i.inheritRest(g)
 	i.checkPreempt(r)
+	i.checkConflicts(r)
 }
 
 // rank is the state and priority where one or both are left to the default:
@@ -133,28 +139,38 @@ func (i *rawInstance) checkFamilies(r *reader) {
 	if len(i.vips) == 0 {
 		return
 	}
-	wrong := func(keyword string, a netip.Addr) {
-		if a.IsValid() && a.Is6() != i.ipv6() {
-			r.errorAt(i.PlaceOf(keyword), fmt.Sprintf("%s is not of the family of the instance's addresses", a), "expected an address of the same family")
+	first, family := i.vips[0].Prefix.Addr(), "IPv4"
+	if i.ipv6() {
+		family = "IPv6"
+	}
+	wrong := func(at text.Place, a netip.Addr) bool {
+		if !a.IsValid() || a.Is6() == i.ipv6() {
+			return false
 		}
+		r.errorAt(at, fmt.Sprintf("%s is not of the family of the instance's addresses, which are %s", a, family),
+			"expected an "+family+" address", fmt.Sprintf("the first address, %s, is given at %s", first, i.vips[0].at))
+		return true
 	}
 	if i.Has("mcast_dst_ip") {
-		wrong("mcast_dst_ip", i.GroupIP)
+		wrong(i.PlaceOf("mcast_dst_ip"), i.GroupIP)
 	}
-	wrong("mcast_src_ip", i.SourceIP)
+	// Peers that go together with the source are one mistake with it.
+	if i.Has("mcast_src_ip") && wrong(i.PlaceOf("mcast_src_ip"), i.SourceIP) {
+		return
+	}
 	for _, p := range i.Peers {
-		wrong("unicast_peer", p.Addr)
+		wrong(i.peerAt[p.Addr], p.Addr)
 	}
 }
 
 // checkUnicast warns of words about unicast advertisements where there are none.
 func (i *rawInstance) checkUnicast(r *reader) {
-	if len(i.Peers) > 0 {
+	if len(i.Peers) > 0 || i.FaultWithoutPeer || i.mentionsPeers() {
 		return
 	}
-	for _, keyword := range []string{"unicast_ttl", "check_unicast_src", "old_unicast_checksum"} {
-		if i.Has(keyword) {
-			r.warnAt(i.PlaceOf(keyword), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
+	for _, keyword := range []string{"unicast_src_ip", "unicast_ttl", "check_unicast_src", "old_unicast_checksum"} {
+		for _, st := range statementsOf(i.head.Block, keyword) {
+			r.warnAt(st.Place(), "unicast-without-peers", keyword+" has no effect without unicast_peer: advertisements go to the group", "take it out, or write unicast_peer { IP }")
 		}
 	}
 	if at, empty := i.emptyPeers(); empty {
@@ -181,6 +197,12 @@ func (i *rawInstance) checkDevices(r *reader) {
 	if i.VRF != "" && i.Interface != "" {
 		r.warnAt(i.PlaceOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")
 	}
+}
+
+// mentionsPeers tells whether a list of peers stands there that could not be read.
+func (i *rawInstance) mentionsPeers() bool {
+	_, empty := i.emptyPeers()
+	return !empty && i.mentions("unicast_peer")
 }
 
 // emptyPeers finds a list of peers without any.
@@ -210,16 +232,18 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	if !own[1] && i.PlaceOf("garp_master_repeat") != g.PlaceOf("vrrp_garp_master_repeat") {
 		i.GARPLowerRepeat = i.GARPRepeat
 	}
+	if i.Strict {
+		i.GARPLowerDelay, i.GARPLowerRepeat = 0, 0
+	}
 	from(i, g, "garp_extra_if", "vrrp_garp_extra_if", &i.GARPExtra, g.GARPExtra)
 }
 
 func (i *rawInstance) inheritRest(g *Global) {
 	from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts)
-	from(i, g, "lower_prio_no_advert", "vrrp_lower_prio_no_advert", &i.LowerPrioNoAdvert, g.LowerPrioNoAdvert || g.Strict)
-	from(i, g, "higher_prio_send_advert", "vrrp_higher_prio_send_advert", &i.HigherPrioSendAdvert, g.HigherPrioSendAdvert)
+	from(i, g, "lower_prio_no_advert", "vrrp_lower_prio_no_advert", &i.LowerPrioNoAdvert, g.LowerPrioNoAdvert || i.Strict)
+	from(i, g, "higher_prio_send_advert", "vrrp_higher_prio_send_advert", &i.HigherPrioSendAdvert, g.HigherPrioSendAdvert && !i.Strict)
 	from(i, g, "owner_ignore_adverts", "vrrp_owner_ignore_adverts", &i.OwnerIgnoreAdverts, g.OwnerIgnoreAdverts)
 	from(i, g, "skip_check_adv_addr", "vrrp_skip_check_adv_addr", &i.SkipCheckAdvertAddr, g.SkipCheckAdvertAddr)
-	from(i, g, "strict_mode", "vrrp_strict", &i.Strict, g.Strict)
 	from(i, g, "v3_checksum_as_v2", "v3_checksum_as_v2", &i.ChecksumAsV2, g.ChecksumAsV2)
 	from(i, g, "check_unicast_src", "vrrp_check_unicast_src", &i.CheckSource, g.CheckUnicastSource)
 	from(i, g, "notify_priority_changes", "vrrp_notify_priority_changes", &i.PriorityChanges, g.NotifyPriorityChanges)

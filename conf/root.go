@@ -23,6 +23,8 @@ type rawConfig struct {
 	weir      rawWeir
 	// named are the blocks that have names, by keyword and name.
 	named map[[2]string]*text.Statement
+	// weighed are the weights of the trackers, once asked for.
+	weighed map[[2]string]int
 	// unsure is a text of which something could not be read.
 	unsure bool
 }

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"strings"
 
 	"weir/conf/text"
@@ -36,7 +37,7 @@ func readScript(r *reader, st *text.Statement, from int) (s Script, ok bool) {
 		r.errorAt(st.Place(), st.Keyword()+" lacks its program", "expected "+scriptWords)
 		return s, false
 	}
-	if s.Command, ok = word(r, st, from, nonEmpty("a program")); !ok {
+	if s.Command, ok = word(r, st, from, nonEmpty("a program")); !ok || openQuote(r, st, from) {
 		return s, false
 	}
 	return s, s.user(r, st, from+1)
@@ -56,4 +57,28 @@ func (s *Script) user(r *reader, st *text.Statement, from int) bool {
 		return false
 	}
 	return true
+}
+
+// openQuote tells whether a program's arguments hold a quote that is not closed, and
+// says so. Inside the quotes of the file each argument may have its own.
+func openQuote(r *reader, st *text.Statement, n int) bool {
+	raw := st.Words[n].Place.Text()
+	if last := len(raw) - 1; last > 0 && raw[0] == raw[last] && (raw[0] == '"' || raw[0] == '\'') {
+		raw = raw[1:last]
+	}
+	quote := byte(0)
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '\\':
+			i++
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case c == quote:
+			quote = 0
+		}
+	}
+	if quote != 0 {
+		r.errorAt(st.Words[n].Place, fmt.Sprintf("%s: the quote %c among its arguments is not closed", st.Keyword(), quote), fmt.Sprintf("expected another %c, or \\%c", quote, quote))
+	}
+	return quote != 0
 }

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"strconv"
@@ -72,6 +73,15 @@ func (t *Tunnel) read(r *reader, st *text.Statement) (ok bool) {
 	}
 	if ok && t.Type == "gue" && t.Port == 0 {
 		r.errorAt(st.All(), st.Keyword()+": a gue tunnel has no port", "expected type gue port N")
+		return false
+	}
+	switch {
+	case !ok:
+	case t.Type != "gue" && t.Port != 0:
+		r.errorAt(st.All(), fmt.Sprintf("%s: only a gue tunnel has a port, not one of type %s", st.Keyword(), t.Type), "take port out, or write type gue")
+		return false
+	case t.Type == "ipip" && t.Checksum != "" && t.Checksum != "nocsum", t.Type == "gre" && t.Checksum == "remcsum":
+		r.errorAt(st.All(), fmt.Sprintf("%s: a tunnel of type %s has no %s", st.Keyword(), t.Type, t.Checksum), "take it out")
 		return false
 	}
 	return ok

@@ -43,9 +43,8 @@ type TrackGroup struct {
 // and the static blocks; machine is where they go.
 func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
-		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in"),
-		value("net_namespace_ipvs", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone"),
-		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names"),
+		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone; without a name the default one", firstCounts()),
+		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names", firstCounts()),
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
@@ -54,9 +53,12 @@ func machineEntries[C any](machine func(*C) *Machine) []*entry {
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
 	)
+	entries = append(entries, mustWait(
+		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in", firstCounts()),
+	)...)
 	entries = append(entries, ignored(oneProcess,
 		present("use_pid_dir", func(c *C) *bool { return &machine(c).PIDDir }, "files of process numbers in a folder"),
-		value("child_wait_time", wholeSeconds(0, maxDelay), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
+		value("child_wait_time", wholeSeconds(0, maxTimer), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
 		present("namespace_with_ipsets", func(c *C) *bool { return &machine(c).NamespaceIPSets }, "ipsets in network namespaces of kernels before 3.13"),
 	)...)
 	return append(entries, ignored("it follows the kernel's reports of every link",
@@ -90,9 +92,13 @@ func delayBlock() *blockSpec {
 func trackGroupBlock() *blockSpec {
 	type G = TrackGroup
 	names := list("group", "the names of vrrp_instances", func(_ *reader, st *text.Statement, g *G) {
-		g.Members = append(g.Members, texts(st.Words)...)
+		for _, w := range st.Words {
+			g.Members = append(g.Members, w.Text)
+			g.noteLine(w.Place)
+		}
 		g.note("group", st.Place())
 	})
+	names.words = isName
 	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
 }
 

@@ -36,19 +36,21 @@ func (t *Timers) inherit(own, outer inheritor, from Timers) {
 func timerEntries[T any](leastRetry int, at func(*T) *Timers) []*entry {
 	const tick = time.Microsecond
 	return []*entry{
-		value("delay_loop", seconds(tick, maxWhole), func(t *T) *time.Duration { return &at(t).DelayLoop }, "the time from one check to the next"),
+		value("delay_loop", seconds(tick, maxTimer), func(t *T) *time.Duration { return &at(t).DelayLoop }, "the time from one check to the next"),
 		value("retry", number(leastRetry, math.MaxInt32), func(t *T) *int { return &at(t).Retry }, "how many more tries follow a failed check before the server is down"),
-		value("delay_before_retry", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
+		value("delay_before_retry", seconds(0, maxTimer), func(t *T) *time.Duration { return &at(t).DelayBeforeRetry }, "the time between these tries"),
 		connectTimeout(at),
-		value("warmup", seconds(0, maxWhole), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance", reloads(AtStart)),
+		value("warmup", seconds(0, maxTimer), func(t *T) *time.Duration { return &at(t).Warmup }, "the most that the first check is put off by chance", reloads(AtStart)),
 		alphaEntry(at),
 	}
 }
 
 func connectTimeout[T any](at func(*T) *Timers) *entry {
-	return value("connect_timeout", seconds(time.Microsecond, maxWhole), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer")
+	return value("connect_timeout", seconds(time.Microsecond, maxMicro), func(t *T) *time.Duration { return &at(t).ConnectTimeout }, "how long a check waits for its connection and its answer")
 }
 
 func alphaEntry[T any](at func(*T) *Timers) *entry {
-	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, "a server is down until its first check has passed", reloads(AtStart))
+	return onOff("alpha", func(t *T) *bool { return &at(t).Alpha }, alphaHelp, reloads(AtStart))
 }
+
+const alphaHelp = "a server is down until its first check has passed"

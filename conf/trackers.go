@@ -1,8 +1,11 @@
 package conf
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"weir/conf/text"
@@ -28,6 +31,9 @@ func weighted[T any](most int, weight func(*T) *int, reverse func(*T) *bool, hel
 	k := number(-most, most)
 	return custom("weight", k.expects+" [reverse]", help, func(r *reader, st *text.Statement, into *T) bool {
 		n, back, next, ok := readWeight(r, st, 0, most)
+		if ok && next == 3 && !back {
+			next-- // noreverse belongs to the users of a tracker
+		}
 		if ok && len(st.Words) > next {
 			r.extra(st, next)
 			return false
@@ -80,13 +86,13 @@ func trackProcessBlock() *blockSpec {
 	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "process", "expected process NAME [ARGUMENT...]")
 	}, entries: yet(
-		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments"),
+		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments", firstCounts()),
 		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
 		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
 		value("quorum", number(1, 65535), func(p *P) *int { return &p.Quorum }, "so many processes are enough", initially(1)),
 		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),
-		value("fork_delay", delay, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
-		value("terminate_delay", delay, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
+		gap("fork_delay", time.Hour, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
+		gap("terminate_delay", time.Hour, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
 		custom("delay", delay.expects, "both delays", func(r *reader, st *text.Statement, p *P) bool {
 			d, ok := one(r, st, delay)
 			p.ForkDelay, p.TerminateDelay = d, d
@@ -115,7 +121,7 @@ func trackFileBlock() *blockSpec {
 	return &blockSpec{name: "track_file", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "file", "expected file PATH")
 	}, entries: yet(
-		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number"),
+		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number", firstCounts()),
 		weight,
 		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
 	)}
@@ -128,7 +134,7 @@ func readInitFile(r *reader, st *text.Statement, f *TrackFile) (ok bool) {
 			f.Overwrite = true
 			continue
 		}
-		f.InitValue, ok = word(r, st, n, number(math.MinInt32, math.MaxInt32))
+		f.InitValue, ok = word(r, st, n, number(-254, 254))
 	}
 	return ok
 }
@@ -139,9 +145,9 @@ type BFD struct {
 	Name        string     `json:"bfd_instance"`
 	Neighbor    netip.Addr `json:"neighbor_ip"`
 	Source      netip.Addr `json:"source_ip"`
-	MinRx       int        `json:"min_rx"`
-	MinTx       int        `json:"min_tx"`
-	IdleTx      int        `json:"idle_tx"`
+	MinRx       float64    `json:"min_rx"`
+	MinTx       float64    `json:"min_tx"`
+	IdleTx      float64    `json:"idle_tx"`
 	Multiplier  int        `json:"multiplier"`
 	Passive     bool       `json:"passive"`
 	TTL         int        `json:"ttl"`
@@ -152,6 +158,27 @@ type BFD struct {
 	Reverse     bool       `json:"reverse"`
 	VRRPOnly    bool       `json:"vrrp"`
 	CheckerOnly bool       `json:"checker"`
+}
+
+// milliseconds is a time of BFD in decimal milliseconds with up to three places, from a
+// least one on.
+func milliseconds(least float64) kind[float64] {
+	const most = math.MaxUint32 / 1000
+	expects := fmt.Sprintf("milliseconds from %g to %d, such as 10 or 12.5", least, most)
+	return kind[float64]{expects, func(word string) (float64, *complaint) {
+		whole, fraction, _ := strings.Cut(strings.TrimPrefix(word, "+"), ".")
+		if !isDigits(whole + fraction) {
+			return 0, complain("%s is not a number of milliseconds", text.Quote(word))
+		}
+		if len(fraction) > 3 {
+			return 0, complain("%s is finer than a microsecond", text.Shorten(word))
+		}
+		n, err := strconv.ParseFloat(word, 64)
+		if err != nil || n < least || n > most {
+			return 0, complain("%s is out of range", text.Shorten(word))
+		}
+		return n, nil
+	}}
 }
 
 func bfdBlock() *blockSpec {
@@ -168,14 +195,14 @@ func bfdBlock() *blockSpec {
 	}, entries: yet(
 		neighbor, synonym("neighbour_ip", neighbor),
 		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the own address"),
-		value("min_rx", number(1, math.MaxInt32), func(b *B) *int { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10)),
-		value("min_tx", number(1, math.MaxInt32), func(b *B) *int { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10)),
-		value("idle_tx", number(1000, math.MaxInt32), func(b *B) *int { return &b.IdleTx }, "the same while the session is down", initially(1000)),
+		value("min_rx", milliseconds(1), func(b *B) *float64 { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10.0)),
+		value("min_tx", milliseconds(1), func(b *B) *float64 { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10.0)),
+		value("idle_tx", milliseconds(1000), func(b *B) *float64 { return &b.IdleTx }, "the same while the session is down", initially(1000.0)),
 		value("multiplier", number(1, 255), func(b *B) *int { return &b.Multiplier }, "so many lost packets end the session", initially(5)),
 		present("passive", func(b *B) *bool { return &b.Passive }, "wait for the other end to begin"),
 		value("ttl", number(1, 255), func(b *B) *int { return &b.TTL }, "the TTL of packets", initially(255)),
 		value("hoplimit", number(1, 255), func(b *B) *int { return &b.HopLimit }, "the hop limit of packets", initially(64)),
-		value("max_hops", number(0, 255), func(b *B) *int { return &b.MaxHops }, "how many hops the other end may be away", initially(0)),
+		value("max_hops", number(-1, 255), func(b *B) *int { return &b.MaxHops }, "how many hops the other end may be away", initially(0)),
 		onOff("multihop", func(b *B) *bool { return &b.Multihop }, "the port of multihop sessions, 4784"),
 		weighted(253, func(b *B) *int { return &b.Weight }, func(b *B) *bool { return &b.Reverse }, "what is added to the priority while the session is up"),
 		present("vrrp", func(b *B) *bool { return &b.VRRPOnly }, "only for VRRP instances"),

@@ -84,6 +84,8 @@ func scalar(v reflect.Value) any {
 		return v.Int()
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return v.Uint()
+	case reflect.Float64:
+		return v.Float()
 	}
 	return nil
 }

@@ -25,7 +25,12 @@ type complaint struct {
 	what, hint string
 	// pending is a value that is right, but that weir cannot do yet.
 	pending bool
+	// ignored is a part of the value that does not count: the rest is right.
+	ignored bool
 }
+
+// fits tells whether a value can be used.
+func (c *complaint) fits() bool { return c == nil || c.pending || c.ignored }
 
 func complain(format string, args ...any) *complaint {
 	return &complaint{what: fmt.Sprintf(format, args...)}
@@ -50,16 +55,26 @@ func isDigits(word string) bool {
 	return word != "" && strings.Trim(word, "0123456789") == ""
 }
 
-// maxWhole bounds every time: 31 days, the most that IPVS takes for its own.
+// maxWhole bounds the times of connections: 31 days, the most that IPVS takes.
 const maxWhole = 31 * 24 * time.Hour
+
+// maxTimer bounds the times of timers.
+const maxTimer = (1<<32 - 1) * time.Second
+
+// maxMicro is what keepalived's 32 bits of microseconds hold, and maxMicroWhole in whole
+// seconds.
+const (
+	maxMicro      = (1<<32 - 1) * time.Microsecond
+	maxMicroWhole = maxMicro / time.Second * time.Second
+)
 
 // seconds is a time in decimal seconds with up to six places, as keepalived's
 // timers have.
 func seconds(least, most time.Duration) kind[time.Duration] {
 	expects := fmt.Sprintf("seconds from %s to %s, such as 6 or 0.5", text.Seconds(least), text.Seconds(most))
 	return kind[time.Duration]{expects, func(word string) (time.Duration, *complaint) {
-		whole, fraction, point := strings.Cut(word, ".")
-		if !isDigits(whole) || point && !isDigits(fraction) {
+		whole, fraction, _ := strings.Cut(strings.TrimPrefix(word, "+"), ".")
+		if !isDigits(whole + fraction) {
 			return 0, complain("%s is not a number of seconds", text.Quote(word))
 		}
 		if len(fraction) > 6 {
@@ -100,13 +115,22 @@ func nonEmpty(expects string) kind[string] {
 func boolean() kind[bool] {
 	const expects = "one of on off true false yes no"
 	return kind[bool]{expects, func(word string) (bool, *complaint) {
-		switch strings.ToLower(word) {
+		switch word {
 		case "on", "true", "yes":
 			return true, nil
 		case "off", "false", "no":
 			return false, nil
 		}
-		return false, complain("%s is neither yes nor no", text.Quote(word))
+		c := complain("%s is neither yes nor no", text.Quote(word))
+		switch lower := strings.ToLower(word); lower {
+		case "on", "true", "yes", "off", "false", "no":
+			c.hint = fmt.Sprintf("write %s in small letters", lower)
+		case "1", "enable", "enabled":
+			c.hint = "write on"
+		case "0", "disable", "disabled":
+			c.hint = "write off"
+		}
+		return false, c
 	}}
 }
 
@@ -143,6 +167,10 @@ func oneOf[V any](c choice[V]) kind[V] {
 		unknown := complain("unknown %s %s", c.noun, text.Quote(word))
 		if i := slices.IndexFunc(all, func(known string) bool { return strings.EqualFold(known, word) }); i >= 0 {
 			unknown.hint = fmt.Sprintf("did you mean %q?", all[i])
+		} else if near := meantValue(c.noun, word); near != "" {
+			unknown.hint = fmt.Sprintf("did you mean %q?", near)
+		} else if near := text.Nearest(word, all); len(word) > 2 && near != "" {
+			unknown.hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return none, unknown
 	}}
@@ -167,6 +195,11 @@ func address() kind[netip.Addr] {
 		case err == nil:
 			return addr.Unmap(), nil
 		}
+		if base, mask, masked := strings.Cut(word, "/"); masked && isDigits(mask) {
+			if addr, err := netip.ParseAddr(base); err == nil && addr.Zone() == "" {
+				return addr.Unmap(), &complaint{what: "the mask of " + text.Quote(word) + " is ignored", hint: "write " + base, ignored: true}
+			}
+		}
 		if ap, err := netip.ParseAddrPort(word); err == nil {
 			return netip.Addr{}, &complaint{
 				what: fmt.Sprintf("%s is not an IP address", text.Quote(word)),
@@ -186,7 +219,7 @@ func ofFamily(expects string, is func(netip.Addr) bool) kind[netip.Addr] {
 	any := address()
 	return kind[netip.Addr]{expects, func(word string) (netip.Addr, *complaint) {
 		addr, c := any.parse(word)
-		if c == nil && !is(addr) {
+		if c.fits() && !is(addr) {
 			return addr, complain("%s is not %s", word, expects)
 		}
 		return addr, c
@@ -201,7 +234,7 @@ func group6() kind[netip.Addr] { return multicast(address6()) }
 func multicast(k kind[netip.Addr]) kind[netip.Addr] {
 	return kind[netip.Addr]{strings.Replace(k.expects, " address", " multicast address", 1), func(word string) (netip.Addr, *complaint) {
 		a, c := k.parse(word)
-		if c == nil && !a.IsMulticast() {
+		if c.fits() && !a.IsMulticast() {
 			c = complain("%s is not a multicast address", word)
 		}
 		return a, c

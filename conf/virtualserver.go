@@ -98,8 +98,8 @@ func serviceBlock() *blockSpec {
 		s.Method, s.Tunnel, ok = readMethod(r, st)
 		return ok
 	}, begins(func(s *S) *lvs.ForwardMethod { return &s.Method }, lvs.Masquerade))
-	byPort := onOff("sh-port", func(s *S) *bool { return &s.SHPort }, "sh and mh look at the client's port, too")
-	fallback := onOff("sh-fallback", func(s *S) *bool { return &s.SHFallback },
+	byPort := present("sh-port", func(s *S) *bool { return &s.SHPort }, "sh and mh look at the client's port, too")
+	fallback := present("sh-fallback", func(s *S) *bool { return &s.SHFallback },
 		"sh and mh give a client another server where its own is full or quiesced")
 	entries := []*entry{
 		algo, synonym("lvs_sched", algo),
@@ -110,16 +110,18 @@ func serviceBlock() *blockSpec {
 			help: "how long after its last new connection a client stays with its server; 360 where no time is given", otherwise: "off"},
 		value("persistence_granularity", granularity(), func(s *S) *netip.Addr { return &s.PersistenceGranularity },
 			"which part of a client's address counts for persistence", otherwise("the whole address")),
-		onOff("ops", func(s *S) *bool { return &s.OnePacket }, "schedule each UDP datagram on its own"),
+		present("ops", func(s *S) *bool { return &s.OnePacket }, "schedule each UDP datagram on its own"),
 		value("ip_family", family(), func(s *S) *bool { return &s.IPv6 }, "the family of a service by mark", otherwise("that of its real servers"), reloads(Anew)),
 		{name: "nat_mask", slot: "nat_mask", read: readNATMask, expects: "NETMASK", help: "obsolete: no forward method needs a mask"},
 		value("weight", number(1, math.MaxInt32), func(s *S) *int { return &s.Weight }, "the weight of real servers without one of their own", initially(1)),
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
 		noted(fallback), noted(synonym("mh-fallback", fallback)), synonym("flag-1", fallback),
-		onOff("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
+		present("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
-	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
+	timers := timerEntries(1, func(s *S) *Timers { return &s.timers })
+	timers[len(timers)-1] = present("alpha", func(s *S) *bool { return &s.timers.Alpha }, alphaHelp, reloads(AtStart))
+	entries = append(entries, anew(timers...)...)
 	return &blockSpec{name: "virtual_server", done: serviceDone, entries: append(entries, serviceLater()...)}
 }
 
@@ -140,9 +142,9 @@ func serviceLater() []*entry {
 	return yet(
 		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
-		onOff("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
+		present("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
 		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
-		onOff("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
+		present("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
 		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
 		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
 		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
@@ -156,12 +158,12 @@ func serviceLater() []*entry {
 			s.SorryServer = netip.AddrPortFrom(addr, port)
 			return ok
 		}),
-		onOff("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
+		present("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
 		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *text.Statement, s *S) (ok bool) {
 			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
 			return ok
 		}, otherwise("lb_kind")),
-		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
+		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
 	)
@@ -198,14 +200,19 @@ func readNATMask(r *reader, st *text.Statement, _ any) {
 // serviceHead makes the service that virtual_server begins: IP [PORT], fwmark
 // MARK [inet|inet6] or group NAME.
 func serviceHead(r *reader, st *text.Statement) *rawService {
-	s := &rawService{head: st, flags: map[string]text.Place{}}
-	s.at = st.All()
+	s := &rawService{}
+	s.begin(st)
 	if !r.service(st, 1, s) {
 		return nil
 	}
 	s.note("virtual_server", st.Place())
 	s.note("keys", st.Place())
 	return s
+}
+
+// begin makes the service that a statement heads.
+func (s *rawService) begin(st *text.Statement) {
+	s.head, s.flags, s.at = st, map[string]text.Place{}, st.All()
 }
 
 // service reads what names a service from a statement's words.
@@ -217,7 +224,11 @@ func (r *reader) service(st *text.Statement, from int, s *rawService) (ok bool) 
 		return false
 	case st.Words[from].Text == "fwmark":
 		s.mark, ok = after(r, st, from, mark())
-		if from += 2; ok && len(st.Words) > from {
+		if from += 2; ok && len(st.Words) > from && isDigits(st.Words[from].Text) {
+			r.warnAt(st.Words[from].Place, "value-ignored", "a mark has no port: "+text.Shorten(st.Words[from].Text)+" is ignored", "take it out")
+			from++
+		}
+		if ok && len(st.Words) > from {
 			s.IPv6, ok = word(r, st, from, family())
 			s.note("ip_family", st.Words[from].Place)
 			from++

@@ -63,7 +63,7 @@ var addressFlags = []string{"home", "-nodad", "mngtmpaddr", "noprefixroute", "au
 
 // vipBlock is a list of addresses.
 func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *blockSpec {
-	return list(name, addressWords, func(r *reader, st *text.Statement, into *T) {
+	spec := list(name, addressWords, func(r *reader, st *text.Statement, into *T) {
 		if r.misplacedIn(st, name) {
 			return
 		}
@@ -72,6 +72,8 @@ func vipBlock[T any](name string, k kind[netip.Prefix], add func(*T, VIP)) *bloc
 			note(into, name, st.Place())
 		}
 	})
+	spec.words = looksLikeAddress
+	return spec
 }
 
 func readVIP(r *reader, st *text.Statement, k kind[netip.Prefix]) (v VIP, ok bool) {
@@ -86,13 +88,64 @@ func readVIP(r *reader, st *text.Statement, k kind[netip.Prefix]) (v VIP, ok boo
 		}
 		n += used
 	}
-	return v, true
+	return v, v.fits(r, st)
+}
+
+// fits holds an address to what its words can say together.
+func (v *VIP) fits(r *reader, st *text.Statement) bool {
+	none := func(word, message string) {
+		i := slices.IndexFunc(st.Words, func(t text.Token) bool { return t.Text == word })
+		r.warnAt(st.Words[max(0, i)].Place, "no-effect", message, "take it out")
+	}
+	if v.Prefix.Addr().Is6() {
+		if v.Broadcast != "" {
+			r.errorAt(st.Place(), "an IPv6 address has no broadcast address", "take brd out")
+			return false
+		}
+		if v.Label != "" {
+			none("label", "label has no effect with an IPv6 address")
+			v.Label = ""
+		}
+		if v.Scope != "" {
+			none("scope", "scope has no effect with an IPv6 address")
+			v.Scope = ""
+		}
+	}
+	if v.Peer.IsValid() && v.Peer.Addr().Is4() != v.Prefix.Addr().Is4() {
+		r.errorAt(st.Place(), fmt.Sprintf("peer %s is of another family than %s", v.Peer.Addr(), v.Prefix.Addr()), "expected an address of the same family")
+		return false
+	}
+	if v.Peer.IsValid() && strings.Contains(st.Words[0].Text, "/") {
+		r.warnAt(st.Place(), "no-effect", "the mask has no effect beside peer, which has its own", "write it behind peer")
+	}
+	if v.Broadcast != "" && v.Peer.IsValid() {
+		word := "brd"
+		if !slices.ContainsFunc(st.Words, func(t text.Token) bool { return t.Text == word }) {
+			word = "broadcast"
+		}
+		none(word, word+" has no effect beside peer")
+		v.Broadcast = ""
+	}
+	return true
+}
+
+// addressLabel is the name of an address, which is as short as an interface's.
+func addressLabel() kind[string] {
+	return kind[string]{fmt.Sprintf("a label of at most %d characters", maxInterfaceName), func(word string) (string, *complaint) {
+		if word == "" || len(word) > maxInterfaceName {
+			return "", complain("%s has %s", text.Quote(word), text.Plural(len(word), "character"))
+		}
+		return word, nil
+	}}
 }
 
 // option reads one option of an address line, and tells how many words follow it.
 func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	used = 1
 	switch name := st.Words[n].Text; {
+	case name == "dev" && v.Device != "":
+		r.errorAt(st.Words[n].Place, "an address has only one device", "take one dev out")
+		return 0, false
 	case name == "dev":
 		v.Device, ok = after(r, st, n, device())
 	case name == "brd", name == "broadcast":
@@ -100,7 +153,7 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	case name == "scope":
 		v.Scope, ok = after(r, st, n, scope())
 	case name == "label":
-		v.Label, ok = after(r, st, n, nonEmpty("a label"))
+		v.Label, ok = after(r, st, n, addressLabel())
 	case name == "peer":
 		v.Peer, ok = after(r, st, n, network())
 	case name == "track_group":
@@ -137,7 +190,7 @@ func broadcast() kind[string] {
 func scope() kind[string] {
 	names := oneWord("scope", "site", "link", "host", "nowhere", "global")
 	return kind[string]{names.expects, func(word string) (string, *complaint) {
-		if n, err := strconv.ParseUint(word, 0, 8); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimPrefix(word, "+"), 0, 8); err == nil {
 			return strconv.FormatUint(n, 10), nil
 		}
 		return names.parse(word)

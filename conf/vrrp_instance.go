@@ -100,7 +100,7 @@ type rawInstance struct {
 	VRRPInstance
 	head     *text.Statement
 	vips     []VIP
-	hasPeer  map[netip.Addr]bool
+	peerAt   map[netip.Addr]text.Place
 	mentions func(names ...string) bool
 	noVIPs   bool
 }
@@ -121,11 +121,13 @@ func instanceBlock() *blockSpec {
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
-		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same"),
-		onOff("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
-		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) { into.(*I).NoPreempt = false }},
+		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same", inSlot("mcast_src_ip")),
+		present("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
+		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) {
+			into.(*I).NoPreempt = into.(*I).NoPreempt && !r.alone(st)
+		}},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
-		value("garp_master_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
+		value("garp_master_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
 		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
@@ -153,22 +155,19 @@ func instanceLater() []*entry {
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "the same for VIPs on other interfaces"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
-		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
-		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs")),
 		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
-		value("garp_master_refresh", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
+		value("garp_master_refresh", wholeSeconds(0, maxTimer), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
 		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
-		value("garp_lower_prio_delay", wholeSeconds(0, maxDelay), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
-		atLeastOne("garp_lower_prio_repeat", func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
+		value("garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
+		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
 		extra, obsolete("vmac_garp_intvl", extra),
-		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts")),
 		expired, obsolete("thread_timer_expired", expired),
 		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
 		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
 		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
 		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {
 			i.Accept = false
-			return true
+			return r.alone(st)
 		}),
 		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
 		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
@@ -177,15 +176,29 @@ func instanceLater() []*entry {
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, yet(unicastEntries()...)...)
-	entries = append(entries, ignored("its signature's form belongs to one version of keepalived",
-		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })))...)
+	entries = append(entries, disagreeing()...)
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
 	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
 		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "a level", initially(0)),
-		value("kernel_rx_buf_size", number(1, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
+		value("kernel_rx_buf_size", number(0, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
 	)...)
 }
+
+// disagreeing are the keywords that a director has to do for the others to understand it:
+// without them there would be two masters, so weir does not run without.
+func disagreeing() []*entry {
+	type I = rawInstance
+	return mustWait(
+		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4"), harmless(defaultGroup4, defaultGroup6)),
+		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs"), harmless("off", "false", "no")),
+		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts"), harmless("3")),
+		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })),
+	)
+}
+
+// The groups of advertisements where nothing is said (RFC 9568, 5.1).
+const defaultGroup4, defaultGroup6 = "224.0.0.18", "ff02::12"
 
 func readNotifyDeleted(r *reader, st *text.Statement, i *rawInstance) (ok bool) {
 	i.WantsNotifyDeleted = true
@@ -202,10 +215,17 @@ func instanceHead(r *reader, st *text.Statement) *rawInstance {
 	if !ok {
 		return nil
 	}
-	i := &rawInstance{head: st, hasPeer: map[netip.Addr]bool{}}
-	i.Name, i.Accept, i.at = name, true, st.All()
+	i := &rawInstance{}
+	i.begin(st)
+	i.Name = name
 	i.note("vrrp_instance", st.Place())
 	return i
+}
+
+// begin makes the instance that a statement heads.
+func (i *rawInstance) begin(st *text.Statement) {
+	i.head, i.peerAt = st, map[netip.Addr]text.Place{}
+	i.Accept, i.at = true, st.All()
 }
 
 func instanceDone(r *reader, b *text.Block, into any) {

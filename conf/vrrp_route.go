@@ -1,9 +1,11 @@
 package conf
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"weir/conf/text"
@@ -31,16 +33,18 @@ func routeWords() []lineWord {
 	var all []lineWord
 	for _, part := range [][]lineWord{
 		{{name: "encap", rest: true}},
-		flagWords("add append prepend blackhole unreachable prohibit throw inet inet6 no_track onlink nexthop"),
+		flagWords("add append prepend inet inet6 no_track onlink nexthop"), flagWords(routeTypes),
 		lineWordOf("src via gw or", inetAddress()),
+		lineWordOf("from", network6()),
 		lineWordOf("dev oif vrf", device()),
 		lineWordOf("scope", scope()),
-		lineWordOf("table realms proto protocol tos dsfield features label", name),
+		lineWordOf("table realms protocol tos dsfield", name),
+		lineWordOf("features", oneWord("feature", "ecn")),
 		lineWordOf("metric preference priority", big),
 		lockable(lineWordOf("mtu advmss hoplimit rtt rttvar reordering window cwnd ssthresh rto_min initcwnd initrwnd", nonEmpty("a number"))),
 		lockable(lineWordOf("congctl", nonEmpty("the name of an algorithm"))),
 		lineWordOf("quickack fastopen_no_cookie", number(0, 1)),
-		lineWordOf("pref", oneWord("preference", "low", "medium", "high")),
+		lineWordOf("pref", preference()),
 		lineWordOf("ttl-propagate", oneWord("option", "enabled", "disabled")),
 		lineWordOf("expires", big),
 		lineWordOf("weight", number(1, 256)),
@@ -50,6 +54,31 @@ func routeWords() []lineWord {
 		all = append(all, part...)
 	}
 	return all
+}
+
+// routeTypes are what a route can be, before its destination.
+const routeTypes = "unicast local broadcast brd anycast multicast blackhole unreachable prohibit throw nat xresolve"
+
+// network6 is where packets of an IPv6 route come from.
+func network6() kind[netip.Prefix] {
+	n := network()
+	return kind[netip.Prefix]{"an IPv6 network", func(text string) (netip.Prefix, *complaint) {
+		p, c := n.parse(text)
+		if c == nil && p.Addr().Is4() {
+			c = complain("%s is not an IPv6 network", text)
+		}
+		return p, c
+	}}
+}
+
+// preference is that of an IPv6 router, by name or number.
+func preference() kind[string] {
+	return kind[string]{"low, medium, high or a number from 0 to 255", func(word string) (string, *complaint) {
+		if _, c := number(0, 255).parse(word); c == nil || word == "low" || word == "medium" || word == "high" {
+			return word, nil
+		}
+		return "", complain("unknown preference %s", text.Quote(word))
+	}}
 }
 
 // inetAddress is an address, or the family before it.
@@ -68,8 +97,8 @@ func inetAddress() kind[string] {
 func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 	const expects = "[to] NETWORK|default [via IP] [dev INTERFACE] and the other words of ip route"
 	words := routeWords()
-	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
-		if r.misplacedIn(st, name) {
+	spec := list(name, expects, func(r *reader, st *text.Statement, into *T) {
+		if !knows(words, st.Keyword()) && r.misplacedIn(st, name) {
 			return
 		}
 		route := Route{Words: wordsOf(st.Words)}
@@ -82,7 +111,7 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 				return true
 			}
 			p, c := network().parse(text)
-			if text != "default" && text != "default6" && c != nil {
+			if !slices.Contains([]string{"default", "default6", "any", "all"}, text) && c != nil {
 				return false
 			}
 			route.To, found = p, true
@@ -103,6 +132,8 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 		add(into, route)
 		note(into, name, st.Place())
 	})
+	spec.words = func(word string) bool { return word == "to" || knows(words, word) }
+	return spec
 }
 
 // says tells whether a route has a word outside its next hops.
@@ -128,12 +159,17 @@ func ruleWords() []lineWord {
 	name := nonEmpty("a name or a number")
 	var all []lineWord
 	for _, part := range [][]lineWord{
-		flagWords("not add inet inet6 no_track nop l3mdev blackhole unreachable prohibit"),
+		flagWords("not inet inet6 no_track type nop l3mdev blackhole unreachable prohibit"),
 		lineWordOf("from to", allOrNetwork()),
 		lineWordOf("iif dev oif", device()),
-		lineWordOf("tos dsfield fwmark priority preference order pref table lookup goto realms protocol ipproto track_group tunnel-id", name),
+		lineWordOf("tos dsfield realms ipproto track_group", name),
+		lineWordOf("table lookup", ruleTable()),
+		lineWordOf("fwmark", markMask()),
+		lineWordOf("priority preference order", ruleNumber(math.MaxUint32)),
+		lineWordOf("goto", number(0, math.MaxUint32)),
+		lineWordOf("protocol", number(0, 255)),
+		lineWordOf("tunnel-id", nonEmpty("a number")),
 		lineWordOf("suppress_prefixlength sup_pl suppress_ifgroup sup_group", name),
-		lineWordOf("type", oneWord("type", "blackhole", "unreachable", "prohibit", "goto", "nop", "unicast")),
 		lineWordOf("uidrange", nonEmpty("A-B")),
 		lineWordOf("sport dport", nonEmpty("a port, or two with - between")),
 	} {
@@ -144,17 +180,76 @@ func ruleWords() []lineWord {
 
 // check wants an action of a rule, and warns where it has no priority.
 func (t *Rule) check(r *reader, st *text.Statement) bool {
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(t.Options, func(o Option) bool { return slices.Contains(words, o.Name) })
-	}
-	if !has("table", "lookup", "goto", "nop", "l3mdev", "blackhole", "unreachable", "prohibit", "type") {
+	actions := t.all("table", "lookup", "goto", "nop", "l3mdev", "blackhole", "unreachable", "prohibit")
+	priority := t.all("priority", "preference", "order")
+	switch {
+	case len(actions) == 0:
 		r.errorAt(st.All(), "a rule without an action", "expected table TABLE, goto N, nop, blackhole, unreachable or prohibit")
 		return false
+	case len(actions) > 1:
+		r.errorAt(st.All(), fmt.Sprintf("a rule with two actions: %s and %s", actions[0].Name, actions[1].Name), "take one of them out")
+		return false
+	case actions[0].Name == "goto" && (len(priority) == 0 || atoi(priority[0].Value) >= atoi(actions[0].Value)):
+		r.errorAt(st.All(), "a rule goes to one that stands before it, or to itself", "expected priority N, with N less than that of goto")
+		return false
+	case !slices.Contains([]string{"table", "lookup", "l3mdev"}, actions[0].Name) && len(t.all("realms", "suppress_prefixlength", "sup_pl", "suppress_ifgroup", "sup_group")) > 0:
+		r.errorAt(st.All(), "realms and suppress_ words belong to a rule with a table", "expected table TABLE")
+		return false
 	}
-	if !has("priority", "preference", "order", "pref", "l3mdev") {
+	if len(priority) == 0 && actions[0].Name != "l3mdev" {
 		r.warnAt(st.Place(), "rule-priority", "a rule without a priority stands before all others", "write priority N")
 	}
 	return true
+}
+
+// all are the options with one of some names.
+func (t *Rule) all(names ...string) (list []Option) {
+	for _, o := range t.Options {
+		if slices.Contains(names, o.Name) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// atoi is a number that has been read before.
+func atoi(word string) int {
+	n, _ := strconv.ParseInt(word, 0, 64)
+	return int(n)
+}
+
+// ruleNumber is a number up to most in any base, as C has them.
+func ruleNumber(most uint64) kind[uint64] {
+	return kind[uint64]{fmt.Sprintf("a number from 0 to %d", most), func(word string) (uint64, *complaint) {
+		n, err := strconv.ParseUint(word, 0, 64)
+		if err != nil || n > most || strings.Contains(word, "_") {
+			return 0, complain("%s is not a number from 0 to %d", text.Quote(word), most)
+		}
+		return n, nil
+	}}
+}
+
+// markMask is a firewall mark, with or without a mask behind it.
+func markMask() kind[string] {
+	n := ruleNumber(math.MaxUint32)
+	return kind[string]{"MARK or MARK/MASK", func(word string) (string, *complaint) {
+		mark, mask, masked := strings.Cut(word, "/")
+		_, c := n.parse(mark)
+		if c == nil && masked {
+			_, c = n.parse(mask)
+		}
+		return word, c
+	}}
+}
+
+// ruleTable is a routing table by name or number, of which 0 is none.
+func ruleTable() kind[string] {
+	return kind[string]{"a table's name or number", func(word string) (string, *complaint) {
+		if n, err := strconv.ParseUint(word, 0, 32); word == "" || err == nil && n == 0 {
+			return "", complain("%s is no table", text.Quote(word))
+		}
+		return word, nil
+	}}
 }
 
 func allOrNetwork() kind[string] {
@@ -172,8 +267,8 @@ func allOrNetwork() kind[string] {
 func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 	const expects = "from NETWORK to NETWORK table TABLE and the other words of ip rule"
 	g := grammar{what: "rule", words: ruleWords(), bare: func(string) bool { return false }}
-	return list(name, expects, func(r *reader, st *text.Statement, into *T) {
-		if r.misplacedIn(st, name) {
+	spec := list(name, expects, func(r *reader, st *text.Statement, into *T) {
+		if !knows(g.words, st.Keyword()) && r.misplacedIn(st, name) {
 			return
 		}
 		rule := Rule{Words: wordsOf(st.Words)}
@@ -184,4 +279,6 @@ func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
 		add(into, rule)
 		note(into, name, st.Place())
 	})
+	spec.words = func(word string) bool { return knows(g.words, word) }
+	return spec
 }

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"weir/conf/text"
 )
@@ -117,12 +118,16 @@ type SyncGroup struct {
 func syncGroupBlock() *blockSpec {
 	type G = SyncGroup
 	names := list("group", "the names of vrrp_instances", func(r *reader, st *text.Statement, g *G) {
-		g.Members = append(g.Members, texts(st.Words)...)
+		for _, w := range st.Words {
+			g.Members = append(g.Members, w.Text)
+			g.noteLine(w.Place)
+		}
 		g.note("group", st.Place())
 	})
+	names.words = isName
 	entries := yet(
 		section("group", names, "the instances", plain(func(g *G) *G { return g })),
-		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete"),
+		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete").warns("track_interface, track_script or track_file in the group"),
 		present("sync_group_tracking_weight", func(g *G) *bool { return &g.TrackingWeight }, "let trackers of the instances have weights"),
 	)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
@@ -130,8 +135,15 @@ func syncGroupBlock() *blockSpec {
 	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
 		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {
-			r.warnAt(g.PlaceOf("group"), "sync-group-single", "a vrrp_sync_group of one instance keeps nothing together", "expected at least two")
+			r.warnAt(g.PlaceOf("group"), "sync-group-single", syncSingle, "expected at least two")
 		}
 	}
 	return &blockSpec{name: "vrrp_sync_group", done: done, entries: entries}
 }
+
+// syncSingle is said of a group with one member.
+const syncSingle = "a vrrp_sync_group of one instance keeps nothing together"
+
+// isName tells whether a word may be the name of an instance: the braces have shown
+// that the line belongs to a list.
+func isName(word string) bool { return word != "" && !strings.ContainsAny(word, "{}$@~") }

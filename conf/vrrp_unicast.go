@@ -57,7 +57,7 @@ func unicastEntries() []*entry {
 	return []*entry{
 		value("unicast_ttl", number(0, 255), func(i *I) *int { return &i.UnicastTTL }, "the TTL of unicast advertisements", initially(255)),
 		present("unicast_fault_no_peer", func(i *I) *bool { return &i.FaultWithoutPeer }, "without peers stand in FAULT rather than use the group"),
-		onOff("check_unicast_src", func(i *I) *bool { return &i.CheckSource }, "take advertisements only from peers", otherwise("vrrp_check_unicast_src")),
+		present("check_unicast_src", func(i *I) *bool { return &i.CheckSource }, "take advertisements only from peers", otherwise("vrrp_check_unicast_src")),
 		optional("old_unicast_checksum", oneWord("option", "never"), "on", func(i *I) *string { return &i.OldChecksum }, "the checksum of keepalived before 1.3.7"),
 		present("track_src_ip", func(i *I) *bool { return &i.TrackSource }, "stand in FAULT while the source address is not there"),
 	}
@@ -66,7 +66,7 @@ func unicastEntries() []*entry {
 // peerBlock is the list of unicast_peer.
 func peerBlock() *blockSpec {
 	const expects = "IP [min_ttl N] [max_ttl N]"
-	return list("unicast_peer", expects, func(r *reader, st *text.Statement, i *rawInstance) {
+	spec := list("unicast_peer", expects, func(r *reader, st *text.Statement, i *rawInstance) {
 		if r.misplacedIn(st, "unicast_peer") {
 			return
 		}
@@ -88,13 +88,15 @@ func peerBlock() *blockSpec {
 		}
 		switch {
 		case !ok:
-		case i.hasPeer[p.Addr]:
+		case i.peerAt[p.Addr].Src != nil:
 			r.warnAt(st.Place(), "given-twice", "peer "+p.Addr.String()+" is given twice", "take one of them out")
 		default:
-			i.Peers, i.hasPeer[p.Addr] = append(i.Peers, p), true
+			i.Peers, i.peerAt[p.Addr] = append(i.Peers, p), st.Place()
 			i.note("unicast_peer", st.Place())
 		}
 	})
+	spec.words = looksLikeAddress
+	return spec
 }
 
 // Macvlan is use_vmac: a device with the instance's own MAC address.

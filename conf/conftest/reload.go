@@ -68,6 +68,7 @@ type reloadExample struct {
 // reloadExamples are of every keyword with an effect, by its block and name.
 var reloadExamples = map[string]reloadExample{
 	"global_defs router_id":               {was: "a", now: "b"},
+	"global_defs lvs_id":                  {was: "a", now: "b"},
 	"global_defs lvs_timeouts":            {was: "tcp 900", now: "tcp 901", reports: "tcp_established"},
 	"global_defs vrrp_version":            {was: "2", now: "3"},
 	"global_defs vrrp_garp_master_delay":  {was: "5", now: "6", around: "vrrp_garp_lower_prio_delay 5\n"},
@@ -85,7 +86,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance unicast_peer":         {was: "{\n10.1.1.1\n}", now: "{\n10.1.1.2\n}"},
 	"vrrp_instance mcast_src_ip":         {was: "10.1.2.1", now: "10.1.2.2"},
 	"vrrp_instance unicast_src_ip":       {was: "10.1.2.1", now: "10.1.2.2", reports: "mcast_src_ip"},
-	"vrrp_instance nopreempt":            {was: "off", now: "on"},
+	"vrrp_instance nopreempt":            {was: "-", now: ""},
 	"vrrp_instance preempt":              {was: "-nopreempt", now: "", reports: "nopreempt"},
 	"vrrp_instance preempt_delay":        {was: "1", now: "2"},
 	"vrrp_instance garp_master_delay":    {was: "5", now: "6"},
@@ -104,17 +105,17 @@ var reloadExamples = map[string]reloadExample{
 	"virtual_server protocol":                {was: "TCP", now: "UDP"},
 	"virtual_server persistence_timeout":     {was: "5", now: "6"},
 	"virtual_server persistence_granularity": {was: "255.0.0.0", now: "255.255.0.0", around: "persistence_timeout 5\n"},
-	"virtual_server ops":                     {was: "off", now: "on", around: "protocol UDP\n"},
+	"virtual_server ops":                     {was: "-", now: "", around: "protocol UDP\n"},
 	"virtual_server ip_family":               {was: "inet", now: "inet6"},
 	"virtual_server nat_mask":                {nothing: "obsolete: it is read and forgotten"},
 	"virtual_server weight":                  {was: "2", now: "3"},
-	"virtual_server sh-port":                 {was: "off", now: "on"},
-	"virtual_server mh-port":                 {was: "off", now: "on"},
-	"virtual_server flag-2":                  {was: "off", now: "on"},
-	"virtual_server sh-fallback":             {was: "off", now: "on"},
-	"virtual_server mh-fallback":             {was: "off", now: "on"},
-	"virtual_server flag-1":                  {was: "off", now: "on"},
-	"virtual_server flag-3":                  {was: "off", now: "on"},
+	"virtual_server sh-port":                 {was: "-", now: ""},
+	"virtual_server mh-port":                 {was: "-", now: ""},
+	"virtual_server flag-2":                  {was: "-", now: ""},
+	"virtual_server sh-fallback":             {was: "-", now: ""},
+	"virtual_server mh-fallback":             {was: "-", now: ""},
+	"virtual_server flag-1":                  {was: "-", now: ""},
+	"virtual_server flag-3":                  {was: "-", now: ""},
 	"real_server weight":                     {was: "2", now: "3"},
 	"real_server lvs_method":                 {was: "NAT", now: "DR"},
 	"real_server uthreshold":                 {was: "8", now: "9"},
@@ -144,6 +145,9 @@ func init() {
 			reloadExamples[block+" "+keyword] = reloadExample{was: "2", now: "3", around: around[keyword]}
 		}
 		reloadExamples[block+" alpha"] = reloadExample{was: "off", now: "on"}
+		if block == "virtual_server" {
+			reloadExamples[block+" alpha"] = reloadExample{was: "-", now: ""}
+		}
 	}
 	for _, name := range strings.Fields(timeouts) {
 		reloadExamples["timeouts "+name] = reloadExample{was: "5", now: "6"}

@@ -117,11 +117,18 @@ func (d *Diagnostics) Append(other Diagnostics) {
 // Collector gathers diagnostics during a run.
 type Collector struct {
 	list []Diagnostic
+	// Now is what is being looked at. A diagnostic without a place of its own stands
+	// there.
+	Now Place
 	// Counts are of each severity, with what is not kept.
 	Counts  [3]int
 	stopped bool
+	// cut is a text that was not read to its end.
+	cut bool
 	// seen are those of repetitions.
 	seen map[string]bool
+	// once are the errors that are given once for many places, by their kind.
+	once map[string]*onceError
 	// Holds has it keep the diagnostics in Held as they come, to be given later.
 	Holds bool
 	Held  []Held
@@ -138,7 +145,10 @@ type Held struct {
 const MaxDiagnostics = 1000
 
 // Full tells whether reading on makes no sense.
-func (c *Collector) Full() bool { return c.stopped || c.Counts[Error] >= MaxDiagnostics }
+func (c *Collector) Full() bool {
+	c.cut = c.cut || c.Counts[Error] >= MaxDiagnostics && !c.stopped
+	return c.stopped || c.cut
+}
 
 // Stop gives a last diagnostic: the text is no configuration.
 func (c *Collector) Stop(at Place, message, hint string) {
@@ -183,6 +193,40 @@ func (c *Collector) ErrorAt(at Place, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
 }
 
+// onceError is an error of many places.
+type onceError struct {
+	// index is where it is in the list, more how many places more there are.
+	index, more int
+}
+
+// ErrorOnce gives an error at the first of the places that have one cause.
+func (c *Collector) ErrorOnce(cause string, at Place, message, hint string) {
+	if first := c.once[cause]; first != nil {
+		first.more++
+		return
+	}
+	if c.once == nil {
+		c.once = map[string]*onceError{}
+	}
+	before := len(c.list)
+	c.ErrorAt(at, message, hint)
+	c.once[cause] = &onceError{index: before}
+	if len(c.list) == before {
+		c.once[cause].index = -1
+	}
+}
+
+// countOnce says at how many places more an error stands.
+func (c *Collector) countOnce() {
+	for _, one := range c.once {
+		if one.more > 0 && one.index >= 0 {
+			d := &c.list[one.index]
+			d.Notes = append(d.Notes, "and at "+Plural(one.more, "place")+" more")
+		}
+	}
+	c.once = nil
+}
+
 // WarnAt gives a warning of a kind at its place.
 func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string) {
 	c.At(Diagnostic{Severity: Warning, Code: code, Message: message, Hint: hint, Notes: notes}, at)
@@ -190,6 +234,13 @@ func (c *Collector) WarnAt(at Place, code, message, hint string, notes ...string
 
 // At gives a diagnostic at a place. Its file, line and column are filled in.
 func (c *Collector) At(d Diagnostic, at Place) {
+	if at.Src == nil {
+		at = c.Now
+	}
+	if at.Src == nil {
+		c.Add(d)
+		return
+	}
 	if c.Holds {
 		c.Counts[d.Severity]++
 		c.Held = append(c.Held, Held{d, at})
@@ -207,15 +258,22 @@ func (c *Collector) At(d Diagnostic, at Place) {
 
 // Finish puts the diagnostics in the order in which they are shown.
 func (c *Collector) Finish(name string, files int) Diagnostics {
+	c.countOnce()
 	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	for severity, n := range c.Counts {
-		if n > MaxDiagnostics {
-			s := Severity(severity)
-			more := fmt.Sprintf("%s more at least, which are not shown", Plural(n-MaxDiagnostics, s.String()))
-			c.list = append(c.list, Diagnostic{Severity: s, File: name, Message: more})
+		last := Diagnostic{Severity: Severity(severity), File: name}
+		switch {
+		case last.Severity == Error && c.cut:
+			last.Message = fmt.Sprintf("%d errors: the rest is not looked at", MaxDiagnostics)
+			last.Hint = "expected a keepalived.conf"
+		case n > MaxDiagnostics:
+			last.Message = fmt.Sprintf("%s more at least, which are not shown", Plural(n-MaxDiagnostics, last.Severity.String()))
+		default:
+			continue
 		}
+		c.list = append(c.list, last)
 	}
 	sortBySeverity(c.list)
 	return Diagnostics{list: c.list, files: files}

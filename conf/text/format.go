@@ -80,11 +80,11 @@ func (f *formatter) line(line string, number int) {
 	switch {
 	case strings.TrimSpace(line) == "":
 		f.blank()
-	case definition(head) != "", strings.HasPrefix(head, "~"):
+	case definedName(head) != "", strings.HasPrefix(head, "~"):
 		f.keep(strings.TrimRight(head, " \t\r"), number)
 	case head[0] == '@':
 		id, rest, _ := strings.Cut(strings.ReplaceAll(head, "\t", " "), " ")
-		if rest = strings.TrimLeft(rest, " "); definition(rest) != "" || strings.HasPrefix(rest, "~") {
+		if rest = strings.TrimLeft(rest, " "); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
 			f.keep(id+" "+strings.TrimRight(rest, " \r"), number)
 			return
 		}
@@ -97,7 +97,7 @@ func (f *formatter) line(line string, number int) {
 // isLineOfText tells whether a line that begins with this word is one of the text
 // language: a config id, a repetition or a definition.
 func isLineOfText(word string) bool {
-	return strings.HasPrefix(word, "@") || strings.HasPrefix(word, "~") || definition(word) != ""
+	return strings.HasPrefix(word, "@") || strings.HasPrefix(word, "~") || definedName(word) != ""
 }
 
 // keep lays out a line of the text language, whose words mean what they are.

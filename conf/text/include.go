@@ -100,16 +100,6 @@ var includeLevels = map[string]includeCheck{
 	"includea": {readable: true, match: true, wildcard: true, brace: true},
 }
 
-// isInclude tells a line that includes.
-func isInclude(line string) bool {
-	word := line
-	if i := strings.IndexAny(line[:min(len(line), len("includea")+1)], " \t"); i >= 0 {
-		word = line[:i]
-	}
-	_, ok := includeLevels[word]
-	return ok
-}
-
 // setCheck takes what stands behind include_check.
 func (in *includes) setCheck(words []Token) {
 	if len(words) == 0 || words[0].kind != wordToken {

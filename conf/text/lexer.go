@@ -54,6 +54,10 @@ type lexer struct {
 	cuts []cut
 	// comments tells that comments are kept.
 	comments bool
+	// conflicts counts the merge conflicts that are open, heredoc is the line that ends
+	// what a shell would have written.
+	conflicts int
+	heredoc   string
 }
 
 // byteOrderMark may stand at the start of a file that a Windows editor wrote.
@@ -83,7 +87,10 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 // all cuts the whole text.
 func (l *lexer) all() {
 	for l.pos < len(l.src.Text) && !l.diags.Full() {
-		if l.run != nil && l.column == 1 && (l.part() || l.macro()) {
+		if l.column == 1 {
+			l.diags.Now = l.here()
+		}
+		if l.run != nil && l.column == 1 && (l.part() || l.pasted() || l.macro()) {
 			continue
 		}
 		l.token()
@@ -94,7 +101,7 @@ func (l *lexer) all() {
 // lineEnds looks at the line that has been read: an include is read here, so
 // that what it defines holds from here on.
 func (l *lexer) lineEnds() {
-	line := l.tokens[l.first:]
+	line := l.tidy(l.tokens[l.first:])
 	l.first = len(l.tokens)
 	if l.run == nil || len(line) == 0 || line[0].kind != wordToken {
 		return
@@ -197,6 +204,7 @@ func (l *lexer) token() {
 	case l.continues():
 		for l.next() != "\n" {
 		}
+	case l.skipOddBlank(), l.curlyQuote():
 	case c == '}':
 		l.brace(closeToken)
 	case c == '{' && l.placeholder():
@@ -273,7 +281,25 @@ func (l *lexer) plain() bool {
 	l.column += int32(end - l.pos)
 	l.pos = end
 	l.emit(wordToken, at.Text(), at)
+	l.cutByComment(at)
 	return true
+}
+
+// cutByComment warns of a word that ends where a comment begins, as a password with a #
+// in it does.
+func (l *lexer) cutByComment(word Place) {
+	c, next := l.peek(0), l.peek(1)
+	if l.comments || c != '#' && c != '!' || next <= ' ' || next == c {
+		return
+	}
+	rest := l.src.Text[l.pos:]
+	if end := strings.IndexAny(rest, " \t\r\n"); end >= 0 {
+		rest = rest[:end]
+	}
+	meant := word
+	meant.end += int32(len(rest))
+	l.diags.WarnAt(meant, "comment-in-word", fmt.Sprintf("%c begins a comment here: of %s only %s is read", c, Quote(meant.Text()), Quote(word.Text())),
+		"put \"...\" around it, or a blank before the comment")
 }
 
 // word takes one word, quoted parts included.
@@ -306,10 +332,17 @@ func (l *lexer) word() {
 	at.end = int32(l.pos)
 	l.emit(wordToken, text.String(), at)
 	l.tokens[len(l.tokens)-1].broken = broken
+	if !broken {
+		l.cutByComment(at)
+	}
 }
 
 func (l *lexer) wordEnds() bool {
 	c := l.peek(0)
+	if c >= utf8.RuneSelf {
+		_, size := l.oddBlank()
+		return size > 0
+	}
 	return c == '\n' || isBlank(c) || c == '#' || c == '!' || c == '{' && l.pair() == 0 || l.continues()
 }
 

@@ -2,6 +2,8 @@ package text
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -43,8 +45,8 @@ func (b *builder) settle(st *Statement) {
 	case st.Entry != nil:
 	case b.excess > 0:
 		b.closeFor(st)
-	case b.excess < 0 && !b.reopenFor(st):
-		b.headless(st)
+	case b.excess < 0 && !b.reopenFor(st, false) && !b.headless(st):
+		b.reopenFor(st, true)
 	}
 }
 
@@ -84,7 +86,7 @@ func (b *builder) unclosed(frames []*frame, where string) {
 		notes = append(notes, fmt.Sprintf("%s (line %d) is open too", frames[i].Owner.Title(), frames[i].open.written().line))
 	}
 	for _, f := range frames {
-		f.Unsure, f.unclosed = true, true
+		f.Unsure, f.unclosed, f.Shifted = true, true, true
 	}
 	if s := b.skew; s.set && len(frames) == 1 && s.brace.column < s.frame.Owner.Place().column && s.frame.open.start > inner.open.start {
 		inner = s.frame
@@ -139,14 +141,16 @@ func (p Place) lastLine() int32 {
 
 // reopenFor goes back into the block that was closed last, when the statement
 // belongs into it and the file has a closing brace too many.
-func (b *builder) reopenFor(st *Statement) bool {
+// With lists a list may have any word.
+func (b *builder) reopenFor(st *Statement, lists bool) bool {
 	top := b.top()
 	f := top.closed
 	if f == nil || f.spec == nil {
 		return false
 	}
 	e, since := f.spec.Lookup(st.Keyword()), top.since(f)
-	if e == nil || since < 0 {
+	listed := lists && e == nil && f.spec.Listed(st.Keyword()) && !top.spec.Near(st.Keyword())
+	if e == nil && !listed || since < 0 {
 		return false
 	}
 	for _, moved := range top.Statements[since:] {
@@ -160,6 +164,8 @@ func (b *builder) reopenFor(st *Statement) bool {
 	}
 	b.skew = skew{}
 	b.excess++
+	f.Unsure, f.Shifted = true, true
+	top.Unsure = top.Unsure || len(b.frames) == 1
 	b.diags.ErrorAt(brace.Place, `this "}" is one too many`,
 		fmt.Sprintf("take it out: %s (line %d) belongs to %s", st.Keyword(), st.Place().line, f.Owner.Title()))
 	b.frames = append(b.frames, f)
@@ -178,7 +184,7 @@ func (top *frame) since(f *frame) int {
 		if st.Block == f.Block {
 			return i + 1
 		}
-		if st.Block != nil || f.spec.Lookup(st.Keyword()) == nil {
+		if st.Block != nil || f.spec.Lookup(st.Keyword()) == nil && !f.spec.Listed(st.Keyword()) {
 			return -1
 		}
 	}
@@ -188,16 +194,17 @@ func (top *frame) since(f *frame) int {
 // headless finds a block whose first line is missing or commented out, while
 // its closing brace is there: the keyword belongs into a block that may stand
 // here. The block is skipped, for what it was called is not known.
-func (b *builder) headless(st *Statement) {
+func (b *builder) headless(st *Statement) bool {
 	name := b.top().spec.Holder(st.Keyword())
 	if name == "" {
-		return
+		return false
 	}
 	b.excess++
 	b.diags.ErrorAt(st.Place(), fmt.Sprintf("%s stands outside any %s", Quote(st.Keyword()), name),
 		fmt.Sprintf("is the line missing that opens %s?", name))
 	b.top().Unsure = true
 	b.push(&Statement{Words: st.Words[:1], Broken: true}, nil, st.Words[0])
+	return true
 }
 
 // unopened is a statement that lacks its block. Where the file has a closing
@@ -234,10 +241,14 @@ func (b *builder) special(st *Statement) bool {
 	return false
 }
 
-// undefined breaks a statement that uses a name which nothing defines.
+// undefined breaks a statement that uses a name which nothing defines: ${NAME} anywhere,
+// or $NAME in a keyword's place.
 func (b *builder) undefined(st *Statement) {
-	for _, w := range st.Words {
+	for n, w := range st.Words {
 		i := strings.Index(w.Text, "${")
+		if name := leadingName(strings.TrimPrefix(w.Text, "$")); n == 0 && i < 0 && name != "" && w.Text == "$"+name {
+			i = 0
+		}
 		if i < 0 || w.broken {
 			continue
 		}
@@ -246,10 +257,24 @@ func (b *builder) undefined(st *Statement) {
 			if leadingName(name) != name {
 				hint = "expected ${NAME}"
 			}
-			b.breaks(st, w.Place, Quote("${"+name+"}")+" is not defined", hint)
+			if near := Nearest(name, b.run.names()); near != "" {
+				hint = fmt.Sprintf("did you mean $%s?", Shorten(near))
+			}
+			b.breaks(st, w.Place, Quote(w.Text[i:i+size])+" is not defined", hint)
 		}
 	}
 	if st.Broken {
 		b.top().Unsure = b.top().Unsure || b.top().spec.Lookup(st.Keyword()) == nil
 	}
 }
+
+// names are those that are defined, sorted; none where they are too many.
+func (run *Reading) names() []string {
+	if len(run.definitions) > maxNames {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(run.definitions))
+}
+
+// maxNames is how many names are looked through for one that was meant.
+const maxNames = 1000

@@ -20,37 +20,57 @@ type loop struct {
 // maxTurns bounds how often one line is repeated.
 const maxTurns = 1 << 20
 
-// loops reads the repetitions that a line begins with, and the offset of what
-// they repeat.
-func (l *lexer) loops(at Place, line string) (all []loop, body int, ok bool) {
-	turns := 1
-	for {
-		rest := strings.TrimLeft(line[body:], " \t")
-		body = len(line) - len(rest)
-		if !strings.HasPrefix(rest, "~SEQ") && !strings.HasPrefix(rest, "~LST") {
-			return all, body, true
+// repeat reads a line that begins, some bytes behind at's start, with ~SEQ or ~LST:
+// what stands behind it as often as the names have values. They keep the last one.
+func (l *lexer) repeat(at Place, from int) {
+	line := decomment(at.Text(), false)
+	if from >= len(line) {
+		return
+	}
+	rest := line[from:]
+	opening, closing := strings.IndexByte(rest, '('), strings.IndexByte(rest, ')')
+	where := at.further(from, min(4, len(rest)))
+	if opening < 0 || closing < opening {
+		l.diags.ErrorAt(where, rest[:4]+" lacks its brackets", "expected "+repeatWords[rest[:4]])
+		l.failed(at)
+		return
+	}
+	where.end = where.start + int32(closing) + 1
+	one, complaint := l.readLoop(strings.TrimSpace(rest[:opening]), rest[opening+1:closing])
+	if complaint == "" && one.turns() > maxTurns {
+		complaint = fmt.Sprintf("repeats more than %d times", maxTurns)
+	}
+	if complaint != "" {
+		l.diags.ErrorAt(where, rest[:4]+" "+complaint, "expected "+repeatWords[rest[:4]])
+		l.failed(at)
+		return
+	}
+	body := from + closing + 1
+	body += len(line) - body - len(strings.TrimLeft(line[body:], " \t"))
+	for n := range one.turns() {
+		one.turn(n, l.run.definitions)
+		if !l.run.grow(len(line)-body, at, l.diags) || l.diags.Full() {
+			return
 		}
-		opening, closing := strings.IndexByte(rest, '('), strings.IndexByte(rest, ')')
-		where := at
-		where = where.further(body, min(4, len(rest)))
-		if opening < 0 || closing < opening {
-			l.diags.ErrorAt(where, rest[:4]+" lacks its brackets", "expected "+repeatWords[rest[:4]])
-			return nil, 0, false
-		}
-		where.end = where.start + int32(closing) + 1
-		arguments := l.nested(rest[opening+1:closing], nil, 0)
-		one, complaint := readLoop(strings.TrimSpace(rest[:opening]), arguments)
-		if complaint == "" {
-			if turns *= max(1, one.turns()); turns > maxTurns {
-				complaint = fmt.Sprintf("repeats more than %d times", maxTurns)
-			}
-		}
-		if complaint != "" {
-			l.diags.ErrorAt(where, rest[:4]+" "+complaint, "expected "+repeatWords[rest[:4]])
-			return nil, 0, false
-		}
-		all = append(all, one)
-		body += closing + 1
+		e := &Source{Name: l.src.Name, order: l.src.order, line: at, expanded: true, Text: line[body:]}
+		e.parts = []expansion{{literal: true, from: bodyOf(at, body, len(line))}}
+		l.read(e, false)
+	}
+}
+
+// bodyOf is the place of a line's bytes, with the line's column, see origin.
+func bodyOf(line Place, from, to int) Place {
+	line.start, line.end = line.start+int32(from), line.start+int32(to)
+	return line
+}
+
+// failed leaves a word that stands for a line which could not be read, and the
+// block that it opens.
+func (l *lexer) failed(at Place) {
+	l.emit(wordToken, at.Text(), at)
+	l.tokens[len(l.tokens)-1].broken = true
+	if strings.HasSuffix(strings.TrimSpace(at.Text()), "{") {
+		l.emit(openToken, "", at)
 	}
 }
 
@@ -60,11 +80,11 @@ var repeatWords = map[string]string{
 	"~LST": "~LST(NAME, VALUE, ...) TEXT, or ~LST({NAME, ...}, {VALUE, ...}, ...) TEXT",
 }
 
-func readLoop(keyword, arguments string) (one loop, complaint string) {
+func (l *lexer) readLoop(keyword, arguments string) (one loop, complaint string) {
 	switch keyword {
 	case "~SEQ", "~SEQx":
 		one.hex = keyword == "~SEQx"
-		return one, one.readCount(splitTrim(arguments))
+		return one, one.readCount(splitTrim(l.replaced(arguments)))
 	case "~LST":
 		return one, one.readList(arguments)
 	}
@@ -99,8 +119,14 @@ func (one *loop) readCount(arguments []string) (complaint string) {
 	case 2:
 		one.start = numbers[0]
 	}
+	if len(numbers) == 1 && one.end < 0 {
+		one.start = -1
+	}
 	if len(numbers) < 3 && one.end < one.start {
 		one.step = -1
+	}
+	if one.hex && (one.start < 0 || one.end < 0) {
+		return "counts only from 0 on in hexadecimal"
 	}
 	if one.step == 0 || (one.end-one.start)*one.step < 0 {
 		return "never comes to its end"
@@ -140,7 +166,7 @@ func (one *loop) readList(arguments string) (complaint string) {
 		}
 	}
 	for _, t := range tuples[1:] {
-		if len(t) != len(one.names) {
+		if len(t) > len(one.names) {
 			return fmt.Sprintf("has %s for %s", Plural(len(t), "value"), Plural(len(one.names), "name"))
 		}
 	}
@@ -156,32 +182,31 @@ func (one *loop) turns() int {
 	return len(one.values)
 }
 
-// turn sets the names to the values of one turn.
-func (one *loop) turn(n int, values map[string]string) {
+// turn sets the names to the values of one turn; one that is missing is empty.
+func (one *loop) turn(n int, definitions map[string]definition) {
 	if one.counts {
 		base := 10
 		if one.hex {
 			base = 16
 		}
-		values[one.names[0]] = strconv.FormatInt(int64(one.start+n*one.step), base)
+		definitions[one.names[0]] = definition{first: strconv.FormatInt(int64(one.start+n*one.step), base)}
 		return
 	}
 	for i, name := range one.names {
-		values[name] = one.values[n][i]
+		d := definition{}
+		if i < len(one.values[n]) {
+			d.first = one.values[n][i]
+		}
+		definitions[name] = d
 	}
 }
 
-// repeat calls do for every turn of the loops, the last one fastest, until it
-// says no.
-func (l *lexer) repeat(loops []loop, values map[string]string, do func(map[string]string) bool) bool {
-	if len(loops) == 0 {
-		return do(values)
+// replaced is a text with the names in it replaced that have a value of one line.
+func (l *lexer) replaced(text string) string {
+	if !strings.Contains(text, "$") {
+		return text
 	}
-	for n := range loops[0].turns() {
-		loops[0].turn(n, values)
-		if !l.repeat(loops[1:], values, do) {
-			return false
-		}
-	}
-	return true
+	x := &expander{l: l, source: &Source{}, at: l.here()}
+	x.line(text)
+	return x.text.String()
 }

@@ -62,6 +62,18 @@ func (s *Source) depth() (n int) {
 	return n
 }
 
+// Start is the first line of a source that holds anything.
+func (s *Source) Start() Place {
+	rest := strings.TrimLeft(s.Text, " \t\r\n\ufeff")
+	at := Place{Src: s, line: 1, column: 1, start: int32(len(s.Text) - len(rest))}
+	before := s.Text[:at.start]
+	at.line += int32(strings.Count(before, "\n"))
+	at.column += int32(runes(before[strings.LastIndexByte(before, '\n')+1:]))
+	line, _, _ := strings.Cut(rest, "\n")
+	at.end = at.start + int32(len(strings.TrimRight(line, " \t\r")))
+	return at
+}
+
 // Place is a stretch of a source on one line.
 type Place struct {
 	Src *Source

@@ -18,6 +18,13 @@ type Grammar interface {
 	// Holder is the name of the first keyword whose block may hold a word, "" where
 	// no block inside this one may.
 	Holder(word string) string
+	// Guess is the keyword with a block that an unknown word was meant to be, nil
+	// where it is near none.
+	Guess(word string) *Keyword
+	// Near tells whether a word is near one that may stand in the block.
+	Near(word string) bool
+	// Listed tells whether the block is a list, of which a word may begin a line.
+	Listed(word string) bool
 }
 
 // innerOf is the kind of block that a keyword opens, nil where it opens none.
@@ -36,6 +43,9 @@ type Statement struct {
 	Block *Block
 	// Entry is what the block around it knows of the keyword, nil where it is unknown.
 	Entry *Keyword
+	// Guess is what an unknown keyword that opens a block was meant to be: its block
+	// is read as that of the other. It is nil where nobody knows.
+	Guess *Keyword
 	// Broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
 	Broken bool
@@ -76,6 +86,9 @@ type Block struct {
 	// unclosed is a block that lacks its closing brace: what follows may be
 	// the rest of it, so that it collides with nothing.
 	unclosed bool
+	// Shifted is a block that a brace which is missing or too many has given more
+	// than is its own: what stands in it twice may be of two blocks.
+	Shifted bool
 }
 
 // Unclosed tells whether the statement's block lacks its closing brace.
@@ -183,6 +196,8 @@ func (b *builder) statement() {
 		st.Broken = st.Broken || b.tokens[b.next].broken
 	}
 	st.Words = b.tokens[first:b.next:b.next]
+	b.diags.Now = st.Place()
+	b.assigns(st)
 	if b.special(st) {
 		return
 	}
@@ -214,7 +229,12 @@ func (b *builder) brace() (Token, bool) {
 // opened begins the block of a statement.
 func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
+	if b.top().spec != nil && st.Entry == nil && !st.Broken {
+		st.Guess = b.top().spec.Guess(st.Keyword())
+	}
 	switch {
+	case st.Guess != nil:
+		b.push(st, st.Guess.Inner, brace)
 	case b.top().spec == nil || st.Entry == nil || st.Broken && inner == nil:
 		b.push(st, nil, brace)
 	case inner == nil && b.excess > 0:

@@ -1,0 +1,183 @@
+package text
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// What looks like a blank, a quote, the end of a line or a comment, and is none in
+// keepalived.conf: it comes from a word processor, a web page or another program's
+// files. Each kind is one error, however often it stands in a file, and it is read as
+// what was meant.
+
+// oddBlanks are characters that look like a blank, or like nothing, with their names.
+var oddBlanks = map[rune]string{
+	'\u00a0': "no-break space", '\u1680': "ogham space", '\u2000': "en quad", '\u2001': "em quad",
+	'\u2002': "en space", '\u2003': "em space", '\u2004': "space", '\u2005': "space", '\u2006': "space",
+	'\u2007': "figure space", '\u2008': "punctuation space", '\u2009': "thin space", '\u200a': "hair space",
+	'\u200b': "zero width space", '\u200e': "left-to-right mark", '\u200f': "right-to-left mark",
+	'\u2028': "line separator", '\u202f': "narrow no-break space", '\u205f': "mathematical space",
+	'\u2060': "word joiner", '\u3000': "ideographic space", '\ufeff': "byte order mark",
+}
+
+// oddBlank is the name of the character at the position that looks like a blank, and its
+// size in bytes; 0 is none.
+func (l *lexer) oddBlank() (name string, size int) {
+	if l.peek(0) < utf8.RuneSelf {
+		return "", 0
+	}
+	c, size := utf8.DecodeRuneInString(l.src.Text[l.pos:])
+	if name = oddBlanks[c]; name == "" {
+		return "", 0
+	}
+	return fmt.Sprintf("U+%04X, a %s,", c, name), size
+}
+
+// skipOddBlank takes a character that looks like a blank.
+func (l *lexer) skipOddBlank() bool {
+	name, size := l.oddBlank()
+	if size == 0 {
+		return false
+	}
+	at := l.here()
+	at.end += int32(size)
+	l.next()
+	l.diags.ErrorOnce("blank", at, name+" where a blank is meant", "put a blank in its place")
+	return true
+}
+
+// curlyQuotes are quotes of printed text, by the character that ends them.
+var curlyQuotes = map[rune]string{'“': "”“", '”': "”", '„': "“”", '«': "»", '‘': "’‘", '’': "’", '‚': "‘’"}
+
+// curlyQuote takes a string in quotes of printed text as one in ".
+func (l *lexer) curlyQuote() bool {
+	if l.peek(0) < utf8.RuneSelf {
+		return false
+	}
+	c, size := utf8.DecodeRuneInString(l.src.Text[l.pos:])
+	ends := curlyQuotes[c]
+	if ends == "" {
+		return false
+	}
+	line := l.src.Text[l.pos+size:]
+	if end := strings.IndexByte(line, '\n'); end >= 0 {
+		line = line[:end]
+	}
+	at := l.here()
+	end := strings.IndexAny(line, ends+`"`)
+	if end < 0 {
+		end, line = 0, line[:0]
+	}
+	text := line[:end]
+	at.end += int32(size)
+	l.diags.ErrorOnce("quote", at, "a quote of printed text: "+string(c), `write "`)
+	l.next()
+	l.skip(len(text))
+	if len(line) > 0 {
+		l.next()
+	}
+	at.end = int32(l.pos)
+	l.emit(wordToken, text, at)
+	return true
+}
+
+// freeText are the keywords whose value may be anything.
+var freeText = []string{"auth_pass", "password", "key"}
+
+// tidy looks at the words of a line that was read: one that ends with a semicolon, and
+// a line that is a comment of another language.
+func (l *lexer) tidy(line []Token) []Token {
+	if l.comments || len(line) == 0 {
+		return line
+	}
+	if first := line[0]; first.kind == wordToken && l.foreignComment(first) {
+		kept := slices.DeleteFunc(line, func(t Token) bool { return t.kind < lineToken })
+		l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
+		return kept
+	}
+	free := line[0].kind == wordToken && slices.Contains(freeText, line[0].Text)
+	for i := 0; i < len(line); i++ {
+		t := &line[i]
+		last := i+1 == len(line) || line[i+1].kind != wordToken
+		if t.kind != wordToken || !last || free || t.broken || !strings.HasSuffix(t.Place.Text(), ";") || !strings.HasSuffix(t.Text, ";") {
+			continue
+		}
+		at := t.Place
+		at.column += int32(runes(at.Text()) - 1)
+		at.start = at.end - 1
+		l.diags.ErrorOnce("semicolon", at, `a line does not end with ";"`, "take it out: it is a part of the word")
+		if t.Text = strings.TrimRight(t.Text, ";"); t.Text == "" {
+			line = slices.Delete(line, i, i+1)
+			l.tokens = l.tokens[:len(l.tokens)-1]
+			i--
+		}
+	}
+	return line
+}
+
+// foreignComment tells whether a line begins as a comment does in other languages.
+func (l *lexer) foreignComment(first Token) bool {
+	for _, sign := range []string{"//", "/*", ";"} {
+		if strings.HasPrefix(first.Text, sign) && (first.Text != ";" || l.first == len(l.tokens) || first.alone()) {
+			at := first.Place
+			at.end = at.start + int32(len(sign))
+			l.diags.ErrorOnce("comment", at, fmt.Sprintf("%q begins no comment", sign), "write #")
+			return true
+		}
+	}
+	return false
+}
+
+// assigns takes the sign out that other languages have between a name and its value.
+func (b *builder) assigns(st *Statement) {
+	spec, first := b.top().spec, st.Words[0]
+	if spec == nil || first.broken {
+		return
+	}
+	if spec.Lookup(first.Text) != nil {
+		if len(st.Words) < 2 || slices.Contains(freeText, first.Text) {
+			return
+		}
+		value := st.Words[1]
+		sign := value.Text[:len(value.Text)-len(strings.TrimLeft(value.Text, "=:>"))]
+		if sign == "" || strings.HasPrefix(sign, "::") || sign == ">" {
+			return
+		}
+		b.assigned(value, sign)
+		if value.Text = value.Text[len(sign):]; value.Text == "" {
+			st.Words = slices.Delete(slices.Clone(st.Words), 1, 2)
+			return
+		}
+		st.Words = slices.Clone(st.Words)
+		st.Words[1] = value
+		return
+	}
+	i := strings.IndexAny(first.Text, "=:")
+	if i < 1 || spec.Lookup(first.Text[:i]) == nil {
+		return
+	}
+	b.assigned(first, first.Text[i:i+1])
+	words := []Token{first}
+	words[0].Text = first.Text[:i]
+	if value := first.Text[i+1:]; value != "" {
+		words = append(words, first)
+		words[1].Text = value
+	}
+	st.Words = append(words, st.Words[1:]...)
+	if len(words) == 1 {
+		b.assignsAgain(st)
+	}
+}
+
+// assignsAgain takes a sign that stands behind another.
+func (b *builder) assignsAgain(st *Statement) {
+	if len(st.Words) > 1 && st.Words[1].Text == "=" {
+		st.Words = slices.Delete(slices.Clone(st.Words), 1, 2)
+	}
+}
+
+func (b *builder) assigned(at Token, sign string) {
+	b.diags.ErrorOnce("assign", at.Place, fmt.Sprintf("no %q stands between a keyword and its value", sign), "expected a blank")
+}
