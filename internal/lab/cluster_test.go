@@ -56,8 +56,12 @@ func TestReturnIsAFreshBoot(t *testing.T) {
 	if err := node.Namespace().AddAddr("ens160", vip); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Requests(t.Context(), 3); got.By["node01 service"] != 3 {
-		t.Fatalf("the VIP put on node01 by hand: %s", got)
+	for tries := 1; ; tries++ { // a busy machine may be late with an answer
+		if got := c.Requests(t.Context(), 3); got.By["node01 service"] == 3 {
+			break
+		} else if tries == 10 {
+			t.Fatalf("the VIP put on node01 by hand: %s", got)
+		}
 	}
 	if err := node.Die(); err != nil {
 		t.Fatal(err)
