@@ -18,6 +18,10 @@ import (
 // ErrNoDevice is wrapped by errors about a device's name that no device has.
 var ErrNoDevice = errors.New("no such device")
 
+// ErrInterrupted is wrapped by errors about a listing that changes have interrupted again
+// and again: what is being changed can be listed a moment later.
+var ErrInterrupted error = netlink.ErrDumpInterrupted
+
 // dumpTries bounds how often a listing is repeated that a change interrupted
 // (NLM_F_DUMP_INTR), so that entries may be missing.
 const dumpTries = 8

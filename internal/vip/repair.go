@@ -1,6 +1,7 @@
 package vip
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -41,6 +42,8 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 	for device, list := range byDevice(w.Addresses) {
 		have, err := e.kernel.List(device)
 		switch {
+		case errors.Is(err, netlnk.ErrInterrupted):
+			// Somebody is changing many addresses. The next look finds what is left of that.
 		case err != nil:
 			e.drift.Note(DriftCompare, "addresses of "+device, err)
 		case place == Here:
