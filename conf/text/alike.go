@@ -84,37 +84,65 @@ func (l *lexer) curlyQuote() bool {
 }
 
 // freeText are the keywords whose value may be anything.
-var freeText = []string{"auth_pass", "password", "key"}
+var freeText = []string{"auth_pass", "password", "key", "process", "regex", "path"}
 
-// tidy looks at the words of a line that was read: one that ends with a semicolon, and
-// a line that is a comment of another language.
+// tidy looks at the words of a line that was read: signs behind a word, and comments of
+// other languages.
 func (l *lexer) tidy(line []Token) []Token {
 	if l.comments || len(line) == 0 {
 		return line
 	}
 	if first := line[0]; first.kind == wordToken && l.foreignComment(first) {
-		kept := slices.DeleteFunc(line, func(t Token) bool { return t.kind < lineToken })
-		l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
-		return kept
+		return l.withoutWords(line, 0)
 	}
-	free := line[0].kind == wordToken && slices.Contains(freeText, line[0].Text)
+	if line[0].kind == wordToken && slices.Contains(freeText, line[0].Text) {
+		return line
+	}
 	for i := 0; i < len(line); i++ {
 		t := &line[i]
-		last := i+1 == len(line) || line[i+1].kind != wordToken
-		if t.kind != wordToken || !last || free || t.broken || !strings.HasSuffix(t.Place.Text(), ";") || !strings.HasSuffix(t.Text, ";") {
+		if t.kind != wordToken || t.broken {
 			continue
 		}
-		at := t.Place
-		at.column += int32(runes(at.Text()) - 1)
-		at.start = at.end - 1
-		l.diags.ErrorOnce("semicolon", at, `a line does not end with ";"`, "take it out: it is a part of the word")
-		if t.Text = strings.TrimRight(t.Text, ";"); t.Text == "" {
-			line = slices.Delete(line, i, i+1)
-			l.tokens = l.tokens[:len(l.tokens)-1]
-			i--
+		if i > 0 && line[i-1].kind == wordToken && isComment(t) {
+			l.diags.ErrorOnce("comment", t.Place, fmt.Sprintf("%q begins no comment", t.Text), "write #")
+			return l.withoutWords(line, i)
+		}
+		last := i+1 == len(line) || line[i+1].kind != wordToken
+		if l.sign(t, ";", last, `a line does not end with ";"`) || l.sign(t, ",", true, `no "," stands behind a word`) {
+			if t.Text == "" {
+				line = slices.Delete(line, i, i+1)
+				l.tokens = l.tokens[:len(l.tokens)-1]
+				i--
+			}
 		}
 	}
 	return line
+}
+
+// sign takes a sign away that a word ends with, where it may not.
+func (l *lexer) sign(t *Token, sign string, here bool, message string) bool {
+	if !here || !strings.HasSuffix(t.Text, sign) || !strings.HasSuffix(t.Place.Text(), sign) {
+		return false
+	}
+	at := t.Place
+	at.column += int32(runes(at.Text()) - 1)
+	at.start = at.end - 1
+	l.diags.ErrorOnce("sign "+sign, at, message, "take it out: it is a part of the word")
+	t.Text = strings.TrimRight(t.Text, sign)
+	return true
+}
+
+// isComment tells whether a word behind others begins a comment in other languages.
+func isComment(t *Token) bool {
+	text := t.Place.Text()
+	return text == "//" || text == "--" || text == "/*"
+}
+
+// withoutWords takes the words from one on out of the line that is read last.
+func (l *lexer) withoutWords(line []Token, from int) []Token {
+	kept := append(line[:from:len(line)], slices.DeleteFunc(line[from:], func(t Token) bool { return t.kind < lineToken })...)
+	l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
+	return kept
 }
 
 // foreignComment tells whether a line begins as a comment does in other languages.
