@@ -8,6 +8,9 @@
 //	resolve_*   raw blocks to the typed Config: inheritance, defaults, and
 //	            the rules that span blocks; refs.go: names that nothing has
 //
+// words.go and foreign.go know what people write for other words, and whose files they
+// hand to weir.
+//
 // The package lint explains what is right and hardly meant. show.go, schema.go,
 // reference.go and compare.go are made of types and tables.
 //

@@ -3,6 +3,7 @@ package conf
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"weir/conf/text"
@@ -40,7 +41,6 @@ var foreignFiles = []foreignFile{
 	{"SQL", regexp.MustCompile(`(?i)^(CREATE|INSERT|SELECT|DROP) (TABLE|INTO|DATABASE|\*)`), nil},
 	{"a configuration of a network interface", regexp.MustCompile(`^(auto \S+|iface \S+ inet|DEVICE=|BOOTPROTO=|network:)`), nil},
 	{"a unit or list of variables", regexp.MustCompile(`^(export )?[A-Z_]+=\S*$`), nil},
-	{"Markdown", nil, regexp.MustCompile("^```")},
 }
 
 // shellWords begin lines of a shell that people paste with a configuration.
@@ -63,6 +63,9 @@ const maxForeign, maxForeignLine = 400, 256
 // foreign is the program that a text is of, "" where it may be a keepalived.conf: one
 // line that begins with a word of it, and as it does, is enough.
 func foreign(content string, l *language) string {
+	if before := prefixed(content); before != "" {
+		return before
+	}
 	var first string
 	found := ""
 	for n := 0; content != "" && n < maxForeign; n++ {
@@ -105,4 +108,38 @@ func (l *language) begins(line string) bool {
 	}
 	e := l.root.lookup(word)
 	return e != nil && !strings.HasPrefix(line, " ") && !(len(words) > 1 && strings.ContainsAny(words[1][:1], "=:"))
+}
+
+// prefixed tells what stands before every line of a text that was copied out of something
+// else: a patch, a mail, or a listing with numbers.
+func prefixed(content string) string {
+	sign, n := byte(0), 0
+	for ; n < maxForeign && content != ""; n++ {
+		var line string
+		line, content, _ = strings.Cut(content, "\n")
+		if line = strings.TrimLeft(line[:min(len(line), maxForeignLine)], " \t\r"); line == "" {
+			continue
+		}
+		c := line[0]
+		if c >= '0' && c <= '9' {
+			number, _, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+			if strings.TrimRight(number, ":.|)") != strconv.Itoa(n+1) {
+				return ""
+			}
+			c = '1'
+		}
+		if sign == 0 {
+			sign = c
+		}
+		if c != sign || !strings.ContainsRune("1+->|", rune(c)) {
+			return ""
+		}
+	}
+	switch {
+	case n < 3 || sign == 0:
+		return ""
+	case sign == '1':
+		return "a listing with a number before each line"
+	}
+	return "a copy with " + string(sign) + " before each line"
 }

@@ -45,8 +45,8 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			spec.line(r, st, into)
 		case st.Entry == nil:
 			r.unknown(spec, b, st, into)
-			if st.Guess != nil {
-				st.Guess.Row.(*entry).read(r, st, into)
+			if st.Guess() != nil {
+				st.Guess().Row.(*entry).read(r, st, into)
 			}
 		default:
 			var counts bool
@@ -123,7 +123,7 @@ func entryOf(st *text.Statement) *entry {
 // another block, or none at all.
 func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, into any) {
 	word := st.Keyword()
-	if spec.name == "" && st.Guess == nil && isShell(st) {
+	if spec.name == "" && st.Guess() == nil && isShell(st) {
 		b.Unsure = true
 		r.diags.ErrorOnce(text.ShellCause, st.All(), text.ShellLine, "take it out")
 		return
@@ -140,8 +140,8 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		return
 	}
 	hint := "not a keyword of keepalived.conf" + skipped(st)
-	if st.Guess != nil {
-		near = st.Guess.Row.(*entry).name
+	if st.Guess() != nil {
+		near = st.Guess().Row.(*entry).name
 	}
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"weir/conf/text"
 )
@@ -160,18 +161,20 @@ var meantWords = []meant{
 
 // meantBy is what is meant by a word in a block.
 func (s *blockSpec) meantBy(word string) (meant, bool) {
+	m, ok := meantIndex()[[2]string{s.name, word}]
+	return m, ok
+}
+
+// meantIndex is the table by block and word, made once.
+var meantIndex = sync.OnceValue(func() map[[2]string]meant {
+	all := map[[2]string]meant{}
 	for _, m := range meantWords {
-		if m.block != s.name {
-			continue
-		}
-		for one := range strings.FieldsSeq(m.words) {
-			if one == word {
-				return m, true
-			}
+		for word := range strings.FieldsSeq(m.words) {
+			all[[2]string{m.block, word}] = m
 		}
 	}
-	return meant{}, false
-}
+	return all
+})
 
 // hint is what to write.
 func (m meant) hint() string {

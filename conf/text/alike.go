@@ -22,6 +22,12 @@ var oddBlanks = map[rune]string{
 	'\u2060': "word joiner", '\u3000': "ideographic space", '\ufeff': "byte order mark",
 }
 
+// oddBlankAt tells whether a text begins with a character that looks like a blank.
+func oddBlankAt(text string) bool {
+	c, _ := utf8.DecodeRuneInString(text)
+	return oddBlanks[c] != ""
+}
+
 // oddBlank is the name of the character at the position that looks like a blank, and its
 // size in bytes; 0 is none.
 func (l *lexer) oddBlank() (name string, size int) {
@@ -51,6 +57,9 @@ func (l *lexer) skipOddBlank() bool {
 // curlyQuotes are quotes of printed text, by the character that ends them.
 var curlyQuotes = map[rune]string{'“': "”“", '”': "”", '„': "“”", '«': "»", '‘': "’‘", '’': "’", '‚': "‘’"}
 
+// maxCurly is the longest string in such quotes, in bytes.
+const maxCurly = 1024
+
 // curlyQuote takes a string in quotes of printed text as one in ".
 func (l *lexer) curlyQuote() bool {
 	if l.peek(0) < utf8.RuneSelf {
@@ -61,7 +70,7 @@ func (l *lexer) curlyQuote() bool {
 	if ends == "" {
 		return false
 	}
-	line := l.src.Text[l.pos+size:]
+	line := l.src.Text[l.pos+size : min(len(l.src.Text), l.pos+maxCurly)]
 	if end := strings.IndexByte(line, '\n'); end >= 0 {
 		line = line[:end]
 	}
@@ -84,37 +93,69 @@ func (l *lexer) curlyQuote() bool {
 }
 
 // freeText are the keywords whose value may be anything.
-var freeText = []string{"auth_pass", "password", "key"}
+var freeText = []string{"auth_pass", "password", "key", "process", "regex", "path"}
 
-// tidy looks at the words of a line that was read: one that ends with a semicolon, and
-// a line that is a comment of another language.
+// tidy looks at the words of a line that was read: signs behind a word, and comments of
+// other languages.
 func (l *lexer) tidy(line []Token) []Token {
 	if l.comments || len(line) == 0 {
 		return line
 	}
 	if first := line[0]; first.kind == wordToken && l.foreignComment(first) {
-		kept := slices.DeleteFunc(line, func(t Token) bool { return t.kind < lineToken })
-		l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
-		return kept
+		return l.withoutWords(line, 0, len(line))
 	}
-	free := line[0].kind == wordToken && slices.Contains(freeText, line[0].Text)
-	for i := 0; i < len(line); i++ {
-		t := &line[i]
-		last := i+1 == len(line) || line[i+1].kind != wordToken
-		if t.kind != wordToken || !last || free || t.broken || !strings.HasSuffix(t.Place.Text(), ";") || !strings.HasSuffix(t.Text, ";") {
-			continue
+	if line[0].kind == wordToken && slices.Contains(freeText, line[0].Text) {
+		return line
+	}
+	kept := line[:0]
+	for i := range line {
+		t := line[i]
+		if t.kind == wordToken && !t.broken {
+			if i > 0 && line[i-1].kind == wordToken && isComment(&t) {
+				l.diags.ErrorOnce("comment", t.Place, fmt.Sprintf("%q begins no comment", t.Text), "write #")
+				return l.withoutWords(append(kept, line[i:]...), len(kept), len(line))
+			}
+			last := i+1 == len(line) || line[i+1].kind != wordToken
+			if (l.sign(&t, ";", last, `a line does not end with ";"`) || l.sign(&t, ",", true, `no "," stands behind a word`)) && t.Text == "" {
+				continue
+			}
 		}
-		at := t.Place
-		at.column += int32(runes(at.Text()) - 1)
-		at.start = at.end - 1
-		l.diags.ErrorOnce("semicolon", at, `a line does not end with ";"`, "take it out: it is a part of the word")
-		if t.Text = strings.TrimRight(t.Text, ";"); t.Text == "" {
-			line = slices.Delete(line, i, i+1)
-			l.tokens = l.tokens[:len(l.tokens)-1]
-			i--
+		kept = append(kept, t)
+	}
+	l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
+	return kept
+}
+
+// sign takes a sign away that a word ends with, where it may not.
+func (l *lexer) sign(t *Token, sign string, here bool, message string) bool {
+	if !here || !strings.HasSuffix(t.Text, sign) || !strings.HasSuffix(t.Place.Text(), sign) {
+		return false
+	}
+	at := t.Place
+	at.column += int32(runes(at.Text()) - 1)
+	at.start = at.end - 1
+	l.diags.ErrorOnce("sign "+sign, at, message, "take it out: it is a part of the word")
+	t.Text = strings.TrimRight(t.Text, sign)
+	return true
+}
+
+// isComment tells whether a word behind others begins a comment in other languages.
+func isComment(t *Token) bool {
+	text := t.Place.Text()
+	return text == "//" || text == "--" || text == "/*"
+}
+
+// withoutWords takes the words from one on out of the line that is read last, which was
+// so long.
+func (l *lexer) withoutWords(line []Token, from, was int) []Token {
+	kept := line[:from]
+	for _, t := range line[from:] {
+		if t.kind >= lineToken {
+			kept = append(kept, t)
 		}
 	}
-	return line
+	l.tokens = l.tokens[:len(l.tokens)-was+len(kept)]
+	return kept
 }
 
 // foreignComment tells whether a line begins as a comment does in other languages.

@@ -40,32 +40,36 @@ func (l *lexer) define(line, head, name string) {
 	at := l.here()
 	at = at.further(len(line)-len(head), 1+len(name))
 	l.skip(len(line))
-	value, goesOn := continued(head[len(name)+2:])
-	lines := []string{value}
-	for size := len(value); goesOn && l.pos < len(l.src.Text) && size <= maxExpanded; size += len(value) {
+	first, goesOn := continued(head[len(name)+2:])
+	var more strings.Builder
+	for goesOn && l.pos < len(l.src.Text) && more.Len() <= maxExpanded {
 		l.next()
-		more := l.src.Text[l.pos:]
-		if end := strings.IndexByte(more, '\n'); end >= 0 {
-			more = more[:end]
+		line := l.src.Text[l.pos:]
+		if end := strings.IndexByte(line, '\n'); end >= 0 {
+			line = line[:end]
 		}
-		l.skip(len(more))
-		if strings.TrimRight(more, "\r") == "" {
+		l.skip(len(line))
+		if strings.TrimRight(line, "\r") == "" {
 			break
 		}
-		if value, goesOn = continued(more); value == "" && !goesOn {
-			goesOn = true // only a comment
-		} else if value != "" {
-			lines = append(lines, value)
+		var value string
+		switch value, goesOn = continued(line); {
+		case value == "":
+			goesOn = true // a comment, or nothing
+		case first == "":
+			first = value
+		default:
+			if more.Len() > 0 {
+				more.WriteByte('\n')
+			}
+			more.WriteString(value)
 		}
 	}
 	if strings.HasPrefix(name, "_") {
 		l.diags.ErrorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+Shorten(name))
 		return
 	}
-	if lines[0] == "" && len(lines) > 1 {
-		lines = lines[1:]
-	}
-	d := definition{unescape(lines[0]), strings.Join(lines[1:], "\n")}
+	d := definition{unescape(first), more.String()}
 	if l.run.grow(len(d.first)+len(d.more), at, l.diags) {
 		l.run.definitions[name] = d
 	}

@@ -271,6 +271,9 @@ func (l *lexer) plain() bool {
 		if isBlank(c) || c == '\n' || c == '#' || c == '!' {
 			break
 		}
+		if c >= utf8.RuneSelf && oddBlankAt(l.src.Text[end:]) {
+			break
+		}
 		if c >= utf8.RuneSelf || c == '"' || c == '\'' || c == '\\' || c == '{' {
 			return false
 		}

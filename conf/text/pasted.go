@@ -14,14 +14,26 @@ const ShellCause, ShellLine = "shell", "a line of a shell"
 // pasted takes a line at the lexer's position that is no part of a configuration.
 func (l *lexer) pasted() bool {
 	c := l.peek(0)
-	if c != '<' && c != '>' && c != '=' && c != '|' && l.heredoc == "" && !l.mayBeShell() {
+	if c != '`' && c != '<' && c != '>' && c != '=' && c != '|' && l.heredoc == "" && !l.mayBeShell() {
 		return false
 	}
 	line := l.src.Text[l.pos:]
 	if end := strings.IndexByte(line, '\n'); end >= 0 {
 		line = line[:end]
 	}
-	return l.conflict(line) || l.shell(line)
+	return l.conflict(line) || l.fence(line) || l.shell(line)
+}
+
+// fence takes a line of Markdown around a text.
+func (l *lexer) fence(line string) bool {
+	if !strings.HasPrefix(line, "```") {
+		return false
+	}
+	at := l.here()
+	at.end += int32(len("```"))
+	l.diags.ErrorOnce("markdown", at, "a line of Markdown", "take it out")
+	l.skip(len(line))
+	return true
 }
 
 // The lines around the two sides of a conflict, as git and diff3 write them.

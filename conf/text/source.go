@@ -4,9 +4,10 @@
 // A text passes these steps, each with its place in the file, so that every Diagnostic
 // can show the line that it is about:
 //
-//	lexer.go  text to words, braces and line ends; on the way expand.go and repeat.go
-//	          replace what lines stand for, include.go reads what is included, and
-//	          alone.go cuts out what is read by itself
+//	lexer.go  text to words, braces and line ends; on the way expand.go, define.go and
+//	          repeat.go replace what lines stand for, include.go reads what is included,
+//	          alone.go cuts out what is read by itself, and pasted.go and alike.go find
+//	          what comes from elsewhere and only looks right
 //	tree.go   tokens to statements and blocks; recover.go: misplaced braces
 //
 // format.go lays a text out, render.go writes diagnostics.

@@ -43,9 +43,6 @@ type Statement struct {
 	Block *Block
 	// Entry is what the block around it knows of the keyword, nil where it is unknown.
 	Entry *Keyword
-	// Guess is what an unknown keyword that opens a block was meant to be: its block
-	// is read as that of the other. It is nil where nobody knows.
-	Guess *Keyword
 	// Broken is a statement that a diagnostic has been given for: it is not
 	// read, and what it would have set is not missed.
 	Broken bool
@@ -80,6 +77,9 @@ type Block struct {
 	// Owner is the statement that opens it, nil for the whole file.
 	Owner      *Statement
 	Statements []*Statement
+	// guess is what the unknown keyword that opens the block was meant to be: it is
+	// read as a block of the other. It is nil where nobody knows.
+	guess *Keyword
 	// Unsure is a block of which something could not be read: what it seems
 	// to lack may be there.
 	Unsure bool
@@ -89,6 +89,15 @@ type Block struct {
 	// Shifted is a block that a brace which is missing or too many has given more
 	// than is its own: what stands in it twice may be of two blocks.
 	Shifted bool
+}
+
+// Guess is what the statement's unknown keyword, which opens a block, was meant to be, nil
+// where nobody knows.
+func (st *Statement) Guess() *Keyword {
+	if st.Block == nil {
+		return nil
+	}
+	return st.Block.guess
 }
 
 // Unclosed tells whether the statement's block lacks its closing brace.
@@ -229,12 +238,14 @@ func (b *builder) brace() (Token, bool) {
 // opened begins the block of a statement.
 func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
+	var guess *Keyword
 	if b.top().spec != nil && st.Entry == nil && !st.Broken {
-		st.Guess = b.top().spec.Guess(st.Keyword())
+		guess = b.top().spec.Guess(st.Keyword())
 	}
 	switch {
-	case st.Guess != nil:
-		b.push(st, st.Guess.Inner, brace)
+	case guess != nil:
+		b.push(st, guess.Inner, brace)
+		st.Block.guess = guess
 	case b.top().spec == nil || st.Entry == nil || st.Broken && inner == nil:
 		b.push(st, nil, brace)
 	case inner == nil && b.excess > 0:
