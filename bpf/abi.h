@@ -247,20 +247,21 @@ struct server {
 };
 
 /*
- * The filter of addresses (service/addr_filter.h). An address has one bit in it: the
- * highest bits of (hi * ADDR_BIT_FACTOR + lo) * ADDR_BIT_FACTOR. Zero is always safe: a
- * bit that is set says that no address with this bit is of that kind.
+ * The filter of addresses (service/addr_filter.h). An address has one byte in it: the
+ * highest bits of (hi + lo) * ADDR_SLOT_FACTOR. A flag says of all addresses with this
+ * byte what they are not; 0 is always safe.
  */
-#define ADDR_BIT_FACTOR 0x9e3779b97f4a7c15ULL
-#define ADDR_BIT_SHIFT 49 /* so that there are 2^15 bits */
-#define ADDR_FILTER_WORDS 512
+#define ADDR_SLOT_FACTOR 0x9e3779b97f4a7c15ULL
+#define ADDR_SLOT_SHIFT 50
+#define ADDR_SLOTS 16384 /* 2^(64 - ADDR_SLOT_SHIFT) */
+
+#define ADDR_NOT_VIRTUAL 1 /* no service has such an address, nor a connection to it */
+#define ADDR_NOT_NAT 2     /* no server behind NAT has such an address, nor a connection */
+#define ADDR_NO_MARKS 4    /* there is no service by firewall mark, nor a connection of one */
+#define ADDR_PASSES 7      /* all of them */
 
 struct addr_filter {
-	struct {
-		__u64 not_virtual; /* no service has such an address, or connections to it */
-		__u64 not_nat;     /* no server behind NAT has such an address, or connections */
-	} bits[ADDR_FILTER_WORDS];
-	__u64 no_marks; /* 1: there is no service by firewall mark, nor a connection of one */
+	__u8 flags[ADDR_SLOTS];
 };
 
 /*

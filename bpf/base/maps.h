@@ -38,8 +38,6 @@
 MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
-/* The addresses of services and of servers behind NAT. */
-MAP(addr_filter, BPF_MAP_TYPE_ARRAY, __u32, struct addr_filter, 1);
 /* This machine's addresses on the paths to the servers. */
 MAP(local_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_LOCAL_ADDRS);
 struct {

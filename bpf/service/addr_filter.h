@@ -2,12 +2,12 @@
 /*
  * addr_filter.h - packets that pass by. Most packets of a machine that also routes are to
  * no service and from no server. A filter tells them by their addresses alone, before the
- * flow cache and the connection table are asked: it is a few KB whatever the number of
+ * flow cache and the connection table are asked: it is 16 KB whatever the number of
  * connections, and so stays in the CPU's first-level cache.
  *
  * The filter may let a packet through to the tables for nothing, where an address shares
- * a bit with a service's; it never stops a packet that has a service or a connection.
- * For that, Go clears an address's bits before the first packet may need them, and sets
+ * a byte with a service's; it never stops a packet that has a service or a connection.
+ * For that, Go clears an address's flags before the first packet may need that, and sets
  * them when the last connection has gone (internal/dataplane/service/filter.go).
  */
 #ifndef WEIR_SERVICE_ADDR_FILTER_H
@@ -15,32 +15,17 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/maps.h"
 
-/* addr_filter_of is the filter, or NULL, which never happens. */
-static INLINE const struct addr_filter *addr_filter_of(void)
+/*
+ * The filter. It is a variable, since programs read that without a look-up; Go pins its
+ * section as it pins the tables.
+ */
+SEC(".data.addr_filter") struct addr_filter not_of_addr;
+
+/* addr_not is what the address is not (ADDR_NOT_NAT and others). Go finds it by AddrSlot. */
+static INLINE __u8 addr_not(const struct addr *a)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&addr_filter, &zero);
-}
-
-/* addr_bit is the bit of an address in the filter. Go computes the same (AddrBit). */
-static INLINE __u32 addr_bit(const struct addr *a)
-{
-	return (a->hi * ADDR_BIT_FACTOR + a->lo) * ADDR_BIT_FACTOR >> ADDR_BIT_SHIFT;
-}
-
-/* not_virtual says whether no service has an address with this bit. */
-static INLINE bool not_virtual(const struct addr_filter *f, __u32 bit)
-{
-	return f->bits[bit / 64].not_virtual >> (bit & 63) & 1;
-}
-
-/* not_nat says whether no server behind NAT has an address with this bit. */
-static INLINE bool not_nat(const struct addr_filter *f, __u32 bit)
-{
-	return f->bits[bit / 64].not_nat >> (bit & 63) & 1;
+	return not_of_addr.flags[(a->hi + a->lo) * ADDR_SLOT_FACTOR >> ADDR_SLOT_SHIFT];
 }
 
 /*
@@ -48,14 +33,10 @@ static INLINE bool not_nat(const struct addr_filter *f, __u32 bit)
  * and from no server: neither behind NAT, nor, with a virtual address, to a local client.
  * It does not ask for services by firewall mark.
  */
-static INLINE bool addrs_pass_by(const struct addr_filter *f, const struct flow_key *key)
+static INLINE bool addrs_pass_by(const struct flow_key *key)
 {
-	__u32 from;
-
-	if (!not_virtual(f, addr_bit(&key->to)))
-		return false;
-	from = addr_bit(&key->from);
-	return not_nat(f, from) && not_virtual(f, from);
+	return addr_not(&key->to) & ADDR_NOT_VIRTUAL &&
+	       (addr_not(&key->from) | ADDR_NO_MARKS) == ADDR_PASSES;
 }
 
 /*
@@ -64,9 +45,7 @@ static INLINE bool addrs_pass_by(const struct addr_filter *f, const struct flow_
  */
 static INLINE bool passes_by(const struct flow_key *key)
 {
-	const struct addr_filter *f = addr_filter_of();
-
-	return f && addrs_pass_by(f, key) && f->no_marks;
+	return addr_not(&key->to) & ADDR_NOT_VIRTUAL && addr_not(&key->from) == ADDR_PASSES;
 }
 
 /*
@@ -77,9 +56,7 @@ static INLINE bool passes_by(const struct flow_key *key)
  */
 static INLINE bool local_out_passes_by(const struct flow_key *key)
 {
-	const struct addr_filter *f = addr_filter_of();
-
-	return f && not_virtual(f, addr_bit(&key->to)) && not_nat(f, addr_bit(&key->from));
+	return addr_not(&key->to) & ADDR_NOT_VIRTUAL && addr_not(&key->from) & ADDR_NOT_NAT;
 }
 
 #endif

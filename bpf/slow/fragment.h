@@ -126,15 +126,14 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool relea
 /*
  * fragment_wanted says whether a fragment that comes before its first may be for a
  * service, or from a server behind NAT or to a local client: only those are held. One
- * whose address only shares a bit with theirs is held as well, and passes with its first.
+ * whose address only shares a byte with theirs is held as well, and passes with its first.
  */
 static INLINE bool fragment_wanted(const struct work *w)
 {
 	const struct flow_key *k = &w->packet.key;
-	const struct addr_filter *f = addr_filter_of();
 	struct service_count *n = service_count_of();
 
-	if (f && !addrs_pass_by(f, k))
+	if (!addrs_pass_by(k))
 		return true;
 	return n && n->by_mark && mark_list_of(k);
 }

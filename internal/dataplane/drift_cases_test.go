@@ -129,8 +129,8 @@ var driftCases = []driftCase{
 	}},
 	{"packets to the services pass by", "addr_filter", func(b *bench) error {
 		return b.maps.AddrFilter.Put(uint32(0), changed(entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0)), func(f *abi.BpfAddrFilter) {
-			for i := range f.Bits {
-				f.Bits[i].NotVirtual = ^uint64(0)
+			for i := range f.Flags {
+				f.Flags[i] = abi.AddrPasses
 			}
 		}))
 	}},

@@ -21,15 +21,15 @@ func (b *bench) filtered(t testing.TB, addrs ...string) (kinds string) {
 	t.Helper()
 	f := entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0))
 	for _, s := range addrs {
-		word, bit := abi.AddrBit(abi.AddrOf(addr(s)))
-		if f.Bits[word].NotVirtual&bit == 0 {
+		not := f.Flags[abi.AddrSlot(abi.AddrOf(addr(s)))]
+		if not&abi.AddrNotVirtual == 0 {
 			kinds += "virtual "
 		}
-		if f.Bits[word].NotNat&bit == 0 {
+		if not&abi.AddrNotNat == 0 {
 			kinds += "nat "
 		}
 	}
-	if f.NoMarks == 0 {
+	if f.Flags[0]&abi.AddrNoMarks == 0 {
 		kinds += "marks "
 	}
 	return kinds
@@ -217,16 +217,18 @@ func open(t testing.TB, b *bench, at *place, in []byte, fragments bool) (f abi.B
 		case slices.Contains([]netip.Addr{vip4, vip6, otherVIP}, to) || slices.Contains(natServers, from):
 			return f
 		default:
-			f.NoMarks = entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0)).NoMarks
-			for i := range f.Bits {
-				f.Bits[i].NotVirtual, f.Bits[i].NotNat = ^uint64(0), ^uint64(0)
+			f = entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0))
+			for i := range f.Flags {
+				f.Flags[i] |= abi.AddrNotVirtual | abi.AddrNotNat
 			}
 			return f
 		}
 	}
 	if fragments {
 		f = entry[abi.BpfAddrFilter](b.maps.AddrFilter, uint32(0))
-		f.NoMarks = 0
+		for i := range f.Flags {
+			f.Flags[i] &^= abi.AddrNoMarks
+		}
 	}
 	return f
 }

@@ -35,7 +35,7 @@ type Plane struct {
 	log      *slog.Logger
 	pinDir   string
 	spec     *ebpf.CollectionSpec
-	maps     abi.BpfMaps
+	maps     abi.Maps
 	programs programs
 	mirrors  kmap.Mirrors // of those maps
 	pins     *kmap.Pins
@@ -82,7 +82,7 @@ func Open(o Options) (*Plane, error) {
 	if err := kmap.MakePinDir(o.PinDir); err != nil {
 		return nil, err
 	}
-	spec, err := abi.LoadBpf()
+	spec, err := abi.Load()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded BPF object: %w", err)
 	}
@@ -112,7 +112,7 @@ var formerNames = map[string]string{
 // load makes or opens the tables and the programs that belong to no device.
 func (p *Plane) load() error {
 	var objects struct {
-		abi.BpfMaps
+		abi.Maps
 		programs
 	}
 	if err := kmap.RenamePins(p.pinDir, formerNames); err != nil {
@@ -129,7 +129,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		return fmt.Errorf("load the data plane: %w", err)
 	}
-	p.maps, p.programs = objects.BpfMaps, objects.programs
+	p.maps, p.programs = objects.Maps, objects.programs
 	return nil
 }
 

@@ -20,13 +20,8 @@ type BpfAddr struct {
 }
 
 type BpfAddrFilter struct {
-	_    structs.HostLayout
-	Bits [512]struct {
-		_          structs.HostLayout
-		NotVirtual uint64
-		NotNat     uint64
-	}
-	NoMarks uint64
+	_     structs.HostLayout
+	Flags [16384]uint8
 }
 
 type BpfCacheKey struct {
@@ -562,7 +557,6 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	BpfMapAddrFilter          = "addr_filter"
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
@@ -612,6 +606,7 @@ const (
 	BpfVarExpiryEntryCount    = "expiry_entry_count"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
+	BpfVarNotOfAddr           = "not_of_addr"
 )
 
 // LoadBpf returns the embedded CollectionSpec for Bpf.
@@ -672,7 +667,6 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
-	AddrFilter     *ebpf.MapSpec `ebpf:"addr_filter"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
@@ -718,6 +712,7 @@ type BpfVariableSpecs struct {
 	ExpiryEntryCount *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
 	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
+	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -740,7 +735,6 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
-	AddrFilter     *ebpf.Map `ebpf:"addr_filter"`
 	Cache          *ebpf.Map `ebpf:"cache"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
@@ -780,7 +774,6 @@ type BpfMaps struct {
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
-		m.AddrFilter,
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
@@ -827,6 +820,7 @@ type BpfVariables struct {
 	ExpiryEntryCount *ebpf.Variable `ebpf:"expiry_entry_count"`
 	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
+	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.

@@ -5,9 +5,12 @@ package abi
 const (
 	TickShift          = 26                   // TICK_SHIFT
 	MethodMask         = 3                    // METHOD_MASK
-	AddrBitFactor      = 11400714819323198485 // ADDR_BIT_FACTOR
-	AddrBitShift       = 49                   // ADDR_BIT_SHIFT
-	AddrFilterWords    = 512                  // ADDR_FILTER_WORDS
+	AddrSlotFactor     = 11400714819323198485 // ADDR_SLOT_FACTOR
+	AddrSlotShift      = 50                   // ADDR_SLOT_SHIFT
+	AddrNotVirtual     = 1                    // ADDR_NOT_VIRTUAL
+	AddrNotNat         = 2                    // ADDR_NOT_NAT
+	AddrNoMarks        = 4                    // ADDR_NO_MARKS
+	AddrPasses         = 7                    // ADDR_PASSES
 	TableCursor        = 0                    // TABLE_CURSOR
 	TableLength        = 1                    // TABLE_LENGTH
 	TableServers       = 2                    // TABLE_SERVERS

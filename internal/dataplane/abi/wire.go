@@ -87,12 +87,9 @@ func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))
 }
 
-// AddrBit is an address's bit in the filter of addresses, as addr_bit of
-// bpf/service/addr_filter.h has it: which word, and the word with this bit.
-func AddrBit(a BpfAddr) (word int, bit uint64) {
-	at := (a.Hi*AddrBitFactor + a.Lo) * AddrBitFactor >> AddrBitShift
-	return int(at / 64), 1 << (at % 64)
-}
+// AddrSlot is which byte of the filter of addresses an address has, as addr_not of
+// bpf/service/addr_filter.h has it.
+func AddrSlot(a BpfAddr) int { return int((a.Hi + a.Lo) * AddrSlotFactor >> AddrSlotShift) }
 
 // MACWord is an Ethernet address as the low six bytes of a word, its first byte
 // lowest, as in mac_word of bpf/.

@@ -19,7 +19,7 @@ type Devices struct {
 	log    *slog.Logger
 	pinDir string
 	spec   *ebpf.CollectionSpec
-	maps   *abi.BpfMaps
+	maps   *abi.Maps
 	ledger *drift.Ledger
 	moved  func(device string) error // is told of a device that was made anew
 
@@ -34,7 +34,7 @@ type Devices struct {
 // Open takes up what an earlier process left attached: Set replaces or detaches it.
 // Programs are loaded from the spec and use these maps; they and the links are pinned
 // in pinDir. Moved is called, with the lock, for a device that was made anew.
-func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.BpfMaps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
+func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.Maps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
 	a := &Devices{
 		log: log, pinDir: pinDir, spec: spec, maps: m, ledger: ledger, moved: moved,
 		by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},

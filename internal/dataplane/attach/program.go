@@ -46,7 +46,7 @@ func (a *Devices) loadProgram(mac net.HardwareAddr, name string) (*ebpf.Program,
 		return nil, err
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
-	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: a.maps.ByName()})
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: a.maps.InObject()})
 	if err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}

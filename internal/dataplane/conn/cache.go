@@ -39,7 +39,7 @@ func cacheGoal(lines, limit uint32) uint32 {
 }
 
 // ForgetDestinations empties a service's cache: it belongs to the scheduler.
-func ForgetDestinations(m *abi.BpfMaps, service uint32) error {
+func ForgetDestinations(m *abi.Maps, service uint32) error {
 	for _, table := range []*ebpf.Map{m.Cache, m.Members} {
 		var key abi.BpfCacheKey
 		var value []byte

@@ -47,7 +47,7 @@ type Servers interface {
 // Table is the table of connections and what belongs to it.
 type Table struct {
 	log      *slog.Logger
-	maps     *abi.BpfMaps
+	maps     *abi.Maps
 	programs Programs
 	servers  Servers
 	epoch    atomic.Uint32 // the number of the last sweep of everything
@@ -66,7 +66,7 @@ type Table struct {
 }
 
 // Open takes up the tables that an earlier process left. Start comes next.
-func Open(log *slog.Logger, m *abi.BpfMaps, programs Programs, mirrors *kmap.Mirrors) *Table {
+func Open(log *slog.Logger, m *abi.Maps, programs Programs, mirrors *kmap.Mirrors) *Table {
 	t := &Table{log: log, maps: m, programs: programs}
 	t.expiry.end = m.ExpiryEntries.MaxEntries() // nobody knows what an earlier process left
 	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfMapClocks, m.Clocks, &t.mu, nil)

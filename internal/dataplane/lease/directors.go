@@ -17,7 +17,7 @@ type Directors struct {
 }
 
 // NewDirectors takes up those that an earlier process left.
-func NewDirectors(m *abi.BpfMaps, mirrors *kmap.Mirrors) *Directors {
+func NewDirectors(m *abi.Maps, mirrors *kmap.Mirrors) *Directors {
 	d := &Directors{}
 	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
 	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)

@@ -29,7 +29,7 @@ type Leases struct {
 }
 
 // New takes up the leases that an earlier process left.
-func New(m *abi.BpfMaps, mirrors *kmap.Mirrors) *Leases {
+func New(m *abi.Maps, mirrors *kmap.Mirrors) *Leases {
 	l := &Leases{table: m.Leases, by: map[lvs.InstanceID]uint32{}}
 	l.leases = kmap.Add(mirrors, abi.BpfMapLeases, m.Leases, &l.mu, func(i uint32, l abi.BpfLease) string {
 		return fmt.Sprintf("%d (VRID %d on device %d)", i, l.Vrid, l.Ifindex)

@@ -30,7 +30,7 @@ type Rules struct {
 }
 
 // New takes up the rules that an earlier process left.
-func New(m *abi.BpfMaps, mirrors *kmap.Mirrors) *Rules {
+func New(m *abi.Maps, mirrors *kmap.Mirrors) *Rules {
 	r := &Rules{table: m.MarkRules}
 	r.rules = kmap.Add(mirrors, abi.BpfMapMarkRules, m.MarkRules, &r.mu, func(i uint32, r abi.BpfMarkRule) string { return fmt.Sprintf("%d (mark %d)", i, r.Mark) })
 	r.lists = kmap.Add(mirrors, abi.BpfMapMarkLists, m.MarkLists, &r.mu, func(k abi.BpfMarkPrefix, _ abi.BpfMarkList) string { return k.Netip().String() })

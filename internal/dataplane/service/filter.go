@@ -16,9 +16,8 @@ type filter struct{ abi.BpfAddrFilter }
 // newFilter lets every packet pass.
 func newFilter() *filter {
 	f := &filter{}
-	f.NoMarks = 1
-	for i := range f.Bits {
-		f.Bits[i].NotVirtual, f.Bits[i].NotNat = ^uint64(0), ^uint64(0)
+	for i := range f.Flags {
+		f.Flags[i] = abi.AddrPasses
 	}
 	return f
 }
@@ -26,18 +25,18 @@ func newFilter() *filter {
 // virtual has packets to and from the address of a service looked at. The unspecified
 // address is that of a service by firewall mark, which may have packets of any address.
 func (f *filter) virtual(a netip.Addr) {
-	if !a.IsValid() || a.IsUnspecified() {
-		f.NoMarks = 0
+	if a.IsValid() && !a.IsUnspecified() {
+		f.Flags[abi.AddrSlot(abi.AddrOf(a))] &^= abi.AddrNotVirtual
 		return
 	}
-	word, bit := abi.AddrBit(abi.AddrOf(a))
-	f.Bits[word].NotVirtual &^= bit
+	for i := range f.Flags {
+		f.Flags[i] &^= abi.AddrNoMarks
+	}
 }
 
 // nat has packets from the address of a server behind NAT looked at.
 func (f *filter) nat(a netip.Addr) {
-	word, bit := abi.AddrBit(abi.AddrOf(a))
-	f.Bits[word].NotNat &^= bit
+	f.Flags[abi.AddrSlot(abi.AddrOf(a))] &^= abi.AddrNotNat
 }
 
 // setFilter writes the filter for the services and servers that the tables hold, those

@@ -21,7 +21,7 @@ import (
 
 // Registry is all services and servers that the tables hold.
 type Registry struct {
-	maps   *abi.BpfMaps
+	maps   *abi.Maps
 	spec   *ebpf.CollectionSpec // of the schedulers' tables
 	limits *ebpf.Program        // weir_limits, which sets a server's thresholds
 	loads  *ebpf.Memory
@@ -49,7 +49,7 @@ type Registry struct {
 
 // Options are what a Registry works with.
 type Options struct {
-	Maps    *abi.BpfMaps
+	Maps    *abi.Maps
 	Mirrors *kmap.Mirrors
 	Spec    *ebpf.CollectionSpec
 	Limits  *ebpf.Program // weir_limits
@@ -92,7 +92,7 @@ func (r *Registry) LimitCycle(turns int) {
 
 func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	m := r.maps
-	r.filter = kmap.Add[uint32, abi.BpfAddrFilter](all, abi.BpfMapAddrFilter, m.AddrFilter, &r.mu, nil)
+	r.filter = kmap.Add[uint32, abi.BpfAddrFilter](all, abi.MapAddrFilter, m.AddrFilter, &r.mu, nil)
 	r.serverTable = kmap.Add(all, abi.BpfMapServers, m.Servers, &r.mu, func(i uint32, s abi.BpfServer) string {
 		return fmt.Sprintf("%d (%s)", i, s.AddrPort())
 	})
