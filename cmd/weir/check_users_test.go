@@ -11,6 +11,7 @@ import (
 // differently, each with its reason. A file of 0 is one that keepalived takes.
 var userDifferences = map[string]string{
 	"curly-quotes":      "keepalived takes quotes of printed text for a part of the program's name",
+	"defines-itself":    "keepalived frees the value while it reads it",
 	"comments-behind":   "keepalived does not look at what stands behind the value",
 	"heads":             "keepalived crashes",
 	"auth-hmac-dropped": "words of later versions",

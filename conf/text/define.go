@@ -10,6 +10,7 @@ import (
 
 // definition is what a name stands for: a line, or several.
 type definition struct {
+	name  string
 	first string
 	// more are the lines behind the first, each with its end but the last.
 	more string
@@ -69,7 +70,11 @@ func (l *lexer) define(line, head, name string) {
 		l.diags.ErrorAt(at, "names that begin with _ are keepalived's own", "expected another name than "+Shorten(name))
 		return
 	}
-	d := definition{unescape(first), more.String()}
+	if l.run.inUse[name] > 0 {
+		l.diags.ErrorAt(at, "$"+Shorten(name)+" defines itself while it is used", "expected another name; keepalived loses the rest of its value")
+		return
+	}
+	d := definition{name, unescape(first), more.String()}
 	if l.run.grow(len(d.first)+len(d.more), at, l.diags) {
 		l.run.definitions[name] = d
 	}

@@ -19,6 +19,8 @@ type Reading struct {
 	// id is what @id lines are for; empty is the host's name to its first dot.
 	id          string
 	definitions map[string]definition
+	// inUse counts the values of several lines that are being read.
+	inUse map[string]int
 	// expanded counts the bytes that lines stand for.
 	expanded int
 	stopped  bool
@@ -37,7 +39,7 @@ func NewReading(id string, f Files, parts *Alone) *Reading {
 		parts.numbers = map[includeKey]int{}
 	}
 	return &Reading{
-		id: id, definitions: map[string]definition{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
+		id: id, definitions: map[string]definition{}, inUse: map[string]int{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
 		parts: parts,
 	}
 }
@@ -149,6 +151,9 @@ func (l *lexer) expand(at Place) {
 	if e.Text = x.text.String(); !l.run.grow(len(e.Text)+1, at, l.diags) {
 		return
 	}
+	for _, more := range x.rest {
+		l.run.inUse[more.name]++
+	}
 	l.read(e, true)
 	for _, more := range x.rest {
 		if l.run.stopped || !l.run.grow(len(more.text)+1, at, l.diags) {
@@ -160,6 +165,7 @@ func (l *lexer) expand(at Place) {
 			Name: l.src.Name, order: l.src.order, Text: more.text, line: at, expanded: true,
 			parts: []expansion{{from: from}},
 		}, false)
+		l.run.inUse[more.name]--
 	}
 }
 
@@ -188,6 +194,7 @@ type expander struct {
 // furtherLines are those behind the first of a name that is used from a byte of its
 // line to another.
 type furtherLines struct {
+	name     string
 	text     string
 	from, to int
 }
@@ -243,7 +250,7 @@ func (x *expander) value(out *strings.Builder, d definition, last bool, from, to
 		i += size
 	}
 	if d.more != "" {
-		x.rest = append(x.rest, furtherLines{d.more, from, to})
+		x.rest = append(x.rest, furtherLines{d.name, d.more, from, to})
 	}
 }
 
