@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 	"weir/test/bench/floor"
 )
@@ -39,9 +40,10 @@ func benchDirect(b *testing.B, flows int) {
 		m.run(b, "empty/xdp", m.floor.EmptyXDP(), ack, known, 3)
 		m.run(b, "empty/tc", m.floor.EmptyTC(), ack, known, 7)
 		m.hit(b, "dr40/xdp", m.floor.DR40(), ack, known, 3)
+		m.establish(b, flows, syn(1))
 		m.hit(b, "pass/xdp", m.xdp, notOurs, known, 2)
 		m.hit(b, "pass/tc", m.tc, notOurs, known, ^uint32(0))
-		m.establish(b, flows, syn(1))
+		m.hit(b, "pass/egress", m.wrapped(b, abi.BpfProgWeirEgress), notOurs, known, ^uint32(0))
 		m.hit(b, "ip4/xdp", m.xdp, ack, known, 3)
 		m.hit(b, "ip4/tc", m.tc, ack, known, 7)
 		m.forget(b)
