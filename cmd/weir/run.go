@@ -87,6 +87,9 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer unlock()
+	if err := raiseFiles(cfg); err != nil {
+		log.Warn(err.Error())
+	}
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,

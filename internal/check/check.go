@@ -16,8 +16,8 @@ import (
 // Checker tries a real server once.
 type Checker interface {
 	// Check returns nil when the server is up, and then what becomes of its weight;
-	// otherwise the error is the reason, as it is shown to people. A Runner calls it,
-	// never twice at a time. It returns soon after ctx has ended.
+	// otherwise the error is the reason, as it is shown to people; an OwnError says
+	// nothing about the server. A Runner calls it, never twice at a time. It returns soon after ctx has ended.
 	Check(ctx context.Context) (Weight, error)
 	// String names the keyword and the target: "TCP_CHECK 192.168.25.32:80".
 	String() string

@@ -2,9 +2,11 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 )
 
@@ -28,6 +30,9 @@ type Runner struct {
 	// Report is called by Run's goroutine with each verdict. The next check waits
 	// until it returns, so it should only hand the verdict on.
 	Report func(Verdict)
+	// Trouble, if it is not nil, is called by Run's goroutine when this machine cannot
+	// ask, or cannot for another reason than before, and with nil when it can again.
+	Trouble func(*OwnError)
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
 	// Passed says that the server has passed this check before, with other timing: it
@@ -47,13 +52,43 @@ func (r *Runner) Run(ctx context.Context) error {
 		wait += rand.N(r.Timing.Warmup)
 	}
 	for sleep(ctx, wait) {
-		weight, reason := r.Checker.Check(ctx)
+		weight, reason := r.ask(ctx)
 		if ctx.Err() != nil {
 			return nil // an interrupted check says nothing about the server
+		}
+		if r.unable(&s, reason) {
+			wait = r.Timing.DelayLoop
+			continue
 		}
 		wait = r.judge(&s, weight, reason)
 	}
 	return nil
+}
+
+// unable says whether this machine could not ask. That is no try: the verdict stays.
+func (r *Runner) unable(s *standing, reason error) bool {
+	var own *OwnError
+	errors.As(reason, &own)
+	now := ""
+	if own != nil {
+		now = own.Error()
+	}
+	if now != s.trouble && r.Trouble != nil {
+		r.Trouble(own)
+	}
+	s.trouble = now
+	return own != nil
+}
+
+// ask is one try. A mistake in a checker's code is this machine's trouble.
+func (r *Runner) ask(ctx context.Context) (weight Weight, reason error) {
+	defer func() {
+		if mistake := recover(); mistake != nil {
+			r.Log.Error("a check has panicked", "check", r.Checker.String(), "panic", mistake, "stack", string(debug.Stack()))
+			reason = &OwnError{fmt.Errorf("the check has panicked: %v", mistake), "report it with the lines of the log about it"}
+		}
+	}()
+	return r.Checker.Check(ctx)
 }
 
 // standing is what a Runner knows of its server.
@@ -66,6 +101,8 @@ type standing struct {
 	// failed counts the failed tries since the last try that succeeded, or since the
 	// server went down.
 	failed int
+	// trouble is why this machine could not ask the last time; empty where it could.
+	trouble string
 }
 
 // judge takes in the outcome of one try and returns how long to wait for the next.

@@ -72,11 +72,11 @@ func (c TCP) reason(ctx context.Context, err error) error {
 	}
 	var call *os.SyscallError
 	if errors.As(err, &call) && call.Syscall == "bind" {
-		return fmt.Errorf("bind to %s: %w", c.bindString(), call.Err)
+		return own(ctx, fmt.Errorf("bind to %s: %w", c.bindString(), call.Err), c.Target, c.Bind.Addr())
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return errno // "connection refused", "no route to host"
+		return own(ctx, errno, c.Target, c.Bind.Addr()) // "connection refused", "no route to host"
 	}
 	// The dialer's deadline shows as os.ErrDeadlineExceeded or
 	// context.DeadlineExceeded, whichever part of it notices first.

@@ -13,6 +13,8 @@ const (
 	Began             Kind = "started"
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
+	ChecksNotMade     Kind = "checks_not_made"
+	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
 	Resumed           Kind = "resumed"
 	LocalServer       Kind = "local_real_server"
@@ -132,6 +134,23 @@ func ServerDown(virtualServer string, realServer netip.AddrPort, reason error, t
 	e.Level, e.From, e.To, e.Reason = slog.LevelWarn, "up", "down", reason.Error()
 	e.Details = append(e.Details, Detail{"reason", reason.Error()}, Detail{"tries", tries})
 	return e
+}
+
+// ChecksFailHere says that this machine cannot make checks, of which check is the first,
+// and what can be done: nothing is known of their servers, which stay as they are.
+func ChecksFailHere(check string, reason error, remedy string) Event {
+	return Event{
+		Kind: ChecksNotMade, Level: slog.LevelError, Reason: reason.Error(), Message: "checks cannot be made: the trouble is this machine's, and no real server is taken out for it",
+		Details: []Detail{{"check", check}, {"reason", reason.Error()}, {"remedy", remedy}},
+	}
+}
+
+// ChecksGoOn says that this is over, and how many checks at once it was.
+func ChecksGoOn(reason string, most int) Event {
+	return Event{
+		Kind: ChecksMadeAgain, Reason: reason, Message: "checks are made again",
+		Details: []Detail{{"reason", reason}, {"checks", most}},
+	}
 }
 
 func ofServer(kind Kind, virtualServer string, realServer netip.AddrPort, state string) Event {

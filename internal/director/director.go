@@ -42,6 +42,7 @@ type Director struct {
 	checks       pool.Checks
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
+	troubles     troubles
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -61,7 +62,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Log: log}
+	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)

@@ -38,6 +38,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.handle(e)
 		case <-look.C:
 			d.repair()
+			d.endTroubles()
 			look.Reset(repairEvery)
 			soon = false
 		case report, ok := <-watch:

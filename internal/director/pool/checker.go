@@ -68,8 +68,11 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 	return len(conf.CompareCheck(&a, &b)) == 0
 }
 
-// asks is the check as check.Checker writes it.
-func (c *Checker) asks() string { return string(c.spec.Kind) + " " + c.spec.Connect.String() }
+// Gone says whether a reload has taken the check away.
+func (c *Checker) Gone() bool { return c.of == nil }
+
+// String is the check as check.Checker writes it.
+func (c *Checker) String() string { return string(c.spec.Kind) + " " + c.spec.Connect.String() }
 
 // FromRow makes what a check asks with, by the row of its kind.
 func FromRow(c conf.Check) check.Checker {

@@ -19,7 +19,10 @@ type Checks struct {
 	// Report hands a result to the loop, which calls Judge. The checker's goroutine
 	// calls it.
 	Report func(*Checker, check.Verdict)
-	Log    *slog.Logger
+	// Trouble is told when this machine cannot make a check, and with nil when it can
+	// again. The checker's goroutine calls it.
+	Trouble func(*Checker, *check.OwnError)
+	Log     *slog.Logger
 }
 
 // Set has the checkers of the next pools run, and those that only the pools of before
@@ -58,8 +61,9 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
 		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
-		Report: func(r check.Verdict) { k.Report(c, r) },
-		Log:    k.Log,
+		Report:  func(r check.Verdict) { k.Report(c, r) },
+		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
+		Log:     k.Log,
 	}
 }
 

@@ -73,7 +73,7 @@ func (r Reading) Finish(counts Counts) []cluster.Service {
 		for j := range s.Servers {
 			server := &s.Servers[j]
 			for _, c := range u.checkers[j] {
-				server.Checkers = append(server.Checkers, c.asks())
+				server.Checkers = append(server.Checkers, c.String())
 			}
 			n := servers[server.Addr]
 			server.Active, server.Inactive, server.Persistent, server.Traffic = n.Active, n.Inactive, n.Persistent, n.Traffic

@@ -1,0 +1,69 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// OwnError is why this machine could not ask a real server. It says nothing about the
+// server, and is no verdict.
+type OwnError struct {
+	Err error
+	// Remedy is what an operator can do, as a sentence without its full stop.
+	Remedy string
+}
+
+func (e *OwnError) Error() string { return e.Err.Error() }
+
+func (e *OwnError) Unwrap() error { return e.Err }
+
+// ownRemedies are the errors of the system that are this machine's, whoever is asked.
+var ownRemedies = map[syscall.Errno]string{
+	syscall.EMFILE:        "raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)",
+	syscall.ENFILE:        "raise the machine's limit of open files (sysctl fs.file-max)",
+	syscall.ENOMEM:        "free some memory, or raise the memory limit of the unit",
+	syscall.ENOBUFS:       "free some memory, or raise the limits of socket memory (sysctl net.core.*mem*)",
+	syscall.EADDRNOTAVAIL: "free some local ports (sysctl net.ipv4.ip_local_port_range), or give this machine the address of bindto",
+	syscall.EADDRINUSE:    "end the program that has the address and port of bindto, or take another bind_port",
+	syscall.EPERM:         "let the checks through this machine's firewall, and weir have its privileges",
+	syscall.EACCES:        "let the checks through this machine's routing rules, and weir have its privileges",
+	syscall.EAFNOSUPPORT:  "switch the address family on in this machine's kernel",
+	syscall.ENODEV:        "give this machine the network device of the check",
+	syscall.EINVAL:        "give the check a bindto of the server's network",
+}
+
+// own returns an OwnError where err, of asking a target from an address, is this
+// machine's; the zero Addr is any. Otherwise it returns err. That a network or a host
+// cannot be reached is this machine's where it has no route; it may also be what a
+// router or a neighbour did not answer, and then it is the server's.
+func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr) error {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err
+	}
+	if remedy, is := ownRemedies[errno]; is {
+		return &OwnError{err, remedy}
+	}
+	if (errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH) && !routed(ctx, target, bind) {
+		return &OwnError{err, "give this machine a route to the real servers"}
+	}
+	return err
+}
+
+// routed says whether this machine has a route to the target. The kernel looks for one
+// when a datagram's socket is connected, which sends nothing.
+func routed(ctx context.Context, target netip.AddrPort, bind netip.Addr) bool {
+	d := net.Dialer{}
+	if bind.IsValid() {
+		d.LocalAddr = &net.UDPAddr{IP: bind.AsSlice(), Zone: bind.Zone()}
+	}
+	conn, err := d.DialContext(ctx, "udp", target.String())
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
