@@ -59,7 +59,7 @@ func httpEntries() []*entry {
 		onOff("fast_recovery", func(c *C) *bool { return &c.HTTP.FastRecovery }, "one round of all pages is enough to be up again"),
 		repeatable(section("url", urlBlock(), "a page", urlHead)),
 		onOff("enable_sni", func(c *C) *bool { return &c.HTTP.SNI }, "send the server's name in TLS"),
-		value("sni_name", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "that name", otherwise("virtualhost")),
+		value("sni_name", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "the name in TLS SNI", otherwise("virtualhost")),
 		onOff("tls_compliant", func(c *C) *bool { return &c.HTTP.TLSCompliant }, "a connection that ends without TLS saying so is a failure"),
 	}
 }
@@ -76,7 +76,7 @@ func urlBlock() *blockSpec {
 	type U = URL
 	offset := number(0, math.MaxInt32)
 	return &blockSpec{name: "url", done: urlDone, entries: []*entry{
-		value("path", nonEmpty("a path"), func(u *U) *string { return &u.Path }, "the page"),
+		value("path", nonEmpty("a path"), func(u *U) *string { return &u.Path }, "the path of the page"),
 		value("digest", digest(), func(u *U) *string { return &u.Digest }, "the MD5 sum of its body"),
 		many("status_code", statusRange(), func(u *U) *[]StatusRange { return &u.StatusCodes }, "the status codes that are good", otherwise("200-299")),
 		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check")),

@@ -41,7 +41,7 @@ func fileEntries() []*entry {
 		value("state_dump_file", file, func(g *G) *string { return &g.StateDump }, "where SIGUSR1 writes the state", initially("/tmp/keepalived.data")),
 		value("stats_dump_file", file, func(g *G) *string { return &g.StatsDump }, "where SIGUSR2 writes statistics", initially("/tmp/keepalived.stats")),
 		value("json_dump_file", file, func(g *G) *string { return &g.JSONDump }, "where JSON is written", initially("/tmp/keepalived.json")),
-		value("json_version", number(1, 2), func(g *G) *int { return &g.JSONVersion }, "the form of that JSON", initially(1)),
+		value("json_version", number(1, 2), func(g *G) *int { return &g.JSONVersion }, "the version of the form of json_dump_file", initially(1)),
 		onOff("data_use_instance", func(g *G) *bool { return &g.DataUseInstance }, "the instance's name in these files' names"),
 	)...)
 	entries = append(entries, ignored("it reads the file once and keeps the text in memory",
@@ -99,11 +99,11 @@ func channelEntries() []*entry {
 	vrrp := present("enable_snmp_vrrp", func(g *G) *bool { return &g.SNMPVRRP }, "the VRRP part of KEEPALIVED-MIB")
 	entries := yet(
 		script("notify_fifo", func(g *G) *Script { return &g.FIFO }, "a FIFO for all events"),
-		script("notify_fifo_script", func(g *G) *Script { return &g.FIFOScript }, "a program that reads it"),
+		script("notify_fifo_script", func(g *G) *Script { return &g.FIFOScript }, "a program that reads that FIFO"),
 		script("vrrp_notify_fifo", func(g *G) *Script { return &g.VRRPFIFO }, "a FIFO for VRRP's events"),
-		script("vrrp_notify_fifo_script", func(g *G) *Script { return &g.VRRPFIFOScript }, "a program that reads it"),
+		script("vrrp_notify_fifo_script", func(g *G) *Script { return &g.VRRPFIFOScript }, "a program that reads that FIFO"),
 		script("lvs_notify_fifo", func(g *G) *Script { return &g.LVSFIFO }, "a FIFO for the events of servers"),
-		script("lvs_notify_fifo_script", func(g *G) *Script { return &g.LVSFIFOScript }, "a program that reads it"),
+		script("lvs_notify_fifo_script", func(g *G) *Script { return &g.LVSFIFOScript }, "a program that reads that FIFO"),
 		present("fifo_write_vrrp_states_on_reload", func(g *G) *bool { return &g.FIFOOnReload }, "say the states again after a reload"),
 		vrrp, synonym("enable_snmp_keepalived", vrrp),
 		present("enable_snmp_checker", func(g *G) *bool { return &g.SNMPChecker }, "the LVS part of KEEPALIVED-MIB"),
@@ -113,11 +113,11 @@ func channelEntries() []*entry {
 		present("enable_traps", func(g *G) *bool { return &g.SNMPTraps }, "SNMP notifications"),
 		value("snmp_socket", nonEmpty("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master"), firstCounts()),
 		value("snmp_vs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPVSInterval }, "how old the counters of virtual servers may be", initially(5*time.Second)),
-		value("snmp_rs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPRSInterval }, "how old those of real servers may be", otherwise("snmp_vs_stats_update_interval")),
+		value("snmp_rs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPRSInterval }, "how old the counters of real servers may be", otherwise("snmp_vs_stats_update_interval")),
 	)
 	return append(entries, ignored("programs talk to its API, not over D-Bus",
 		present("enable_dbus", func(g *G) *bool { return &g.DBus }, "a D-Bus service"),
-		value("dbus_service_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusName }, "its name", initially("org.keepalived.Vrrp1")),
-		value("dbus_no_interface_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusNoInterface }, "what stands for no interface", initially("none")),
+		value("dbus_service_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusName }, "the name of the D-Bus service", initially("org.keepalived.Vrrp1")),
+		value("dbus_no_interface_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusNoInterface }, "the word in D-Bus paths for an instance without an interface", initially("none")),
 	)...)
 }

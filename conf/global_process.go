@@ -60,14 +60,14 @@ const oneProcess = "it is one process, which the system's own means schedule (se
 func processEntries() []*entry {
 	type G = Global
 	entries := yet(
-		custom("script_user", "USER [[:]GROUP]", "whose scripts run as that name nobody", readScriptUser, otherwise("keepalived_script if there is one, or weir's own")),
+		custom("script_user", "USER [[:]GROUP]", "the user and group of scripts that name none", readScriptUser, otherwise("keepalived_script if there is one, or weir's own")),
 		present("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
 		present("set_supplementary_groups", func(g *G) *bool { return &g.SupplementaryGroups }, "scripts have all groups of their user"),
 		present("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
 		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else"),
 		script("shutdown_script", func(g *G) *Script { return &g.ShutdownScript }, "runs once after everything else"),
-		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long it may take", initially(10*time.Second)),
-		value("shutdown_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.ShutdownTimeout }, "how long it may take", initially(10*time.Second)),
+		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long startup_script may run", initially(10*time.Second)),
+		value("shutdown_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.ShutdownTimeout }, "how long shutdown_script may run", initially(10*time.Second)),
 		custom("umask", "an octal number, or bits such as IRWXG|IRWXO", "the mask of the files it makes", readUmask, begins(func(g *G) *uint32 { return &g.Umask }, 0o177)),
 	)
 	checker := value("checker_process_name", nonEmpty("a name"), func(g *G) *string { return &g.CheckerProcessName }, "the name of the checkers' process")
@@ -78,7 +78,7 @@ func processEntries() []*entry {
 		checker, synonym("lvs_process_name", checker),
 		value("bfd_process_name", nonEmpty("a name"), func(g *G) *string { return &g.BFDProcessName }, "the name of BFD's process"),
 		optional("max_auto_priority", number(-1, 99), 99, func(g *G) *int { return &g.MaxAutoPriority }, "the real-time priority up to which a late process is raised", initially(0)),
-		value("min_auto_priority_delay", number(1, 10_000_000), func(g *G) *int { return &g.MinAutoDelay }, "how late it has to be, in microseconds", initially(1_000_000)),
+		value("min_auto_priority_delay", number(1, 10_000_000), func(g *G) *int { return &g.MinAutoDelay }, "how late a process has to be before its priority is raised, in microseconds", initially(1_000_000)),
 	)...)
 	entries = append(entries, schedulingEntries("vrrp", func(g *G) *Scheduling { return &g.VRRP })...)
 	entries = append(entries, schedulingEntries("checker", func(g *G) *Scheduling { return &g.Checker })...)
@@ -93,13 +93,13 @@ func processEntries() []*entry {
 // schedulingEntries are the keywords of one process.
 func schedulingEntries(process string, at func(*Global) *Scheduling) []*entry {
 	type G = Global
-	limit := value(process+"_rlimit_rttime", number(2, math.MaxInt32), func(g *G) *int { return &at(g).RLimitRT }, "the most real time without a pause, in microseconds", initially(10000))
+	limit := value(process+"_rlimit_rttime", number(2, math.MaxInt32), func(g *G) *int { return &at(g).RLimitRT }, "how long the process may run in real time without a pause, in microseconds", initially(10000))
 	return ignored(oneProcess,
-		value(process+"_priority", number(-20, 19), func(g *G) *int { return &at(g).Priority }, "its nice value"),
-		value(process+"_rt_priority", number(1, 99), func(g *G) *int { return &at(g).RTPriority }, "its real-time priority"),
+		value(process+"_priority", number(-20, 19), func(g *G) *int { return &at(g).Priority }, "the nice value of the process"),
+		value(process+"_rt_priority", number(1, 99), func(g *G) *int { return &at(g).RTPriority }, "the real-time priority of the process"),
 		limit, synonym(process+"_rlimit_rtime", limit),
-		present(process+"_no_swap", func(g *G) *bool { return &at(g).NoSwap }, "its memory stays in place"),
-		many(process+"_cpu_affinity", number(0, 4095), func(g *G) *[]int { return &at(g).CPUAffinity }, "the CPUs it runs on"),
+		present(process+"_no_swap", func(g *G) *bool { return &at(g).NoSwap }, "the memory of the process is never swapped out"),
+		many(process+"_cpu_affinity", number(0, 4095), func(g *G) *[]int { return &at(g).CPUAffinity }, "the CPUs that the process runs on"),
 	)
 }
 

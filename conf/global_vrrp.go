@@ -71,12 +71,12 @@ func vrrpDefaults() []*entry {
 	entries := append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
-		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "the rounds of a set", initially(5)),
+		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "how many times a set announces each address", initially(5)),
 	}, yet(
 		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
-		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_master_repeat")),
+		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_master_repeat")),
 		value("vrrp_garp_master_refresh", wholeSeconds(0, maxTimer), func(g *G) *time.Duration { return &g.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", initially(time.Duration(0))),
-		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "their rounds", initially(1)),
+		atLeastOne("vrrp_garp_master_refresh_repeat", func(g *G) *int { return &g.GARPRefreshRepeat }, "how many times a refresh announces each address", initially(1)),
 		gap("vrrp_garp_interval", maxMicro, func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs on an interface", initially(time.Duration(0))),
 		gap("vrrp_gna_interval", maxMicro, func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
@@ -120,7 +120,7 @@ func vrrpFirewall() []*entry {
 	)
 	return append(entries, ignored("its sockets hold what they need",
 		value("vrrp_rx_bufs_policy", bufferPolicy(), func(g *G) *string { return &g.ReceiveBufferPolicy }, "the size of a receive buffer", otherwise("the system's")),
-		value("vrrp_rx_bufs_multiplier", number(1, math.MaxInt32), func(g *G) *int { return &g.ReceiveBufferMultiplier }, "how many packets it holds", initially(3)),
+		value("vrrp_rx_bufs_multiplier", number(1, math.MaxInt32), func(g *G) *int { return &g.ReceiveBufferMultiplier }, "how many packets a receive buffer holds", initially(3)),
 	)...)
 }
 

@@ -58,7 +58,7 @@ func serverBlock() *blockSpec {
 		script("notify_down", func(s *S) *Script { return &s.NotifyDown }, "runs when it goes down"),
 		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server")),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),
-		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)...)
 	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)
 	return &blockSpec{name: "real_server", entries: entries}

@@ -139,7 +139,7 @@ func sslBlock() *blockSpec {
 	return &blockSpec{name: "SSL", entries: yet(
 		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
 		value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
-		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the own certificate"),
-		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the own key"),
+		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the certificate of this machine"),
+		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the key of that certificate"),
 	)}
 }

@@ -60,7 +60,7 @@ func trackScriptBlock() *blockSpec {
 		weighted(253, func(s *S) *int { return &s.Weight }, func(s *S) *bool { return &s.Reverse }, "what is added to the priority while it is good (positive) or bad (negative); 0 is a fault while it is bad"),
 		value("rise", number(1, math.MaxInt32), func(s *S) *int { return &s.Rise }, "so many good runs make it good", initially(1)),
 		value("fall", number(1, math.MaxInt32), func(s *S) *int { return &s.Fall }, "so many bad runs make it bad", initially(1)),
-		custom("user", "USER [[:]GROUP]", "whose it runs as", func(r *reader, st *text.Statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
+		custom("user", "USER [[:]GROUP]", "the user and group that it runs as", func(r *reader, st *text.Statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
 		present("init_fail", func(s *S) *bool { return &s.InitFail }, "it is bad until its first run"),
 	)}
 }
@@ -93,7 +93,7 @@ func trackProcessBlock() *blockSpec {
 		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),
 		gap("fork_delay", time.Hour, func(p *P) *time.Duration { return &p.ForkDelay }, "how long a new process is not counted", initially(time.Duration(0))),
 		gap("terminate_delay", time.Hour, func(p *P) *time.Duration { return &p.TerminateDelay }, "how long an ended process is counted", initially(time.Duration(0))),
-		custom("delay", delay.expects, "both delays", func(r *reader, st *text.Statement, p *P) bool {
+		custom("delay", delay.expects, "up_delay and down_delay at once", func(r *reader, st *text.Statement, p *P) bool {
 			d, ok := one(r, st, delay)
 			p.ForkDelay, p.TerminateDelay = d, d
 			return ok
@@ -183,7 +183,7 @@ func milliseconds(least float64) kind[float64] {
 
 func bfdBlock() *blockSpec {
 	type B = BFD
-	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the other end")
+	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the address of the BFD neighbour")
 	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *text.Block, into any) {
 		if !has(b, "neighbour_ip") {
 			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
@@ -194,7 +194,7 @@ func bfdBlock() *blockSpec {
 		}
 	}, entries: yet(
 		neighbor, synonym("neighbour_ip", neighbor),
-		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the own address"),
+		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the address of this machine for the session"),
 		value("min_rx", milliseconds(1), func(b *B) *float64 { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10.0)),
 		value("min_tx", milliseconds(1), func(b *B) *float64 { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10.0)),
 		value("idle_tx", milliseconds(1000), func(b *B) *float64 { return &b.IdleTx }, "the same while the session is down", initially(1000.0)),

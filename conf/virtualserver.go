@@ -165,7 +165,7 @@ func serviceLater() []*entry {
 		}, otherwise("lb_kind")),
 		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
-		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "its name in SNMP"),
+		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)
 }
 

@@ -97,7 +97,7 @@ func hmacBlock() *blockSpec {
 		value("active_key", id, func(h *H) *int { return &h.ActiveKey }, "the key that signs"),
 		value("anti_replay", oneWord("way", "time", "monotonic"), func(h *H) *string { return &h.AntiReplay }, "how a repeated advertisement is told", initially("time")),
 		value("time_window", wholeSeconds(time.Second, 300*time.Second), func(h *H) *time.Duration { return &h.TimeWindow }, "how far clocks may differ", otherwise("three times advert_int, and 5 at least")),
-		value("mode", oneWord("mode", "enforce", "permissive", "receive-only"), func(h *H) *string { return &h.Mode }, "what becomes of unsigned ones", initially("enforce")),
+		value("mode", oneWord("mode", "enforce", "permissive", "receive-only"), func(h *H) *string { return &h.Mode }, "what becomes of advertisements without a signature", initially("enforce")),
 	}}
 }
 

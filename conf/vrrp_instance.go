@@ -121,14 +121,14 @@ func instanceBlock() *blockSpec {
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
-		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same", inSlot("mcast_src_ip")),
+		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same as mcast_src_ip", inSlot("mcast_src_ip")),
 		present("nopreempt", func(i *I) *bool { return &i.NoPreempt }, "never take over from a master of lower priority"),
 		{name: "preempt", help: "take over, which is the default", read: func(r *reader, st *text.Statement, into any) {
 			into.(*I).NoPreempt = into.(*I).NoPreempt && !r.alone(st)
 		}},
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
 		value("garp_master_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
-		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "the rounds of a set", otherwise("vrrp_garp_master_repeat")),
+		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "how many times a set announces each address", otherwise("vrrp_garp_master_repeat")),
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
 	}
@@ -152,14 +152,14 @@ func instanceLater() []*entry {
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
 		present("promote_secondaries", func(i *I) *bool { return &i.PromoteSecondaries }, "further addresses stay when the first of a network goes"),
 		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),
-		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "the same for VIPs on other interfaces"),
+		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "VIPs on other interfaces get a macvlan, too"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
 		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
 		value("garp_master_refresh", wholeSeconds(0, maxTimer), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
-		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "their rounds", otherwise("vrrp_garp_master_refresh_repeat")),
+		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "how many times a refresh announces each address", otherwise("vrrp_garp_master_refresh_repeat")),
 		value("garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
-		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "its rounds", otherwise("vrrp_garp_lower_prio_repeat")),
+		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_lower_prio_repeat")),
 		extra, obsolete("vmac_garp_intvl", extra),
 		expired, obsolete("thread_timer_expired", expired),
 		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
@@ -180,8 +180,8 @@ func instanceLater() []*entry {
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
 	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
-		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "a level", initially(0)),
-		value("kernel_rx_buf_size", number(0, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of its socket's buffer"),
+		value("debug", number(0, 4), func(i *I) *int { return &i.Debug }, "how much is written about the instance", initially(0)),
+		value("kernel_rx_buf_size", number(0, math.MaxInt32), func(i *I) *int { return &i.ReceiveBuffer }, "the size of the receive buffer of the instance's socket"),
 	)...)
 }
 
