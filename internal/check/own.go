@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -29,16 +30,19 @@ var ownRemedies = map[syscall.Errno]string{
 	syscall.EADDRNOTAVAIL: "free some local ports (sysctl net.ipv4.ip_local_port_range), or give this machine the address of bindto",
 	syscall.EADDRINUSE:    "end the program that has the address and port of bindto, or take another bind_port",
 	syscall.EPERM:         "let the checks through this machine's firewall, and weir have its privileges",
-	syscall.EACCES:        "let the checks through this machine's routing rules, and weir have its privileges",
 	syscall.EAFNOSUPPORT:  "switch the address family on in this machine's kernel",
 	syscall.ENODEV:        "give this machine the network device of the check",
 	syscall.EINVAL:        "give the check a bindto of the server's network",
 }
 
+// routeErrors are those of a machine's own routes, and of the network beyond.
+var routeErrors = []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES}
+
 // own returns an OwnError where err, of asking a target from an address, is this
 // machine's; the zero Addr is any. Otherwise it returns err. That a network or a host
-// cannot be reached is this machine's where it has no route; it may also be what a
-// router or a neighbour did not answer, and then it is the server's.
+// cannot be reached, or may not be (EACCES), is this machine's where it has no route or one
+// that forbids it. Otherwise a router, a neighbour or the server has said so, in IPv6 with
+// ICMPv6's "administratively prohibited", and it is the server's.
 func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr) error {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -47,8 +51,8 @@ func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr)
 	if remedy, is := ownRemedies[errno]; is {
 		return &OwnError{err, remedy}
 	}
-	if (errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH) && !routed(ctx, target, bind) {
-		return &OwnError{err, "give this machine a route to the real servers"}
+	if slices.Contains(routeErrors, errno) && !routed(ctx, target, bind) {
+		return &OwnError{err, "give this machine a route to the real servers that lets it reach them"}
 	}
 	return err
 }

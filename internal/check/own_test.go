@@ -20,9 +20,9 @@ func TestOwn(t *testing.T) {
 	for errno, mine := range map[syscall.Errno]bool{
 		syscall.ECONNREFUSED: false, syscall.ECONNRESET: false, syscall.ETIMEDOUT: false, syscall.EPIPE: false,
 		syscall.EHOSTUNREACH: false, syscall.ENETUNREACH: false, // with a route they come from the network
-		syscall.EHOSTDOWN: false, syscall.EPROTO: false, syscall.ENOPROTOOPT: false,
+		syscall.EACCES: false, syscall.EHOSTDOWN: false, syscall.EPROTO: false, syscall.ENOPROTOOPT: false,
 		syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOMEM: true, syscall.ENOBUFS: true,
-		syscall.EADDRNOTAVAIL: true, syscall.EADDRINUSE: true, syscall.EPERM: true, syscall.EACCES: true,
+		syscall.EADDRNOTAVAIL: true, syscall.EADDRINUSE: true, syscall.EPERM: true,
 		syscall.EAFNOSUPPORT: true, syscall.ENODEV: true, syscall.EINVAL: true,
 	} {
 		err := own(t.Context(), fmt.Errorf("connect: %w", errno), here, netip.Addr{})

@@ -107,25 +107,40 @@ func TestTCPUnreachable(t *testing.T) {
 	// Nobody has this MAC address, so that connections to it are never answered.
 	near.IP("neighbour", "add", "192.168.25.77", "lladdr", "02:00:00:00:00:77", "dev", "ens160", "nud", "permanent")
 	near.IP("route", "add", "unreachable", "198.51.100.0/24")
-	tests := []struct{ name, target, want string }{
-		{"silent", "192.168.25.77:80", "no answer within 300ms"},
-		{"nobody has the address", "192.168.25.88:80", "no route to host"},
-		{"unreachable by route", "198.51.100.1:80", "no route to host"},
-		{"no route at all", "203.0.113.1:80", "network is unreachable"},
-		{"closed port", "192.168.25.32:80", "connection refused"},
+	near.Batch("address add 2001:db8:25::31/64 dev ens160 nodad", "route add 2001:db8:99::/64 via 2001:db8:25::32", "route add prohibit 2001:db8:98::/64")
+	far.Batch("address add 2001:db8:25::32/64 dev ens160 nodad", "route add prohibit 2001:db8:99::/64")
+	far.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+	tests := []struct {
+		name, target, want string
+		own                bool // it says nothing about the server
+	}{
+		{"silent", "192.168.25.77:80", "no answer within 300ms", false},
+		{"nobody has the address", "192.168.25.88:80", "no route to host", false},
+		{"unreachable by route", "198.51.100.1:80", "no route to host", true},
+		{"no route at all", "203.0.113.1:80", "network is unreachable", true},
+		{"closed port", "192.168.25.32:80", "connection refused", false},
+		{"prohibited by a router", "[2001:db8:99::1]:80", "permission denied", false},
+		{"prohibited by a route", "[2001:db8:98::1]:80", "permission denied", true},
 	}
 	near.Do(func() {
 		setNeighbour(t, "mcast_solicit", "1") // one ARP request, then
 		setNeighbour(t, "retrans_time_ms", "100")
 		for _, tt := range tests {
 			c := check.TCP{Target: netip.MustParseAddrPort(tt.target), Timeout: 300 * time.Millisecond}
-			if tt.want == "no route to host" {
+			if tt.want == "no route to host" || tt.want == "permission denied" {
 				c.Timeout = 5 * time.Second
 			}
 			start := time.Now()
 			_, err := c.Check(t.Context())
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+			}
+			if own := (*check.OwnError)(nil); errors.As(err, &own) != tt.own {
+				t.Errorf("%s: this machine's own trouble: %v, want %v", tt.name, !tt.own, tt.own)
 			}
 			if took := time.Since(start); tt.name == "silent" && took < c.Timeout {
 				t.Errorf("%s: gave up after %v, want the whole connect_timeout", tt.name, took)
