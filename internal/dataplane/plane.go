@@ -14,6 +14,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/attach"
@@ -35,6 +36,7 @@ type Plane struct {
 	log      *slog.Logger
 	pinDir   string
 	spec     *ebpf.CollectionSpec
+	need     need // the memory of its tables
 	maps     abi.Maps
 	programs programs
 	mirrors  kmap.Mirrors // of those maps
@@ -89,13 +91,17 @@ func Open(o Options) (*Plane, error) {
 	if err := size(spec, o); err != nil {
 		return nil, err
 	}
-	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
+	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, need: needOf(spec, o), ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
+	p.need.warn(o.Log)
 	if err := p.load(); err != nil {
-		return nil, err
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("%w: weir takes root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", err)
+		}
+		return nil, p.need.explain(err)
 	}
 	if err := p.takeUp(o); err != nil {
 		p.Close()
-		return nil, fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err)
+		return nil, p.need.explain(fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err))
 	}
 	return p, nil
 }
@@ -109,7 +115,8 @@ var formerNames = map[string]string{
 	"ends":      "", // there is none any more
 }
 
-// load makes or opens the tables and the programs that belong to no device.
+// load makes or opens the tables and the programs that belong to no device. Where it fails,
+// it leaves no table that it has made.
 func (p *Plane) load() error {
 	var objects struct {
 		abi.Maps
@@ -118,16 +125,26 @@ func (p *Plane) load() error {
 	if err := kmap.RenamePins(p.pinDir, formerNames); err != nil {
 		return err
 	}
-	err := p.spec.LoadAndAssign(&objects, p.collection())
+	pins, err := os.ReadDir(p.pinDir)
+	if err != nil {
+		return fmt.Errorf("list the pins: %w", err)
+	}
+	fresh := len(pins) == 0
+	err = p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
 		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
+		fresh = true
 		err = p.spec.LoadAndAssign(&objects, p.collection())
 	}
 	if err != nil {
-		return fmt.Errorf("load the data plane: %w", err)
+		err = fmt.Errorf("load the data plane: %w", err)
+		if fresh {
+			err = errors.Join(err, kmap.RemovePins(p.pinDir), os.Remove(p.pinDir))
+		}
+		return err
 	}
 	p.maps, p.programs = objects.Maps, objects.programs
 	return nil

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
 	"weir/internal/dataplane/mark"
@@ -49,7 +51,10 @@ func (p *Plane) Set(state lvs.Plan) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); errors.Is(err, unix.ENOMEM) { // E2BIG is a table that is full
+		return p.need.explain(err)
+	}
+	return err
 }
 
 // Check says in one error what of a state cannot be, and does nothing: what Set
