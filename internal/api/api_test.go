@@ -48,7 +48,7 @@ func serve(t *testing.T, p *picture) (runDir, file string, client *Client) {
 }
 
 // serveEvents is serve with a stream of the test's own; stop ends the server.
-func serveEvents(t *testing.T, p *picture, events *cluster.Stream) (runDir, file string, stop func()) {
+func serveEvents(t *testing.T, p Director, events *cluster.Stream) (runDir, file string, stop func()) {
 	t.Helper()
 	runDir = t.TempDir()
 	file = filepath.Join(runDir, "keepalived.conf")

@@ -76,7 +76,7 @@ func (s *Server) Run(ctx context.Context) error {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
 			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan or POST /v1/reload")
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second}
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -94,6 +94,16 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// careful answers a call that panics with status 500, and tells of it.
+func (s *Server) careful(calls http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if caught := cluster.Carefully(r.Method+" "+r.URL.Path, func() { calls.ServeHTTP(w, r) }); caught != nil {
+			s.events.Publish(cluster.PanicCaught(caught))
+			fail(w, http.StatusInternalServerError, caught.Error()) // where the answer had begun, the reader finds it broken
+		}
+	})
 }
 
 // Close closes the socket of a server that does not run.
@@ -122,9 +132,17 @@ func (s *Server) Plan(r Request) Answer {
 }
 
 // Reload does it. The file is the one that runs from then on.
-func (s *Server) Reload(r Request) Answer {
+func (s *Server) Reload(r Request) (a Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if caught := cluster.Carefully("a reload", func() { a = s.reload(r) }); caught != nil { // SIGHUP comes by no call
+		s.events.Publish(cluster.PanicCaught(caught))
+		a = Answer{File: r.File, Error: caught.Error()}
+	}
+	return a
+}
+
+func (s *Server) reload(r Request) Answer {
 	begun := time.Now()
 	var reading time.Duration
 	a := s.do(r, func(cfg *conf.Config) (director.Changes, error) {

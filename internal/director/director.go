@@ -43,6 +43,7 @@ type Director struct {
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	panics       map[string]time.Time // when one from a line of weir's was told of
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -56,6 +57,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
+		panics: map[string]time.Time{},
 	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },

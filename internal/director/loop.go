@@ -26,7 +26,7 @@ const mostAtOnce = 4096
 // loop owns the picture.
 func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	defer close(d.stopped)
-	d.instances.CheckInterfaces()
+	d.carefully("a look at the interfaces", d.instances.CheckInterfaces)
 	look := time.NewTimer(repairEvery)
 	defer look.Stop()
 	soon := false
@@ -37,8 +37,8 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case e := <-d.events:
 			d.handle(e)
 		case <-look.C:
-			d.repair()
-			d.endTroubles()
+			d.carefully("the repair of addresses", d.repair)
+			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(repairEvery)
 			soon = false
 		case report, ok := <-watch:
@@ -46,15 +46,20 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				watch = nil // ctx has ended, or the kernel's reports have
 				continue
 			}
-			d.surroundings.heard(report.Kind)
-			if report.Kind == netlnk.LinkChanged || report.Kind == netlnk.Overrun {
-				d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
-			}
+			d.carefully("a report of the kernel", func() { d.heard(report.Kind) })
 			if mayDrift(report.Kind) && !soon {
 				look.Reset(repairSoon)
 				soon = true
 			}
 		}
+	}
+}
+
+// heard takes in a report of the kernel.
+func (d *Director) heard(k netlnk.Kind) {
+	d.surroundings.heard(k)
+	if k == netlnk.LinkChanged || k == netlnk.Overrun {
+		d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
 	}
 }
 
@@ -69,9 +74,11 @@ func mayDrift(k netlnk.Kind) bool {
 func (d *Director) handle(e event) {
 	var happened []cluster.Event
 	for n := 0; e != nil; n++ {
-		if what := e(); what != nil {
-			happened = append(happened, *what)
-		}
+		d.carefully("an event", func() {
+			if what := e(); what != nil {
+				happened = append(happened, *what)
+			}
+		})
 		e = nil
 		if n < mostAtOnce {
 			select {
@@ -83,7 +90,7 @@ func (d *Director) handle(e event) {
 	if len(happened) == 0 {
 		return
 	}
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+	if err := d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(d.plan()) }); err != nil {
 		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 	for _, what := range happened {
@@ -99,13 +106,16 @@ func (d *Director) post(e event) {
 	}
 }
 
-// ask has the loop's goroutine answer. With an error it may not have, or do so later.
-func (d *Director) ask(ctx context.Context, question func()) error {
-	answered := make(chan struct{})
+// ask has the loop's goroutine answer. With an error it may not have, or do so later; a
+// *cluster.Panic says that it panicked while it did.
+func (d *Director) ask(ctx context.Context, doing string, question func()) error {
+	answered := make(chan error, 1)
 	select {
 	case d.events <- func() *cluster.Event {
-		defer close(answered)
-		question()
+		if caught := d.carefully(doing, question); caught != nil {
+			answered <- caught
+		}
+		close(answered)
 		return nil
 	}:
 	case <-d.stopped:
@@ -114,11 +124,25 @@ func (d *Director) ask(ctx context.Context, question func()) error {
 		return ctx.Err()
 	}
 	select {
-	case <-answered:
-		return nil
+	case err := <-answered:
+		return err
 	case <-d.stopped:
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// carefully does something of the loop's, and catches and tells of a panic, which is a
+// mistake in weir: the loop goes on. One that comes again is told of once in an hour.
+func (d *Director) carefully(doing string, do func()) *cluster.Panic {
+	caught := cluster.Carefully(doing, do)
+	if caught == nil {
+		return nil
+	}
+	if last, told := d.panics[caught.At]; !told || time.Since(last) >= time.Hour {
+		d.panics[caught.At] = time.Now()
+		d.stream.Publish(cluster.PanicCaught(caught))
+	}
+	return caught
 }

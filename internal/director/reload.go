@@ -15,7 +15,7 @@ import (
 
 // Plan tells what Reload would change. The error is what would keep it from that.
 func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
-	asked := d.ask(context.Background(), func() {
+	asked := d.ask(context.Background(), "a plan", func() {
 		var next picture
 		next, changes = d.next(cfg)
 		d.describe(&changes, cfg)
@@ -30,7 +30,7 @@ func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
 // Reload has the director do what another configuration says: all of it, or, with
 // an error, none.
 func (d *Director) Reload(cfg *conf.Config) (changes Changes, err error) {
-	if asked := d.ask(context.Background(), func() { changes, err = d.reload(cfg) }); asked != nil {
+	if asked := d.ask(context.Background(), "a reload", func() { changes, err = d.reload(cfg) }); asked != nil {
 		return Changes{}, asked
 	}
 	return changes, err
@@ -67,19 +67,31 @@ func (d *Director) describe(c *Changes, cfg *conf.Config) {
 // service's table all the time: Set changes each table in one stroke.
 func (d *Director) become(next picture) error {
 	var undo []func() error
-	if err := d.prepare(next, &undo); err != nil {
+	if err := d.try("the preparation of a reload", func() error { return d.prepare(next, &undo) }); err != nil {
 		for _, back := range slices.Backward(undo) {
-			if e := back(); e != nil {
+			if e := d.try("the way back from a reload", back); e != nil {
 				d.stream.Publish(cluster.PutBackFailed(e))
 			}
 		}
 		return err
 	}
-	d.instances.Commit(next.cfg.VRRPInstances)
-	d.checks.Set(d.pools, next.pools)
-	d.picture, d.loaded = next, time.Now()
-	d.forgetTroubles()
+	for _, step := range []func(){
+		func() { d.instances.Commit(next.cfg.VRRPInstances) },
+		func() { d.checks.Set(d.pools, next.pools) },
+		func() { d.picture, d.loaded = next, time.Now() },
+		d.forgetTroubles,
+	} {
+		d.carefully("the end of a reload", step) // what follows a panic still has to be done
+	}
 	return nil
+}
+
+// try is carefully for what may fail: a panic is an error, too.
+func (d *Director) try(doing string, do func() error) (err error) {
+	if caught := d.carefully(doing, func() { err = do() }); caught != nil {
+		return caught
+	}
+	return err
 }
 
 // prepare does what can fail, and notes how it is put back.
