@@ -369,7 +369,7 @@ func Examples() (all []Example) {
 			if e.example[0] != "" && e.effect == 0 {
 				all = append(all, Example{s.name, e.name, e.example[0], e.example[1]})
 			}
-			if e.inner != nil && !seen[e.inner] {
+			if e.inner != nil && !seen[e.inner] && e.effect == 0 {
 				visit(e.inner)
 			}
 		}
