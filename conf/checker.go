@@ -90,9 +90,11 @@ func checkBlocks() []*entry {
 			dnsCheck(),
 			miscCheck(),
 		),
-		[]*entry{checkSection(CheckPing, "an ICMP echo comes back", targetEntries())},
-		mustWait(
+		[]*entry{
+			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
 			udpCheck(),
+		},
+		mustWait(
 			bfdCheck(),
 			fileCheck(),
 		),

@@ -3,6 +3,7 @@ package check_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -18,6 +19,9 @@ var over = []struct {
 	make func(check.Endpoint) check.Checker
 }{
 	{"ICMP", func(e check.Endpoint) check.Checker { return check.Ping{Endpoint: e} }},
+	{"UDP", func(e check.Endpoint) check.Checker {
+		return check.UDP{Endpoint: e, Payload: []byte("hello"), Reply: &check.Reply{Pattern: []byte("hello"), Any: make([]byte, 5), MaxLength: 5}}
+	}},
 	{"TCP", func(e check.Endpoint) check.Checker { return check.TCP{Endpoint: e} }},
 }
 
@@ -33,7 +37,12 @@ func TestEndpointWords(t *testing.T) {
 		ip(t, "-n", p.director.Name, family, "rule", "add", "fwmark", "7", "table", "77", "priority", "1")
 		ip(t, "-n", p.director.Name, family, "route", "add", "blackhole", "default", "table", "77")
 	}
-	p.server.Do(func() { listen(t, "0.0.0.0:80"); listen(t, "[::]:81") })
+	p.server.Do(func() {
+		listen(t, "0.0.0.0:80")
+		listen(t, "[::]:81")
+		echo(t, "0.0.0.0:80")
+		echo(t, "[::]:81")
+	})
 	bind := netip.MustParseAddrPort
 	for _, tt := range []struct {
 		name string
@@ -82,4 +91,24 @@ func ip(t *testing.T, args ...string) {
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 		t.Fatal(fmt.Errorf("ip %v: %w\n%s", args, err, out))
 	}
+}
+
+// echo answers each datagram with itself.
+func echo(t *testing.T, addr string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		room := make([]byte, 2048)
+		for {
+			n, from, err := conn.ReadFrom(room)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteTo(room[:n], from)
+		}
+	}()
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,4 +115,67 @@ func (w *watch) next() check.Verdict {
 func sysctl(t *testing.T, n *nstest.Namespace, name, value string) {
 	t.Helper()
 	n.Do(func() { writeSysctl(t, name, value) })
+}
+
+// program is a server of Debian's that a test starts and stops.
+type program struct {
+	t   *testing.T
+	run func() *exec.Cmd
+	cmd *exec.Cmd
+	out string // the file of what it prints
+}
+
+// serve starts a program in the server's namespace, and ends it with the test.
+func (p pair) serve(t *testing.T, command ...string) *program {
+	t.Helper()
+	if _, err := exec.LookPath(command[0]); err != nil {
+		t.Fatalf("%v: install it (make peers)", err)
+	}
+	s := &program{t: t, out: filepath.Join(t.TempDir(), "out"), run: func() *exec.Cmd {
+		return exec.Command("ip", append([]string{"netns", "exec", p.server.Name}, command...)...)
+	}}
+	s.start()
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			printed, _ := os.ReadFile(s.out)
+			t.Logf("%v printed:\n%s", command, printed)
+		}
+	})
+	return s
+}
+
+func (s *program) start() {
+	s.t.Helper()
+	out, err := os.OpenFile(s.out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Close()
+	s.cmd = s.run()
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// stop ends the program and what it has started, as a crash does.
+func (s *program) stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// write makes a file that everybody may read, and returns its path.
+func write(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -16,6 +16,7 @@ type Row struct {
 var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
 	{Kind: conf.CheckPing, Poll: newPing},
+	{Kind: conf.CheckUDP, Poll: newUDP},
 }
 
 // RowOf is the row of a kind of check; ok is false where weir cannot do it yet.

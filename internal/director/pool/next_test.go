@@ -192,7 +192,7 @@ func TestChecks(t *testing.T) {
 		results := make(chan func() *cluster.Event, 10)
 		k := Checks{
 			Loud: &atomic.Bool{},
-			New: func(target conf.Check) check.Checker { return answers{target, down} },
+			New:  func(target conf.Check) check.Checker { return answers{target, down} },
 			Start: func(task func(context.Context) error) context.CancelFunc {
 				ctx, stop := context.WithCancel(ctx)
 				running++
