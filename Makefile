@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages bench-packages quick packets whole guest fuzz generated ## everything that must hold
+test: root packages bench-packages peers quick packets whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, but for the data plane's
 	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
@@ -81,8 +81,16 @@ bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no ba
 	@$(GO) run ./test/bench -rounds $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),5) http
 
 # What weir is measured beside.
-bench-packages:
+bench-# The servers that health checks are tested with.
+peers:
+	@test/peers/install
+
+packages:
 	@test/bench/install
+
+# The servers that health checks are tested with.
+peers:
+	@test/peers/install
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

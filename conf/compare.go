@@ -171,6 +171,8 @@ func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, n
 		}
 	case "rules":
 		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
+	case "reply": // the pattern of require_reply
+		c.value(path, spec.lookup("require_reply"), was, now)
 	case "checks":
 		c.checks(path, spec, was.Interface().([]Check), now.Interface().([]Check))
 	case "connect":
@@ -369,7 +371,7 @@ func Examples() (all []Example) {
 			if e.example[0] != "" && e.effect == 0 {
 				all = append(all, Example{s.name, e.name, e.example[0], e.example[1]})
 			}
-			if e.inner != nil && !seen[e.inner] {
+			if e.inner != nil && !seen[e.inner] && e.effect == 0 {
 				visit(e.inner)
 			}
 		}

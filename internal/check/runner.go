@@ -35,6 +35,9 @@ type Runner struct {
 	Trouble func(*OwnError)
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
+	// Loud, if it is not nil and returns true, raises that to level info while the server
+	// is up: log_all_failures. Run's goroutine calls it.
+	Loud func() bool
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
@@ -123,7 +126,11 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 // fail takes in a failed try.
 func (r *Runner) fail(s *standing, reason error) time.Duration {
 	s.failed++
-	r.Log.Debug("check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
+	level := slog.LevelDebug
+	if s.up && r.Loud != nil && r.Loud() {
+		level = slog.LevelInfo
+	}
+	r.Log.Log(context.Background(), level, "check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
 	if s.alive && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +65,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log}
+	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)

@@ -77,7 +77,10 @@ func (d *Director) become(next picture) error {
 	}
 	for _, step := range []func(){
 		func() { d.instances.Commit(next.cfg.VRRPInstances) },
-		func() { d.checks.Set(d.pools, next.pools) },
+		func() {
+			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+			d.checks.Set(d.pools, next.pools)
+		},
 		func() { d.picture, d.loaded = next, time.Now() },
 		d.forgetTroubles,
 	} {

@@ -72,7 +72,7 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 func (c *Checker) Gone() bool { return c.of == nil }
 
 // String is the check as check.Checker writes it.
-func (c *Checker) String() string { return string(c.spec.Kind) + " " + c.spec.Connect.String() }
+func (c *Checker) String() string { return check.Title(c.spec) }
 
 // FromRow makes what a check asks with, by the row of its kind.
 func FromRow(c conf.Check) check.Checker {
