@@ -467,11 +467,13 @@ type BpfWork struct {
 		Sender   uint64
 		Bytes    uint32
 		Packets  uint32
+		Segment  uint32
 		Ifindex  uint32
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
+		_        [4]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -538,11 +540,13 @@ type BpfWork struct {
 			Sender   uint64
 			Bytes    uint32
 			Packets  uint32
+			Segment  uint32
 			Ifindex  uint32
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
+			_        [4]byte
 		}
 		Ip    uint32
 		L4    uint32
