@@ -63,10 +63,7 @@ int weir_xdp(struct xdp_md *ctx)
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed;
@@ -95,10 +92,7 @@ int weir_tc(struct __sk_buff *skb)
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
@@ -131,11 +125,7 @@ int weir_behind(struct __sk_buff *skb)
 SEC("tc")
 int weir_local_out(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-		.local_out = true,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
@@ -143,6 +133,7 @@ int weir_local_out(struct __sk_buff *skb)
 
 	if (!w)
 		return TC_ACT_UNSPEC;
+	p.local_out = true;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);

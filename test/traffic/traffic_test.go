@@ -77,6 +77,7 @@ func (n *network) config() string {
 		fmt.Fprintf(&b, "virtual_server %s %d {\n    lb_algo rr\n    lb_kind %s\n    protocol %s\n    real_server %s %d {\n        weight 1\n    }\n}\n",
 			at.Addr(), at.Port(), k.method, k.proto, rip.Addr(), rip.Port())
 	}
+	b.WriteString(n.refusals())
 	b.WriteString("weir {\n")
 	for _, name := range n.devices() {
 		fmt.Fprintf(&b, "    device %s {\n        hook %s\n    }\n", name, n.hook)

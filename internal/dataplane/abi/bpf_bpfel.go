@@ -223,6 +223,8 @@ type BpfIcmpError struct {
 	To       BpfAddr
 	Sent     uint64
 	Quote    uint32
+	L4       uint32
+	Check    uint32
 	Rest     uint32
 	Type     uint8
 	Code     uint8
@@ -230,6 +232,7 @@ type BpfIcmpError struct {
 	Ip6      bool
 	TagBytes uint32
 	Tags     [2]uint32
+	Chunk    [64]uint8
 }
 
 type BpfJiffies struct {
@@ -464,11 +467,13 @@ type BpfWork struct {
 		Sender   uint64
 		Bytes    uint32
 		Packets  uint32
+		Segment  uint32
 		Ifindex  uint32
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
+		_        [4]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -535,11 +540,13 @@ type BpfWork struct {
 			Sender   uint64
 			Bytes    uint32
 			Packets  uint32
+			Segment  uint32
 			Ifindex  uint32
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
+			_        [4]byte
 		}
 		Ip    uint32
 		L4    uint32
