@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"weir/conf/text"
 )
@@ -56,10 +57,26 @@ type Loader struct {
 	known    map[string]*solo
 }
 
-// Load is like the function of this name.
+// Load is like the function of this name. It waits no longer than readWithin for files.
 func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
-	return l.load(text.Disk{}, Options{Linter: l.Linter}, path)
+	return l.load(text.Within(text.Disk{}, readWithin), Options{Linter: l.Linter}, path)
 }
+
+// Reload is Load for a process that runs: the file has to be a regular one, since a pipe
+// or a device that a caller names is another one here.
+func (l *Loader) Reload(path string) (*Config, text.Diagnostics) {
+	return l.load(text.Within(text.Disk{Regular: true}, readWithin), Options{Linter: l.Linter}, path)
+}
+
+// Parse is Reload of a file whose text is here already.
+func (l *Loader) Parse(path string, content []byte) (*Config, text.Diagnostics) {
+	files := text.Given(text.Within(text.Disk{Regular: true}, readWithin), content)
+	return l.load(files, Options{Linter: l.Linter}, path)
+}
+
+// readWithin is how long a Loader waits for all files of a configuration together: the
+// disk of one may hang.
+const readWithin = 10 * time.Second
 
 func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
 	if l.language == nil {

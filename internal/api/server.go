@@ -39,8 +39,9 @@ type Server struct {
 	mu     sync.Mutex // one plan or reload at a time
 	loader *conf.Loader
 
-	fileMu sync.Mutex // a snapshot does not wait for a reload
-	file   string     // that runs
+	fileMu  sync.Mutex // a snapshot does not wait for a reload
+	file    string     // that a reload without one reads
+	running string     // what runs: that file, or a text that came with a reload
 }
 
 // Listen opens the socket. Whoever calls it holds the run folder's lock, so that
@@ -61,7 +62,7 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluste
 	if err != nil {
 		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, events: events, listener: listener, file: file, loader: loader}, nil
+	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader}, nil
 }
 
 // Run answers until ctx ends. Readers of events get those that have happened by then.
@@ -109,12 +110,19 @@ func (s *Server) careful(calls http.Handler) http.Handler {
 // Close closes the socket of a server that does not run.
 func (s *Server) Close() error { return s.listener.Close() }
 
+// maxBody bounds a question, in bytes: the longest text, as base64, and a name.
+const maxBody = conf.MaxFile/3*4 + 1<<16
+
+// readWithin is how long a question may take to arrive.
+const readWithin = 30 * time.Second
+
 func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request Request
 		status := http.StatusOK
 		var answer Answer
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&request); err != nil {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(readWithin))
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
 			answer.Error = fmt.Sprintf(`the body: %v; expected JSON such as {"file": "/etc/keepalived/keepalived.conf"}`, err)
 			status = http.StatusBadRequest
 		} else if answer = do(request); answer.Error != "" {
@@ -154,7 +162,10 @@ func (s *Server) reload(r Request) Answer {
 		return a
 	}
 	s.fileMu.Lock()
-	s.file = a.File
+	s.running = a.File
+	if r.Text == nil {
+		s.file = a.File
+	}
 	s.fileMu.Unlock()
 	s.events.Publish(cluster.ReloadDone(a.File, len(a.Changes.Services), len(a.Changes.Instances), a.Touched, time.Since(begun), reading))
 	for _, w := range a.Changes.Restart {
@@ -163,22 +174,23 @@ func (s *Server) reload(r Request) Answer {
 	return a
 }
 
-// runs is the file that runs.
-func (s *Server) runs() string {
+// runs is what runs, and the file that a reload reads where none is named.
+func (s *Server) runs() (running, file string) {
 	s.fileMu.Lock()
 	defer s.fileMu.Unlock()
-	return s.file
+	return s.running, s.file
 }
 
 func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error)) (a Answer) {
-	if a.File = r.File; a.File == "" {
-		a.File = s.runs()
+	if r.File == "" {
+		_, r.File = s.runs()
 	}
+	a.File = r.File
 	if !filepath.IsAbs(a.File) {
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
 		return a
 	}
-	cfg, diagnostics, err := Read(s.loader, a.File)
+	cfg, diagnostics, err := readAsked(s.loader, r)
 	var text strings.Builder
 	if e := diagnostics.Render(&text, r.Colour); e != nil {
 		err = e
@@ -186,14 +198,36 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	a.Diagnostics = text.String()
 	if err != nil {
 		s.tellMistakes(diagnostics)
-	} else {
+	} else if a.Changes, err = s.mayBeEmpty(r, cfg); err == nil {
 		a.Changes, err = act(cfg)
-		a.Touched = a.Changes.Touched()
 	}
+	a.Touched = a.Changes.Touched()
 	if err != nil {
 		a.Error = err.Error()
 	}
 	return a
+}
+
+// mayBeEmpty refuses a configuration that asks for nothing while weir does something: a
+// file that was cut off, or a pipe that nothing came by, looks like that. Changes are those
+// that are refused.
+func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, error) {
+	if r.Empty || len(cfg.VirtualServers)+len(cfg.VRRPInstances) > 0 {
+		return director.Changes{}, nil
+	}
+	changes, err := s.director.Plan(cfg)
+	if err != nil || len(changes.Services)+len(changes.Instances) == 0 {
+		return director.Changes{}, err
+	}
+	return changes, fmt.Errorf("%s has no virtual_server and no vrrp_instance, and weir runs %s and %s: to take all of them away, say weir reload --empty",
+		r.File, count(len(changes.Services), "virtual server"), count(len(changes.Instances), "VRRP instance"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // tellMistakes says where a file is wrong: with SIGHUP nobody else does.
