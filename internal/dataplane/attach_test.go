@@ -134,3 +134,37 @@ func (b *bench) wantPins(t *testing.T, prefix string, want int) {
 		t.Errorf("%d pins %s*, want %d", n, prefix, want)
 	}
 }
+
+// Native XDP that was asked for, with a server behind a device to which XDP does not send,
+// says that packets are lost, until the route leads elsewhere.
+func TestXDPSaysWhatItLoses(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("198.51.100.11", 1)))
+	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookNative}}
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		b.ns.Batch("link add br0 type bridge", "link set br0 up", "addr add 198.51.100.1/24 dev br0")
+		const lost = "the configuration says so, but XDP loses packets: packets leave by br0, a bridge device, to which XDP does not send"
+		for _, step := range []struct {
+			name, why string
+			do        func() error
+		}{
+			{"the plan is set", lost, func() error { return b.Set(plan) }},
+			{"the route is another", "the configuration says so", func() error {
+				b.ns.Batch("route add 198.51.100.11 via 192.0.2.12")
+				b.resolve()
+				return nil
+			}},
+			{"the route is as before", lost, func() error {
+				b.ns.Batch("route del 198.51.100.11 via 192.0.2.12")
+				b.resolve()
+				return nil
+			}},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if at := b.Attachments(); len(at) != 1 || at[0].Hook != lvs.HookNative || at[0].Why != step.why {
+				t.Errorf("%s: %+v, want %q", step.name, at, step.why)
+			}
+		}
+	})
+}

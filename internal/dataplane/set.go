@@ -43,7 +43,8 @@ func (p *Plane) Set(state lvs.Plan) error {
 	errs := []error{p.conns.SetTimeouts(timeouts), p.directors.Set(state.Directors), p.marks.Set(state.Marks)}
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
-	errs = append(errs, p.services.Set(state, leases, find), p.devices.Set(state.Devices))
+	errs = append(errs, p.services.Set(state, leases, find))
+	errs = append(errs, p.devices.Set(state.Devices, p.exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -55,6 +56,13 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return p.need.explain(err)
 	}
 	return err
+}
+
+// exits are the devices by which balanced packets leave, as far as their next hops are
+// known.
+func (p *Plane) exits() attach.Exits {
+	devices, answers := p.services.Exits()
+	return attach.Exits{Devices: devices, Answers: answers}
 }
 
 // Check says in one error what of a state cannot be, and does nothing: what Set

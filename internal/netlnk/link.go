@@ -35,6 +35,19 @@ func LinkByName(name string) (Link, error) {
 	return describe(l), nil
 }
 
+// LinkByIndex finds a device by its index; the error wraps ErrNoDevice when there is none.
+func LinkByIndex(index int) (Link, error) {
+	l, err := netlink.LinkByIndex(index)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return Link{}, fmt.Errorf("device %d: %w", index, ErrNoDevice)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("look up device %d: %w", index, err)
+	}
+	return describe(l), nil
+}
+
 // Links lists all devices, in the kernel's order.
 func Links() ([]Link, error) {
 	all, err := dump(netlink.LinkList)

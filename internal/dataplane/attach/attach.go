@@ -26,6 +26,8 @@ type Devices struct {
 	mu       sync.Mutex // guards the fields below
 	by       map[string]*device
 	want     []lvs.Device
+	exits    Exits
+	mute     map[int]string // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices
 	tail     tail
@@ -37,7 +39,7 @@ type Devices struct {
 func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.Maps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
 	a := &Devices{
 		log: log, pinDir: pinDir, spec: spec, maps: m, ledger: ledger, moved: moved,
-		by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+		mute: map[int]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
 	}
 	if err := a.takeUpTail(); err != nil {
 		return nil, fmt.Errorf("take up the program for local traffic: %w", err)

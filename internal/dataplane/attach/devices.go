@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,6 +29,8 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
+	avoid   string // why native XDP must not be chosen, or loses packets
+	refused string // why native XDP was refused; "" where it was not tried
 	egress  *attachment
 	ingress *attachment // nil on lo
 	// behind gets what an ingress at XDP leaves to tc; else nil.
@@ -78,11 +81,13 @@ func (a *Devices) Attachments() (list []Attachment) {
 	return list
 }
 
-// Set attaches to these devices, and to lo if there are any, and to no other. What
-// cannot be attached to is said in one error; then nothing is detached.
-func (a *Devices) Set(devices []lvs.Device) error {
+// Set attaches to these devices, and to lo if there are any, and to no other. Packets
+// leave by the exits, on which the choice of hooks depends. What cannot be attached to is
+// said in one error; then nothing is detached.
+func (a *Devices) Set(devices []lvs.Device, exits Exits) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.exits = exits
 	return a.setDevices(devices)
 }
 
@@ -91,20 +96,15 @@ func (a *Devices) Set(devices []lvs.Device) error {
 func (a *Devices) setDevices(devices []lvs.Device) error {
 	wanted := withLoopback(devices)
 	a.want = wanted
-	var errs []error
+	if err := a.attachAll(); err != nil { // what is attached stays rather than leave a device bare
+		return err
+	}
 	keep := map[string]bool{}
 	for _, w := range wanted {
-		d, err := a.setDevice(w)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
-			continue
-		}
+		d := a.by[w.Name]
 		keep[filepath.Base(a.ingressPin(d.index, d.hook))] = true
 		keep[filepath.Base(a.egressPin(d.index))] = true
 		keep[filepath.Base(a.behindPin(d.index))] = d.behind != nil
-	}
-	if len(errs) > 0 { // what is attached stays rather than leave a device bare
-		return errors.Join(errs...)
 	}
 	for name, d := range a.by {
 		if !keep[filepath.Base(a.egressPin(d.index))] {
@@ -116,25 +116,52 @@ func (a *Devices) setDevices(devices []lvs.Device) error {
 	return a.unpinOthers(keep)
 }
 
-func (a *Devices) setDevice(w lvs.Device) (*device, error) {
+// attachAll attaches to each wanted device at the hook that is chosen for it. Once a
+// program is attached, the kernel may have refused native XDP, or the device may tell
+// that it sends nothing for XDP: then the choice is made again.
+func (a *Devices) attachAll() error {
+	for round := 0; ; round++ {
+		avoid := a.avoidances()
+		var errs []error
+		for _, w := range a.want {
+			if _, err := a.setDevice(w, avoid[w.Name]); err != nil {
+				errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
+			}
+		}
+		if len(errs) > 0 || round > len(a.want) || maps.Equal(avoid, a.avoidances()) {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+// setDevice attaches to a device; avoid says why native XDP must not be chosen there.
+func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	l, err := netlnk.LinkByName(w.Name)
 	if err != nil {
 		return nil, err
 	}
 	old := a.by[w.Name]
-	if old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC) {
+	same := old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC)
+	if same && old.avoid == avoid {
 		return old, nil
+	}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid}
+	if same {
+		d.refused = old.refused
 	}
 	if old != nil {
 		old.close()
 		delete(a.by, w.Name)
 	}
-	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook}
 	if err := a.attach(d, l); err != nil {
 		return nil, err
 	}
 	a.by[w.Name] = d
-	if d.hook != hookEgress {
+	switch {
+	case d.hook == hookEgress:
+	case avoid != "" && isXDP(d.hook):
+		a.log.Warn("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	default:
 		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
 	}
 	return d, nil
@@ -151,14 +178,19 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 		return nil
 	}
 	var refused error
-	for _, c := range choices(d.wanted, l) {
+	for _, c := range choices(d.wanted, l, d.avoid) {
 		if d.ingress, err = a.attachIngress(l.MAC, d.index, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if err := a.attachBehind(d); err != nil {
 				d.close()
 				return fmt.Errorf("attach the program behind it: %w", err)
 			}
+			if err := a.leaveOthers(d); err != nil {
+				d.close()
+				return err
+			}
 			if refused != nil {
+				d.refused = refused.Error()
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
 			}
 			return nil
@@ -209,20 +241,10 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 	return a.attachTC(a.egressPin(index), program, index, ebpf.AttachTCXEgress)
 }
 
+// attachIngress attaches a program at a hook. What is at another hook stays, so that no
+// packet passes by, but for XDP: a device has it in one way only.
 func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*attachment, error) {
-	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
-		if other == hook {
-			continue
-		}
-		if err := detach(a.ingressPin(index, other)); err != nil {
-			return nil, err
-		}
-	}
 	if hook == lvs.HookTC {
-		// First: on kernels without tcx it has the same place.
-		if err := detach(a.behindPin(index)); err != nil {
-			return nil, err
-		}
 		program, err := a.program(mac, abi.BpfProgWeirTc)
 		if err != nil {
 			return nil, err
@@ -233,9 +255,36 @@ func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) 
 	if err != nil {
 		return nil, err
 	}
+	for other := range xdpFlags {
+		if other == hook {
+			continue
+		}
+		if err := detach(a.ingressPin(index, other)); err != nil {
+			return nil, err
+		}
+	}
 	return a.pinned(a.ingressPin(index, hook), program, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Interface: index, Program: program, Flags: xdpFlags[hook]})
 	})
+}
+
+// leaveOthers takes off what is at other hooks of a device than its own.
+func (a *Devices) leaveOthers(d *device) error {
+	var pins []string
+	for _, hook := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
+		if hook != d.hook {
+			pins = append(pins, a.ingressPin(d.index, hook))
+		}
+	}
+	if d.behind == nil {
+		pins = append(pins, a.behindPin(d.index))
+	}
+	for _, pin := range pins {
+		if err := detach(pin); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{

@@ -16,14 +16,22 @@ type choice struct {
 // choices are the places to try, in order. Auto takes native XDP on real cards
 // and virtio, where it is fastest, and tc on software devices: there a local
 // sender's unfinished checksums and 64 KB segments reach XDP and are lost
-// beyond it, while tc carries them through.
-func choices(wanted lvs.Hook, l netlnk.Link) []choice {
+// beyond it, while tc carries them through. Avoid says why auto must not take native
+// XDP; "" where it may.
+func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []choice {
 	switch wanted {
 	case lvs.HookNative, lvs.HookGeneric, lvs.HookTC:
-		return []choice{{wanted, "the configuration says so"}}
+		why := "the configuration says so"
+		if avoid != "" && wanted != lvs.HookTC {
+			why += ", but XDP loses packets: " + avoid
+		}
+		return []choice{{wanted, why}}
 	}
 	if software(l) {
 		return []choice{{lvs.HookTC, fmt.Sprintf("%s is a software device", l.Kind)}}
+	}
+	if avoid != "" {
+		return []choice{{lvs.HookTC, avoid}}
 	}
 	return []choice{
 		{lvs.HookNative, fmt.Sprintf("driver %s", l.Driver)},

@@ -29,7 +29,7 @@ func TestChoices(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, c := range choices(tt.wanted, tt.link) {
+			for _, c := range choices(tt.wanted, tt.link, "") {
 				got = append(got, string(c.hook))
 			}
 			if strings.Join(got, " ") != tt.want {

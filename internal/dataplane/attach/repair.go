@@ -28,11 +28,25 @@ const (
 const Kind = "attachments"
 
 // Repair attaches the data plane again where it is not, because somebody took it off
-// or because the device was made anew, and pins again what is on the devices.
-func (a *Devices) Repair() {
+// or because the device was made anew, and pins again what is on the devices. Where the
+// exits ask for other hooks by now, it changes to them.
+func (a *Devices) Repair(exits Exits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.exits = exits
 	a.repairDevices()
+	a.choose()
+}
+
+// choose changes to other hooks where the choice is another one by now.
+func (a *Devices) choose() {
+	avoid := a.avoidances()
+	for _, d := range a.by {
+		if d.avoid != avoid[d.name] {
+			a.noteFailure(Kind, a.setDevices(a.want))
+			return
+		}
+	}
 }
 
 // repairDevices attaches the data plane again where it is not.
@@ -72,7 +86,7 @@ func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 		d.close()
 		delete(a.by, w.Name)
 	}
-	if _, err := a.setDevice(w); err != nil {
+	if _, err := a.setDevice(w, a.avoidances()[w.Name]); err != nil {
 		pause := retryFirst
 		if r.index == l.Index {
 			pause = min(2*r.pause, retryMost)
