@@ -47,6 +47,11 @@ func Parse(name string, content []byte) (*Config, text.Diagnostics) {
 	return newParser(text.Disk{}, Options{}).parse(name, content)
 }
 
+// Parse is like the function of this name.
+func (o Options) Parse(name string, content []byte) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, o).parse(name, content)
+}
+
 // Loader reads configurations one after the other, and no virtual server again whose
 // text has stayed the same. Those of its Configs do not say where their values come
 // from. One goroutine at a time may use it.
