@@ -127,8 +127,12 @@ func (v *Instance) Run(ctx context.Context) error {
 // the state has changed.
 func (v *Instance) SetFault(reason string) {
 	v.mu.Lock()
+	same := v.snap.Fault == reason
 	v.snap.Fault = reason
 	v.mu.Unlock()
+	if same {
+		return
+	}
 	select {
 	case v.wake <- struct{}{}:
 	default: // the wake-up that is pending will read this reason

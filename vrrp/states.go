@@ -309,6 +309,7 @@ func (v *Instance) fault(ctx context.Context) stateFunc {
 // recover is a start after a fault: RFC 3768 section 6.4.1, without StartMaster and
 // Resume, which hold for the first start only.
 func (v *Instance) recover(context.Context) stateFunc {
+	v.adopt() // what the instance is to speak by comes before the word that it can
 	now := time.Now()
 	v.preemptFrom = now
 	if v.cfg.Priority == PriorityOwner {

@@ -65,6 +65,10 @@ func examples() []example {
 		typed(OldVIPRemoved(vip, "eth0"), info("removed a VIP that an earlier process left", "vip", vip, "device", "eth0")),
 		typed(LeaseRenewFailed("VI_1", no), fail("renew the lease", "instance", "VI_1", "error", no)),
 		typed(LeaseReleaseFailed("VI_1", no), fail("release the lease", "instance", "VI_1", "error", no)),
+		typed(SourceChanged("VI_1", "eth0", vip.Addr(), server.Addr()), info("vrrp adverts come from another address", "instance", "VI_1",
+			"interface", "eth0", "from", vip.Addr(), "to", server.Addr())),
+		typed(SurroundingsChanged([]string{"eth1", "eth2"}, []string{"eth3"}), info("this machine's surroundings have changed", "new", "eth1, eth2", "gone", "eth3")),
+		typed(NotFollowed(no), fail("follow this machine's surroundings, trying on", "error", no)),
 
 		engine(VRRPState, info("vrrp state changed", "instance", "VI_1", "from", "BACKUP", "to", "MASTER", "why", "no advert heard")),
 		engine(AdvertNotSent, warn("vrrp advert not sent", "instance", "VI_1", "error", "network is down")),

@@ -38,6 +38,7 @@ type Director struct {
 
 	// What follows belongs to the loop's goroutine.
 	picture
+	inForce      wanted    // what the picture wants of this machine, as it has been set up
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
@@ -78,10 +79,18 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	if err := d.serveHere(d.picture); err != nil {
+	w, err := d.want(d.picture)
+	if err == nil {
+		err = d.missing(nil, &d.surroundings)
+	}
+	if err != nil {
 		return err
 	}
-	if err := d.instances.Open(d.cfg.VRRPInstances); err != nil {
+	d.inForce = w
+	if err := d.serveHere(w.served); err != nil {
+		return err
+	}
+	if err := d.instances.Open(d.cfg.VRRPInstances, w.instances); err != nil {
 		return err
 	}
 	defer d.instances.Close()
@@ -113,7 +122,7 @@ func (d *Director) Run(ctx context.Context) error {
 // forInstances is what the instances reach the machine and the loop by.
 func (d *Director) forInstances() ha.Machine {
 	return ha.Machine{
-		Leases: d.machine.Plane.Leases, Interfaces: d.machine.Interfaces, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
+		Leases: d.machine.Plane.Leases, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
 		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
 		Learn: func(h ha.Heard) bool {
 			select {

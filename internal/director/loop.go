@@ -20,16 +20,20 @@ const repairEvery = time.Second
 // gathers reports that come together.
 const repairSoon = 10 * time.Millisecond
 
+// repairRest is how many times as long as a look took the loop waits at least before the
+// next one that a report asks for, at most repairEvery.
+const repairRest = 4
+
 // mostAtOnce bounds how many events wait for the data plane to follow.
 const mostAtOnce = 4096
 
 // loop owns the picture.
 func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	defer close(d.stopped)
-	d.carefully("a look at the interfaces", d.instances.CheckInterfaces)
-	look := time.NewTimer(repairEvery)
+	look := time.NewTimer(0) // at once: the surroundings may have changed since they were looked at
+	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
-	soon := false
+	soon := true
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,8 +41,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case e := <-d.events:
 			d.handle(e)
 		case <-look.C:
-			d.carefully("the repair of addresses", d.repair)
-			d.carefully("the end of troubles", d.endTroubles)
+			d.look()
 			look.Reset(repairEvery)
 			soon = false
 		case report, ok := <-watch:
@@ -46,27 +49,21 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				watch = nil // ctx has ended, or the kernel's reports have
 				continue
 			}
-			d.carefully("a report of the kernel", func() { d.heard(report.Kind) })
-			if mayDrift(report.Kind) && !soon {
-				look.Reset(repairSoon)
+			if d.surroundings.heard(report.Kind) && !soon {
+				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), repairEvery))
 				soon = true
 			}
 		}
 	}
 }
 
-// heard takes in a report of the kernel.
-func (d *Director) heard(k netlnk.Kind) {
-	d.surroundings.heard(k)
-	if k == netlnk.LinkChanged || k == netlnk.Overrun {
-		d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
-	}
-}
-
-// mayDrift says whether addresses may have changed by what a report tells of. Where thousands
-// change at once, some of the reports are lost.
-func mayDrift(k netlnk.Kind) bool {
-	return k == netlnk.AddressChanged || k == netlnk.LinkChanged || k == netlnk.Overrun
+// look follows what has changed around, and puts right what is not as it is to be.
+func (d *Director) look() {
+	begun := time.Now()
+	d.carefully("a look at the surroundings", d.follow)
+	d.carefully("the repair of addresses", d.repair)
+	d.carefully("the end of troubles", d.endTroubles)
+	d.surroundings.took = time.Since(begun)
 }
 
 // handle takes in an event and those that wait behind it, and has the data plane

@@ -22,10 +22,9 @@ type Machine struct {
 	Plane Plane
 	Real  Real
 
-	Addresses  vip.Addresses
-	Announcer  vip.Announcer
-	Interfaces ha.Interfaces
-	Routes     Routes
+	Addresses vip.Addresses
+	Announcer vip.Announcer
+	Routes    Routes
 	// OpenLink opens what carries an instance's advertisements.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
@@ -98,8 +97,7 @@ type RealServer interface {
 
 // Routes are the kernel's devices, addresses and routes.
 type Routes interface {
-	Links() ([]netlnk.Link, error)
-	AllHolders() ([]netlnk.Holder, error)
+	Look() (*netlnk.Picture, error)
 	// Resolver finds next hops until it is closed.
 	Resolver() (Resolver, error)
 }
@@ -113,7 +111,7 @@ type Resolver interface {
 // OnKernel is a machine that has this data plane and is a real server by this.
 func OnKernel(plane Plane, real Real) Machine {
 	return Machine{
-		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Interfaces: kernel{}, Routes: kernel{},
+		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
 		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
 			link, err := vrrp.OpenLink(c, log)
 			if err != nil {
@@ -125,15 +123,10 @@ func OnKernel(plane Plane, real Real) Machine {
 	}
 }
 
-// kernel is ha.Interfaces and Routes of the calling thread's network namespace.
+// kernel is Routes of the calling thread's network namespace.
 type kernel struct{}
 
-func (kernel) LinkByName(name string) (netlnk.Link, error) { return netlnk.LinkByName(name) }
-func (kernel) Links() ([]netlnk.Link, error)               { return netlnk.Links() }
-func (kernel) AllHolders() ([]netlnk.Holder, error)        { return netlnk.AllHolders() }
-func (kernel) PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error) {
-	return netlnk.PrimaryAddr(name, exclude)
-}
+func (kernel) Look() (*netlnk.Picture, error) { return netlnk.Look() }
 
 func (kernel) Resolver() (Resolver, error) {
 	r, err := netlnk.NewResolver()

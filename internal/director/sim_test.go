@@ -96,7 +96,7 @@ type node struct {
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
-		Real:  real, Addresses: m, Announcer: announcer{m}, Interfaces: m, Routes: routes{m}, Watch: m.Watch,
+		Real:  real, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
 			if err != nil {

@@ -32,7 +32,7 @@ func LinkByName(name string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	return describe(l), nil
+	return withDriver(l), nil
 }
 
 // LinkByIndex finds a device by its index; the error wraps ErrNoDevice when there is none.
@@ -49,7 +49,9 @@ func LinkByIndex(index int) (Link, error) {
 }
 
 // Links lists all devices, in the kernel's order.
-func Links() ([]Link, error) {
+func Links() ([]Link, error) { return links(withDriver) }
+
+func links(describe func(netlink.Link) Link) ([]Link, error) {
 	all, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
@@ -105,19 +107,25 @@ func linkIndex(name string) (int, error) {
 	return l.Attrs().Index, nil
 }
 
+func withDriver(l netlink.Link) Link {
+	all := describe(l)
+	all.Driver = driver(all.Name)
+	return all
+}
+
+// describe is all of a Link but its driver.
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
 	// IFF_LOWER_UP follows the carrier at once, IFF_RUNNING follows the operational
 	// state (RFC 2863) with a delay: a lost carrier shows in the former first.
 	const up = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
 	return Link{
-		Index:  a.Index,
-		Name:   a.Name,
-		MAC:    a.HardwareAddr,
-		MTU:    a.MTU,
-		Up:     a.RawFlags&up == up,
-		Driver: driver(a.Name),
-		Kind:   l.Type(),
+		Index: a.Index,
+		Name:  a.Name,
+		MAC:   a.HardwareAddr,
+		MTU:   a.MTU,
+		Up:    a.RawFlags&up == up,
+		Kind:  l.Type(),
 	}
 }
 

@@ -29,7 +29,6 @@ import (
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/drift"
-	"weir/internal/netlnk"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -47,14 +46,6 @@ type Leases interface {
 	Leased(id lvs.InstanceID) (bool, error)
 }
 
-// Interfaces are the network devices on which instances speak.
-type Interfaces interface {
-	LinkByName(name string) (netlnk.Link, error)
-	// PrimaryAddr is the IPv4 address under which a device speaks, which is none of
-	// those excluded.
-	PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error)
-}
-
 // Transport carries an instance's advertisements; *vrrp.Link is the one over sockets.
 type Transport interface {
 	vrrp.Transport
@@ -62,13 +53,18 @@ type Transport interface {
 	io.Closer // harmless when it is closed
 }
 
-// Reopener opens its sockets anew where its interface was made anew.
-type Reopener interface{ Reopen() error }
+// Reopener follows an interface that was made anew.
+type Reopener interface {
+	// Lost says that the interface on which the sockets were opened is gone: they carry
+	// nothing any more, also where another one has its name or its number.
+	Lost() bool
+	// Reopen opens the sockets anew. With an error they are as they were.
+	Reopen() error
+}
 
 // Machine is what instances reach this machine by.
 type Machine struct {
-	Leases     Leases
-	Interfaces Interfaces
+	Leases Leases
 	// Open opens the transport of an instance.
 	Open func(LinkConfig) (Transport, error)
 	VIPs *vip.Engine
@@ -112,16 +108,21 @@ func New(m Machine) *Instances {
 	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
 }
 
-// Open opens the transports of all instances. Nothing is sent yet.
-func (s *Instances) Open(cfgs []conf.VRRPInstance) error {
-	vips := allAddrs(cfgs)
-	for _, c := range cfgs {
-		in, err := s.open(c, vips)
-		if err != nil {
-			s.Close()
-			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+// Open opens the transports of all instances, with the bindings that each has on this
+// machine. Nothing is sent yet. A device that does not exist is an error; what else keeps
+// an instance from taking part is a fault, until Follow finds it gone.
+func (s *Instances) Open(cfgs []conf.VRRPInstance, bindings []Binding) error {
+	for i, c := range cfgs {
+		err := bindings[i].Missing
+		if err == nil {
+			var in *instance
+			if in, err = s.open(c, bindings[i]); err == nil {
+				s.list = append(s.list, in)
+				continue
+			}
 		}
-		s.list = append(s.list, in)
+		s.Close()
+		return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
 	}
 	return s.SetVIPs(cfgs) // nobody has any yet: nothing is added
 }
@@ -136,11 +137,7 @@ func (s *Instances) Close() {
 // Run has every instance take up what a process before has left, and begin.
 func (s *Instances) Run(start Start) error {
 	s.start = start
-	left, err := s.machine.VIPs.ClearLeft()
-	for _, a := range left {
-		s.machine.Tell(cluster.OldVIPRemoved(a.Prefix, a.Device))
-	}
-	if err != nil {
+	if err := s.ClearLeft(); err != nil {
 		return err
 	}
 	for _, in := range s.list {
@@ -152,6 +149,16 @@ func (s *Instances) Run(start Start) error {
 		in.stop = s.start(in.owner.run)
 	}
 	return nil
+}
+
+// ClearLeft removes VIPs of weir's that no instance has: those of a process before, and those
+// on a device that has got another name.
+func (s *Instances) ClearLeft() error {
+	left, err := s.machine.VIPs.ClearLeft()
+	for _, a := range left {
+		s.machine.Tell(cluster.OldVIPRemoved(a.Prefix, a.Device))
+	}
+	return err
 }
 
 // Len is how many there are.
@@ -168,25 +175,29 @@ func (s *Instances) Directors() []net.HardwareAddr {
 	return slices.Collect(maps.Values(s.directors))
 }
 
-// CheckInterfaces puts each instance whose interface cannot be spoken on into fault,
-// and back.
-func (s *Instances) CheckInterfaces() {
-	for _, in := range s.list {
-		in.machine.SetFault(in.fault())
+// Follow has the instances speak by what the machine has now: bindings are those of Bindings
+// for the configurations in force. One that cannot take part is in fault until it can.
+func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
+	for i, in := range s.list {
+		in.follow(bindings[i], ledger)
 	}
 }
 
-// DriftInterface is the drift of an interface that was made anew: the sockets are of
+// Unopened says whether an instance is in fault for something that the kernel does not
+// report, so that it has to be tried again: its sockets could not be opened.
+func (s *Instances) Unopened() bool {
+	return slices.ContainsFunc(s.list, func(in *instance) bool { return in.unopened })
+}
+
+// DriftInterface is the drift of an interface that was made anew: the sockets were of
 // the one before.
 const DriftInterface = "vrrp_interfaces"
 
-// Repair follows interfaces that were made anew, and puts VIPs right. Those of a master
-// whose lease has run out are left alone: another director may have taken over, and
-// this one is about to hear so.
-func (s *Instances) Repair(ledger *drift.Ledger) {
+// Repair puts VIPs right. Those of a master whose lease has run out are left alone: another
+// director may have taken over, and this one is about to hear so.
+func (s *Instances) Repair() {
 	ids := map[vip.Owner]lvs.InstanceID{}
 	for _, in := range s.list {
-		in.repairLink(ledger)
 		ids[ownerOf(in.id)] = in.id
 	}
 	s.machine.VIPs.Repair(func(o vip.Owner) bool {
@@ -228,14 +239,6 @@ func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 func Addrs(vips []conf.VIP) (list []netip.Addr) {
 	for _, vip := range vips {
 		list = append(list, vip.Prefix.Addr())
-	}
-	return list
-}
-
-// allAddrs are the VIPs of all instances.
-func allAddrs(cfgs []conf.VRRPInstance) (list []netip.Addr) {
-	for _, c := range cfgs {
-		list = append(list, Addrs(c.Addresses())...)
 	}
 	return list
 }
