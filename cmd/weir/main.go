@@ -17,6 +17,7 @@ import (
 // verbs are weir's subcommands, one file each: a new one is its file and a row here.
 var verbs = []func() *cobra.Command{
 	runCommand,
+	stopCommand,
 	statusCommand,
 	lsCommand,
 	planCommand,
@@ -26,6 +27,7 @@ var verbs = []func() *cobra.Command{
 	showCommand,
 	realserverCommand,
 	labCommand,
+	keepCommand,
 }
 
 // rootCommand is weir with all its verbs.

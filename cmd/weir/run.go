@@ -37,10 +37,12 @@ func runCommand() *cobra.Command {
 		Short: "Run the director: VRRP, health checks and the data plane",
 		Long: `Run the director that a keepalived.conf describes, until SIGTERM or SIGINT.
 
-A stop is clean: a master hands its addresses over before it leaves, and the
-data plane is taken away. When the process dies instead, the data plane goes on,
-and the next "weir run" takes it up. A real server stays one: its address on lo
-goes with "weir realserver stop".
+The data plane goes on when the process ends, however it ends, and the next "weir
+run" takes it up with all connections: a restart, or an upgrade, loses nothing. A
+master that is stopped keeps its addresses for two seconds, until it is started
+again; where it is not, it hands them over to the standby. "weir stop" hands over
+at once, and "weir stop --remove" takes the data plane away. A real server stays
+one: its address on lo goes with "weir realserver stop".
 
 "weir reload" or SIGHUP has it take up a changed file.`,
 		Args: cobra.NoArgs,
@@ -71,6 +73,7 @@ func run(ctx context.Context, o runOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
+	kept := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
@@ -102,17 +105,27 @@ func run(ctx context.Context, o runOptions) error {
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	// Not asked to stop: what an earlier process left forwards on.
-	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
-	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups}, func() {
-		if !leave() {
-			stream.Publish(cluster.DirectorStopped())
+	begun := false
+	machine.TakeOver = func() {
+		begun = true
+		if plane.Anew() { // nothing says here that this director is master
+			if err := kept.handOver(takeWithin); err != nil {
+				log.Warn(err.Error())
+			}
+			return
 		}
-	})
-	if leave() {
+		kept.take()
+	}
+	d := director.New(cfg, machine, stream)
+	d.Suspend(true)
+	err = direct(ctx, d, directOptions{o, loader, stream, hangups})
+	if len(d.Kept()) > 0 {
+		err = errors.Join(err, leave(d.Kept(), o))
+	}
+	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
-	return errors.Join(err, plane.Remove())
+	return errors.Join(err, plane.Remove()) // it was never in service
 }
 
 // directOptions are what a director runs with.
@@ -124,8 +137,9 @@ type directOptions struct {
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
-// until the director has ended and ended has told so.
-func direct(ctx context.Context, d *director.Director, o directOptions, ended func()) error {
+// until the director has ended and has told so.
+func direct(ctx context.Context, d *director.Director, o directOptions) error {
+	ended := func() { o.stream.Publish(cluster.DirectorStopped(names(d.Kept())...)) }
 	server, err := api.Listen(o.runDir, o.config, o.loader, d, o.stream)
 	if err != nil {
 		ended()
@@ -133,6 +147,12 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 	}
 	defer server.Close()
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, handOver := context.WithCancel(ctx)
+	defer handOver()
+	server.Stop = func() {
+		d.Suspend(false)
+		handOver()
+	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer stop()
@@ -142,6 +162,14 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 	tasks.Go(func() error { return server.Run(serving) })
 	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
 	return tasks.Wait()
+}
+
+// names are the instances of masterships.
+func names(kept []director.Kept) (list []string) {
+	for _, k := range kept {
+		list = append(list, k.Config.Name)
+	}
+	return list
 }
 
 // reloadOnHangup takes up the file that runs at each SIGHUP.
@@ -175,13 +203,16 @@ func newLog(w io.Writer, form string) (slog.Handler, error) {
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
 }
 
+// lockName is the file that a running weir holds locked, in its run folder.
+const lockName = "weir.lock"
+
 // lock keeps a second weir from running with the same folder. The kernel
 // releases it with the process, however that ends.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run folder: %w", err)
 	}
-	path := filepath.Join(dir, "weir.lock")
+	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)

@@ -5,6 +5,7 @@
 //	GET  /v1/events    what happens, as server-sent events
 //	POST /v1/plan      what a reload of a file would change
 //	POST /v1/reload    do it
+//	POST /v1/stop      hand the masterships over at once, and end
 //
 // docs/api.md has the fields and the kinds of events. The running process reads a regular
 // file itself, with what it includes: what it plans is what it would do. The text of

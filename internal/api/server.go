@@ -35,6 +35,8 @@ type Server struct {
 	events   *cluster.Stream
 	listener net.Listener
 	ending   context.Context // of Run
+	// Stop ends the process: it returns at once. It is set before Run.
+	Stop func()
 
 	mu     sync.Mutex // one plan or reload at a time
 	loader *conf.Loader
@@ -71,11 +73,12 @@ func (s *Server) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/plan", s.answer(s.Plan))
 	mux.HandleFunc("POST /v1/reload", s.answer(s.Reload))
+	mux.HandleFunc("POST /v1/stop", s.stop)
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET /v1/events", s.stream)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan or POST /v1/reload")
+			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
 	})
 	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second}
 	closed := make(chan struct{})
@@ -105,6 +108,16 @@ func (s *Server) careful(calls http.Handler) http.Handler {
 			fail(w, http.StatusInternalServerError, caught.Error()) // where the answer had begun, the reader finds it broken
 		}
 	})
+}
+
+// stop answers POST /v1/stop.
+func (s *Server) stop(w http.ResponseWriter, _ *http.Request) {
+	if s.Stop == nil {
+		fail(w, http.StatusServiceUnavailable, "this weir cannot be stopped by its socket")
+		return
+	}
+	reply(w, http.StatusOK, struct{}{})
+	s.Stop()
 }
 
 // Close closes the socket of a server that does not run.

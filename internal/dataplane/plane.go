@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,7 @@ type Plane struct {
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
+	anew      bool        // what was pinned did not fit and has been removed
 }
 
 // programs are those that belong to no device.
@@ -132,7 +134,10 @@ func (p *Plane) load() error {
 	fresh := len(pins) == 0
 	err = p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
+		misfits := kmap.Misfits(p.pinDir, p.spec)
+		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
+			"tables", strings.Join(misfits, "; "), "lost", "all connections, and the masterships of this director")
+		p.anew = true
 		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
@@ -142,7 +147,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		err = fmt.Errorf("load the data plane: %w", err)
 		if fresh {
-			err = errors.Join(err, kmap.RemovePins(p.pinDir), os.Remove(p.pinDir))
+			err = errors.Join(err, removePinned(p.pinDir))
 		}
 		return err
 	}
@@ -198,11 +203,5 @@ func (p *Plane) Remove() error {
 		return err
 	}
 	p.Close()
-	if err := kmap.RemovePins(p.pinDir); err != nil {
-		return err
-	}
-	if err := os.Remove(p.pinDir); err != nil {
-		return fmt.Errorf("remove the folder of the pins: %w", err)
-	}
-	return nil
+	return removePinned(p.pinDir)
 }

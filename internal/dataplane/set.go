@@ -116,6 +116,9 @@ func (p *Plane) Attachments() []Attachment { return p.devices.Attachments() }
 // Adopted says whether an earlier process had left services in the tables.
 func (p *Plane) Adopted() bool { return p.services.Adopted() }
 
+// Anew says whether Open has found tables that did not fit, and has removed them.
+func (p *Plane) Anew() bool { return p.anew }
+
 // Serving lists the servers that are in a service's list; ok is false where there is
 // no such service.
 func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) {

@@ -336,8 +336,13 @@ func detach(path string) error {
 }
 
 // unpinOthers detaches from the devices that are not to be kept.
-func (a *Devices) unpinOthers(keep map[string]bool) error {
-	entries, err := os.ReadDir(a.pinDir)
+func (a *Devices) unpinOthers(keep map[string]bool) error { return detachOthers(a.pinDir, keep) }
+
+// DetachPinned detaches whatever is pinned in a folder from its device.
+func DetachPinned(pinDir string) error { return detachOthers(pinDir, nil) }
+
+func detachOthers(pinDir string, keep map[string]bool) error {
+	entries, err := os.ReadDir(pinDir)
 	if err != nil {
 		return fmt.Errorf("list the pins: %w", err)
 	}
@@ -348,7 +353,7 @@ func (a *Devices) unpinOthers(keep map[string]bool) error {
 		if !isLink || keep[e.Name()] {
 			continue
 		}
-		if err := detach(filepath.Join(a.pinDir, e.Name())); err != nil {
+		if err := detach(filepath.Join(pinDir, e.Name())); err != nil {
 			return err
 		}
 	}

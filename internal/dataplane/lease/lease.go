@@ -161,14 +161,11 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device) (uint32, error) {
 		lease.Ifindex = uint32(on.index)
 		return index, l.leases.Put(index, lease)
 	}
-	mine := abi.BpfLease{Ifindex: uint32(on.index), Vrid: id.VRID}
-	if id.IPv6 {
-		mine.Ipv6 = 1
-	}
+	mine := leaseFor(id, on)
 	var free uint32
 	for i := uint32(1); i < l.table.MaxEntries(); i++ {
 		lease := l.leases.Wrote()[i]
-		if lease.Ifindex == mine.Ifindex && lease.Vrid == mine.Vrid && lease.Ipv6 == mine.Ipv6 {
+		if same(lease, mine) {
 			return i, nil
 		}
 		if free == 0 && lease == (abi.BpfLease{}) {
