@@ -33,7 +33,7 @@ func (o *askOptions) emptyFlag(cmd *cobra.Command) {
 func (o *askOptions) ask(cmd *cobra.Command, args []string, verb func(*api.Client, context.Context, api.Request) (api.Answer, error)) (answer api.Answer, err error) {
 	var request api.Request
 	if len(args) > 0 {
-		if request, err = given(cmd.Context(), cmd.InOrStdin(), args[0], givenWithin); err != nil {
+		if request, err = given(cmd.Context(), cmd.InOrStdin(), args[0], inputWithin); err != nil {
 			return answer, err
 		}
 	}

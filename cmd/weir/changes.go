@@ -59,7 +59,7 @@ func showChanges(out io.Writer, answer api.Answer, done, colour bool) error {
 		v.WriteString("  Done.\n")
 	} else {
 		file := answer.File
-		if filepath.Base(file) == standardInput {
+		if filepath.Base(file) == stdinName {
 			file = "-"
 		}
 		fmt.Fprintf(v, "  Apply: weir reload %s\n", file)

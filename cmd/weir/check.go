@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -100,7 +101,7 @@ func (o *checkOptions) check(cmd *cobra.Command, paths []string) error {
 			return fmt.Errorf("--silence %s: it cannot be silenced, because \"weir run\" refuses such a file", code)
 		}
 	}
-	c := o.read(cmd.InOrStdin(), paths)
+	c := o.read(cmd.Context(), cmd.InOrStdin(), paths)
 	if err := o.show(cmd.OutOrStdout(), c); err != nil {
 		return fmt.Errorf("write the diagnostics: %w", err)
 	}
@@ -114,14 +115,14 @@ func (o *checkOptions) check(cmd *cobra.Command, paths []string) error {
 }
 
 // read reads the files.
-func (o *checkOptions) read(in io.Reader, paths []string) (c checked) {
+func (o *checkOptions) read(ctx context.Context, in io.Reader, paths []string) (c checked) {
 	options := conf.Options{Silence: o.silence, Linter: lint.Rules}
 	if !o.elsewhere {
 		options.Networks = networks()
 	}
 	var configs []*conf.Config
 	for _, path := range paths {
-		variants, diags := options.CheckFile(nameOf(path), func() ([]byte, error) { return readInput(in, path) }, o.ids, o.elsewhere)
+		variants, diags := options.CheckFile(nameOf(path), func() ([]byte, error) { return readInput(ctx, in, path) }, o.ids, o.elsewhere)
 		diags.Refuse()
 		c.all.Append(diags)
 		file := checkedFile{File: nameOf(path), OK: !diags.HasErrors(), IDs: variants.IDs(), silent: len(diags.All()) == 0}
@@ -168,7 +169,7 @@ func (o *checkOptions) tellMore(cmd *cobra.Command, paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	c := o.read(cmd.InOrStdin(), paths)
+	c := o.read(cmd.Context(), cmd.InOrStdin(), paths)
 	c.all.Keep(func(d conf.Diagnostic) bool { return d.Code == o.explain })
 	fmt.Fprintln(out)
 	return c.all.RenderEach(out, colourful(out))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +28,7 @@ without a file it is /etc/keepalived/keepalived.conf.
 The exit code is 1 when a file cannot be laid out, because its braces or quotes
 do not fit, and with -d when one is not laid out yet.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			return format(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), filesOf(paths), write, differ)
+			return format(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), filesOf(paths), write, differ)
 		},
 	}
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the files instead of printing them")
@@ -35,11 +36,11 @@ do not fit, and with -d when one is not laid out yet.`,
 	return cmd
 }
 
-func format(in io.Reader, out, errs io.Writer, paths []string, write, differ bool) error {
+func format(ctx context.Context, in io.Reader, out, errs io.Writer, paths []string, write, differ bool) error {
 	var all conf.Diagnostics
 	changed := false
 	for _, path := range paths {
-		text, err := readInput(in, path)
+		text, err := readInput(ctx, in, path)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", nameOf(path), err)
 		}

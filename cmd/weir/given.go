@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,15 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"weir/conf"
 	"weir/internal/api"
 )
-
-// standardInput is what a text that came by it is called.
-const standardInput = "(standard input)"
-
-// givenWithin is how long a text may take to come by a pipe.
-const givenWithin = time.Minute
 
 // given is the question about a file as the caller means it: a regular file is read by
 // the weir that runs, with what it includes. All else is read here, because it is another
@@ -26,7 +18,7 @@ const givenWithin = time.Minute
 // for beside it, or, of standard input, in the working folder.
 func given(ctx context.Context, stdin io.Reader, path string, within time.Duration) (r api.Request, err error) {
 	if path == "-" {
-		if r.File, err = filepath.Abs(standardInput); err != nil {
+		if r.File, err = filepath.Abs(stdinName); err != nil {
 			return r, err
 		}
 		r.Text, err = readWithin(ctx, func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil }, within)
@@ -69,41 +61,4 @@ func ofProcess(path string) bool {
 		}
 	}
 	return false
-}
-
-// readWithin reads all, in a time that a pipe without a writer, or one that never ends,
-// does not keep to.
-func readWithin(ctx context.Context, open func() (io.ReadCloser, error), within time.Duration) ([]byte, error) {
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		f, err := open()
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		defer f.Close()
-		text, err := conf.ReadAll(f)
-		if text == nil {
-			text = []byte{} // nothing is a text, too
-		}
-		done <- result{text, err}
-	}()
-	late := time.NewTimer(within)
-	defer late.Stop()
-	select {
-	case r := <-done:
-		var at *os.PathError
-		if errors.As(r.err, &at) {
-			r.err = at.Err
-		}
-		return r.text, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-late.C:
-		return nil, fmt.Errorf("its end did not come within %v", within)
-	}
 }

@@ -49,7 +49,7 @@ func TestGiven(t *testing.T) {
 		{"a link", "link", filepath.Join(dir, "link"), false},
 		{"a file that is not there", "none", filepath.Join(dir, "none"), false},
 		{"a folder", dir, dir, false},
-		{"standard input", "-", filepath.Join(dir, standardInput), true},
+		{"standard input", "-", filepath.Join(dir, stdinName), true},
 		{"a file behind a descriptor", descriptor(regular), descriptor(regular), true},
 		{"a link to a descriptor", "behind", filepath.Join(dir, "behind"), true},
 		{"a pipe behind a descriptor", descriptor(r), descriptor(r), true},

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
+
+	"weir/conf"
 )
 
 // defaultConfig is the file that is read where none is named.
@@ -34,22 +39,53 @@ func nameOf(path string) string {
 	return path
 }
 
+// inputWithin is how long a text may take to come by a pipe.
+const inputWithin = time.Minute
+
 // readInput reads a file, or standard input where it is called -. The error has no path.
-func readInput(in io.Reader, path string) ([]byte, error) {
+func readInput(ctx context.Context, in io.Reader, path string) ([]byte, error) {
 	if path == "-" {
-		return io.ReadAll(in)
+		return readWithin(ctx, func() (io.ReadCloser, error) { return io.NopCloser(in), nil }, inputWithin)
 	}
-	info, err := os.Stat(path)
-	if err == nil && info.IsDir() {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, errors.New("it is a directory")
 	}
-	var content []byte
-	if err == nil {
-		content, err = os.ReadFile(path)
+	return readWithin(ctx, func() (io.ReadCloser, error) { return os.Open(path) }, inputWithin)
+}
+
+// readWithin reads all, in a time that a pipe without a writer, or one that never ends,
+// does not keep to.
+func readWithin(ctx context.Context, open func() (io.ReadCloser, error), within time.Duration) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
 	}
-	var at *os.PathError
-	if errors.As(err, &at) {
-		return nil, at.Err
+	done := make(chan result, 1)
+	go func() {
+		f, err := open()
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer f.Close()
+		text, err := conf.ReadAll(f)
+		if text == nil {
+			text = []byte{} // nothing is a text, too
+		}
+		done <- result{text, err}
+	}()
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case r := <-done:
+		var at *os.PathError
+		if errors.As(r.err, &at) {
+			r.err = at.Err
+		}
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-late.C:
+		return nil, fmt.Errorf("its end did not come within %v", within)
 	}
-	return content, err
 }

@@ -48,7 +48,7 @@ The exit code is 1 when the file has an error.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := fileOf(args)
-			text, err := readInput(cmd.InOrStdin(), path)
+			text, err := readInput(cmd.Context(), cmd.InOrStdin(), path)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", nameOf(path), err)
 			}
