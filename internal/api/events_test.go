@@ -53,7 +53,13 @@ func TestSnapshot(t *testing.T) {
 	if g, w := asJSON(t, got), asJSON(t, want); g != w {
 		t.Errorf("snapshot\n%s\nwant\n%s", g, w)
 	}
+	if s, err := NewClient(runDir).State(t.Context()); err != nil || asJSON(t, s.Devices) != `[{"name":"eth0","hook":"auto"}]` {
+		t.Errorf("state %+v, %v", s, err)
+	}
 	p.refuses = errors.New("it is stopping")
+	if _, err := NewClient(runDir).State(t.Context()); err == nil || !strings.Contains(err.Error(), "it is stopping; expected") {
+		t.Errorf("got %v, want why there is no state", err)
+	}
 	if _, err := NewClient(runDir).Snapshot(t.Context()); err == nil || !strings.Contains(err.Error(), "it is stopping; expected") {
 		t.Errorf("got %v, want why there is none", err)
 	}

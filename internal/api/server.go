@@ -27,6 +27,7 @@ type Director interface {
 	Plan(*conf.Config) (director.Changes, error)
 	Reload(*conf.Config) (director.Changes, error)
 	Snapshot(context.Context) (cluster.Snapshot, error)
+	State(context.Context) (director.State, error)
 }
 
 // Server answers for a running weir.
@@ -75,10 +76,11 @@ func (s *Server) Run(ctx context.Context) error {
 	mux.HandleFunc("POST /v1/reload", s.answer(s.Reload))
 	mux.HandleFunc("POST /v1/stop", s.stop)
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
+	mux.HandleFunc("GET /v1/state", s.state)
 	mux.HandleFunc("GET /v1/events", s.stream)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
+			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
 	})
 	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second}
 	closed := make(chan struct{})

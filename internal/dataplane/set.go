@@ -129,6 +129,9 @@ func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) 
 // of UDP, which never is, all.
 func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int { return p.services.Live(key) }
 
+// Hops are the next hops to the servers in service, as they are in force.
+func (p *Plane) Hops() map[netip.Addr]netlnk.NextHop { return p.services.Hops() }
+
 // Zero has the counters of these services and of their servers count from 0, and
 // their rates begin anew, as ipvsadm -Z does; without a key those of all services. A
 // service that does not exist is an error. What was counted with servers that are in

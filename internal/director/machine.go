@@ -64,6 +64,8 @@ type Left interface {
 type Counters interface {
 	// Live counts the connections of the servers of a service.
 	Live(lvs.ServiceKey) map[netip.AddrPort]int
+	// Hops are the next hops to the servers in service, as they are in force.
+	Hops() map[netip.Addr]netlnk.NextHop
 	// Report reads everything that has been counted.
 	Report() (Report, error)
 }

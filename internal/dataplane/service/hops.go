@@ -8,6 +8,7 @@ import (
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/nexthop"
+	"weir/internal/netlnk"
 )
 
 // Addrs are the addresses of the servers in service.
@@ -63,6 +64,19 @@ func (r *Registry) SetHops(find Finder) (err error) {
 		}
 	}
 	return err
+}
+
+// Hops are the next hops that are in force, by the servers' addresses.
+func (r *Registry) Hops() map[netip.Addr]netlnk.NextHop {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hops := map[netip.Addr]netlnk.NextHop{}
+	for key, s := range r.servers {
+		if s.present {
+			hops[key.addr.Addr()] = s.hop
+		}
+	}
+	return hops
 }
 
 // LimitMTU has packets to the servers at an address be no longer than this many bytes.

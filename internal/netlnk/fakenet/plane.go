@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weir/internal/netlnk"
 	"weir/lvs"
 )
 
@@ -103,6 +104,17 @@ func (m *Machine) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
 		live[server] = 1
 	}
 	return live
+}
+
+// Hops are those that Resolve finds for the plan in force.
+func (m *Machine) Hops() map[netip.Addr]netlnk.NextHop {
+	hops := map[netip.Addr]netlnk.NextHop{}
+	for _, vs := range m.Plan().Services {
+		for _, rs := range vs.RealServers {
+			hops[rs.Addr], _ = m.Resolve(rs.Addr)
+		}
+	}
+	return hops
 }
 
 // Run waits for the end of ctx.
