@@ -109,6 +109,9 @@ type parser struct {
 
 func newParser(f text.Files, o Options) *parser {
 	ps := newParts()
+	if o.Show {
+		return &parser{language: keepalived(), run: text.NewReading(o.ID, f, nil), options: o}
+	}
 	run := text.NewReading(o.ID, f, ps.alone)
 	return &parser{language: keepalived(), run: run, parts: ps, options: o}
 }
@@ -154,6 +157,9 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	root := text.Build(file, &p.diags, p.run, p.language.root)
 	raw := newRaw(p.language)
 	r := &reader{language: p.language, diags: &p.diags}
+	if p.options.Show {
+		r.blocks = map[*text.Block]readBlock{}
+	}
 	r.block(p.language.root, root, raw)
 	raw.unsure = raw.unsure || root.Unsure
 	refs(r, raw)
@@ -169,6 +175,9 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), Refused)
 	if diags.HasErrors() {
 		return nil, diags, true
+	}
+	if p.options.Show {
+		cfg.Statements = &Statements{root, r.blocks}
 	}
 	return cfg, diags, true
 }

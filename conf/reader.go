@@ -15,6 +15,14 @@ type reader struct {
 	// said are diagnostics that are given once for several places, in order.
 	said  map[any]*repeat
 	order []any
+	// blocks are those that were read; nil where nobody asks for them.
+	blocks map[*text.Block]readBlock
+}
+
+// readBlock is what a block was read into, by the table of its kind.
+type readBlock struct {
+	spec *blockSpec
+	into any
 }
 
 func (r *reader) errorAt(at text.Place, message, hint string, notes ...string) {
@@ -27,6 +35,9 @@ func (r *reader) warnAt(at text.Place, code, message, hint string, notes ...stri
 
 // block reads a block's statements into its raw form.
 func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
+	if r.blocks != nil {
+		r.blocks[b] = readBlock{spec, into}
+	}
 	given := make([]*text.Statement, 0, 8)
 	for i, st := range b.Statements {
 		if r.diags.Full() {

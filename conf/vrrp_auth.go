@@ -25,7 +25,7 @@ const (
 type Auth struct {
 	Type AuthType `json:"auth_type"`
 	// Password has at most eight bytes, what an advertisement carries.
-	Password string `json:"auth_pass"`
+	Password string `json:"auth_pass" secret:"yes"`
 }
 
 // HMAC is auth_hmac: signed advertisements as some keepalived have them.
@@ -41,7 +41,7 @@ type HMAC struct {
 // HMACKey is a key with its number.
 type HMACKey struct {
 	ID  int    `json:"id"`
-	Key string `json:"key"`
+	Key string `json:"key" secret:"yes"`
 }
 
 // authBlock is the table of authentication.
@@ -56,7 +56,7 @@ func authBlock() *blockSpec {
 		r.require(b, "auth_type", "expected auth_type PASS")
 	}, entries: []*entry{
 		value("auth_type", types, func(i *I) *AuthType { return &i.Auth.Type }, "a clear-text password (PASS), or the authentication header (AH)", initially(AuthNone)),
-		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret()),
+		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret("hidden")),
 	}}
 }
 
@@ -93,7 +93,7 @@ func hmacBlock() *blockSpec {
 			}
 			h.Keys = append(h.Keys, k)
 			return ok
-		})),
+		}, secret("hidden_by_weir_show_config_until_--secrets"))),
 		value("active_key", id, func(h *H) *int { return &h.ActiveKey }, "the key that signs"),
 		value("anti_replay", oneWord("way", "time", "monotonic"), func(h *H) *string { return &h.AntiReplay }, "how a repeated advertisement is told", initially("time")),
 		value("time_window", wholeSeconds(time.Second, 300*time.Second), func(h *H) *time.Duration { return &h.TimeWindow }, "how far clocks may differ", otherwise("three times advert_int, and 5 at least")),

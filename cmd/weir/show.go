@@ -34,13 +34,16 @@ func showSchemaCommand() *cobra.Command {
 func showConfigCommand() *cobra.Command {
 	var asJSON bool
 	var id string
+	var o conf.ShowOptions
 	cmd := &cobra.Command{
 		Use:   "config [FILE]",
 		Short: "Show every value of a configuration, and where each comes from",
 		Long: `Show a configuration with what it includes, every default filled in and every
 name replaced. Behind each value stands the line that it was given on, or that
-it is a default. With --json the same for programs: in each block, origins says
-where keywords were given; "weir show schema" prints the schema. - is standard
+it is a default. What is shown is a configuration of the same meaning; a default
+that has no words, such as a flag that is off, is a comment. With --json the same
+for programs: in each block, origins says where keywords were given; "weir show
+schema" prints the schema. Passwords are not shown unless --secrets asks for them. - is standard
 input; without a file it is /etc/keepalived/keepalived.conf.
 
 The exit code is 1 when the file has an error.`,
@@ -51,28 +54,30 @@ The exit code is 1 when the file has an error.`,
 			if err != nil {
 				return fmt.Errorf("read %s: %w", nameOf(path), err)
 			}
-			cfg, diags := conf.Options{ID: id, Linter: lint.Rules}.Parse(nameOf(path), text)
+			cfg, diags := conf.Options{ID: id, Linter: lint.Rules, Show: true}.Parse(nameOf(path), text)
 			if diags.HasErrors() {
 				if err := diags.Render(cmd.ErrOrStderr(), colourful(cmd.ErrOrStderr())); err != nil {
 					return err
 				}
 				return errSilent
 			}
-			return showConfig(cmd.OutOrStdout(), cfg, asJSON)
+			return showConfig(cmd.OutOrStdout(), cfg, o, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&o.Secrets, "secrets", false, "show passwords")
+	cmd.Flags().BoolVar(&o.NoDefaults, "no-defaults", false, "leave out what the file does not say")
 	cmd.Flags().StringVar(&id, "id", "", "take the lines for this config `id` (@ID) rather than for this host's name")
 	cmd.Flags().StringVar(&id, "config-id", "", "the same")
 	cmd.Flags().Lookup("config-id").Hidden = true
 	return cmd
 }
 
-func showConfig(out io.Writer, cfg *conf.Config, asJSON bool) error {
+func showConfig(out io.Writer, cfg *conf.Config, o conf.ShowOptions, asJSON bool) error {
 	if !asJSON {
-		return cfg.Show(out)
+		return cfg.Show(out, o)
 	}
-	text, err := cfg.JSON()
+	text, err := cfg.JSON(o)
 	if err != nil {
 		return err
 	}

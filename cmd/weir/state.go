@@ -15,7 +15,7 @@ import (
 func showStateCommand() *cobra.Command {
 	var runDir string
 	cmd := &cobra.Command{
-		Use: "state [FILE]",
+		Use:   "state [FILE]",
 		Short: "Show what a start with a file would set up on this machine, or what the running weir has",
 		Long: `Show, as JSON, what a start with the file would set up on this machine as it is:
 the address and the interface that each VRRP instance speaks by, or why it could
