@@ -83,11 +83,7 @@ bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no ba
 	@$(GO) run ./test/bench -rounds $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),5) http
 
 # What weir is measured beside.
-bench-# The servers that health checks are tested with.
-peers:
-	@test/peers/install
-
-packages:
+bench-packages:
 	@test/bench/install
 
 # The servers that health checks are tested with.
