@@ -96,9 +96,17 @@ struct service {
 	struct addr netmask; /* of the clients that share a template */
 };
 
-/* The number of services: all, and those that take a look-up of their own. */
+/*
+ * Which families have a service, and the number of services that take a look-up of their
+ * own.
+ */
+enum service_family {
+	SERVICE_IP4 = 1,
+	SERVICE_IP6 = 2,
+};
 struct service_count {
-	__u32 all, any_port, by_mark;
+	enum service_family families; /* those that have one */
+	__u32 any_port, by_mark;
 };
 
 /*

@@ -43,7 +43,6 @@ var remarkTexts = map[string]string{
 	"rule-priority":         "static_rules {\nfrom 10.0.0.0/8 table 3\n}\n",
 	"scheduler-default":     "virtual_server 10.0.0.1 80 {\nprotocol TCP\nlb_kind NAT\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"service-without-vip":   bareInstance + "}\n" + service("10.0.0.9 80", "protocol TCP"),
-	"threshold":             strings.Replace(service("10.0.0.1 80", "protocol TCP"), "80 {\n}", "80 {\nuthreshold 2\nlthreshold 3\n}", 1),
 	"unicast-without-peers": bareInstance + "unicast_peer {\n}\n}\n",
 	"vip-twice":             bareInstance + "}\n" + strings.Replace(strings.Replace(bareInstance, "instance V", "instance W", 1), "id 7", "id 8", 1) + "}\n",
 	"vip-network":           bareInstance + "}\n",

@@ -49,7 +49,7 @@ func serverBlock() *blockSpec {
 			return ok
 		}, otherwise("lb_kind of virtual_server")),
 		value("uthreshold", threshold, func(s *S) *uint32 { return &s.Upper }, "from so many connections on it gets no new ones; 0 is no limit", initially(uint32(0))),
-		value("lthreshold", threshold, func(s *S) *uint32 { return &s.Lower }, "below so many connections it gets new ones again; 0 is three quarters of uthreshold", initially(uint32(0))),
+		value("lthreshold", threshold, func(s *S) *uint32 { return &s.Lower }, "below so many connections it gets new ones again, at most uthreshold; 0 is three quarters of that", initially(uint32(0))),
 	}
 	entries = append(entries, checkBlocks()...)
 	entries = append(entries, yet(

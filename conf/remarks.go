@@ -51,7 +51,6 @@ var remarks = []remark{
 	{"service-without-vip", false, "no vrrp_instance has the address of a virtual_server"},
 	{"strict", true, "a keyword contradicts strict mode, which has its way"},
 	{"sync-group-single", true, "a vrrp_sync_group of one instance keeps nothing together"},
-	{"threshold", false, "a lower threshold above the upper one"},
 	{"track-own-interface", true, "an instance tracks its own interface, which it does anyway"},
 	{"undefined-name", false, "a value looks like the use of a name that nothing defines"},
 	{"unicast-without-peers", true, "keywords of unicast advertisements without a peer: the group is used"},

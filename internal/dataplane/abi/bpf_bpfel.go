@@ -395,11 +395,18 @@ type BpfService struct {
 }
 
 type BpfServiceCount struct {
-	_       structs.HostLayout
-	All     uint32
-	AnyPort uint32
-	ByMark  uint32
+	_        structs.HostLayout
+	Families BpfServiceFamily
+	AnyPort  uint32
+	ByMark   uint32
 }
+
+type BpfServiceFamily uint32
+
+const (
+	BpfServiceFamilySERVICE_IP4 BpfServiceFamily = 1
+	BpfServiceFamilySERVICE_IP6 BpfServiceFamily = 2
+)
 
 type BpfServiceFlags uint32
 

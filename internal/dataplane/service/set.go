@@ -110,10 +110,15 @@ func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
 	return reflect.DeepEqual(was, vs)
 }
 
-// countServices counts them all, and those that take a look-up of their own.
+// countServices notes which families have a service, and counts those that take a look-up
+// of their own.
 func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
 	for key := range wanted {
-		n.All++
+		if key.Addr.Is4() {
+			n.Families |= abi.BpfServiceFamilySERVICE_IP4
+		} else {
+			n.Families |= abi.BpfServiceFamilySERVICE_IP6
+		}
 		switch {
 		case key.Mark != 0:
 			n.ByMark++
