@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"weir/conf/text"
@@ -41,6 +43,14 @@ type StatusRange struct {
 	Last  int `json:"last"`
 }
 
+// String is a range as a file has it.
+func (s StatusRange) String() string {
+	if s.First == s.Last {
+		return strconv.Itoa(s.First)
+	}
+	return fmt.Sprintf("%d-%d", s.First, s.Last)
+}
+
 // httpCheck is the keyword of HTTP_GET, and of SSL_GET.
 func httpCheck(kind CheckKind, help string) *entry {
 	begin := func(c *rawCheck) { c.HTTP = &HTTPCheck{} }
@@ -53,14 +63,14 @@ func httpEntries() []*entry {
 	retry.slot = "retry"
 	return []*entry{
 		retry.warns("retry"),
-		value("virtualhost", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.VirtualHost }, "the Host of requests", otherwise("that of real_server, or of virtual_server")),
+		value("virtualhost", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.VirtualHost }, "the Host of requests", otherwise("that of real_server, or of virtual_server"), example("www.example.org", "example.org")),
 		value("http_protocol", oneOf(choice[string]{noun: "HTTP version", anyCase: true, known: []named[string]{{"1.0", "1.0"}, {"1.0C", "1.0C"}, {"1.1", "1.1"}}}),
-			func(c *C) *string { return &c.HTTP.Protocol }, "the version of requests; with C it asks to close the connection", initially("1.0")),
-		onOff("fast_recovery", func(c *C) *bool { return &c.HTTP.FastRecovery }, "one round of all pages is enough to be up again"),
+			func(c *C) *string { return &c.HTTP.Protocol }, "the version of requests; with 1.0C and 1.1 it asks to close the connection", initially("1.0"), example("1.0", "1.1")),
+		onOff("fast_recovery", func(c *C) *bool { return &c.HTTP.FastRecovery }, "the pages that have to be good for the server to be up are asked for without a delay", example("on", "off")),
 		repeatable(section("url", urlBlock(), "a page", urlHead)),
-		onOff("enable_sni", func(c *C) *bool { return &c.HTTP.SNI }, "send the server's name in TLS"),
-		value("sni_name", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "the name in TLS SNI", otherwise("virtualhost")),
-		onOff("tls_compliant", func(c *C) *bool { return &c.HTTP.TLSCompliant }, "a connection that ends without TLS saying so is a failure"),
+		onOff("enable_sni", func(c *C) *bool { return &c.HTTP.SNI }, "send the server's name in TLS", example("on", "off")),
+		value("sni_name", nonEmpty("a host name"), func(c *C) *string { return &c.HTTP.SNIName }, "the name in TLS SNI", otherwise("virtualhost, with enable_sni"), example("www.example.org", "example.org")),
+		onOff("tls_compliant", func(c *C) *bool { return &c.HTTP.TLSCompliant }, "end connections as TLS wants it, by a close_notify", example("on", "off")),
 	}
 }
 
@@ -74,12 +84,21 @@ func urlHead(r *reader, st *text.Statement, c *rawCheck) *URL {
 
 func urlBlock() *blockSpec {
 	type U = URL
+	entries := []*entry{
+		value("path", nonEmpty("a path"), func(u *U) *string { return &u.Path }, "the path of the page", example("/a", "/b")),
+		value("digest", digest(), func(u *U) *string { return &u.Digest }, "the MD5 sum of its body, as genhash prints it", example("d41d8cd98f00b204e9800998ecf8427e", "60b725f10c9c85c70d97880dfe8191b3")),
+		many("status_code", statusRange(), func(u *U) *[]StatusRange { return &u.StatusCodes }, "the status codes that are good", otherwise("200-299"), example("200 301-302", "200 301-303")),
+		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check"), example("www.example.org", "example.org")),
+		onOff("tls_compliant", func(u *U) *bool { return &u.TLS }, "end the connection as TLS wants it, by a close_notify", example("on", "off")),
+	}
+	return &blockSpec{name: "url", done: urlDone, entries: anew(append(entries, mustWait(regexEntries()...)...)...)}
+}
+
+// regexEntries are the keywords of a page whose body has to match.
+func regexEntries() []*entry {
+	type U = URL
 	offset := number(0, math.MaxInt32)
-	return &blockSpec{name: "url", done: urlDone, entries: []*entry{
-		value("path", nonEmpty("a path"), func(u *U) *string { return &u.Path }, "the path of the page"),
-		value("digest", digest(), func(u *U) *string { return &u.Digest }, "the MD5 sum of its body"),
-		many("status_code", statusRange(), func(u *U) *[]StatusRange { return &u.StatusCodes }, "the status codes that are good", otherwise("200-299")),
-		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check")),
+	return []*entry{
 		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match"),
 		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "what its body must not match"),
 		many("regex_options", nonEmpty("an option"), func(u *U) *[]string { return &u.Options }, "options of PCRE2"),
@@ -95,9 +114,8 @@ func urlBlock() *blockSpec {
 			return ok
 		}),
 		value("regex_min_offset", offset, func(u *U) *int { return &u.MinOffset }, "where in the body a match begins at the earliest"),
-		value("regex_max_offset", offset, func(u *U) *int { return &u.MaxOffset }, "where in the body a match ends at the latest"),
-		onOff("tls_compliant", func(u *U) *bool { return &u.TLS }, "a connection that ends without TLS saying so is a failure"),
-	}}
+		value("regex_max_offset", offset, func(u *U) *int { return &u.MaxOffset }, "where in the body a match begins at the latest"),
+	}
 }
 
 func urlDone(r *reader, b *text.Block, _ any) { r.require(b, "path", "expected path PATH") }

@@ -82,10 +82,12 @@ func checkTimers(kind CheckKind) Timers {
 // checkBlocks are the keywords of all checks.
 func checkBlocks() []*entry {
 	return slices.Concat(
-		[]*entry{tcpCheck()},
-		mustWait(
+		[]*entry{
+			tcpCheck(),
 			httpCheck(CheckHTTP, "pages are as expected"),
 			httpCheck(CheckSSL, "pages are as expected, over TLS"),
+		},
+		mustWait(
 			smtpCheck(),
 			dnsCheck(),
 			miscCheck(),

@@ -216,6 +216,11 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	for i := range partners {
 		partners[i] = -1
 	}
+	if now.Type() == reflect.TypeFor[[]URL]() { // pages have no names: they are asked for in their order
+		for i := range min(len(partners), len(stays)) {
+			partners[i], stays[i] = i, true
+		}
+	}
 	before := map[string][]int{}
 	for i := range was.Len() {
 		names := namesOf(was.Index(i))

@@ -19,7 +19,7 @@ import (
 // has a socket of its own while it waits, so there are no more of them than checks.
 type Ping struct{ Endpoint }
 
-func newPing(c conf.Check) Checker { return Ping{endpointOf(c)} }
+func newPing(c conf.Check, _ *Shared) Checker { return Ping{endpointOf(c)} }
 
 func (c Ping) String() string { return string(conf.CheckPing) + " " + c.Target.Addr().String() }
 

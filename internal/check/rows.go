@@ -6,7 +6,7 @@ import "weir/conf"
 type Row struct {
 	Kind conf.CheckKind
 	// Poll makes the checker that a Runner is to repeat.
-	Poll func(conf.Check) Checker
+	Poll func(conf.Check, *Shared) Checker
 	// Follow makes the source of a kind that is told.
 	Follow func(conf.Check) Source
 }
@@ -15,6 +15,8 @@ type Row struct {
 // it refuses to run.
 var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
+	{Kind: conf.CheckHTTP, Poll: newHTTP},
+	{Kind: conf.CheckSSL, Poll: newHTTP},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
 }

@@ -39,7 +39,7 @@ func TestTCPRow(t *testing.T) {
 		Kind: conf.CheckTCP, Connect: target, Bind: netip.MustParseAddr("192.0.2.9"),
 		BindPort: 1024, BindIf: "eth1", Mark: 7,
 		Timers: conf.Timers{ConnectTimeout: 3 * time.Second},
-	})
+	}, nil)
 	want := TCP{Endpoint{
 		Target: target, Bind: netip.MustParseAddrPort("192.0.2.9:1024"), Device: "eth1", Mark: 7, Timeout: 3 * time.Second,
 	}}
@@ -51,13 +51,17 @@ func TestTCPRow(t *testing.T) {
 // A check is called the same before it runs and while it does.
 func TestTitle(t *testing.T) {
 	for _, row := range rows {
-		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n  }\n }\n}\n", row.Kind)
+		needs := ""
+		if row.Kind == conf.CheckHTTP || row.Kind == conf.CheckSSL {
+			needs = "url {\npath /\n}"
+		}
+		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
 		cfg, diagnostics := conf.Parse("k.conf", []byte(text))
 		if cfg == nil {
 			t.Fatal(diagnostics.All())
 		}
 		c := cfg.VirtualServers[0].RealServers[0].Checks[0]
-		if got, want := Title(c), row.Poll(c).String(); got != want {
+		if got, want := Title(c), row.Poll(c, nil).String(); got != want {
 			t.Errorf("Title is %q, the checker's String %q", got, want)
 		}
 	}

@@ -64,6 +64,9 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		}
 		wait = r.judge(&s, weight, reason)
+		if paced, ok := r.Checker.(Paced); ok {
+			wait = paced.Pace(s.up, r.Timing, wait)
+		}
 	}
 	return nil
 }
@@ -110,6 +113,10 @@ type standing struct {
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
+	if errors.Is(reason, ErrUnfinished) {
+		s.failed = 0
+		return r.Timing.DelayLoop
+	}
 	if reason != nil {
 		return r.fail(s, reason)
 	}

@@ -10,7 +10,7 @@ import (
 // TCP is TCP_CHECK: the server is up when it accepts a connection.
 type TCP struct{ Endpoint }
 
-func newTCP(c conf.Check) Checker { return TCP{endpointOf(c)} }
+func newTCP(c conf.Check, _ *Shared) Checker { return TCP{endpointOf(c)} }
 
 func (c TCP) String() string { return string(conf.CheckTCP) + " " + c.Target.String() }
 

@@ -35,7 +35,7 @@ const defaultPayload = "weir check - weir check - weir c"
 // keepalived's default of max_reply_length.
 const defaultMaxReply = 255
 
-func newUDP(c conf.Check) Checker {
+func newUDP(c conf.Check, _ *Shared) Checker {
 	u := UDP{Endpoint: endpointOf(c), Payload: bytesOf(c.UDP.Payload)}
 	if len(u.Payload) == 0 {
 		u.Payload = []byte(defaultPayload)

@@ -33,7 +33,7 @@ func checkOf(t *testing.T, kind conf.CheckKind, server, words string) check.Chec
 	if !ok {
 		t.Fatalf("%s has no row", kind)
 	}
-	return row.Poll(cfg.VirtualServers[0].RealServers[0].Checks[0])
+	return row.Poll(cfg.VirtualServers[0].RealServers[0].Checks[0], &check.Shared{})
 }
 
 // named is a name server of the server of a pair, BIND, which serves a zone of its own.

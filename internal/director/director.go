@@ -42,6 +42,7 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
+	shared       check.Shared       // what the checks' goroutines read
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
@@ -66,7 +67,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
+	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
@@ -79,6 +81,11 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
+	client, err := check.LoadClient(d.cfg.SSL)
+	if err != nil {
+		return err
+	}
+	d.shared.Client.Store(client)
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)

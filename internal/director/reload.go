@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/lvs"
 )
@@ -119,6 +120,12 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 	if err := next.pools.Validate(); err != nil {
 		return err
 	}
+	client, err := check.LoadClient(next.cfg.SSL)
+	if err != nil {
+		return err
+	}
+	hadClient := d.shared.Client.Swap(client)
+	*undo = append(*undo, func() error { d.shared.Client.Store(hadClient); return nil })
 	if err := d.instances.Prepare(next.cfg.VRRPInstances, w.instances, undo); err != nil {
 		return err
 	}
