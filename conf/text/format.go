@@ -12,6 +12,21 @@ import (
 // themselves stay as they are. A text whose braces or quotes do not fit is left
 // alone, and the diagnostics say why.
 func Format(name string, text []byte) ([]byte, Diagnostics) {
+	once, diags := layOut(name, text)
+	if diags.HasErrors() {
+		return text, diags
+	}
+	// What comes out is what comes out of it again: a text of which that is not sure is
+	// left alone, since its meaning might change, too.
+	if twice, again := layOut(name, once); again.HasErrors() || !bytes.Equal(once, twice) {
+		why := &Collector{}
+		why.Add(Diagnostic{Severity: Error, File: name, Message: "this text cannot be laid out", Hint: "the text is left as it is: do its quotes and backslashes mean what they seem to?"})
+		return text, why.Finish(name, 1)
+	}
+	return once, diags
+}
+
+func layOut(name string, text []byte) ([]byte, Diagnostics) {
 	f := &formatter{name: name}
 	rest := strings.TrimPrefix(string(text), byteOrderMark)
 	for number := 1; rest != ""; {
@@ -95,13 +110,16 @@ func (f *formatter) line(line string, number int) {
 	case definedName(head) != "", strings.HasPrefix(head, "~"):
 		f.keep(strings.TrimRight(head, " \t\r\v\f"), number)
 	case head[0] == '@':
-		id, rest, _ := strings.Cut(strings.ReplaceAll(head, "\t", " "), " ")
-		if strings.HasPrefix(strings.TrimLeft(rest, " \r\v\f"), "\\") && strings.Contains(rest, "\n") || strings.ContainsAny(id, "\n\\") {
+		id, rest := head, ""
+		if blank := strings.IndexAny(head, " \t"); blank >= 0 {
+			id, rest = head[:blank], head[blank+1:]
+		}
+		if strings.HasPrefix(strings.TrimLeft(rest, " \t\r\v\f"), "\\") && strings.Contains(rest, "\n") || strings.ContainsAny(id, "\n\\") {
 			f.fail((&Source{Name: f.name, Text: line}).whole(number), "a line for a config id goes on behind a backslash")
 			return
 		}
-		if rest = strings.TrimLeft(rest, " \r\v\f"); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
-			f.keep(id+" "+strings.TrimRight(rest, " \r\v\f"), number)
+		if rest = strings.TrimLeft(rest, " \t\r\v\f"); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
+			f.keep(id+" "+strings.TrimRight(rest, " \t\r\v\f"), number)
 			return
 		}
 		f.words(rest, id, number)

@@ -24,7 +24,7 @@ var formatPieces = []string{
 // TestFormatTwice lays texts out that are made by chance: the layout of a layout is itself.
 func TestFormatTwice(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*formatSeed, 0))
-	taken := 0
+	taken, unsure := 0, 0
 	for i := range *formatTexts {
 		var b strings.Builder
 		for range 1 + rng.IntN(12) {
@@ -38,6 +38,10 @@ func TestFormatTwice(t *testing.T) {
 		}
 		once, diags := Format("main", []byte(b.String()))
 		if diags.HasErrors() {
+			if diags.All()[0].Line == 0 {
+				unsure++
+				t.Logf("text %d of -format-seed %d cannot be laid out: %q", i, *formatSeed, b.String())
+			}
 			continue
 		}
 		taken++
@@ -46,7 +50,7 @@ func TestFormatTwice(t *testing.T) {
 			t.Fatalf("text %d of -format-seed %d: %q became %q and then %q: %v", i, *formatSeed, b.String(), once, twice, diags.All())
 		}
 	}
-	if taken < *formatTexts/10 {
-		t.Errorf("%d of %d texts can be laid out", taken, *formatTexts)
+	if taken < *formatTexts/10 || unsure > *formatTexts/10000 {
+		t.Errorf("%d of %d texts can be laid out; %d others have two layouts", taken, *formatTexts, unsure)
 	}
 }
