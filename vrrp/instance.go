@@ -91,6 +91,7 @@ type Instance struct {
 	// least this instance's priority.
 	preemptFrom time.Time
 	sendError   string              // of the last advert; empty is none
+	unsentSince time.Time           // when the first of the adverts failed of which none was sent since
 	lastLogged  [numDrops]time.Time // when each drop reason was last logged
 }
 
@@ -146,6 +147,13 @@ func (v *Instance) SetFault(reason string) {
 // process on this machine goes on as master with Resume.
 func (v *Instance) Suspend() { v.suspended.Store(true) }
 
+// setMute notes why the instance's adverts cannot be sent; empty is that they can.
+func (v *Instance) setMute(reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.snap.Mute = reason
+}
+
 func (v *Instance) faultReason() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -176,6 +184,12 @@ func (v *Instance) advertise(priority uint8) {
 	err := v.transport.Send(advert)
 	v.arm(at, v.cfg.AdvertInterval)
 	v.countSent(priority, err)
+	switch {
+	case err == nil:
+		v.unsentSince = time.Time{}
+	case v.unsentSince.IsZero():
+		v.unsentSince = at
+	}
 	if err == nil && priority != PriorityRelease {
 		v.owner.Sent(at)
 	}

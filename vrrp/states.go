@@ -33,7 +33,7 @@ import (
 //	   |    | (priority below 255)          advert 0 |    | (priority 255)
 //	   v    |                                        v    |
 //	+--------------------------------------------------------+
-//	|                         FAULT                          |
+//	|      FAULT (also of a master that cannot send)         |
 //	+--------------------------------------------------------+
 //	   ^                                        |
 //	   | start with a fault: from INIT          | stop: to INIT
@@ -207,6 +207,9 @@ func (v *Instance) masterIsDown() bool {
 func (v *Instance) becomeMaster(why string) stateFunc {
 	v.preemptFrom = time.Time{}
 	v.advertise(v.cfg.Priority)
+	if v.unheard() {
+		return v.mute
+	}
 	v.enter(Master, why)
 	v.announceTwice()
 	return v.master
@@ -239,6 +242,9 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 		// "If the Adver_Timer fires": send an advert, reset the timer.
 		case timerFired:
 			v.advertise(v.cfg.Priority)
+			if v.unheard() {
+				return v.mute
+			}
 		// keepalived's garp_master_delay.
 		case announceDue:
 			v.owner.Announce()
@@ -290,6 +296,10 @@ func (v *Instance) yield(context.Context) stateFunc {
 // gone.
 func (v *Instance) fault(ctx context.Context) stateFunc {
 	v.release(Fault, v.faultReason())
+	return v.faulted(ctx)
+}
+
+func (v *Instance) faulted(ctx context.Context) stateFunc {
 	for {
 		switch e := v.next(ctx); e.kind {
 		case stopped:
@@ -306,9 +316,58 @@ func (v *Instance) fault(ctx context.Context) stateFunc {
 	}
 }
 
+// unheard says that none of a master's adverts could be sent for so long that every backup
+// has taken over, or would.
+func (v *Instance) unheard() bool {
+	return !v.unsentSince.IsZero() && time.Since(v.unsentSince) >= v.cfg.Lease()
+}
+
+// mute is FAULT of an instance whose adverts cannot be sent (no route, a firewall), so that
+// another director has taken over while this one still has the VIPs. It listens, and tries
+// to send at each advert interval: one that is sent makes it master again. A master that it
+// leaves in place makes it a backup; its adverts are still taken for unsent then, so that it
+// is master no more until one is sent.
+func (v *Instance) mute(ctx context.Context) stateFunc {
+	reason := "adverts cannot be sent: " + v.sendError
+	v.release(Fault, reason)
+	v.setMute(reason)
+	defer v.setMute("")
+	v.arm(time.Now(), v.cfg.AdvertInterval)
+	for {
+		switch e := v.next(ctx); e.kind {
+		case stopped:
+			return v.stop
+		case faultChanged:
+			if v.faultReason() != "" {
+				return v.faulted
+			}
+		case reconfigured:
+			v.adopt()
+		case packetReceived:
+			if v.accept(&e.packet) && v.givesWay(e.packet.Advertisement.Priority) {
+				v.arm(time.Now(), v.cfg.MasterDownInterval())
+				v.enter(Backup, "another director was heard")
+				return v.backup
+			}
+		case timerFired:
+			if v.advertise(v.cfg.Priority); v.unsentSince.IsZero() {
+				v.enter(Master, "adverts are sent again")
+				v.announceTwice()
+				return v.master
+			}
+		}
+	}
+}
+
+// givesWay says whether an instance leaves a master of this priority in place.
+func (v *Instance) givesWay(priority uint8) bool {
+	return priority != PriorityRelease && (priority >= v.cfg.Priority || v.cfg.NoPreempt)
+}
+
 // recover is a start after a fault: RFC 3768 section 6.4.1, without StartMaster and
 // Resume, which hold for the first start only.
 func (v *Instance) recover(context.Context) stateFunc {
+	v.unsentSince = time.Time{}
 	v.adopt() // what the instance is to speak by comes before the word that it can
 	now := time.Now()
 	v.preemptFrom = now

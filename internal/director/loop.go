@@ -59,11 +59,9 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 
 // look follows what has changed around, and puts right what is not as it is to be.
 func (d *Director) look() {
-	begun := time.Now()
 	d.carefully("a look at the surroundings", d.follow)
 	d.carefully("the repair of addresses", d.repair)
 	d.carefully("the end of troubles", d.endTroubles)
-	d.surroundings.took = time.Since(begun)
 }
 
 // handle takes in an event and those that wait behind it, and has the data plane

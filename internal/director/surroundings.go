@@ -22,7 +22,7 @@ type surroundings struct {
 	resolver Resolver              // nil while closed
 	changed  bool                  // something has been reported that was not followed yet
 	failed   string                // why that was so, the last time
-	took     time.Duration         // the last look of the loop
+	took     time.Duration         // the last look
 }
 
 // heard forgets what a report of the kernel makes doubtful, and says whether it makes
@@ -107,7 +107,9 @@ func (d *Director) follow() {
 	if !d.surroundings.changed && !d.instances.Unopened() {
 		return
 	}
+	begun := time.Now()
 	w, err := d.want(d.picture)
+	d.surroundings.took = time.Since(begun)
 	if err != nil {
 		return // somebody is changing a great deal: the next look finds what is left of it
 	}

@@ -20,6 +20,8 @@ type Link struct {
 	MTU int
 	// Up says that the device is administratively up and has a carrier.
 	Up bool
+	// Master is the index of the device of which this one is a port; 0 where it is none.
+	Master int
 	// Driver is the name of the kernel's driver; empty where there is none (lo).
 	Driver string
 	// Kind is the rtnetlink kind, such as "veth" or "bridge"; "device" is hardware.
@@ -126,6 +128,8 @@ func describe(l netlink.Link) Link {
 		MTU:   a.MTU,
 		Up:    a.RawFlags&up == up,
 		Kind:  l.Type(),
+
+		Master: a.MasterIndex,
 	}
 }
 

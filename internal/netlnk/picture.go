@@ -62,6 +62,16 @@ func (p *Picture) Link(name string) (Link, error) {
 	return l, nil
 }
 
+// PortOf names the bridge or the bond that takes what a device receives; empty is none. What
+// is received then is no more the device's own. The master of a VRF takes nothing.
+func (p *Picture) PortOf(l Link) string {
+	i := slices.IndexFunc(p.links, func(m Link) bool { return l.Master != 0 && m.Index == l.Master })
+	if i >= 0 && slices.Contains([]string{"bridge", "bond", "team", "openvswitch"}, p.links[i].Kind) {
+		return p.links[i].Name
+	}
+	return ""
+}
+
 // Local says whether an address is this machine's own. One with a zone is looked for on
 // that device only. A VIP that weir has added is not: it comes and goes.
 func (p *Picture) Local(addr netip.Addr) bool {

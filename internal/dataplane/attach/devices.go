@@ -305,6 +305,13 @@ func (a *Devices) pinned(path string, program *ebpf.Program, index int, attach f
 		}
 	}
 	l, err := attach()
+	if occupied(err) {
+		if freed, e := freeRenumbered(path, index); e != nil {
+			return nil, errors.Join(err, e)
+		} else if freed {
+			l, err = attach()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package attach
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"time"
 
@@ -67,6 +68,9 @@ func (a *Devices) repairDevices() {
 
 func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 	l, err := netlnk.LinkByName(w.Name)
+	if errors.Is(err, netlnk.ErrNoDevice) { // nobody's doing: who wants it hears of it, too
+		return false, nil
+	}
 	if err != nil {
 		return true, err
 	}

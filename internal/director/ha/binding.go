@@ -34,6 +34,8 @@ func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b B
 		b.Missing, b.Fault = err, err.Error()
 	case !l.Up:
 		b.Fault = fmt.Sprintf("interface %s is down", l.Name)
+	case p.PortOf(l) != "":
+		b.Fault = fmt.Sprintf("interface %s is a port of %s, which takes the adverts that it receives: speak there", l.Name, p.PortOf(l))
 	}
 	if err == nil {
 		b.Source, err = source(c, p, vips)

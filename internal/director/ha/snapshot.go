@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"cmp"
 	"net/netip"
 
 	"weir/conf"
@@ -20,7 +21,7 @@ func (s *Instances) Snapshot() []cluster.Instance {
 func (in *instance) snapshot() cluster.Instance {
 	now := in.machine.Snapshot()
 	s := cluster.Instance{
-		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: now.Fault,
+		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: cmp.Or(now.Fault, now.Mute),
 		Sent: now.Counters.Sent, Received: now.Counters.Received, Dropped: map[string]uint64{},
 	}
 	announced := in.with.VIPs.Counts(ownerOf(in.id))
