@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"weir/internal/director/pool"
 	"weir/internal/drift"
 	"weir/internal/vip"
+	"weir/lvs"
 )
 
 // Director runs one configuration.
@@ -40,7 +40,7 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	adopted      []net.HardwareAddr // directors that an earlier process had heard
+	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
 }
