@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -40,7 +39,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{p.conns.SetTimeouts(timeouts), p.directors.Set(state.Directors), p.marks.Set(state.Marks)}
+	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))
@@ -63,6 +62,15 @@ func (p *Plane) Set(state lvs.Plan) error {
 func (p *Plane) exits() attach.Exits {
 	devices, answers := p.services.Exits()
 	return attach.Exits{Devices: devices, Answers: answers}
+}
+
+// followDirectors has every flow take the full path once where it may come from another
+// director now. Its arguments are results of p.directors.
+func (p *Plane) followDirectors(changed bool, err error) error {
+	if changed {
+		err = errors.Join(err, p.conns.ForgetFlows())
+	}
+	return err
 }
 
 // Check says in one error what of a state cannot be, and does nothing: what Set
@@ -107,8 +115,8 @@ func (p *Plane) Release(id lvs.InstanceID) error { return p.leases.Release(id) }
 // process of a master has died.
 func (p *Plane) Leased(id lvs.InstanceID) (bool, error) { return p.leases.Leased(id) }
 
-// Directors are those whose frames are not forwarded again at the moment.
-func (p *Plane) Directors() []net.HardwareAddr { return p.directors.List() }
+// Directors are those whose packets are not forwarded again at the moment.
+func (p *Plane) Directors() []lvs.Director { return p.directors.List() }
 
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (p *Plane) Attachments() []Attachment { return p.devices.Attachments() }

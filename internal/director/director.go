@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"weir/internal/director/pool"
 	"weir/internal/drift"
 	"weir/internal/vip"
+	"weir/lvs"
 )
 
 // Director runs one configuration.
@@ -42,8 +42,8 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	shared       check.Shared       // what the checks' goroutines read
-	adopted      []net.HardwareAddr // directors that an earlier process had heard
+	shared       check.Shared   // what the checks' goroutines read
+	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
 	panics       map[string]time.Time // when one from a line of weir's was told of

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"weir/internal/cluster"
@@ -57,7 +56,7 @@ type Forwarder interface {
 type Left interface {
 	pool.Left
 	// Directors are the other directors that it had heard.
-	Directors() []net.HardwareAddr
+	Directors() []lvs.Director
 }
 
 // Counters are the data plane's. Any goroutine may call them.

@@ -307,6 +307,12 @@ const (
 	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
 
+type BpfPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
 type BpfReason uint32
 
 const (
@@ -381,6 +387,7 @@ const (
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
 	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
 	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR BpfServerFlags = 32
 )
 
 type BpfService struct {
@@ -576,6 +583,7 @@ const (
 	BpfMapConnLimits          = "conn_limits"
 	BpfMapConns               = "conns"
 	BpfMapDirectorFilter      = "director_filter"
+	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
 	BpfMapExpiryEntries       = "expiry_entries"
 	BpfMapFlowKnobs           = "flow_knobs"
@@ -686,6 +694,7 @@ type BpfMapSpecs struct {
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
@@ -754,6 +763,7 @@ type BpfMaps struct {
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.Map `ebpf:"director_routes"`
 	Directors      *ebpf.Map `ebpf:"directors"`
 	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
@@ -793,6 +803,7 @@ func (m *BpfMaps) Close() error {
 		m.ConnLimits,
 		m.Conns,
 		m.DirectorFilter,
+		m.DirectorRoutes,
 		m.Directors,
 		m.ExpiryEntries,
 		m.FlowKnobs,

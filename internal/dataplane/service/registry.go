@@ -38,6 +38,7 @@ type Registry struct {
 	adopted                       bool // an earlier process had left services
 	expiring                      bool // a server has left whose connections are to expire with it
 	local                         localAddrs
+	directors                     map[netip.Addr]bool // the other directors' addresses
 
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]

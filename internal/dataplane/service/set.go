@@ -39,7 +39,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	}
 	r.local.virtual = virtualAddrs(state)
 	clear(r.local.devices)
-	var errs []error
+	errs := []error{r.setDirectors(state.Directors)}
 	var changes []*change
 	for _, vs := range changed {
 		c, err := r.prepare(vs, lease[vs.Addr], find)

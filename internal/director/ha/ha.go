@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -178,9 +177,16 @@ func (s *Instances) Learn(h Heard) cluster.Event {
 	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
 }
 
-// Directors are the Ethernet addresses of the directors that were heard.
-func (s *Instances) Directors() []net.HardwareAddr {
-	return slices.Collect(maps.Values(s.directors))
+// Directors are the directors that were heard.
+func (s *Instances) Directors() (all []lvs.Director) {
+	for peer, mac := range s.directors {
+		addr := peer.Addr
+		if addr.IsLinkLocalUnicast() && addr.Is6() {
+			addr = addr.WithZone(peer.Instance.Interface)
+		}
+		all = append(all, lvs.Director{MAC: mac, Addr: addr})
+	}
+	return all
 }
 
 // Follow has the instances speak by what the machine has now: bindings are those of Bindings
