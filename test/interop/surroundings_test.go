@@ -108,6 +108,24 @@ func TestNoAddressAtStart(t *testing.T) {
 	})
 }
 
+// An interface that does not exist when the program starts is waited for where the file
+// says dynamic_interfaces, and only there.
+func TestInterfaceComesLater(t *testing.T) {
+	each(t, func(t *testing.T, name string) {
+		t.Parallel()
+		s := newSegment(t)
+		h := &host{name: s.name + "-d1", addr: netip.MustParseAddr("192.168.25.31")}
+		h.namespace = newNamespace(t, h.name)
+		text := surroundConf(name, 110, "ens160")
+		p := startProgram(t, h, name, text)
+		eventually(t, "without the word it ends", starting, p.ended)
+		p = startProgram(t, h, name, "global_defs {\n    dynamic_interfaces\n}\n"+text)
+		eventually(t, "fault", starting, func() bool { return strings.Contains(p.log(t), "FAULT") })
+		h.dev = s.plug(t, h, "d1", "ens160", "192.168.25.31")
+		eventually(t, "master", starting, func() bool { return p.vips(t) == vip.String() })
+	})
+}
+
 // A master whose own address changes is the master in the end, by the new one, and goes on
 // when the other one is gone.
 func TestAddressChanges(t *testing.T) {
