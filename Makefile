@@ -48,11 +48,15 @@ lint: ## formatting, vet, staticcheck
 # was given for a failure ("context deadline exceeded"). The tests have a short form.
 test: FUZZTIME = 2000x
 FUZZTIME ?= 200000x
-fuzz: ## each fuzz target for a while; FUZZTIME=10000000x for long
+# The random changes of a machine are whole's in make test, in their short form.
+test: SEQUENCES = 0
+SEQUENCES ?= 500
+fuzz: ## each fuzz target for a while, and 500 random sequences of changes of a machine; FUZZTIME=10000000x for long
 	@for target in $$(grep -rHoE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|/[^/]*:func |:|'); do \
 		echo "fuzz $$target for $(FUZZTIME)"; \
 		$(GO) test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "$${target%:*}"; \
 	done
+	@test $(SEQUENCES) = 0 || $(GO) test ./test/surround -count=1 -v -timeout 2h -run '^TestConvergence$$' -args -sequences $(SEQUENCES) -seed $(firstword $(SEED))
 
 generate: ## rebuild the BPF objects and their Go types with clang-19
 	$(GO) generate ./...

@@ -72,6 +72,7 @@ func vrrpDefaults() []*entry {
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "how many times a set announces each address", initially(5)),
+		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 	}, yet(
 		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
 		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_master_repeat")),
@@ -88,7 +89,6 @@ func vrrpDefaults() []*entry {
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
-		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
 		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),

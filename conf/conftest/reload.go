@@ -80,6 +80,7 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_garp_master_repeat": {was: "5", now: "6", around: "vrrp_garp_lower_prio_repeat 5\n"},
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
+	"global_defs dynamic_interfaces":      {was: "-", now: ""},
 
 	"vrrp_instance state":                {was: "BACKUP", now: "MASTER", around: "priority 100\n"},
 	"vrrp_instance interface":            {was: "eth0", now: "eth1"},

@@ -90,14 +90,6 @@ func (p *Plane) Check(state lvs.Plan) error {
 			errs = append(errs, fmt.Errorf("device %s: %w", d.Name, err))
 		}
 	}
-	for _, in := range state.Instances {
-		if _, known := p.leases.Index(in.ID); known { // it keeps its lease while its device is missing
-			continue
-		}
-		if _, err := netlnk.LinkByName(in.ID.Interface); err != nil {
-			errs = append(errs, fmt.Errorf("lease of %s: %w", in.ID, err))
-		}
-	}
 	return errors.Join(append(errs, p.services.Check(state.Services))...)
 }
 

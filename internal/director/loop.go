@@ -33,7 +33,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	look := time.NewTimer(0) // at once: the surroundings may have changed since they were looked at
 	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
-	soon := true
+	soon, drifted, repaired := true, true, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -41,14 +41,20 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case e := <-d.events:
 			d.handle(e)
 		case <-look.C:
-			d.look()
+			d.carefully("a look at the surroundings", d.follow)
+			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
+				d.carefully("the repair of addresses", d.repair)
+				repaired = time.Now()
+			}
+			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(repairEvery)
-			soon = false
+			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
 				watch = nil // ctx has ended, or the kernel's reports have
 				continue
 			}
+			drifted = drifted || mayDrift(report.Kind)
 			if d.surroundings.heard(report.Kind) && !soon {
 				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), repairEvery))
 				soon = true
@@ -57,11 +63,10 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	}
 }
 
-// look follows what has changed around, and puts right what is not as it is to be.
-func (d *Director) look() {
-	d.carefully("a look at the surroundings", d.follow)
-	d.carefully("the repair of addresses", d.repair)
-	d.carefully("the end of troubles", d.endTroubles)
+// mayDrift says whether addresses may have changed by what a report tells of. Where thousands
+// change at once, some of the reports are lost.
+func mayDrift(k netlnk.Kind) bool {
+	return k == netlnk.AddressChanged || k == netlnk.LinkChanged || k == netlnk.Overrun
 }
 
 // handle takes in an event and those that wait behind it, and has the data plane

@@ -2,6 +2,7 @@ package director
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -244,6 +245,23 @@ func (n *node) wantFault(reason string) {
 	if in.State != cluster.Fault || in.Fault != reason || leased || have {
 		n.t.Errorf("it is %s for %q, leased %t, has the VIP: %t; want fault for %q", in.State, in.Fault, leased, have, reason)
 	}
+}
+
+// A master announces its VIPs again where their device has got another Ethernet address.
+func TestAnotherEthernetAddress(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer n.stop()
+		time.Sleep(20 * time.Second)
+		m.Calls()
+		m.SetMAC("eth0", net.HardwareAddr{2, 0, 0, 0, 0, 9})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := m.Calls(); len(got) != 1 || got[0] != "announce 192.0.2.100" {
+			t.Errorf("done %q, want an announcement", got)
+		}
+	})
 }
 
 // A device that has VIPs of the instance and loses its carrier is a fault of the instance,

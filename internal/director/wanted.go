@@ -36,8 +36,14 @@ func (s served) same(o served) bool {
 // wanted works out what the picture wants in these surroundings, which have been looked at.
 func (p picture) wanted(around *surroundings) wanted {
 	defer around.close()
+	instances := ha.Bindings(p.cfg.VRRPInstances, around.picture)
+	if p.cfg.Global.DynamicInterfaces != "" {
+		for i := range instances {
+			instances[i].Missing = nil // it waits in fault for what comes later
+		}
+	}
 	return wanted{
-		instances: ha.Bindings(p.cfg.VRRPInstances, around.picture),
+		instances: instances,
 		devices:   p.devices(around),
 		served: served{
 			direct: p.servedHere(around, lvs.DirectRoute), tunnelled: p.servedHere(around, lvs.Tunnel), devices: p.vipDevices(),

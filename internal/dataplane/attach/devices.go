@@ -107,7 +107,8 @@ func (a *Devices) setDevices(devices []lvs.Device) error {
 		keep[filepath.Base(a.behindPin(d.index))] = d.behind != nil
 	}
 	for name, d := range a.by {
-		if !keep[filepath.Base(a.egressPin(d.index))] {
+		// By its name: one that has another name now is there twice.
+		if !slices.ContainsFunc(wanted, func(w lvs.Device) bool { return w.Name == name }) {
 			d.close()
 			delete(a.by, name)
 		}

@@ -154,6 +154,18 @@ func (m *Machine) SetUp(device string, up bool) {
 	m.tell(netlnk.LinkChanged, l.Index)
 }
 
+// SetMAC gives a device another Ethernet address.
+func (m *Machine) SetMAC(device string, mac net.HardwareAddr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, err := m.link(device)
+	if err != nil {
+		panic(err)
+	}
+	l.MAC = mac
+	m.tell(netlnk.LinkChanged, l.Index)
+}
+
 // Unplug removes a device, with its addresses.
 func (m *Machine) Unplug(device string) {
 	m.mu.Lock()
