@@ -17,7 +17,8 @@ import (
 var may = map[string][]string{
 	"lvs":                            nil,
 	"vrrp":                           nil,
-	"conf":                           {"lvs", "conf/text"},
+	"conf":                           {"lvs", "conf/text", "conf/pcre"},
+	"conf/pcre":                      nil,
 	"conf/text":                      nil,
 	"conf/conftest":                  nil,
 	"conf/lint":                      {"lvs", "conf", "conf/text"},
@@ -26,7 +27,7 @@ var may = map[string][]string{
 	"internal/netlnk/arp":            {"internal/netlnk"},
 	"internal/netlnk/ndp":            {"internal/netlnk"},
 	"internal/sched":                 {"lvs"},
-	"internal/check":                 {"conf"},
+	"internal/check":                 {"conf", "conf/pcre"},
 	"internal/realserver":            {"internal/netlnk"},
 	"internal/drift":                 nil,
 	"internal/cluster":               {"lvs"},

@@ -30,6 +30,8 @@ type Answer struct {
 	Size int64
 	// Sum is the MD5 sum of the body, of no more than Content-Length.
 	Sum []byte
+	// Body is its beginning, as much as was to be kept.
+	Body []byte
 }
 
 // fetch asks for a page. The server has the time-out to connect, with TLS, and once more
@@ -69,7 +71,7 @@ func (h *HTTP) exchange(ctx context.Context, conn net.Conn, page Page) (*Answer,
 	if _, err := io.WriteString(conn, h.request(page)); err != nil {
 		return nil, h.broken(ctx, page.Path, err)
 	}
-	answer, err := readAnswer(conn, md5.New())
+	answer, err := readAnswer(conn, md5.New(), page.keep())
 	if err != nil {
 		return nil, h.broken(ctx, page.Path, err)
 	}
@@ -114,8 +116,9 @@ var readRoom = sync.Pool{New: func() any {
 }}
 
 // readAnswer reads an answer up to its end: that of Content-Length, or of the connection.
+// It keeps so many bytes of the body.
 // The error is io.EOF where nothing has come.
-func readAnswer(r io.Reader, sum hash.Hash) (*Answer, error) {
+func readAnswer(r io.Reader, sum hash.Hash, keep int) (*Answer, error) {
 	room := readRoom.Get().(*[]byte)
 	defer readRoom.Put(room)
 	a := &Answer{}
@@ -129,6 +132,7 @@ func readAnswer(r io.Reader, sum hash.Hash) (*Answer, error) {
 			body = body[:length-a.Size]
 		}
 		sum.Write(body)
+		a.Body = append(a.Body, body[:min(len(body), keep-len(a.Body))]...)
 		if a.Size += int64(len(body)); a.Size > maxHTTPBody {
 			return nil, fmt.Errorf("the body has more than %d MB", maxHTTPBody>>20)
 		}
