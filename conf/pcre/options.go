@@ -8,7 +8,7 @@ import (
 
 // flags are how a part of a pattern is read.
 type flags struct {
-	caseless, dotAll, multiline, extended, extendedMore, ungreedy, noCapture bool
+	caseless, dotAll, multiline, extended, ungreedy, noCapture bool
 	// The others hold for the whole pattern.
 	utf, ucp, dollarEnd, firstLine, unsetMatches, altCircumflex, emptyClass, altBsux bool
 	never                                                                            []string
