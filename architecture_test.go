@@ -50,7 +50,7 @@ var may = map[string][]string{
 	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/netlnk", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha"},
 	"internal/api":                   {"conf", "internal/director", "internal/cluster"},
 	"internal/lab":                   {"examples", "conf", "internal/api", "internal/cluster"},
-	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/realserver", "internal/lab"},
+	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest":         nil,
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
