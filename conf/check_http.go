@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weir/conf/pcre"
 	"weir/conf/text"
 )
 
@@ -91,7 +92,7 @@ func urlBlock() *blockSpec {
 		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check"), example("www.example.org", "example.org")),
 		onOff("tls_compliant", func(u *U) *bool { return &u.TLS }, "end the connection as TLS wants it, by a close_notify", example("on", "off")),
 	}
-	return &blockSpec{name: "url", done: urlDone, entries: anew(append(entries, mustWait(regexEntries()...)...)...)}
+	return &blockSpec{name: "url", done: urlDone, entries: anew(append(entries, regexEntries()...)...)}
 }
 
 // regexEntries are the keywords of a page whose body has to match.
@@ -99,10 +100,10 @@ func regexEntries() []*entry {
 	type U = URL
 	offset := number(0, math.MaxInt32)
 	return []*entry{
-		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match"),
-		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "what its body must not match"),
-		many("regex_options", nonEmpty("an option"), func(u *U) *[]string { return &u.Options }, "options of PCRE2"),
-		custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *text.Statement, u *U) bool {
+		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match, a regular expression of PCRE2", example("up|ok", "ok")),
+		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "the body must not match regex"),
+		many("regex_options", oneWord("option of PCRE2", pcre.Options()...), func(u *U) *[]string { return &u.Options }, "options of PCRE2", example("caseless", "caseless dotall")),
+		ignored("it bounds the memory of a match by itself", custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *text.Statement, u *U) bool {
 			sizes, ok := rest(r, st, 1, offset)
 			if ok && len(sizes) != 2 {
 				r.errorAt(st.All(), "regex_stack takes two sizes", "expected regex_stack START MAX")
@@ -112,13 +113,28 @@ func regexEntries() []*entry {
 				u.StackStart, u.StackMax = sizes[0], sizes[1]
 			}
 			return ok
-		}),
-		value("regex_min_offset", offset, func(u *U) *int { return &u.MinOffset }, "where in the body a match begins at the earliest"),
-		value("regex_max_offset", offset, func(u *U) *int { return &u.MaxOffset }, "where in the body a match begins at the latest"),
+		}))[0],
+		value("regex_min_offset", offset, func(u *U) *int { return &u.MinOffset }, "where in the body a match begins at the earliest, in bytes", initially(0), example("1", "2")),
+		value("regex_max_offset", offset, func(u *U) *int { return &u.MaxOffset }, "where in the body a match begins at the latest, in bytes", otherwise("anywhere"), example("8", "9")),
 	}
 }
 
-func urlDone(r *reader, b *text.Block, _ any) { r.require(b, "path", "expected path PATH") }
+func urlDone(r *reader, b *text.Block, into any) {
+	r.require(b, "path", "expected path PATH")
+	u := into.(*URL)
+	if !u.Has("regex_max_offset") {
+		u.MaxOffset = pcre.Anywhere
+	}
+	if u.Regex == "" {
+		return
+	}
+	if _, err := pcre.Compile(u.Regex, u.Options...); err != nil {
+		r.errorAt(u.PlaceOf("regex"), "regex: "+err.Error(), "expected a regular expression of PCRE2, without recursion and verbs")
+	}
+	if u.MaxOffset != pcre.Anywhere && u.MinOffset > u.MaxOffset {
+		r.errorAt(u.PlaceOf("regex_max_offset"), fmt.Sprintf("no match begins at byte %d at the earliest and at byte %d at the latest", u.MinOffset, u.MaxOffset), "expected regex_min_offset up to regex_max_offset")
+	}
+}
 
 // resolveHTTP fills in the host, and the good status codes.
 func (c *rawCheck) resolveHTTP(r *reader, server *rawServer) {

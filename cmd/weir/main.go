@@ -26,6 +26,7 @@ var verbs = []func() *cobra.Command{
 	formatCommand,
 	showCommand,
 	realserverCommand,
+	genhashCommand,
 	labCommand,
 	keepCommand,
 }
@@ -50,7 +51,11 @@ func main() {
 	if filepath.Base(os.Args[0]) == "keepalived" {
 		os.Exit(keepalivedMain(ctx, keepalivedCommand()))
 	}
-	if err := rootCommand().ExecuteContext(ctx); err != nil {
+	root := rootCommand()
+	if filepath.Base(os.Args[0]) == "genhash" {
+		root.SetArgs(append([]string{"genhash"}, os.Args[1:]...))
+	}
+	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {
 			os.Exit(int(code))

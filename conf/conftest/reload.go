@@ -134,6 +134,8 @@ var reloadExamples = map[string]reloadExample{
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 
+	"url regex_no_match": {was: "-", now: "", around: "regex ok\n"},
+
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
 	"weir silence": {was: "not-yet", now: "obsolete"},

@@ -157,10 +157,23 @@ func (e Endpoint) reason(ctx context.Context, err error) error {
 		return e.own(ctx, errno)
 	}
 	if isTimeout(err) {
-		return fmt.Errorf("no answer within %s", e.Timeout)
+		return as(fmt.Sprintf("no answer within %s", e.Timeout), os.ErrDeadlineExceeded)
 	}
 	return err
 }
+
+// worded is an error in other words.
+type worded struct {
+	words string
+	err   error
+}
+
+func (w *worded) Error() string { return w.words }
+
+func (w *worded) Unwrap() error { return w.err }
+
+// as puts an error into other words.
+func as(words string, err error) error { return &worded{words, err} }
 
 // isTimeout says whether a deadline has passed: that of a dialer shows as
 // os.ErrDeadlineExceeded or context.DeadlineExceeded, whichever part of it notices first.

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 
 	"weir/conf"
@@ -45,7 +46,7 @@ func (h *HTTP) Check(ctx context.Context) (Weight, error) {
 
 // get asks for a page and judges the answer.
 func (h *HTTP) get(ctx context.Context, page Page) error {
-	answer, err := h.fetch(ctx, page)
+	answer, err := h.fetch(ctx, page, reading{md5.New(), page.keep(), false})
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,42 @@ type Answer struct {
 	Size int64
 	// Sum is the MD5 sum of the body, of no more than Content-Length.
 	Sum []byte
+	// Body is its beginning, as much as was to be kept.
+	Body []byte
+}
+
+// Stage is how far an exchange with a web server came before it failed.
+type Stage int
+
+// The stages behind the connection, whose own failure is no ExchangeError.
+const (
+	Handshake Stage = iota + 1 // of TLS
+	Exchange                   // of request and answer
+)
+
+// ExchangeError is why an exchange failed behind the connection.
+type ExchangeError struct {
+	Stage Stage
+	// What is what was asked for: the page's path, or "TLS handshake".
+	What string
+	// Err wraps io.EOF where the server has not answered at all, and
+	// os.ErrDeadlineExceeded where it did not answer in time.
+	Err error
+}
+
+func (e *ExchangeError) Error() string { return e.What + ": " + e.Err.Error() }
+
+func (e *ExchangeError) Unwrap() error { return e.Err }
+
+// Fetch asks for a page and returns the answer as it comes, be it HTTP or not, with so
+// many bytes of its body. The errors are those of Check.
+func (h *HTTP) Fetch(ctx context.Context, page Page, keep int) (*Answer, error) {
+	return h.fetch(ctx, page, reading{md5.New(), keep, true})
 }
 
 // fetch asks for a page. The server has the time-out to connect, with TLS, and once more
 // to answer.
-func (h *HTTP) fetch(ctx context.Context, page Page) (*Answer, error) {
+func (h *HTTP) fetch(ctx context.Context, page Page, how reading) (*Answer, error) {
 	deadline := h.deadline()
 	tcp, err := h.dial(ctx, "tcp")
 	if err != nil {
@@ -50,7 +81,7 @@ func (h *HTTP) fetch(ctx context.Context, page Page) (*Answer, error) {
 	if h.Shared != nil {
 		secure := tls.Client(tcp, h.Shared.clientOf(page.Name))
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, h.broken(ctx, "TLS handshake", err)
+			return nil, h.broken(ctx, Handshake, "TLS handshake", err)
 		}
 		if page.CloseNotify {
 			defer secure.Close()
@@ -61,17 +92,17 @@ func (h *HTTP) fetch(ctx context.Context, page Page) (*Answer, error) {
 	if release, err = bound(ctx, tcp, h.deadline()); err != nil {
 		return nil, h.reason(ctx, err)
 	}
-	return h.exchange(ctx, conn, page)
+	return h.exchange(ctx, conn, page, how)
 }
 
 // exchange sends the request and reads the answer.
-func (h *HTTP) exchange(ctx context.Context, conn net.Conn, page Page) (*Answer, error) {
+func (h *HTTP) exchange(ctx context.Context, conn net.Conn, page Page, how reading) (*Answer, error) {
 	if _, err := io.WriteString(conn, h.request(page)); err != nil {
-		return nil, h.broken(ctx, page.Path, err)
+		return nil, h.broken(ctx, Exchange, page.Path, err)
 	}
-	answer, err := readAnswer(conn, md5.New())
+	answer, err := readAnswer(conn, how)
 	if err != nil {
-		return nil, h.broken(ctx, page.Path, err)
+		return nil, h.broken(ctx, Exchange, page.Path, err)
 	}
 	return answer, nil
 }
@@ -93,18 +124,18 @@ func (h *HTTP) request(page Page) string {
 }
 
 // broken is the reason of a failure while something was exchanged.
-func (h *HTTP) broken(ctx context.Context, what string, err error) error {
+func (h *HTTP) broken(ctx context.Context, stage Stage, what string, err error) error {
 	err = h.reason(ctx, err)
 	var own *OwnError
 	switch {
 	case ctx.Err() != nil || errors.As(err, &own):
 		return err
 	case errors.Is(err, io.EOF):
-		err = errors.New("the server closed the connection without an answer")
+		err = as("the server closed the connection without an answer", io.EOF)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("the connection broke off")
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return &ExchangeError{stage, what, err}
 }
 
 // readRoom has buffers to read by.
@@ -113,9 +144,17 @@ var readRoom = sync.Pool{New: func() any {
 	return &room
 }}
 
+// reading is how an answer is read: the sum of its body, how much of that is kept, and
+// whether it may be anything.
+type reading struct {
+	sum      hash.Hash
+	keep     int
+	anything bool
+}
+
 // readAnswer reads an answer up to its end: that of Content-Length, or of the connection.
 // The error is io.EOF where nothing has come.
-func readAnswer(r io.Reader, sum hash.Hash) (*Answer, error) {
+func readAnswer(r io.Reader, how reading) (*Answer, error) {
 	room := readRoom.Get().(*[]byte)
 	defer readRoom.Put(room)
 	a := &Answer{}
@@ -123,12 +162,16 @@ func readAnswer(r io.Reader, sum hash.Hash) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Status, err = statusOf(a.Header); err != nil && !how.anything {
+		return nil, err
+	}
 	length := contentLength(a.Header)
 	for {
 		if length >= 0 && a.Size+int64(len(body)) > length {
 			body = body[:length-a.Size]
 		}
-		sum.Write(body)
+		how.sum.Write(body)
+		a.Body = append(a.Body, body[:min(len(body), how.keep-len(a.Body))]...)
 		if a.Size += int64(len(body)); a.Size > maxHTTPBody {
 			return nil, fmt.Errorf("the body has more than %d MB", maxHTTPBody>>20)
 		}
@@ -142,22 +185,21 @@ func readAnswer(r io.Reader, sum hash.Hash) (*Answer, error) {
 			return nil, err
 		}
 	}
-	a.Sum = sum.Sum(nil)
+	a.Sum = how.sum.Sum(nil)
 	return a, nil
 }
 
 // readHeader reads up to the blank line, and returns what came behind it, in room.
-func (a *Answer) readHeader(r io.Reader, room []byte) (body []byte, err error) {
+func (a *Answer) readHeader(r io.Reader, room []byte) ([]byte, error) {
 	for {
 		n, err := r.Read(room)
 		from := max(0, len(a.Header)-3)
 		a.Header = append(a.Header, room[:n]...)
 		if i := bytes.Index(a.Header[from:], []byte("\r\n\r\n")); i >= 0 {
 			end := from + i + 4
-			body = room[n-(len(a.Header)-end) : n]
+			body := room[n-(len(a.Header)-end) : n]
 			a.Header = a.Header[:end]
-			a.Status, err = statusOf(a.Header)
-			return body, err
+			return body, nil
 		}
 		switch {
 		case len(a.Header) > maxHTTPHeader:
