@@ -73,7 +73,7 @@ func run(ctx context.Context, o runOptions) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
-	kept := findKeeper(o.pinDir)
+	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
@@ -93,6 +93,16 @@ func run(ctx context.Context, o runOptions) error {
 	if err := raiseFiles(cfg); err != nil {
 		log.Warn(err.Error())
 	}
+	var holder holder = keeper
+	if keeper == nil {
+		holder = newCaretaker(cfg, o.pinDir, log)
+	}
+	taken := false
+	defer func() {
+		if !taken { // the start has failed
+			holder.handOver(takeWithin)
+		}
+	}()
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
@@ -107,14 +117,14 @@ func run(ctx context.Context, o runOptions) error {
 	)
 	begun := false
 	machine.TakeOver = func() {
-		begun = true
+		begun, taken = true, true
 		if plane.Anew() { // nothing says here that this director is master
-			if err := kept.handOver(takeWithin); err != nil {
+			if err := holder.handOver(takeWithin); err != nil {
 				log.Warn(err.Error())
 			}
 			return
 		}
-		kept.take()
+		holder.take()
 	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)

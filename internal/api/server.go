@@ -203,7 +203,7 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	return a
 }
 
-// mayBeEmpty refuses a configuration that asks for nothing while weir does something: a
+// mayBeEmpty refuses a configuration that asks for nothing while weir runs services: a
 // file that was cut off, or a pipe that nothing came by, looks like that. Changes are those
 // that are refused.
 func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, error) {
@@ -211,7 +211,7 @@ func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, erro
 		return director.Changes{}, nil
 	}
 	changes, err := s.director.Plan(cfg)
-	if err != nil || len(changes.Services)+len(changes.Instances) == 0 {
+	if err != nil || len(changes.Services) == 0 {
 		return director.Changes{}, err
 	}
 	return changes, fmt.Errorf("%s has no virtual_server and no vrrp_instance, and weir runs %s and %s: to take all of them away, say weir reload --empty",
