@@ -105,10 +105,12 @@ func keepCommand() *cobra.Command {
 // keep keeps masterships until the next director asks for them; or until none has come, ctx
 // ends or somebody asks for that, and then hands them over.
 func keep(ctx context.Context, l legacy, listener net.Listener) error {
-	lines, err := newLog(os.Stderr, l.Log)
+	ignorePipes()
+	lines, flush, err := openLog(os.Stderr, l.Log)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	leases, err := dataplane.OpenLeases(l.PinDir)
 	if err != nil {
 		return err
