@@ -26,7 +26,7 @@ func (o *askOptions) flags(cmd *cobra.Command) {
 
 // emptyFlag is the flag of the verbs that may take everything away.
 func (o *askOptions) emptyFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.empty, "empty", false, "allow a file without any virtual_server and vrrp_instance while weir runs some")
+	cmd.Flags().BoolVar(&o.empty, "empty", false, "allow a file without any virtual_server and vrrp_instance while weir runs services")
 }
 
 // ask asks for a plan or a reload, and shows the file's diagnostics.

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ours is what weir's genhash prints, and its exit code.
-func ours(t *testing.T, args ...string) (out, complaints string, code int) {
+// weirGenhash is what weir's genhash prints, and its exit code.
+func weirGenhash(t *testing.T, args ...string) (out, complaints string, code int) {
 	t.Helper()
 	var o, c bytes.Buffer
 	err := genhash(t.Context(), "genhash", args, &o, &c)
@@ -103,7 +103,7 @@ func TestGenhashOfBodies(t *testing.T) {
 				port := raw(t, "HTTP/"+version+" "+status+"\r\nServer: raw\r\n"+answer.header, answer.body, answer.pieces)
 				args := []string{"-s", "127.0.0.1", "-p", port, "-u", "/", "-P", version}
 				want := fmt.Sprintf("%x\n", md5.Sum(answer.body))
-				got, complaints, code := ours(t, args...)
+				got, complaints, code := weirGenhash(t, args...)
 				real, realComplaints, realCode := theirs(t, args...)
 				if got != want || real != want || complaints+realComplaints != "" || code+realCode != 0 {
 					t.Errorf("%d bytes %s, HTTP/%s: md5 %q, weir %q %q %d, genhash %q %q %d", size, name, version, want, got, complaints, code, real, realComplaints, realCode)
@@ -160,7 +160,7 @@ func TestGenhashLikeKeepalived(t *testing.T) {
 		"-s 127.0.0.1 -p PORT -u / -P 2", "-s 127.0.0.1 -p PORT -u / -t x", "-s 127.0.0.1 -p PORT -u / -m x", "-s 127.0.0.1 -u / -p",
 	} {
 		args := strings.Fields(strings.NewReplacer("PORT", port, "CLOSED", closed).Replace(line))
-		out, complaints, code := ours(t, args...)
+		out, complaints, code := weirGenhash(t, args...)
 		realOut, realComplaints, realCode := theirs(t, args...)
 		out, realOut = took.ReplaceAllString(out, "= N usecs"), took.ReplaceAllString(realOut, "= N usecs")
 		complaints = strings.Replace(complaints, "   --conf                     Print the url block for HTTP_GET (weir only).\n", "", 1)
@@ -178,7 +178,7 @@ func TestGenhashConf(t *testing.T) {
 	} {
 		port := raw(t, "HTTP/1.0 "+tt.status+"\r\n", []byte("hello"), 1)
 		args := append([]string{"-s", "127.0.0.1", "-p", port, "-u", "/a", "--conf"}, strings.Fields(tt.more)...)
-		if got, _, code := ours(t, args...); got != tt.want || code != 0 {
+		if got, _, code := weirGenhash(t, args...); got != tt.want || code != 0 {
 			t.Errorf("%d %q, want %q", code, got, tt.want)
 		}
 	}

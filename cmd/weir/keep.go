@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,10 +105,12 @@ func keepCommand() *cobra.Command {
 // keep keeps masterships until the next director asks for them; or until none has come, ctx
 // ends or somebody asks for that, and then hands them over.
 func keep(ctx context.Context, l legacy, listener net.Listener) error {
-	lines, err := newLog(os.Stderr, l.Log)
+	ignorePipes()
+	lines, flush, err := openLog(os.Stderr, l.Log)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	leases, err := dataplane.OpenLeases(l.PinDir)
 	if err != nil {
 		return err
@@ -118,25 +121,27 @@ func keep(ctx context.Context, l legacy, listener net.Listener) error {
 	w := newWait(handOver)
 	go w.serve(listener)
 	machine := director.OnKernel(director.Plane{Leases: leases}, nil)
-	return director.Keep(ctx, machine, slog.New(endOnly{lines, ctx}), l.Kept, func() {})
+	var leaving atomic.Bool
+	return director.Keep(ctx, machine, slog.New(endOnly{lines, ctx, &leaving}), l.Kept, &leaving)
 }
 
 // endOnly is a log of the hand-over alone: that the masterships go on is no news.
 type endOnly struct {
 	slog.Handler
-	until context.Context
+	until   context.Context
+	leaving *atomic.Bool // there is no hand-over
 }
 
 func (q endOnly) Enabled(ctx context.Context, level slog.Level) bool {
-	return (level > slog.LevelInfo || q.until.Err() != nil) && q.Handler.Enabled(ctx, level)
+	return (level > slog.LevelInfo || q.until.Err() != nil && !q.leaving.Load()) && q.Handler.Enabled(ctx, level)
 }
 
 func (q endOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return endOnly{q.Handler.WithAttrs(attrs), q.until}
+	return endOnly{q.Handler.WithAttrs(attrs), q.until, q.leaving}
 }
 
 func (q endOnly) WithGroup(name string) slog.Handler {
-	return endOnly{q.Handler.WithGroup(name), q.until}
+	return endOnly{q.Handler.WithGroup(name), q.until, q.leaving}
 }
 
 // wait ends the keeping when no director has come.
@@ -232,9 +237,6 @@ func findKeeper(pinDir string) *keeper {
 // take has the keeper leave everything as it is and end: the caller goes on at once. One
 // that does not answer hangs, and sends nothing either.
 func (k *keeper) take() {
-	if k == nil {
-		return
-	}
 	defer k.conn.Close()
 	k.conn.SetDeadline(time.Now().Add(takeWithin))
 	if _, err := k.conn.Write([]byte{askTake}); err == nil {
@@ -244,9 +246,6 @@ func (k *keeper) take() {
 
 // handOver has the keeper hand over to the standby, and waits until it has ended.
 func (k *keeper) handOver(within time.Duration) error {
-	if k == nil {
-		return nil
-	}
 	defer k.conn.Close()
 	k.conn.SetDeadline(time.Now().Add(within))
 	if _, err := k.conn.Write([]byte{askHandOver}); err != nil {

@@ -16,7 +16,7 @@ func reloadCommand() *cobra.Command {
 be, none. Without a file it is the one that runs; SIGHUP does the same. Another
 file is the one that runs from then on, until a restart. What comes by standard
 input (-) or a pipe runs until the next reload, which reads the file again. A file
-without any virtual_server and vrrp_instance is refused while weir runs some,
+without any virtual_server and vrrp_instance is refused while weir runs services,
 unless --empty says that everything is to go.
 
 What stays is not touched: connections, the turn of a scheduler, the verdicts of

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -63,17 +65,20 @@ func defaultRun(config string) runOptions {
 }
 
 func run(ctx context.Context, o runOptions) error {
-	lines, err := newLog(os.Stderr, o.log)
+	ignorePipes()
+	lines, flush, err := openLog(os.Stderr, o.log)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	stream := cluster.NewStream(cluster.Log(lines))
 	log := stream.Logger()
+	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
-	kept := findKeeper(o.pinDir)
+	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
@@ -93,6 +98,16 @@ func run(ctx context.Context, o runOptions) error {
 	if err := raiseFiles(cfg); err != nil {
 		log.Warn(err.Error())
 	}
+	var holder holder = keeper
+	if keeper == nil {
+		holder = newCaretaker(cfg, o.pinDir, log)
+	}
+	taken := false
+	defer func() {
+		if !taken { // the start has failed
+			holder.handOver(takeWithin)
+		}
+	}()
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
@@ -107,14 +122,14 @@ func run(ctx context.Context, o runOptions) error {
 	)
 	begun := false
 	machine.TakeOver = func() {
-		begun = true
+		begun, taken = true, true
 		if plane.Anew() { // nothing says here that this director is master
-			if err := kept.handOver(takeWithin); err != nil {
+			if err := holder.handOver(takeWithin); err != nil {
 				log.Warn(err.Error())
 			}
 			return
 		}
-		kept.take()
+		holder.take()
 	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
@@ -160,7 +175,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 		return d.Run(ctx)
 	})
 	tasks.Go(func() error { return server.Run(serving) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
+	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
 	return tasks.Wait()
 }
 
@@ -173,11 +188,11 @@ func names(kept []director.Kept) (list []string) {
 }
 
 // reloadOnHangup takes up the file that runs at each SIGHUP.
-func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) error {
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-hangups:
 			server.Reload(api.Request{})
 		}
@@ -201,6 +216,38 @@ func newLog(w io.Writer, form string) (slog.Handler, error) {
 		return slog.NewJSONHandler(w, nil), nil
 	}
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
+}
+
+// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
+func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
+	q := newLineQueue(w, func(n int) []byte {
+		var b bytes.Buffer
+		if h, err := newLog(&b, form); err == nil {
+			slog.New(h).Warn("lines of the log were dropped: nobody reads them", "lines", n)
+		}
+		return b.Bytes()
+	})
+	if lines, err = newLog(q, form); err != nil {
+		q.close()
+	}
+	return lines, q.close, err
+}
+
+// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
+// it starts get the signal as ever.
+func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+
+// endWithin is how long a process that is told to end may take. Whatever hangs then is left
+// behind: leases run out, as those of one that was killed.
+const endWithin = 5 * time.Second
+
+// endAtOnce ends the process.
+func endAtOnce(log *slog.Logger, flush func()) func() {
+	return func() {
+		log.Error("the end takes too long, ending without it", "after", endWithin)
+		flush()
+		os.Exit(1)
+	}
 }
 
 // lockName is the file that a running weir holds locked, in its run folder.

@@ -31,7 +31,7 @@ type Request struct {
 	// for. The file that runs stays the one of before: a reload without a file reads that.
 	Text []byte `json:"text,omitzero"`
 	// Empty allows a configuration without a virtual server and a VRRP instance, where
-	// there are some.
+	// there are virtual servers.
 	Empty bool `json:"empty,omitempty"`
 	// Colour asks for diagnostics as a terminal shows them.
 	Colour bool `json:"colour,omitempty"`

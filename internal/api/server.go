@@ -39,8 +39,13 @@ type Server struct {
 	// Stop ends the process: it returns at once. It is set before Run.
 	Stop func()
 
-	mu     sync.Mutex // one plan or reload at a time
-	loader *conf.Loader
+	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
+	begun uint64     // the number of the last reload that is in force
+
+	loaderMu sync.Mutex
+	loader   *conf.Loader // of the last reading; nil while somebody uses it
+	linter   conf.Linter
+	asked    uint64 // numbers reloads as they are asked for
 
 	fileMu  sync.Mutex // a snapshot does not wait for a reload
 	file    string     // that a reload without one reads
@@ -65,7 +70,7 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluste
 	if err != nil {
 		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader}, nil
+	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
 }
 
 // Run answers until ctx ends. Readers of events get those that have happened by then.
@@ -148,16 +153,10 @@ func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 }
 
 // Plan tells what a reload would change.
-func (s *Server) Plan(r Request) Answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.do(r, s.director.Plan)
-}
+func (s *Server) Plan(r Request) Answer { return s.do(r, s.director.Plan) }
 
 // Reload does it. The file is the one that runs from then on.
 func (s *Server) Reload(r Request) (a Answer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if caught := cluster.Carefully("a reload", func() { a = s.reload(r) }); caught != nil { // SIGHUP comes by no call
 		s.events.Publish(cluster.PanicCaught(caught))
 		a = Answer{File: r.File, Error: caught.Error()}
@@ -166,10 +165,14 @@ func (s *Server) Reload(r Request) (a Answer) {
 }
 
 func (s *Server) reload(r Request) Answer {
-	begun := time.Now()
+	begun, number := time.Now(), s.number()
 	var reading time.Duration
 	a := s.do(r, func(cfg *conf.Config) (director.Changes, error) {
 		reading = time.Since(begun)
+		if number < s.begun {
+			return director.Changes{}, errLater
+		}
+		s.begun = number
 		return s.director.Reload(cfg)
 	})
 	if a.Error != "" {
@@ -189,6 +192,37 @@ func (s *Server) reload(r Request) Answer {
 	return a
 }
 
+// errLater is the error of a reload whose files took so long that another overtook it.
+var errLater = errors.New("a reload that was asked for later is in force already")
+
+// number is that of a reload that is asked for now.
+func (s *Server) number() uint64 {
+	s.loaderMu.Lock()
+	defer s.loaderMu.Unlock()
+	s.asked++
+	return s.asked
+}
+
+// read reads what a question asks for. Readings do not wait for each other: while a disk
+// hangs, the next one has a loader of its own, and reads everything anew.
+func (s *Server) read(r Request) (*conf.Config, conf.Diagnostics, error) {
+	s.loaderMu.Lock()
+	loader := s.loader
+	s.loader = nil
+	s.loaderMu.Unlock()
+	if loader == nil {
+		loader = &conf.Loader{Linter: s.linter}
+	}
+	defer func() {
+		s.loaderMu.Lock()
+		defer s.loaderMu.Unlock()
+		if s.loader == nil {
+			s.loader = loader
+		}
+	}()
+	return readAsked(loader, r)
+}
+
 // runs is what runs, and the file that a reload reads where none is named.
 func (s *Server) runs() (running, file string) {
 	s.fileMu.Lock()
@@ -205,7 +239,9 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
 		return a
 	}
-	cfg, diagnostics, err := readAsked(s.loader, r)
+	cfg, diagnostics, err := s.read(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var text strings.Builder
 	if e := diagnostics.Render(&text, r.Colour); e != nil {
 		err = e
@@ -223,7 +259,7 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	return a
 }
 
-// mayBeEmpty refuses a configuration that asks for nothing while weir does something: a
+// mayBeEmpty refuses a configuration that asks for nothing while weir runs services: a
 // file that was cut off, or a pipe that nothing came by, looks like that. Changes are those
 // that are refused.
 func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, error) {
@@ -231,7 +267,7 @@ func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, erro
 		return director.Changes{}, nil
 	}
 	changes, err := s.director.Plan(cfg)
-	if err != nil || len(changes.Services)+len(changes.Instances) == 0 {
+	if err != nil || len(changes.Services) == 0 {
 		return director.Changes{}, err
 	}
 	return changes, fmt.Errorf("%s has no virtual_server and no vrrp_instance, and weir runs %s and %s: to take all of them away, say weir reload --empty",

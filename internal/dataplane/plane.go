@@ -191,6 +191,9 @@ func (p *Plane) Close() error {
 	if p.devices != nil {
 		p.devices.Close()
 	}
+	if p.services != nil {
+		p.services.Close()
+	}
 	p.programs.close()
 	return p.maps.Close()
 }

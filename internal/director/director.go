@@ -129,42 +129,6 @@ func (d *Director) Run(ctx context.Context) error {
 	return tasks.Wait()
 }
 
-// Suspend says whether a Run that ends from now on, for whatever reason, leaves masterships
-// as they are, for the next process or for Keep. Any goroutine may call it.
-func (d *Director) Suspend(yes bool) { d.instances.Suspend(yes) }
-
-// Kept are the masterships that Run has left. It is called after Run.
-func (d *Director) Kept() []ha.Kept { return d.instances.Kept() }
-
-// Keep goes on with masterships that another process has left, until ctx ends, and then
-// hands them over. It calls ready once it has them.
-func Keep(ctx context.Context, m Machine, log *slog.Logger, kept []ha.Kept, ready func()) error {
-	vips := vip.New(m.Addresses, m.Announcer, drift.NewLedger(log), vip.Reports{
-		Failed:  func(failed []vip.Failure) { log.Warn("keep VIPs", "error", vip.Join(failed)) },
-		Unheard: func(label string, a netip.Addr, err error) { log.Warn("announce VIP", "vip", a, "error", err) },
-	})
-	return ha.Keep(ctx, ha.Machine{
-		Leases: m.Plane.Leases, VIPs: vips, Log: log,
-		Open:  func(c ha.LinkConfig) (ha.Transport, error) { return m.OpenLink(c, log) },
-		Tell:  func(e cluster.Event) { log.Log(context.Background(), e.Level, e.Message, "why", e.Reason) },
-		Learn: func(ha.Heard) bool { return true },
-	}, kept, ready)
-}
-
-// RemoveVIPs removes the addresses that a weir that has ended has left on devices, and
-// lists them in words.
-func RemoveVIPs() (removed []string, err error) {
-	log := slog.New(slog.DiscardHandler)
-	left, err := vip.New(vip.Kernel{}, vip.Kernel{}, drift.NewLedger(log), vip.Reports{}).ClearLeft()
-	for _, a := range left {
-		removed = append(removed, a.String())
-	}
-	return removed, err
-}
-
-// Kept is a mastership that a process leaves for the next one.
-type Kept = ha.Kept
-
 // forInstances is what the instances reach the machine and the loop by.
 func (d *Director) forInstances() ha.Machine {
 	return ha.Machine{

@@ -57,3 +57,45 @@ func TestReloadReadsWhatTheCallerMeant(t *testing.T) {
 		t.Errorf("a reload of nothing that is meant: exit code %d\n%s", code, out)
 	}
 }
+
+// A FIFO in the place of the configuration, as a disk that hangs, is refused, and in
+// nobody's way: not in that of a plan, nor of SIGTERM.
+func TestConfigurationThatIsAFIFO(t *testing.T) {
+	t.Parallel()
+	c := startWish(t, wish{weights: [3]int{1, 2, -1}})
+	good := filepath.Join(t.TempDir(), "good.conf")
+	c.must(os.WriteFile(good, []byte(wish{weights: [3]int{1, 3, -1}}.file("node01")), 0o600))
+	c.must(os.Remove(c.node01.ConfigFile()))
+	c.must(syscall.Mkfifo(c.node01.ConfigFile(), 0o600))
+	mark := time.Now()
+	c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
+	_, err := c.node01.WaitFrom(c.within(15*time.Second), mark, "the refusal", lab.IsKind(model.ReloadRefused))
+	c.must(err)
+	if out, code := c.weir(c.node01, "plan", good); code != 2 {
+		t.Errorf("plan of a good file: exit code %d\n%s", code, out)
+	}
+	c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
+}
+
+// A log whose reader has ended, or reads nothing, costs its lines and nothing else.
+func TestLogWithoutAReader(t *testing.T) {
+	t.Parallel()
+	for name, reader := range map[string]string{"it has ended": "true", "it reads nothing": "sleep 60"} {
+		t.Run(name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "weir")
+			script := "#!/bin/bash\n[ \"$1\" = run ] && exec " + executable + " \"$@\" 2> >(exec " + reader + " >/dev/null 2>&1)\nexec " + executable + " \"$@\"\n"
+			if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			c := start(t, func(o *lab.ClusterOptions) { o.Executable = program })
+			for range 20 {
+				mark := time.Now()
+				c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
+				_, err := c.node01.WaitFrom(c.within(15*time.Second), mark, "a reload", lab.IsKind(model.Reloaded))
+				c.must(err)
+			}
+			c.wantSplit(100, 200)
+			c.must(c.node01.StopWeir(c.within(10 * time.Second)))
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weir/conf"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -33,11 +34,27 @@ func (s *Instances) Kept() (kept []Kept) {
 	return kept
 }
 
+// LeftBy lists the masterships of a configuration that a process that has died may have
+// left; the bindings are those of its instances. Instances that cannot take part are left
+// out: whoever runs them says why.
+func LeftBy(leases Leases, cfgs []conf.VRRPInstance, bindings []Binding) (left []Kept) {
+	for i, c := range cfgs {
+		leased, err := leases.Leased(ID(c))
+		if err != nil || !leased || bindings[i].Fault != "" {
+			continue
+		}
+		c = bindings[i].on(c)
+		left = append(left, Kept{ID: ID(c), Config: machineOf(c), Link: linkOf(c), VIPs: wantedOf(c)})
+	}
+	return left
+}
+
 // Keep goes on with masterships until ctx ends, and then hands them over as a director
-// that is stopped does. It calls ready once it has all. What is no more as the process
-// before left it is left alone: a lease that has run out, VIPs that are not here.
-func Keep(ctx context.Context, m Machine, list []Kept, ready func()) error {
-	m.suspended = new(atomic.Bool)
+// that is stopped does; or, where leaving is set by then, leaves them as they are. What is
+// no more as the process before left it is left alone: a lease that has run out, VIPs that
+// are not here.
+func Keep(ctx context.Context, m Machine, list []Kept, leaving *atomic.Bool) error {
+	m.suspended = leaving
 	var wanted []vip.Wanted
 	for _, k := range list {
 		wanted = append(wanted, k.VIPs)
@@ -56,7 +73,6 @@ func Keep(ctx context.Context, m Machine, list []Kept, ready func()) error {
 			tasks.Go(func() error { return o.run(ctx) })
 		}
 	}
-	ready()
 	return errors.Join(append(errs, tasks.Wait())...)
 }
 

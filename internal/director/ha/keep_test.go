@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func keepOn(t *testing.T, m *fakenet.Machine, kept []Kept) (end func()) {
 				}
 				return t, nil
 			},
-		}, kept, func() {})
+		}, kept, new(atomic.Bool))
 	}()
 	return func() {
 		cancel()
