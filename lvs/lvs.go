@@ -256,6 +256,10 @@ type Plan struct {
 	Timeouts  Timeouts
 	Instances []Instance
 	Devices   []Device
+	// Everywhere adds each other device by which clients may come, as they are at the
+	// moment, with the hook auto; no device that is in Excluded is used.
+	Everywhere bool
+	Excluded   []string
 	// Directors are the other directors: packets that one of them has forwarded are never
 	// balanced again, so that two directors cannot send a packet back and forth.
 	Directors []Director

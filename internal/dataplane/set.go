@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))
-	errs = append(errs, p.devices.Set(state.Devices, p.exits()))
+	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -86,6 +87,9 @@ func (p *Plane) Check(state lvs.Plan) error {
 		}
 	}
 	for _, d := range state.Devices {
+		if slices.Contains(state.Excluded, d.Name) {
+			continue
+		}
 		if _, err := netlnk.LinkByName(d.Name); err != nil {
 			errs = append(errs, fmt.Errorf("device %s: %w", d.Name, err))
 		}

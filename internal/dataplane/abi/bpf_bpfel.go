@@ -623,6 +623,7 @@ const (
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
 	BpfProgWeirTc             = "weir_tc"
+	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarExpiryEntryCount    = "expiry_entry_count"
@@ -682,6 +683,7 @@ type BpfProgramSpecs struct {
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.ProgramSpec `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.ProgramSpec `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
@@ -861,6 +863,7 @@ type BpfPrograms struct {
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.Program `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.Program `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.Program `ebpf:"weir_xdp"`
 }
 
@@ -875,6 +878,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,
 		p.WeirTc,
+		p.WeirTcL3,
 		p.WeirXdp,
 	)
 }

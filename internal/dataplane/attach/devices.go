@@ -29,9 +29,9 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	avoid   string // why native XDP must not be chosen, or loses packets
-	refused string // why native XDP was refused; "" where it was not tried
-	egress  *attachment
+	avoid   string      // why native XDP must not be chosen, or loses packets
+	refused string      // why native XDP was refused; "" where it was not tried
+	egress  *attachment // nil on a device without Ethernet
 	ingress *attachment // nil on lo
 	// behind gets what an ingress at XDP leaves to tc; else nil.
 	behind *attachment
@@ -55,20 +55,6 @@ type Attachment struct {
 	Why    string
 }
 
-// loopback is the device of packets from this machine to itself.
-const loopback = "lo"
-
-// hookEgress is the hook of lo: weir looks only at what leaves there.
-const hookEgress lvs.Hook = "egress"
-
-// withLoopback adds lo to the devices of a state, if there are any.
-func withLoopback(devices []lvs.Device) []lvs.Device {
-	if len(devices) == 0 || slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == loopback }) {
-		return devices
-	}
-	return append(slices.Clone(devices), lvs.Device{Name: loopback, Hook: hookEgress})
-}
-
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (a *Devices) Attachments() (list []Attachment) {
 	a.mu.Lock()
@@ -81,34 +67,36 @@ func (a *Devices) Attachments() (list []Attachment) {
 	return list
 }
 
-// Set attaches to these devices, and to lo if there are any, and to no other. Packets
-// leave by the exits, on which the choice of hooks depends. What cannot be attached to is
-// said in one error; then nothing is detached.
-func (a *Devices) Set(devices []lvs.Device, exits Exits) error {
+// Set attaches to the devices that are asked for, and to lo if there are any, and to no
+// other. Packets leave by the exits, on which the choice of hooks depends. What cannot be
+// attached to is said in one error; then nothing is detached.
+func (a *Devices) Set(asked Wanted, exits Exits) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.exits = exits
-	return a.setDevices(devices)
+	a.asked, a.exits = asked, exits
+	a.look()
+	return a.setDevices()
 }
 
-// setDevices attaches to these devices and to no other. What an earlier process
+// setDevices attaches to the wanted devices and to no other. What an earlier process
 // left attached is replaced without a gap.
-func (a *Devices) setDevices(devices []lvs.Device) error {
-	wanted := withLoopback(devices)
-	a.want = wanted
+func (a *Devices) setDevices() error {
 	if err := a.attachAll(); err != nil { // what is attached stays rather than leave a device bare
 		return err
 	}
-	keep := map[string]bool{}
-	for _, w := range wanted {
+	keep, wanted := map[string]bool{}, map[string]bool{}
+	for _, w := range a.want {
 		d := a.by[w.Name]
+		if d == nil { // one of those that nobody named
+			continue
+		}
+		wanted[w.Name] = true
 		keep[filepath.Base(a.ingressPin(d.index, d.hook))] = true
 		keep[filepath.Base(a.egressPin(d.index))] = true
 		keep[filepath.Base(a.behindPin(d.index))] = d.behind != nil
 	}
 	for name, d := range a.by {
-		// By its name: one that has another name now is there twice.
-		if !slices.ContainsFunc(wanted, func(w lvs.Device) bool { return w.Name == name }) {
+		if !wanted[name] { // by its name: one that has another name now is there twice
 			d.close()
 			delete(a.by, name)
 		}
@@ -125,7 +113,11 @@ func (a *Devices) attachAll() error {
 		avoid := a.avoidances()
 		var errs []error
 		for _, w := range a.want {
-			if _, err := a.setDevice(w, avoid[w.Name]); err != nil {
+			_, err := a.setDevice(w, avoid[w.Name])
+			switch {
+			case a.found[w.Name]:
+				a.noteUnfit(w.Name, err)
+			case err != nil:
 				errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
 			}
 		}
@@ -171,8 +163,13 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 // attach puts the programs on the device: the one at egress first, then the ingress
 // at the place that was asked for, or, on auto, at the best that works.
 func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
-	if d.egress, err = a.attachEgress(d.index); err != nil {
-		return fmt.Errorf("attach the program at egress: %w", err)
+	if err := unfit(d.wanted, l); err != nil {
+		return err
+	}
+	if !l.Layer3 {
+		if d.egress, err = a.attachEgress(d.index); err != nil {
+			return fmt.Errorf("attach the program at egress: %w", err)
+		}
 	}
 	if d.wanted == hookEgress {
 		d.hook = hookEgress
@@ -180,7 +177,7 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l, d.avoid) {
-		if d.ingress, err = a.attachIngress(l.MAC, d.index, c.hook); err == nil {
+		if d.ingress, err = a.attachIngress(l, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if err := a.attachBehind(d); err != nil {
 				d.close()
@@ -244,15 +241,20 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 
 // attachIngress attaches a program at a hook. What is at another hook stays, so that no
 // packet passes by, but for XDP: a device has it in one way only.
-func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*attachment, error) {
+func (a *Devices) attachIngress(l netlnk.Link, hook lvs.Hook) (*attachment, error) {
+	index := l.Index
 	if hook == lvs.HookTC {
-		program, err := a.program(mac, abi.BpfProgWeirTc)
+		name := abi.BpfProgWeirTc
+		if l.Layer3 {
+			name = abi.BpfProgWeirTcL3
+		}
+		program, err := a.program(nil, name) // the kernel tells whose a packet is
 		if err != nil {
 			return nil, err
 		}
 		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
-	program, err := a.program(mac, abi.BpfProgWeirXdp)
+	program, err := a.program(l.MAC, abi.BpfProgWeirXdp)
 	if err != nil {
 		return nil, err
 	}

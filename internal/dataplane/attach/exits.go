@@ -83,7 +83,7 @@ func refusal(ports map[int]port, native map[int]bool, from int, to []int) string
 		if index == from || !known {
 			continue
 		}
-		if why := p.deaf(native[index]); why != "" && (!generic || len(p.link.MAC) == 0) {
+		if why := p.deaf(native[index]); why != "" && (!generic || p.link.Layer3) {
 			return fmt.Sprintf("packets leave by %s, %s", p.link.Name, why)
 		}
 	}
@@ -93,7 +93,7 @@ func refusal(ports map[int]port, native map[int]bool, from int, to []int) string
 // deaf says why the device does not send what XDP redirects to it.
 func (p port) deaf(native bool) string {
 	switch {
-	case len(p.link.MAC) == 0:
+	case p.link.Layer3:
 		return "which has no Ethernet"
 	case p.mute != "":
 		return p.mute

@@ -16,7 +16,7 @@ func testPort(name, kind string, wanted lvs.Hook) port {
 	case "device":
 		p.link.Driver = "virtio_net"
 	case "tun", "wireguard", "ipip":
-		p.link.MAC = nil
+		p.link.MAC, p.link.Layer3 = nil, true
 	}
 	return p
 }

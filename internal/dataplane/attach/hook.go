@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"errors"
 	"fmt"
 
 	"weir/internal/netlnk"
@@ -18,6 +19,8 @@ type choice struct {
 // sender's unfinished checksums and 64 KB segments reach XDP and are lost
 // beyond it, while tc carries them through. Avoid says why auto must not take native
 // XDP; "" where it may.
+//
+// On a device without Ethernet only tc may be asked for (see unfit).
 func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []choice {
 	switch wanted {
 	case lvs.HookNative, lvs.HookGeneric, lvs.HookTC:
@@ -26,6 +29,9 @@ func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []choice {
 			why += ", but XDP loses packets: " + avoid
 		}
 		return []choice{{wanted, why}}
+	}
+	if l.Layer3 {
+		return []choice{{lvs.HookTC, fmt.Sprintf("%s has no Ethernet, which XDP needs", l.Name)}}
 	}
 	if software(l) {
 		return []choice{{lvs.HookTC, fmt.Sprintf("%s is a software device", l.Kind)}}
@@ -42,3 +48,15 @@ func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []choice {
 // software says whether a device's packets come from this machine's own memory.
 // Real cards and virtio have no rtnetlink kind, which is shown as "device".
 func software(l netlnk.Link) bool { return l.Kind != "device" || l.Driver == "" }
+
+// unfit says why the data plane cannot be attached to a device as it is asked for; nil
+// where nothing is known against it.
+func unfit(wanted lvs.Hook, l netlnk.Link) error {
+	switch {
+	case l.Layer3 && isXDP(wanted):
+		return fmt.Errorf("hook %s needs Ethernet, which this device does not have: expected hook tc or auto", wanted)
+	case !l.Layer3 && len(l.MAC) != 6 && wanted != hookEgress:
+		return errors.New("its link layer is not Ethernet, and is not supported")
+	}
+	return nil
+}

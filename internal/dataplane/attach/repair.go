@@ -35,7 +35,12 @@ func (a *Devices) Repair(exits Exits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.exits = exits
+	others := a.lookAgain()
 	a.repairDevices()
+	if others {
+		a.noteFailure(Kind, a.setDevices())
+		return
+	}
 	a.choose()
 }
 
@@ -44,7 +49,7 @@ func (a *Devices) choose() {
 	avoid := a.avoidances()
 	for _, d := range a.by {
 		if d.avoid != avoid[d.name] {
-			a.noteFailure(Kind, a.setDevices(a.want))
+			a.noteFailure(Kind, a.setDevices())
 			return
 		}
 	}
@@ -55,14 +60,20 @@ func (a *Devices) repairDevices() {
 	repaired, failed := false, false
 	a.repairTail()
 	for _, w := range a.want {
+		if a.found[w.Name] && a.by[w.Name] == nil { // it has come, or cannot be used
+			continue
+		}
 		drifted, err := a.repairDevice(w)
+		if a.found[w.Name] && errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile
+			continue
+		}
 		if drifted {
 			a.ledger.Note(Kind, w.Name, err)
 		}
 		repaired, failed = repaired || drifted, failed || err != nil
 	}
 	if repaired && !failed { // what is left of devices that went can go, too
-		a.noteFailure(Kind, a.setDevices(a.want))
+		a.noteFailure(Kind, a.setDevices())
 	}
 }
 
