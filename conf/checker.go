@@ -86,12 +86,10 @@ func checkBlocks() []*entry {
 			tcpCheck(),
 			httpCheck(CheckHTTP, "pages are as expected"),
 			httpCheck(CheckSSL, "pages are as expected, over TLS"),
-		},
-		mustWait(
 			smtpCheck(),
 			dnsCheck(),
-			miscCheck(),
-		),
+		},
+		mustWait(miscCheck()),
 		[]*entry{
 			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
 			udpCheck(),

@@ -50,16 +50,24 @@ func OfCheck(kind string) (all []Reload) {
 }
 
 // needs are what a kind of check has to have.
-var needs = map[string]string{"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n"}
+var needs = map[string]string{
+	"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n",
+	"DNS_CHECK": "delay_before_retry 1\n", // otherwise it is delay_loop
+}
 
-// asKind has a check of another kind in a file.
+// asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
 func asKind(text, kind string) string {
+	if kind == "host" {
+		before, rest, _ := strings.Cut(text, "TCP_CHECK {\n")
+		inner, behind, _ := strings.Cut(rest, "}\n")
+		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
+	}
 	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+needs[kind], 1)
 }
 
 // isCheck says whether a block is a check of another kind than TCP_CHECK.
 func isCheck(block string) bool {
-	return strings.HasSuffix(block, "_CHECK") && block != "TCP_CHECK" || strings.HasSuffix(block, "_GET")
+	return block == "host" || strings.HasSuffix(block, "_CHECK") && block != "TCP_CHECK" || strings.HasSuffix(block, "_GET")
 }
 
 // reloadExample is a statement before and after a reload.
@@ -175,6 +183,7 @@ var Blocks = map[string]string{
 	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
 	"real_server HTTP_GET":       "HTTP_GET {\nurl {\npath /\n}\n}\n",
 	"real_server SSL_GET":        "SSL_GET {\nurl {\npath /\n}\n}\n",
+	"SMTP_CHECK host":            "", // its keywords are the check's
 	"HTTP_GET url":               "url {\npath /b\n}\n",
 	"SSL_GET url":                "url {\npath /b\n}\n",
 	"weir device":                "device e9 {\n}\n",

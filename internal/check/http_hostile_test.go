@@ -213,7 +213,11 @@ func against(t *testing.T, kind conf.CheckKind, h hostile, wrap func(net.Conn) n
 		}
 		h.do(c)
 	}()
-	c := checkOf(t, kind, target.Addr().String()+" "+fmt.Sprint(target.Port()), "connect_timeout 0.3\nurl {\npath /\n}")
+	words := "connect_timeout 0.3\n"
+	if kind != conf.CheckSMTP {
+		words += "url {\npath /\n}"
+	}
+	c := checkOf(t, kind, target.Addr().String()+" "+fmt.Sprint(target.Port()), words)
 	_, err := c.Check(t.Context())
 	l.Close()
 	<-served // the check has closed its connection

@@ -17,6 +17,8 @@ var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
 	{Kind: conf.CheckHTTP, Poll: newHTTP},
 	{Kind: conf.CheckSSL, Poll: newHTTP},
+	{Kind: conf.CheckSMTP, Poll: newSMTP},
+	{Kind: conf.CheckDNS, Poll: newDNS},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
 }
