@@ -80,7 +80,7 @@ func urlBlock() *blockSpec {
 		value("digest", digest(), func(u *U) *string { return &u.Digest }, "the MD5 sum of its body"),
 		many("status_code", statusRange(), func(u *U) *[]StatusRange { return &u.StatusCodes }, "the status codes that are good", otherwise("200-299")),
 		value("virtualhost", nonEmpty("a host name"), func(u *U) *string { return &u.VirtualHost }, "the Host of the request", otherwise("that of the check")),
-		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match"),
+		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match", withEscapes()),
 		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "what its body must not match"),
 		many("regex_options", nonEmpty("an option"), func(u *U) *[]string { return &u.Options }, "options of PCRE2"),
 		custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *text.Statement, u *U) bool {
