@@ -100,7 +100,7 @@ func regexEntries() []*entry {
 	type U = URL
 	offset := number(0, math.MaxInt32)
 	return []*entry{
-		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match, a regular expression of PCRE2", example("up|ok", "ok")),
+		value("regex", nonEmpty("a regular expression"), func(u *U) *string { return &u.Regex }, "what its body has to match, a regular expression of PCRE2", withEscapes(), example("up|ok", "ok")),
 		present("regex_no_match", func(u *U) *bool { return &u.NoMatch }, "the body must not match regex"),
 		many("regex_options", oneWord("option of PCRE2", pcre.Options()...), func(u *U) *[]string { return &u.Options }, "options of PCRE2", example("caseless", "caseless dotall")),
 		ignored("it bounds the memory of a match by itself", custom("regex_stack", "START MAX", "the stack of PCRE2", func(r *reader, st *text.Statement, u *U) bool {

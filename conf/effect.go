@@ -43,8 +43,11 @@ const (
 
 // sayEffect says what a keyword does where that is not what it says: once for
 // each keyword of a kind of block.
-func (r *reader) sayEffect(e *entry, st *text.Statement) {
+func (r *reader) sayEffect(e *entry, st *text.Statement, b *text.Block) {
 	name := e.name
+	if e.idle != nil && e.idle(r, b) {
+		return // resolving says so
+	}
 	switch e.effect {
 	case notYet:
 		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: name, Message: name + " is accepted and has no effect yet"}, st.Place())

@@ -54,6 +54,12 @@ type entry struct {
 	inside func(outer any) any
 	// harmless tells values with which a keyword that is needed does what it says.
 	harmless func(word string) bool
+	// idle tells that the keyword has no effect beside what else its block says.
+	idle func(r *reader, b *text.Block) bool
+	// escapes is a value in which keepalived knows quotes within words and backslashes.
+	escapes bool
+	// yields tells that of two statements of the keyword the first one counts.
+	yields func(first, second *text.Statement) bool
 }
 
 // option says what only some entries have.
@@ -83,6 +89,9 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 		if v, ok := one(r, st, k); ok {
 			*at(into.(*T)) = v
 			note(into, e.slot, st.Words[1].Place)
+			if !e.escapes {
+				r.sayQuotes(st, 1)
+			}
 		}
 	}
 	if e.initial != nil {
@@ -100,6 +109,14 @@ func harmless(words ...string) option {
 	return func(e *entry) {
 		e.harmless = func(word string) bool { return slices.Contains(words, word) }
 	}
+}
+
+// withEscapes is a keyword in whose value keepalived knows quotes and backslashes.
+func withEscapes() option { return func(e *entry) { e.escapes = true } }
+
+// idleBeside is a keyword without effect beside others of its block.
+func idleBeside(others func(r *reader, b *text.Block) bool) option {
+	return func(e *entry) { e.idle = others }
 }
 
 // inSlot has a keyword overwrite what another one says.

@@ -44,6 +44,7 @@ var remarks = []remark{
 	{"protocol-default", true, "a virtual_server without protocol serves UDP"},
 	{"quorum-hysteresis", false, "with a quorum above 1 and no hysteresis one server that comes and goes flips the service"},
 	{"quorum-weight", true, "a quorum above the servers' weights could never be reached"},
+	{"quotes", false, "keepalived reads ' and \\ as parts of a value, unless it is a program"},
 	{"raised", true, "a number below the least is read as the least"},
 	{"route-untracked", true, "a route that names no device is not watched"},
 	{"rule-priority", true, "a rule without a priority stands before all others"},

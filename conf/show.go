@@ -103,7 +103,8 @@ func counts(all []*text.Statement, i int) bool {
 	if e.first {
 		return !slices.ContainsFunc(all[:i], same)
 	}
-	return !slices.ContainsFunc(all[i+1:], same)
+	// Some keywords add to what they have said before.
+	return e.word == nil || !slices.ContainsFunc(all[i+1:], same)
 }
 
 // statement writes a statement with its block.

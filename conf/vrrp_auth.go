@@ -69,6 +69,15 @@ func readPassword(r *reader, st *text.Statement, i *rawInstance) bool {
 	if !ok {
 		return false
 	}
+	if plain, single := st.Words[1].AsPlain(); plain != pass || !single {
+		if !single {
+			r.errorAt(st.Words[1].Place, "auth_pass: keepalived reads this as several words", `put "..." around the whole password, without ' and \ in it`)
+			return false
+		}
+		// What the other director would read: they have to have the same.
+		pass = plain
+		r.warnAt(st.Words[1].Place, "quotes", "auth_pass: ' and \\ are parts of the password, as in keepalived", `put "..." around it, if they are not meant`)
+	}
 	if len(pass) > maxPassword {
 		pass = pass[:maxPassword]
 		r.warnAt(st.Words[1].Place, "password-cut", fmt.Sprintf("auth_pass is cut to its first %d bytes", maxPassword),

@@ -38,3 +38,20 @@ func WriteWord(word string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// AsPlain is the word as keepalived reads all words but those of programs and regular
+// expressions (alloc_strvec_r in lib/parser.c): only a word that begins with " is quoted, up
+// to the next one; ' and \ are nothing special. single is false where keepalived reads
+// several words.
+func (t Token) AsPlain() (word string, single bool) {
+	written := t.Place.Text()
+	if !strings.ContainsAny(written, "\"'\\") {
+		return t.Text, true
+	}
+	if strings.HasPrefix(written, `"`) {
+		inner, rest, _ := strings.Cut(written[1:], `"`)
+		return inner, rest == ""
+	}
+	word = strings.NewReplacer(`\#`, "#", `\!`, "!").Replace(written)
+	return word, !strings.ContainsAny(word, "\" \t")
+}
