@@ -21,6 +21,7 @@ import (
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/internal/drift"
+	"weir/internal/netlnk"
 	"weir/internal/vip"
 	"weir/lvs"
 )
@@ -101,7 +102,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
 	watch, err := d.machine.Watch(ctx)
@@ -127,6 +128,24 @@ func (d *Director) Run(ctx context.Context) error {
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
 	return tasks.Wait()
+}
+
+// setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
+// to verify: where devices have come or gone meanwhile, it is tried again with what there is.
+func (d *Director) setUpPlane() error {
+	for {
+		before := d.surroundings.picture
+		err := d.machine.Plane.Forwarder.Set(d.plan())
+		if err == nil {
+			return nil
+		}
+		d.surroundings.heard(netlnk.Overrun)
+		w, failed := d.want(d.picture)
+		if failed != nil || d.surroundings.picture.SameDevices(before) {
+			return err
+		}
+		d.inForce.devices = w.devices
+	}
 }
 
 // forInstances is what the instances reach the machine and the loop by.

@@ -345,6 +345,26 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// A device that goes while the data plane is set up does not keep the director from
+// starting.
+func TestDeviceGoesDuringTheStart(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		m.Plug("eth1", 3, "198.51.100.1/24")
+		in := vrrpOn(51, 150, theVIP, "198.51.100.100/32")
+		in.VIPs[1].Device = "eth1"
+		m.Refuse("set", 1)
+		m.OnSet(func() { m.Unplug("eth1") })
+		n := s.add(m, cfg(in)).start()
+		defer n.stop()
+		time.Sleep(repairSoon)
+		n.wantFault(`VIP 198.51.100.100/32: device "eth1": no such device`)
+		if got := m.Plan().Devices; len(got) != 1 || got[0].Name != "eth0" {
+			t.Errorf("devices %v, want eth0", got)
+		}
+	})
+}
+
 // An instance on an interface that is not there cannot begin.
 func TestRunNeedsInterfaces(t *testing.T) {
 	simulate(t, func(t *testing.T, s *site) {

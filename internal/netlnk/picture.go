@@ -50,6 +50,16 @@ func NewPicture(links []Link, addresses []Address) *Picture {
 // Links are the devices, in the kernel's order.
 func (p *Picture) Links() []Link { return p.links }
 
+// SameDevices says whether two pictures have the same devices by the same names.
+func (p *Picture) SameDevices(o *Picture) bool {
+	for name, l := range p.byName {
+		if o.byName[name].Index != l.Index {
+			return false
+		}
+	}
+	return len(p.byName) == len(o.byName)
+}
+
 // Addresses are a device's addresses, in the kernel's order.
 func (p *Picture) Addresses(dev string) []Address { return p.addresses[dev] }
 

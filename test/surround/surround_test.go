@@ -75,6 +75,62 @@ func TestConvergence(t *testing.T) {
 	t.Logf("%d sequences from seed %d, the slowest settle took %s; changes: %v", *sequences, first, slowest.Round(time.Millisecond), changes)
 }
 
+// Changes that random sequences have found weir to follow wrongly, and others of the kind.
+func TestChanges(t *testing.T) {
+	m := newMachine(t, "near")
+	m.start(configuration)
+	for _, tt := range []struct {
+		name    string
+		changes []string // by ip in the near namespace, or, after "far", in the other one
+	}{
+		{"a device comes back from another namespace under another number", []string{
+			"link set eth0 netns FAR", "far link set eth0 netns NEAR", "link set eth0 up", "addr add 10.1.0.1/24 dev eth0",
+		}},
+		{"a device is made anew under its number", []string{
+			"link del eth0", "link add name eth0 index INDEX type veth peer name p0 netns FAR", "far link set p0 up",
+			"link set eth0 up", "addr add 10.1.0.1/24 dev eth0",
+		}},
+		{"a device keeps its programs by another name", []string{"addr add 10.3.0.9/24 dev eth1", "link set eth2 name eth8", "link set eth8 up"}},
+		{"two devices change their names", []string{
+			"link set eth0 name eth8", "link set eth1 name eth0", "link set eth8 name eth1", "link set eth0 up", "link set eth1 up",
+		}},
+		{"the VIPs' device is a port of a bridge", []string{"link set eth0 master br0"}},
+		{"the source is taken away and comes back on another device", []string{"addr del 10.3.0.1/24 dev eth2", "addr add 10.3.0.1/24 dev eth1"}},
+	} {
+		m.mixed = true
+		m.reset()
+		if _, why := m.settle(); why != "" {
+			t.Fatalf("%s: before it\n%s\nlog:\n%s", tt.name, why, m.tail())
+		}
+		l, err := m.look().Link("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The number is taken in the other namespace, or was already.
+		m.try(m.far, "link del taken")
+		m.try(m.far, fmt.Sprintf("link add name taken index %d type veth peer name taken1", l.Index))
+		m.history = nil
+		with := strings.NewReplacer("FAR", m.far.Name, "NEAR", m.near.Name, "INDEX", fmt.Sprint(l.Index))
+		for _, c := range tt.changes {
+			c, far := strings.CutPrefix(with.Replace(c), "far ")
+			if far {
+				m.try(m.far, c)
+			} else {
+				m.try(m.near, c)
+			}
+		}
+		if refused := strings.Join(m.history, "\n"); strings.Contains(refused, "(refused)") {
+			t.Fatalf("%s:\n%s", tt.name, refused)
+		}
+		took, why := m.settle()
+		if why != "" {
+			t.Fatalf("%s: it is not where a start would be within %s:\n%s\nlog:\n%s", tt.name, followBound+slack, why, m.tail())
+		}
+		t.Logf("%s: followed after %s", tt.name, took.Round(time.Millisecond))
+	}
+	m.stop()
+}
+
 // configuration has what depends on the surroundings: instances on three interfaces, of which
 // one is master at once, servers behind NAT by a route, a server that is this machine, a
 // tunnel, and a service without an instance.

@@ -34,6 +34,7 @@ type Machine struct {
 	calls    []string
 	slow     time.Duration // that each change of an address takes
 	speakers int           // that are open
+	onSet    func()
 
 	leases map[lvs.InstanceID]time.Time // until when each runs
 	plan   *lvs.Plan                    // the last one; nil before one
@@ -164,6 +165,13 @@ func (m *Machine) SetMAC(device string, mac net.HardwareAddr) {
 	}
 	l.MAC = mac
 	m.tell(netlnk.LinkChanged, l.Index)
+}
+
+// OnSet has a change of the machine happen once, before the next call of Set is answered.
+func (m *Machine) OnSet(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.onSet = do
 }
 
 // Unplug removes a device, with its addresses.

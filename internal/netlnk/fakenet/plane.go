@@ -14,6 +14,13 @@ import (
 // and no other. One that is known keeps it as it runs.
 func (m *Machine) Set(plan lvs.Plan) error {
 	m.mu.Lock()
+	do := m.onSet
+	m.onSet = nil
+	m.mu.Unlock()
+	if do != nil {
+		do()
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses("set"); err != nil {
 		return err
