@@ -38,6 +38,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.handle(e)
 		case <-look.C:
 			d.repair()
+			d.forgetDirectors()
 			d.endTroubles()
 			look.Reset(repairEvery)
 			soon = false
@@ -55,6 +56,24 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				soon = true
 			}
 		}
+	}
+}
+
+// adoptedFor is how long the directors that an earlier process had heard are known: by then
+// this process has heard them itself.
+const adoptedFor = time.Minute
+
+// forgetDirectors has the data plane forget directors that are heard no more.
+func (d *Director) forgetDirectors() {
+	some := d.instances.ForgetDirectors()
+	if len(d.adopted) > 0 && time.Since(d.began) > adoptedFor {
+		d.adopted, some = nil, true
+	}
+	if !some {
+		return
+	}
+	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 }
 

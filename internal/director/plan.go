@@ -19,7 +19,7 @@ func (d *Director) planOf(p picture) lvs.Plan {
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
-	plan.Directors = append(slices.Clone(d.adopted), d.instances.Directors()...)
+	plan.Directors = append(d.instances.Directors(), d.adopted...)
 	return plan
 }
 

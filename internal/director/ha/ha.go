@@ -16,11 +16,11 @@
 package ha
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -93,6 +93,14 @@ type Heard struct {
 	Peer
 	Name string // of the instance
 	MAC  net.HardwareAddr
+	// For is how long it is known unless it is heard again.
+	For time.Duration
+}
+
+// peerDirector is another director, and until when it is known.
+type peerDirector struct {
+	mac   net.HardwareAddr
+	until time.Time
 }
 
 // Peer is where another director's advertisements come from.
@@ -107,13 +115,13 @@ type Instances struct {
 	start     Start // nil before Run
 	list      []*instance
 	opened    []*instance // that a reload under way adds
-	directors map[Peer]net.HardwareAddr
+	directors map[Peer]peerDirector
 }
 
 // New makes instances of which there are none yet.
 func New(m Machine) *Instances {
 	m.suspended = new(atomic.Bool)
-	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
+	return &Instances{machine: m, directors: map[Peer]peerDirector{}}
 }
 
 // Open opens the transports of all instances. Nothing is sent yet.
@@ -165,15 +173,56 @@ func (s *Instances) Suspend(yes bool) { s.machine.suspended.Store(yes) }
 // Len is how many there are.
 func (s *Instances) Len() int { return len(s.list) }
 
-// Learn takes in another director, and returns what there is to tell of it.
-func (s *Instances) Learn(h Heard) cluster.Event {
-	s.directors[h.Peer] = h.MAC
-	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+// Learn takes in another director, and returns what there is to tell of it: nil where it was
+// known.
+func (s *Instances) Learn(h Heard) *cluster.Event {
+	known, ok := s.directors[h.Peer]
+	s.directors[h.Peer] = peerDirector{h.MAC, time.Now().Add(h.For)}
+	s.evict(h.Instance)
+	if ok && bytes.Equal(known.mac, h.MAC) {
+		return nil
+	}
+	e := cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+	return &e
 }
 
-// Directors are the Ethernet addresses of the directors that were heard.
-func (s *Instances) Directors() []net.HardwareAddr {
-	return slices.Collect(maps.Values(s.directors))
+// evict forgets the one of an instance that is known for the shortest time, where there are
+// too many.
+func (s *Instances) evict(of lvs.InstanceID) {
+	var first Peer
+	n := 0
+	for p, d := range s.directors {
+		if p.Instance != of {
+			continue
+		}
+		if n++; n == 1 || d.until.Before(s.directors[first].until) {
+			first = p
+		}
+	}
+	if n > mostDirectors {
+		delete(s.directors, first)
+	}
+}
+
+// ForgetDirectors forgets directors that were not heard again in time, and says whether
+// there were any.
+func (s *Instances) ForgetDirectors() (some bool) {
+	now := time.Now()
+	for p, d := range s.directors {
+		if now.After(d.until) {
+			delete(s.directors, p)
+			some = true
+		}
+	}
+	return some
+}
+
+// Directors are the Ethernet addresses of the directors that are known.
+func (s *Instances) Directors() (list []net.HardwareAddr) {
+	for _, d := range s.directors {
+		list = append(list, d.mac)
+	}
+	return list
 }
 
 // CheckInterfaces puts each instance whose interface cannot be spoken on into fault,
