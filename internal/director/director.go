@@ -155,7 +155,7 @@ func (d *Director) forInstances() ha.Machine {
 		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
 		Learn: func(h ha.Heard) bool {
 			select {
-			case d.events <- func() *cluster.Event { e := d.instances.Learn(h); return &e }:
+			case d.events <- func() *cluster.Event { return d.instances.Learn(h) }:
 				return true
 			default:
 				return false

@@ -1,8 +1,6 @@
 package director
 
 import (
-	"slices"
-
 	"weir/internal/director/ha"
 	"weir/lvs"
 )
@@ -19,6 +17,6 @@ func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
 	plan.Everywhere, plan.Excluded = len(p.pools) > 0, p.cfg.Weir.Excluded
-	plan.Directors = append(slices.Clone(d.adopted), d.instances.Directors()...)
+	plan.Directors = append(d.instances.Directors(), d.adopted...)
 	return plan
 }
