@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/access"
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
 	"weir/internal/dataplane/kmap"
@@ -49,11 +50,13 @@ type Plane struct {
 	leases    *lease.Leases
 	directors *lease.Directors
 	marks     *mark.Rules
+	access    *access.Rules
 	paths     nexthop.PathMTUs
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
+	cutAgain  atomic.Bool // connections of denied clients are to be ended once more
 }
 
 // programs are those that belong to no device.
@@ -149,6 +152,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	p.marks = mark.New(&p.maps, &p.mirrors)
+	p.access = access.New(&p.maps, &p.mirrors)
 	if err := p.mirrors.Err(); err != nil {
 		return err
 	}
