@@ -9,6 +9,7 @@
 #include "base/maps.h"
 #include "balance/balance.h"
 #include "balance/route.h"
+#include "conn/cut.h"
 #include "conn/expiry.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
@@ -244,6 +245,19 @@ int weir_sweep(struct sweep *s)
 	found.span = expiry_span(limits->span);
 	*s = found;
 	return 0;
+}
+
+/*
+ * weir_cut looks at CUT_AT_A_TIME expiry entries from that on whose index is in cb[0], and
+ * deletes connections of clients that a rule denies. No packet comes to it.
+ */
+SEC("tc")
+int weir_cut(struct __sk_buff *skb)
+{
+	__u32 first = skb->cb[0];
+
+	bpf_loop(CUT_AT_A_TIME, cut_some, &first, 0);
+	return TC_ACT_OK;
 }
 
 /* weir_sweep_templates looks at every template. */

@@ -17,9 +17,12 @@ type Weir struct {
 	// Excluded are devices that the data plane leaves alone.
 	Excluded []string `json:"interfaces_exclude"`
 	// Marks give packets their marks: the first that fits.
-	Marks    []lvs.MarkRule `json:"mark"`
-	Tables   Tables         `json:"tables"`
-	Timeouts Timeouts       `json:"timeouts"`
+	Marks []lvs.MarkRule `json:"mark"`
+	// Deny are clients that no service serves, and Allow are exceptions of that.
+	Deny     []lvs.AccessRule `json:"deny"`
+	Allow    []lvs.AccessRule `json:"allow"`
+	Tables   Tables           `json:"tables"`
+	Timeouts Timeouts         `json:"timeouts"`
 	// Silence are kinds of warnings that are not wanted.
 	Silence []string `json:"silence"`
 	// Rules are those of every service that has none of its own.
@@ -65,6 +68,8 @@ func weirBlock() *blockSpec {
 		devices,
 		repeatable(many("interfaces_exclude", device(), func(w *W) *[]string { return &w.Excluded }, "devices whose packets the data plane never sees; it is on all others by which clients may come", example("docker0", "docker0 wg0"))),
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
+		{name: "deny", read: readDeny, expects: accessWords("deny"), help: "serve no client of a network: its packets to services are dropped, and its connections ended; the longest prefix that matches counts, and deny before allow where two are equal"},
+		{name: "allow", read: readAllow, expects: accessWords("allow"), help: "serve clients of a network nevertheless, inside of a larger one that deny names"},
 		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
 		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
 		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),

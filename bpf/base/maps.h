@@ -17,6 +17,7 @@
 #define MAX_LOCAL_ADDRS 256      /* index 0 has no address */
 #define MAX_DIRECTORS 1024
 #define MAX_DIRECTOR_ROUTES 65536
+#define MAX_ACCESS_RULES 65536
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384

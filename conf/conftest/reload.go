@@ -148,6 +148,8 @@ var reloadExamples = map[string]reloadExample{
 
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
+	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
 	"weir silence": {was: "not-yet", now: "obsolete"},
 
 	"tables connections": {was: "2048", now: "4096"},

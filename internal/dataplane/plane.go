@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/access"
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
 	"weir/internal/dataplane/kmap"
@@ -52,12 +53,14 @@ type Plane struct {
 	leases    *lease.Leases
 	directors *lease.Directors
 	marks     *mark.Rules
+	access    *access.Rules
 	paths     nexthop.PathMTUs
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
 	anew      bool        // what was pinned did not fit and has been removed
+	cutAgain  atomic.Bool // connections of denied clients are to be ended once more
 }
 
 // programs are those that belong to no device.
@@ -171,6 +174,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	p.marks = mark.New(&p.maps, &p.mirrors)
+	p.access = access.New(&p.maps, &p.mirrors)
 	if err := p.mirrors.Err(); err != nil {
 		return err
 	}

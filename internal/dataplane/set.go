@@ -41,6 +41,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return err
 	}
 	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
+	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))

@@ -11,7 +11,7 @@ func (d *Director) plan() lvs.Plan { return d.planOf(d.picture, d.inForce) }
 func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 	plan := lvs.Plan{
 		Devices: w.devices, Instances: ha.Plan(p.cfg.VRRPInstances),
-		Marks: p.cfg.Weir.Marks, Timeouts: p.cfg.Weir.Timeouts.Timeouts,
+		Marks: p.cfg.Weir.Marks, Deny: p.cfg.Weir.Deny, Allow: p.cfg.Weir.Allow, Timeouts: p.cfg.Weir.Timeouts.Timeouts,
 	}
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)

@@ -13,6 +13,24 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type BpfAccessKey struct {
+	_        structs.HostLayout
+	Bits     uint32
+	Protocol uint8
+	Zero     uint8
+	Port     uint16
+	Addr     [4]uint32
+}
+
+type BpfAccessRule struct {
+	_          structs.HostLayout
+	DenyUntil  uint64
+	AllowUntil uint64
+	Packets    uint64
+	Bits       uint32
+	File       uint32
+}
+
 type BpfAddr struct {
 	_  structs.HostLayout
 	Hi uint64
@@ -337,7 +355,8 @@ const (
 	BpfReasonNOTE_ICMP_FORWARDED BpfReason = 18
 	BpfReasonNOTE_FRAGMENT_HELD  BpfReason = 19
 	BpfReasonDROP_FRAGMENT       BpfReason = 20
-	BpfReasonREASONS             BpfReason = 21
+	BpfReasonDROP_DENIED         BpfReason = 21
+	BpfReasonREASONS             BpfReason = 22
 )
 
 type BpfScheduler uint32
@@ -578,6 +597,8 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	BpfMapAccessKinds         = "access_kinds"
+	BpfMapAccessRules         = "access_rules"
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
@@ -615,6 +636,7 @@ const (
 	BpfMapVips                = "vips"
 	BpfMapWorks               = "works"
 	BpfProgWeirBehind         = "weir_behind"
+	BpfProgWeirCut            = "weir_cut"
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
@@ -675,6 +697,7 @@ type BpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfProgramSpecs struct {
 	WeirBehind         *ebpf.ProgramSpec `ebpf:"weir_behind"`
+	WeirCut            *ebpf.ProgramSpec `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
@@ -691,6 +714,8 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
+	AccessKinds    *ebpf.MapSpec `ebpf:"access_kinds"`
+	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
@@ -760,6 +785,8 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
+	AccessKinds    *ebpf.Map `ebpf:"access_kinds"`
+	AccessRules    *ebpf.Map `ebpf:"access_rules"`
 	Cache          *ebpf.Map `ebpf:"cache"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
@@ -800,6 +827,8 @@ type BpfMaps struct {
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
+		m.AccessKinds,
+		m.AccessRules,
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
@@ -855,6 +884,7 @@ type BpfVariables struct {
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfPrograms struct {
 	WeirBehind         *ebpf.Program `ebpf:"weir_behind"`
+	WeirCut            *ebpf.Program `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
@@ -870,6 +900,7 @@ type BpfPrograms struct {
 func (p *BpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirBehind,
+		p.WeirCut,
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
