@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ guest: ## a few scenarios and packets in the guest; test-vm has more of them
 	N=3 $(TESTS) -timeout 30m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
+conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
+	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
