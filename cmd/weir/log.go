@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newLog writes records in the form that --log names.
+func newLog(w io.Writer, form string) (slog.Handler, error) {
+	switch form {
+	case "text":
+		return slog.NewTextHandler(w, nil), nil
+	case "json":
+		return slog.NewJSONHandler(w, nil), nil
+	}
+	return nil, fmt.Errorf("--log %s: expected text or json", form)
+}
+
+// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
+func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
+	q := newLineQueue(w, func(n int) []byte {
+		var b bytes.Buffer
+		if h, err := newLog(&b, form); err == nil {
+			slog.New(h).Warn("lines of the log were dropped: nobody reads them", "lines", n)
+		}
+		return b.Bytes()
+	})
+	if lines, err = newLog(q, form); err != nil {
+		q.close()
+	}
+	return lines, q.close, err
+}
+
+// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
+// it starts get the signal as ever.
+func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+
+// endWithin is how long a process that is told to end may take. Whatever hangs then is left
+// behind: leases run out, as those of one that was killed.
+const endWithin = 5 * time.Second
+
+// endAtOnce ends the process.
+func endAtOnce(log *slog.Logger, flush func()) func() {
+	return func() {
+		log.Error("the end takes too long, ending without it", "after", endWithin)
+		flush()
+		os.Exit(1)
+	}
+}
