@@ -2,22 +2,31 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/internal/api"
 )
+
+// jsonLog is the form of a log of which every line is JSON.
+const jsonLog = "json"
 
 // newLog writes records in the form that --log names.
 func newLog(w io.Writer, form string) (slog.Handler, error) {
 	switch form {
 	case "text":
 		return slog.NewTextHandler(w, nil), nil
-	case "json":
+	case jsonLog:
 		return slog.NewJSONHandler(w, nil), nil
 	}
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
@@ -53,4 +62,36 @@ func endAtOnce(log *slog.Logger, flush func()) func() {
 		flush()
 		os.Exit(1)
 	}
+}
+
+// version is what was built: the commit, or the release.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// readConfig reads the file that is to run, and shows its diagnostics: as people read them,
+// or as lines of a log that is JSON.
+func readConfig(loader *conf.Loader, o runOptions, log *slog.Logger) (*conf.Config, error) {
+	cfg, diagnostics, err := api.Read(loader, o.config)
+	if o.log == jsonLog {
+		for _, d := range diagnostics.All() {
+			level := map[conf.Severity]slog.Level{conf.Error: slog.LevelError, conf.Warning: slog.LevelWarn}[d.Severity]
+			log.Log(context.Background(), level, "configuration", "file", d.File, "line", d.Line, "column", d.Column, "code", d.Code, "what", d.Message, "hint", d.Hint)
+		}
+	} else if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
+		return nil, err
+	}
+	if errors.Is(err, api.ErrMistakes) {
+		return nil, errSilent
+	}
+	return cfg, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -67,23 +68,36 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer flush()
-	stream := cluster.NewStream(cluster.Log(lines))
+	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
+	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
 	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
+	err = serve(ctx, o, stream)
+	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
+		log.Error("weir ends", "error", err)
+		return errSilent
+	}
+	return err
+}
+
+// serve runs the director until ctx ends.
+func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
+	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
 	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
-	cfg, diagnostics, err := api.Read(loader, o.config)
-	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
+	cfg, err := readConfig(loader, o, log)
+	if err != nil {
 		return err
 	}
-	if errors.Is(err, api.ErrMistakes) {
-		return errSilent
-	}
+	host, err := thisHost()
 	if err != nil {
+		return err
+	}
+	if err := host.needs(); err != nil {
 		return err
 	}
 	locks, err := lockAll(o)
@@ -191,7 +205,7 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.S
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			server.Reload(api.Request{})
+			server.ReloadUnseen()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -253,5 +254,52 @@ func TestBodyThatIsNoJSON(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %s, want 400", response.Status)
+	}
+}
+
+// A socket that somebody removes, with its folder, is there again.
+func TestSocketIsMadeAgain(t *testing.T) {
+	runDir, _, client := serve(t, &picture{})
+	if err := os.RemoveAll(runDir); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := client.Snapshot(t.Context()); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(Socket(runDir)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// Readers of events, of whom each stays, are bounded: others get through.
+func TestReadersAreBounded(t *testing.T) {
+	_, _, client := serve(t, &picture{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range mostReaders {
+		begun := make(chan bool, 1)
+		go func() {
+			for told, err := range client.Events(ctx, 0) {
+				if told.Begin != nil {
+					begun <- err == nil
+				}
+			}
+		}()
+		if !<-begun {
+			t.Fatal("a reader was refused")
+		}
+	}
+	for _, err := range client.Events(ctx, 0) {
+		if err == nil || !strings.Contains(err.Error(), "clients read events already") {
+			t.Errorf("one more reader: %v", err)
+		}
+		break
+	}
+	if _, err := client.Snapshot(ctx); err != nil {
+		t.Errorf("a snapshot meanwhile: %v", err)
 	}
 }

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
@@ -34,6 +36,8 @@ type Server struct {
 	director Director
 	events   *cluster.Stream
 	listener net.Listener
+	path     string          // of the socket
+	readers  atomic.Int32    // of events
 	ending   context.Context // of Run
 	// Stop ends the process: it returns at once. It is set before Run.
 	Stop func()
@@ -63,13 +67,58 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluste
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove a dead weir's socket: %w", err)
 	}
+	listener, err := listen(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{path: path, director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
+}
+
+func listen(path string) (net.Listener, error) {
 	before := unix.Umask(0o177)
 	listener, err := net.Listen("unix", path)
 	unix.Umask(before)
 	if err != nil {
 		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
+	return listener, nil
+}
+
+// mostClients bounds the clients that are connected at a time; those that come then wait.
+const mostClients = 128
+
+func (s *Server) limited(l net.Listener) net.Listener { return netutil.LimitListener(l, mostClients) }
+
+// lookEvery is how often it is looked whether the socket is still there.
+const lookEvery = time.Second
+
+// keepSocket makes the socket again, with its folder, where somebody has removed it.
+func (s *Server) keepSocket(ctx context.Context, server *http.Server) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		l, err := s.listenAgain()
+		if err != nil {
+			continue // the next look tries again
+		}
+		s.events.Publish(cluster.SocketMade(s.path))
+		go server.Serve(s.limited(l)) // it ends with the other one's
+	}
+}
+
+func (s *Server) listenAgain() (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return nil, err
+	}
+	return listen(s.path)
 }
 
 // Run answers until ctx ends. Readers of events get those that have happened by then.
@@ -85,7 +134,8 @@ func (s *Server) Run(ctx context.Context) error {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
 			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	go s.keepSocket(ctx, server)
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -95,7 +145,7 @@ func (s *Server) Run(ctx context.Context) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(s.listener)
+	err := server.Serve(s.limited(s.listener))
 	if !stop() {
 		<-closed
 	}
@@ -227,6 +277,9 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		err = e
 	}
 	a.Diagnostics = text.String()
+	if r.unseen {
+		s.tellRemarks(diagnostics)
+	}
 	if err != nil {
 		s.tellMistakes(diagnostics)
 	} else if a.Changes, err = s.mayBeEmpty(r, cfg); err == nil {
@@ -259,6 +312,18 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// ReloadUnseen is Reload of the file that runs for a signal, whose answer nobody reads.
+func (s *Server) ReloadUnseen() { s.Reload(Request{unseen: true}) }
+
+// tellRemarks says of what in a file weir warns, where nobody is shown that.
+func (s *Server) tellRemarks(diagnostics conf.Diagnostics) {
+	for _, d := range diagnostics.All() {
+		if d.Severity == conf.Warning {
+			s.events.Publish(cluster.RemarkFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+		}
+	}
 }
 
 // tellMistakes says where a file is wrong: with SIGHUP nobody else does.
