@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -301,5 +302,31 @@ func TestReadersAreBounded(t *testing.T) {
 	}
 	if _, err := client.Snapshot(ctx); err != nil {
 		t.Errorf("a snapshot meanwhile: %v", err)
+	}
+}
+
+// Mistakes of an included file are told without its text: it may be none of weir's.
+func TestIncludedFileIsNotEchoed(t *testing.T) {
+	events := newStream()
+	runDir, file, _ := serveEvents(t, &picture{}, events)
+	secret := filepath.Join(runDir, "secrets")
+	write(t, secret, "root:topsecret:1\ndaemon:alsosecret:2\n")
+	write(t, file, "include secrets\nnonsense\n"+goodFile)
+	if a, err := NewClient(runDir).Reload(t.Context(), Request{}); err != nil || a.Error == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	var told []string
+	for sub := events.Subscribe(0); ; {
+		e, _, ok := sub.Held()
+		if !ok {
+			break
+		}
+		if e.Kind == cluster.ConfigurationFlaw {
+			told = append(told, fmt.Sprint(e.Details))
+		}
+	}
+	all := strings.Join(told, "\n")
+	if len(told) != 2 || strings.Contains(all, "secret:") || !strings.Contains(all, secret) || !strings.Contains(all, "nonsense") {
+		t.Errorf("told\n%s", all)
 	}
 }

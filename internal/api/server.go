@@ -281,7 +281,7 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		s.tellRemarks(diagnostics)
 	}
 	if err != nil {
-		s.tellMistakes(diagnostics)
+		s.tellMistakes(a.File, diagnostics)
 	} else if a.Changes, err = s.mayBeEmpty(r, cfg); err == nil {
 		a.Changes, err = act(cfg)
 	}
@@ -326,11 +326,31 @@ func (s *Server) tellRemarks(diagnostics conf.Diagnostics) {
 	}
 }
 
-// tellMistakes says where a file is wrong: with SIGHUP nobody else does.
-func (s *Server) tellMistakes(diagnostics conf.Diagnostics) {
+// tellMistakes says where a file is wrong: with SIGHUP nobody else does. Of an included file
+// it says that alone: it may be none of weir's, and its lines nobody's business.
+func (s *Server) tellMistakes(file string, diagnostics conf.Diagnostics) {
+	told, elsewhere := 0, map[string]int{}
+	var order []conf.Diagnostic
 	for _, d := range diagnostics.All() {
-		if d.Severity == conf.Error {
-			s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+		switch {
+		case d.Severity != conf.Error:
+		case d.File != file:
+			if elsewhere[d.File]++; elsewhere[d.File] == 1 {
+				order = append(order, d)
+			}
+		default:
+			if told++; told <= mostTold {
+				s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+			}
 		}
 	}
+	if told > mostTold {
+		s.events.Publish(cluster.MistakeFound(file, 0, 0, fmt.Sprintf("%d more mistakes", told-mostTold), "weir check shows them"))
+	}
+	for _, d := range order {
+		s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, count(elsewhere[d.File], "mistake")+" in an included file", "weir check shows them"))
+	}
 }
+
+// mostTold bounds how many mistakes of a file are told one by one.
+const mostTold = 20
