@@ -33,6 +33,8 @@ type Request struct {
 	// Empty allows a configuration without a virtual server and a VRRP instance, where
 	// there are virtual servers.
 	Empty bool `json:"empty,omitempty"`
+	// unseen says that nobody reads the answer: warnings are logged.
+	unseen bool
 	// Colour asks for diagnostics as a terminal shows them.
 	Colour bool `json:"colour,omitempty"`
 }

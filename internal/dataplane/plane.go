@@ -161,7 +161,7 @@ func (p *Plane) load() error {
 // takeUp opens the parts, each with what an earlier process left of it. Their order is
 // that in which drift is repaired: what is referred to before what refers to it.
 func (p *Plane) takeUp(o Options) (err error) {
-	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName()); err != nil {
+	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName(), o.Lock); err != nil {
 		return err
 	}
 	p.leases = lease.New(&p.maps, &p.mirrors)
