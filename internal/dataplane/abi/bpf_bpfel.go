@@ -473,7 +473,8 @@ type BpfWork struct {
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
-		_        [4]byte
+		AtXdp    bool
+		_        [3]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -546,7 +547,8 @@ type BpfWork struct {
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
-			_        [4]byte
+			AtXdp    bool
+			_        [3]byte
 		}
 		Ip    uint32
 		L4    uint32
@@ -599,6 +601,7 @@ const (
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
 	BpfMapWorks               = "works"
+	BpfMapXdpExits            = "xdp_exits"
 	BpfProgWeirBehind         = "weir_behind"
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
@@ -711,6 +714,7 @@ type BpfMapSpecs struct {
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
+	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
 
 // BpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -779,6 +783,7 @@ type BpfMaps struct {
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
+	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
 }
 
 func (m *BpfMaps) Close() error {
@@ -818,6 +823,7 @@ func (m *BpfMaps) Close() error {
 		m.Timeouts,
 		m.Vips,
 		m.Works,
+		m.XdpExits,
 	)
 }
 

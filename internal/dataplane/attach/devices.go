@@ -110,8 +110,8 @@ func (a *Devices) setDevices() error {
 // that it sends nothing for XDP: then the choice is made again.
 func (a *Devices) attachAll() error {
 	for round := 0; ; round++ {
-		avoid := a.avoidances()
-		var errs []error
+		avoid, sends := a.chosen()
+		errs := []error{a.forbidSending(sends)}
 		for _, w := range a.want {
 			_, err := a.setDevice(w, avoid[w.Name])
 			switch {
@@ -121,8 +121,12 @@ func (a *Devices) attachAll() error {
 				errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
 			}
 		}
-		if len(errs) > 0 || round > len(a.want) || maps.Equal(avoid, a.avoidances()) {
-			return errors.Join(errs...)
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		again, sends := a.chosen()
+		if round > len(a.want) || maps.Equal(avoid, again) {
+			return a.allowSending(sends)
 		}
 	}
 }
