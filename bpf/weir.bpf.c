@@ -47,7 +47,9 @@ int weir_xdp(struct xdp_md *ctx)
 	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_SLOW ? NEXT_PASS : xdp_classify(ctx)) {
+		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
+			return XDP_PASS;
+		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
 			return xdp_slow_send(ctx, route_packet());
 		case NEXT_SLOW_ROUTE:
@@ -66,8 +68,11 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 	struct packet p = skb_packet(skb);
 	struct sent sent = {};
 	struct headers h;
-	enum parsed parsed = parse_pulled(skb, &h, &p);
+	enum parsed parsed;
 
+	if (vlan_devices && skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
 		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
 		case NEXT_ROUTE:
@@ -110,6 +115,8 @@ int weir_behind(struct __sk_buff *skb)
 	enum parsed parsed;
 	struct headers h;
 
+	if (vlan_devices && skb->vlan_present)
+		return TC_ACT_UNSPEC;
 	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);

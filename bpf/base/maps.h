@@ -150,4 +150,10 @@ struct {
  */
 volatile const __u64 device_mac = 0;
 
+/*
+ * Whether VLANs on the device have devices of their own: tagged frames are then left alone
+ * here, and are looked at there.
+ */
+volatile const bool vlan_devices = false;
+
 #endif

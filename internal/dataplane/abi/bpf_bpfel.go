@@ -618,6 +618,7 @@ const (
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarVlanDevices         = "vlan_devices"
 )
 
 // LoadBpf returns the embedded CollectionSpec for Bpf.
@@ -726,6 +727,7 @@ type BpfVariableSpecs struct {
 	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -836,6 +838,7 @@ type BpfVariables struct {
 	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.Variable `ebpf:"vlan_devices"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.

@@ -31,6 +31,7 @@ type Devices struct {
 	asked    Wanted
 	want     []lvs.Device      // those that are asked for, as they are now, and lo
 	found    map[string]bool   // those of want that nobody named: it is no error if one cannot be used
+	trunks   map[int]bool      // by index: those on which VLANs have devices of their own
 	looked   time.Time         // when they were looked for last
 	took     time.Duration     // how long that took
 	unfit    map[string]string // by name: what was told of those that cannot be used
