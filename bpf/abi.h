@@ -377,6 +377,13 @@ struct flow_to_client { /* with NAT */
 	__u16 vport;     /* the virtual port */
 };
 
+/* Whose packets a line is about. */
+enum flow_answers {
+	ANSWERS_NOT,   /* the client's */
+	ANSWERS,       /* the server's */
+	ANSWERS_BY_TC, /* the server's, which leave by a device to which XDP does not send */
+};
+
 struct flow_line {
 	__u64 ports;      /* as in the packet's key */
 	struct addr peer; /* the client */
@@ -387,7 +394,7 @@ struct flow_line {
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
-	__u16 answers;    /* 1: the server's answers; 0: the client's packets */
+	__u16 answers;    /* enum flow_answers */
 	__u16 method;     /* of the connection (enum method) */
 };
 

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 
 	"weir/conf/text"
 	"weir/lvs"
@@ -84,7 +85,7 @@ func deviceBlock() *blockSpec {
 		value("hook", oneOf(choice[lvs.Hook]{noun: "hook", known: []named[lvs.Hook]{
 			{"auto", lvs.HookAuto}, {"native", lvs.HookNative}, {"generic", lvs.HookGeneric}, {"tc", lvs.HookTC},
 		}}), func(d *rawDevice) *lvs.Hook { return &d.Hook },
-			"where the data plane meets the packets: XDP in the driver (native) or after it (generic), or tc; auto is native on real cards and virtio, and tc elsewhere",
+			"where the data plane meets the packets: XDP in the driver (native) or after it (generic), or tc; auto is native on real cards and virtio, unless packets leave by a device to which XDP cannot send, and tc elsewhere",
 			initially(lvs.HookAuto)),
 	}}
 }
@@ -121,4 +122,13 @@ func (w *rawWeir) resolve(g *Global) Weir {
 	}
 	w.Timeouts.take(g)
 	return w.Weir
+}
+
+// resolveExcluded refuses a device that is to be used by a hook and left out.
+func (w *rawWeir) resolveExcluded(r *reader) {
+	for _, d := range w.order {
+		if slices.Contains(w.Excluded, d.Name) {
+			r.errorAt(d.head.All(), fmt.Sprintf("device %s is in interfaces_exclude, too", d.Name), "take it out of one of the two")
+		}
+	}
 }

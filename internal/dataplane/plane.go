@@ -31,7 +31,7 @@ import (
 
 // Plane is the data plane of this network namespace. It is composed of parts, each of
 // which has its own lock. With its lock, the connections' part calls the services' part
-// (conn.Servers), and the devices' part the leases' part (attach.Open); no other part
+// (conn.Servers), and the devices' part the leases' and the connections' parts (attach.Options); no other part
 // calls another with its lock. All methods but Run, Close and Remove may be called by
 // several goroutines at once.
 type Plane struct {
@@ -178,7 +178,9 @@ func (p *Plane) takeUp(o Options) (err error) {
 	if err := p.mirrors.Err(); err != nil {
 		return err
 	}
-	if p.devices, err = attach.Open(p.log, p.pinDir, p.spec, &p.maps, p.ledger, p.leases.Move); err != nil {
+	if p.devices, err = attach.Open(attach.Options{
+		Log: p.log, PinDir: p.pinDir, Spec: p.spec, Maps: &p.maps, Mirrors: &p.mirrors, Ledger: p.ledger, Moved: p.leases.Move, Forget: p.conns.ForgetFlows,
+	}); err != nil {
 		return err
 	}
 	return p.conns.Start(p.services)

@@ -156,5 +156,5 @@ func (p *Plane) resolve() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.exits())
+	p.devices.Repair(p.services.Exits())
 }

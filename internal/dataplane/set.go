@@ -45,7 +45,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))
-	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.exits()))
+	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.services.Exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -57,13 +57,6 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return p.need.explain(err)
 	}
 	return err
-}
-
-// exits are the devices by which balanced packets leave, as far as their next hops are
-// known.
-func (p *Plane) exits() attach.Exits {
-	devices, answers := p.services.Exits()
-	return attach.Exits{Devices: devices, Answers: answers}
 }
 
 // followDirectors has every flow take the full path once where it may come from another

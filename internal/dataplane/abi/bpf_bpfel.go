@@ -506,7 +506,8 @@ type BpfWork struct {
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
-		_        [4]byte
+		AtXdp    bool
+		_        [3]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -579,7 +580,8 @@ type BpfWork struct {
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
-			_        [4]byte
+			AtXdp    bool
+			_        [3]byte
 		}
 		Ip    uint32
 		L4    uint32
@@ -635,6 +637,7 @@ const (
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
 	BpfMapWorks               = "works"
+	BpfMapXdpExits            = "xdp_exits"
 	BpfProgWeirBehind         = "weir_behind"
 	BpfProgWeirCut            = "weir_cut"
 	BpfProgWeirEgress         = "weir_egress"
@@ -652,6 +655,7 @@ const (
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarVlanDevices         = "vlan_devices"
 )
 
 // LoadBpf returns the embedded CollectionSpec for Bpf.
@@ -752,6 +756,7 @@ type BpfMapSpecs struct {
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
+	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
 
 // BpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -763,6 +768,7 @@ type BpfVariableSpecs struct {
 	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -823,6 +829,7 @@ type BpfMaps struct {
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
+	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
 }
 
 func (m *BpfMaps) Close() error {
@@ -865,6 +872,7 @@ func (m *BpfMaps) Close() error {
 		m.Timeouts,
 		m.Vips,
 		m.Works,
+		m.XdpExits,
 	)
 }
 
@@ -877,6 +885,7 @@ type BpfVariables struct {
 	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.Variable `ebpf:"vlan_devices"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
