@@ -98,13 +98,16 @@ func run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := restoreRules(plane, o.runDir); err != nil {
+		log.Warn(err.Error())
+	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
 	// Not asked to stop: what an earlier process left forwards on.
 	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
-	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups}, func() {
+	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups, plane}, func() {
 		if !leave() {
 			stream.Publish(cluster.DirectorStopped())
 		}
@@ -112,7 +115,7 @@ func run(ctx context.Context, o runOptions) error {
 	if leave() {
 		return errors.Join(err, plane.Close())
 	}
-	return errors.Join(err, plane.Remove())
+	return errors.Join(err, keepRules(plane, o.runDir), plane.Remove())
 }
 
 // directOptions are what a director runs with.
@@ -121,6 +124,7 @@ type directOptions struct {
 	loader  *conf.Loader
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
+	rules   api.Rules
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
@@ -132,6 +136,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 		return err
 	}
 	defer server.Close()
+	server.ServeRules(o.rules)
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
@@ -141,6 +146,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 	})
 	tasks.Go(func() error { return server.Run(serving) })
 	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
+	tasks.Go(func() error { return watchFirewall(ctx, o.stream) })
 	return tasks.Wait()
 }
 

@@ -5,6 +5,9 @@
 //	GET  /v1/events    what happens, as server-sent events
 //	POST /v1/plan      what a reload of a file would change
 //	POST /v1/reload    do it
+//	GET  /v1/rules     the rules that deny or allow clients
+//	POST /v1/rules     add a live one
+//	DELETE /v1/rules   remove one
 //
 // docs/api.md has the fields and the kinds of events. The running process reads the file itself, with what it includes: what it plans
 // is what it would do.

@@ -32,6 +32,7 @@ type Director interface {
 // Server answers for a running weir.
 type Server struct {
 	director Director
+	rules    Rules // nil where nobody asks for them
 	events   *cluster.Stream
 	listener net.Listener
 	ending   context.Context // of Run
@@ -72,9 +73,14 @@ func (s *Server) Run(ctx context.Context) error {
 	mux.HandleFunc("POST /v1/reload", s.answer(s.Reload))
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET /v1/events", s.stream)
+	if s.rules != nil {
+		mux.HandleFunc("GET /v1/rules", s.listRules)
+		mux.HandleFunc("POST /v1/rules", s.changeRule)
+		mux.HandleFunc("DELETE /v1/rules", s.changeRule)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan or POST /v1/reload")
+			": expected GET /v1/snapshot, GET /v1/events, POST /v1/plan, POST /v1/reload, or GET, POST or DELETE /v1/rules")
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	closed := make(chan struct{})

@@ -28,6 +28,9 @@ const (
 	OldVIP            Kind = "old_vip_removed"
 	LeaseNotRenewed   Kind = "lease_not_renewed"
 	LeaseNotReleased  Kind = "lease_not_released"
+	RuleAdded         Kind = "rule_added"
+	RuleRemoved       Kind = "rule_removed"
+	FirewallUnasked   Kind = "firewall_passed_over"
 )
 
 // The kinds of what the engines report to their loggers.
