@@ -127,6 +127,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		os.Remove(o.pinDir) // where nothing is pinned
 		return err
 	}
+	if err := restoreRules(plane, o.runDir); err != nil {
+		log.Warn(err.Error())
+	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
@@ -144,10 +147,11 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
-	err = direct(ctx, d, directOptions{o, loader, stream, hangups})
+	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leave(d.Kept(), o))
 	}
+	err = errors.Join(err, keepRules(plane, o.runDir)) // for a version whose tables do not fit
 	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
@@ -160,6 +164,7 @@ type directOptions struct {
 	loader  *conf.Loader
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
+	rules   api.Rules
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
@@ -172,6 +177,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 		return err
 	}
 	defer server.Close()
+	server.ServeRules(o.rules)
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, handOver := context.WithCancel(ctx)
 	defer handOver()
@@ -187,6 +193,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	})
 	tasks.Go(func() error { return server.Run(serving) })
 	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
+	tasks.Go(func() error { return watchFirewall(ctx, o.stream) })
 	return tasks.Wait()
 }
 

@@ -7,6 +7,9 @@
 //	POST /v1/plan      what a reload of a file would change
 //	POST /v1/reload    do it
 //	POST /v1/stop      hand the masterships over at once, and end
+//	GET  /v1/rules     the rules that deny or allow clients
+//	POST /v1/rules     add a live one
+//	DELETE /v1/rules   remove one
 //
 // docs/api.md has the fields and the kinds of events. The running process reads a regular
 // file itself, with what it includes: what it plans is what it would do. The text of

@@ -35,6 +35,7 @@ type Director interface {
 // Server answers for a running weir.
 type Server struct {
 	director Director
+	rules    Rules // nil where nobody asks for them
 	events   *cluster.Stream
 	listener net.Listener
 	path     string          // of the socket
@@ -132,9 +133,14 @@ func (s *Server) Run(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET /v1/state", s.state)
 	mux.HandleFunc("GET /v1/events", s.stream)
+	if s.rules != nil {
+		mux.HandleFunc("GET /v1/rules", s.listRules)
+		mux.HandleFunc("POST /v1/rules", s.changeRule)
+		mux.HandleFunc("DELETE /v1/rules", s.changeRule)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
+			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload, POST /v1/stop, or GET, POST or DELETE /v1/rules")
 	})
 	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	go s.keepSocket(ctx, server)
