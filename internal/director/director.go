@@ -45,6 +45,7 @@ type Director struct {
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	plane        setter
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -58,6 +59,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
+		plane: setter{forwarder: m.Plane.Forwarder},
 	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
@@ -91,6 +93,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
+	defer d.plane.wait()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
@@ -121,7 +124,7 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.machine.Plane.Forwarder.Set(d.plan())
+		err := d.plane.Set(d.plan())
 		if err == nil {
 			return nil
 		}

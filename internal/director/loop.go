@@ -88,7 +88,7 @@ func (d *Director) handle(e event) {
 	if len(happened) == 0 {
 		return
 	}
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+	if err := d.plane.Set(d.plan()); err != nil {
 		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 	for _, what := range happened {
