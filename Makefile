@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages bench-packages quick packets whole guest fuzz generated ## everything that must hold
+test: root packages bench-packages peers quick packets whole guest fuzz generated ## everything that must hold
 
 quick: lint ## the tests of the rooms, but for the data plane's
 	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
@@ -67,11 +67,13 @@ generated: generate ## fail where the committed objects are not what the source 
 ROUNDS ?= 15
 bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS)
-	@$(MAKE) --no-print-directory random
+	@$(MAKE) --no-print-directory random restarts
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
+restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams
+	$(GO) test ./test/cluster -count=1 -v -timeout 20m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 10m $(if $(SEED),-restart-seed $(firstword $(SEED)))
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
 PARTS ?= hits new live persist expiry
@@ -87,6 +89,10 @@ bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no ba
 # What weir is measured beside.
 bench-packages:
 	@test/bench/install
+
+# The servers that health checks are tested with.
+peers:
+	@test/peers/install
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

@@ -43,6 +43,12 @@ struct mark_prefix {
 	__u32 addr[4];
 };
 
+/* A network, as the key of a table of prefixes. */
+struct prefix {
+	__u32 bits; /* the length; for IPv4, of the mapped address */
+	__u32 addr[4];
+};
+
 struct mark_list {
 	__u32 first, count; /* indexes in mark_rules */
 };
@@ -96,9 +102,17 @@ struct service {
 	struct addr netmask; /* of the clients that share a template */
 };
 
-/* The number of services: all, and those that take a look-up of their own. */
+/*
+ * Which families have a service, and the number of services that take a look-up of their
+ * own.
+ */
+enum service_family {
+	SERVICE_IP4 = 1,
+	SERVICE_IP6 = 2,
+};
 struct service_count {
-	__u32 all, any_port, by_mark;
+	enum service_family families; /* those that have one */
+	__u32 any_port, by_mark;
 };
 
 /*
@@ -203,6 +217,7 @@ enum server_flags {
 	SERVER_RESOLVED = 4, /* its next hop is known */
 	SERVER_EXPIRES = 8,  /* it was removed, and its connections expire with the next sweep */
 	SERVER_WAS_NAT = 16, /* it is or was behind NAT, and may have connections of that time */
+	SERVER_DIRECTOR = 32, /* it is another director, by the address that it advertises from */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */
@@ -471,6 +486,10 @@ struct held {
 #define DIRECTOR_HIGH_SHIFT 40
 #define DIRECTOR_LOW_SHIFT 32
 #define DIRECTOR_MASK 63
+
+/* The values of directors: whether the Ethernet address is that director's alone. */
+#define DIRECTOR_OWNS_MAC 1
+#define DIRECTOR_SHARES_MAC 2 /* other machines' frames have it as well */
 
 struct lease {
 	__u64 until;   /* the owner forwards until then, in boot-time nanoseconds */

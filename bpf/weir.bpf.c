@@ -14,6 +14,7 @@
 #include "conn/table_full.h"
 #include "hook/tc_finish.h"
 #include "hook/tc_guard.h"
+#include "hook/tc_l3.h"
 #include "hook/tc_local.h"
 #include "hook/tc_parse.h"
 #include "hook/tc_slow.h"
@@ -59,21 +60,14 @@ int weir_xdp(struct xdp_md *ctx)
 	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
 }
 
-/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
-SEC("tc")
-int weir_tc(struct __sk_buff *skb)
+/* tc_balance balances a packet that comes in, at tc. It returns a tc action. */
+static INLINE int tc_balance(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct sent sent = {};
 	struct headers h;
-	enum parsed parsed;
+	enum parsed parsed = parse_pulled(skb, &h, &p);
 
-	if (skb->pkt_type != PACKET_HOST)
-		return TC_ACT_UNSPEC;
-	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
 		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
 		case NEXT_ROUTE:
@@ -87,6 +81,22 @@ int weir_tc(struct __sk_buff *skb)
 	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
 }
 
+/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
+SEC("tc")
+int weir_tc(struct __sk_buff *skb)
+{
+	return skb->pkt_type == PACKET_HOST ? tc_balance(skb) : TC_ACT_UNSPEC;
+}
+
+/* weir_tc_l3 is weir_tc for a device without Ethernet. */
+SEC("tc")
+int weir_tc_l3(struct __sk_buff *skb)
+{
+	if (skb->pkt_type != PACKET_HOST || l3_passes_by(skb) || !skb_add_eth(skb))
+		return TC_ACT_UNSPEC;
+	return tc_balance(skb);
+}
+
 /*
  * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
  * of packets: fragments that have to wait, those that others wait for, and answers to
@@ -95,10 +105,7 @@ int weir_tc(struct __sk_buff *skb)
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
@@ -131,11 +138,7 @@ int weir_behind(struct __sk_buff *skb)
 SEC("tc")
 int weir_local_out(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-		.local_out = true,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
@@ -143,6 +146,7 @@ int weir_local_out(struct __sk_buff *skb)
 
 	if (!w)
 		return TC_ACT_UNSPEC;
+	p.local_out = true;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);

@@ -182,7 +182,7 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 			continue
 		}
 		raw.inherit(s)
-		if !raw.fits(r, s) {
+		if !raw.fits(r, s) || !raw.ordered(r) {
 			continue
 		}
 		checked := raw.forcePort(r, s)
@@ -210,6 +210,21 @@ func (raw *rawServer) fits(r *reader, s *rawService) bool {
 		return true
 	}
 	r.errorAt(raw.head.Words[1].Place, fmt.Sprintf("%s is not of the address family of its virtual_server", raw.Addr), "NAT and direct routing need the same family on both sides")
+	return false
+}
+
+// ordered tells whether the lower threshold is not above the upper one, which the kernel
+// refuses (ERANGE), also where the upper one is none (ip_vs_add_dest,
+// net/netfilter/ipvs/ip_vs_ctl.c).
+func (raw *rawServer) ordered(r *reader) bool {
+	if raw.Lower <= raw.Upper {
+		return true
+	}
+	what, hint := fmt.Sprintf("lthreshold %d is above uthreshold %d", raw.Lower, raw.Upper), fmt.Sprintf("expected 0 to %d", raw.Upper)
+	if raw.Upper == 0 {
+		what, hint = fmt.Sprintf("lthreshold %d has no uthreshold", raw.Lower), "write uthreshold, or take it out"
+	}
+	r.errorAt(raw.PlaceOf("lthreshold"), what, hint)
 	return false
 }
 

@@ -222,16 +222,8 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
 	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
 	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
-	own := [2]bool{i.Has("garp_lower_prio_delay"), i.Has("garp_lower_prio_repeat")}
 	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, g.GARPLowerDelay)
 	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, g.GARPLowerRepeat)
-	// An instance's own garp_master_ keywords hold for these, too.
-	if !own[0] && i.PlaceOf("garp_master_delay") != g.PlaceOf("vrrp_garp_master_delay") {
-		i.GARPLowerDelay = i.GARPDelay
-	}
-	if !own[1] && i.PlaceOf("garp_master_repeat") != g.PlaceOf("vrrp_garp_master_repeat") {
-		i.GARPLowerRepeat = i.GARPRepeat
-	}
 	if i.Strict {
 		i.GARPLowerDelay, i.GARPLowerRepeat = 0, 0
 	}

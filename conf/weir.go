@@ -14,6 +14,8 @@ type Weir struct {
 	given
 	// Devices are in the order of the file.
 	Devices []Device `json:"device"`
+	// Excluded are devices that the data plane leaves alone.
+	Excluded []string `json:"interfaces_exclude"`
 	// Marks give packets their marks: the first that fits.
 	Marks    []lvs.MarkRule `json:"mark"`
 	Tables   Tables         `json:"tables"`
@@ -57,14 +59,15 @@ type rawDevice struct {
 // weirBlock is the table of the weir block.
 func weirBlock() *blockSpec {
 	type W = rawWeir
-	device := section("device", deviceBlock(), "a device whose packets the data plane sees", deviceHead)
-	device.optional = true
+	devices := section("device", deviceBlock(), "a device whose packets the data plane sees", deviceHead)
+	devices.optional = true
 	entries := []*entry{
-		device,
+		devices,
+		repeatable(many("interfaces_exclude", device(), func(w *W) *[]string { return &w.Excluded }, "devices whose packets the data plane never sees; it is on all others by which clients may come", example("docker0", "docker0 wg0"))),
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
 		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
-		section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })),
-		section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })),
+		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
+		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),
 		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
 	}
 	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}

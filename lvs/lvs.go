@@ -256,7 +256,20 @@ type Plan struct {
 	Timeouts  Timeouts
 	Instances []Instance
 	Devices   []Device
-	// Directors are the MAC addresses of other directors: frames that come from one are
-	// never balanced again, so that two directors cannot send a packet back and forth.
-	Directors []net.HardwareAddr
+	// Everywhere adds each other device by which clients may come, as they are at the
+	// moment, with the hook auto; no device that is in Excluded is used.
+	Everywhere bool
+	Excluded   []string
+	// Directors are the other directors: packets that one of them has forwarded are never
+	// balanced again, so that two directors cannot send a packet back and forth.
+	Directors []Director
+}
+
+// Director is another director.
+type Director struct {
+	// MAC is the source of the frames in which its advertisements come.
+	MAC net.HardwareAddr
+	// Addr is the source address of its advertisements; an address of the link has the
+	// device as its zone. It is not valid where only MAC is known.
+	Addr netip.Addr
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type Instance struct {
 	base      *slog.Logger  // without the instance's name
 	wake      chan struct{} // SetFault was called
 	changed   chan struct{} // changes is not empty
+	suspended atomic.Bool   // a master that is stopped leaves everything to the next process
 
 	mu      sync.Mutex // guards snap and changes
 	snap    Snapshot   // written by Run's goroutine only, except for snap.Fault
@@ -111,7 +113,7 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 
 // Run runs the state machine until ctx ends, and returns nil. A master then sends an
 // advert of priority 0 and waits up to HandOver for another to take over; the owner is
-// told of INIT before Run returns.
+// told of INIT before Run returns. See Suspend for the other way.
 func (v *Instance) Run(ctx context.Context) error {
 	v.timer, v.announce = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	v.stopTimers()
@@ -139,6 +141,11 @@ func (v *Instance) SetFault(reason string) {
 	default: // the wake-up that is pending will read this reason
 	}
 }
+
+// Suspend has a master that is stopped hand nothing over: it sends one more advert, so
+// that its lease and the backups' timers run from that, and keeps its state. Another
+// process on this machine goes on as master with Resume.
+func (v *Instance) Suspend() { v.suspended.Store(true) }
 
 // setMute notes why the instance's adverts cannot be sent; empty is that they can.
 func (v *Instance) setMute(reason string) {

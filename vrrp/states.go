@@ -384,6 +384,10 @@ func (v *Instance) recover(context.Context) stateFunc {
 // section 6.4.3 has it leave at once, so that nobody has the VIPs during the backup's
 // skew time.
 func (v *Instance) handOver(ctx context.Context) stateFunc {
+	if v.suspended.Load() {
+		v.advertise(v.cfg.Priority)
+		return nil
+	}
 	if v.cfg.HandOver == 0 {
 		return v.stop(ctx)
 	}

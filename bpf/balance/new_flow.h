@@ -19,7 +19,7 @@
 #include "conn/word.h"
 #include "parse/packet.h"
 #include "sched/stateless.h"
-#include "service/lease.h"
+#include "service/director.h"
 #include "service/server.h"
 #include "service/service.h"
 #include "verdict/verdict.h"

@@ -115,7 +115,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	if (!(s->flags & SERVER_PRESENT)) {
 		if (expire_nodest(w, c, word))
 			goto begin;
-		return no_service_left() ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
+		return no_service_left(p) ? pass(PASS_NO_SERVICE) : drop(DROP_SERVER_REMOVED);
 	}
 	w->method = conn_method(word);
 	if (conn_nat(word)) {

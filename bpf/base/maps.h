@@ -16,6 +16,7 @@
 #define MAX_LEASES 256           /* lease 0 never runs out */
 #define MAX_LOCAL_ADDRS 256      /* index 0 has no address */
 #define MAX_DIRECTORS 1024
+#define MAX_DIRECTOR_ROUTES 65536
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384
@@ -74,7 +75,7 @@ MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
 MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
 /* The index of a VIP's lease, for the egress guard. */
 MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
-/* The Ethernet addresses of other directors (mac_word). */
+/* The Ethernet addresses of other directors (mac_word): DIRECTOR_OWNS_MAC or DIRECTOR_SHARES_MAC. */
 MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 /* A filter in front of it: bit director_bit(mac) is set for each director. */
 MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);

@@ -20,7 +20,7 @@
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "parse/ports.h"
-#include "service/lease.h"
+#include "service/director.h"
 #include "verdict/work.h"
 
 /* flow_state says whether a connection in this state may have lines. */
@@ -122,7 +122,8 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 
 	if (!n || p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
-	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) : from_director(p))
+	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) :
+		    !may_cache(p, conn_server(word), conn_method(word)))
 		return;
 	l = flow_victim(n, &p->key, cpu, now);
 	if (!l)

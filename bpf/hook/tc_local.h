@@ -71,7 +71,7 @@ static INLINE bool local_out_wanted(const struct flow_key *key)
 {
 	struct service_count *n = service_count_of();
 
-	if (!n || !n->all)
+	if (!n || !n->families)
 		return false;
 	return !local_out_passes_by(key) || (n->by_mark && mark_list_of(key));
 }

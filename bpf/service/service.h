@@ -12,7 +12,7 @@
 #include "service/firewall_mark.h"
 #include "service/lease.h"
 
-/* service_count_of is the number of services of each kind, or NULL, which never happens. */
+/* service_count_of is the count of services, or NULL, which never happens. */
 static INLINE struct service_count *service_count_of(void)
 {
 	__u32 zero = 0;
@@ -21,14 +21,15 @@ static INLINE struct service_count *service_count_of(void)
 }
 
 /*
- * no_service_left says whether there is no service at all. The kernel then unregisters
- * its hooks, and the local stack answers.
+ * no_service_left says whether the packet's family has no service at all. The kernel then
+ * unregisters its hooks of that family, and the local stack answers
+ * (ip_vs_unregister_hooks, net/netfilter/ipvs/ip_vs_core.c).
  */
-static INLINE bool no_service_left(void)
+static INLINE bool no_service_left(const struct packet *p)
 {
 	struct service_count *n = service_count_of();
 
-	return n && n->all == 0;
+	return n && !(n->families & (p->ip6 ? SERVICE_IP6 : SERVICE_IP4));
 }
 
 /*

@@ -96,7 +96,7 @@ var differences = []difference{
 	{"keepalived crashes, or gives up at a missing word", `^(exit (-1|1|2|139))`, ``},
 	{"weir reads words that keepalived ignores", `^exit 0`, `too much|takes no value|is neither|lacks its|opens no block|unknown word|is no bytes`},
 	{"weir wants what a block needs", `^exit 0`, `has no |is not closed|has no keyword|stray|stands outside any|is missing`},
-	{"weir holds numbers and names to what they are for", `^exit 0`, `out of range|is not a|cannot be|is given twice|is not of the|unknown|too long|there is no|is not defined|without its|is no `},
+	{"weir holds numbers and names to what they are for", `^exit 0`, `out of range|is not a|cannot be|is given twice|is not of the|unknown|too long|there is no|is not defined|without its|is no |is above`},
 	{"weir knows where a keyword belongs", `^exit 0`, `misplaced|unknown keyword`},
 	{"keepalived looks at the machine", `doesn't exist|not found|Unable to|No such|Invalid smtp server|uid/gid|Couldn't|Cannot find|No user specified`, ``},
 	{"keepalived wants a keyword only once", `already specified|[Dd]uplicate`, ``},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -37,10 +39,12 @@ func runCommand() *cobra.Command {
 		Short: "Run the director: VRRP, health checks and the data plane",
 		Long: `Run the director that a keepalived.conf describes, until SIGTERM or SIGINT.
 
-A stop is clean: a master hands its addresses over before it leaves, and the
-data plane is taken away. When the process dies instead, the data plane goes on,
-and the next "weir run" takes it up. A real server stays one: its address on lo
-goes with "weir realserver stop".
+The data plane goes on when the process ends, however it ends, and the next "weir
+run" takes it up with all connections: a restart, or an upgrade, loses nothing. A
+master that is stopped keeps its addresses for two seconds, until it is started
+again; where it is not, it hands them over to the standby. "weir stop" hands over
+at once, and "weir stop --remove" takes the data plane away. A real server stays
+one: its address on lo goes with "weir realserver stop".
 
 "weir reload" or SIGHUP has it take up a changed file.`,
 		Args: cobra.NoArgs,
@@ -61,16 +65,20 @@ func defaultRun(config string) runOptions {
 }
 
 func run(ctx context.Context, o runOptions) error {
-	lines, err := newLog(os.Stderr, o.log)
+	ignorePipes()
+	lines, flush, err := openLog(os.Stderr, o.log)
 	if err != nil {
 		return err
 	}
+	defer flush()
 	stream := cluster.NewStream(cluster.Log(lines))
 	log := stream.Logger()
+	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
+	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
@@ -90,6 +98,16 @@ func run(ctx context.Context, o runOptions) error {
 	if err := raiseFiles(cfg); err != nil {
 		log.Warn(err.Error())
 	}
+	var holder holder = keeper
+	if keeper == nil {
+		holder = newCaretaker(cfg, o.pinDir, log)
+	}
+	taken := false
+	defer func() {
+		if !taken { // the start has failed
+			holder.handOver(takeWithin)
+		}
+	}()
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
@@ -102,17 +120,27 @@ func run(ctx context.Context, o runOptions) error {
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	// Not asked to stop: what an earlier process left forwards on.
-	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
-	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups}, func() {
-		if !leave() {
-			stream.Publish(cluster.DirectorStopped())
+	begun := false
+	machine.TakeOver = func() {
+		begun, taken = true, true
+		if plane.Anew() { // nothing says here that this director is master
+			if err := holder.handOver(takeWithin); err != nil {
+				log.Warn(err.Error())
+			}
+			return
 		}
-	})
-	if leave() {
+		holder.take()
+	}
+	d := director.New(cfg, machine, stream)
+	d.Suspend(true)
+	err = direct(ctx, d, directOptions{o, loader, stream, hangups})
+	if len(d.Kept()) > 0 {
+		err = errors.Join(err, leave(d.Kept(), o))
+	}
+	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
-	return errors.Join(err, plane.Remove())
+	return errors.Join(err, plane.Remove()) // it was never in service
 }
 
 // directOptions are what a director runs with.
@@ -124,8 +152,9 @@ type directOptions struct {
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
-// until the director has ended and ended has told so.
-func direct(ctx context.Context, d *director.Director, o directOptions, ended func()) error {
+// until the director has ended and has told so.
+func direct(ctx context.Context, d *director.Director, o directOptions) error {
+	ended := func() { o.stream.Publish(cluster.DirectorStopped(names(d.Kept())...)) }
 	server, err := api.Listen(o.runDir, o.config, o.loader, d, o.stream)
 	if err != nil {
 		ended()
@@ -133,6 +162,12 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 	}
 	defer server.Close()
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, handOver := context.WithCancel(ctx)
+	defer handOver()
+	server.Stop = func() {
+		d.Suspend(false)
+		handOver()
+	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer stop()
@@ -140,16 +175,24 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 		return d.Run(ctx)
 	})
 	tasks.Go(func() error { return server.Run(serving) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
+	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
 	return tasks.Wait()
 }
 
+// names are the instances of masterships.
+func names(kept []director.Kept) (list []string) {
+	for _, k := range kept {
+		list = append(list, k.Config.Name)
+	}
+	return list
+}
+
 // reloadOnHangup takes up the file that runs at each SIGHUP.
-func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) error {
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-hangups:
 			server.Reload(api.Request{})
 		}
@@ -175,13 +218,48 @@ func newLog(w io.Writer, form string) (slog.Handler, error) {
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
 }
 
+// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
+func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
+	q := newLineQueue(w, func(n int) []byte {
+		var b bytes.Buffer
+		if h, err := newLog(&b, form); err == nil {
+			slog.New(h).Warn("lines of the log were dropped: nobody reads them", "lines", n)
+		}
+		return b.Bytes()
+	})
+	if lines, err = newLog(q, form); err != nil {
+		q.close()
+	}
+	return lines, q.close, err
+}
+
+// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
+// it starts get the signal as ever.
+func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+
+// endWithin is how long a process that is told to end may take. Whatever hangs then is left
+// behind: leases run out, as those of one that was killed.
+const endWithin = 5 * time.Second
+
+// endAtOnce ends the process.
+func endAtOnce(log *slog.Logger, flush func()) func() {
+	return func() {
+		log.Error("the end takes too long, ending without it", "after", endWithin)
+		flush()
+		os.Exit(1)
+	}
+}
+
+// lockName is the file that a running weir holds locked, in its run folder.
+const lockName = "weir.lock"
+
 // lock keeps a second weir from running with the same folder. The kernel
 // releases it with the process, however that ends.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run folder: %w", err)
 	}
-	path := filepath.Join(dir, "weir.lock")
+	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)

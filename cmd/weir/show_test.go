@@ -65,12 +65,14 @@ func TestShowState(t *testing.T) {
 
 // TestShowDocuments prints what docs/ holds.
 func TestShowDocuments(t *testing.T) {
-	for name, file := range map[string]string{"schema": "configuration.schema.json", "reference": "configuration.md"} {
+	for name, file := range map[string]string{
+		"schema": "configuration.schema.json", "schema --diagnostics": "diagnostics.schema.json", "reference": "configuration.md",
+	} {
 		want, err := os.ReadFile("../../docs/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := show(t, name); err != nil || got != string(want) {
+		if got, err := show(t, strings.Fields(name)...); err != nil || got != string(want) {
 			t.Errorf("show %s prints something else than docs/%s: %v", name, file, err)
 		}
 	}

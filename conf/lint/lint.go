@@ -24,12 +24,6 @@ type rules struct{}
 // Service looks at a virtual server by itself.
 func (rules) Service(say conf.Say, v *conf.VirtualServer) {
 	quorum(say, v)
-	for i := range v.RealServers {
-		rs := &v.RealServers[i]
-		if rs.Upper > 0 && rs.Lower > rs.Upper {
-			say(rs.PlaceOf("lthreshold"), "threshold", fmt.Sprintf("lthreshold %d is above uthreshold %d", rs.Lower, rs.Upper), "expected less")
-		}
-	}
 }
 
 // Config looks at what several blocks say together.

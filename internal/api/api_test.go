@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/director"
@@ -20,10 +22,17 @@ type picture struct {
 	asked   []string
 	refuses error
 	state   cluster.Snapshot
+	serves  bool // it has a virtual server and a VRRP instance
 }
 
 func (p *picture) answer(verb string, cfg *conf.Config) (director.Changes, error) {
 	p.asked = append(p.asked, verb+" "+cfg.Summary())
+	if p.serves {
+		return director.Changes{
+			Services:  []director.ServiceChange{{Service: "TCP 192.0.2.100:80", Kind: director.Removed}},
+			Instances: []director.InstanceChange{{Instance: "V", Kind: director.Removed}},
+		}, p.refuses
+	}
 	return director.Changes{Settings: []director.Setting{{Name: "device", From: "", To: "eth0 tc"}}}, p.refuses
 }
 func (p *picture) Plan(cfg *conf.Config) (director.Changes, error) { return p.answer("plan", cfg) }
@@ -39,7 +48,7 @@ func (p *picture) State(context.Context) (director.State, error) {
 func newStream() *cluster.Stream { return cluster.NewStream(func(cluster.Event) {}) }
 
 const (
-	goodFile   = "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
+	goodFile   = "virtual_server 192.0.2.100 80 {\n    lb_algo rr\n    lb_kind DR\n    protocol TCP\n    real_server 192.0.2.1 80 {\n    }\n}\n"
 	brokenFile = "weir {\n    devise eth0 {\n    }\n}\n"
 )
 
@@ -51,7 +60,7 @@ func serve(t *testing.T, p *picture) (runDir, file string, client *Client) {
 }
 
 // serveEvents is serve with a stream of the test's own; stop ends the server.
-func serveEvents(t *testing.T, p *picture, events *cluster.Stream) (runDir, file string, stop func()) {
+func serveEvents(t *testing.T, p Director, events *cluster.Stream) (runDir, file string, stop func()) {
 	t.Helper()
 	runDir = t.TempDir()
 	file = filepath.Join(runDir, "keepalived.conf")
@@ -88,7 +97,7 @@ func TestConversation(t *testing.T) {
 	write(t, other, goodFile)
 	broken := filepath.Join(runDir, "broken.conf")
 	write(t, broken, brokenFile)
-	const summary = " 0 VRRP instances, 0 virtual servers, 0 real servers"
+	const summary = " 0 VRRP instances, 1 virtual server, 1 real server"
 	for _, step := range []struct {
 		what, file string
 		verb       func(*Client, context.Context, Request) (Answer, error)
@@ -122,6 +131,96 @@ func TestConversation(t *testing.T) {
 		}
 		if step.want == "" && a.Changes.Empty() {
 			t.Errorf("%s: the changes got lost", step.what)
+		}
+	}
+}
+
+// A text that comes with a question is read instead of a file, with its includes, and is
+// not what a later reload without a file reads.
+func TestTextThatComesWithTheQuestion(t *testing.T) {
+	p := &picture{}
+	runDir, file, client := serve(t, p)
+	write(t, filepath.Join(runDir, "services.conf"), goodFile)
+	reload := func(r Request) Answer {
+		t.Helper()
+		p.asked = nil
+		a, err := client.Reload(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	text := filepath.Join(runDir, "(standard input)")
+	a := reload(Request{File: text, Text: []byte("include services.conf\n# \xff, 20 °C\n")})
+	if a.Error != "" || a.File != text || len(p.asked) != 1 || !strings.Contains(p.asked[0], "1 virtual server") {
+		t.Errorf("got %+v, asked %q", a, p.asked)
+	}
+	if s, err := client.Snapshot(t.Context()); err != nil || s.Director.Config != text {
+		t.Errorf("%v: %q runs, want the text", err, s.Director.Config)
+	}
+	if a := reload(Request{}); a.File != file {
+		t.Errorf("a reload without a file reads %s, want %s", a.File, file)
+	}
+	if a := reload(Request{File: text, Text: []byte(brokenFile)}); !strings.Contains(a.Diagnostics, text+":2:5: error") {
+		t.Errorf("a mistake in a text: %q", a.Diagnostics)
+	}
+	p.serves = true
+	if a := reload(Request{File: text, Text: []byte{}}); !strings.Contains(a.Error, "no virtual_server and no vrrp_instance") {
+		t.Errorf("a text of nothing: %+v", a)
+	}
+}
+
+// What is no regular file is another one for the process that runs than for the caller:
+// it is not read, nor waited for.
+func TestFileThatIsNotRegular(t *testing.T) {
+	p := &picture{}
+	runDir, _, client := serve(t, p)
+	pipe := filepath.Join(runDir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{pipe, "/dev/null", "/dev/zero", "/dev/stdin", "/proc/self/fd/0", runDir} {
+		a, err := client.Reload(t.Context(), Request{File: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Error == "" || !strings.Contains(a.Diagnostics, "cannot be read: it is ") || p.asked != nil {
+			t.Errorf("%s: %+v", file, a)
+		}
+	}
+}
+
+// A file that asks for nothing is refused while weir does something, unless the question
+// says that this is meant.
+func TestFileThatAsksForNothing(t *testing.T) {
+	p := &picture{serves: true}
+	runDir, _, client := serve(t, p)
+	file := filepath.Join(runDir, "empty.conf")
+	for _, tt := range []struct {
+		name, text   string
+		serves, says bool
+		refused      bool
+	}{
+		{"empty", "", true, false, true},
+		{"only settings", "global_defs {\n}\n", true, false, true},
+		{"empty, and meant", "", true, true, false},
+		{"empty, while there is nothing", "", false, false, false},
+		{"a service", goodFile, true, false, false},
+	} {
+		write(t, file, tt.text)
+		p.serves = tt.serves
+		for name, verb := range map[string]func(*Client, context.Context, Request) (Answer, error){"plan": (*Client).Plan, "reload": (*Client).Reload} {
+			a, err := verb(client, t.Context(), Request{File: file, Empty: tt.says})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			if tt.refused {
+				want = file + " has no virtual_server and no vrrp_instance, and weir runs 1 virtual server and 1 VRRP instance: to take all of them away, say weir reload --empty"
+			}
+			if a.Error != want {
+				t.Errorf("%s, %s: error %q, want %q", tt.name, name, a.Error, want)
+			}
 		}
 	}
 }

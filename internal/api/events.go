@@ -65,7 +65,7 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state.Director.Started = s.events.Begun()
-	state.Director.Config = s.runs()
+	state.Director.Config, _ = s.runs()
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin))
 	reply(w, http.StatusOK, state)
 }

@@ -36,12 +36,20 @@ type Server struct {
 	events   *cluster.Stream
 	listener net.Listener
 	ending   context.Context // of Run
+	// Stop ends the process: it returns at once. It is set before Run.
+	Stop func()
 
-	mu     sync.Mutex // one plan or reload at a time
-	loader *conf.Loader
+	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
+	begun uint64     // the number of the last reload that is in force
 
-	fileMu sync.Mutex // a snapshot does not wait for a reload
-	file   string     // that runs
+	loaderMu sync.Mutex
+	loader   *conf.Loader // of the last reading; nil while somebody uses it
+	linter   conf.Linter
+	asked    uint64 // numbers reloads as they are asked for
+
+	fileMu  sync.Mutex // a snapshot does not wait for a reload
+	file    string     // that a reload without one reads
+	running string     // what runs: that file, or a text that came with a reload
 }
 
 // Listen opens the socket. Whoever calls it holds the run folder's lock, so that
@@ -62,7 +70,7 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluste
 	if err != nil {
 		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, events: events, listener: listener, file: file, loader: loader}, nil
+	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
 }
 
 // Run answers until ctx ends. Readers of events get those that have happened by then.
@@ -71,14 +79,15 @@ func (s *Server) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/plan", s.answer(s.Plan))
 	mux.HandleFunc("POST /v1/reload", s.answer(s.Reload))
+	mux.HandleFunc("POST /v1/stop", s.stop)
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET /v1/state", s.state)
 	mux.HandleFunc("GET /v1/events", s.stream)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan or POST /v1/reload")
+			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second}
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -98,15 +107,42 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// careful answers a call that panics with status 500, and tells of it.
+func (s *Server) careful(calls http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if caught := cluster.Carefully(r.Method+" "+r.URL.Path, func() { calls.ServeHTTP(w, r) }); caught != nil {
+			s.events.Publish(cluster.PanicCaught(caught))
+			fail(w, http.StatusInternalServerError, caught.Error()) // where the answer had begun, the reader finds it broken
+		}
+	})
+}
+
+// stop answers POST /v1/stop.
+func (s *Server) stop(w http.ResponseWriter, _ *http.Request) {
+	if s.Stop == nil {
+		fail(w, http.StatusServiceUnavailable, "this weir cannot be stopped by its socket")
+		return
+	}
+	reply(w, http.StatusOK, struct{}{})
+	s.Stop()
+}
+
 // Close closes the socket of a server that does not run.
 func (s *Server) Close() error { return s.listener.Close() }
+
+// maxBody bounds a question, in bytes: the longest text, as base64, and a name.
+const maxBody = conf.MaxFile/3*4 + 1<<16
+
+// readWithin is how long a question may take to arrive.
+const readWithin = 30 * time.Second
 
 func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request Request
 		status := http.StatusOK
 		var answer Answer
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&request); err != nil {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(readWithin))
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
 			answer.Error = fmt.Sprintf(`the body: %v; expected JSON such as {"file": "/etc/keepalived/keepalived.conf"}`, err)
 			status = http.StatusBadRequest
 		} else if answer = do(request); answer.Error != "" {
@@ -117,20 +153,26 @@ func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 }
 
 // Plan tells what a reload would change.
-func (s *Server) Plan(r Request) Answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.do(r, s.director.Plan)
-}
+func (s *Server) Plan(r Request) Answer { return s.do(r, s.director.Plan) }
 
 // Reload does it. The file is the one that runs from then on.
-func (s *Server) Reload(r Request) Answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	begun := time.Now()
+func (s *Server) Reload(r Request) (a Answer) {
+	if caught := cluster.Carefully("a reload", func() { a = s.reload(r) }); caught != nil { // SIGHUP comes by no call
+		s.events.Publish(cluster.PanicCaught(caught))
+		a = Answer{File: r.File, Error: caught.Error()}
+	}
+	return a
+}
+
+func (s *Server) reload(r Request) Answer {
+	begun, number := time.Now(), s.number()
 	var reading time.Duration
 	a := s.do(r, func(cfg *conf.Config) (director.Changes, error) {
 		reading = time.Since(begun)
+		if number < s.begun {
+			return director.Changes{}, errLater
+		}
+		s.begun = number
 		return s.director.Reload(cfg)
 	})
 	if a.Error != "" {
@@ -138,7 +180,10 @@ func (s *Server) Reload(r Request) Answer {
 		return a
 	}
 	s.fileMu.Lock()
-	s.file = a.File
+	s.running = a.File
+	if r.Text == nil {
+		s.file = a.File
+	}
 	s.fileMu.Unlock()
 	s.events.Publish(cluster.ReloadDone(a.File, len(a.Changes.Services), len(a.Changes.Instances), a.Touched, time.Since(begun), reading))
 	for _, w := range a.Changes.Restart {
@@ -147,22 +192,56 @@ func (s *Server) Reload(r Request) Answer {
 	return a
 }
 
-// runs is the file that runs.
-func (s *Server) runs() string {
+// errLater is the error of a reload whose files took so long that another overtook it.
+var errLater = errors.New("a reload that was asked for later is in force already")
+
+// number is that of a reload that is asked for now.
+func (s *Server) number() uint64 {
+	s.loaderMu.Lock()
+	defer s.loaderMu.Unlock()
+	s.asked++
+	return s.asked
+}
+
+// read reads what a question asks for. Readings do not wait for each other: while a disk
+// hangs, the next one has a loader of its own, and reads everything anew.
+func (s *Server) read(r Request) (*conf.Config, conf.Diagnostics, error) {
+	s.loaderMu.Lock()
+	loader := s.loader
+	s.loader = nil
+	s.loaderMu.Unlock()
+	if loader == nil {
+		loader = &conf.Loader{Linter: s.linter}
+	}
+	defer func() {
+		s.loaderMu.Lock()
+		defer s.loaderMu.Unlock()
+		if s.loader == nil {
+			s.loader = loader
+		}
+	}()
+	return readAsked(loader, r)
+}
+
+// runs is what runs, and the file that a reload reads where none is named.
+func (s *Server) runs() (running, file string) {
 	s.fileMu.Lock()
 	defer s.fileMu.Unlock()
-	return s.file
+	return s.running, s.file
 }
 
 func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error)) (a Answer) {
-	if a.File = r.File; a.File == "" {
-		a.File = s.runs()
+	if r.File == "" {
+		_, r.File = s.runs()
 	}
+	a.File = r.File
 	if !filepath.IsAbs(a.File) {
 		a.Error = fmt.Sprintf("file %s: expected an absolute path", a.File)
 		return a
 	}
-	cfg, diagnostics, err := Read(s.loader, a.File)
+	cfg, diagnostics, err := s.read(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var text strings.Builder
 	if e := diagnostics.Render(&text, r.Colour); e != nil {
 		err = e
@@ -170,14 +249,36 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 	a.Diagnostics = text.String()
 	if err != nil {
 		s.tellMistakes(diagnostics)
-	} else {
+	} else if a.Changes, err = s.mayBeEmpty(r, cfg); err == nil {
 		a.Changes, err = act(cfg)
-		a.Touched = a.Changes.Touched()
 	}
+	a.Touched = a.Changes.Touched()
 	if err != nil {
 		a.Error = err.Error()
 	}
 	return a
+}
+
+// mayBeEmpty refuses a configuration that asks for nothing while weir runs services: a
+// file that was cut off, or a pipe that nothing came by, looks like that. Changes are those
+// that are refused.
+func (s *Server) mayBeEmpty(r Request, cfg *conf.Config) (director.Changes, error) {
+	if r.Empty || len(cfg.VirtualServers)+len(cfg.VRRPInstances) > 0 {
+		return director.Changes{}, nil
+	}
+	changes, err := s.director.Plan(cfg)
+	if err != nil || len(changes.Services) == 0 {
+		return director.Changes{}, err
+	}
+	return changes, fmt.Errorf("%s has no virtual_server and no vrrp_instance, and weir runs %s and %s: to take all of them away, say weir reload --empty",
+		r.File, count(len(changes.Services), "virtual server"), count(len(changes.Instances), "VRRP instance"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // tellMistakes says where a file is wrong: with SIGHUP nobody else does.

@@ -95,6 +95,8 @@ func examples() []example {
 		typed(RestartNeeded("tables services", "4096", "8192"), warn("takes a restart", "setting", "tables services", "from", "4096", "to", "8192")),
 		typed(MistakeFound("/etc/new.conf", 31, 5, "unknown keyword", "write weight"), fail("mistake in the configuration",
 			"file", "/etc/new.conf", "line", 31, "column", 5, "what", "unknown keyword", "hint", "write weight")),
+		typed(PanicCaught(&Panic{"POST /v1/plan", "index out of range", "reload.go:12", "goroutine 7"}), fail("a mistake in weir was caught: everything else goes on; please report it",
+			"doing", "POST /v1/plan", "panic", "index out of range", "at", "reload.go:12", "stack", "goroutine 7")),
 		typed(DirectorStopped(), info("stopped")),
 	}
 }

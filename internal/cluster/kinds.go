@@ -62,6 +62,7 @@ const (
 	ReloadRefused     Kind = "reload_refused"
 	NeedsRestart      Kind = "needs_restart"
 	ConfigurationFlaw Kind = "configuration_mistake"
+	Panicked          Kind = "panicked"
 	Stopped           Kind = "stopped"
 )
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 )
 
 // tcpConn is a client's connection, both of its ends played here.
@@ -116,6 +117,25 @@ func (c *tcpConn) open() string {
 	c.answerFrom(server, c.from, c.to, "tcp", "AP")
 	c.carry(c.from, c.to, "tcp", "A")
 	return server.name
+}
+
+// halfOpen carries out "syn N to A:PORT sport P": a SYN of each of N connections, and the
+// server's answer.
+func (p *player) halfOpen(words []string) {
+	from := "10.9.0.1:%d"
+	if to := words[3]; to[0] == '[' {
+		from = "[fd00:9::1]:%d"
+	}
+	n, err := strconv.Atoi(words[1])
+	p.must(err)
+	first, err := strconv.Atoi(words[5])
+	p.must(err)
+	for i := range n {
+		client := fmt.Sprintf(from, first+i)
+		if v, server := p.carry(client, words[3], "tcp", "S"); v == back {
+			p.answerFrom(server, client, words[3], "tcp", "SA")
+		}
+	}
 }
 
 // end closes the connection from the client's side, in order or by a reset.

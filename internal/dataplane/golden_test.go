@@ -187,6 +187,16 @@ func (p *player) play() {
 		p.must(p.table.Sysctl(words[1]))
 	case "tcp", "udp":
 		p.traffic(words)
+		for _, meanwhile := range p.step.Meanwhile() {
+			p.admin(meanwhile[1:])
+		}
+	case "syn":
+		p.halfOpen(words)
+	case "save":
+		p.table.Save()
+	case "restore":
+		p.table.Restore()
+		p.set(p.t, p.table.Plan())
 	case "close", "reset":
 		for _, i := range p.which(words[1]) {
 			if i < len(p.held) && !p.held[i].closed { // random scenarios name others, too
@@ -243,12 +253,16 @@ func (p *player) which(list string) (all []int) {
 // admin carries out an ipvsadm command; the data plane refuses what that does.
 func (p *player) admin(args []string) {
 	before := p.table
-	p.must(p.table.Admin(args))
-	if !slices.ContainsFunc(p.step.Output, func(line string) bool { return strings.HasPrefix(line, "exit ") }) {
+	err := p.table.Admin(args)
+	if !p.step.Refused() {
+		p.must(err)
 		p.set(p.t, p.table.Plan())
 		return
 	}
-	if err := p.Set(p.table.Plan()); err == nil {
+	if err == nil {
+		err = p.Check(p.table.Plan())
+	}
+	if err == nil {
 		p.errorf("it was taken, want an error")
 	}
 	p.table = before

@@ -67,14 +67,18 @@ func (o Options) checked() (Options, error) {
 	return o, nil
 }
 
+// The tables that have an entry for each service, and for each server.
+var (
+	serviceTables = []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
+	serverTables  = []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
+)
+
 // size gives the tables the sizes that the options ask for.
 func size(spec *ebpf.CollectionSpec, o Options) error {
-	services := []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
-	servers := []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
 	for entries, names := range map[*int][]string{
 		&o.Templates:   {abi.BpfMapTemplates},
-		&o.Services:    services,
-		&o.RealServers: servers,
+		&o.Services:    serviceTables,
+		&o.RealServers: serverTables,
 		&o.CacheLines:  {abi.BpfMapCache},
 	} {
 		for _, name := range names {

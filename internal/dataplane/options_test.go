@@ -1,12 +1,15 @@
 package dataplane
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"weir/internal/sched"
 	"weir/lvs"
@@ -137,6 +140,15 @@ func TestPlanThatDoesNotFit(t *testing.T) {
 		wrong.RealServers[0].Weight = -1
 		if err := b.Set(planOf(wrong)); err == nil || !strings.HasSuffix(err.Error(), "real server 10.0.0.0:80: weight -1: expected 0 to 2147483647") {
 			t.Errorf("got %v, want the weight named", err)
+		}
+		for _, upper := range []uint32{0, 4} { // none, and one below
+			wrong := nth(1, lvs.RoundRobin, 1)
+			wrong.RealServers[0].Upper, wrong.RealServers[0].Lower = upper, 5
+			for _, refuse := range []func(lvs.Plan) error{b.Check, b.Set} {
+				if err := refuse(planOf(wrong)); !errors.Is(err, unix.ERANGE) {
+					t.Errorf("lower threshold 5, upper %d: %v, want %v", upper, err, unix.ERANGE)
+				}
+			}
 		}
 		b.set(t, small)
 		f := syn(1)

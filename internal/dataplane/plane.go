@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/attach"
@@ -35,6 +37,7 @@ type Plane struct {
 	log      *slog.Logger
 	pinDir   string
 	spec     *ebpf.CollectionSpec
+	need     need // the memory of its tables
 	maps     abi.Maps
 	programs programs
 	mirrors  kmap.Mirrors // of those maps
@@ -54,6 +57,7 @@ type Plane struct {
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
+	anew      bool        // what was pinned did not fit and has been removed
 }
 
 // programs are those that belong to no device.
@@ -89,13 +93,17 @@ func Open(o Options) (*Plane, error) {
 	if err := size(spec, o); err != nil {
 		return nil, err
 	}
-	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
+	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, need: needOf(spec, o), ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
+	p.need.warn(o.Log)
 	if err := p.load(); err != nil {
-		return nil, err
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("%w: weir takes root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", err)
+		}
+		return nil, p.need.explain(err)
 	}
 	if err := p.takeUp(o); err != nil {
 		p.Close()
-		return nil, fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err)
+		return nil, p.need.explain(fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err))
 	}
 	return p, nil
 }
@@ -109,7 +117,8 @@ var formerNames = map[string]string{
 	"ends":      "", // there is none any more
 }
 
-// load makes or opens the tables and the programs that belong to no device.
+// load makes or opens the tables and the programs that belong to no device. Where it fails,
+// it leaves no table that it has made.
 func (p *Plane) load() error {
 	var objects struct {
 		abi.Maps
@@ -118,16 +127,29 @@ func (p *Plane) load() error {
 	if err := kmap.RenamePins(p.pinDir, formerNames); err != nil {
 		return err
 	}
-	err := p.spec.LoadAndAssign(&objects, p.collection())
+	pins, err := os.ReadDir(p.pinDir)
+	if err != nil {
+		return fmt.Errorf("list the pins: %w", err)
+	}
+	fresh := len(pins) == 0
+	err = p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
+		misfits := kmap.Misfits(p.pinDir, p.spec)
+		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
+			"tables", strings.Join(misfits, "; "), "lost", "all connections, and the masterships of this director")
+		p.anew = true
 		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
+		fresh = true
 		err = p.spec.LoadAndAssign(&objects, p.collection())
 	}
 	if err != nil {
-		return fmt.Errorf("load the data plane: %w", err)
+		err = fmt.Errorf("load the data plane: %w", err)
+		if fresh {
+			err = errors.Join(err, removePinned(p.pinDir))
+		}
+		return err
 	}
 	p.maps, p.programs = objects.Maps, objects.programs
 	return nil
@@ -169,6 +191,9 @@ func (p *Plane) Close() error {
 	if p.devices != nil {
 		p.devices.Close()
 	}
+	if p.services != nil {
+		p.services.Close()
+	}
 	p.programs.close()
 	return p.maps.Close()
 }
@@ -181,11 +206,5 @@ func (p *Plane) Remove() error {
 		return err
 	}
 	p.Close()
-	if err := kmap.RemovePins(p.pinDir); err != nil {
-		return err
-	}
-	if err := os.Remove(p.pinDir); err != nil {
-		return fmt.Errorf("remove the folder of the pins: %w", err)
-	}
-	return nil
+	return removePinned(p.pinDir)
 }

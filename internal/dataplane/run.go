@@ -149,8 +149,11 @@ func (p *Plane) resolve() {
 	if err := p.services.SetHops(find); err != nil {
 		p.log.Error("write next hops", "error", err)
 	}
+	if err := p.followDirectors(p.directors.Refresh()); err != nil {
+		p.log.Error("follow other directors", "error", err)
+	}
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair()
+	p.devices.Repair(p.exits())
 }

@@ -3,9 +3,11 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
@@ -38,10 +40,11 @@ func (p *Plane) Set(state lvs.Plan) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{p.conns.SetTimeouts(timeouts), p.directors.Set(state.Directors), p.marks.Set(state.Marks)}
+	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
-	errs = append(errs, p.services.Set(state, leases, find), p.devices.Set(state.Devices))
+	errs = append(errs, p.services.Set(state, leases, find))
+	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -49,7 +52,26 @@ func (p *Plane) Set(state lvs.Plan) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); errors.Is(err, unix.ENOMEM) { // E2BIG is a table that is full
+		return p.need.explain(err)
+	}
+	return err
+}
+
+// exits are the devices by which balanced packets leave, as far as their next hops are
+// known.
+func (p *Plane) exits() attach.Exits {
+	devices, answers := p.services.Exits()
+	return attach.Exits{Devices: devices, Answers: answers}
+}
+
+// followDirectors has every flow take the full path once where it may come from another
+// director now. Its arguments are results of p.directors.
+func (p *Plane) followDirectors(changed bool, err error) error {
+	if changed {
+		err = errors.Join(err, p.conns.ForgetFlows())
+	}
+	return err
 }
 
 // Check says in one error what of a state cannot be, and does nothing: what Set
@@ -65,6 +87,9 @@ func (p *Plane) Check(state lvs.Plan) error {
 		}
 	}
 	for _, d := range state.Devices {
+		if slices.Contains(state.Excluded, d.Name) {
+			continue
+		}
 		if _, err := netlnk.LinkByName(d.Name); err != nil {
 			errs = append(errs, fmt.Errorf("device %s: %w", d.Name, err))
 		}
@@ -86,14 +111,17 @@ func (p *Plane) Release(id lvs.InstanceID) error { return p.leases.Release(id) }
 // process of a master has died.
 func (p *Plane) Leased(id lvs.InstanceID) (bool, error) { return p.leases.Leased(id) }
 
-// Directors are those whose frames are not forwarded again at the moment.
-func (p *Plane) Directors() []net.HardwareAddr { return p.directors.List() }
+// Directors are those whose packets are not forwarded again at the moment.
+func (p *Plane) Directors() []lvs.Director { return p.directors.List() }
 
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (p *Plane) Attachments() []Attachment { return p.devices.Attachments() }
 
 // Adopted says whether an earlier process had left services in the tables.
 func (p *Plane) Adopted() bool { return p.services.Adopted() }
+
+// Anew says whether Open has found tables that did not fit, and has removed them.
+func (p *Plane) Anew() bool { return p.anew }
 
 // Serving lists the servers that are in a service's list; ok is false where there is
 // no such service.

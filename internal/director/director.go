@@ -9,8 +9,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +23,7 @@ import (
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/vip"
+	"weir/lvs"
 )
 
 // Director runs one configuration.
@@ -42,10 +43,12 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	adopted      []net.HardwareAddr // directors that an earlier process had heard
+	shared       check.Shared   // what the checks' goroutines read
+	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
 	plane        setter
+	panics       map[string]time.Time // when one from a line of weir's was told of
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -59,14 +62,17 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
-		plane: setter{forwarder: m.Plane.Forwarder},
+		panics: map[string]time.Time{},
 	}
+	d.plane.forwarder = &d.machine.Plane.Forwarder
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log}
+	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
+	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -78,6 +84,11 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
+	client, err := check.LoadClient(d.cfg.SSL)
+	if err != nil {
+		return err
+	}
+	d.shared.Client.Store(client)
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)
@@ -106,6 +117,9 @@ func (d *Director) Run(ctx context.Context) error {
 		ctx, stop := context.WithCancel(ctx)
 		tasks.Go(func() error { return task(ctx) })
 		return stop
+	}
+	if d.machine.TakeOver != nil {
+		d.machine.TakeOver()
 	}
 	if err := d.instances.Run(start); err != nil {
 		return err

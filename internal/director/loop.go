@@ -41,12 +41,12 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case e := <-d.events:
 			d.handle(e)
 		case <-look.C:
-			d.follow()
+			d.carefully("a look at the surroundings", d.follow)
 			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
-				d.repair()
+				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
-			d.endTroubles()
+			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(repairEvery)
 			soon, drifted = false, false
 		case report, ok := <-watch:
@@ -74,9 +74,11 @@ func mayDrift(k netlnk.Kind) bool {
 func (d *Director) handle(e event) {
 	var happened []cluster.Event
 	for n := 0; e != nil; n++ {
-		if what := e(); what != nil {
-			happened = append(happened, *what)
-		}
+		d.carefully("an event", func() {
+			if what := e(); what != nil {
+				happened = append(happened, *what)
+			}
+		})
 		e = nil
 		if n < mostAtOnce {
 			select {
@@ -88,7 +90,7 @@ func (d *Director) handle(e event) {
 	if len(happened) == 0 {
 		return
 	}
-	if err := d.plane.Set(d.plan()); err != nil {
+	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
 		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 	for _, what := range happened {
@@ -104,13 +106,16 @@ func (d *Director) post(e event) {
 	}
 }
 
-// ask has the loop's goroutine answer. With an error it may not have, or do so later.
-func (d *Director) ask(ctx context.Context, question func()) error {
-	answered := make(chan struct{})
+// ask has the loop's goroutine answer. With an error it may not have, or do so later; a
+// *cluster.Panic says that it panicked while it did.
+func (d *Director) ask(ctx context.Context, doing string, question func()) error {
+	answered := make(chan error, 1)
 	select {
 	case d.events <- func() *cluster.Event {
-		defer close(answered)
-		question()
+		if caught := d.carefully(doing, question); caught != nil {
+			answered <- caught
+		}
+		close(answered)
 		return nil
 	}:
 	case <-d.stopped:
@@ -119,11 +124,25 @@ func (d *Director) ask(ctx context.Context, question func()) error {
 		return ctx.Err()
 	}
 	select {
-	case <-answered:
-		return nil
+	case err := <-answered:
+		return err
 	case <-d.stopped:
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// carefully does something of the loop's, and catches and tells of a panic, which is a
+// mistake in weir: the loop goes on. One that comes again is told of once in an hour.
+func (d *Director) carefully(doing string, do func()) *cluster.Panic {
+	caught := cluster.Carefully(doing, do)
+	if caught == nil {
+		return nil
+	}
+	if last, told := d.panics[caught.At]; !told || time.Since(last) >= time.Hour {
+		d.panics[caught.At] = time.Now()
+		d.stream.Publish(cluster.PanicCaught(caught))
+	}
+	return caught
 }

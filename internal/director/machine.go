@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"weir/internal/cluster"
@@ -30,6 +29,9 @@ type Machine struct {
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
+	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
+	// instance begins: whoever keeps the masterships until now has to let go.
+	TakeOver func()
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -54,7 +56,7 @@ type Forwarder interface {
 type Left interface {
 	pool.Left
 	// Directors are the other directors that it had heard.
-	Directors() []net.HardwareAddr
+	Directors() []lvs.Director
 }
 
 // Counters are the data plane's. Any goroutine may call them.

@@ -18,6 +18,7 @@ func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
+	plan.Everywhere, plan.Excluded = len(p.pools) > 0, p.cfg.Weir.Excluded
 	plan.Directors = append(slices.Clone(d.adopted), d.instances.Directors()...)
 	return plan
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/lvs"
 )
 
 // Plan tells what Reload would change. The error is what would keep it from that.
 func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
-	asked := d.ask(context.Background(), func() {
+	asked := d.ask(context.Background(), "a plan", func() {
 		var next picture
 		next, changes = d.next(cfg)
 		d.describe(&changes, cfg)
@@ -33,7 +34,7 @@ func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
 // Reload has the director do what another configuration says: all of it, or, with
 // an error, none.
 func (d *Director) Reload(cfg *conf.Config) (changes Changes, err error) {
-	if asked := d.ask(context.Background(), func() { changes, err = d.reload(cfg) }); asked != nil {
+	if asked := d.ask(context.Background(), "a reload", func() { changes, err = d.reload(cfg) }); asked != nil {
 		return Changes{}, asked
 	}
 	return changes, err
@@ -74,25 +75,40 @@ func (d *Director) become(next picture) error {
 		return err
 	}
 	var undo []func() error
-	if err := d.prepare(next, w, &undo); err != nil {
+	if err := d.try("the preparation of a reload", func() error { return d.prepare(next, w, &undo) }); err != nil {
 		for _, back := range slices.Backward(undo) {
-			if e := back(); e != nil {
+			if e := d.try("the way back from a reload", back); e != nil {
 				d.stream.Publish(cluster.PutBackFailed(e))
 			}
 		}
 		return err
 	}
-	d.instances.Commit(next.cfg.VRRPInstances)
-	d.checks.Set(d.pools, next.pools)
-	d.picture, d.inForce, d.loaded = next, w, time.Now()
-	d.instances.Follow(w.instances, d.drift)
-	d.forgetTroubles()
+	for _, step := range []func(){
+		func() { d.instances.Commit(next.cfg.VRRPInstances) },
+		func() {
+			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+			d.checks.Set(d.pools, next.pools)
+		},
+		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },
+		func() { d.instances.Follow(w.instances, d.drift) },
+		d.forgetTroubles,
+	} {
+		d.carefully("the end of a reload", step) // what follows a panic still has to be done
+	}
 	return nil
 }
 
 // check says what of a picture cannot be, and does nothing.
 func (d *Director) check(next picture, w wanted) error {
 	return errors.Join(next.missing(&d.picture, &d.surroundings), d.machine.Plane.Forwarder.Check(d.planOf(next, w)))
+}
+
+// try is carefully for what may fail: a panic is an error, too.
+func (d *Director) try(doing string, do func() error) (err error) {
+	if caught := d.carefully(doing, func() { err = do() }); caught != nil {
+		return caught
+	}
+	return err
 }
 
 // prepare does what can fail, and notes how it is put back.
@@ -104,6 +120,12 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 	if err := next.pools.Validate(); err != nil {
 		return err
 	}
+	client, err := check.LoadClient(next.cfg.SSL)
+	if err != nil {
+		return err
+	}
+	hadClient := d.shared.Client.Swap(client)
+	*undo = append(*undo, func() error { d.shared.Client.Store(hadClient); return nil })
 	if err := d.instances.Prepare(next.cfg.VRRPInstances, w.instances, undo); err != nil {
 		return err
 	}

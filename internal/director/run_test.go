@@ -30,7 +30,7 @@ func TestHandOver(t *testing.T) {
 		if s.segment.Holder(web.Addr) != m1 {
 			t.Error("the neighbours do not send to the master")
 		}
-		if got := m2.Plan().Directors; len(got) != 1 || got[0].String() != "02:00:00:00:00:01" {
+		if got := m2.Plan().Directors; len(got) != 1 || got[0].MAC.String() != "02:00:00:00:00:01" {
 			t.Errorf("the second one knows the directors %v, want the first one", got)
 		}
 		second.wantLogged("another director instance=VI_51 peer=192.0.2.1 mac=02:00:00:00:00:01", 1)

@@ -3,12 +3,13 @@ package director
 import (
 	"sync"
 
+	"weir/internal/cluster"
 	"weir/lvs"
 )
 
 // setter hands states to the data plane, the newest last. The loop's goroutine calls it.
 type setter struct {
-	forwarder Forwarder
+	forwarder *Forwarder
 	begun     uint64 // states so far
 	later     sync.WaitGroup
 
@@ -28,7 +29,11 @@ func (s *setter) setLater(state lvs.Plan, failed func(error)) {
 	s.begun++
 	number := s.begun
 	s.later.Go(func() {
-		if err := s.hand(state, number); err != nil {
+		var err error
+		if caught := cluster.Carefully("the data plane's devices", func() { err = s.hand(state, number) }); caught != nil {
+			err = caught
+		}
+		if err != nil {
 			failed(err)
 		}
 	})
@@ -42,7 +47,7 @@ func (s *setter) hand(state lvs.Plan, number uint64) error {
 		return nil
 	}
 	s.inForce = number
-	return s.forwarder.Set(state)
+	return (*s.forwarder).Set(state)
 }
 
 // wait waits until nothing is being set.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -253,4 +252,4 @@ func serving(m *fakenet.Machine) string {
 type nothing struct{}
 
 func (nothing) Serving(lvs.ServiceKey) ([]netip.AddrPort, bool) { return nil, false }
-func (nothing) Directors() []net.HardwareAddr                   { return nil }
+func (nothing) Directors() []lvs.Director                       { return nil }

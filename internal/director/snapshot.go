@@ -17,7 +17,7 @@ import (
 func (d *Director) Snapshot(ctx context.Context) (cluster.Snapshot, error) {
 	var s cluster.Snapshot
 	var services pool.Reading
-	if err := d.ask(ctx, func() { s, services = d.snapshot() }); err != nil {
+	if err := d.ask(ctx, "a snapshot", func() { s, services = d.snapshot() }); err != nil {
 		return cluster.Snapshot{}, err
 	}
 	// The data plane may be busy, and texts take their time: neither delays the loop.

@@ -88,7 +88,7 @@ func (onlooker) Close()                                          {}
 // State tells what has been set up. It may be called from any goroutine once Run has begun.
 // The errors are those of Snapshot.
 func (d *Director) State(ctx context.Context) (s State, err error) {
-	asked := d.ask(ctx, func() {
+	asked := d.ask(ctx, "the state", func() {
 		if err = d.surroundings.look(); err != nil {
 			return
 		}

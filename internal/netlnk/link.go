@@ -16,6 +16,9 @@ type Link struct {
 	Name  string
 	// MAC is empty on devices without an Ethernet address.
 	MAC net.HardwareAddr
+	// Layer3 says that packets on the device have no link-layer header, as with tun,
+	// wireguard, ipip and ppp: they begin with the IP header.
+	Layer3 bool
 	// MTU is in bytes, without the Ethernet header.
 	MTU int
 	// Up says that the device is administratively up and has a carrier.
@@ -33,6 +36,19 @@ func LinkByName(name string) (Link, error) {
 	l, err := linkByName(name)
 	if err != nil {
 		return Link{}, err
+	}
+	return withDriver(l), nil
+}
+
+// LinkByIndex finds a device by its index; the error wraps ErrNoDevice when there is none.
+func LinkByIndex(index int) (Link, error) {
+	l, err := netlink.LinkByIndex(index)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return Link{}, fmt.Errorf("device %d: %w", index, ErrNoDevice)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("look up device %d: %w", index, err)
 	}
 	return withDriver(l), nil
 }
@@ -108,16 +124,32 @@ func describe(l netlink.Link) Link {
 	// IFF_LOWER_UP follows the carrier at once, IFF_RUNNING follows the operational
 	// state (RFC 2863) with a delay: a lost carrier shows in the former first.
 	const up = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
-	return Link{
-		Index: a.Index,
-		Name:  a.Name,
-		MAC:   a.HardwareAddr,
-		MTU:   a.MTU,
-		Up:    a.RawFlags&up == up,
-		Kind:  l.Type(),
-
+	d := Link{
+		Index:  a.Index,
+		Name:   a.Name,
+		MAC:    a.HardwareAddr,
+		Layer3: layer3(a),
+		MTU:    a.MTU,
+		Up:     a.RawFlags&up == up,
 		Master: a.MasterIndex,
+		Kind:   l.Type(),
 	}
+	if d.Layer3 { // it may be the local address of a tunnel
+		d.MAC = nil
+	}
+	return d
+}
+
+// layer3 says whether packets on a device begin with the IP header
+// (dev_is_mac_header_xmit, include/linux/if_arp.h).
+func layer3(l *netlink.LinkAttrs) bool {
+	switch l.EncapType {
+	case "none", "ppp", "ipip", "tunnel6", "sit", "gre", "void",
+		"unknown519", // ARPHRD_RAWIP
+		"unknown823": // ARPHRD_IP6GRE
+		return true
+	}
+	return false
 }
 
 // driver asks the kernel by the ioctl SIOCETHTOOL. It is empty for a device without a

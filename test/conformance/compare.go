@@ -54,7 +54,7 @@ func (s Step) outcome(byLot bool) (lines []string, picks map[string]int, err err
 		picks = map[string]int{}
 		for _, f := range flows {
 			for i, p := range f.Picks {
-				if p == "refused" || p == "timeout" || p == "reset" {
+				if p == "refused" || p == "timeout" || p == "reset" || strings.HasPrefix(p, "error:") {
 					f.Picks[i] = "none"
 				}
 				picks[f.Picks[i]]++
@@ -75,8 +75,35 @@ func (s Step) outcome(byLot bool) (lines []string, picks map[string]int, err err
 		}
 		slices.Sort(lines)
 		return lines, nil, err
+	case s.Words[0] == "ipvsadm":
+		if s.Refused() {
+			return []string{"refused"}, nil, nil
+		}
+		return nil, nil, nil
 	}
 	return s.Output, nil, nil
+}
+
+// Refused says whether a command had an exit status other than 0.
+func (s Step) Refused() bool {
+	return slices.ContainsFunc(s.Output, func(line string) bool { return strings.HasPrefix(line, "exit ") })
+}
+
+// Meanwhile are the commands that are carried out while a step's connections are made: "tcp 3
+// while ipvsadm -e ... ; ipvsadm -e ...".
+func (s Step) Meanwhile() (commands [][]string) {
+	i := slices.Index(s.Words, "while")
+	if i < 0 {
+		return nil
+	}
+	rest := s.Words[i+1:]
+	for {
+		end := slices.Index(rest, ";")
+		if end < 0 {
+			return append(commands, rest)
+		}
+		commands, rest = append(commands, rest[:end]), rest[end+1:]
+	}
 }
 
 // alike says whether two random outcomes may have the same odds: the totals of each server

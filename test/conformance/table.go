@@ -17,7 +17,25 @@ type Table struct {
 	marks    []lvs.MarkRule
 	rules    lvs.ConnRules
 	timeouts lvs.Timeouts
+	saved    []lvs.VirtualServer
 }
+
+// Save carries out the step "save", as ipvsadm -S prints a table: servers in the order of
+// their addresses and ports, and without thresholds.
+func (t *Table) Save() {
+	t.saved = slices.Clone(t.services)
+	for i := range t.saved {
+		servers := slices.Clone(t.saved[i].RealServers)
+		for j := range servers {
+			servers[j].Upper, servers[j].Lower = 0, 0
+		}
+		slices.SortFunc(servers, func(a, b lvs.RealServer) int { return a.AddrPort().Compare(b.AddrPort()) })
+		t.saved[i].RealServers = servers
+	}
+}
+
+// Restore carries out the step "restore": it adds what was saved.
+func (t *Table) Restore() { t.services = append(slices.Clone(t.services), t.saved...) }
 
 // Plan is the table as the data plane takes it. All services have the settings that are
 // sysctls of IPVS.

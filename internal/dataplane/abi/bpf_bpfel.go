@@ -223,6 +223,8 @@ type BpfIcmpError struct {
 	To       BpfAddr
 	Sent     uint64
 	Quote    uint32
+	L4       uint32
+	Check    uint32
 	Rest     uint32
 	Type     uint8
 	Code     uint8
@@ -230,6 +232,7 @@ type BpfIcmpError struct {
 	Ip6      bool
 	TagBytes uint32
 	Tags     [2]uint32
+	Chunk    [64]uint8
 }
 
 type BpfJiffies struct {
@@ -303,6 +306,12 @@ const (
 	BpfMethodMETHOD_KEEPS_PORT   BpfMethod = 4
 	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
+
+type BpfPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
 
 type BpfReason uint32
 
@@ -378,6 +387,7 @@ const (
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
 	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
 	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR BpfServerFlags = 32
 )
 
 type BpfService struct {
@@ -392,11 +402,18 @@ type BpfService struct {
 }
 
 type BpfServiceCount struct {
-	_       structs.HostLayout
-	All     uint32
-	AnyPort uint32
-	ByMark  uint32
+	_        structs.HostLayout
+	Families BpfServiceFamily
+	AnyPort  uint32
+	ByMark   uint32
 }
+
+type BpfServiceFamily uint32
+
+const (
+	BpfServiceFamilySERVICE_IP4 BpfServiceFamily = 1
+	BpfServiceFamilySERVICE_IP6 BpfServiceFamily = 2
+)
 
 type BpfServiceFlags uint32
 
@@ -464,11 +481,13 @@ type BpfWork struct {
 		Sender   uint64
 		Bytes    uint32
 		Packets  uint32
+		Segment  uint32
 		Ifindex  uint32
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
+		_        [4]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -535,11 +554,13 @@ type BpfWork struct {
 			Sender   uint64
 			Bytes    uint32
 			Packets  uint32
+			Segment  uint32
 			Ifindex  uint32
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
+			_        [4]byte
 		}
 		Ip    uint32
 		L4    uint32
@@ -562,6 +583,7 @@ const (
 	BpfMapConnLimits          = "conn_limits"
 	BpfMapConns               = "conns"
 	BpfMapDirectorFilter      = "director_filter"
+	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
 	BpfMapExpiryEntries       = "expiry_entries"
 	BpfMapFlowKnobs           = "flow_knobs"
@@ -601,6 +623,7 @@ const (
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
 	BpfProgWeirTc             = "weir_tc"
+	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarExpiryEntryCount    = "expiry_entry_count"
@@ -660,6 +683,7 @@ type BpfProgramSpecs struct {
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.ProgramSpec `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.ProgramSpec `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
@@ -672,6 +696,7 @@ type BpfMapSpecs struct {
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
@@ -740,6 +765,7 @@ type BpfMaps struct {
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.Map `ebpf:"director_routes"`
 	Directors      *ebpf.Map `ebpf:"directors"`
 	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
@@ -779,6 +805,7 @@ func (m *BpfMaps) Close() error {
 		m.ConnLimits,
 		m.Conns,
 		m.DirectorFilter,
+		m.DirectorRoutes,
 		m.Directors,
 		m.ExpiryEntries,
 		m.FlowKnobs,
@@ -836,6 +863,7 @@ type BpfPrograms struct {
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.Program `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.Program `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.Program `ebpf:"weir_xdp"`
 }
 
@@ -850,6 +878,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,
 		p.WeirTc,
+		p.WeirTcL3,
 		p.WeirXdp,
 	)
 }

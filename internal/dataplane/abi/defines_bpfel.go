@@ -26,6 +26,8 @@ const (
 	DirectorHighShift  = 40                   // DIRECTOR_HIGH_SHIFT
 	DirectorLowShift   = 32                   // DIRECTOR_LOW_SHIFT
 	DirectorMask       = 63                   // DIRECTOR_MASK
+	DirectorOwnsMac    = 1                    // DIRECTOR_OWNS_MAC
+	DirectorSharesMac  = 2                    // DIRECTOR_SHARES_MAC
 	WordStateShift     = 32                   // WORD_STATE_SHIFT
 	WordMethodShift    = 36                   // WORD_METHOD_SHIFT
 	WordField          = 15                   // WORD_FIELD

@@ -82,6 +82,26 @@ func (k BpfMarkPrefix) Netip() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), int(k.Bits))
 }
 
+// PrefixOf is a network as the key of a table of prefixes.
+func PrefixOf(p netip.Prefix) BpfPrefix {
+	if p.Addr().Is4() {
+		p = netip.PrefixFrom(netip.AddrFrom16(p.Addr().As16()), p.Bits()+mappedBits)
+	}
+	return BpfPrefix(MarkPrefixOf(p.Masked()))
+}
+
+// mappedBits is how many bits stand before an IPv4 address in its mapped form.
+const mappedBits = 96
+
+// Netip reads a network from the key of a table of prefixes.
+func (k BpfPrefix) Netip() netip.Prefix {
+	p := BpfMarkPrefix(k).Netip()
+	if p.Addr().Is4In6() && p.Bits() >= mappedBits {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
+	}
+	return p
+}
+
 // AddrPort is the address and port of a server.
 func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))

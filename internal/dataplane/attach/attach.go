@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -25,7 +26,14 @@ type Devices struct {
 
 	mu       sync.Mutex // guards the fields below
 	by       map[string]*device
-	want     []lvs.Device
+	asked    Wanted
+	want     []lvs.Device      // those that are asked for, as they are now, and lo
+	found    map[string]bool   // those of want that nobody named: it is no error if one cannot be used
+	looked   time.Time         // when they were looked for last
+	took     time.Duration     // how long that took
+	unfit    map[string]string // by name: what was told of those that cannot be used
+	exits    Exits
+	mute     map[int]string // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices
 	tail     tail
@@ -37,7 +45,7 @@ type Devices struct {
 func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.Maps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
 	a := &Devices{
 		log: log, pinDir: pinDir, spec: spec, maps: m, ledger: ledger, moved: moved,
-		by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
 	}
 	if err := a.takeUpTail(); err != nil {
 		return nil, fmt.Errorf("take up the program for local traffic: %w", err)

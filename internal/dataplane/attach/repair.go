@@ -29,11 +29,30 @@ const (
 const Kind = "attachments"
 
 // Repair attaches the data plane again where it is not, because somebody took it off
-// or because the device was made anew, and pins again what is on the devices.
-func (a *Devices) Repair() {
+// or because the device was made anew, and pins again what is on the devices. Where the
+// exits ask for other hooks by now, it changes to them.
+func (a *Devices) Repair(exits Exits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.exits = exits
+	others := a.lookAgain()
 	a.repairDevices()
+	if others {
+		a.noteFailure(Kind, a.setDevices())
+		return
+	}
+	a.choose()
+}
+
+// choose changes to other hooks where the choice is another one by now.
+func (a *Devices) choose() {
+	avoid := a.avoidances()
+	for _, d := range a.by {
+		if d.avoid != avoid[d.name] {
+			a.noteFailure(Kind, a.setDevices())
+			return
+		}
+	}
 }
 
 // repairDevices attaches the data plane again where it is not.
@@ -41,14 +60,20 @@ func (a *Devices) repairDevices() {
 	repaired, failed := false, false
 	a.repairTail()
 	for _, w := range a.want {
+		if a.found[w.Name] && a.by[w.Name] == nil { // it has come, or cannot be used
+			continue
+		}
 		drifted, err := a.repairDevice(w)
+		if a.found[w.Name] && errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile
+			continue
+		}
 		if drifted {
 			a.ledger.Note(Kind, w.Name, err)
 		}
 		repaired, failed = repaired || drifted, failed || err != nil
 	}
 	if repaired && !failed { // what is left of devices that went can go, too
-		a.noteFailure(Kind, a.setDevices(a.want))
+		a.noteFailure(Kind, a.setDevices())
 	}
 }
 
@@ -76,7 +101,7 @@ func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 		d.close()
 		delete(a.by, w.Name)
 	}
-	if _, err := a.setDevice(w); err != nil {
+	if _, err := a.setDevice(w, a.avoidances()[w.Name]); err != nil {
 		pause := retryFirst
 		if r.index == l.Index {
 			pause = min(2*r.pause, retryMost)

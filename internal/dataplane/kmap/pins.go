@@ -51,8 +51,19 @@ func (p *Pins) Disown() {
 	p.owned = nil
 }
 
-func (p *Pins) own() (*os.File, error) {
-	dir, err := os.Open(p.dir)
+func (p *Pins) own() (*os.File, error) { return lockDir(p.dir) }
+
+// LockPins marks the pins in a folder as this process's until unlock, as Own does.
+func LockPins(dir string) (unlock func(), err error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func lockDir(path string) (*os.File, error) {
+	dir, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of the pins: %w", err)
 	}
@@ -62,7 +73,7 @@ func (p *Pins) own() (*os.File, error) {
 	}
 	dir.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", p.dir)
+		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", path)
 	}
 	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
 }

@@ -162,10 +162,7 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device, taken map[lvs.InstanceID]
 		lease.Ifindex = uint32(on.index)
 		return index, l.leases.Put(index, lease)
 	}
-	mine := abi.BpfLease{Ifindex: uint32(on.index), Vrid: id.VRID}
-	if id.IPv6 {
-		mine.Ipv6 = 1
-	}
+	mine := leaseFor(id, on)
 	var free uint32
 	used := map[uint32]bool{}
 	for _, all := range []map[lvs.InstanceID]uint32{l.by, taken} {
@@ -178,7 +175,7 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device, taken map[lvs.InstanceID]
 			continue
 		}
 		lease := l.leases.Wrote()[i]
-		if lease.Ifindex == mine.Ifindex && lease.Vrid == mine.Vrid && lease.Ipv6 == mine.Ipv6 {
+		if same(lease, mine) {
 			return i, nil
 		}
 		if free == 0 && lease == (abi.BpfLease{}) {

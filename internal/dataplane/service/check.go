@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
 	"weir/lvs"
@@ -56,6 +58,9 @@ func checkServer(vs lvs.VirtualServer, rs lvs.RealServer) error {
 	}
 	if rs.Weight < 0 || rs.Weight > math.MaxInt32 {
 		return fmt.Errorf("weight %d: expected 0 to %d", rs.Weight, math.MaxInt32)
+	}
+	if rs.Lower > rs.Upper { // also where the upper one is none (ip_vs_add_dest, net/netfilter/ipvs/ip_vs_ctl.c)
+		return fmt.Errorf("lower threshold %d: expected 0 to the upper one, %d: %w", rs.Lower, rs.Upper, unix.ERANGE)
 	}
 	if rs.Method == lvs.Masquerade && rs.Addr.IsLoopback() && rs.Port != vs.Port {
 		return fmt.Errorf("NAT to another port of a loopback address: its answers could not leave; use another address of this machine, or port %d", vs.Port)

@@ -20,10 +20,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"weir/conf"
@@ -73,6 +73,8 @@ type Machine struct {
 	// without waiting, where there is no room. The state machines' goroutines call both.
 	Tell  func(cluster.Event)
 	Learn func(Heard) bool
+
+	suspended *atomic.Bool // see Instances.Suspend
 }
 
 // LinkConfig says where the advertisements of an instance run.
@@ -105,6 +107,7 @@ type Instances struct {
 
 // New makes instances of which there are none yet.
 func New(m Machine) *Instances {
+	m.suspended = new(atomic.Bool)
 	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
 }
 
@@ -161,6 +164,10 @@ func (s *Instances) ClearLeft() error {
 	return err
 }
 
+// Suspend says whether masters that are stopped from now on leave everything as it is, for
+// the next process or for Keep, instead of handing over. Any goroutine may call it.
+func (s *Instances) Suspend(yes bool) { s.machine.suspended.Store(yes) }
+
 // Len is how many there are.
 func (s *Instances) Len() int { return len(s.list) }
 
@@ -170,9 +177,16 @@ func (s *Instances) Learn(h Heard) cluster.Event {
 	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
 }
 
-// Directors are the Ethernet addresses of the directors that were heard.
-func (s *Instances) Directors() []net.HardwareAddr {
-	return slices.Collect(maps.Values(s.directors))
+// Directors are the directors that were heard.
+func (s *Instances) Directors() (all []lvs.Director) {
+	for peer, mac := range s.directors {
+		addr := peer.Addr
+		if addr.IsLinkLocalUnicast() && addr.Is6() {
+			addr = addr.WithZone(peer.Instance.Interface)
+		}
+		all = append(all, lvs.Director{MAC: mac, Addr: addr})
+	}
+	return all
 }
 
 // Follow has the instances speak by what the machine has now: bindings are those of Bindings
@@ -226,13 +240,17 @@ func ownerOf(id lvs.InstanceID) vip.Owner { return vip.Owner(id.String()) }
 // Wanted are the addresses of instances.
 func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 	for _, c := range cfgs {
-		w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
-		for _, a := range c.Addresses() {
-			w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
-		}
-		all = append(all, w)
+		all = append(all, wantedOf(c))
 	}
 	return all
+}
+
+func wantedOf(c conf.VRRPInstance) vip.Wanted {
+	w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
+	for _, a := range c.Addresses() {
+		w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
+	}
+	return w
 }
 
 // Addrs are addresses without their masks.

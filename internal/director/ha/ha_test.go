@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -223,7 +222,7 @@ func TestMastership(t *testing.T) {
 			t.Errorf("heard %+v", h)
 		}
 		b.Learn(h)
-		if got := b.Directors(); len(got) != 2 || !slices.ContainsFunc(got, func(mac net.HardwareAddr) bool { return mac.String() == h.MAC.String() }) {
+		if got := b.Directors(); len(got) != 2 || !slices.ContainsFunc(got, func(d lvs.Director) bool { return d.MAC.String() == h.MAC.String() }) {
 			t.Errorf("directors %v", got)
 		}
 		stop()

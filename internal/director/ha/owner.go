@@ -42,7 +42,16 @@ func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
 func (o *owner) run(ctx context.Context) error {
 	defer func() { o.terms.link.Close() }()
 	defer o.with.VIPs.Wait(ownerOf(o.id))
-	return o.machine.Run(ctx)
+	// The state machine has to know how it is stopped before it is.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if o.with.suspended.Load() && !o.retired.Load() {
+			o.machine.Suspend()
+		}
+		cancel()
+	})()
+	return o.machine.Run(running)
 }
 
 // placeIn is where the VIPs of an instance in this state are to be.

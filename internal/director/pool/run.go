@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -23,6 +24,9 @@ type Checks struct {
 	// again. The checker's goroutine calls it.
 	Trouble func(*Checker, *check.OwnError)
 	Log     *slog.Logger
+	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
+	// read it.
+	Loud *atomic.Bool
 }
 
 // Set has the checkers of the next pools run, and those that only the pools of before
@@ -63,7 +67,7 @@ func (k Checks) runner(c *Checker) *check.Runner {
 		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
-		Log:     k.Log,
+		Log:     k.Log, Loud: func() bool { return c.spec.LogAllFailures || k.Loud.Load() },
 	}
 }
 

@@ -3,7 +3,6 @@ package fakenet
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -101,7 +100,7 @@ func (m *Machine) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool
 }
 
 // Directors are those of the plan in force.
-func (m *Machine) Directors() []net.HardwareAddr { return m.Plan().Directors }
+func (m *Machine) Directors() []lvs.Director { return m.Plan().Directors }
 
 // Live counts one connection for each server.
 func (m *Machine) Live(key lvs.ServiceKey) map[netip.AddrPort]int {

@@ -17,7 +17,8 @@ import (
 //	lb     director, a new one for each play: 10.0.1.254, 10.0.2.254, fd00:1::fe,
 //	       fd00:2::fe, the VIPs, and, for marks, all of 10.8.0.0/16 and fd00:8::/64
 //	rsN    server: 10.0.2.N, fd00:2::N, the VIPs on lo without ARP; it answers by the
-//	       director (NAT), except from a VIP (direct routing)
+//	       director (NAT), except from a VIP (direct routing, tunnels); the kernel's devices
+//	       remove the outer headers of tunnels, of the same family and of the other
 const serverCount = 6
 
 var vips = []string{"10.0.1.100", "10.0.1.101", "fd00:1::100", "fd00:1::101"}
@@ -77,7 +78,7 @@ func sysctl(ns string, settings ...string) error {
 
 func makeNet() error {
 	// A namespace has its own IPVS only where the module was loaded before it was made.
-	if err := run("", "modprobe", "-a", "ip_vs", "veth", "bridge"); err != nil {
+	if err := run("", "modprobe", "-a", "ip_vs", "veth", "bridge", "ipip", "sit", "ip6_tunnel"); err != nil {
 		return err
 	}
 	if err := run("", "ip", "netns", "add", "sw"); err != nil {
@@ -97,6 +98,11 @@ func makeNet() error {
 	// A client may use a source port again at once.
 	if err := sysctl("cl", "net.ipv4.tcp_max_tw_buckets=0"); err != nil {
 		return err
+	}
+	for _, tables := range []string{"iptables", "ip6tables"} { // of connections that are left half open
+		if err := run("", "ip", "netns", "exec", "cl", tables, "-A", "OUTPUT", "-p", "tcp", "--sport", "40000:49999", "--tcp-flags", "RST", "RST", "-j", "DROP"); err != nil {
+			return err
+		}
 	}
 	for n := 1; n <= serverCount; n++ {
 		if err := addServer(n); err != nil {
@@ -150,7 +156,12 @@ func addServer(n int) error {
 	if err := addMachine(name, serverMAC(n)); err != nil {
 		return err
 	}
-	if err := sysctl(name, "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"); err != nil {
+	if err := sysctl(name, "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2",
+		"net.ipv4.tcp_synack_retries=0"); err != nil { // a half-open connection sends nothing later
+		return err
+	}
+	if err := ip(name, "link set tunl0 up", "link set ip6tnl0 up", "link set sit0 up",
+		fmt.Sprintf("link add t46 type ip6tnl mode any local fd00:2::%d remote any", n), "link set t46 up"); err != nil {
 		return err
 	}
 	var v6 []string // ip -batch takes the family for the whole batch

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 
 // director is a load balancer in a namespace, controlled by commands of ipvsadm.
 type director interface {
-	// step carries out ipvsadm, mark or sysctl, and returns its output.
+	// step carries out ipvsadm, mark, sysctl, save or restore, and returns its output.
 	step(words []string) (string, error)
 	// stop removes everything that the director has set up.
 	stop() error
@@ -56,7 +57,7 @@ func (s *servers) play(ns, text string, start func(ns string) (director, error))
 	}
 	for _, step := range steps {
 		fmt.Fprintln(&p.out, "$", strings.Join(step.Words, " "))
-		if err := p.do(step.Words); err != nil {
+		if err := p.do(step); err != nil {
 			return "", fmt.Errorf("line %d: %w", step.Line, err)
 		}
 	}
@@ -73,14 +74,17 @@ func (s *servers) play(ns, text string, start func(ns string) (director, error))
 	return p.out.String(), unplug(ns)
 }
 
-func (p *player) do(words []string) error {
+func (p *player) do(step conformance.Step) error {
+	words := step.Words
 	switch words[0] {
-	case "ipvsadm", "mark", "sysctl":
+	case "ipvsadm", "mark", "sysctl", "save", "restore":
 		out, err := p.step(words)
 		p.out.WriteString(out)
 		return err
 	case "tcp", "udp":
-		return in("cl", func() error { return p.traffic(words) })
+		return p.while(step.Meanwhile(), func() error { return in("cl", func() error { return p.traffic(words) }) })
+	case "syn":
+		return in("cl", func() error { return sendSYNs(words) })
 	case "close", "reset":
 		p.close(words[1], words[0] == "reset")
 		return nil
@@ -93,6 +97,21 @@ func (p *player) do(words []string) error {
 		return err
 	}
 	return fmt.Errorf("step %q is not known", words[0])
+}
+
+// while does something, and carries out commands of ipvsadm meanwhile.
+func (p *player) while(commands [][]string, do func() error) error {
+	done := make(chan error)
+	go func() {
+		for _, words := range commands {
+			if out, err := p.step(words); err != nil || out != "" {
+				done <- fmt.Errorf("%s: %q, %w", strings.Join(words, " "), out, err)
+				return
+			}
+		}
+		done <- nil
+	}()
+	return errors.Join(do(), <-done)
 }
 
 // word is the word that follows this one, or a default where this one is missing.

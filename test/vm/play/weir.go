@@ -79,7 +79,13 @@ func (d *weir) set() (r reply, err error) {
 
 func (d *weir) step(words []string) (string, error) {
 	var err error
+	before := d.table
 	switch {
+	case words[0] == "save":
+		d.table.Save()
+		return "", nil
+	case words[0] == "restore":
+		d.table.Restore()
 	case words[0] == "mark":
 		err = d.table.Mark(words[1], words[2])
 	case words[0] == "sysctl":
@@ -92,6 +98,10 @@ func (d *weir) step(words []string) (string, error) {
 	}
 	if err == nil {
 		_, err = d.set()
+	}
+	if err != nil && words[0] == "ipvsadm" { // as ipvsadm tells of a command that is refused
+		d.table = before
+		return fmt.Sprintf("%v\nexit 1\n", strings.ReplaceAll(err.Error(), "\n", "; ")), nil
 	}
 	return "", err
 }
@@ -146,7 +156,11 @@ func obey(plane *dataplane.Plane) error {
 			return err
 		}
 		var r reply
-		if err := plane.Set(plan); err != nil {
+		err := plane.Check(plan) // as the director does before a reload
+		if err == nil {
+			err = plane.Set(plan)
+		}
+		if err != nil {
 			r.Error = err.Error()
 		}
 		stats, err := plane.Stats()

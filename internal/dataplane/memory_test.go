@@ -1,0 +1,149 @@
+package dataplane
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the tables are said to take is what the kernel charges for them, within a tenth.
+func TestNeedIsWhatTheKernelTakes(t *testing.T) {
+	for _, o := range []Options{
+		{Connections: 1 << 16, Templates: 1 << 14, RealServers: 1 << 10, Services: 1 << 8},
+		{Connections: 1 << 12, Templates: 1 << 15, RealServers: 1 << 16, Services: 1 << 12},
+	} {
+		t.Run(fmt.Sprint(o.Connections), func(t *testing.T) {
+			withSizes(t, o, func(b *bench) {
+				var charged uint64
+				for name, m := range b.maps.ByName() {
+					info, err := m.Info()
+					if err != nil {
+						t.Fatal(name, err)
+					}
+					bytes, _ := info.Memlock()
+					charged += bytes
+				}
+				if said := b.need.all(); float64(said) < 0.9*float64(charged) || float64(said) > 1.1*float64(charged) {
+					t.Errorf("%+v: %d bytes, the kernel charges %d", o, said, charged)
+				}
+			})
+		})
+	}
+}
+
+// Which errors are about memory, and what they say: the sizes that there are, and smaller
+// ones that fit into the limit.
+func TestErrorsAboutMemoryNameTheTables(t *testing.T) {
+	n := need{
+		options:     Options{Connections: 1 << 20, Templates: 1 << 18, RealServers: 1 << 16, Services: 1 << 12},
+		connections: 400 << 20, templates: 32 << 20, servers: 14 << 20, services: 1 << 20, reserve: 8 << 20,
+	}
+	for limit, want := range map[uint64]string{
+		0:         "connections 262144 templates 65536 servers 65536 services 4096 } } take some 131 MiB",
+		300 << 20: "connections 524288 templates 131072 servers 65536 services 4096 } } take some 239 MiB",
+		128 << 20: "connections 131072 templates 32768 servers 65536 services 4096 } } take some 77 MiB",
+		1 << 20:   "connections 1024 templates 1024 servers 65536 services 4096 } } take some 24 MiB",
+	} {
+		if got := n.remedy(limit); !strings.HasSuffix(got, "weir { tables { "+want) {
+			t.Errorf("with %s: %s, want %s", mib(limit), got, want)
+		}
+	}
+	for errno, told := range map[unix.Errno]bool{unix.ENOMEM: true, unix.E2BIG: true, unix.EPERM: false, unix.EINVAL: false} {
+		err := n.explain(fmt.Errorf("map create: %w", errno))
+		if !errors.Is(err, errno) || strings.Contains(err.Error(), "weir { tables { ") != told ||
+			strings.Contains(err.Error(), "(connections 1048576: 400 MiB, templates 262144: 32 MiB, servers 65536: 14 MiB, services 4096: 1 MiB)") != told {
+			t.Errorf("%v became %v", errno, err)
+		}
+	}
+}
+
+// openWith is set in a process that the test below starts in a control group of its own, whose
+// data plane is pinned at limitedPins.
+const (
+	openWith    = "WEIR_TEST_OPEN_WITH_CONNECTIONS"
+	limitedPins = "/sys/fs/bpf/weirt-limited-memory"
+)
+
+// In a control group whose limit the default tables do not fit into, the data plane warns
+// before it makes them, and its error says what to write. Tables of that size are made.
+func TestLimitedMemory(t *testing.T) {
+	if text := os.Getenv(openWith); text != "" {
+		openLimited(t, text)
+		return
+	}
+	out := inMemoryGroup(t, 256<<20, "0")
+	sizes := regexp.MustCompile(`weir \{ tables \{ connections (\d+) templates`).FindStringSubmatch(out)
+	if sizes == nil || !strings.Contains(out, "cannot allocate memory: the tables take some ") ||
+		!strings.Contains(out, `level=WARN msg="the limit of memory may be too low for the data plane" limit="256 MiB"`) {
+		t.Fatalf("it says\n%s", out)
+	}
+	if left, err := os.ReadDir(limitedPins); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it leaves %d pins, and %v", len(left), err)
+	}
+	if out := inMemoryGroup(t, 256<<20, sizes[1]); !strings.Contains(out, "it is open") || strings.Contains(out, "level=WARN") {
+		t.Errorf("with connections %s it says\n%s", sizes[1], out)
+	}
+}
+
+// openLimited opens the data plane with so many connections, and tells how that went.
+func openLimited(t *testing.T, connections string) {
+	n, err := strconv.Atoi(connections)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{PinDir: limitedPins, Connections: n, Templates: n / 4, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))}
+	plane, err := Open(o)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("it is open")
+	if err := plane.Remove(); err != nil {
+		t.Error(err)
+	}
+}
+
+// inMemoryGroup runs this test in a control group with a limit of memory, and returns what
+// was printed.
+func inMemoryGroup(t *testing.T, limit int, connections string) string {
+	root, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		root, file = "/sys/fs/cgroup", "memory.max"
+	}
+	group := filepath.Join(root, "weir-test-memory")
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { // the kernel takes a moment to let the last process's memory go
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if err := unix.Rmdir(group); err == nil || time.Now().After(end) {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+		}
+	}()
+	if err := os.WriteFile(filepath.Join(group, file), []byte(strconv.Itoa(limit)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, os.Args[0], "-test.run", "^TestLimitedMemory$")
+	c.Env = append(os.Environ(), openWith+"="+connections)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	return out.String()
+}
