@@ -47,6 +47,7 @@ type Director struct {
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	plane        setter
 	panics       map[string]time.Time // when one from a line of weir's was told of
 }
 
@@ -63,6 +64,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
 		panics: map[string]time.Time{},
 	}
+	d.plane.forwarder = &d.machine.Plane.Forwarder
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
@@ -102,6 +104,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
+	defer d.plane.wait()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
@@ -135,7 +138,7 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.machine.Plane.Forwarder.Set(d.plan())
+		err := d.plane.Set(d.plan())
 		if err == nil {
 			return nil
 		}

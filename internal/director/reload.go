@@ -113,7 +113,7 @@ func (d *Director) try(doing string, do func() error) (err error) {
 
 // prepare does what can fail, and notes how it is put back.
 func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
-	plan, forwarder := d.planOf(next, w), d.machine.Plane.Forwarder
+	plan := d.planOf(next, w)
 	if err := d.check(next, w); err != nil {
 		return err
 	}
@@ -133,8 +133,8 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 		return err
 	}
 	before := d.plan()
-	*undo = append(*undo, func() error { return forwarder.Set(before) })
-	if err := forwarder.Set(plan); err != nil {
+	*undo = append(*undo, func() error { return d.plane.Set(before) })
+	if err := d.plane.Set(plan); err != nil {
 		return err
 	}
 	return d.instances.SetVIPs(next.cfg.VRRPInstances)

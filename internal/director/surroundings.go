@@ -122,9 +122,8 @@ func (d *Director) follow() {
 	if was := d.inForce.devices; !slices.Equal(was, w.devices) {
 		d.inForce.devices = w.devices
 		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
-		if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err)) // which the data plane tries again itself
-		}
+		// What fails, the data plane tries again itself.
+		d.plane.setLater(d.plan(), func(err error) { d.stream.Publish(cluster.PlaneSetFailed(err)) })
 	}
 	if !d.inForce.served.same(w.served) {
 		err := d.serveHere(w.served)

@@ -239,8 +239,10 @@ func (s *Instances) Directors() (all []lvs.Director) {
 // Follow has the instances speak by what the machine has now: bindings are those of Bindings
 // for the configurations in force. One that cannot take part is in fault until it can.
 func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
-	for i, in := range s.list {
-		in.follow(bindings[i], ledger)
+	for _, b := range bindings {
+		if in := s.find(b.id); in != nil { // their order is that of the file
+			in.follow(b, ledger)
+		}
 	}
 }
 
