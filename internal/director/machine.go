@@ -31,6 +31,9 @@ type Machine struct {
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
+	// Files is how many files this process may open beside those that it has; nil is any
+	// number. It is asked once everything but the checks is open.
+	Files func() int
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -121,7 +124,7 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
-		Watch: netlnk.Watch,
+		Watch: netlnk.Watch, Files: freeFiles,
 	}
 }
 
