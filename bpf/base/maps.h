@@ -87,6 +87,8 @@ MAP(xdp_exits, BPF_MAP_TYPE_HASH, __u32, __u8, MAX_XDP_EXITS);
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+/* The key of a service, by its index, also when it was removed: for Go alone. */
+MAP(service_keys, BPF_MAP_TYPE_ARRAY, __u32, struct service_key, MAX_SERVICES);
 /* The counters' values when they were last zeroed: for Go alone. */
 MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);

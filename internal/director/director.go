@@ -124,7 +124,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.Run(start); err != nil {
 		return err
 	}
-	d.checks.Start = start
+	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
 	// Before the loop, which is the one to tell of later things.

@@ -627,6 +627,7 @@ const (
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
 	BpfMapServiceCounts       = "service_counts"
+	BpfMapServiceKeys         = "service_keys"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
 	BpfMapServiceZeros        = "service_zeros"
@@ -746,6 +747,7 @@ type BpfMapSpecs struct {
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
+	ServiceKeys    *ebpf.MapSpec `ebpf:"service_keys"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
 	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
@@ -819,6 +821,7 @@ type BpfMaps struct {
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
+	ServiceKeys    *ebpf.Map `ebpf:"service_keys"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
 	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
@@ -862,6 +865,7 @@ func (m *BpfMaps) Close() error {
 		m.ServerZeros,
 		m.Servers,
 		m.ServiceCounts,
+		m.ServiceKeys,
 		m.ServiceStats,
 		m.ServiceVips,
 		m.ServiceZeros,
