@@ -84,6 +84,11 @@ func (g *gathered) add(d *Diagnostic) {
 	*g = append(*g, []*Diagnostic{d})
 }
 
+// gatheredSays is what the notes of one kind say of their subjects.
+var gatheredSays = map[string]string{
+	"not-yet": "accepted and without effect yet", "no-meaning": "no meaning in weir", "not-here": "not on this machine (--elsewhere leaves this out)",
+}
+
 // gathered writes the notes of one kind as a list of their subjects.
 func (r *renderer) gathered(notes []*Diagnostic) {
 	var subjects []string
@@ -102,10 +107,7 @@ func (r *renderer) gathered(notes []*Diagnostic) {
 		}
 	}
 	first := notes[0]
-	says := "no meaning in weir"
-	if first.Code == "not-yet" {
-		says = "accepted and without effect yet"
-	}
+	says := gatheredSays[first.Code]
 	fmt.Fprintf(r, "%s %s %s, %s: %s  [%s]\n", r.paint(bold, printable(first.File)+":"), r.paint(bold, Note.String()+":"),
 		says, Plural(count, "place"), strings.Join(subjects, ", "), first.Code)
 }
