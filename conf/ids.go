@@ -19,7 +19,7 @@ type Variant struct {
 type Variants []Variant
 
 // maxIDs bounds the config ids that are tried where none are asked for.
-const maxIDs = 64
+const maxIDs = 1000
 
 // Variants reads a text, called name, for each of ids. Without ids they are this host's
 // and those that lines of the text are for: what is wrong in a line for another host is
