@@ -117,6 +117,7 @@ func serviceBlock() *blockSpec {
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
 		noted(fallback), noted(synonym("mh-fallback", fallback)), synonym("flag-1", fallback),
 		present("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
+		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks", example("www.example.org", "example.org")),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
@@ -163,7 +164,6 @@ func serviceLater() []*entry {
 			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
 			return ok
 		}, otherwise("lb_kind")),
-		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)

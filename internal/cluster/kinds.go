@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ const (
 	Began             Kind = "started"
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
+	RealServerWeight  Kind = "real_server_weight"
 	ChecksNotMade     Kind = "checks_not_made"
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
@@ -134,6 +136,15 @@ func ServerDown(virtualServer string, realServer netip.AddrPort, reason error, t
 	e.Level, e.From, e.To, e.Reason = slog.LevelWarn, "up", "down", reason.Error()
 	e.Details = append(e.Details, Detail{"reason", reason.Error()}, Detail{"tries", tries})
 	return e
+}
+
+// ServerWeight says that a real server's checks give it another weight.
+func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int) Event {
+	return Event{
+		Kind: RealServerWeight, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "weight of a real server",
+		From: strconv.Itoa(from), To: strconv.Itoa(to),
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"from", from}, {"to", to}},
+	}
 }
 
 // ChecksFailHere says that this machine cannot make checks, of which check is the first,

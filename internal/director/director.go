@@ -67,6 +67,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
+	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)

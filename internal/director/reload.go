@@ -78,6 +78,7 @@ func (d *Director) become(next picture) error {
 	}
 	d.instances.Commit(next.cfg.VRRPInstances)
 	d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+	d.shared.Scripts.Store(check.ScriptsOf(&next.cfg.Global))
 	d.checks.Set(d.pools, next.pools)
 	d.picture, d.loaded = next, time.Now()
 	d.forgetTroubles()

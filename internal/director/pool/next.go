@@ -134,7 +134,7 @@ func (m *member) follow(was *member) []diff.Setting {
 			m.checkers[i] = left[j]
 		default:
 			c.begin(left[j].down == nil, true)
-			c.down = left[j].down
+			c.down, c.weight = left[j].down, left[j].weight
 		}
 		left = slices.Delete(left, j, j+1)
 	}

@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -132,7 +133,28 @@ func (m *member) reason() error {
 	return nil
 }
 
-// Services are the virtual server's, each with the real servers that are in.
+// weight is what the configuration says, and what all its checks make of it.
+func (m *member) weight() int {
+	weight := m.server.Weight
+	for _, c := range m.checkers {
+		weight += c.weight.Change(m.server.Weight)
+	}
+	return min(max(weight, 0), math.MaxInt32)
+}
+
+// serving is the server as the data plane has it; ok is false where it has not. One that
+// is out stays with weight 0 where inhibit_on_failure says so: it gets no new connections,
+// and keeps those that it has.
+func (m *member) serving() (rs lvs.RealServer, ok bool) {
+	rs = m.server
+	rs.Weight = m.weight()
+	if !m.in() {
+		rs.Weight = 0
+	}
+	return rs, m.in() || m.conf.InhibitOnFailure
+}
+
+// Services are the virtual server's, each with the real servers that serve.
 func (p *Pool) Services() (all []lvs.VirtualServer) {
 	empty := emptyOf(p.conf)
 	for _, key := range p.keys {
@@ -140,8 +162,8 @@ func (p *Pool) Services() (all []lvs.VirtualServer) {
 		vs.ServiceKey = key
 		vs.RealServers = make([]lvs.RealServer, 0, len(p.members))
 		for _, m := range p.members {
-			if m.in() && fits(m.server, key) {
-				vs.RealServers = append(vs.RealServers, as(m.server, key))
+			if rs, serves := m.serving(); serves && fits(rs, key) {
+				vs.RealServers = append(vs.RealServers, as(rs, key))
 			}
 		}
 		all = append(all, vs)

@@ -53,7 +53,7 @@ func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 			continue
 		}
 		server := cluster.Server{
-			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.server.Weight,
+			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.weight(),
 			Up: true, Since: m.since,
 		}
 		if reason := m.reason(); reason != nil {
