@@ -15,6 +15,8 @@ const (
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
 	RealServerWeight  Kind = "real_server_weight"
+	QuorumGained      Kind = "quorum_gained"
+	QuorumLost        Kind = "quorum_lost"
 	ChecksNotMade     Kind = "checks_not_made"
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
@@ -145,6 +147,19 @@ func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int)
 		From: strconv.Itoa(from), To: strconv.Itoa(to),
 		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"from", from}, {"to", to}},
 	}
+}
+
+// QuorumChanged says that a virtual server has gained or lost its quorum: the weight of its
+// real servers that are in, and the bound that it has reached or fallen below.
+func QuorumChanged(virtualServer string, up bool, weight, bound int) Event {
+	e := Event{
+		Kind: QuorumGained, VirtualServer: virtualServer, Message: "quorum gained", From: "down", To: "up",
+		Details: []Detail{{"virtual_server", virtualServer}, {"weight", weight}, {"bound", bound}},
+	}
+	if !up {
+		e.Kind, e.Level, e.Message, e.From, e.To = QuorumLost, slog.LevelWarn, "quorum lost", "up", "down"
+	}
+	return e
 }
 
 // ChecksFailHere says that this machine cannot make checks, of which check is the first,

@@ -45,6 +45,7 @@ type Director struct {
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	also         []cluster.Event // what the event that is handled leads to, beside its own
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -134,5 +135,11 @@ func (d *Director) forInstances() ha.Machine {
 
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
-	d.post(func() *cluster.Event { return c.Judge(r) })
+	d.post(func() *cluster.Event {
+		e := c.Judge(r)
+		if quorum := c.Quorum(); quorum != nil {
+			d.also = append(d.also, *quorum)
+		}
+		return e
+	})
 }

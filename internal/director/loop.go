@@ -72,6 +72,8 @@ func (d *Director) handle(e event) {
 		if what := e(); what != nil {
 			happened = append(happened, *what)
 		}
+		happened = append(happened, d.also...)
+		d.also = d.also[:0]
 		e = nil
 		if n < mostAtOnce {
 			select {

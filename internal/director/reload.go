@@ -82,6 +82,9 @@ func (d *Director) become(next picture) error {
 	d.checks.Set(d.pools, next.pools)
 	d.picture, d.loaded = next, time.Now()
 	d.forgetTroubles()
+	for _, e := range d.pools.Quorums() {
+		d.stream.Publish(e)
+	}
 	return nil
 }
 

@@ -107,6 +107,8 @@ func (p *Pool) follow(was *Pool) Change {
 		}
 	}
 	p.members = stay
+	p.quorum = quorum{up: was.quorum.up, since: was.quorum.since}
+	p.settle()
 	if len(change.Settings)+len(change.Servers) > 0 {
 		change.Kind, change.Service = diff.Changed, p.title()
 	}

@@ -21,6 +21,7 @@ type Pool struct {
 	name    string
 	members []*member
 	conf    conf.VirtualServer
+	quorum  quorum
 }
 
 // member is a real server: in while all its checkers say so.
@@ -50,6 +51,7 @@ func New(vs conf.VirtualServer) *Pool {
 		}
 		p.members = append(p.members, m)
 	}
+	p.quorum.up = p.weight() >= vs.Quorum+vs.Hysteresis
 	return p
 }
 
@@ -104,6 +106,7 @@ func (p *Pool) TakeUp(left Left) {
 			}
 		}
 	}
+	p.quorum.up = p.weight() >= p.conf.Quorum+p.conf.Hysteresis
 }
 
 // fits tells whether a server can serve this service of a group: one of its
@@ -142,27 +145,15 @@ func (m *member) weight() int {
 	return min(max(weight, 0), math.MaxInt32)
 }
 
-// serving is the server as the data plane has it; ok is false where it has not. One that
-// is out stays with weight 0 where inhibit_on_failure says so: it gets no new connections,
-// and keeps those that it has.
-func (m *member) serving() (rs lvs.RealServer, ok bool) {
-	rs = m.server
-	rs.Weight = m.weight()
-	if !m.in() {
-		rs.Weight = 0
-	}
-	return rs, m.in() || m.conf.InhibitOnFailure
-}
-
-// Services are the virtual server's, each with the real servers that serve.
+// Services are the virtual server's, each with the servers that serve.
 func (p *Pool) Services() (all []lvs.VirtualServer) {
-	empty := emptyOf(p.conf)
+	empty, serving := emptyOf(p.conf), p.serving()
 	for _, key := range p.keys {
 		vs := empty
 		vs.ServiceKey = key
-		vs.RealServers = make([]lvs.RealServer, 0, len(p.members))
-		for _, m := range p.members {
-			if rs, serves := m.serving(); serves && fits(rs, key) {
+		vs.RealServers = make([]lvs.RealServer, 0, len(serving))
+		for _, rs := range serving {
+			if fits(rs, key) {
 				vs.RealServers = append(vs.RealServers, as(rs, key))
 			}
 		}
@@ -180,10 +171,13 @@ func (p *Pool) Addresses(do func(netip.Addr)) {
 	}
 }
 
-// Servers calls do for each real server, in or not.
+// Servers calls do for each real server, and for the sorry server, in or not.
 func (p *Pool) Servers(do func(lvs.RealServer)) {
 	for _, m := range p.members {
 		do(m.server)
+	}
+	if sorry, ok := p.sorry(); ok {
+		do(sorry)
 	}
 }
 

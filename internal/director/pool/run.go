@@ -84,10 +84,12 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
+		m.pool.settle()
 		e := cluster.ServerWeight(m.pool.name, m.server.AddrPort(), weight, m.weight())
 		return &e
 	}
 	m.since = r.At
+	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
 	if !m.in() {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)

@@ -61,6 +61,12 @@ func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 		}
 		s.Servers, u.checkers = append(s.Servers, server), append(u.checkers, m.checkers)
 	}
+	if sorry, has := p.sorry(); has && !p.quorum.up && fits(sorry, key) {
+		s.Servers = append(s.Servers, cluster.Server{
+			Addr: as(sorry, key).AddrPort(), Method: sorry.Method.String(), Weight: sorry.Weight, Up: true, Since: p.quorum.since,
+		})
+		u.checkers = append(u.checkers, nil)
+	}
 	return s, u
 }
 
