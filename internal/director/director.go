@@ -49,6 +49,7 @@ type Director struct {
 	troubles     troubles
 	plane        setter
 	panics       map[string]time.Time // when one from a line of weir's was told of
+	also         []cluster.Event      // what the event that is handled leads to, beside its own
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -73,6 +74,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
+	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -169,5 +171,11 @@ func (d *Director) forInstances() ha.Machine {
 
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
-	d.post(func() *cluster.Event { return c.Judge(r) })
+	d.post(func() *cluster.Event {
+		e := c.Judge(r)
+		if quorum := c.Quorum(); quorum != nil {
+			d.also = append(d.also, *quorum)
+		}
+		return e
+	})
 }

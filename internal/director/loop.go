@@ -98,6 +98,8 @@ func (d *Director) handle(e event) {
 				happened = append(happened, *what)
 			}
 		})
+		happened = append(happened, d.also...)
+		d.also = d.also[:0]
 		e = nil
 		if n < mostAtOnce {
 			select {

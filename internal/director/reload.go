@@ -87,15 +87,24 @@ func (d *Director) become(next picture) error {
 		func() { d.instances.Commit(next.cfg.VRRPInstances) },
 		func() {
 			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+			d.shared.Scripts.Store(check.ScriptsOf(&next.cfg.Global))
 			d.checks.Set(d.pools, next.pools)
 		},
 		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },
 		func() { d.instances.Follow(w.instances, d.drift) },
 		d.forgetTroubles,
+		d.tellQuorums,
 	} {
 		d.carefully("the end of a reload", step) // what follows a panic still has to be done
 	}
 	return nil
+}
+
+// tellQuorums tells of the quorums that the change lost or gained.
+func (d *Director) tellQuorums() {
+	for _, e := range d.pools.Quorums() {
+		d.stream.Publish(e)
+	}
 }
 
 // check says what of a picture cannot be, and does nothing.
