@@ -161,7 +161,7 @@ func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (
 	})
 	if err != nil {
 		os.Remove(o.pinDir) // where nothing is pinned
-		return nil, err
+		return nil, withRemedy(err)
 	}
 	if plane.Adopted() && !o.empty && len(cfg.VirtualServers)+len(cfg.VRRPInstances) == 0 {
 		err := fmt.Errorf("%s has no virtual_server and no vrrp_instance, and an earlier weir has left services: to take all of them away, say weir run --empty, or weir stop --remove", o.config)
