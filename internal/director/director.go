@@ -43,6 +43,7 @@ type Director struct {
 	adopted      []net.HardwareAddr // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	conflicts    conflicts // has a lock of its own
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -99,6 +100,10 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	if err := d.instances.Run(start); err != nil {
 		return err
+	}
+	d.conflicts.watch(d.instances.Claimed())
+	if d.machine.Claims != nil {
+		start(d.listenForConflicts)
 	}
 	d.checks.Start = start
 	d.checks.Set(nil, d.pools)

@@ -76,6 +76,7 @@ func (d *Director) become(next picture) error {
 		return err
 	}
 	d.instances.Commit(next.cfg.VRRPInstances)
+	d.conflicts.watch(d.instances.Claimed())
 	d.checks.Set(d.pools, next.pools)
 	d.picture, d.loaded = next, time.Now()
 	d.forgetTroubles()
