@@ -50,6 +50,7 @@ type Director struct {
 	plane        setter
 	panics       map[string]time.Time // when one from a line of weir's was told of
 	also         []cluster.Event      // what the event that is handled leads to, beside its own
+	conflicts    conflicts            // has a lock of its own
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -125,6 +126,10 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	if err := d.instances.Run(start); err != nil {
 		return err
+	}
+	d.watchConflicts()
+	if d.machine.Claims != nil {
+		start(d.listenForConflicts)
 	}
 	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)

@@ -92,6 +92,7 @@ func (d *Director) become(next picture) error {
 		},
 		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },
 		func() { d.instances.Follow(w.instances, d.drift) },
+		d.watchConflicts,
 		d.forgetTroubles,
 		d.tellQuorums,
 	} {

@@ -115,6 +115,7 @@ func (d *Director) follow() {
 	}
 	d.surroundings.changed = false
 	d.instances.Follow(w.instances, d.drift)
+	d.watchConflicts()
 	d.inForce.instances = w.instances
 	if ha.Left(d.cfg.VRRPInstances, d.surroundings.picture) {
 		d.retry(d.instances.ClearLeft())
