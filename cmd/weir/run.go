@@ -74,7 +74,10 @@ func run(ctx context.Context, o runOptions) error {
 	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
-	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
+	context.AfterFunc(ctx, func() {
+		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
+		time.AfterFunc(endWithin, endAtOnce(log, flush))
+	})
 	err = serve(ctx, o, stream)
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
 		log.Error("weir ends", "error", err)
