@@ -34,10 +34,10 @@ whole: ## whole clusters in network namespaces
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
-guest: ## a few scenarios and packets in the guest; test-vm has more of them
+guest: ## a few scenarios, packets and network devices in the guest; test-vm has more of them
 	N=3 $(TESTS) -timeout 30m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
-	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+	DEVICES=all SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
