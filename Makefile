@@ -43,10 +43,10 @@ whole: ## whole clusters in network namespaces
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
-guest: ## a few scenarios and packets in the guest; test-vm has more of them
+guest: ## a few scenarios, packets and network devices in the guest; test-vm has more of them
 	N=3 $(TESTS) -timeout 90m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
-	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+	DEVICES=all SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))

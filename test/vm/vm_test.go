@@ -37,8 +37,14 @@ func TestMain(m *testing.M) {
 // guest runs a command in a fresh guest; it returns its output and status.
 func guest(t *testing.T, limit time.Duration, command string) (output string, status int) {
 	t.Helper()
+	return guestWith(t, limit, "", command)
+}
+
+// guestWith is guest with network cards, as run takes them.
+func guestWith(t *testing.T, limit time.Duration, cards, command string) (output string, status int) {
+	t.Helper()
 	began := time.Now()
-	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), root, command)
+	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), "-n", cards, root, command)
 	var out bytes.Buffer
 	live := io.MultiWriter(&out, os.Stderr) // a guest may run for minutes
 	c.Stdout, c.Stderr = live, live

@@ -23,17 +23,18 @@ import (
 
 // device is a network device that the data plane is attached to.
 type device struct {
-	name    string
-	index   int
-	mac     net.HardwareAddr
-	wanted  lvs.Hook // as asked for
-	hook    lvs.Hook // as it is
-	why     string
-	avoid   string      // why native XDP must not be chosen, or loses packets
-	refused string      // why native XDP was refused; "" where it was not tried
-	trunk   bool        // VLANs on it have devices of their own
-	egress  *attachment // nil on a device without Ethernet
-	ingress *attachment // nil on lo
+	name     string
+	index    int
+	mac      net.HardwareAddr
+	wanted   lvs.Hook // as asked for
+	hook     lvs.Hook // as it is
+	why      string
+	avoid    string      // why native XDP must not be chosen, or loses packets
+	refused  string      // why native XDP was refused; "" where it was not tried
+	software bool        // it is no card: auto never takes XDP
+	trunk    bool        // VLANs on it have devices of their own
+	egress   *attachment // nil on a device without Ethernet
+	ingress  *attachment // nil on lo
 	// behind gets what an ingress at XDP leaves to tc; else nil.
 	behind *attachment
 }
@@ -144,7 +145,7 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	if same && old.avoid == avoid && old.trunk == trunk {
 		return old, nil
 	}
-	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid, trunk: trunk}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid, trunk: trunk, software: software(l)}
 	if same {
 		d.refused = old.refused
 	}

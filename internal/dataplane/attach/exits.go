@@ -185,6 +185,9 @@ func (a *Devices) allowSending(sends map[int]bool) error {
 // ports are the wanted devices and the exits as the choice of hooks looks at them, by
 // index; none where no device may have XDP, and there is nothing to choose.
 func (a *Devices) ports() (ports map[int]port, err error) {
+	if !slices.ContainsFunc(a.want, a.mayHaveXDP) {
+		return nil, nil
+	}
 	ports = map[int]port{}
 	xdp := false
 	for _, w := range a.want {
@@ -224,6 +227,13 @@ func (a *Devices) ports() (ports map[int]port, err error) {
 	}
 	maps.DeleteFunc(a.mute, func(index int, _ string) bool { _, known := ports[index]; return !known })
 	return ports, err
+}
+
+// mayHaveXDP says whether a wanted device is to have XDP or may get it. The kernel is not
+// asked for a software device once more: there may be hundreds of them.
+func (a *Devices) mayHaveXDP(w lvs.Device) bool {
+	d := a.by[w.Name]
+	return w.Hook != hookEgress && (d == nil || !d.software || isXDP(w.Hook))
 }
 
 // ask notes what a device tells of what it sends. What one with native XDP told stays, so

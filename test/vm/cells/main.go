@@ -1,0 +1,122 @@
+// Command cells tries, in the guest, a director between network devices of many kinds: a
+// client behind a device of each kind, a server behind one of each, all forward methods,
+// IPv4 and IPv6, with one weir whose hooks are its own choice. Each cell is a connection
+// of real sockets that carries a megabyte. It prints the hooks and the cells, and exits
+// with status 1 where one fails.
+//
+//	cells -weir PATH -clients KIND,... -servers KIND,... [-pairs]
+//
+// The kinds are veth, bridge, bond, vlan, ipip and gre, which it makes; any other kind is a
+// card's: the guest's cards are taken in their order, two for each such kind, which are
+// joined, the first the director's. With -pairs it tries only the first client with the
+// first server, the second with the second, and so on.
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	weir := flag.String("weir", "", "the binary")
+	clients := flag.String("clients", "", "kinds of the devices that clients come by")
+	servers := flag.String("servers", "", "kinds of the devices that lead to servers")
+	pairs := flag.Bool("pairs", false, "the first client with the first server only, and so on")
+	flag.Parse()
+	failed, err := run(*weir, strings.Split(*clients, ","), strings.Split(*servers, ","), *pairs)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cells:", err)
+		os.Exit(1)
+	}
+	if failed > 0 {
+		fmt.Printf("%d cells failed\n", failed)
+		os.Exit(1)
+	}
+	fmt.Println("every cell passed")
+}
+
+func run(weir string, clients, servers []string, pairs bool) (failed int, err error) {
+	n, err := build(clients, servers)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range n.servers {
+		if err := serve(s); err != nil {
+			return 0, err
+		}
+	}
+	stop, err := start(weir, n.config())
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	for _, c := range n.clients {
+		for _, s := range n.servers {
+			if !pairs || c.number == s.number {
+				failed += try(c, s)
+			}
+		}
+	}
+	return failed, nil
+}
+
+// try tries a client with a server by all methods; it prints the cells, and returns how
+// many failed.
+func try(c, s end) (failed int) {
+	for _, m := range methods {
+		for _, f := range families {
+			if err := ask(c, s, m, f); err != nil {
+				failed++
+				fmt.Printf("FAIL %s to %s, %s, %s: %v\n", c.kind, s.kind, m, f, err)
+				continue
+			}
+			fmt.Printf("pass %s to %s, %s, %s\n", c.kind, s.kind, m, f)
+		}
+	}
+	return failed
+}
+
+// start runs weir until stop is called, and prints the hooks that it chooses.
+func start(weir, config string) (stop func(), err error) {
+	dir, err := os.MkdirTemp("", "cells")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "weir.conf")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		return nil, err
+	}
+	c := exec.Command(weir, "run", "-f", path, "--run-dir", filepath.Join(dir, "run"), "--pin-dir", "/sys/fs/bpf/cells")
+	log, err := c.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	started := make(chan bool, 1)
+	go func() {
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			if line := lines.Text(); strings.Contains(line, "msg=started") {
+				started <- true
+			} else if _, what, found := strings.Cut(line, " level="); found {
+				fmt.Println("weir:", what)
+			}
+		}
+		started <- false
+	}()
+	if !<-started {
+		return nil, fmt.Errorf("weir did not start: %w", c.Wait())
+	}
+	time.Sleep(2 * time.Second) // the checks of next hops and hooks have been made once more by then
+	return func() {
+		_ = c.Process.Signal(os.Interrupt)
+		_ = c.Wait()
+	}, nil
+}
