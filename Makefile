@@ -5,7 +5,7 @@ GO ?= go
 
 # What the tests need beside Go: the real keepalived to compare with, and the
 # pinned clang that the committed BPF objects were built with.
-PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
+PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
 .PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean

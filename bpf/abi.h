@@ -566,6 +566,7 @@ enum reason {
 	NOTE_FRAGMENT_HELD,  /* a fragment that came before its first was held */
 	DROP_FRAGMENT,       /* a fragment of a packet whose first fragment was dropped */
 	DROP_DENIED,         /* a rule denies its client */
+	PASS_TRACKED,        /* it answers a connection that the kernel tracks */
 	REASONS,
 };
 

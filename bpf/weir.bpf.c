@@ -60,7 +60,7 @@ int weir_xdp(struct xdp_md *ctx)
 	}
 	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
 		return XDP_PASS;
-	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
+	return xdp_finish(ctx, &h, &p, &sent, balance(ctx, &h, &p, &sent, true), 0);
 }
 
 /* tc_balance balances a packet that comes in, at tc. It returns a tc action. */
@@ -84,7 +84,7 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	p.bytes = skb->len - sizeof(struct ethhdr);
-	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
+	return skb_finish(skb, &h, &p, &sent, balance(skb, &h, &p, &sent, false), true, false);
 }
 
 /* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */

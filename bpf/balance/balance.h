@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "balance/conntrack.h"
 #include "balance/route.h"
 #include "conn/flow_line.h"
 #include "forward/send.h"
@@ -58,10 +59,12 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 }
 
 /*
- * balance is the path of a parsed packet, and returns the verdict on it. At XDP, answers
- * that leave by lo or by another device to which XDP does not send are left to tc.
+ * balance is the path of a parsed packet, and returns the verdict on it. Ctx is the hook's
+ * context. At XDP, answers that leave by lo or by another device to which XDP does not send
+ * are left to tc.
  */
-static INLINE enum verdict balance(const struct headers *h, const struct packet *p, struct sent *sent)
+static INLINE enum verdict balance(void *ctx, const struct headers *h, const struct packet *p, struct sent *sent,
+				   bool xdp)
 {
 	struct work *w;
 	enum verdict v;
@@ -75,7 +78,11 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 		return PASS;
 	w->packet = *p;
 	set_reply_route(w, h);
+	w->can_ask = true;
 	v = route_packet();
+	w->can_ask = false;
+	if (v == ASK_CONNTRACK)
+		v = (xdp ? conntrack_xdp(ctx) : conntrack_tc(ctx)) ? pass(PASS_TRACKED) : route_packet();
 	return v == FORWARD ? send_on(h, p, sent, w) : v;
 }
 

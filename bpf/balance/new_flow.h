@@ -82,7 +82,8 @@ static INLINE enum reason record_connection(struct work *w, const struct service
 
 /*
  * open_flow is the verdict on a packet of a new flow: PASS where it is for no service,
- * REFUSE where the service has no server, or what deliver says. Old is the entry that
+ * REFUSE where the service has no server, ASK_CONNTRACK for one of all ports where that
+ * was not asked, or what deliver says. Old is the entry that
  * the new connection replaces, or NULL, and word its word.
  */
 static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 word)
@@ -102,6 +103,8 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return pass(PASS_FROM_DIRECTOR);
 	if (access_denied(p))
 		return DROP;
+	if (svc->flags & SERVICE_ANY_PORT && w->can_ask)
+		return ASK_CONNTRACK;
 	w->service = svc->index;
 	w->template.place = 0;
 	if (!may_begin(p, svc))

@@ -17,6 +17,7 @@ enum verdict {
 	HOLD,         /* it waits for the first fragment of its packet */
 	LOCAL_NODE,   /* it goes up the local stack, to a server behind NAT */
 	LOCAL_CLIENT, /* it goes over lo */
+	ASK_CONNTRACK, /* nothing was decided: the kernel's connection tracking is to be asked */
 };
 
 /* note counts a reason on this CPU. */

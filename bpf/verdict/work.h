@@ -65,6 +65,7 @@ struct slow_packet {
 struct work {
 	struct packet packet;
 	struct next_hop reply_route; /* the next hop back to where the packet came from */
+	bool can_ask; /* the caller of the full path obeys ASK_CONNTRACK */
 	/* With the verdict FORWARD: */
 	__u32 service, server;   /* indexes */
 	enum method method;      /* of the connection */

@@ -34,7 +34,7 @@ func ofRule(kind Kind, message, action string, rule lvs.AccessRule) Event {
 	return e
 }
 
-// FirewallPassedOver says that the machine has rules of nftables that packets to services
+// FirewallPassedOver says that the machine has rules of nftables or iptables that packets to services
 // do not pass, and where they are: "inet filter input".
 func FirewallPassedOver(chains []string) Event {
 	const most = 5

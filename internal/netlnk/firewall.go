@@ -33,9 +33,18 @@ var firewallFamilies = map[uint8]struct {
 }
 
 // FirewallChains are nftables' chains that filter what comes in and have rules, or drop
-// what no rule takes: "inet filter input". Iptables is among them, but for its legacy
-// form. A kernel without nftables has none.
-func FirewallChains() (chains []string, err error) {
+// what no rule takes: "inet filter input"; iptables writes such chains. In the end stand
+// tables of iptables' legacy form that have rules: "iptables-legacy filter".
+func FirewallChains() ([]string, error) {
+	chains, err := nftablesChains()
+	if err != nil {
+		return nil, err
+	}
+	return append(chains, legacyTables()...), nil
+}
+
+// nftablesChains are none on a kernel without nftables.
+func nftablesChains() (chains []string, err error) {
 	const getChain = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN
 	messages, err := dump(func() ([][]byte, error) {
 		request := nl.NewNetlinkRequest(getChain, unix.NLM_F_DUMP)

@@ -53,3 +53,27 @@ func TestFirewallChains(t *testing.T) {
 		}
 	})
 }
+
+func TestLegacyTables(t *testing.T) {
+	ns := nstest.New(t, "fwl")
+	ns.Do(func() {
+		for _, tt := range []struct {
+			command string
+			want    []string
+		}{
+			{"iptables-legacy -L -n", nil},
+			{"iptables-legacy -t nat -A POSTROUTING -j MASQUERADE", nil},
+			{"iptables-legacy -A INPUT -s 203.0.113.1 -j DROP", []string{"iptables-legacy filter"}},
+			{"ip6tables-legacy -A FORWARD -s 2001:db8::1 -j DROP", []string{"ip6tables-legacy filter", "iptables-legacy filter"}},
+			{"iptables-legacy -F", []string{"ip6tables-legacy filter"}},
+		} {
+			if out, err := exec.Command("sh", "-c", tt.command).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", tt.command, err, out)
+			}
+			got, err := netlnk.FirewallChains()
+			if err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("after %s: %q, %v, want %q", tt.command, got, err, tt.want)
+			}
+		}
+	})
+}

@@ -356,7 +356,8 @@ const (
 	BpfReasonNOTE_FRAGMENT_HELD  BpfReason = 19
 	BpfReasonDROP_FRAGMENT       BpfReason = 20
 	BpfReasonDROP_DENIED         BpfReason = 21
-	BpfReasonREASONS             BpfReason = 22
+	BpfReasonPASS_TRACKED        BpfReason = 22
+	BpfReasonREASONS             BpfReason = 23
 )
 
 type BpfScheduler uint32
@@ -515,12 +516,14 @@ type BpfWork struct {
 		Src     [6]uint8
 		Ifindex uint32
 	}
+	CanAsk   bool
+	_        [3]byte
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod
 	NewConns uint32
 	ToClient bool
-	_        [7]byte
+	_        [3]byte
 	Reply    struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
