@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads packages root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,24 +20,36 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages bench-packages quick packets whole guest fuzz generated ## everything that must hold
+test: FUZZTIME = 2000x
+# The random changes of a machine are whole's here, in their short form.
+test: SEQUENCES = 0
+test: root packages bench-packages peers ## everything that must hold, and how long each part took
+	@took=; trap 'echo "$$took"' EXIT; \
+	for part in quick packets whole guest fuzz generated; do \
+		SECONDS=0; $(MAKE) --no-print-directory FUZZTIME=$(FUZZTIME) SEQUENCES=$(SEQUENCES) $$part; \
+		took+=$$(printf '\n%-9s %3d min %2d s' $$part $$((SECONDS / 60)) $$((SECONDS % 60))); \
+	done
 
+# The times after which tests are ended are for a machine on which much else runs.
 quick: lint ## the tests of the rooms, but for the data plane's
-	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
+	$(TESTS) -timeout 60m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
 
 packets: ## the data plane: packets through its programs, beside the models
-	$(TESTS) -timeout 25m ./internal/dataplane/...
+	$(TESTS) -timeout 90m ./internal/dataplane/...
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces
-	$(TESTS) -p 1 -timeout 25m $$($(GO) list ./test/... | grep -v /test/vm)
+	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -v /test/vm)
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
 guest: ## a few scenarios and packets in the guest; test-vm has more of them
-	N=3 $(TESTS) -timeout 30m ./test/vm
+	N=3 $(TESTS) -timeout 90m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
+conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
+	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
@@ -45,14 +57,15 @@ lint: ## formatting, vet, staticcheck
 	$(GO) tool staticcheck ./...
 
 # A number of inputs, not a time: go test at times takes the end of the time that it
-# was given for a failure ("context deadline exceeded"). The tests have a short form.
-test: FUZZTIME = 2000x
+# was given for a failure ("context deadline exceeded"). "make test" has a short form.
 FUZZTIME ?= 200000x
-fuzz: ## each fuzz target for a while; FUZZTIME=10000000x for long
+SEQUENCES ?= 500
+fuzz: ## each fuzz target for a while, and 500 random sequences of changes of a machine; FUZZTIME=10000000x for long
 	@for target in $$(grep -rHoE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|/[^/]*:func |:|'); do \
 		echo "fuzz $$target for $(FUZZTIME)"; \
 		$(GO) test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "$${target%:*}"; \
 	done
+	@test $(SEQUENCES) = 0 || $(GO) test ./test/surround -count=1 -v -timeout 2h -run '^TestConvergence$$' -args -sequences $(SEQUENCES) -seed $(firstword $(SEED))
 
 generate: ## rebuild the BPF objects and their Go types with clang-19
 	$(GO) generate ./...
@@ -63,11 +76,13 @@ generated: generate ## fail where the committed objects are not what the source 
 ROUNDS ?= 15
 bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, ROUNDS=5 for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS)
-	@$(MAKE) --no-print-directory random
+	@$(MAKE) --no-print-directory random restarts
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
+restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams
+	$(GO) test ./test/cluster -count=1 -v -timeout 20m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 10m $(if $(SEED),-restart-seed $(firstword $(SEED)))
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
 PARTS ?= hits new live persist expiry
@@ -83,6 +98,10 @@ bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no ba
 # What weir is measured beside.
 bench-packages:
 	@test/bench/install
+
+# The servers that health checks are tested with.
+peers:
+	@test/peers/install
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES); }

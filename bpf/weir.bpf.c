@@ -9,11 +9,13 @@
 #include "base/maps.h"
 #include "balance/balance.h"
 #include "balance/route.h"
+#include "conn/cut.h"
 #include "conn/expiry.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
 #include "hook/tc_finish.h"
 #include "hook/tc_guard.h"
+#include "hook/tc_l3.h"
 #include "hook/tc_local.h"
 #include "hook/tc_parse.h"
 #include "hook/tc_slow.h"
@@ -40,13 +42,15 @@ SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
+	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex, .at_xdp = true };
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_SLOW ? NEXT_PASS : xdp_classify(ctx)) {
+		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
+			return XDP_PASS;
+		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
 			return xdp_slow_send(ctx, route_packet());
 		case NEXT_SLOW_ROUTE:
@@ -56,22 +60,18 @@ int weir_xdp(struct xdp_md *ctx)
 	}
 	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
 		return XDP_PASS;
-	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
+	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
 }
 
-/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
-SEC("tc")
-int weir_tc(struct __sk_buff *skb)
+/* tc_balance balances a packet that comes in, at tc. It returns a tc action. */
+static INLINE int tc_balance(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed;
 
-	if (skb->pkt_type != PACKET_HOST)
+	if (vlan_devices && skb->vlan_present)
 		return TC_ACT_UNSPEC;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
@@ -84,29 +84,44 @@ int weir_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	p.bytes = skb->len - sizeof(struct ethhdr);
-	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
+	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
+}
+
+/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
+SEC("tc")
+int weir_tc(struct __sk_buff *skb)
+{
+	return skb->pkt_type == PACKET_HOST ? tc_balance(skb) : TC_ACT_UNSPEC;
+}
+
+/* weir_tc_l3 is weir_tc for a device without Ethernet. */
+SEC("tc")
+int weir_tc_l3(struct __sk_buff *skb)
+{
+	if (skb->pkt_type != PACKET_HOST || l3_passes_by(skb) || !skb_add_eth(skb))
+		return TC_ACT_UNSPEC;
+	return tc_balance(skb);
 }
 
 /*
  * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
  * of packets: fragments that have to wait, those that others wait for, and answers to
- * local clients.
+ * local clients and to those by whose devices XDP does not send.
  */
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
 
+	if (vlan_devices && skb->vlan_present)
+		return TC_ACT_UNSPEC;
 	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && !passes_by(&p.key) && is_local_client_reply(&p.key)) {
+	if (parsed == PARSED && !passes_by(&p.key) && is_reply_by_tc(&p.key, skb->ifindex)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		return skb_route(skb, w, &h, &p);
 	}
@@ -114,11 +129,11 @@ int weir_behind(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	switch (skb_classify(skb)) {
 	case NEXT_ROUTE:
-		if (fragment_has_waiting(w) || is_local_client_reply(&w->packet.key))
+		if (fragment_has_waiting(w) || is_reply_by_tc(&w->packet.key, skb->ifindex))
 			return skb_slow_finish(skb, route_packet());
 		break;
 	case NEXT_SLOW_ROUTE:
-		if (parsed == PARSED_FRAGMENT || is_local_client_reply(&w->packet.key))
+		if (parsed == PARSED_FRAGMENT || is_reply_by_tc(&w->packet.key, skb->ifindex))
 			return skb_slow_finish(skb, slow_route());
 	}
 	return TC_ACT_UNSPEC;
@@ -131,11 +146,7 @@ int weir_behind(struct __sk_buff *skb)
 SEC("tc")
 int weir_local_out(struct __sk_buff *skb)
 {
-	struct packet p = {
-		.packets = skb->gso_segs ? skb->gso_segs : 1,
-		.ifindex = skb->ifindex,
-		.local_out = true,
-	};
+	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
@@ -143,6 +154,7 @@ int weir_local_out(struct __sk_buff *skb)
 
 	if (!w)
 		return TC_ACT_UNSPEC;
+	p.local_out = true;
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed == PARSED) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
@@ -240,6 +252,19 @@ int weir_sweep(struct sweep *s)
 	found.span = expiry_span(limits->span);
 	*s = found;
 	return 0;
+}
+
+/*
+ * weir_cut looks at CUT_AT_A_TIME expiry entries from that on whose index is in cb[0], and
+ * deletes connections of clients that a rule denies. No packet comes to it.
+ */
+SEC("tc")
+int weir_cut(struct __sk_buff *skb)
+{
+	__u32 first = skb->cb[0];
+
+	bpf_loop(CUT_AT_A_TIME, cut_some, &first, 0);
+	return TC_ACT_OK;
 }
 
 /* weir_sweep_templates looks at every template. */

@@ -28,7 +28,27 @@ func dnsEntries() []*entry {
 				return "", complain("unknown record type %s", text.Quote(word))
 			}
 			return strings.ToUpper(word), nil
-		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA")),
-		value("name", nonEmpty("a domain"), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially("."), firstCounts()),
+		}}, func(c *C) *string { return &c.DNS.Type }, "the record that is asked for", initially("SOA"), example("A", "MX")),
+		value("name", domain(), func(c *C) *string { return &c.DNS.Name }, "the domain that is asked for", initially("."), firstCounts(), example("example.org", "example.com")),
 	}
+}
+
+// domain is a domain's name, with or without the dot at its end (RFC 1035, 2.3.4).
+func domain() kind[string] {
+	k := nonEmpty("a domain")
+	return kind[string]{k.expects, func(word string) (string, *complaint) {
+		name := strings.TrimSuffix(word, ".")
+		if name == "" {
+			return k.parse(word)
+		}
+		for label := range strings.SplitSeq(name, ".") {
+			if label == "" || len(label) > 63 {
+				return "", complain("%s has a label of %d bytes", text.Quote(word), len(label))
+			}
+		}
+		if len(name) > 253 {
+			return "", complain("%s is longer than 253 bytes", text.Shorten(word))
+		}
+		return word, nil
+	}}
 }

@@ -13,10 +13,10 @@ func smtpCheck() *entry {
 
 func smtpEntries() []*entry {
 	type C = rawCheck
-	host := &blockSpec{name: "host", entries: targetEntries()}
+	host := &blockSpec{name: "host", entries: anew(targetEntries()...)}
 	retry := &entry{name: "nb_get_retry", slot: "retry", read: readOldRetry, help: "obsolete: see retry"}
 	return []*entry{
-		value("helo_name", nonEmpty("a host name"), func(c *C) *string { return &c.SMTP.Helo }, "the name in HELO", initially("smtpchecker.keepalived.org")),
+		value("helo_name", nonEmpty("a host name"), func(c *C) *string { return &c.SMTP.Helo }, "the name in HELO", initially("smtpchecker.keepalived.org"), example("weir.example.org", "example.org")),
 		section("host", host, "obsolete: its keywords stand in SMTP_CHECK itself", plain(func(c *C) *C { return c })),
 		retry,
 	}

@@ -29,16 +29,16 @@ func udpEntries() []*entry {
 		custom("payload", "hexadecimal digits", "what is sent", func(r *reader, st *text.Statement, c *C) (ok bool) {
 			c.UDP.Payload, ok = hexWords(r, st, "0123456789abcdefABCDEF")
 			return ok
-		}),
+		}, otherwise("32 bytes of text"), example("0A", "0B")),
 		custom("require_reply", "[hexadecimal digits, X for any]", "an answer has to come, and to begin so", func(r *reader, st *text.Statement, c *C) (ok bool) {
 			c.UDP.RequireReply, ok = true, true
 			if len(st.Words) > 1 {
 				c.UDP.Reply, ok = hexWords(r, st, "0123456789abcdefABCDEFxX")
 			}
 			return ok
-		}),
-		value("min_reply_length", length, func(c *C) *int { return &c.UDP.MinLength }, "the least length of the answer", initially(0)),
-		value("max_reply_length", length, func(c *C) *int { return &c.UDP.MaxLength }, "the greatest length of the answer", initially(255)),
+		}, otherwise("no answer is needed"), example("0A XX", "0A X1")),
+		value("min_reply_length", length, func(c *C) *int { return &c.UDP.MinLength }, "the least length of the answer in bytes", initially(0), example("1", "2")),
+		value("max_reply_length", length, func(c *C) *int { return &c.UDP.MaxLength }, "the greatest length of the answer in bytes", initially(255), example("512", "513")),
 	}
 }
 

@@ -81,18 +81,24 @@ func checkTimers(kind CheckKind) Timers {
 
 // checkBlocks are the keywords of all checks.
 func checkBlocks() []*entry {
-	entries := []*entry{tcpCheck()}
-	return append(entries, mustWait(
-		httpCheck(CheckHTTP, "pages are as expected"),
-		httpCheck(CheckSSL, "pages are as expected, over TLS"),
-		smtpCheck(),
-		dnsCheck(),
-		miscCheck(),
-		checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
-		udpCheck(),
-		bfdCheck(),
-		fileCheck(),
-	)...)
+	return slices.Concat(
+		[]*entry{
+			tcpCheck(),
+			httpCheck(CheckHTTP, "pages are as expected"),
+			httpCheck(CheckSSL, "pages are as expected, over TLS"),
+			smtpCheck(),
+			dnsCheck(),
+		},
+		mustWait(miscCheck()),
+		[]*entry{
+			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
+			udpCheck(),
+		},
+		mustWait(
+			bfdCheck(),
+			fileCheck(),
+		),
+	)
 }
 
 // tcpCheck is the keyword of the check that needs nothing of its own.
@@ -131,7 +137,7 @@ func localEntries() []*entry {
 	type C = rawCheck
 	entries := timerEntries(0, func(c *C) *Timers { return &c.Timers })
 	entries = slices.DeleteFunc(entries, func(e *entry) bool { return e.name == "connect_timeout" })
-	return append(entries, yet(onOff("log_all_failures", func(c *C) *bool { return &c.LogAllFailures }, "log each failed try", otherwise("checker_log_all_failures")))...)
+	return append(entries, onOff("log_all_failures", func(c *C) *bool { return &c.LogAllFailures }, "log each failed try", otherwise("checker_log_all_failures"), example("on", "off")))
 }
 
 // targetEntries are the keywords of a check that connects to the server.
@@ -141,14 +147,11 @@ func targetEntries() []*entry {
 		value("connect_ip", address(), func(c *C) *netip.Addr { return &c.ip }, "the address that is checked", otherwise("the real server's")),
 		value("connect_port", port(), func(c *C) *uint16 { return &c.port }, "the port that is checked", otherwise("the real server's")),
 		value("bindto", address(), func(c *C) *netip.Addr { return &c.Bind }, "the address that the check comes from", otherwise("the kernel's choice")),
+		value("bind_port", port(), func(c *C) *uint16 { return &c.BindPort }, "the port that the check comes from; the identifier of its echoes", otherwise("the kernel's choice"), example("1025", "1026")),
+		value("bind_if", device(), func(c *C) *string { return &c.BindIf }, "the device that the check's packets leave by; a link-local address needs it", example("eth0", "eth1")),
+		value("fwmark", number[uint32](0, math.MaxUint32), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets", example("1", "2")),
 	}
-	entries = append(entries, yet(
-		value("bind_port", port(), func(c *C) *uint16 { return &c.BindPort }, "the port that the check comes from", otherwise("the kernel's choice")),
-		value("bind_if", device(), func(c *C) *string { return &c.BindIf }, "the interface of a link-local address"),
-		value("fwmark", number[uint32](0, math.MaxUint32), func(c *C) *uint32 { return &c.Mark }, "the mark of the check's packets"),
-	)...)
-	entries = append(entries, connectTimeout(func(c *C) *Timers { return &c.Timers }))
-	return append(entries, localEntries()...)
+	return append(append(entries, connectTimeout(func(c *C) *Timers { return &c.Timers })), localEntries()...)
 }
 
 // readOldRetry takes the spelling that only HTTP_GET ever had.
@@ -186,6 +189,9 @@ func (c *rawCheck) resolve(r *reader, server *rawServer, port uint16) {
 	}
 	if c.Bind.IsValid() && c.Has("bindto") && c.Bind.Is4() != c.ip.Is4() {
 		r.errorAt(c.PlaceOf("bindto"), fmt.Sprintf("bindto %s is of another family than %s, which is checked", c.Bind, c.ip), "expected an address of the same family")
+	}
+	if c.ip.Is6() && c.ip.IsLinkLocalUnicast() && !c.mentions("bind_if") {
+		r.errorAt(c.head.Place(), fmt.Sprintf("%s of the link-local address %s has no device", c.Kind, c.ip), "expected bind_if DEVICE")
 	}
 	if c.UDP != nil && c.UDP.MinLength > c.UDP.MaxLength {
 		at := c.head.Place()

@@ -171,6 +171,8 @@ func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, n
 		}
 	case "rules":
 		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
+	case "reply": // the pattern of require_reply
+		c.value(path, spec.lookup("require_reply"), was, now)
 	case "checks":
 		c.checks(path, spec, was.Interface().([]Check), now.Interface().([]Check))
 	case "connect":
@@ -213,6 +215,11 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	partners, stays := make([]int, now.Len()), make([]bool, was.Len())
 	for i := range partners {
 		partners[i] = -1
+	}
+	if now.Type() == reflect.TypeFor[[]URL]() { // pages have no names: they are asked for in their order
+		for i := range min(len(partners), len(stays)) {
+			partners[i], stays[i] = i, true
+		}
 	}
 	before := map[string][]int{}
 	for i := range was.Len() {
@@ -369,7 +376,7 @@ func Examples() (all []Example) {
 			if e.example[0] != "" && e.effect == 0 {
 				all = append(all, Example{s.name, e.name, e.example[0], e.example[1]})
 			}
-			if e.inner != nil && !seen[e.inner] {
+			if e.inner != nil && !seen[e.inner] && e.effect == 0 {
 				visit(e.inner)
 			}
 		}

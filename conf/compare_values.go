@@ -38,6 +38,10 @@ func valueText(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Peer:
 		return x.String()
+	case StatusRange:
+		return x.String()
+	case lvs.AccessRule:
+		return accessText(x)
 	case lvs.MarkRule:
 		return markText(x)
 	}

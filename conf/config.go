@@ -17,6 +17,8 @@ type Config struct {
 	VirtualServers []VirtualServer `json:"virtual_server"`
 	SSL            SSL             `json:"SSL"`
 	Weir           Weir            `json:"weir"`
+	// Statements are what Show writes: nil unless Options.Show asks for them.
+	Statements *Statements `json:"-"`
 }
 
 // Summary counts what a configuration holds, for a line of text.

@@ -97,7 +97,7 @@ func TestInstance(t *testing.T) {
 		{"preemption put off", "preempt_delay 1.5", func(v *VRRPInstance) { v.PreemptDelay = 1500 * time.Millisecond }, ""},
 		{"no preemption", "nopreempt", func(v *VRRPInstance) { v.NoPreempt = true }, ""},
 		{"no preemption by the master", "nopreempt\nstate MASTER\npriority 9", func(v *VRRPInstance) { v.State, v.Priority = Master, 9 }, "preempt"},
-		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat, v.GARPLowerDelay, v.GARPLowerRepeat = 0, 1, 0, 1 }, "raised"},
+		{"gratuitous ARP", "garp_master_delay 0\ngarp_master_repeat 0", func(v *VRRPInstance) { v.GARPDelay, v.GARPRepeat = 0, 1 }, "raised"},
 		{"addresses on other devices", "virtual_ipaddress {\n10.0.1.1/24 dev e1\n}", func(v *VRRPInstance) {
 			v.VIPs = append(v.VIPs, VIP{Prefix: netip.MustParsePrefix("10.0.1.1/24"), Device: "e1"})
 		}, ""},

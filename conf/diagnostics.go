@@ -1,6 +1,10 @@
 package conf
 
-import "weir/conf/text"
+import (
+	"io"
+
+	"weir/conf/text"
+)
 
 // Diagnostics is all that one or more files gave rise to.
 type Diagnostics = text.Diagnostics
@@ -19,6 +23,15 @@ const (
 	// Note means that the file is used, and what of it has no effect.
 	Note = text.Note
 )
+
+// MaxFile is the longest text of one file, in bytes.
+const MaxFile = text.MaxFile
+
+// ErrTooLong says that a text is longer than MaxFile.
+var ErrTooLong = text.ErrTooLong
+
+// ReadAll is io.ReadAll up to MaxFile; what is longer is ErrTooLong.
+func ReadAll(r io.Reader) ([]byte, error) { return text.ReadAll(r) }
 
 // Format gives a configuration its canonical layout, see text.Format.
 func Format(name string, content []byte) ([]byte, Diagnostics) { return text.Format(name, content) }

@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"weir/conf/text"
 )
@@ -46,6 +47,11 @@ func Parse(name string, content []byte) (*Config, text.Diagnostics) {
 	return newParser(text.Disk{}, Options{}).parse(name, content)
 }
 
+// Parse is like the function of this name.
+func (o Options) Parse(name string, content []byte) (*Config, text.Diagnostics) {
+	return newParser(text.Disk{}, o).parse(name, content)
+}
+
 // Loader reads configurations one after the other, and no virtual server again whose
 // text has stayed the same. Those of its Configs do not say where their values come
 // from. One goroutine at a time may use it.
@@ -56,10 +62,26 @@ type Loader struct {
 	known    map[string]*solo
 }
 
-// Load is like the function of this name.
+// Load is like the function of this name. It waits no longer than readWithin for files.
 func (l *Loader) Load(path string) (*Config, text.Diagnostics) {
-	return l.load(text.Disk{}, Options{Linter: l.Linter}, path)
+	return l.load(text.Within(text.Disk{}, readWithin), Options{Linter: l.Linter}, path)
 }
+
+// Reload is Load for a process that runs: the file has to be a regular one, since a pipe
+// or a device that a caller names is another one here.
+func (l *Loader) Reload(path string) (*Config, text.Diagnostics) {
+	return l.load(text.Within(text.Disk{Regular: true}, readWithin), Options{Linter: l.Linter}, path)
+}
+
+// Parse is Reload of a file whose text is here already.
+func (l *Loader) Parse(path string, content []byte) (*Config, text.Diagnostics) {
+	files := text.Given(text.Within(text.Disk{Regular: true}, readWithin), content)
+	return l.load(files, Options{Linter: l.Linter}, path)
+}
+
+// readWithin is how long a Loader waits for all files of a configuration together: the
+// disk of one may hang.
+const readWithin = 10 * time.Second
 
 func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {
 	if l.language == nil {
@@ -87,6 +109,9 @@ type parser struct {
 
 func newParser(f text.Files, o Options) *parser {
 	ps := newParts()
+	if o.Show {
+		return &parser{language: keepalived(), run: text.NewReading(o.ID, f, nil), options: o}
+	}
 	run := text.NewReading(o.ID, f, ps.alone)
 	return &parser{language: keepalived(), run: run, parts: ps, options: o}
 }
@@ -132,6 +157,9 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	root := text.Build(file, &p.diags, p.run, p.language.root)
 	raw := newRaw(p.language)
 	r := &reader{language: p.language, diags: &p.diags}
+	if p.options.Show {
+		r.blocks = map[*text.Block]readBlock{}
+	}
 	r.block(p.language.root, root, raw)
 	raw.unsure = raw.unsure || root.Unsure
 	refs(r, raw)
@@ -147,6 +175,9 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	diags.Judge(append(cfg.Weir.Silence, p.options.Silence...), Refused)
 	if diags.HasErrors() {
 		return nil, diags, true
+	}
+	if p.options.Show {
+		cfg.Statements = &Statements{root, r.blocks}
 	}
 	return cfg, diags, true
 }

@@ -43,11 +43,14 @@ const (
 
 // sayEffect says what a keyword does where that is not what it says: once for
 // each keyword of a kind of block.
-func (r *reader) sayEffect(e *entry, st *text.Statement) {
+func (r *reader) sayEffect(e *entry, st *text.Statement, b *text.Block) {
 	name := e.name
+	if e.idle != nil && e.idle(r, b) {
+		return // resolving says so
+	}
 	switch e.effect {
 	case notYet:
-		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Message: name + " is accepted and has no effect yet"}, st.Place())
+		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: name, Message: name + " is accepted and has no effect yet"}, st.Place())
 	case needed:
 		if len(st.Words) == 2 && e.harmless != nil && e.harmless(st.Words[1].Text) {
 			return
@@ -57,7 +60,7 @@ func (r *reader) sayEffect(e *entry, st *text.Statement) {
 			Hint: `"weir run" refuses this file`, Unready: true,
 		}, st.Place())
 	case meaningless:
-		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeMeaningless, Message: name + " has no meaning in weir: " + e.why}, st.Place())
+		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeMeaningless, Subject: name, Message: name + " has no meaning in weir: " + e.why}, st.Place())
 	}
 }
 
@@ -85,6 +88,7 @@ type repeat struct {
 func (r *reader) sayRepeats() {
 	for _, key := range r.order {
 		said := r.said[key]
+		said.d.Places = said.more + 1
 		if said.more > 0 {
 			said.d.Notes = append(said.d.Notes, fmt.Sprintf("and at %s more", text.Plural(said.more, "place")))
 		}

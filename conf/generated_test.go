@@ -86,7 +86,7 @@ func TestJSONFitsTheSchema(t *testing.T) {
 	if cfg == nil {
 		t.Fatal(diags.All())
 	}
-	out, err := cfg.JSON()
+	out, err := cfg.JSON(ShowOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestShow(t *testing.T) {
 		t.Fatal(diags.All())
 	}
 	var got bytes.Buffer
-	if err := cfg.Show(&got); err != nil {
+	if err := cfg.showTree(&got); err != nil {
 		t.Fatal(err)
 	}
 	lines := map[string]bool{}
@@ -165,7 +165,7 @@ func TestShow(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, got.String())
 		}
 	}
-	out, err := cfg.JSON()
+	out, err := cfg.JSON(ShowOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

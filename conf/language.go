@@ -40,11 +40,26 @@ type entry struct {
 	// values nobody is shown.
 	reload Trait
 	secret bool
+	// instead is what show config writes for a secret: a value that may stand there.
+	instead string
 	// example are two values, the second one of which may follow by a reload; empty
 	// where package conftest has the example.
 	example [2]string
+	// word is the value as a word, "" where no word says it; flag is that of a keyword that
+	// stands alone. They are nil for keywords with grammars of their own.
+	word func(into any) string
+	flag func(into any) bool
+	// inside is what the block is read into that stands in another at most once, and whose
+	// defaults hold without it; nil for others.
+	inside func(outer any) any
 	// harmless tells values with which a keyword that is needed does what it says.
 	harmless func(word string) bool
+	// idle tells that the keyword has no effect beside what else its block says.
+	idle func(r *reader, b *text.Block) bool
+	// escapes is a value in which keepalived knows quotes within words and backslashes.
+	escapes bool
+	// yields tells that of two statements of the keyword the first one counts.
+	yields func(first, second *text.Statement) bool
 }
 
 // option says what only some entries have.
@@ -74,11 +89,15 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 		if v, ok := one(r, st, k); ok {
 			*at(into.(*T)) = v
 			note(into, e.slot, st.Words[1].Place)
+			if !e.escapes {
+				r.sayQuotes(st, 1)
+			}
 		}
 	}
 	if e.initial != nil {
 		e.fill = func(into any) { *at(into.(*T)) = e.initial.(V) }
 	}
+	e.word = func(into any) string { return wordOf(k, *at(into.(*T))) }
 	return e
 }
 
@@ -90,6 +109,14 @@ func harmless(words ...string) option {
 	return func(e *entry) {
 		e.harmless = func(word string) bool { return slices.Contains(words, word) }
 	}
+}
+
+// withEscapes is a keyword in whose value keepalived knows quotes and backslashes.
+func withEscapes() option { return func(e *entry) { e.escapes = true } }
+
+// idleBeside is a keyword without effect beside others of its block.
+func idleBeside(others func(r *reader, b *text.Block) bool) option {
+	return func(e *entry) { e.idle = others }
 }
 
 // inSlot has a keyword overwrite what another one says.
@@ -247,10 +274,12 @@ func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help str
 
 // present is a keyword that only stands alone.
 func present[T any](name string, at func(*T) *bool, help string, options ...option) *entry {
-	return custom(name, "", help, func(r *reader, st *text.Statement, into *T) bool {
+	e := custom(name, "", help, func(r *reader, st *text.Statement, into *T) bool {
 		*at(into) = true
 		return r.alone(st)
 	}, options...)
+	e.flag = func(into any) bool { return *at(into.(*T)) }
+	return e
 }
 
 // alone wants nothing behind a keyword. keepalived does not look at what stands there:
@@ -343,6 +372,13 @@ func section[T, C any](name string, inner *blockSpec, help string, head func(r *
 			r.block(inner, st.Block, child)
 		}
 	}}
+}
+
+// always marks a block whose defaults hold where it does not stand, too; at is what it is
+// read into.
+func always[T, C any](e *entry, at func(*T) *C) *entry {
+	e.inside = func(outer any) any { return at(outer.(*T)) }
+	return e
 }
 
 // plain is the head of a block that has no words after its keyword.

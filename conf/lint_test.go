@@ -38,6 +38,7 @@ var remarkTexts = map[string]string{
 	"protocol-default":      service("10.0.0.1 80", ""),
 	"quorum-hysteresis":     strings.Replace(service("10.0.0.1 80", "protocol TCP\nquorum 2\nweight 2"), "80 {\n}", "80 {\nweight 2\n}", 1),
 	"quorum-weight":         service("10.0.0.1 80", "protocol TCP\nquorum 2\nhysteresis 0"),
+	"quotes":                "global_defs {\nrouter_id 'a'\n}\n",
 	"raised":                "global_defs {\nvrrp_garp_master_repeat 0\n}\n",
 	"route-untracked":       "static_routes {\n10.0.0.0/8 via 10.1.1.1\n}\n",
 	"rule-priority":         "static_rules {\nfrom 10.0.0.0/8 table 3\n}\n",

@@ -33,4 +33,6 @@ func lintService(l Linter, r *reader, v *VirtualServer) {
 	}
 }
 
-func (r *reader) say(at text.Place, code, message, hint string) { r.warnAt(at, code, message, hint) }
+func (r *reader) say(at text.Place, code, message, hint string) {
+	r.diags.At(text.Diagnostic{Severity: text.Warning, Code: code, Message: message, Hint: hint, Machine: ofMachine(code)}, at)
+}

@@ -14,4 +14,6 @@ type Options struct {
 	Networks map[string][]netip.Prefix
 	// Linter also looks at what is right; nil is nobody.
 	Linter Linter
+	// Show keeps what Config.Show needs.
+	Show bool
 }

@@ -34,7 +34,7 @@ func shownOf(t *testing.T, cfg *Config, diags text.Diagnostics) string {
 	}
 	fmt.Fprintf(&b, "%d files\n", diags.Files())
 	if cfg != nil {
-		if err := cfg.Show(&b); err != nil {
+		if err := cfg.showTree(&b); err != nil {
 			t.Fatal(err)
 		}
 	}

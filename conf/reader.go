@@ -15,6 +15,16 @@ type reader struct {
 	// said are diagnostics that are given once for several places, in order.
 	said  map[any]*repeat
 	order []any
+	// root is the whole text.
+	root *text.Block
+	// blocks are those that were read; nil where nobody asks for them.
+	blocks map[*text.Block]readBlock
+}
+
+// readBlock is what a block was read into, by the table of its kind.
+type readBlock struct {
+	spec *blockSpec
+	into any
 }
 
 func (r *reader) errorAt(at text.Place, message, hint string, notes ...string) {
@@ -27,6 +37,12 @@ func (r *reader) warnAt(at text.Place, code, message, hint string, notes ...stri
 
 // block reads a block's statements into its raw form.
 func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
+	if r.root == nil {
+		r.root = b
+	}
+	if r.blocks != nil {
+		r.blocks[b] = readBlock{spec, into}
+	}
 	given := make([]*text.Statement, 0, 8)
 	for i, st := range b.Statements {
 		if r.diags.Full() {
@@ -51,7 +67,7 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 		default:
 			var counts bool
 			if given, counts = r.again(b, given, st); counts {
-				r.sayEffect(entryOf(st), st)
+				r.sayEffect(entryOf(st), st, b)
 				r.read(st, into)
 			}
 		}
@@ -83,7 +99,7 @@ func (r *reader) again(b *text.Block, given []*text.Statement, st *text.Statemen
 		return given, true
 	}
 	for i, first := range given {
-		if entryOf(first).slot == entryOf(st).slot && entryOf(st).first {
+		if e := entryOf(st); entryOf(first).slot == e.slot && (e.first || e.yields != nil && e.yields(first, st)) {
 			r.warnAt(st.Place(), "listed-twice", st.Keyword()+" is given twice: the first one counts",
 				"take one of them out", "first given at "+first.Place().String())
 			return given, false
@@ -249,6 +265,21 @@ func word[V any](r *reader, st *text.Statement, i int, k kind[V]) (V, bool) {
 	}
 	r.errorAt(st.Words[i].Place, message, hint)
 	return v, false
+}
+
+// sayQuotes warns of a word that keepalived reads otherwise: with the quotes, or the
+// backslashes.
+func (r *reader) sayQuotes(st *text.Statement, i int) {
+	plain, single := st.Words[i].AsPlain()
+	if plain == st.Words[i].Text && single {
+		return
+	}
+	theirs := "as several words"
+	if single {
+		theirs = "as " + text.Quote(plain)
+	}
+	r.warnAt(st.Words[i].Place, "quotes", fmt.Sprintf("%s: keepalived reads this %s, weir as %s", st.Keyword(), theirs, text.Quote(st.Words[i].Text)),
+		`put "..." around the whole value, without ' and \ in it`)
 }
 
 // extra is for words that nothing asks for.

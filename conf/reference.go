@@ -46,7 +46,8 @@ that has it until weir can do it; *none*, with the reason.
   warning; an error with ` + "`includem` (no file of this name), `includew` (nor one of\n  this pattern), `includeb` (none of one of the braces' names), `includer`" + `
   (unreadable) and ` + "`includea`" + ` (all of these).
 - ` + "`@ID line`" + ` is read only where the config id is ID (the host's name up to its
-  first dot, or ` + "`--config-id`" + `), ` + "`@^ID line`" + ` only where it is not.
+  first dot, or that of ` + "`--id`" + `), ` + "`@^ID line`" + ` only where it is not.
+  ` + "`weir check`" + ` reads the file for each ID that a line is for.
 - ` + "`$NAME=value`" + ` defines a name, over several lines where they end in a backslash.
   ` + "`${NAME}`, or `$NAME`" + ` before a blank, a comma, ` + "`)`" + ` or the line's end, uses it;
   names in its value are replaced then. A value of several lines can only be used at

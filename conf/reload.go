@@ -53,5 +53,7 @@ func reloads(as Trait) option { return func(e *entry) { e.reload = as } }
 // reload from that to the second.
 func example(was, now string) option { return func(e *entry) { e.example = [2]string{was, now} } }
 
-// secret marks a keyword whose values nobody is shown.
-func secret() option { return func(e *entry) { e.secret = true } }
+// secret marks a keyword whose values nobody is shown, but a value in their place.
+func secret(instead string) option {
+	return func(e *entry) { e.secret, e.instead = true, instead }
+}

@@ -44,6 +44,7 @@ var remarks = []remark{
 	{"protocol-default", true, "a virtual_server without protocol serves UDP"},
 	{"quorum-hysteresis", false, "with a quorum above 1 and no hysteresis one server that comes and goes flips the service"},
 	{"quorum-weight", true, "a quorum above the servers' weights could never be reached"},
+	{"quotes", false, "keepalived reads ' and \\ as parts of a value, unless it is a program"},
 	{"raised", true, "a number below the least is read as the least"},
 	{"route-untracked", true, "a route that names no device is not watched"},
 	{"rule-priority", true, "a rule without a priority stands before all others"},
@@ -69,18 +70,54 @@ func remarkOf(code string) (remark, bool) {
 	return remarks[i], true
 }
 
+// ofMachine tells whether a kind of warning depends on the machine that reads the file.
+func ofMachine(code string) bool { return code == "vip-network" }
+
+// Explain says what a kind of warning or note is about, and what follows from it.
+func Explain(code string) (says string, ok bool) {
+	r, ok := remarkOf(code)
+	if !ok {
+		return "", false
+	}
+	says = r.explain + "."
+	switch {
+	case code == codeNotReady:
+		says += "\n\"weir run\" and a reload refuse such a file, so it cannot be silenced."
+	case r.refused:
+		says += "\n\"keepalived -t\" refuses such a file."
+	}
+	if ofMachine(code) {
+		says += "\nIt depends on the machine that checks: --elsewhere leaves it out."
+	}
+	return says, true
+}
+
+// remarkNames are the names of all kinds.
+func remarkNames() (names []string) {
+	for _, r := range remarks {
+		names = append(names, r.code)
+	}
+	return names
+}
+
+// NearestRemark is the kind of warning whose name a word is near to, "" where none is.
+func NearestRemark(word string) string { return text.Nearest(word, remarkNames()) }
+
+// CannotSilence tells whether a kind of warning is given in any case: weir does not run
+// with it.
+func CannotSilence(code string) bool { return code == codeNotReady }
+
 // remarkCode is the name of a kind of warning.
 func remarkCode() kind[string] {
 	return kind[string]{"the name of a warning, as it stands in brackets", func(word string) (string, *complaint) {
-		if _, ok := remarkOf(word); ok {
+		if CannotSilence(word) {
+			return word, &complaint{what: word + " cannot be silenced", hint: `"weir run" refuses such a file`, ignored: true}
+		}
+		if IsRemark(word) {
 			return word, nil
 		}
-		var names []string
-		for _, r := range remarks {
-			names = append(names, r.code)
-		}
 		unknown := complain("there is no warning %s", text.Quote(word))
-		if near := text.Nearest(word, names); near != "" {
+		if near := NearestRemark(word); near != "" {
 			unknown.hint = "did you mean \"" + near + "\"?"
 		}
 		return "", unknown

@@ -222,16 +222,8 @@ func (i *rawInstance) inheritGARP(g *Global) {
 	from(i, g, "garp_master_refresh", "vrrp_garp_master_refresh", &i.GARPRefresh, g.GARPRefresh)
 	from(i, g, "garp_master_refresh_repeat", "vrrp_garp_master_refresh_repeat", &i.GARPRefreshRepeat, g.GARPRefreshRepeat)
 	i.GARPRefreshRepeat = max(1, i.GARPRefreshRepeat)
-	own := [2]bool{i.Has("garp_lower_prio_delay"), i.Has("garp_lower_prio_repeat")}
 	from(i, g, "garp_lower_prio_delay", "vrrp_garp_lower_prio_delay", &i.GARPLowerDelay, g.GARPLowerDelay)
 	from(i, g, "garp_lower_prio_repeat", "vrrp_garp_lower_prio_repeat", &i.GARPLowerRepeat, g.GARPLowerRepeat)
-	// An instance's own garp_master_ keywords hold for these, too.
-	if !own[0] && i.PlaceOf("garp_master_delay") != g.PlaceOf("vrrp_garp_master_delay") {
-		i.GARPLowerDelay = i.GARPDelay
-	}
-	if !own[1] && i.PlaceOf("garp_master_repeat") != g.PlaceOf("vrrp_garp_master_repeat") {
-		i.GARPLowerRepeat = i.GARPRepeat
-	}
 	if i.Strict {
 		i.GARPLowerDelay, i.GARPLowerRepeat = 0, 0
 	}
@@ -239,7 +231,9 @@ func (i *rawInstance) inheritGARP(g *Global) {
 }
 
 func (i *rawInstance) inheritRest(g *Global) {
-	from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts)
+	if from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts); i.Strict {
+		i.DownTimerAdverts = defaultDownTimer
+	}
 	from(i, g, "lower_prio_no_advert", "vrrp_lower_prio_no_advert", &i.LowerPrioNoAdvert, g.LowerPrioNoAdvert || i.Strict)
 	from(i, g, "higher_prio_send_advert", "vrrp_higher_prio_send_advert", &i.HigherPrioSendAdvert, g.HigherPrioSendAdvert && !i.Strict)
 	from(i, g, "owner_ignore_adverts", "vrrp_owner_ignore_adverts", &i.OwnerIgnoreAdverts, g.OwnerIgnoreAdverts)

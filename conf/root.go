@@ -52,7 +52,7 @@ func rootBlock() *blockSpec {
 	file := trackFileBlock()
 	files := section("track_file", file, "a file whose number counts for priorities", namedHead(func(c *C, f *TrackFile, name string) { f.Name, c.files = name, append(c.files, f) }))
 	entries := []*entry{
-		section("global_defs", globalBlock(), "what holds for all", plain(func(c *C) *Global { return &c.global })),
+		always(section("global_defs", globalBlock(), "what holds for all", plain(func(c *C) *Global { return &c.global })), func(c *C) *Global { return &c.global }),
 		section("vrrp_instance", instanceBlock(), "a group of directors that share addresses", addInstance),
 		section("vrrp_sync_group", syncGroupBlock(), "instances that change their states together", namedHead(func(c *C, g *SyncGroup, name string) { g.Name, c.sync = name, append(c.sync, g) })),
 		section("garp_group", garpGroupBlock(), "interfaces whose gratuitous ARPs share a gap", func(r *reader, st *text.Statement, c *C) *GARPGroup {
@@ -67,7 +67,7 @@ func rootBlock() *blockSpec {
 		section("virtual_server_group", groupBlock(), "services that one virtual_server stands for", func(r *reader, st *text.Statement, c *C) *rawGroup { return groupHead(r, st, c.groups) }),
 		section("virtual_server", serviceBlock(), "a service that clients know, and the real servers behind it", addService),
 		section("SSL", sslBlock(), "the client's certificate of SSL_GET", plain(func(c *C) *SSL { return &c.ssl })),
-		section("weir", weirBlock(), "what keepalived.conf has no words for", plain(func(c *C) *rawWeir { return &c.weir })),
+		always(section("weir", weirBlock(), "what keepalived.conf has no words for", plain(func(c *C) *rawWeir { return &c.weir })), func(c *C) *rawWeir { return &c.weir }),
 	}
 	return &blockSpec{entries: append(entries, machineEntries(func(c *C) *Machine { return &c.machine })...)}
 }

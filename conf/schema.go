@@ -38,12 +38,10 @@ func (s *schemer) of(t reflect.Type, spec *blockSpec) *object {
 	}
 	properties, required := &object{}, []string{}
 	s.fields(t, spec, properties, &required)
-	if hasGiven(t) {
-		properties.members = append(properties.members, member{"origins", &object{members: []member{
-			{"type", "object"}, {"description", "where keywords were given, as FILE:LINE; what is not here is a default"},
-			{"additionalProperties", &object{members: []member{{"type", "string"}}}},
-		}}})
-	}
+	properties.members = append(properties.members, member{"origins", &object{members: []member{
+		{"type", "object"}, {"description", "where keywords were given, as FILE:LINE; what is not here is a default"},
+		{"additionalProperties", &object{members: []member{{"type", "string"}}}},
+	}}})
 	return &object{members: []member{{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}}}
 }
 

@@ -6,23 +6,46 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"weir/conf/text"
 )
 
-// Show writes the configuration as it is in effect: every value, defaults too,
-// each with where it comes from. What has no value is left out.
-func (c *Config) Show(w io.Writer) error {
-	s := &shower{Writer: bufio.NewWriter(w)}
-	for _, m := range tree(reflect.ValueOf(c), false).(*object).members {
-		s.member(m, nil, 0)
-	}
+// Statements are what a configuration was read from and into, for Config.Show.
+type Statements struct {
+	root *text.Block
+	// read are the blocks with their kinds and what they were read into.
+	read map[*text.Block]readBlock
+}
+
+// ShowOptions are what Config.Show leaves out, or does not.
+type ShowOptions struct {
+	// Secrets shows passwords.
+	Secrets bool
+	// NoDefaults leaves out what the file does not say.
+	NoDefaults bool
+}
+
+// Show writes a configuration that was read with Options.Show: every statement in effect,
+// with what it includes and every name replaced, and every default, each with where it
+// comes from. What is written is a configuration of the same meaning: a default for which
+// there are no words, such as a flag that is off, is a comment.
+func (c *Config) Show(w io.Writer, o ShowOptions) error {
+	s := &shower{Writer: bufio.NewWriter(w), Statements: c.Statements, ShowOptions: o, filled: map[readBlock]bool{}}
+	s.block(s.root, s.read[s.root], 0)
 	return s.Flush()
 }
 
 // shower writes blocks.
-type shower struct{ *bufio.Writer }
+type shower struct {
+	*bufio.Writer
+	*Statements
+	ShowOptions
+	// filled are the blocks whose defaults have been written: what is read into one thing
+	// may be several blocks.
+	filled map[readBlock]bool
+}
 
 // showIndent is the column at which origins stand where lines are short.
 const showIndent = 48
@@ -35,101 +58,142 @@ func (s *shower) line(depth int, text, origin string) {
 	s.WriteString(text + "\n")
 }
 
-// member writes one keyword, or a block.
-func (s *shower) member(m member, g *given, depth int) {
-	switch v := m.value.(type) {
-	case *object:
-		s.block(m.name, v, depth)
-	case []any:
-		for _, one := range v {
-			s.member(member{m.name, one}, g, depth)
+// block writes what stands in a block, and the defaults of what does not.
+func (s *shower) block(b *text.Block, in readBlock, depth int) {
+	said := map[string]bool{}
+	for i, st := range b.Statements {
+		if st.Broken || in.spec.line == nil && st.Entry == nil {
+			continue
 		}
-	default:
-		text := word1(v)
-		if text == "" {
-			return
+		e := entryOf(st)
+		if e != nil {
+			said[e.slot], said[e.name] = true, true
 		}
-		origin := "default"
-		if g != nil && g.Has(m.name) {
-			origin = g.PlaceOf(m.name).String()
+		if e != nil && !counts(b.Statements, i) {
+			continue
 		}
-		s.line(depth, m.name+" "+text, origin)
+		s.statement(e, st, in, depth)
+	}
+	if in.spec.line == nil && !s.filled[in] && !s.NoDefaults && !s.follows(b, in) {
+		s.filled[in] = true
+		s.defaults(in, said, depth)
 	}
 }
 
-// block writes a block, unless nothing is in it.
-func (s *shower) block(name string, o *object, depth int) {
-	empty := true
-	for _, m := range o.members {
-		if list, ok := m.value.([]any); m.value != "" && (!ok || len(list) > 0) {
-			empty = false
+// follows tells whether another block comes that is read into the same.
+func (s *shower) follows(b *text.Block, in readBlock) bool {
+	for _, st := range slices.Backward(s.root.Statements) {
+		if st.Block != nil && s.read[st.Block] == in {
+			return st.Block != b
 		}
 	}
-	if empty || o.given == nil && o.zero() {
+	return false
+}
+
+// counts tells whether a statement is the one that counts, of those that set the same.
+func counts(all []*text.Statement, i int) bool {
+	e := entryOf(all[i])
+	if e.slot == "" {
+		return true
+	}
+	same := func(st *text.Statement) bool {
+		other := entryOf(st)
+		return other != nil && other.slot == e.slot && !st.Broken
+	}
+	if e.first {
+		return !slices.ContainsFunc(all[:i], same)
+	}
+	// Some keywords add to what they have said before.
+	return e.word == nil || !slices.ContainsFunc(all[i+1:], same)
+}
+
+// statement writes a statement with its block.
+func (s *shower) statement(e *entry, st *text.Statement, in readBlock, depth int) {
+	words := make([]string, 0, len(st.Words))
+	for _, w := range st.Words {
+		words = append(words, w.Written())
+	}
+	origin := st.Place().String()
+	switch {
+	case e != nil && e.secret && !s.Secrets && len(words) > 1:
+		words[len(words)-1] = e.instead
+		origin += ", not shown"
+	case e != nil && e.word != nil && len(words) == 2:
+		if word := e.word(in.into); word != "" && word != st.Words[1].Text {
+			words[1] = text.WriteWord(word)
+		}
+	}
+	inner, opens := s.read[st.Block]
+	if !opens {
+		s.line(depth, strings.Join(words, " "), origin)
 		return
 	}
-	head := name
-	members := o.members
-	// A block's name is its first member, under the block's own keyword.
-	if len(members) > 0 && members[0].name == name {
-		head += " " + fmt.Sprint(members[0].value)
-		members = members[1:]
-	}
-	s.line(depth, head+" {", "")
-	for _, m := range members {
-		s.member(m, o.given, depth+1)
-	}
+	s.line(depth, strings.Join(words, " ")+" {", origin)
+	s.block(st.Block, inner, depth+1)
 	s.line(depth, "}", "")
 }
 
-// zero tells whether nothing of a block is set.
-func (o *object) zero() bool {
-	for _, m := range o.members {
-		switch v := m.value.(type) {
-		case *object:
-			if !v.zero() {
-				return false
-			}
-		case []any:
-			if len(v) > 0 {
-				return false
-			}
-		case bool:
-			if v {
-				return false
-			}
-		default:
-			if s := word1(v); s != "" && s != "0" {
-				return false
-			}
+// defaults writes what a block does not say, and what it inherits.
+func (s *shower) defaults(in readBlock, said map[string]bool, depth int) {
+	places, _ := in.into.(interface{ PlaceOf(string) text.Place })
+	for _, e := range in.spec.entries {
+		if said[e.name] || said[e.slot] && e.slot != "" {
+			continue
 		}
+		if e.inside != nil && e.inner != nil {
+			s.missing(e, readBlock{e.inner, e.inside(in.into)}, depth)
+			continue
+		}
+		if e.slot != e.name {
+			continue // a second name, or what says several things
+		}
+		origin := "default"
+		if places != nil && places.PlaceOf(e.slot).Src != nil {
+			origin = places.PlaceOf(e.slot).String()
+		}
+		s.value(e, in.into, origin, depth)
 	}
-	return true
 }
 
-// word1 is a scalar as the file would have it.
-func word1(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case bool, json.Number:
-		return text.Value(v)
-	case string:
-		if v != "" && strings.ContainsAny(v, " \t#!{}") {
-			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+// value writes a keyword that does not stand in the file.
+func (s *shower) value(e *entry, into any, origin string, depth int) {
+	if e.flag != nil {
+		if !e.flag(into) {
+			s.line(depth, "# "+e.name, "off: "+origin)
+			return
 		}
-		return v
+		s.line(depth, e.name, origin)
+		return
 	}
-	return fmt.Sprint(v)
+	if e.word == nil {
+		return
+	}
+	word := e.word(into)
+	switch {
+	case word == "" || e.initial == nil && e.otherwise == "" && origin == "default" && word != "on" && word != "off":
+	default:
+		s.line(depth, e.name+" "+text.WriteWord(word), origin)
+	}
+}
+
+// missing writes a block that does not stand in the file.
+func (s *shower) missing(e *entry, in readBlock, depth int) {
+	if s.filled[in] {
+		return
+	}
+	s.filled[in] = true
+	s.line(depth, e.name+" {", "default")
+	s.defaults(in, map[string]bool{}, depth+1)
+	s.line(depth, "}", "")
 }
 
 // MarshalJSON is the configuration as programs read it.
 func (c *Config) MarshalJSON() ([]byte, error) {
-	return json.Marshal(tree(reflect.ValueOf(c), false))
+	return json.Marshal(treeOf{}.tree(reflect.ValueOf(c), nil))
 }
 
 // JSON is the configuration with, in every block, origins: where each keyword
 // was given. What has none there is a default.
-func (c *Config) JSON() ([]byte, error) {
-	return json.MarshalIndent(tree(reflect.ValueOf(c), true), "", "  ")
+func (c *Config) JSON(o ShowOptions) ([]byte, error) {
+	return json.MarshalIndent(treeOf{origins: true, hide: !o.Secrets}.tree(reflect.ValueOf(c), nil), "", "  ")
 }

@@ -136,10 +136,10 @@ type SSL struct {
 
 func sslBlock() *blockSpec {
 	type S = SSL
-	return &blockSpec{name: "SSL", entries: yet(
-		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password"),
-		value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"),
-		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the certificate of this machine"),
-		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the key of that certificate"),
-	)}
+	return &blockSpec{name: "SSL", entries: []*entry{
+		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password", secret("hidden"), example("secret", "hidden")),
+		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the file of this machine's certificate, in PEM, and those that sign it"),
+		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the file of that certificate's key, in PEM"),
+		ignored("SSL_GET does not verify the server's certificate, as in keepalived", value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"))[0],
+	}}
 }

@@ -4,13 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"strings"
-	"time"
-
-	"weir/conf/text"
-	"weir/lvs"
 )
 
 // JSON of a Config has the keywords for names, times in seconds, and words for
@@ -45,58 +40,22 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// scalar is a value that one word says, nil where v is no such value.
-func scalar(v reflect.Value) any {
-	switch x := v.Interface().(type) {
-	case time.Duration:
-		return json.Number(text.Seconds(x))
-	case netip.Addr:
-		if !x.IsValid() {
-			return ""
-		}
-		return x.String()
-	case netip.AddrPort:
-		if !x.IsValid() {
-			return ""
-		}
-		return x.String()
-	case netip.Prefix:
-		if !x.IsValid() {
-			return ""
-		}
-		return x.String()
-	case lvs.Protocol, lvs.ForwardMethod:
-		if v.IsZero() {
-			return ""
-		}
-		return fmt.Sprint(x)
-	case lvs.ServiceKey:
-		return x.String()
-	case lvs.ReuseMode:
-		return [...]int{1, 0, 2}[x]
-	}
-	switch v.Kind() {
-	case reflect.Bool:
-		return v.Bool()
-	case reflect.String:
-		return v.String()
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return v.Int()
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return v.Uint()
-	case reflect.Float64:
-		return v.Float()
-	}
-	return nil
+// treeOf says what a tree holds beside the values.
+type treeOf struct {
+	// origins are where values were given.
+	origins bool
+	// hide leaves out what has the tag "secret".
+	hide bool
 }
 
-// tree is a value as objects, lists and scalars.
-func tree(v reflect.Value, origins bool) any {
+// tree is a value as objects, lists and scalars. What has no places of its own has those
+// of the block around it.
+func (t treeOf) tree(v reflect.Value, around *given) any {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return nil
 		}
-		return tree(v.Elem(), origins)
+		return t.tree(v.Elem(), around)
 	}
 	if s := scalar(v); s != nil {
 		return s
@@ -104,37 +63,49 @@ func tree(v reflect.Value, origins bool) any {
 	if v.Kind() == reflect.Slice {
 		list := []any{}
 		for i := range v.Len() {
-			list = append(list, tree(v.Index(i), origins))
+			list = append(list, t.tree(v.Index(i), nil))
 		}
 		return list
 	}
-	o := &object{}
-	o.take(v, origins)
-	if from := o.origins(); origins && len(from.members) > 0 {
+	o := &object{given: ownGiven(v)}
+	if o.given == nil {
+		o.given = around
+	}
+	t.take(o, v)
+	if from := o.origins(); t.origins && len(from.members) > 0 {
 		o.members = append(o.members, member{"origins", from})
 	}
 	return o
 }
 
+// ownGiven is what a block was given, nil where it does not know.
+func ownGiven(v reflect.Value) *given {
+	if !v.CanAddr() || !hasGiven(v.Type()) {
+		return nil
+	}
+	return givenOf(v.Addr())
+}
+
 // take adds a struct's fields; those of embedded ones are its own.
-func (o *object) take(v reflect.Value, origins bool) {
+func (t treeOf) take(o *object, v reflect.Value) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case field.Type == reflect.TypeFor[given]():
-			if v.CanAddr() {
-				o.given = givenOf(v.Addr())
-			}
 		case field.Anonymous:
-			o.take(v.Field(i), origins)
+			t.take(o, v.Field(i))
 		case !field.IsExported() || name == "-":
 		case field.Type.Kind() == reflect.Pointer && v.Field(i).IsNil():
 		default:
 			if name == "" {
 				name = snake(field.Name)
 			}
-			o.members = append(o.members, member{name, tree(v.Field(i), origins)})
+			value := t.tree(v.Field(i), o.given)
+			if t.hide && field.Tag.Get("secret") != "" && value != "" {
+				value = "(not shown)"
+			}
+			o.members = append(o.members, member{name, value})
 		}
 	}
 }

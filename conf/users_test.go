@@ -51,7 +51,7 @@ func wantUser(t *testing.T, texts memory, file, want string) {
 	}
 	var shown bytes.Buffer
 	if cfg != nil {
-		if err := cfg.Show(&shown); err != nil {
+		if err := cfg.showTree(&shown); err != nil {
 			t.Fatal(err)
 		}
 	}

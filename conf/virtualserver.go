@@ -117,6 +117,7 @@ func serviceBlock() *blockSpec {
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
 		noted(fallback), noted(synonym("mh-fallback", fallback)), synonym("flag-1", fallback),
 		present("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
+		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks", example("www.example.org", "example.org")),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
 	timers := timerEntries(1, func(s *S) *Timers { return &s.timers })
@@ -143,7 +144,6 @@ func serviceLater() []*entry {
 		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
 		present("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
-		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks"),
 		present("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
 		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
 		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),

@@ -169,8 +169,8 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	default:
 		r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), "expected "+addressHint)
 	}
-	if ok && st.Words[n].Text != "dev" && st.Words[n].Text != "preferred_lft" {
-		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
+	if ok && !slices.Contains([]string{"dev", "preferred_lft", "no_track"}, st.Words[n].Text) {
+		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: st.Words[n].Text, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok
 }

@@ -25,7 +25,7 @@ const (
 type Auth struct {
 	Type AuthType `json:"auth_type"`
 	// Password has at most eight bytes, what an advertisement carries.
-	Password string `json:"auth_pass"`
+	Password string `json:"auth_pass" secret:"yes"`
 }
 
 // HMAC is auth_hmac: signed advertisements as some keepalived have them.
@@ -41,7 +41,7 @@ type HMAC struct {
 // HMACKey is a key with its number.
 type HMACKey struct {
 	ID  int    `json:"id"`
-	Key string `json:"key"`
+	Key string `json:"key" secret:"yes"`
 }
 
 // authBlock is the table of authentication.
@@ -56,7 +56,7 @@ func authBlock() *blockSpec {
 		r.require(b, "auth_type", "expected auth_type PASS")
 	}, entries: []*entry{
 		value("auth_type", types, func(i *I) *AuthType { return &i.Auth.Type }, "a clear-text password (PASS), or the authentication header (AH)", initially(AuthNone)),
-		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret()),
+		custom("auth_pass", "a password", "the password, the same on all directors; its first 8 bytes count", readPassword, secret("hidden")),
 	}}
 }
 
@@ -68,6 +68,15 @@ func readPassword(r *reader, st *text.Statement, i *rawInstance) bool {
 	pass, ok := one(r, st, nonEmpty("a password"))
 	if !ok {
 		return false
+	}
+	if plain, single := st.Words[1].AsPlain(); plain != pass || !single {
+		if !single {
+			r.errorAt(st.Words[1].Place, "auth_pass: keepalived reads this as several words", `put "..." around the whole password, without ' and \ in it`)
+			return false
+		}
+		// What the other director would read: they have to have the same.
+		pass = plain
+		r.warnAt(st.Words[1].Place, "quotes", "auth_pass: ' and \\ are parts of the password, as in keepalived", `put "..." around it, if they are not meant`)
 	}
 	if len(pass) > maxPassword {
 		pass = pass[:maxPassword]
@@ -93,7 +102,7 @@ func hmacBlock() *blockSpec {
 			}
 			h.Keys = append(h.Keys, k)
 			return ok
-		})),
+		}, secret("hidden_by_weir_show_config_until_--secrets"))),
 		value("active_key", id, func(h *H) *int { return &h.ActiveKey }, "the key that signs"),
 		value("anti_replay", oneWord("way", "time", "monotonic"), func(h *H) *string { return &h.AntiReplay }, "how a repeated advertisement is told", initially("time")),
 		value("time_window", wholeSeconds(time.Second, 300*time.Second), func(h *H) *time.Duration { return &h.TimeWindow }, "how far clocks may differ", otherwise("three times advert_int, and 5 at least")),

@@ -110,7 +110,7 @@ func instanceBlock() *blockSpec {
 	type I = rawInstance
 	whole := func(i *I) *I { return i }
 	entries := []*entry{
-		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise"), reloads(AtStart)),
+		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise"), reloads(AtStart), masterStays),
 		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard", reloads(Anew)),
 		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors", reloads(Anew)),
 		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
@@ -175,6 +175,7 @@ func instanceLater() []*entry {
 		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
+	entries = append(entries, checkUnicastSource())
 	entries = append(entries, yet(unicastEntries()...)...)
 	entries = append(entries, disagreeing()...)
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
@@ -190,11 +191,45 @@ func instanceLater() []*entry {
 func disagreeing() []*entry {
 	type I = rawInstance
 	return mustWait(
-		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4"), harmless(defaultGroup4, defaultGroup6)),
+		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4"), harmless(defaultGroup4, defaultGroup6), idleBeside(hasPeers)),
 		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs"), harmless("off", "false", "no")),
-		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts"), harmless("3")),
+		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts"), harmless("3"), idleBeside(isStrict)),
 		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })),
 	)
+}
+
+// masterStays has state BACKUP not undo a state MASTER, as in keepalived.
+func masterStays(e *entry) {
+	e.yields = func(first, second *text.Statement) bool {
+		return len(first.Words) == 2 && first.Words[1].Text == string(Master) && len(second.Words) == 2 && second.Words[1].Text == string(Backup)
+	}
+}
+
+// hasPeers is for what concerns multicast only.
+func hasPeers(_ *reader, b *text.Block) bool {
+	return slices.ContainsFunc(statementsOf(b, "unicast_peer"), func(st *text.Statement) bool {
+		return st.Block != nil && len(st.Block.Statements) > 0
+	})
+}
+
+// isStrict is for what strict mode sets itself.
+func isStrict(r *reader, b *text.Block) bool {
+	strict := false
+	for _, global := range statementsOf(r.root, "global_defs") {
+		strict = isOn(global.Block, "vrrp_strict", strict)
+	}
+	return isOn(b, "strict_mode", strict)
+}
+
+// isOn tells what a block says of a flag, which is otherwise as it was.
+func isOn(b *text.Block, keyword string, otherwise bool) bool {
+	for _, st := range statementsOf(b, keyword) {
+		otherwise = true
+		if len(st.Words) > 1 {
+			otherwise, _ = boolean().parse(st.Words[1].Text)
+		}
+	}
+	return otherwise
 }
 
 // The groups of advertisements where nothing is said (RFC 9568, 5.1).

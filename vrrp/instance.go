@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type Instance struct {
 	base      *slog.Logger  // without the instance's name
 	wake      chan struct{} // SetFault was called
 	changed   chan struct{} // changes is not empty
+	suspended atomic.Bool   // a master that is stopped leaves everything to the next process
 
 	mu      sync.Mutex // guards snap and changes
 	snap    Snapshot   // written by Run's goroutine only, except for snap.Fault
@@ -87,9 +89,15 @@ type Instance struct {
 	announce *time.Timer // the second gratuitous ARP
 	// preemptFrom is when PreemptDelay began to run; zero while the master has at
 	// least this instance's priority.
-	preemptFrom time.Time
-	sendError   string              // of the last advert; empty is none
-	lastLogged  [numDrops]time.Time // when each drop reason was last logged
+	preemptFrom    time.Time
+	higher         rival               // whom it yielded to last
+	answered       time.Time           // when another's advert was last answered
+	lowerAnnounced time.Time           // when the VIPs were last announced because of a lower master
+	lowerTold      time.Time           // when a lower master was last logged
+	lowers         int                 // how often one was answered since
+	sendError      string              // of the last advert; empty is none
+	unsentSince    time.Time           // when the first of the adverts failed of which none was sent since
+	lastLogged     [numDrops]time.Time // when each drop reason was last logged
 }
 
 // New makes an instance. The error is that of Config.Validate.
@@ -110,7 +118,7 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 
 // Run runs the state machine until ctx ends, and returns nil. A master then sends an
 // advert of priority 0 and waits up to HandOver for another to take over; the owner is
-// told of INIT before Run returns.
+// told of INIT before Run returns. See Suspend for the other way.
 func (v *Instance) Run(ctx context.Context) error {
 	v.timer, v.announce = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	v.stopTimers()
@@ -127,12 +135,28 @@ func (v *Instance) Run(ctx context.Context) error {
 // the state has changed.
 func (v *Instance) SetFault(reason string) {
 	v.mu.Lock()
+	same := v.snap.Fault == reason
 	v.snap.Fault = reason
 	v.mu.Unlock()
+	if same {
+		return
+	}
 	select {
 	case v.wake <- struct{}{}:
 	default: // the wake-up that is pending will read this reason
 	}
+}
+
+// Suspend has a master that is stopped hand nothing over: it sends one more advert, so
+// that its lease and the backups' timers run from that, and keeps its state. Another
+// process on this machine goes on as master with Resume.
+func (v *Instance) Suspend() { v.suspended.Store(true) }
+
+// setMute notes why the instance's adverts cannot be sent; empty is that they can.
+func (v *Instance) setMute(reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.snap.Mute = reason
 }
 
 func (v *Instance) faultReason() string {
@@ -165,6 +189,12 @@ func (v *Instance) advertise(priority uint8) {
 	err := v.transport.Send(advert)
 	v.arm(at, v.cfg.AdvertInterval)
 	v.countSent(priority, err)
+	switch {
+	case err == nil:
+		v.unsentSince = time.Time{}
+	case v.unsentSince.IsZero():
+		v.unsentSince = at
+	}
 	if err == nil && priority != PriorityRelease {
 		v.owner.Sent(at)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -544,7 +545,9 @@ func TestLogs(t *testing.T) {
 		want := `level=INFO msg="vrrp state changed" instance=VI_1 from=INIT to=MASTER why=resumed
 level=WARN msg="vrrp packet dropped" instance=VI_1 source=192.168.25.32 why="auth-failure: the password differs"
 level=WARN msg="vrrp advert not sent" instance=VI_1 error="network is down"
+level=INFO msg="vrrp state changed" instance=VI_1 from=MASTER to=FAULT why="adverts cannot be sent: network is down"
 level=INFO msg="vrrp adverts are sent again" instance=VI_1
+level=INFO msg="vrrp state changed" instance=VI_1 from=FAULT to=MASTER why="adverts are sent again"
 level=WARN msg="vrrp packet dropped" instance=VI_1 source=192.168.25.32 why="auth-failure: the password differs"
 level=INFO msg="vrrp state changed" instance=VI_1 from=MASTER to=INIT why=stopped
 `
@@ -557,6 +560,55 @@ level=INFO msg="vrrp state changed" instance=VI_1 from=MASTER to=INIT why=stoppe
 	})
 }
 
+// A master none of whose adverts can be sent gives the VIPs up when every backup has taken
+// over, and is master again when one is sent, but never before.
+func TestMasterThatCannotSend(t *testing.T) {
+	down := func(n *node) { n.failSends(errNoLink) }
+	up := func(n *node) { n.failSends(nil) }
+	owner := func(c *Config) { c.Priority = 255 }
+	for _, tt := range []struct {
+		name   string
+		config func(*Config)
+		steps  []step
+		end    time.Duration
+		want   string
+	}{
+		{"it can again", owner, []step{{ms(500), down}, {ms(5500), up}}, ms(7500), `0s advert 255, lease, INIT > MASTER, announce
+			1s no advert
+			2s no advert
+			3s no advert
+			4s no advert, no advert, MASTER > FAULT
+			5s no advert
+			6s advert 255, lease, FAULT > MASTER, announce
+			7s advert 255, lease
+			7.5s advert 0, MASTER > INIT`},
+		{"for a moment it could not", owner, []step{{ms(500), down}, {ms(3500), up}}, ms(4500), `0s advert 255, lease, INIT > MASTER, announce
+			1s no advert
+			2s no advert
+			3s no advert
+			4s advert 255, lease
+			4.5s advert 0, MASTER > INIT`},
+		{"another one is heard, and goes", func(c *Config) { c.Resume = true }, []step{{ms(500), down}, {ms(4500), hear(0)}, {ms(4600), hear(50)}, {ms(4700), hear(200)}}, ms(9500), `0s advert 100, lease, INIT > MASTER, announce
+			1s no advert
+			2s no advert
+			3s no advert
+			4s no advert, no advert, MASTER > FAULT
+			4.7s FAULT > BACKUP
+			8.309375s no advert, BACKUP > FAULT
+			9.309375s no advert
+			9.5s FAULT > INIT`},
+		{"the interface goes meanwhile", owner, []step{{ms(500), down}, {ms(4500), fault("down")}, {ms(9500), fault("")}}, ms(9600), `0s advert 255, lease, INIT > MASTER, announce
+			1s no advert
+			2s no advert
+			3s no advert
+			4s no advert, no advert, MASTER > FAULT
+			9.5s no advert, FAULT > MASTER, announce
+			9.6s no advert, MASTER > INIT`},
+	} {
+		t.Run(tt.name, func(t *testing.T) { wantStory(t, "instance", play(t, tt.config, tt.steps, tt.end), tt.want) })
+	}
+}
+
 func TestRunAfterCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newSegment().add(t, testConfig(), discard())
@@ -566,5 +618,43 @@ func TestRunAfterCancel(t *testing.T) {
 			t.Error(err)
 		}
 		wantStory(t, "instance", n.story(), "0s INIT > BACKUP, BACKUP > INIT")
+	})
+}
+
+// A storm of adverts is taken in before it is answered: at a bounded rate, and the highest
+// counts, wherever it stands in the queue.
+func TestStormOfAdverts(t *testing.T) {
+	storm := func(n *node, priorities ...uint8) {
+		for range 20 {
+			for _, p := range priorities {
+				hear(p)(n)
+			}
+		}
+	}
+	t.Run("lower masters", func(t *testing.T) {
+		var adverts, announcements int
+		story := play(t, nil, func() (steps []step) {
+			for i := range 500 { // 2,000 a second for ten seconds
+				steps = append(steps, step{4*time.Second + ms(20*i), func(n *node) { storm(n, 1, 2) }})
+			}
+			return steps
+		}(), 14*time.Second)
+		adverts, announcements = strings.Count(story, "advert 100"), strings.Count(story, "announce")
+		if adverts < 20 || adverts > 125 || announcements > 25 || strings.Contains(story, "MASTER > BACKUP") {
+			t.Errorf("%d adverts, %d announcements:\n%s", adverts, announcements, story)
+		}
+	})
+	t.Run("a higher one among them", func(t *testing.T) {
+		story := play(t, nil, []step{{4 * time.Second, func(n *node) {
+			storm(n, 1, 0)
+			hear(150)(n)
+			storm(n, 1)
+		}}}, 5*time.Second)
+		if !strings.Contains(story, "\n4s MASTER > BACKUP\n") && !strings.Contains(story, "\n4s advert 100, lease, MASTER > BACKUP") {
+			t.Errorf("it has not yielded:\n%s", story)
+		}
+		if n := strings.Count(story, "4s advert"); n > 1 {
+			t.Errorf("it has answered what it yields to:\n%s", story)
+		}
 	})
 }

@@ -124,6 +124,25 @@ func (l *Link) Reopen() error {
 	return err
 }
 
+// Lost says that the interface on which the sockets were opened is gone: it was deleted, or
+// moved to another network namespace. The kernel then unbinds a packet socket
+// (NETDEV_UNREGISTER in packet_notifier, net/packet/af_packet.c), and does not bind it again
+// where an interface comes under the same name or number.
+func (l *Link) Lost() bool {
+	_, receive := l.sockets()
+	c, err := receive.SyscallConn()
+	if err != nil {
+		return false // closed
+	}
+	lost := false
+	err = c.Control(func(fd uintptr) {
+		address, err := unix.Getsockname(int(fd))
+		bound, ok := address.(*unix.SockaddrLinklayer)
+		lost = err == nil && ok && bound.Ifindex <= 0
+	})
+	return err == nil && lost
+}
+
 func (l *Link) sockets() (*ipv4.PacketConn, *packet.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,8 @@ type Snapshot struct {
 	State    State
 	Since    time.Time // when the state was entered; zero before the first change
 	Priority uint8     // the effective one, as in adverts
-	Fault    string    // why the instance cannot take part; empty where it can
+	Fault    string    // why the instance cannot take part, as SetFault said; empty where it can
+	Mute     string    // why it is in FAULT though SetFault says that it can take part: its adverts cannot be sent
 	Config   Config    // the one in force
 	Peer     Peer      // the sender of the last valid advert
 	Counters Counters

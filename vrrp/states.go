@@ -2,6 +2,8 @@ package vrrp
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -33,7 +35,7 @@ import (
 //	   |    | (priority below 255)          advert 0 |    | (priority 255)
 //	   v    |                                        v    |
 //	+--------------------------------------------------------+
-//	|                         FAULT                          |
+//	|      FAULT (also of a master that cannot send)         |
 //	+--------------------------------------------------------+
 //	   ^                                        |
 //	   | start with a fault: from INIT          | stop: to INIT
@@ -207,6 +209,9 @@ func (v *Instance) masterIsDown() bool {
 func (v *Instance) becomeMaster(why string) stateFunc {
 	v.preemptFrom = time.Time{}
 	v.advertise(v.cfg.Priority)
+	if v.unheard() {
+		return v.mute
+	}
 	v.enter(Master, why)
 	v.announceTwice()
 	return v.master
@@ -239,42 +244,113 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 		// "If the Adver_Timer fires": send an advert, reset the timer.
 		case timerFired:
 			v.advertise(v.cfg.Priority)
+			if v.unheard() {
+				return v.mute
+			}
 		// keepalived's garp_master_delay.
 		case announceDue:
 			v.owner.Announce()
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
-			if v.masterYields(&e.packet) {
+			if v.masterHears(e.packet) {
 				return v.yield
 			}
 		}
 	}
 }
 
-// masterYields is RFC 3768 section 6.4.3, "If an ADVERTISEMENT is received".
-func (v *Instance) masterYields(p *Packet) bool {
-	if !v.accept(p) {
-		return false
+// masterHears takes in a packet and all that wait behind it, and then answers them once: of
+// thousands of adverts the highest counts. It says whether the master yields.
+func (v *Instance) masterHears(first Packet) bool {
+	var heard heard
+	v.masterHearsOne(&first, &heard)
+	for range len(v.transport.Received()) {
+		p := <-v.transport.Received()
+		v.masterHearsOne(&p, &heard)
 	}
-	priority := p.Advertisement.Priority
 	switch {
-	// "If the Priority in the ADVERTISEMENT is Zero": send an advert, reset the timer.
-	case priority == PriorityRelease:
-		v.advertise(v.cfg.Priority)
-		return false
-	// "If the Priority in the ADVERTISEMENT is greater than the local Priority", or
-	// equal "and the primary IP Address of the sender is greater than the local primary
-	// IP Address": to BACKUP.
-	case priority > v.cfg.Priority,
-		priority == v.cfg.Priority && p.Source.Compare(v.cfg.Source) > 0:
+	case heard.higher != nil:
+		v.higher = *heard.higher
 		return true
+	case heard.lower != nil:
+		v.answerLower(*heard.lower)
+	// "If the Priority in the ADVERTISEMENT is Zero": send an advert, reset the timer.
+	case heard.release:
+		v.answer()
 	}
-	// Else "Discard ADVERTISEMENT". As in keepalived, an advert answers the other master
-	// at once, and gratuitous ARP corrects the neighbours that learned its MAC address.
-	v.log.Warn("vrrp advert of a lower master", "source", p.Source.String(), "priority", int(priority))
-	v.advertise(v.cfg.Priority)
-	v.announceTwice()
 	return false
+}
+
+// heard is what a master has heard since it looked last.
+type heard struct {
+	higher, lower *rival
+	release       bool // an advert of priority 0
+}
+
+// rival is another master.
+type rival struct {
+	source   netip.Addr
+	priority uint8
+}
+
+// beats says whether a master yields to another: RFC 3768 section 6.4.3, "If the Priority in
+// the ADVERTISEMENT is greater than the local Priority", or equal "and the primary IP Address
+// of the sender is greater than the local primary IP Address".
+func (r rival) beats(o rival) bool {
+	return r.priority > o.priority || r.priority == o.priority && r.source.Compare(o.source) > 0
+}
+
+// masterHearsOne is RFC 3768 section 6.4.3, "If an ADVERTISEMENT is received".
+func (v *Instance) masterHearsOne(p *Packet, h *heard) {
+	if !v.accept(p) {
+		return
+	}
+	r := rival{p.Source, p.Advertisement.Priority}
+	switch {
+	case r.priority == PriorityRelease:
+		h.release = true
+	case r.beats(rival{v.cfg.Source, v.cfg.Priority}):
+		if h.higher == nil || r.beats(*h.higher) {
+			h.higher = &r
+		}
+	case h.lower == nil || r.beats(*h.lower):
+		h.lower = &r
+	}
+}
+
+const (
+	// answerEvery is the least time between two adverts that answer others.
+	answerEvery = 100 * time.Millisecond
+	// announceEvery is the least time between two announcements for that reason: each is
+	// several frames for each VIP.
+	announceEvery = time.Second
+	// tellEvery is the least time between two lines of the log about it.
+	tellEvery = time.Minute
+)
+
+// answer sends an advert before its time, unless one has just been sent for that reason.
+func (v *Instance) answer() {
+	if now := time.Now(); now.Sub(v.answered) >= answerEvery {
+		v.answered = now
+		v.advertise(v.cfg.Priority)
+	}
+}
+
+// answerLower is for another master of lower priority: "Discard ADVERTISEMENT". As in
+// keepalived, an advert answers it at once, and gratuitous ARP corrects the neighbours that
+// learned its MAC address.
+func (v *Instance) answerLower(r rival) {
+	now := time.Now()
+	v.lowers++
+	if v.lowerTold.IsZero() || now.Sub(v.lowerTold) >= tellEvery {
+		v.log.Warn("vrrp advert of a lower master", "source", r.source.String(), "priority", int(r.priority), "times", v.lowers)
+		v.lowerTold, v.lowers = now, 0
+	}
+	v.answer()
+	if now.Sub(v.lowerAnnounced) >= announceEvery {
+		v.lowerAnnounced = now
+		v.announceTwice()
+	}
 }
 
 // yield is the transition from MASTER to BACKUP of RFC 3768 section 6.4.3: "Cancel
@@ -282,7 +358,7 @@ func (v *Instance) masterYields(p *Packet) bool {
 func (v *Instance) yield(context.Context) stateFunc {
 	v.announce.Stop()
 	v.arm(time.Now(), v.cfg.MasterDownInterval())
-	v.enter(Backup, "a higher master was heard")
+	v.enter(Backup, fmt.Sprintf("a higher master was heard: %s with priority %d", v.higher.source, v.higher.priority))
 	return v.backup
 }
 
@@ -290,6 +366,10 @@ func (v *Instance) yield(context.Context) stateFunc {
 // gone.
 func (v *Instance) fault(ctx context.Context) stateFunc {
 	v.release(Fault, v.faultReason())
+	return v.faulted(ctx)
+}
+
+func (v *Instance) faulted(ctx context.Context) stateFunc {
 	for {
 		switch e := v.next(ctx); e.kind {
 		case stopped:
@@ -306,9 +386,59 @@ func (v *Instance) fault(ctx context.Context) stateFunc {
 	}
 }
 
+// unheard says that none of a master's adverts could be sent for so long that every backup
+// has taken over, or would.
+func (v *Instance) unheard() bool {
+	return !v.unsentSince.IsZero() && time.Since(v.unsentSince) >= v.cfg.Lease()
+}
+
+// mute is FAULT of an instance whose adverts cannot be sent (no route, a firewall), so that
+// another director has taken over while this one still has the VIPs. It listens, and tries
+// to send at each advert interval: one that is sent makes it master again. A master that it
+// leaves in place makes it a backup; its adverts are still taken for unsent then, so that it
+// is master no more until one is sent.
+func (v *Instance) mute(ctx context.Context) stateFunc {
+	reason := "adverts cannot be sent: " + v.sendError
+	v.release(Fault, reason)
+	v.setMute(reason)
+	defer v.setMute("")
+	v.arm(time.Now(), v.cfg.AdvertInterval)
+	for {
+		switch e := v.next(ctx); e.kind {
+		case stopped:
+			return v.stop
+		case faultChanged:
+			if v.faultReason() != "" {
+				return v.faulted
+			}
+		case reconfigured:
+			v.adopt()
+		case packetReceived:
+			if v.accept(&e.packet) && v.givesWay(e.packet.Advertisement.Priority) {
+				v.arm(time.Now(), v.cfg.MasterDownInterval())
+				v.enter(Backup, "another director was heard")
+				return v.backup
+			}
+		case timerFired:
+			if v.advertise(v.cfg.Priority); v.unsentSince.IsZero() {
+				v.enter(Master, "adverts are sent again")
+				v.announceTwice()
+				return v.master
+			}
+		}
+	}
+}
+
+// givesWay says whether an instance leaves a master of this priority in place.
+func (v *Instance) givesWay(priority uint8) bool {
+	return priority != PriorityRelease && (priority >= v.cfg.Priority || v.cfg.NoPreempt)
+}
+
 // recover is a start after a fault: RFC 3768 section 6.4.1, without StartMaster and
 // Resume, which hold for the first start only.
 func (v *Instance) recover(context.Context) stateFunc {
+	v.unsentSince = time.Time{}
+	v.adopt() // what the instance is to speak by comes before the word that it can
 	now := time.Now()
 	v.preemptFrom = now
 	if v.cfg.Priority == PriorityOwner {
@@ -324,6 +454,10 @@ func (v *Instance) recover(context.Context) stateFunc {
 // section 6.4.3 has it leave at once, so that nobody has the VIPs during the backup's
 // skew time.
 func (v *Instance) handOver(ctx context.Context) stateFunc {
+	if v.suspended.Load() {
+		v.advertise(v.cfg.Priority)
+		return nil
+	}
 	if v.cfg.HandOver == 0 {
 		return v.stop(ctx)
 	}

@@ -7,7 +7,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "parse/packet.h"
-#include "service/lease.h"
+#include "service/director.h"
 #include "service/server.h"
 #include "verdict/counters.h"
 #include "verdict/verdict.h"
@@ -16,7 +16,7 @@
 /*
  * deliver is the verdict on a packet whose server is known: PASS, where it is left to
  * the local stack, which counts it; FORWARD; or PASS_FROM_DIRECTOR where another
- * director forwarded it here already.
+ * director forwarded it here already, or may have.
  */
 static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32 index, __u32 conns)
 {
@@ -27,7 +27,7 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		count(&server_stats, index, conns, p->packets, p->bytes);
 		return PASS;
 	}
-	if (from_director(p))
+	if (may_loop(p, s, w->method))
 		return pass(PASS_FROM_DIRECTOR);
 	w->to_client = false;
 	w->server = index;

@@ -16,6 +16,9 @@
 #define MAX_LEASES 256           /* lease 0 never runs out */
 #define MAX_LOCAL_ADDRS 256      /* index 0 has no address */
 #define MAX_DIRECTORS 1024
+#define MAX_DIRECTOR_ROUTES 65536
+#define MAX_ACCESS_RULES 65536
+#define MAX_XDP_EXITS 1024
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384
@@ -74,10 +77,12 @@ MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
 MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
 /* The index of a VIP's lease, for the egress guard. */
 MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
-/* The Ethernet addresses of other directors (mac_word). */
+/* The Ethernet addresses of other directors (mac_word): DIRECTOR_OWNS_MAC or DIRECTOR_SHARES_MAC. */
 MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 /* A filter in front of it: bit director_bit(mac) is set for each director. */
 MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* The indexes of the devices that are known to send what XDP redirects to them. */
+MAP(xdp_exits, BPF_MAP_TYPE_HASH, __u32, __u8, MAX_XDP_EXITS);
 /* A service's address, by its index. */
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
@@ -148,5 +153,11 @@ struct {
  * alone; with 0 no address is compared.
  */
 volatile const __u64 device_mac = 0;
+
+/*
+ * Whether VLANs on the device have devices of their own: tagged frames are then left alone
+ * here, and are looked at there.
+ */
+volatile const bool vlan_devices = false;
 
 #endif

@@ -16,11 +16,12 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/flow_line.h"
+#include "conn/reply_key.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "parse/ports.h"
-#include "service/lease.h"
+#include "service/director.h"
 #include "verdict/work.h"
 
 /* flow_state says whether a connection in this state may have lines. */
@@ -122,7 +123,8 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 
 	if (!n || p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
-	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) : from_director(p))
+	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) :
+		    !may_cache(p, conn_server(word), conn_method(word)))
 		return;
 	l = flow_victim(n, &p->key, cpu, now);
 	if (!l)
@@ -144,7 +146,9 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 		l->of.in.vip = p->key.to;
 		l->of.in.sender = p->sender;
 	}
-	l->answers = reply != NULL;
+	l->answers = ANSWERS_NOT;
+	if (reply)
+		l->answers = reply_by_tc(&reply->of.reply, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
 	__sync_lock_test_and_set(&l->generation, n->generation);
 	if (c->word != word || !(c->cached & bit))

@@ -21,10 +21,30 @@ static INLINE __u32 mtu_told(const struct headers *h, const struct packet *p, __
 }
 
 /*
+ * fits says whether a packet and its outer header fit into its server's path MTU. Of a
+ * GSO packet, TCP's segments are made to fit on the way; datagrams keep their length.
+ */
+static INLINE bool fits(const struct headers *h, const struct packet *p, const struct server *s, __u32 method)
+{
+	__u32 outer = outer_bytes(s, method), header;
+
+	if (p->bytes + outer <= s->mtu)
+		return true;
+	if (p->packets == 1)
+		return false;
+	if (p->protocol != IPPROTO_UDP)
+		return true;
+	header = (void *)(h->l4 + 1) - (p->ip6 ? (void *)h->ip6 : (void *)h->ip4);
+	return header + p->segment + outer <= s->mtu;
+}
+
+/*
  * too_big is the verdict on a packet that does not fit into its server's path MTU:
  * TOO_BIG, or DROP where the packet may be fragmented, since the director does not
- * fragment. A local client is always told, and its kernel then fragments. It counts
- * DROP_TOO_BIG, or DROP_NO_NEXT_HOP where the path is unknown.
+ * fragment. A local client is always told, and its kernel then fragments; so is the sender
+ * of a GSO packet, in which Linux leaves out "don't fragment" because the whole is long
+ * (__ip_make_skb, net/ipv4/ip_output.c). It counts DROP_TOO_BIG, or DROP_NO_NEXT_HOP
+ * where the path is unknown.
  */
 static INLINE enum verdict too_big(const struct headers *h, const struct packet *p, struct sent *sent,
 				   const struct server *s, __u32 method)
@@ -33,7 +53,9 @@ static INLINE enum verdict too_big(const struct headers *h, const struct packet 
 		return drop(DROP_NO_NEXT_HOP);
 	note(DROP_TOO_BIG);
 	sent->mtu = mtu_told(h, p, s->mtu - outer_bytes(s, method));
-	return h->ip4 && !p->local_out && !(h->ip4->frag_off & bpf_htons(IP_DF)) ? DROP : TOO_BIG;
+	if (h->ip4 && !p->local_out && p->packets == 1 && !(h->ip4->frag_off & bpf_htons(IP_DF)))
+		return DROP;
+	return TOO_BIG;
 }
 
 /*

@@ -26,7 +26,7 @@ static INLINE enum verdict to_server(const struct headers *h, const struct packe
 {
 	enum verdict v;
 
-	if (p->bytes + outer_bytes(s, method) > s->mtu && p->packets == 1)
+	if (!fits(h, p, s, method))
 		return too_big(h, p, sent, s, method);
 	switch (METHOD_OF(method)) {
 	case METHOD_NAT:

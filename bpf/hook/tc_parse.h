@@ -15,6 +15,34 @@
 /* How many bytes are made linear where a packet's headers are not. */
 #define PULL_BYTES 256
 
+/* More than the headers of a packet usually have, in bytes. */
+#define USUAL_HEADERS 128
+
+/* The longest frame of the usual MTU, in bytes. */
+#define USUAL_FRAME (sizeof(struct ethhdr) + 1500)
+
+/*
+ * skb_packet begins what is known of an skb. Only of a packet that may be several segments
+ * it reads their size. A GSO packet from a virtual machine does not tell its number of
+ * segments (virtio_net_hdr_to_skb, linux/virtio_net.h), and is counted by its length.
+ */
+static INLINE struct packet skb_packet(const struct __sk_buff *skb)
+{
+	struct packet p = { .packets = skb->gso_segs, .ifindex = skb->ifindex };
+
+	if (p.packets <= 1 && skb->len <= USUAL_FRAME) {
+		p.packets = 1;
+		return p;
+	}
+	p.segment = skb->gso_size;
+	if (p.packets)
+		return p;
+	p.packets = 1;
+	if (p.segment)
+		p.packets += (skb->len - USUAL_HEADERS) / p.segment;
+	return p;
+}
+
 /* parse_skb is parse for the linear data of an skb. */
 static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {

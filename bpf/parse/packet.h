@@ -30,11 +30,13 @@ struct packet {
 	__u64 sender;    /* sender_word: the frame's source address and the device */
 	__u32 bytes;     /* from the IP header on */
 	__u32 packets;   /* 1, or the number of a GSO packet's segments */
+	__u32 segment;   /* the payload of each segment of a GSO packet, in bytes; else 0 */
 	__u32 ifindex;   /* the device that it came in by */
 	__u8 protocol;   /* of the IP header: IPPROTO_TCP and others */
 	__u8 tcp_flags;  /* TCP_FIN and others; 0 for UDP */
 	bool ip6;
 	bool local_out;  /* this machine sends it */
+	bool at_xdp;     /* it is at XDP, on the fast path */
 };
 
 /* Pointers to a packet's headers in the frame. */

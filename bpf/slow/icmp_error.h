@@ -9,9 +9,14 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "forward/checksum.h"
+#include "parse/address.h"
 #include "parse/packet.h"
 #include "slow/icmp.h"
 #include "verdict/work.h"
+
+/* How many bytes of an error are summed at a time. */
+#define CHUNK 64
 
 /*
  * The error that this CPU is sending, with everything about the packet that is needed
@@ -22,12 +27,18 @@ struct icmp_error {
 	struct addr from, to;
 	__u64 sent;  /* the time until which errors have been sent, coarse monotonic ns */
 	__u32 quote; /* how many bytes of the packet are quoted, from its IP header on */
+	/*
+	 * Where the packet's transport checksum is half-finished: where the transport header
+	 * and its checksum are, in bytes from the IP header on; else 0.
+	 */
+	__u32 l4, check;
 	__be32 rest; /* the header's last word: the path MTU, or 0 */
 	__u8 type, code;
 	__u8 tos;
 	bool ip6;
 	__u32 tag_bytes; /* how many bytes of VLAN tags the error gets */
 	__u32 tags[MAX_TAGS];
+	__u8 chunk[CHUNK]; /* bytes that are summed: the stack has no room for them */
 };
 
 struct {
@@ -43,6 +54,47 @@ struct {
  */
 #define ICMP4_QUOTE (IP4_MIN_MTU - sizeof(struct iphdr) - sizeof(struct icmp_head))
 #define ICMP6_QUOTE (IP6_MIN_MTU - sizeof(struct ipv6hdr) - sizeof(struct icmp_head))
+
+/*
+ * pseudo_sum is the sum of the pseudo header of a packet with so many bytes of transport
+ * header and payload (RFC 9293 section 3.1, RFC 8200 section 8.1).
+ */
+static INLINE __u16 pseudo_sum(const struct packet *p, __u32 bytes)
+{
+	const struct addr *from = &p->key.from, *to = &p->key.to;
+	__u64 sum = (__u64)bpf_htonl(bytes) + bpf_htons(p->protocol);
+
+	if (p->ip6) {
+		sum += (from->hi >> 32) + (__u32)from->hi + (from->lo >> 32) + (__u32)from->lo;
+		sum += (to->hi >> 32) + (__u32)to->hi + (to->lo >> 32) + (__u32)to->lo;
+	} else {
+		sum += (__u64)UNMAPPED(from->lo) + UNMAPPED(to->lo);
+	}
+	return ~csum_fold(sum);
+}
+
+/*
+ * icmp_notice_half sets where the transport checksum is, if it is half-finished: then it
+ * holds the sum of the pseudo header (CHECKSUM_PARTIAL in linux/skbuff.h). A finished one
+ * of the same value does no harm.
+ */
+static INLINE void icmp_notice_half(struct icmp_error *e, const struct headers *h, const struct packet *p)
+{
+	__u32 check = h->check_offset, l4;
+
+	e->l4 = e->check = 0;
+	if (!h->check)
+		return;
+	if (p->ip6)
+		check -= (void *)h->ip6 - (void *)h->eth;
+	else
+		check -= (void *)h->ip4 - (void *)h->eth;
+	l4 = check - (p->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check) : offsetof(struct tcphdr, check));
+	if (check + sizeof(__u16) > e->quote || *h->check != pseudo_sum(p, p->bytes - l4))
+		return;
+	e->l4 = l4;
+	e->check = check;
+}
 
 /*
  * icmp_about begins an error about a packet, of which the frame has so many bytes from
@@ -65,6 +117,7 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 	e->quote = bytes < p->bytes ? bytes : p->bytes;
 	if (e->quote > most)
 		e->quote = most;
+	icmp_notice_half(e, h, p);
 	return e;
 }
 

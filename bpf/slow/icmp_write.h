@@ -20,8 +20,7 @@ struct icmp6_headers {
 	struct icmp_head icmp;
 };
 
-/* How many bytes are summed at a time, and how many times for the longest error. */
-#define CHUNK 64
+/* How many times CHUNK bytes are summed for the longest error. */
 #define CHUNKS ((IP6_MIN_MTU - sizeof(struct ipv6hdr)) / CHUNK + 1)
 
 /* load_bytes copies n bytes of the packet, from a place in its frame, for XDP or tc. */
@@ -40,10 +39,9 @@ static INLINE long store_bytes(void *ctx, bool skb, __u32 at, void *from, __u32 
  * csum_bytes adds n bytes of the frame to a sum. It is negative where the frame does not
  * have them.
  */
-static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum)
+static INLINE __s64 csum_bytes(void *ctx, bool skb, struct icmp_error *e, __u32 at, __u32 n, __u32 sum)
 {
 	for (__u32 i = 0; i < CHUNKS; i++) {
-		__u8 chunk[CHUNK] = {};
 		__u32 now = n < CHUNK ? n : CHUNK;
 
 		if (!now)
@@ -51,13 +49,46 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum
 		/* The verifier of Linux 6.1 does not see that it is at least 1. */
 		asm volatile("" : "+r"(now));
 		now = ((now - 1) & (CHUNK - 1)) + 1;
-		if (load_bytes(ctx, skb, at, chunk, now))
+		__builtin_memset(e->chunk, 0, sizeof(e->chunk));
+		if (load_bytes(ctx, skb, at, e->chunk, now))
 			return -1;
-		sum = bpf_csum_diff(NULL, 0, (__be32 *)chunk, CHUNK, sum);
+		sum = bpf_csum_diff(NULL, 0, (__be32 *)e->chunk, sizeof(e->chunk), sum);
 		at += now;
 		n -= now;
 	}
 	return sum;
+}
+
+/*
+ * csum_quote adds what an error quotes, from a place in the frame on, to a sum. It is
+ * negative where the frame does not have it.
+ *
+ * Linux finishes a half-finished checksum once the packet reaches a device that does not,
+ * perhaps after the error has been sent, and no program can tell it not to: it writes the
+ * complement of the sum of all bytes from the transport header on, those of the checksum
+ * field included (skb_checksum_help, net/core/dev.c). That would change the error, whose
+ * checksum would be wrong. So the field gets the one value that Linux replaces by itself:
+ * c with c = -(r + c), where r is the sum of all other bytes. In ones' complement c is
+ * then -r turned right by one bit. Nobody verifies a checksum that is quoted.
+ */
+static INLINE __s64 csum_quote(void *ctx, bool skb, struct icmp_error *e, __u32 at, __u32 sum)
+{
+	__s64 l4 = csum_bytes(ctx, skb, e, at + e->l4, e->quote - e->l4, 0);
+	__u16 check, rest;
+
+	if (l4 < 0)
+		return -1;
+	if (e->check) {
+		if (load_bytes(ctx, skb, at + e->check, &check, sizeof(check)))
+			return -1;
+		rest = csum_fold((__u64)l4 + (__u16)~check); /* the complement of r */
+		check = rest >> 1 | rest << 15;
+		if (store_bytes(ctx, skb, at + e->check, &check, sizeof(check)))
+			return -1;
+		l4 = (__u64)(__u16)~rest + check;
+	}
+	l4 += sum;
+	return csum_bytes(ctx, skb, e, at, e->l4, (__u32)l4 + (l4 >> 32));
 }
 
 /*
@@ -90,7 +121,7 @@ static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __
 }
 
 /* icmp4_write writes the headers of an ICMP error in front of what it quotes; 0: it did. */
-static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
+static INLINE long icmp4_write(void *ctx, bool skb, struct icmp_error *e)
 {
 	__u32 at = sizeof(struct ethhdr) + e->tag_bytes;
 	struct icmp4_headers head = {};
@@ -110,7 +141,7 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
 	head.icmp.code = e->code;
 	head.icmp.rest = e->rest;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.icmp, sizeof(head.icmp), 0);
-	sum = csum_bytes(ctx, skb, at + sizeof(head), e->quote, sum);
+	sum = csum_quote(ctx, skb, e, at + sizeof(head), sum);
 	if (sum < 0)
 		return -1;
 	head.icmp.check = csum_fold(sum);
@@ -121,7 +152,7 @@ static INLINE long icmp4_write(void *ctx, bool skb, const struct icmp_error *e)
  * icmp6_write is icmp4_write for ICMPv6, whose checksum has the addresses in it (RFC
  * 4443 section 2.3).
  */
-static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
+static INLINE long icmp6_write(void *ctx, bool skb, struct icmp_error *e)
 {
 	__be32 length = bpf_htonl(sizeof(struct icmp_head) + e->quote), next = bpf_htonl(IPPROTO_ICMPV6);
 	__u32 at = sizeof(struct ethhdr) + e->tag_bytes;
@@ -141,7 +172,7 @@ static INLINE long icmp6_write(void *ctx, bool skb, const struct icmp_error *e)
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&head.ip.saddr, 32, sum);
 	sum = bpf_csum_diff(NULL, 0, &length, sizeof(length), sum);
 	sum = bpf_csum_diff(NULL, 0, &next, sizeof(next), sum);
-	sum = csum_bytes(ctx, skb, at + sizeof(head), e->quote, sum);
+	sum = csum_quote(ctx, skb, e, at + sizeof(head), sum);
 	if (sum < 0)
 		return -1;
 	head.icmp.check = csum_fold(sum);

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +16,7 @@ import (
 type askOptions struct {
 	runDir string
 	asJSON bool
+	empty  bool
 }
 
 func (o *askOptions) flags(cmd *cobra.Command) {
@@ -24,14 +24,20 @@ func (o *askOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 }
 
+// emptyFlag is the flag of the verbs that may take everything away.
+func (o *askOptions) emptyFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.empty, "empty", false, "allow a file without any virtual_server and vrrp_instance while weir runs services")
+}
+
 // ask asks for a plan or a reload, and shows the file's diagnostics.
 func (o *askOptions) ask(cmd *cobra.Command, args []string, verb func(*api.Client, context.Context, api.Request) (api.Answer, error)) (answer api.Answer, err error) {
-	request := api.Request{Colour: colourful(cmd.ErrOrStderr())}
+	var request api.Request
 	if len(args) > 0 {
-		if request.File, err = filepath.Abs(args[0]); err != nil {
+		if request, err = given(cmd.Context(), cmd.InOrStdin(), args[0], inputWithin); err != nil {
 			return answer, err
 		}
 	}
+	request.Empty, request.Colour = o.empty, colourful(cmd.ErrOrStderr())
 	answer, err = verb(api.NewClient(o.runDir), cmd.Context(), request)
 	if err != nil {
 		return answer, err

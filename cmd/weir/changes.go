@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"weir/conf"
@@ -57,7 +58,11 @@ func showChanges(out io.Writer, answer api.Answer, done, colour bool) error {
 	if done {
 		v.WriteString("  Done.\n")
 	} else {
-		fmt.Fprintf(v, "  Apply: weir reload %s\n", answer.File)
+		file := answer.File
+		if filepath.Base(file) == stdinName {
+			file = "-"
+		}
+		fmt.Fprintf(v, "  Apply: weir reload %s\n", file)
 	}
 	_, err := io.WriteString(out, v.String())
 	return err

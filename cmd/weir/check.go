@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,71 +15,171 @@ import (
 	"weir/conf/lint"
 )
 
+// exitWarnings is the exit code of a check that --strict ends.
+const exitWarnings = 2
+
 // checkOptions are the flags of "weir check".
 type checkOptions struct {
-	id      string
-	silence []string
+	ids, silence                     []string
+	explain                          string
+	strict, asJSON, quiet, elsewhere bool
 }
 
-// checkCommand is "weir check FILE...": it reads configurations and shows all
-// that is wrong with them. Warnings alone are no failure.
+// checkCommand is "weir check [FILE...]": it reads configurations and shows all
+// that is wrong with them.
 func checkCommand() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use:   "check FILE...",
+		Use:   "check [FILE...]",
 		Short: "Read configuration files and show every mistake",
 		Long: `Read keepalived.conf files, each with what it includes, and show every mistake
-with its line and what was expected. Nothing is changed or started.
+with its line and what was expected. - is standard input; without a file it is
+/etc/keepalived/keepalived.conf. Nothing is changed or started.
 
-Warnings explain what is right and hardly what was meant; each has a name in
-brackets, by which --silence, or silence in the weir block, turns it off. Notes
-say which keywords have no effect. Given the files of two directors that share
-an instance, it tells what they disagree about.
+Warnings explain what is right and hardly what was meant. Notes say which keywords
+have no effect; those of one kind are one line. Each kind has a name in brackets:
+--silence NAME, or silence in the weir block, turns it off, and --explain NAME tells
+more, with each place of it in the files. Given the files of two directors that
+share an instance, it tells what they disagree about.
 
-The exit code is 1 when a file has an error, and 0 otherwise.`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, paths []string) error {
-			return check(cmd.OutOrStdout(), paths, o)
+A file with lines for config ids (@ID) is read for each of them, and for this
+host's name; --id names those that count. What depends on this machine says so;
+--elsewhere leaves it out, for a file of other machines.
+
+The exit code is 0 for files that "weir run" would start with, 1 for errors, and 2
+for warnings where --strict asks for it. "weir show schema --diagnostics" prints the
+schema of --json.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.explain != "" {
+				return o.tellMore(cmd, args)
+			}
+			return o.check(cmd, filesOf(args))
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.id, "config-id", "", "take the lines for this config `id` (@ID) rather than for this host's name")
+	flags.StringSliceVar(&o.ids, "id", nil, "read lines for these config `ids` (@ID) rather than for all")
+	flags.StringSliceVar(&o.ids, "config-id", nil, "the same")
+	flags.Lookup("config-id").Hidden = true
 	flags.StringSliceVar(&o.silence, "silence", nil, "do not give warnings of these `names`, parted by commas")
+	flags.StringVar(&o.explain, "explain", "", "tell what the warnings of this `name` are about, and each place of them")
+	flags.BoolVar(&o.strict, "strict", false, "end with exit code 2 for warnings")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "show errors only")
+	flags.BoolVar(&o.elsewhere, "elsewhere", false, "leave out what depends on this machine")
 	return cmd
+}
+
+// checked is what is known of the files.
+type checked struct {
+	Files       []checkedFile     `json:"files"`
+	Diagnostics []conf.Diagnostic `json:"diagnostics"`
+	Errors      int               `json:"errors"`
+	Warnings    int               `json:"warnings"`
+	Notes       int               `json:"notes"`
+	all         conf.Diagnostics
+}
+
+// checkedFile is one of the files that were named.
+type checkedFile struct {
+	File string `json:"file"`
+	// OK is one that "weir run" would start with.
+	OK bool `json:"ok"`
+	// IDs are the config ids that it was read for.
+	IDs     []string `json:"config_ids"`
+	Summary string   `json:"summary"`
+	silent  bool
 }
 
 // check shows the diagnostics of all files together, and a line for each file
 // that has none.
-func check(out io.Writer, paths []string, o checkOptions) error {
+func (o *checkOptions) check(cmd *cobra.Command, paths []string) error {
 	for _, code := range o.silence {
-		if !conf.IsRemark(code) {
-			return fmt.Errorf("--silence %s: there is no warning of this name; names stand in brackets behind warnings", code)
+		switch {
+		case !conf.IsRemark(code):
+			return fmt.Errorf("--silence %s: there is no warning of this name%s; names stand in brackets behind warnings", code, didYouMean(code))
+		case conf.CannotSilence(code):
+			return fmt.Errorf("--silence %s: it cannot be silenced, because \"weir run\" refuses such a file", code)
 		}
 	}
-	options := conf.Options{ID: o.id, Silence: o.silence, Networks: networks(), Linter: lint.Rules}
-	var all conf.Diagnostics
-	var configs []*conf.Config
-	for _, path := range paths {
-		cfg, diags := options.Load(path)
-		all.Append(diags)
-		if cfg == nil {
-			continue
-		}
-		configs = append(configs, cfg)
-		if len(diags.All()) == 0 {
-			fmt.Fprintf(out, "%s: ok: %s\n", path, cfg.Summary())
-		}
-	}
-	if len(paths) == 2 && len(configs) == 2 {
-		all.Append(lint.Compare(configs[0], configs[1], o.silence...))
-	}
-	if err := all.Render(out, colourful(out)); err != nil {
+	c := o.read(cmd.Context(), cmd.InOrStdin(), paths)
+	if err := o.show(cmd.OutOrStdout(), c); err != nil {
 		return fmt.Errorf("write the diagnostics: %w", err)
 	}
-	if all.HasErrors() {
+	switch {
+	case c.Errors > 0:
 		return errSilent
+	case o.strict && c.Warnings > 0:
+		return exitCode(exitWarnings)
 	}
 	return nil
+}
+
+// read reads the files.
+func (o *checkOptions) read(ctx context.Context, in io.Reader, paths []string) (c checked) {
+	options := conf.Options{Silence: o.silence, Linter: lint.Rules}
+	if !o.elsewhere {
+		options.Networks = networks()
+	}
+	var configs []*conf.Config
+	for _, path := range paths {
+		variants, diags := options.CheckFile(nameOf(path), func() ([]byte, error) { return readInput(ctx, in, path) }, o.ids, o.elsewhere)
+		diags.Refuse()
+		c.all.Append(diags)
+		file := checkedFile{File: nameOf(path), OK: !diags.HasErrors(), IDs: variants.IDs(), silent: len(diags.All()) == 0}
+		if file.OK {
+			file.Summary = variants.Summary()
+			configs = append(configs, variants[0].Config)
+		}
+		c.Files = append(c.Files, file)
+	}
+	if len(paths) == 2 && len(configs) == 2 {
+		c.all.Append(lint.Compare(configs[0], configs[1], o.silence...))
+	}
+	if o.quiet {
+		c.all.Keep(func(d conf.Diagnostic) bool {
+			return d.Severity == conf.Error || o.strict && d.Severity == conf.Warning
+		})
+	}
+	c.Diagnostics = append([]conf.Diagnostic{}, c.all.All()...)
+	c.Errors, c.Warnings, c.Notes = c.all.Errors(), c.all.Warnings(), c.all.Remarks()
+	return c
+}
+
+func (o *checkOptions) show(out io.Writer, c checked) error {
+	if o.asJSON {
+		return printJSON(out, c)
+	}
+	for _, file := range c.Files {
+		if file.silent && !o.quiet {
+			fmt.Fprintf(out, "%s: ok: %s\n", file.File, file.Summary)
+		}
+	}
+	return c.all.Render(out, colourful(out))
+}
+
+// tellMore explains a kind of warning, and shows each place of it in the files that are
+// named.
+func (o *checkOptions) tellMore(cmd *cobra.Command, paths []string) error {
+	says, ok := conf.Explain(o.explain)
+	if !ok {
+		return fmt.Errorf("--explain %s: there is no warning of this name%s; names stand in brackets behind warnings", o.explain, didYouMean(o.explain))
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s: %s\n", o.explain, says)
+	if len(paths) == 0 {
+		return nil
+	}
+	c := o.read(cmd.Context(), cmd.InOrStdin(), paths)
+	c.all.Keep(func(d conf.Diagnostic) bool { return d.Code == o.explain })
+	fmt.Fprintln(out)
+	return c.all.RenderEach(out, colourful(out))
+}
+
+func didYouMean(code string) string {
+	if near := conf.NearestRemark(code); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
 }
 
 // networks are those of this machine's interfaces.

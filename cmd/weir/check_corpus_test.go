@@ -40,7 +40,7 @@ func newJudge(t *testing.T) *judge {
 // verdict is keepalived's exit code for a file, and what it said.
 func (j *judge) verdict(t *testing.T, path string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", j.namespace.Name, "keepalived", "-t", "-f", path).CombinedOutput()
 	var exit *exec.ExitError

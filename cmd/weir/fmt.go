@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -21,16 +22,13 @@ func formatCommand() *cobra.Command {
 		Short: "Lay configuration files out canonically",
 		Long: `Print keepalived.conf files in their canonical layout: four blanks for each
 block around a line, one between words, braces where they belong. Comments,
-quotes and words stay as they are, and the meaning does. Without a file, what
-comes on standard input is laid out.
+quotes and words stay as they are, and the meaning does. - is standard input;
+without a file it is /etc/keepalived/keepalived.conf.
 
 The exit code is 1 when a file cannot be laid out, because its braces or quotes
 do not fit, and with -d when one is not laid out yet.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			if len(paths) == 0 {
-				paths = []string{"-"}
-			}
-			return format(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), paths, write, differ)
+			return format(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), filesOf(paths), write, differ)
 		},
 	}
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the files instead of printing them")
@@ -38,15 +36,15 @@ do not fit, and with -d when one is not laid out yet.`,
 	return cmd
 }
 
-func format(in io.Reader, out, errs io.Writer, paths []string, write, differ bool) error {
+func format(ctx context.Context, in io.Reader, out, errs io.Writer, paths []string, write, differ bool) error {
 	var all conf.Diagnostics
 	changed := false
 	for _, path := range paths {
-		text, err := readInput(in, path)
+		text, err := readInput(ctx, in, path)
 		if err != nil {
-			return err
+			return fmt.Errorf("read %s: %w", nameOf(path), err)
 		}
-		laidOut, diags := conf.Format(path, text)
+		laidOut, diags := conf.Format(nameOf(path), text)
 		if all.Append(diags); diags.HasErrors() {
 			continue
 		}
@@ -54,7 +52,7 @@ func format(in io.Reader, out, errs io.Writer, paths []string, write, differ boo
 		changed = changed || !same
 		switch {
 		case differ:
-			_, err = out.Write(diff.Diff(path, text, path+" (laid out)", laidOut))
+			_, err = out.Write(diff.Diff(nameOf(path), text, nameOf(path)+" (laid out)", laidOut))
 		case write && path != "-":
 			if !same {
 				err = replaceFile(path, laidOut)
@@ -73,14 +71,6 @@ func format(in io.Reader, out, errs io.Writer, paths []string, write, differ boo
 		return errSilent
 	}
 	return nil
-}
-
-// readInput reads a file, or standard input where it is called -.
-func readInput(in io.Reader, path string) ([]byte, error) {
-	if path == "-" {
-		return io.ReadAll(in)
-	}
-	return os.ReadFile(path)
 }
 
 // replaceFile puts a text in a file's place, all at once, with its mode.

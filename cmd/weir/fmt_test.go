@@ -24,7 +24,7 @@ func TestFmt(t *testing.T) {
 		want, after string
 	}{
 		{"print", untidy, []string{path}, false, tidy, untidy},
-		{"standard input", "", nil, false, tidy, ""},
+		{"standard input", "", []string{"-"}, false, tidy, ""},
 		{"write", untidy, []string{"-w", path}, false, "", tidy},
 		{"write what a link points to", untidy, []string{"-w", link}, false, "", tidy},
 		{"differ", untidy, []string{"-d", path}, true, "-a{\n-b  1\n+a {\n+    b 1\n }\n", untidy},

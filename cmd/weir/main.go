@@ -17,15 +17,20 @@ import (
 // verbs are weir's subcommands, one file each: a new one is its file and a row here.
 var verbs = []func() *cobra.Command{
 	runCommand,
+	stopCommand,
 	statusCommand,
 	lsCommand,
 	planCommand,
 	reloadCommand,
+	denyCommand,
+	allowCommand,
 	checkCommand,
 	formatCommand,
 	showCommand,
 	realserverCommand,
+	genhashCommand,
 	labCommand,
+	keepCommand,
 }
 
 // rootCommand is weir with all its verbs.
@@ -45,10 +50,15 @@ func rootCommand() *cobra.Command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if filepath.Base(os.Args[0]) == "keepalived" {
 		os.Exit(keepalivedMain(ctx, keepalivedCommand()))
 	}
-	if err := rootCommand().ExecuteContext(ctx); err != nil {
+	root := rootCommand()
+	if filepath.Base(os.Args[0]) == "genhash" {
+		root.SetArgs(append([]string{"genhash"}, os.Args[1:]...))
+	}
+	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {
 			os.Exit(int(code))

@@ -18,7 +18,7 @@ func planCommand() *cobra.Command {
 		Long: `Ask the running weir what a reload of the file would change: virtual servers and
 real servers that are added, removed or changed, the live connections of each,
 and VRRP instances that would change state. Without a file it is the one that
-runs. Nothing is changed.
+runs; - is standard input. Nothing is changed.
 
 The exit code is 0 when a reload would change nothing, 2 when it would change
 something, and 1 when the file has mistakes or a reload would be refused.`,
@@ -38,5 +38,6 @@ something, and 1 when the file has mistakes or a reload would be refused.`,
 		},
 	}
 	o.flags(cmd)
+	o.emptyFlag(cmd)
 	return cmd
 }

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -37,10 +36,12 @@ func runCommand() *cobra.Command {
 		Short: "Run the director: VRRP, health checks and the data plane",
 		Long: `Run the director that a keepalived.conf describes, until SIGTERM or SIGINT.
 
-A stop is clean: a master hands its addresses over before it leaves, and the
-data plane is taken away. When the process dies instead, the data plane goes on,
-and the next "weir run" takes it up. A real server stays one: its address on lo
-goes with "weir realserver stop".
+The data plane goes on when the process ends, however it ends, and the next "weir
+run" takes it up with all connections: a restart, or an upgrade, loses nothing. A
+master that is stopped keeps its addresses for two seconds, until it is started
+again; where it is not, it hands them over to the standby. "weir stop" hands over
+at once, and "weir stop --remove" takes the data plane away. A real server stays
+one: its address on lo goes with "weir realserver stop".
 
 "weir reload" or SIGHUP has it take up a changed file.`,
 		Args: cobra.NoArgs,
@@ -61,58 +62,100 @@ func defaultRun(config string) runOptions {
 }
 
 func run(ctx context.Context, o runOptions) error {
-	lines, err := newLog(os.Stderr, o.log)
+	ignorePipes()
+	lines, flush, err := openLog(os.Stderr, o.log)
 	if err != nil {
 		return err
 	}
-	stream := cluster.NewStream(cluster.Log(lines))
+	defer flush()
+	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
+	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
+	log := stream.Logger()
+	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
+	err = serve(ctx, o, stream)
+	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
+		log.Error("weir ends", "error", err)
+		return errSilent
+	}
+	return err
+}
+
+// serve runs the director until ctx ends.
+func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
+	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
-	cfg, diagnostics, err := api.Read(loader, o.config)
-	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
-		return err
-	}
-	if errors.Is(err, api.ErrMistakes) {
-		return errSilent
-	}
+	cfg, err := readConfig(loader, o, log)
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(o.runDir)
+	host, err := thisHost()
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	if err := host.needs(); err != nil {
+		return err
+	}
+	locks, err := lockAll(o)
+	if err != nil {
+		return err
+	}
+	defer locks.unlock()
 	if err := raiseFiles(cfg); err != nil {
 		log.Warn(err.Error())
 	}
+	var holder holder = keeper
+	if keeper == nil {
+		holder = newCaretaker(cfg, o.pinDir, log)
+	}
+	taken := false
+	defer func() {
+		if !taken { // the start has failed
+			holder.handOver(takeWithin)
+		}
+	}()
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
-		Services: tables.Services, RealServers: tables.Servers,
+		Services: tables.Services, RealServers: tables.Servers, Lock: locks.pins,
 	})
 	if err != nil {
+		os.Remove(o.pinDir) // where nothing is pinned
 		return err
+	}
+	if err := restoreRules(plane, o.runDir); err != nil {
+		log.Warn(err.Error())
 	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	// Not asked to stop: what an earlier process left forwards on.
-	leave := func() bool { return ctx.Err() == nil && plane.Adopted() }
-	err = direct(ctx, director.New(cfg, machine, stream), directOptions{o, loader, stream, hangups}, func() {
-		if !leave() {
-			stream.Publish(cluster.DirectorStopped())
+	begun := false
+	machine.TakeOver = func() {
+		begun, taken = true, true
+		if plane.Anew() { // nothing says here that this director is master
+			if err := holder.handOver(takeWithin); err != nil {
+				log.Warn(err.Error())
+			}
+			return
 		}
-	})
-	if leave() {
+		holder.take()
+	}
+	d := director.New(cfg, machine, stream)
+	d.Suspend(true)
+	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
+	if len(d.Kept()) > 0 {
+		err = errors.Join(err, leave(d.Kept(), o))
+	}
+	err = errors.Join(err, keepRules(plane, o.runDir)) // for a version whose tables do not fit
+	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
-	return errors.Join(err, plane.Remove())
+	return errors.Join(err, plane.Remove()) // it was never in service
 }
 
 // directOptions are what a director runs with.
@@ -121,18 +164,27 @@ type directOptions struct {
 	loader  *conf.Loader
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
+	rules   api.Rules
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
-// until the director has ended and ended has told so.
-func direct(ctx context.Context, d *director.Director, o directOptions, ended func()) error {
+// until the director has ended and has told so.
+func direct(ctx context.Context, d *director.Director, o directOptions) error {
+	ended := func() { o.stream.Publish(cluster.DirectorStopped(names(d.Kept())...)) }
 	server, err := api.Listen(o.runDir, o.config, o.loader, d, o.stream)
 	if err != nil {
 		ended()
 		return err
 	}
 	defer server.Close()
+	server.ServeRules(o.rules)
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, handOver := context.WithCancel(ctx)
+	defer handOver()
+	server.Stop = func() {
+		d.Suspend(false)
+		handOver()
+	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer stop()
@@ -140,18 +192,27 @@ func direct(ctx context.Context, d *director.Director, o directOptions, ended fu
 		return d.Run(ctx)
 	})
 	tasks.Go(func() error { return server.Run(serving) })
-	tasks.Go(func() error { return reloadOnHangup(ctx, o.hangups, server) })
+	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
+	tasks.Go(func() error { return watchFirewall(ctx, o.stream) })
 	return tasks.Wait()
 }
 
+// names are the instances of masterships.
+func names(kept []director.Kept) (list []string) {
+	for _, k := range kept {
+		list = append(list, k.Config.Name)
+	}
+	return list
+}
+
 // reloadOnHangup takes up the file that runs at each SIGHUP.
-func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) error {
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.Server) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-hangups:
-			server.Reload(api.Request{})
+			server.ReloadUnseen()
 		}
 	}
 }
@@ -162,33 +223,4 @@ type thisMachine struct{ *realserver.RealServer }
 
 func (m thisMachine) StartTunnel(vips []netip.Addr, devices ...string) error {
 	return m.RealServer.StartTunnel(vips, realserver.Tunnel{}, devices...)
-}
-
-// newLog writes records in the form that --log names.
-func newLog(w io.Writer, form string) (slog.Handler, error) {
-	switch form {
-	case "text":
-		return slog.NewTextHandler(w, nil), nil
-	case "json":
-		return slog.NewJSONHandler(w, nil), nil
-	}
-	return nil, fmt.Errorf("--log %s: expected text or json", form)
-}
-
-// lock keeps a second weir from running with the same folder. The kernel
-// releases it with the process, however that ends.
-func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the run folder: %w", err)
-	}
-	path := filepath.Join(dir, "weir.lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another weir runs with %s: stop it, or give this one its own --run-dir and --pin-dir", dir)
-	}
-	return func() { f.Close() }, nil
 }

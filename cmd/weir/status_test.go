@@ -119,6 +119,7 @@ type told struct{ state cluster.Snapshot }
 func (t told) Plan(*conf.Config) (director.Changes, error)        { return director.Changes{}, nil }
 func (t told) Reload(*conf.Config) (director.Changes, error)      { return director.Changes{}, nil }
 func (t told) Snapshot(context.Context) (cluster.Snapshot, error) { return t.state, nil }
+func (t told) State(context.Context) (director.State, error)      { return director.State{}, nil }
 
 // The verbs ask over the socket, print JSON that can be read back, and end with the
 // exit code that their help promises.

@@ -49,12 +49,25 @@ func OfCheck(kind string) (all []Reload) {
 	return all
 }
 
-// asKind has a check of another kind in a file.
-func asKind(text, kind string) string { return strings.Replace(text, "TCP_CHECK {", kind+" {", 1) }
+// needs are what a kind of check has to have.
+var needs = map[string]string{
+	"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n",
+	"DNS_CHECK": "delay_before_retry 1\n", // otherwise it is delay_loop
+}
+
+// asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
+func asKind(text, kind string) string {
+	if kind == "host" {
+		before, rest, _ := strings.Cut(text, "TCP_CHECK {\n")
+		inner, behind, _ := strings.Cut(rest, "}\n")
+		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
+	}
+	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+needs[kind], 1)
+}
 
 // isCheck says whether a block is a check of another kind than TCP_CHECK.
 func isCheck(block string) bool {
-	return strings.HasSuffix(block, "_CHECK") && block != "TCP_CHECK" || strings.HasSuffix(block, "_GET")
+	return block == "host" || strings.HasSuffix(block, "_CHECK") && block != "TCP_CHECK" || strings.HasSuffix(block, "_GET")
 }
 
 // reloadExample is a statement before and after a reload.
@@ -73,8 +86,10 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_version":            {was: "2", now: "3"},
 	"global_defs vrrp_garp_master_delay":  {was: "5", now: "6", around: "vrrp_garp_lower_prio_delay 5\n"},
 	"global_defs vrrp_garp_master_repeat": {was: "5", now: "6", around: "vrrp_garp_lower_prio_repeat 5\n"},
+	"global_defs vrrp_check_unicast_src":  {nothing: "it is that of instances which say nothing"},
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
+	"global_defs dynamic_interfaces":      {was: "-", now: ""},
 
 	"vrrp_instance state":                {was: "BACKUP", now: "MASTER", around: "priority 100\n"},
 	"vrrp_instance interface":            {was: "eth0", now: "eth1"},
@@ -86,6 +101,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance unicast_peer":         {was: "{\n10.1.1.1\n}", now: "{\n10.1.1.2\n}"},
 	"vrrp_instance mcast_src_ip":         {was: "10.1.2.1", now: "10.1.2.2"},
 	"vrrp_instance unicast_src_ip":       {was: "10.1.2.1", now: "10.1.2.2", reports: "mcast_src_ip"},
+	"vrrp_instance check_unicast_src":    {was: "-", now: ""},
 	"vrrp_instance nopreempt":            {was: "-", now: ""},
 	"vrrp_instance preempt":              {was: "-nopreempt", now: "", reports: "nopreempt"},
 	"vrrp_instance preempt_delay":        {was: "1", now: "2"},
@@ -125,8 +141,15 @@ var reloadExamples = map[string]reloadExample{
 	"TCP_CHECK connect_port":                 {was: "81", now: "82"},
 	"TCP_CHECK bindto":                       {was: "10.0.0.8", now: "10.0.0.9"},
 
+	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
+	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
+
+	"url regex_no_match": {was: "-", now: "", around: "regex ok\n"},
+
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
+	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
 	"weir silence": {was: "not-yet", now: "obsolete"},
 
 	"tables connections": {was: "2048", now: "4096"},
@@ -157,11 +180,16 @@ func init() {
 // Blocks are of every block that a reload may add, by the block around it and its
 // keyword; empty for one that is always there.
 var Blocks = map[string]string{
-	" global_defs": "", " weir": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
+	" global_defs": "", " weir": "", " SSL": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
 	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
 	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
+	"real_server HTTP_GET":       "HTTP_GET {\nurl {\npath /\n}\n}\n",
+	"real_server SSL_GET":        "SSL_GET {\nurl {\npath /\n}\n}\n",
+	"SMTP_CHECK host":            "", // its keywords are the check's
+	"HTTP_GET url":               "url {\npath /b\n}\n",
+	"SSL_GET url":                "url {\npath /b\n}\n",
 	"weir device":                "device e9 {\n}\n",
 	"weir service":               "",
 }
@@ -194,7 +222,7 @@ lvs_method NAT
 <TCP_CHECK>}
 }
 }
-<>weir {
+<><SSL>weir {
 <weir>device e0 {
 <device>}
 tables {
@@ -206,6 +234,14 @@ timeouts {
 
 // ReloadText is a file with a statement in one of its blocks.
 func ReloadText(block, keyword, statement string) string {
+	if block == "url" {
+		text := ReloadText("TCP_CHECK", keyword, "url {\n<path>"+statement+"}\n")
+		path := "path /\n"
+		if keyword == "path" {
+			path = ""
+		}
+		return strings.Replace(strings.Replace(text, "TCP_CHECK {", "HTTP_GET {", 1), "<path>", path, 1)
+	}
 	if isCheck(block) {
 		return asKind(ReloadText("TCP_CHECK", keyword, statement), block)
 	}
@@ -214,6 +250,8 @@ func ReloadText(block, keyword, statement string) string {
 		block = keyword
 	case block == "authentication" && statement != "":
 		statement = "authentication {\n" + statement + "}\n"
+	case block == "SSL" && statement != "":
+		statement = "SSL {\n" + statement + "}\n"
 	case block == "service" && statement != "":
 		statement = "service TCP 10.0.0.1 80 {\n" + statement + "}\n"
 	}
@@ -226,7 +264,7 @@ func ReloadText(block, keyword, statement string) string {
 
 // plainReload has nothing more in its blocks.
 func plainReload(text string) string {
-	for _, b := range strings.Fields("global_defs vrrp_instance authentication ip_family virtual_server real_server TCP_CHECK weir device tables timeouts service") {
+	for _, b := range strings.Fields("global_defs vrrp_instance authentication ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
 		text = strings.Replace(text, "<"+b+">", "", 1)
 	}
 	return strings.Replace(text, "<>", "", 1)

@@ -40,6 +40,14 @@ type Diagnostic struct {
 	Hint    string
 	// Notes name other places that have to do with it.
 	Notes []string
+	// Subject is the keyword that a note is about, and Places at how many places: notes of
+	// one kind are shown as a list of their subjects. Places is 0 for 1.
+	Subject string
+	Places  int
+	// Machine is one that another machine may not give rise to.
+	Machine bool
+	// IDs are the config ids that give rise to it, empty where all that were tried do.
+	IDs []string
 
 	at Place
 	// repeated is one that a repetition may give more than once.
@@ -92,6 +100,22 @@ func (d *Diagnostics) Judge(silenced []string, refused func(code string) bool) {
 	for i := range d.list {
 		d.list[i].refused = refused(d.list[i].Code)
 	}
+}
+
+// Refuse makes errors of what weir cannot do yet and cannot leave out: "weir run" does
+// not start with it.
+func (d *Diagnostics) Refuse() {
+	for i := range d.list {
+		if d.list[i].Unready {
+			d.list[i].Severity = Error
+		}
+	}
+	sortBySeverity(d.list)
+}
+
+// Keep takes out the diagnostics that are not wanted.
+func (d *Diagnostics) Keep(wanted func(Diagnostic) bool) {
+	d.list = slices.DeleteFunc(d.list, func(one Diagnostic) bool { return !wanted(one) })
 }
 
 // HasErrors tells whether the file cannot be used.
@@ -259,9 +283,7 @@ func (c *Collector) At(d Diagnostic, at Place) {
 // Finish puts the diagnostics in the order in which they are shown.
 func (c *Collector) Finish(name string, files int) Diagnostics {
 	c.countOnce()
-	slices.SortStableFunc(c.list, func(a, b Diagnostic) int {
-		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	sortByPlace(c.list)
 	for severity, n := range c.Counts {
 		last := Diagnostic{Severity: Severity(severity), File: name}
 		switch {
@@ -277,6 +299,13 @@ func (c *Collector) Finish(name string, files int) Diagnostics {
 	}
 	sortBySeverity(c.list)
 	return Diagnostics{list: c.list, files: files}
+}
+
+// sortByPlace sorts in the order of reading.
+func sortByPlace(list []Diagnostic) {
+	slices.SortStableFunc(list, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.order(), b.order()), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 }
 
 func sortBySeverity(list []Diagnostic) {

@@ -3,7 +3,9 @@ package text
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,9 @@ import (
 // Reading is what the files of a run share while they are read.
 type Reading struct {
 	// id is what @id lines are for; empty is the host's name to its first dot.
-	id          string
+	id string
+	// ids are those that lines are for, or not for.
+	ids         map[string]bool
 	definitions map[string]definition
 	// inUse counts the values of several lines that are being read.
 	inUse map[string]int
@@ -39,7 +43,7 @@ func NewReading(id string, f Files, parts *Alone) *Reading {
 		parts.numbers = map[includeKey]int{}
 	}
 	return &Reading{
-		id: id, definitions: map[string]definition{}, inUse: map[string]int{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
+		id: id, ids: map[string]bool{}, definitions: map[string]definition{}, inUse: map[string]int{}, includes: includes{files: f, lexed: map[includeKey][]*Lexed{}},
 		parts: parts,
 	}
 }
@@ -122,6 +126,9 @@ func (l *lexer) forID(line, head string) bool {
 	if !negated {
 		other = id
 	}
+	if other != "" {
+		l.run.ids[other] = true
+	}
 	if (other == l.run.configID()) == negated || id == "" {
 		l.skip(len(line))
 		return true
@@ -130,14 +137,23 @@ func (l *lexer) forID(line, head string) bool {
 	return l.pos < len(l.src.Text) && l.peek(0) != '\n' && l.macro()
 }
 
+// IDs are the config ids that lines were for or not for, sorted.
+func (run *Reading) IDs() []string { return slices.Sorted(maps.Keys(run.ids)) }
+
+// HostID is the config id where none is given: the host's name up to its first dot.
+func HostID() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}
+
 // configID is the id that lines may be for.
 func (run *Reading) configID() string {
 	if run.id == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			name = "localhost"
-		}
-		run.id, _, _ = strings.Cut(name, ".")
+		run.id = HostID()
 	}
 	return run.id
 }

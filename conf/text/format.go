@@ -12,11 +12,26 @@ import (
 // themselves stay as they are. A text whose braces or quotes do not fit is left
 // alone, and the diagnostics say why.
 func Format(name string, text []byte) ([]byte, Diagnostics) {
+	once, diags := layOut(name, text)
+	if diags.HasErrors() {
+		return text, diags
+	}
+	// What comes out is what comes out of it again: a text of which that is not sure is
+	// left alone, since its meaning might change, too.
+	if twice, again := layOut(name, once); again.HasErrors() || !bytes.Equal(once, twice) {
+		why := &Collector{}
+		why.Add(Diagnostic{Severity: Error, File: name, Message: "this text cannot be laid out", Hint: "the text is left as it is: do its quotes and backslashes mean what they seem to?"})
+		return text, why.Finish(name, 1)
+	}
+	return once, diags
+}
+
+func layOut(name string, text []byte) ([]byte, Diagnostics) {
 	f := &formatter{name: name}
 	rest := strings.TrimPrefix(string(text), byteOrderMark)
 	for number := 1; rest != ""; {
 		line, after := logicalLine(rest)
-		if after == "" && !isCommented(line) && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") {
+		if after == "" && !isCommented(line) && strings.HasSuffix(strings.TrimRight(line, " \t\r\v\f"), "\\") && !endsInComment(line) {
 			f.fail((&Source{Name: name, Text: line}).whole(number), "the last line goes on after its backslash")
 		}
 		f.line(line, number)
@@ -42,7 +57,7 @@ func logicalLine(text string) (line, rest string) {
 			return text, ""
 		}
 		end += n
-		if !strings.HasSuffix(strings.TrimSuffix(text[:end], "\r"), "\\") || isCommented(text[:end]) {
+		if !strings.HasSuffix(strings.TrimSuffix(text[:end], "\r"), "\\") || isCommented(text[:end]) || endsInComment(text[:end]) {
 			return text[:end], text[end+1:]
 		}
 		end++
@@ -53,6 +68,18 @@ func logicalLine(text string) (line, rest string) {
 func isCommented(line string) bool {
 	line = strings.TrimLeft(line, " \t")
 	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "!")
+}
+
+// endsInComment tells whether a comment is the last thing of a line of words: a backslash
+// in it continues nothing.
+func endsInComment(line string) bool {
+	if head := strings.TrimLeft(line, " \t\r"); definedName(head) != "" || strings.HasPrefix(head, "~") {
+		return false
+	}
+	l := &lexer{src: &Source{Text: line}, line: 1, column: 1, diags: &Collector{}, comments: true}
+	l.all()
+	n := len(l.tokens)
+	return n > 0 && l.tokens[n-1].kind == commentToken
 }
 
 // formatter lays lines out.
@@ -81,11 +108,18 @@ func (f *formatter) line(line string, number int) {
 	case strings.TrimSpace(line) == "":
 		f.blank()
 	case definedName(head) != "", strings.HasPrefix(head, "~"):
-		f.keep(strings.TrimRight(head, " \t\r"), number)
+		f.keep(strings.TrimRight(head, " \t\r\v\f"), number)
 	case head[0] == '@':
-		id, rest, _ := strings.Cut(strings.ReplaceAll(head, "\t", " "), " ")
-		if rest = strings.TrimLeft(rest, " "); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
-			f.keep(id+" "+strings.TrimRight(rest, " \r"), number)
+		id, rest := head, ""
+		if blank := strings.IndexAny(head, " \t"); blank >= 0 {
+			id, rest = head[:blank], head[blank+1:]
+		}
+		if strings.HasPrefix(strings.TrimLeft(rest, " \t\r\v\f"), "\\") && strings.Contains(rest, "\n") || strings.ContainsAny(id, "\n\\") {
+			f.fail((&Source{Name: f.name, Text: line}).whole(number), "a line for a config id goes on behind a backslash")
+			return
+		}
+		if rest = strings.TrimLeft(rest, " \t\r\v\f"); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
+			f.keep(id+" "+strings.TrimRight(rest, " \t\r\v\f"), number)
 			return
 		}
 		f.words(rest, id, number)
@@ -102,6 +136,10 @@ func isLineOfText(word string) bool {
 
 // keep lays out a line of the text language, whose words mean what they are.
 func (f *formatter) keep(line string, number int) {
+	if strings.HasSuffix(line, "\\") {
+		f.fail((&Source{Name: f.name, Text: line}).whole(number), "a blank behind the last backslash")
+		return
+	}
 	opens := strings.HasPrefix(line, "~") && strings.HasSuffix(line, "{")
 	f.out = append(f.out, laidOut{depth: f.depth, text: line, verbatim: true})
 	if opens {

@@ -4,41 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// Files is where texts come from: the disk, or memory in tests.
-type Files interface {
-	// Read is the text of a file. Only the first file of a run may be other
-	// than regular, such as a pipe: an include never waits for a device.
-	Read(path string, first bool) ([]byte, error)
-	// Glob lists the files that match a pattern. Its error is
-	// filepath.ErrBadPattern.
-	Glob(pattern string) ([]string, error)
-}
-
-// Disk is the files of this machine.
-type Disk struct{}
-
-// Read is the text of a file.
-func (Disk) Read(path string, first bool) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, errors.New("it is a directory")
-	case !first && !info.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
-	}
-	return os.ReadFile(path)
-}
-
-// Glob lists the files that match a pattern, as filepath.Glob.
-func (Disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
 // reason is an error of the file system without the path, which the
 // diagnostic already names.
@@ -179,8 +148,11 @@ func (in *includes) expand(pattern string, every bool) ([]string, error) {
 	}
 	for _, p := range patterns {
 		matches, err := in.files.Glob(p)
-		if err != nil {
+		if errors.Is(err, filepath.ErrBadPattern) {
 			return nil, fmt.Errorf("bad pattern: %w", err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
 		}
 		if len(matches) == 0 && every && len(patterns) > 1 {
 			return nil, fmt.Errorf("no file matches %s", p)

@@ -12,18 +12,75 @@ import (
 // maxCells bounds the part of a line that is shown, in terminal columns.
 const maxCells = 72
 
-// Render writes every diagnostic with its line and a mark under the place,
-// and a closing summary. It writes nothing when there is nothing to say.
-func (d Diagnostics) Render(w io.Writer, colour bool) error {
+// Render writes every diagnostic with its line and a mark under the place, the notes of
+// one kind in one line, and a closing summary. It writes nothing when there is nothing to
+// say.
+func (d Diagnostics) Render(w io.Writer, colour bool) error { return d.render(w, colour, true) }
+
+// RenderEach is Render with each note by itself.
+func (d Diagnostics) RenderEach(w io.Writer, colour bool) error { return d.render(w, colour, false) }
+
+func (d Diagnostics) render(w io.Writer, colour, gather bool) error {
 	if len(d.list) == 0 {
 		return nil
 	}
 	out := &renderer{Writer: bufio.NewWriter(w), colour: colour}
+	var notes gathered
 	for i := range d.list {
-		out.diagnostic(&d.list[i])
+		if one := &d.list[i]; !gather || one.Severity != Note || one.Subject == "" {
+			out.diagnostic(one)
+		} else {
+			notes.add(one)
+		}
+	}
+	for _, n := range notes {
+		if len(n) == 1 {
+			out.diagnostic(n[0])
+		} else {
+			out.gathered(n)
+		}
 	}
 	fmt.Fprintf(out, "\n%s\n", d.Summary())
 	return out.Flush()
+}
+
+// gathered are the notes that are shown in a line each: those of one kind and one file.
+type gathered [][]*Diagnostic
+
+func (g *gathered) add(d *Diagnostic) {
+	for i, list := range *g {
+		if list[0].Code == d.Code && list[0].File == d.File {
+			(*g)[i] = append(list, d)
+			return
+		}
+	}
+	*g = append(*g, []*Diagnostic{d})
+}
+
+// gathered writes the notes of one kind as a list of their subjects.
+func (r *renderer) gathered(notes []*Diagnostic) {
+	var subjects []string
+	places := map[string]int{}
+	count := 0
+	for _, d := range notes {
+		if places[d.Subject] == 0 {
+			subjects = append(subjects, d.Subject)
+		}
+		places[d.Subject] += max(1, d.Places)
+		count += max(1, d.Places)
+	}
+	for i, s := range subjects {
+		if places[s] > 1 {
+			subjects[i] = fmt.Sprintf("%s (%d)", s, places[s])
+		}
+	}
+	first := notes[0]
+	says := "no meaning in weir"
+	if first.Code == "not-yet" {
+		says = "accepted and without effect yet"
+	}
+	fmt.Fprintf(r, "%s %s %s, %s: %s  [%s]\n", r.paint(bold, printable(first.File)+":"), r.paint(bold, Note.String()+":"),
+		says, Plural(count, "place"), strings.Join(subjects, ", "), first.Code)
 }
 
 // Summary is the closing line: "2 errors, 1 warning in 3 files".
@@ -84,11 +141,27 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	for _, note := range d.Notes {
 		fmt.Fprintf(r, "      %s\n", note)
 	}
-	if d.at.Src != nil {
-		for from := d.at.Src.from; from.Src != nil; from = from.Src.from {
-			fmt.Fprintf(r, "      included from %s:%d\n", printable(from.Src.Name), from.line)
-		}
+	for _, from := range d.includes() {
+		fmt.Fprintf(r, "      included from %s\n", from)
 	}
+	if len(d.IDs) > 0 {
+		fmt.Fprintf(r, "      with config id %s\n", printable(strings.Join(d.IDs, ", ")))
+	}
+	if d.Machine {
+		fmt.Fprintf(r, "      on this machine; --elsewhere leaves this out\n")
+	}
+}
+
+// includes are the places of the includes by which a diagnostic's file was read, the
+// innermost first.
+func (d *Diagnostic) includes() (list []string) {
+	if d.at.Src == nil {
+		return nil
+	}
+	for from := d.at.Src.from; from.Src != nil; from = from.Src.from {
+		list = append(list, fmt.Sprintf("%s:%d", printable(from.Src.Name), from.line))
+	}
+	return list
 }
 
 // excerpt writes the line of the place, and under it the mark with the hint.

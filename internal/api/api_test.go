@@ -3,12 +3,16 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"weir/conf"
 	"weir/internal/cluster"
@@ -20,10 +24,17 @@ type picture struct {
 	asked   []string
 	refuses error
 	state   cluster.Snapshot
+	serves  bool // it has a virtual server and a VRRP instance
 }
 
 func (p *picture) answer(verb string, cfg *conf.Config) (director.Changes, error) {
 	p.asked = append(p.asked, verb+" "+cfg.Summary())
+	if p.serves {
+		return director.Changes{
+			Services:  []director.ServiceChange{{Service: "TCP 192.0.2.100:80", Kind: director.Removed}},
+			Instances: []director.InstanceChange{{Instance: "V", Kind: director.Removed}},
+		}, p.refuses
+	}
 	return director.Changes{Settings: []director.Setting{{Name: "device", From: "", To: "eth0 tc"}}}, p.refuses
 }
 func (p *picture) Plan(cfg *conf.Config) (director.Changes, error) { return p.answer("plan", cfg) }
@@ -31,12 +42,15 @@ func (p *picture) Reload(cfg *conf.Config) (director.Changes, error) {
 	return p.answer("reload", cfg)
 }
 func (p *picture) Snapshot(context.Context) (cluster.Snapshot, error) { return p.state, p.refuses }
+func (p *picture) State(context.Context) (director.State, error) {
+	return director.State{Devices: []director.DeviceState{{Name: "eth0", Hook: "auto"}}}, p.refuses
+}
 
 // newStream is a stream whose log nobody reads.
 func newStream() *cluster.Stream { return cluster.NewStream(func(cluster.Event) {}) }
 
 const (
-	goodFile   = "weir {\n    device eth0 {\n        hook tc\n    }\n}\n"
+	goodFile   = "virtual_server 192.0.2.100 80 {\n    lb_algo rr\n    lb_kind DR\n    protocol TCP\n    real_server 192.0.2.1 80 {\n    }\n}\n"
 	brokenFile = "weir {\n    devise eth0 {\n    }\n}\n"
 )
 
@@ -85,7 +99,7 @@ func TestConversation(t *testing.T) {
 	write(t, other, goodFile)
 	broken := filepath.Join(runDir, "broken.conf")
 	write(t, broken, brokenFile)
-	const summary = " 0 VRRP instances, 0 virtual servers, 0 real servers"
+	const summary = " 0 VRRP instances, 1 virtual server, 1 real server"
 	for _, step := range []struct {
 		what, file string
 		verb       func(*Client, context.Context, Request) (Answer, error)
@@ -123,6 +137,96 @@ func TestConversation(t *testing.T) {
 	}
 }
 
+// A text that comes with a question is read instead of a file, with its includes, and is
+// not what a later reload without a file reads.
+func TestTextThatComesWithTheQuestion(t *testing.T) {
+	p := &picture{}
+	runDir, file, client := serve(t, p)
+	write(t, filepath.Join(runDir, "services.conf"), goodFile)
+	reload := func(r Request) Answer {
+		t.Helper()
+		p.asked = nil
+		a, err := client.Reload(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	text := filepath.Join(runDir, "(standard input)")
+	a := reload(Request{File: text, Text: []byte("include services.conf\n# \xff, 20 °C\n")})
+	if a.Error != "" || a.File != text || len(p.asked) != 1 || !strings.Contains(p.asked[0], "1 virtual server") {
+		t.Errorf("got %+v, asked %q", a, p.asked)
+	}
+	if s, err := client.Snapshot(t.Context()); err != nil || s.Director.Config != text {
+		t.Errorf("%v: %q runs, want the text", err, s.Director.Config)
+	}
+	if a := reload(Request{}); a.File != file {
+		t.Errorf("a reload without a file reads %s, want %s", a.File, file)
+	}
+	if a := reload(Request{File: text, Text: []byte(brokenFile)}); !strings.Contains(a.Diagnostics, text+":2:5: error") {
+		t.Errorf("a mistake in a text: %q", a.Diagnostics)
+	}
+	p.serves = true
+	if a := reload(Request{File: text, Text: []byte{}}); !strings.Contains(a.Error, "no virtual_server and no vrrp_instance") {
+		t.Errorf("a text of nothing: %+v", a)
+	}
+}
+
+// What is no regular file is another one for the process that runs than for the caller:
+// it is not read, nor waited for.
+func TestFileThatIsNotRegular(t *testing.T) {
+	p := &picture{}
+	runDir, _, client := serve(t, p)
+	pipe := filepath.Join(runDir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{pipe, "/dev/null", "/dev/zero", "/dev/stdin", "/proc/self/fd/0", runDir} {
+		a, err := client.Reload(t.Context(), Request{File: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Error == "" || !strings.Contains(a.Diagnostics, "cannot be read: it is ") || p.asked != nil {
+			t.Errorf("%s: %+v", file, a)
+		}
+	}
+}
+
+// A file that asks for nothing is refused while weir does something, unless the question
+// says that this is meant.
+func TestFileThatAsksForNothing(t *testing.T) {
+	p := &picture{serves: true}
+	runDir, _, client := serve(t, p)
+	file := filepath.Join(runDir, "empty.conf")
+	for _, tt := range []struct {
+		name, text   string
+		serves, says bool
+		refused      bool
+	}{
+		{"empty", "", true, false, true},
+		{"only settings", "global_defs {\n}\n", true, false, true},
+		{"empty, and meant", "", true, true, false},
+		{"empty, while there is nothing", "", false, false, false},
+		{"a service", goodFile, true, false, false},
+	} {
+		write(t, file, tt.text)
+		p.serves = tt.serves
+		for name, verb := range map[string]func(*Client, context.Context, Request) (Answer, error){"plan": (*Client).Plan, "reload": (*Client).Reload} {
+			a, err := verb(client, t.Context(), Request{File: file, Empty: tt.says})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			if tt.refused {
+				want = file + " has no virtual_server and no vrrp_instance, and weir runs 1 virtual server and 1 VRRP instance: to take all of them away, say weir reload --empty"
+			}
+			if a.Error != want {
+				t.Errorf("%s, %s: error %q, want %q", tt.name, name, a.Error, want)
+			}
+		}
+	}
+}
+
 // The socket is for its owner alone, and a dead process's is in nobody's way.
 func TestSocket(t *testing.T) {
 	runDir, _, _ := serve(t, &picture{})
@@ -154,5 +258,78 @@ func TestBodyThatIsNoJSON(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %s, want 400", response.Status)
+	}
+}
+
+// A socket that somebody removes, with its folder, is there again.
+func TestSocketIsMadeAgain(t *testing.T) {
+	runDir, _, client := serve(t, &picture{})
+	if err := os.RemoveAll(runDir); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := client.Snapshot(t.Context()); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(Socket(runDir)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// Readers of events, of whom each stays, are bounded: others get through.
+func TestReadersAreBounded(t *testing.T) {
+	_, _, client := serve(t, &picture{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range mostReaders {
+		begun := make(chan bool, 1)
+		go func() {
+			for told, err := range client.Events(ctx, 0) {
+				if told.Begin != nil {
+					begun <- err == nil
+				}
+			}
+		}()
+		if !<-begun {
+			t.Fatal("a reader was refused")
+		}
+	}
+	for _, err := range client.Events(ctx, 0) {
+		if err == nil || !strings.Contains(err.Error(), "clients read events already") {
+			t.Errorf("one more reader: %v", err)
+		}
+		break
+	}
+	if _, err := client.Snapshot(ctx); err != nil {
+		t.Errorf("a snapshot meanwhile: %v", err)
+	}
+}
+
+// Mistakes of an included file are told without its text: it may be none of weir's.
+func TestIncludedFileIsNotEchoed(t *testing.T) {
+	events := newStream()
+	runDir, file, _ := serveEvents(t, &picture{}, events)
+	secret := filepath.Join(runDir, "secrets")
+	write(t, secret, "root:topsecret:1\ndaemon:alsosecret:2\n")
+	write(t, file, "include secrets\nnonsense\n"+goodFile)
+	if a, err := NewClient(runDir).Reload(t.Context(), Request{}); err != nil || a.Error == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	var told []string
+	for sub := events.Subscribe(0); ; {
+		e, _, ok := sub.Held()
+		if !ok {
+			break
+		}
+		if e.Kind == cluster.ConfigurationFlaw {
+			told = append(told, fmt.Sprint(e.Details))
+		}
+	}
+	all := strings.Join(told, "\n")
+	if len(told) != 2 || strings.Contains(all, "secret:") || !strings.Contains(all, secret) || !strings.Contains(all, "nonsense") {
+		t.Errorf("told\n%s", all)
 	}
 }

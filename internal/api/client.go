@@ -36,6 +36,23 @@ func (c *Client) Reload(ctx context.Context, r Request) (Answer, error) {
 	return c.post(ctx, "reload", r)
 }
 
+// Stop has weir hand its masterships over at once and end. It does not wait for that.
+func (c *Client) Stop(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://weir/v1/stop", nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(req)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the weir that runs with %s does not know /v1/stop (%s): is it an older one?", c.runDir, response.Status)
+	}
+	return nil
+}
+
 func (c *Client) post(ctx context.Context, verb string, r Request) (a Answer, err error) {
 	body, err := json.Marshal(r)
 	if err != nil {

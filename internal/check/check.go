@@ -10,6 +10,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -21,6 +22,18 @@ type Checker interface {
 	Check(ctx context.Context) (Weight, error)
 	// String names the keyword and the target: "TCP_CHECK 192.168.25.32:80".
 	String() string
+}
+
+// ErrUnfinished is what Check returns where several tries make one verdict: this one was
+// good, and others have to follow it. The verdict stays what it is.
+var ErrUnfinished = errors.New("other tries have to follow")
+
+// Paced is a Checker whose tries make a verdict together.
+type Paced interface {
+	Checker
+	// Pace is called behind each try, with the server's state by then and how long a
+	// Runner waits for the next one. It returns how long the Runner is to wait.
+	Pace(up bool, t Timing, wait time.Duration) time.Duration
 }
 
 // Source is told of a real server's state instead of asking for it.

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -38,12 +37,12 @@ var ownRemedies = map[syscall.Errno]string{
 // routeErrors are those of a machine's own routes, and of the network beyond.
 var routeErrors = []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES}
 
-// own returns an OwnError where err, of asking a target from an address, is this
-// machine's; the zero Addr is any. Otherwise it returns err. That a network or a host
-// cannot be reached, or may not be (EACCES), is this machine's where it has no route or one
-// that forbids it. Otherwise a router, a neighbour or the server has said so, in IPv6 with
-// ICMPv6's "administratively prohibited", and it is the server's.
-func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr) error {
+// own returns an OwnError where err, of asking the target, is this machine's. Otherwise it
+// returns err. That a network or a host cannot be reached, or may not be (EACCES), is this
+// machine's where it has no route or one that forbids it. Otherwise a router, a neighbour
+// or the server has said so, in IPv6 with ICMPv6's "administratively prohibited", and it
+// is the server's.
+func (e Endpoint) own(ctx context.Context, err error) error {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		return err
@@ -51,7 +50,7 @@ func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr)
 	if remedy, is := ownRemedies[errno]; is {
 		return &OwnError{err, remedy}
 	}
-	if slices.Contains(routeErrors, errno) && !routed(ctx, target, bind) {
+	if slices.Contains(routeErrors, errno) && !e.routed(ctx) {
 		return &OwnError{err, "give this machine a route to the real servers that lets it reach them"}
 	}
 	return err
@@ -59,12 +58,10 @@ func own(ctx context.Context, err error, target netip.AddrPort, bind netip.Addr)
 
 // routed says whether this machine has a route to the target. The kernel looks for one
 // when a datagram's socket is connected, which sends nothing.
-func routed(ctx context.Context, target netip.AddrPort, bind netip.Addr) bool {
-	d := net.Dialer{}
-	if bind.IsValid() {
-		d.LocalAddr = &net.UDPAddr{IP: bind.AsSlice(), Zone: bind.Zone()}
-	}
-	conn, err := d.DialContext(ctx, "udp", target.String())
+func (e Endpoint) routed(ctx context.Context) bool {
+	e.Bind = netip.AddrPortFrom(e.Bind.Addr(), 0)
+	d := e.dialer("udp")
+	conn, err := d.DialContext(ctx, "udp", e.Target.String())
 	if err != nil {
 		return false
 	}

@@ -25,7 +25,7 @@ func TestOwn(t *testing.T) {
 		syscall.EADDRNOTAVAIL: true, syscall.EADDRINUSE: true, syscall.EPERM: true,
 		syscall.EAFNOSUPPORT: true, syscall.ENODEV: true, syscall.EINVAL: true,
 	} {
-		err := own(t.Context(), fmt.Errorf("connect: %w", errno), here, netip.Addr{})
+		err := Endpoint{Target: here}.own(t.Context(), fmt.Errorf("connect: %w", errno))
 		var o *OwnError
 		if errors.As(err, &o) != mine {
 			t.Errorf("%v: %T, want this machine's: %v", errno, err, mine)
@@ -44,7 +44,7 @@ func TestOwnRoute(t *testing.T) {
 		t.Log("this machine has a route to everywhere in IPv6")
 		return
 	}
-	err := own(t.Context(), syscall.ENETUNREACH, far, netip.Addr{})
+	err := Endpoint{Target: far}.own(t.Context(), syscall.ENETUNREACH)
 	if o := (*OwnError)(nil); !errors.As(err, &o) {
 		t.Errorf("got %T %v, want an OwnError", err, err)
 	}

@@ -6,7 +6,7 @@ import "weir/conf"
 type Row struct {
 	Kind conf.CheckKind
 	// Poll makes the checker that a Runner is to repeat.
-	Poll func(conf.Check) Checker
+	Poll func(conf.Check, *Shared) Checker
 	// Follow makes the source of a kind that is told.
 	Follow func(conf.Check) Source
 }
@@ -15,6 +15,12 @@ type Row struct {
 // it refuses to run.
 var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
+	{Kind: conf.CheckHTTP, Poll: newHTTP},
+	{Kind: conf.CheckSSL, Poll: newHTTP},
+	{Kind: conf.CheckSMTP, Poll: newSMTP},
+	{Kind: conf.CheckDNS, Poll: newDNS},
+	{Kind: conf.CheckPing, Poll: newPing},
+	{Kind: conf.CheckUDP, Poll: newUDP},
 }
 
 // RowOf is the row of a kind of check; ok is false where weir cannot do it yet.
@@ -25,6 +31,15 @@ func RowOf(kind conf.CheckKind) (row Row, ok bool) {
 		}
 	}
 	return Row{}, false
+}
+
+// Title is what the String of a configured check's Checker or Source gives.
+func Title(c conf.Check) string {
+	target := c.Connect.String()
+	if c.Kind == conf.CheckPing {
+		target = c.Connect.Addr().String()
+	}
+	return string(c.Kind) + " " + target
 }
 
 // TimingOf is when a configured check is to be asked.

@@ -37,11 +37,33 @@ func TestTCPRow(t *testing.T) {
 	row, _ := RowOf(conf.CheckTCP)
 	got := row.Poll(conf.Check{
 		Kind: conf.CheckTCP, Connect: target, Bind: netip.MustParseAddr("192.0.2.9"),
+		BindPort: 1024, BindIf: "eth1", Mark: 7,
 		Timers: conf.Timers{ConnectTimeout: 3 * time.Second},
-	})
-	want := TCP{Target: target, Bind: netip.MustParseAddrPort("192.0.2.9:0"), Timeout: 3 * time.Second}
+	}, nil)
+	want := TCP{Endpoint{
+		Target: target, Bind: netip.MustParseAddrPort("192.0.2.9:1024"), Device: "eth1", Mark: 7, Timeout: 3 * time.Second,
+	}}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A check is called the same before it runs and while it does.
+func TestTitle(t *testing.T) {
+	for _, row := range rows {
+		needs := ""
+		if row.Kind == conf.CheckHTTP || row.Kind == conf.CheckSSL {
+			needs = "url {\npath /\n}"
+		}
+		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
+		cfg, diagnostics := conf.Parse("k.conf", []byte(text))
+		if cfg == nil {
+			t.Fatal(diagnostics.All())
+		}
+		c := cfg.VirtualServers[0].RealServers[0].Checks[0]
+		if got, want := Title(c), row.Poll(c, nil).String(); got != want {
+			t.Errorf("Title is %q, the checker's String %q", got, want)
+		}
 	}
 }
 

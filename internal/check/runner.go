@@ -39,6 +39,9 @@ type Runner struct {
 	Slots chan struct{}
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
+	// Loud, if it is not nil and returns true, raises that to level info while the server
+	// is up: log_all_failures. Run's goroutine calls it.
+	Loud func() bool
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
@@ -65,6 +68,9 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		}
 		wait = r.judge(&s, weight, reason)
+		if paced, ok := r.Checker.(Paced); ok {
+			wait = paced.Pace(s.up, r.Timing, wait)
+		}
 	}
 	return nil
 }
@@ -119,6 +125,10 @@ type standing struct {
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
+	if errors.Is(reason, ErrUnfinished) {
+		s.failed = 0
+		return r.Timing.DelayLoop
+	}
 	if reason != nil {
 		return r.fail(s, reason)
 	}
@@ -135,7 +145,11 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 // fail takes in a failed try.
 func (r *Runner) fail(s *standing, reason error) time.Duration {
 	s.failed++
-	r.Log.Debug("check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
+	level := slog.LevelDebug
+	if s.up && r.Loud != nil && r.Loud() {
+		level = slog.LevelInfo
+	}
+	r.Log.Log(context.Background(), level, "check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
 	if s.alive && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}

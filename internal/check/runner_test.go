@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -220,6 +221,30 @@ func TestWarmupSpreadsTheFirstChecks(t *testing.T) {
 	}
 	if len(firsts) < 40 {
 		t.Errorf("50 runners began at only %d different moments", len(firsts))
+	}
+}
+
+// log_all_failures tells of each failed try while the server is up; otherwise, and while
+// it is down, they are for debugging.
+func TestLoudFailures(t *testing.T) {
+	for _, loud := range []func() bool{nil, func() bool { return false }, func() bool { return true }} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			srv := &server{state: between(7*time.Second, 40*time.Second, errRefused), start: time.Now()}
+			r := Runner{Checker: srv, Timing: seed(), Report: func(Verdict) {}, Loud: loud, Log: slog.New(slog.NewTextHandler(&log, nil))}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := r.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			want := 0
+			if loud != nil && loud() {
+				want = retry + 1
+			}
+			if got := strings.Count(log.String(), `msg="check failed" check="TCP_CHECK 192.168.25.32:80" reason="connection refused"`); got != want {
+				t.Errorf("%d failed tries are logged, want %d:\n%s", got, want, &log)
+			}
+		})
 	}
 }
 

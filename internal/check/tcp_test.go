@@ -30,7 +30,7 @@ func listen(t *testing.T, addr string) (netip.AddrPort, *net.TCPListener) {
 func TestTCPUp(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		target, _ := listen(t, addr)
-		if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+		if _, err := (check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: 5 * time.Second}}).Check(t.Context()); err != nil {
 			t.Errorf("%v: %v, want up", target, err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestTCPUp(t *testing.T) {
 func TestTCPRefused(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	l.Close()
-	_, err := check.TCP{Target: target, Timeout: 5 * time.Second}.Check(t.Context())
+	_, err := check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: 5 * time.Second}}.Check(t.Context())
 	if err == nil || err.Error() != "connection refused" {
 		t.Errorf("got %v, want connection refused", err)
 	}
@@ -48,7 +48,7 @@ func TestTCPRefused(t *testing.T) {
 // The server sees the connection end by a FIN, not by a reset.
 func TestTCPEndsWithFIN(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
-	if _, err := (check.TCP{Target: target, Timeout: 5 * time.Second}).Check(t.Context()); err != nil {
+	if _, err := (check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: 5 * time.Second}}).Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := l.Accept()
@@ -77,7 +77,7 @@ func TestTCPBind(t *testing.T) {
 		{"port", netip.AddrPortFrom(netip.Addr{}, free.Port()), "127.0.0.1:" + free.String()[len("127.0.0.3:"):]},
 	}
 	for _, tt := range tests {
-		c := check.TCP{Target: target, Bind: tt.bind, Timeout: 5 * time.Second}
+		c := check.TCP{Endpoint: check.Endpoint{Target: target, Bind: tt.bind, Timeout: 5 * time.Second}}
 		if _, err := c.Check(t.Context()); err != nil {
 			t.Errorf("%s: %v, want up", tt.name, err)
 			continue
@@ -91,7 +91,7 @@ func TestTCPBind(t *testing.T) {
 			t.Errorf("%s: the server saw %s, want %s", tt.name, got, tt.want)
 		}
 	}
-	c := check.TCP{Target: target, Bind: netip.MustParseAddrPort("203.0.113.9:0"), Timeout: time.Second}
+	c := check.TCP{Endpoint: check.Endpoint{Target: target, Bind: netip.MustParseAddrPort("203.0.113.9:0"), Timeout: time.Second}}
 	want := "bind to 203.0.113.9: cannot assign requested address"
 	if _, err := c.Check(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("foreign source address: %v, want %q", err, want)
@@ -130,7 +130,7 @@ func TestTCPUnreachable(t *testing.T) {
 		setNeighbour(t, "mcast_solicit", "1") // one ARP request, then
 		setNeighbour(t, "retrans_time_ms", "100")
 		for _, tt := range tests {
-			c := check.TCP{Target: netip.MustParseAddrPort(tt.target), Timeout: 300 * time.Millisecond}
+			c := check.TCP{Endpoint: check.Endpoint{Target: netip.MustParseAddrPort(tt.target), Timeout: 300 * time.Millisecond}}
 			if tt.want == "no route to host" || tt.want == "permission denied" {
 				c.Timeout = 5 * time.Second
 			}
@@ -160,14 +160,14 @@ func TestTCPCancelled(t *testing.T) {
 	target, _ := listen(t, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (check.TCP{Target: target, Timeout: time.Second}).Check(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: time.Second}}).Check(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context canceled", err)
 	}
 }
 
 func TestTCPString(t *testing.T) {
 	for _, target := range []string{"192.168.25.32:80", "[fd25::32]:80"} {
-		if got := (check.TCP{Target: netip.MustParseAddrPort(target)}).String(); got != "TCP_CHECK "+target {
+		if got := (check.TCP{Endpoint: check.Endpoint{Target: netip.MustParseAddrPort(target)}}).String(); got != "TCP_CHECK "+target {
 			t.Errorf("got %q, want TCP_CHECK %s", got, target)
 		}
 	}
@@ -178,7 +178,7 @@ func TestRunnerWithRealServer(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	verdicts := make(chan check.Verdict)
 	r := check.Runner{
-		Checker: check.TCP{Target: target, Timeout: time.Second},
+		Checker: check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: time.Second}},
 		Timing:  check.Timing{DelayLoop: 50 * time.Millisecond, Retry: 2, DelayBeforeRetry: 20 * time.Millisecond, Alpha: true},
 		Report:  func(v check.Verdict) { verdicts <- v },
 		Log:     slog.New(slog.DiscardHandler),

@@ -28,6 +28,12 @@ const (
 	OldVIP            Kind = "old_vip_removed"
 	LeaseNotRenewed   Kind = "lease_not_renewed"
 	LeaseNotReleased  Kind = "lease_not_released"
+	SourceMoved       Kind = "vrrp_source_changed"
+	Followed          Kind = "surroundings_changed"
+	FollowFailed      Kind = "surroundings_not_followed"
+	RuleAdded         Kind = "rule_added"
+	RuleRemoved       Kind = "rule_removed"
+	FirewallUnasked   Kind = "firewall_passed_over"
 )
 
 // The kinds of what the engines report to their loggers.
@@ -119,6 +125,42 @@ func DirectorStarted(virtualServers, instances int) Event {
 	return Event{Kind: Began, Message: "started", Details: []Detail{
 		{"virtual_servers", virtualServers}, {"vrrp_instances", instances},
 	}}
+}
+
+// SourceChanged says that an instance's advertisements come from another address now, since
+// the interface has another one. Before is invalid where there was none.
+func SourceChanged(instance, device string, before, now netip.Addr) Event {
+	e := Event{
+		Kind: SourceMoved, Instance: instance, Device: device, To: now.String(),
+		Message: "vrrp adverts come from another address", Details: []Detail{{"instance", instance}, {"interface", device}},
+	}
+	if before.IsValid() {
+		e.From = before.String()
+		e.Details = append(e.Details, Detail{"from", before})
+	}
+	e.Details = append(e.Details, Detail{"to", now})
+	return e
+}
+
+// SurroundingsChanged says that devices, addresses or routes of this machine have changed so
+// that the data plane or the real server's side has to follow: what begins, and what ends.
+func SurroundingsChanged(begins, ends []string) Event {
+	e := Event{Kind: Followed, Message: "this machine's surroundings have changed"}
+	for _, d := range []struct {
+		name string
+		list []string
+	}{{"new", begins}, {"gone", ends}} {
+		if len(d.list) > 0 {
+			e.Details = append(e.Details, Detail{d.name, strings.Join(d.list, ", ")})
+		}
+	}
+	return e
+}
+
+// NotFollowed says that something could not be done that a change of the surroundings asks
+// for. It is tried again.
+func NotFollowed(err error) Event {
+	return failed(Event{Kind: FollowFailed, Level: slog.LevelError, Message: "follow this machine's surroundings, trying on"}, err)
 }
 
 // ServerUp says that a real server gets new connections again, or for the first time.

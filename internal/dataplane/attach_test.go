@@ -3,13 +3,16 @@ package dataplane
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/attach"
 	"weir/internal/netlnk"
+	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
 
@@ -133,4 +136,80 @@ func (b *bench) wantPins(t *testing.T, prefix string, want int) {
 	if n != want {
 		t.Errorf("%d pins %s*, want %d", n, prefix, want)
 	}
+}
+
+// Native XDP that was asked for, with a server behind a device to which XDP does not send,
+// says that packets are lost, until the route leads elsewhere.
+func TestXDPSaysWhatItLoses(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("198.51.100.11", 1)))
+	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookNative}}
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		b.ns.Batch("link add br0 type bridge", "link set br0 up", "addr add 198.51.100.1/24 dev br0")
+		const lost = "the configuration says so, but XDP loses packets: packets leave by br0, a bridge device, to which XDP does not send"
+		for _, step := range []struct {
+			name, why string
+			do        func() error
+		}{
+			{"the plan is set", lost, func() error { return b.Set(plan) }},
+			{"the route is another", "the configuration says so", func() error {
+				b.ns.Batch("route add 198.51.100.11 via 192.0.2.12")
+				b.resolve()
+				return nil
+			}},
+			{"the route is as before", lost, func() error {
+				b.ns.Batch("route del 198.51.100.11 via 192.0.2.12")
+				b.resolve()
+				return nil
+			}},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if at := b.Attachments(); len(at) != 1 || at[0].Hook != lvs.HookNative || at[0].Why != step.why {
+				t.Errorf("%s: %+v, want %q", step.name, at, step.why)
+			}
+		}
+	})
+}
+
+// With Everywhere the data plane is on each device by which clients may come, as devices
+// come and go, but for those that are excluded and those that are ports of others.
+func TestEverywhere(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
+	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}
+	plan.Everywhere, plan.Excluded = true, []string{"left0"}
+	withPlane(t, plan, func(b *bench) {
+		for _, step := range []struct {
+			name string
+			ip   []string
+			want string
+		}{
+			{"at first", nil, "eth0"},
+			{"a bridge comes, and its ports", []string{
+				"link add docker0 address 02:00:00:00:00:77 type bridge", "link add port0 type veth peer name port1", "link set port0 master docker0",
+				"link set docker0 up", "link set port0 up", "addr add 172.17.0.1/16 dev docker0", "addr add 172.18.0.1/16 dev port0",
+			}, "docker0 eth0"},
+			{"a tunnel", []string{"tuntap add tun0 mode tun", "addr add 10.8.0.1/24 dev tun0", "link set tun0 up"}, "docker0 eth0 tun0"},
+			{"one that is excluded", []string{"link add left0 type bridge", "link set left0 up", "addr add 172.19.0.1/16 dev left0"}, "docker0 eth0 tun0"},
+			{"the port is on its own", []string{"link set port0 nomaster"}, "docker0 eth0 port0 tun0"},
+			{"one is down, one has no address", []string{"link set tun0 down", "addr flush dev port0"}, "docker0 eth0"},
+			{"the bridge goes", []string{"link del docker0"}, "eth0"},
+		} {
+			if len(step.ip) > 0 {
+				b.ns.Batch(step.ip...)
+			}
+			nstest.WaitFor(t, step.name+": attached to "+step.want, func() bool {
+				b.resolve()
+				var names []string
+				for _, at := range b.Attachments() {
+					names = append(names, at.Device)
+				}
+				slices.Sort(names)
+				return strings.Join(names, " ") == step.want
+			})
+		}
+		if got := b.drifts(t)[attach.Kind]; got.Repaired > 0 {
+			t.Errorf("drift was noted: %+v", got)
+		}
+	})
 }

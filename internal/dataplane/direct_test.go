@@ -53,7 +53,7 @@ func TestDirectRouting(t *testing.T) {
 		virtual(lvs.TCP, vip6, lvs.RoundRobin, real("2001:db8::11", 1)),
 		virtual(lvs.UDP, vip6, lvs.RoundRobin, real("2001:db8::11", 1)),
 	)
-	plan.Directors = append(plan.Directors, mac(directorMAC))
+	plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {
 			withPlane(t, plan, func(b *bench) {
@@ -125,7 +125,7 @@ func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
 func TestLease(t *testing.T) {
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1), real("192.0.2.12", 1)))
 	plan.Instances = []lvs.Instance{{ID: vi1, VIPs: addrs(plan)}}
-	plan.Directors = append(plan.Directors, mac(directorMAC))
+	plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {
 			withPlane(t, plan, func(b *bench) {

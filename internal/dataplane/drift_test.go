@@ -26,7 +26,7 @@ import (
 // repairBound is how soon a drift is repaired; driftSlack is for a busy machine.
 const (
 	repairBound = 2 * time.Second
-	driftSlack  = 2 * time.Second
+	driftSlack  = 5 * time.Second
 )
 
 // driftPlan uses every table that Go writes.
@@ -42,7 +42,7 @@ func driftPlan() lvs.Plan {
 	marked := lvs.VirtualServer{ServiceKey: lvs.MarkKey(7, false), Scheduler: lvs.SourceHash, RealServers: []lvs.RealServer{real("192.0.2.11", 1)}}
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1), real("192.0.2.12", 1)), behind, heavy, marked)
 	plan.Instances = []lvs.Instance{{ID: vi1, VIPs: []netip.Addr{vip4}}}
-	plan.Directors = append(plan.Directors, mac(directorMAC))
+	plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	plan.Marks = []lvs.MarkRule{{Mark: 7, Destination: netip.MustParsePrefix("203.0.113.0/24")}}
 	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookTC}}
 	return plan

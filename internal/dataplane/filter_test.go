@@ -331,7 +331,7 @@ func randomState(r *rand.Rand) lvs.Plan {
 		add(lvs.MarkKey(7, false), four[:2]...)
 	}
 	if r.IntN(2) == 0 {
-		plan.Directors = append(plan.Directors, mac(directorMAC))
+		plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	}
 	return plan
 }

@@ -202,7 +202,7 @@ func TestFragmentsOfOtherPackets(t *testing.T) {
 	none := virtual(lvs.UDP, vip4, lvs.RoundRobin)
 	none.Port = 53
 	plan.Services = append(plan.Services, none)
-	plan.Directors = append(plan.Directors, mac(directorMAC))
+	plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	to := func(a string) frame { return edit(r.datagram(), func(f *frame) { f.to = a }) }
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {

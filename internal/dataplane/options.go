@@ -32,6 +32,8 @@ type Options struct {
 	// longer cycle costs more for each new connection.
 	Cycle int
 	Log   *slog.Logger
+	// Lock is that of PinDir, which LockPins gave; without it Run locks the folder.
+	Lock *Lock
 }
 
 // The default sizes, with what each entry takes.

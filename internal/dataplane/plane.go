@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/access"
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
 	"weir/internal/dataplane/kmap"
@@ -29,7 +31,7 @@ import (
 
 // Plane is the data plane of this network namespace. It is composed of parts, each of
 // which has its own lock. With its lock, the connections' part calls the services' part
-// (conn.Servers), and the devices' part the leases' part (attach.Open); no other part
+// (conn.Servers), and the devices' part the leases' and the connections' parts (attach.Options); no other part
 // calls another with its lock. All methods but Run, Close and Remove may be called by
 // several goroutines at once.
 type Plane struct {
@@ -51,11 +53,14 @@ type Plane struct {
 	leases    *lease.Leases
 	directors *lease.Directors
 	marks     *mark.Rules
+	access    *access.Rules
 	paths     nexthop.PathMTUs
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
+	anew      bool        // what was pinned did not fit and has been removed
+	cutAgain  atomic.Bool // connections of denied clients are to be ended once more
 }
 
 // programs are those that belong to no device.
@@ -132,7 +137,10 @@ func (p *Plane) load() error {
 	fresh := len(pins) == 0
 	err = p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err)
+		misfits := kmap.Misfits(p.pinDir, p.spec)
+		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
+			"tables", strings.Join(misfits, "; "), "lost", "all connections, and the masterships of this director")
+		p.anew = true
 		if err := kmap.RemovePins(p.pinDir); err != nil {
 			return err
 		}
@@ -142,7 +150,7 @@ func (p *Plane) load() error {
 	if err != nil {
 		err = fmt.Errorf("load the data plane: %w", err)
 		if fresh {
-			err = errors.Join(err, kmap.RemovePins(p.pinDir), os.Remove(p.pinDir))
+			err = errors.Join(err, removePinned(p.pinDir))
 		}
 		return err
 	}
@@ -153,7 +161,7 @@ func (p *Plane) load() error {
 // takeUp opens the parts, each with what an earlier process left of it. Their order is
 // that in which drift is repaired: what is referred to before what refers to it.
 func (p *Plane) takeUp(o Options) (err error) {
-	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName()); err != nil {
+	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName(), o.Lock); err != nil {
 		return err
 	}
 	p.leases = lease.New(&p.maps, &p.mirrors)
@@ -166,10 +174,13 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	p.marks = mark.New(&p.maps, &p.mirrors)
+	p.access = access.New(&p.maps, &p.mirrors)
 	if err := p.mirrors.Err(); err != nil {
 		return err
 	}
-	if p.devices, err = attach.Open(p.log, p.pinDir, p.spec, &p.maps, p.ledger, p.leases.Move); err != nil {
+	if p.devices, err = attach.Open(attach.Options{
+		Log: p.log, PinDir: p.pinDir, Spec: p.spec, Maps: &p.maps, Mirrors: &p.mirrors, Ledger: p.ledger, Moved: p.leases.Move, Forget: p.conns.ForgetFlows,
+	}); err != nil {
 		return err
 	}
 	return p.conns.Start(p.services)
@@ -186,6 +197,9 @@ func (p *Plane) Close() error {
 	if p.devices != nil {
 		p.devices.Close()
 	}
+	if p.services != nil {
+		p.services.Close()
+	}
 	p.programs.close()
 	return p.maps.Close()
 }
@@ -198,11 +212,5 @@ func (p *Plane) Remove() error {
 		return err
 	}
 	p.Close()
-	if err := kmap.RemovePins(p.pinDir); err != nil {
-		return err
-	}
-	if err := os.Remove(p.pinDir); err != nil {
-		return fmt.Errorf("remove the folder of the pins: %w", err)
-	}
-	return nil
+	return removePinned(p.pinDir)
 }

@@ -228,12 +228,16 @@ func verdictOf(v verdict, out []byte) verdict {
 	return back
 }
 
-// skbContext is struct __sk_buff of linux/bpf.h up to the device.
+// skbContext is struct __sk_buff of linux/bpf.h, as far as the fixtures set it.
 type skbContext struct {
 	_              [9]uint32
 	IngressIfindex uint32
 	Ifindex        uint32
-	_              [37]uint32
+	_              [30]uint32
+	GSOSegs        uint32
+	_              [2]uint32
+	GSOSize        uint32
+	_              [3]uint32
 }
 
 // runTC cannot see by which device a packet leaves: the server's entry names it.
@@ -242,8 +246,14 @@ func runTC(b *bench, in []byte) (verdict, []byte, error) {
 }
 
 func runSKB(b *bench, program *ebpf.Program, in []byte) (verdict, []byte, error) {
+	return runSegments(b, program, in, 0, 0)
+}
+
+// runSegments runs a program on an skb that is so many segments of this payload in one.
+func runSegments(b *bench, program *ebpf.Program, in []byte, segments, payload int) (verdict, []byte, error) {
 	run := &ebpf.RunOptions{
-		Data: in, DataOut: make([]byte, len(in)+16<<10), Context: skbContext{Ifindex: uint32(b.index)},
+		Data: in, DataOut: make([]byte, len(in)+16<<10),
+		Context: skbContext{Ifindex: uint32(b.index), GSOSegs: uint32(segments), GSOSize: uint32(payload)},
 	}
 	ret, err := program.Run(run)
 	return verdictOf(map[uint32]verdict{2: dropped, ^uint32(0): pass, 7: back}[ret], run.DataOut), run.DataOut, err

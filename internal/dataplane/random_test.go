@@ -140,7 +140,7 @@ func everythingPlan() lvs.Plan {
 		udp, dns, all, none, marked,
 		virtual(lvs.TCP, vip6, lvs.MaglevHash, v6(1), v6nat), virtual(lvs.UDP, vip6, lvs.NeverQueue, v6(1), v6nat))
 	plan.Marks = []lvs.MarkRule{{Mark: 7, Destination: netip.MustParsePrefix("203.0.113.0/24")}}
-	plan.Directors = append(plan.Directors, mac(directorMAC))
+	plan.Directors = append(plan.Directors, lvs.Director{MAC: mac(directorMAC)})
 	return plan
 }
 

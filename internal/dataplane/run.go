@@ -73,6 +73,7 @@ func (p *Plane) Run(ctx context.Context) error {
 			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
 		case <-compare.C:
 			p.repairDrift()
+			p.followRules()
 		case e := <-outer.Heard:
 			p.tellOfError(outer, e)
 		case <-estimate.C:
@@ -149,8 +150,11 @@ func (p *Plane) resolve() {
 	if err := p.services.SetHops(find); err != nil {
 		p.log.Error("write next hops", "error", err)
 	}
+	if err := p.followDirectors(p.directors.Refresh()); err != nil {
+		p.log.Error("follow other directors", "error", err)
+	}
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair()
+	p.devices.Repair(p.services.Exits())
 }

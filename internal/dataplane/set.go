@@ -3,8 +3,8 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,10 +40,12 @@ func (p *Plane) Set(state lvs.Plan) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{p.conns.SetTimeouts(timeouts), p.directors.Set(state.Directors), p.marks.Set(state.Marks)}
+	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
+	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
-	errs = append(errs, p.services.Set(state, leases, find), p.devices.Set(state.Devices))
+	errs = append(errs, p.services.Set(state, leases, find))
+	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.services.Exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -53,6 +55,15 @@ func (p *Plane) Set(state lvs.Plan) error {
 	}
 	if err = errors.Join(errs...); errors.Is(err, unix.ENOMEM) { // E2BIG is a table that is full
 		return p.need.explain(err)
+	}
+	return err
+}
+
+// followDirectors has every flow take the full path once where it may come from another
+// director now. Its arguments are results of p.directors.
+func (p *Plane) followDirectors(changed bool, err error) error {
+	if changed {
+		err = errors.Join(err, p.conns.ForgetFlows())
 	}
 	return err
 }
@@ -70,13 +81,11 @@ func (p *Plane) Check(state lvs.Plan) error {
 		}
 	}
 	for _, d := range state.Devices {
+		if slices.Contains(state.Excluded, d.Name) {
+			continue
+		}
 		if _, err := netlnk.LinkByName(d.Name); err != nil {
 			errs = append(errs, fmt.Errorf("device %s: %w", d.Name, err))
-		}
-	}
-	for _, in := range state.Instances {
-		if _, err := netlnk.LinkByName(in.ID.Interface); err != nil {
-			errs = append(errs, fmt.Errorf("lease of %s: %w", in.ID, err))
 		}
 	}
 	return errors.Join(append(errs, p.services.Check(state.Services))...)
@@ -96,14 +105,17 @@ func (p *Plane) Release(id lvs.InstanceID) error { return p.leases.Release(id) }
 // process of a master has died.
 func (p *Plane) Leased(id lvs.InstanceID) (bool, error) { return p.leases.Leased(id) }
 
-// Directors are those whose frames are not forwarded again at the moment.
-func (p *Plane) Directors() []net.HardwareAddr { return p.directors.List() }
+// Directors are those whose packets are not forwarded again at the moment.
+func (p *Plane) Directors() []lvs.Director { return p.directors.List() }
 
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (p *Plane) Attachments() []Attachment { return p.devices.Attachments() }
 
 // Adopted says whether an earlier process had left services in the tables.
 func (p *Plane) Adopted() bool { return p.services.Adopted() }
+
+// Anew says whether Open has found tables that did not fit, and has removed them.
+func (p *Plane) Anew() bool { return p.anew }
 
 // Serving lists the servers that are in a service's list; ok is false where there is
 // no such service.
@@ -114,6 +126,9 @@ func (p *Plane) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool) 
 // Live counts the connections of a service's servers: those that are established, and
 // of UDP, which never is, all.
 func (p *Plane) Live(key lvs.ServiceKey) map[netip.AddrPort]int { return p.services.Live(key) }
+
+// Hops are the next hops to the servers in service, as they are in force.
+func (p *Plane) Hops() map[netip.Addr]netlnk.NextHop { return p.services.Hops() }
 
 // Zero has the counters of these services and of their servers count from 0, and
 // their rates begin anew, as ipvsadm -Z does; without a key those of all services. A

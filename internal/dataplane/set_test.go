@@ -3,6 +3,7 @@ package dataplane
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"weir/internal/dataplane/abi"
 	"weir/lvs"
@@ -106,6 +107,48 @@ func TestCheckDoesNothing(t *testing.T) {
 			}
 			if services, servers := b.known(t); services != 1 || servers != 2 {
 				t.Fatalf("%s: there are %d services and %d servers now", tt.name, services, servers)
+			}
+		}
+	})
+}
+
+// Removing many services waits for the kernel once, not once for each: a table of a removed
+// service is replaced, since to delete one takes the kernel 10 ms or more.
+func TestRemovingManyServices(t *testing.T) {
+	const n, sample = 400, 20
+	many := lvs.Plan{}
+	for i := range n {
+		many.Services = append(many.Services, nth(i, lvs.RoundRobin, 2))
+	}
+	withSizes(t, Options{}, func(b *bench) {
+		b.set(t, many)
+		begun := time.Now()
+		for _, vs := range many.Services[:sample] {
+			var s abi.BpfService
+			if err := b.maps.Services.Lookup(abi.ServiceKeyOf(vs.ServiceKey), &s); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.maps.Tables.Delete(s.Index); err != nil {
+				t.Fatal(err)
+			}
+		}
+		oneByOne := time.Since(begun) * n / sample
+		begun = time.Now()
+		b.set(t, lvs.Plan{Services: many.Services[:1]})
+		took := time.Since(begun)
+		t.Logf("%d services are removed in %v; their tables alone, one by one: %v", n-1, took, oneByOne)
+		if oneByOne > 2*time.Second && took > oneByOne/2 {
+			t.Errorf("%d services are removed in %v: as slow as their tables one by one, %v", n-1, took, oneByOne)
+		}
+		for _, vs := range many.Services[1:] {
+			if _, there := b.Serving(vs.ServiceKey); there {
+				t.Fatalf("%s is still there", vs.ServiceKey)
+			}
+		}
+		b.set(t, many) // and comes again
+		for _, vs := range many.Services[1:] {
+			if words := b.tableOf(t, vs.ServiceKey); words == nil || words[abi.TableLength] != 2 {
+				t.Fatalf("%s came again with the table %v", vs.ServiceKey, words)
 			}
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +21,9 @@ import (
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/internal/drift"
+	"weir/internal/netlnk"
 	"weir/internal/vip"
+	"weir/lvs"
 )
 
 // Director runs one configuration.
@@ -37,10 +39,12 @@ type Director struct {
 
 	// What follows belongs to the loop's goroutine.
 	picture
+	inForce      wanted    // what the picture wants of this machine, as it has been set up
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	adopted      []net.HardwareAddr // directors that an earlier process had heard
+	shared       check.Shared   // what the checks' goroutines read
+	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
 	panics       map[string]time.Time // when one from a line of weir's was told of
@@ -64,7 +68,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
-	d.checks = pool.Checks{New: pool.FromRow, Report: d.checked, Trouble: d.troubled, Log: log}
+	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
+	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -76,14 +82,27 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	if err := d.serveHere(d.picture); err != nil {
+	client, err := check.LoadClient(d.cfg.SSL)
+	if err != nil {
 		return err
 	}
-	if err := d.instances.Open(d.cfg.VRRPInstances); err != nil {
+	d.shared.Client.Store(client)
+	w, err := d.want(d.picture)
+	if err == nil {
+		err = d.missing(nil, &d.surroundings)
+	}
+	if err != nil {
+		return err
+	}
+	d.inForce = w
+	if err := d.serveHere(w.served); err != nil {
+		return err
+	}
+	if err := d.instances.Open(d.cfg.VRRPInstances, w.instances); err != nil {
 		return err
 	}
 	defer d.instances.Close()
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
 	watch, err := d.machine.Watch(ctx)
@@ -95,6 +114,9 @@ func (d *Director) Run(ctx context.Context) error {
 		ctx, stop := context.WithCancel(ctx)
 		tasks.Go(func() error { return task(ctx) })
 		return stop
+	}
+	if d.machine.TakeOver != nil {
+		d.machine.TakeOver()
 	}
 	if err := d.instances.Run(start); err != nil {
 		return err
@@ -108,14 +130,32 @@ func (d *Director) Run(ctx context.Context) error {
 	return tasks.Wait()
 }
 
+// setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
+// to verify: where devices have come or gone meanwhile, it is tried again with what there is.
+func (d *Director) setUpPlane() error {
+	for {
+		before := d.surroundings.picture
+		err := d.machine.Plane.Forwarder.Set(d.plan())
+		if err == nil {
+			return nil
+		}
+		d.surroundings.heard(netlnk.Overrun)
+		w, failed := d.want(d.picture)
+		if failed != nil || d.surroundings.picture.SameDevices(before) {
+			return err
+		}
+		d.inForce.devices = w.devices
+	}
+}
+
 // forInstances is what the instances reach the machine and the loop by.
 func (d *Director) forInstances() ha.Machine {
 	return ha.Machine{
-		Leases: d.machine.Plane.Leases, Interfaces: d.machine.Interfaces, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
+		Leases: d.machine.Plane.Leases, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
 		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
 		Learn: func(h ha.Heard) bool {
 			select {
-			case d.events <- func() *cluster.Event { e := d.instances.Learn(h); return &e }:
+			case d.events <- func() *cluster.Event { return d.instances.Learn(h) }:
 				return true
 			default:
 				return false

@@ -20,16 +20,20 @@ const repairEvery = time.Second
 // gathers reports that come together.
 const repairSoon = 10 * time.Millisecond
 
+// repairRest is how many times as long as a look took the loop waits at least before the
+// next one that a report asks for, at most repairEvery.
+const repairRest = 4
+
 // mostAtOnce bounds how many events wait for the data plane to follow.
 const mostAtOnce = 4096
 
 // loop owns the picture.
 func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	defer close(d.stopped)
-	d.carefully("a look at the interfaces", d.instances.CheckInterfaces)
-	look := time.NewTimer(repairEvery)
+	look := time.NewTimer(0) // at once: the surroundings may have changed since they were looked at
+	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
-	soon := false
+	soon, drifted, repaired := true, true, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,29 +41,44 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case e := <-d.events:
 			d.handle(e)
 		case <-look.C:
-			d.carefully("the repair of addresses", d.repair)
+			d.carefully("a look at the surroundings", d.follow)
+			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
+				d.carefully("the repair of addresses", d.repair)
+				repaired = time.Now()
+			}
+			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(repairEvery)
-			soon = false
+			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
 				watch = nil // ctx has ended, or the kernel's reports have
 				continue
 			}
-			d.carefully("a report of the kernel", func() { d.heard(report.Kind) })
-			if mayDrift(report.Kind) && !soon {
-				look.Reset(repairSoon)
+			drifted = drifted || mayDrift(report.Kind)
+			if d.surroundings.heard(report.Kind) && !soon {
+				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), repairEvery))
 				soon = true
 			}
 		}
 	}
 }
 
-// heard takes in a report of the kernel.
-func (d *Director) heard(k netlnk.Kind) {
-	d.surroundings.heard(k)
-	if k == netlnk.LinkChanged || k == netlnk.Overrun {
-		d.instances.CheckInterfaces() // not for each of thousands of addresses and routes
+// adoptedFor is how long the directors that an earlier process had heard are known: by then
+// this process has heard them itself.
+const adoptedFor = time.Minute
+
+// forgetDirectors has the data plane forget directors that are heard no more.
+func (d *Director) forgetDirectors() {
+	some := d.instances.ForgetDirectors()
+	if len(d.adopted) > 0 && time.Since(d.began) > adoptedFor {
+		d.adopted, some = nil, true
+	}
+	if !some {
+		return
+	}
+	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 }
 

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"weir/internal/cluster"
@@ -22,10 +21,9 @@ type Machine struct {
 	Plane Plane
 	Real  Real
 
-	Addresses  vip.Addresses
-	Announcer  vip.Announcer
-	Interfaces ha.Interfaces
-	Routes     Routes
+	Addresses vip.Addresses
+	Announcer vip.Announcer
+	Routes    Routes
 	// OpenLink opens what carries an instance's advertisements.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
@@ -34,6 +32,9 @@ type Machine struct {
 	// Files is how many files this process may open beside those that it has; nil is any
 	// number. It is asked once everything but the checks is open.
 	Files func() int
+	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
+	// instance begins: whoever keeps the masterships until now has to let go.
+	TakeOver func()
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -58,13 +59,15 @@ type Forwarder interface {
 type Left interface {
 	pool.Left
 	// Directors are the other directors that it had heard.
-	Directors() []net.HardwareAddr
+	Directors() []lvs.Director
 }
 
 // Counters are the data plane's. Any goroutine may call them.
 type Counters interface {
 	// Live counts the connections of the servers of a service.
 	Live(lvs.ServiceKey) map[netip.AddrPort]int
+	// Hops are the next hops to the servers in service, as they are in force.
+	Hops() map[netip.Addr]netlnk.NextHop
 	// Report reads everything that has been counted.
 	Report() (Report, error)
 }
@@ -101,8 +104,7 @@ type RealServer interface {
 
 // Routes are the kernel's devices, addresses and routes.
 type Routes interface {
-	Links() ([]netlnk.Link, error)
-	AllHolders() ([]netlnk.Holder, error)
+	Look() (*netlnk.Picture, error)
 	// Resolver finds next hops until it is closed.
 	Resolver() (Resolver, error)
 }
@@ -116,7 +118,7 @@ type Resolver interface {
 // OnKernel is a machine that has this data plane and is a real server by this.
 func OnKernel(plane Plane, real Real) Machine {
 	return Machine{
-		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Interfaces: kernel{}, Routes: kernel{},
+		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
 		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
 			link, err := vrrp.OpenLink(c, log)
 			if err != nil {
@@ -128,15 +130,10 @@ func OnKernel(plane Plane, real Real) Machine {
 	}
 }
 
-// kernel is ha.Interfaces and Routes of the calling thread's network namespace.
+// kernel is Routes of the calling thread's network namespace.
 type kernel struct{}
 
-func (kernel) LinkByName(name string) (netlnk.Link, error) { return netlnk.LinkByName(name) }
-func (kernel) Links() ([]netlnk.Link, error)               { return netlnk.Links() }
-func (kernel) AllHolders() ([]netlnk.Holder, error)        { return netlnk.AllHolders() }
-func (kernel) PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error) {
-	return netlnk.PrimaryAddr(name, exclude)
-}
+func (kernel) Look() (*netlnk.Picture, error) { return netlnk.Look() }
 
 func (kernel) Resolver() (Resolver, error) {
 	r, err := netlnk.NewResolver()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/lvs"
 )
@@ -19,7 +20,10 @@ func (d *Director) Plan(cfg *conf.Config) (changes Changes, err error) {
 		var next picture
 		next, changes = d.next(cfg)
 		d.describe(&changes, cfg)
-		err = d.machine.Plane.Forwarder.Check(d.planOf(next))
+		var w wanted
+		if w, err = d.want(next); err == nil {
+			err = d.check(next, w)
+		}
 	})
 	if asked != nil {
 		return Changes{}, asked
@@ -66,8 +70,12 @@ func (d *Director) describe(c *Changes, cfg *conf.Config) {
 // step with its way back; what follows cannot. A server that stays is in its
 // service's table all the time: Set changes each table in one stroke.
 func (d *Director) become(next picture) error {
+	w, err := d.want(next)
+	if err != nil {
+		return err
+	}
 	var undo []func() error
-	if err := d.try("the preparation of a reload", func() error { return d.prepare(next, &undo) }); err != nil {
+	if err := d.try("the preparation of a reload", func() error { return d.prepare(next, w, &undo) }); err != nil {
 		for _, back := range slices.Backward(undo) {
 			if e := d.try("the way back from a reload", back); e != nil {
 				d.stream.Publish(cluster.PutBackFailed(e))
@@ -77,13 +85,22 @@ func (d *Director) become(next picture) error {
 	}
 	for _, step := range []func(){
 		func() { d.instances.Commit(next.cfg.VRRPInstances) },
-		func() { d.checks.Set(d.pools, next.pools) },
-		func() { d.picture, d.loaded = next, time.Now() },
+		func() {
+			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+			d.checks.Set(d.pools, next.pools)
+		},
+		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },
+		func() { d.instances.Follow(w.instances, d.drift) },
 		d.forgetTroubles,
 	} {
 		d.carefully("the end of a reload", step) // what follows a panic still has to be done
 	}
 	return nil
+}
+
+// check says what of a picture cannot be, and does nothing.
+func (d *Director) check(next picture, w wanted) error {
+	return errors.Join(next.missing(&d.picture, &d.surroundings), d.machine.Plane.Forwarder.Check(d.planOf(next, w)))
 }
 
 // try is carefully for what may fail: a panic is an error, too.
@@ -95,18 +112,24 @@ func (d *Director) try(doing string, do func() error) (err error) {
 }
 
 // prepare does what can fail, and notes how it is put back.
-func (d *Director) prepare(next picture, undo *[]func() error) error {
-	plan, forwarder := d.planOf(next), d.machine.Plane.Forwarder
-	if err := forwarder.Check(plan); err != nil {
+func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
+	plan, forwarder := d.planOf(next, w), d.machine.Plane.Forwarder
+	if err := d.check(next, w); err != nil {
 		return err
 	}
 	if err := next.pools.Validate(); err != nil {
 		return err
 	}
-	if err := d.instances.Prepare(next.cfg.VRRPInstances, undo); err != nil {
+	client, err := check.LoadClient(next.cfg.SSL)
+	if err != nil {
 		return err
 	}
-	if err := d.serveMore(next, undo); err != nil {
+	hadClient := d.shared.Client.Swap(client)
+	*undo = append(*undo, func() error { d.shared.Client.Store(hadClient); return nil })
+	if err := d.instances.Prepare(next.cfg.VRRPInstances, w.instances, undo); err != nil {
+		return err
+	}
+	if err := d.serveMore(w.served, undo); err != nil {
 		return err
 	}
 	before := d.plan()
@@ -119,19 +142,18 @@ func (d *Director) prepare(next picture, undo *[]func() error) error {
 
 // serveMore sets this machine up as a real server for more VIPs than before, or beside
 // instances on other devices.
-func (d *Director) serveMore(next picture, undo *[]func() error) error {
-	was := append(d.servedHere(d.picture, lvs.DirectRoute), d.servedHere(d.picture, lvs.Tunnel)...)
-	now := append(d.servedHere(next, lvs.DirectRoute), d.servedHere(next, lvs.Tunnel)...)
-	more := slices.DeleteFunc(slices.Compact(slices.Clone(now)), func(vip netip.Addr) bool { return slices.Contains(was, vip) })
-	moved := !slices.Equal(d.vipDevices(), next.vipDevices())
-	if len(more) == 0 && !moved {
+func (d *Director) serveMore(next served, undo *[]func() error) error {
+	was := d.inForce.served
+	old, now := slices.Concat(was.direct, was.tunnelled), slices.Concat(next.direct, next.tunnelled)
+	more := slices.DeleteFunc(slices.Compact(now), func(vip netip.Addr) bool { return slices.Contains(old, vip) })
+	if len(more) == 0 && slices.Equal(was.devices, next.devices) {
 		return nil
 	}
 	*undo = append(*undo, func() (err error) {
 		if len(more) > 0 {
 			err = d.machine.Real.Stop(more)
 		}
-		return errors.Join(err, d.serveHere(d.picture))
+		return errors.Join(err, d.serveHere(was))
 	})
 	return d.serveHere(next)
 }

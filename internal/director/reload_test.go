@@ -173,7 +173,7 @@ func TestRefusedReloadIsPutBack(t *testing.T) {
 		{"the data plane's check", to, func(n *node) { n.machine.Refuse("check", 1) }, "refused by the test", 0},
 		{"a check's times", timing, func(*node) {}, "virtual server TCP 192.0.2.100:80: real server 192.0.2.11:80: delay_loop 0s: expected more than 0", 0},
 		{"an instance's priority", invalid, func(*node) {}, `vrrp_instance VI_51: vrrp instance "VI_51": priority 0`, 0},
-		{"an interface that is not there", nowhere, func(*node) {}, "vrrp_instance VI_51: address to send from", 0},
+		{"an interface that is not there", nowhere, func(*node) {}, "vrrp_instance VI_51: device \"eth9\": no such device", 0},
 		{"a new instance's transport", to, func(n *node) { n.machine.Refuse("open", 1) }, "vrrp_instance VI_53: refused by the test", 0},
 		{"the real server's side", to, func(n *node) { n.real.fail(errors.New("no lo")) }, "set this machine up as a real server: no lo", 1},
 		{"the data plane", to, func(n *node) { n.machine.Refuse("set", 1) }, "refused by the test", 0},
@@ -303,6 +303,7 @@ func TestPlanNamesDevicesOnce(t *testing.T) {
 		m := s.segment.Machine("192.0.2.1/24")
 		m.Plug("eth1", 3, "198.51.100.1/24")
 		m.Plug("eth2", 4, "203.0.113.1/24")
+		m.Plug("eth3", 5, "192.0.2.9/32")
 		c := cfg(vrrpOn(51, 100, theVIP))
 		c.VRRPInstances[0].VIPs[0].Device = "eth3"
 		c.Weir.Devices = []conf.Device{{Name: "eth0", Hook: lvs.HookNative}}
@@ -315,7 +316,11 @@ func TestPlanNamesDevicesOnce(t *testing.T) {
 		c.VirtualServers = append(c.VirtualServers, vs)
 		n := s.add(m, c)
 		var names []string
-		plan := n.plan()
+		w, err := n.Director.want(n.picture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := n.planOf(n.picture, w)
 		for _, d := range plan.Devices {
 			names = append(names, d.Name+" "+string(d.Hook))
 		}

@@ -15,7 +15,7 @@ func (d *Director) Drift() map[string]drift.Count { return d.drift.Counts() }
 
 // repair puts back what somebody changed of the addresses.
 func (d *Director) repair() {
-	d.instances.Repair(d.drift)
+	d.instances.Repair()
 	drifted, err := d.machine.Real.Repair()
 	for _, what := range drifted {
 		d.drift.Note(driftRealServer, what, err)

@@ -2,7 +2,9 @@ package director
 
 import (
 	"errors"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,7 @@ func TestHandOver(t *testing.T) {
 		if s.segment.Holder(web.Addr) != m1 {
 			t.Error("the neighbours do not send to the master")
 		}
-		if got := m2.Plan().Directors; len(got) != 1 || got[0].String() != "02:00:00:00:00:01" {
+		if got := m2.Plan().Directors; len(got) != 1 || got[0].MAC.String() != "02:00:00:00:00:01" {
 			t.Errorf("the second one knows the directors %v, want the first one", got)
 		}
 		second.wantLogged("another director instance=VI_51 peer=192.0.2.1 mac=02:00:00:00:00:01", 1)
@@ -174,6 +176,7 @@ func TestInterfaces(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		n.want(cluster.Master, theVIP)
 		m.SetUp("eth0", false)
+		time.Sleep(repairSoon)
 		n.want(cluster.Fault, "")
 		m.SetUp("eth0", true)
 		time.Sleep(4 * time.Second)
@@ -182,12 +185,113 @@ func TestInterfaces(t *testing.T) {
 		synctest.Wait()
 		m.Refuse("reopen", 1)
 		m.Plug("eth0", 7, "192.0.2.1/24")
+		time.Sleep(repairSoon)
 		n.want(cluster.Fault, "")
 		time.Sleep(6 * time.Second)
 		n.want(cluster.Master, theVIP)
 		if got := n.Drift()["vrrp_interfaces"]; got.Found != 1 || got.Repaired != 1 {
 			t.Errorf("interfaces: %s", got)
 		}
+	})
+}
+
+// An instance whose interface has no address yet waits for one in fault, and follows the
+// address when it changes and goes.
+func TestAddressesComeAndGo(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		m.Take("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer n.stop()
+		time.Sleep(5 * time.Second)
+		n.wantFault("address to send from: device eth0 has no IPv4 address of its own: give it one (ip address add … dev eth0)")
+		give := func(a string) { m.Give("eth0", netip.MustParsePrefix(a)) }
+		give("192.0.2.1/24")
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, "192.0.2.100/32")
+		n.wantLogged("vrrp adverts come from another address instance=VI_51 interface=eth0 to=192.0.2.1", 1)
+		// It changes at once: the master goes on.
+		give("192.0.2.7/24")
+		m.Take("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+		time.Sleep(2 * time.Second)
+		n.want(cluster.Master, "192.0.2.7/24") // eth0 has it behind the VIP
+		n.wantLogged("vrrp adverts come from another address instance=VI_51 interface=eth0 from=192.0.2.1 to=192.0.2.7", 1)
+		// It goes, and comes back as it was.
+		m.Take("eth0", netip.MustParsePrefix("192.0.2.7/24"))
+		time.Sleep(repairSoon)
+		n.wantFault("address to send from: device eth0 has no IPv4 address of its own: give it one (ip address add … dev eth0)")
+		give("192.0.2.7/24")
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, "192.0.2.100/32")
+		n.wantLogged("vrrp adverts come from another address", 2)
+		n.wantLogged("vrrp state changed instance=VI_51 from=MASTER to=FAULT", 1)
+		if m.Open() != 1 {
+			t.Errorf("%d transports are open", m.Open())
+		}
+	})
+}
+
+// wantFault wants the only instance in fault for this reason, without VIPs and lease.
+func (n *node) wantFault(reason string) {
+	n.t.Helper()
+	synctest.Wait()
+	s, err := n.Snapshot(n.t.Context())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	in := s.Instances[0]
+	leased, _ := n.machine.Leased(in.ID)
+	have := slices.ContainsFunc(n.machine.Prefixes("eth0"), func(p netip.Prefix) bool { return p.String() == theVIP })
+	if in.State != cluster.Fault || in.Fault != reason || leased || have {
+		n.t.Errorf("it is %s for %q, leased %t, has the VIP: %t; want fault for %q", in.State, in.Fault, leased, have, reason)
+	}
+}
+
+// A master announces its VIPs again where their device has got another Ethernet address.
+func TestAnotherEthernetAddress(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg(vrrpOn(51, 150, theVIP))).start()
+		defer n.stop()
+		time.Sleep(20 * time.Second)
+		m.Calls()
+		m.SetMAC("eth0", net.HardwareAddr{2, 0, 0, 0, 0, 9})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := m.Calls(); len(got) != 1 || got[0] != "announce 192.0.2.100" {
+			t.Errorf("done %q, want an announcement", got)
+		}
+	})
+}
+
+// A device that has VIPs of the instance and loses its carrier is a fault of the instance,
+// unless the address says no_track.
+func TestDeviceOfAVIPGoesDown(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		m.Plug("eth1", 3, "198.51.100.1/24")
+		m.Plug("eth2", 4, "203.0.113.1/24")
+		in := vrrpOn(51, 150, theVIP, "198.51.100.100/32", "203.0.113.100/32")
+		in.VIPs[1].Device, in.VIPs[2].Device, in.VIPs[2].NoTrack = "eth1", "eth2", true
+		n := s.add(m, cfg(in)).start()
+		defer n.stop()
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
+		m.SetUp("eth2", false)
+		time.Sleep(repairSoon)
+		n.want(cluster.Master, theVIP)
+		m.SetUp("eth1", false)
+		time.Sleep(repairSoon)
+		n.wantFault("interface eth1 of VIP 198.51.100.100/32 is down")
+		if got := len(m.Prefixes("eth1")) + len(m.Prefixes("eth2")); got != 2 {
+			t.Errorf("%d addresses on the other devices, want their own ones", got)
+		}
+		m.Unplug("eth1")
+		time.Sleep(repairSoon)
+		n.wantFault(`VIP 198.51.100.100/32: device "eth1": no such device`)
+		m.Plug("eth1", 9, "198.51.100.1/24")
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
 	})
 }
 
@@ -241,15 +345,35 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// An instance on an interface that is not there, or has no address, cannot begin.
+// A device that goes while the data plane is set up does not keep the director from
+// starting.
+func TestDeviceGoesDuringTheStart(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		m.Plug("eth1", 3, "198.51.100.1/24")
+		in := vrrpOn(51, 150, theVIP, "198.51.100.100/32")
+		in.VIPs[1].Device = "eth1"
+		m.Refuse("set", 1)
+		m.OnSet(func() { m.Unplug("eth1") })
+		n := s.add(m, cfg(in)).start()
+		defer n.stop()
+		time.Sleep(repairSoon)
+		n.wantFault(`VIP 198.51.100.100/32: device "eth1": no such device`)
+		if got := m.Plan().Devices; len(got) != 1 || got[0].Name != "eth0" {
+			t.Errorf("devices %v, want eth0", got)
+		}
+	})
+}
+
+// An instance on an interface that is not there cannot begin.
 func TestRunNeedsInterfaces(t *testing.T) {
 	simulate(t, func(t *testing.T, s *site) {
 		m := s.segment.Machine("192.0.2.1/24")
 		in := vrrpOn(51, 150, theVIP)
 		in.Interface = "eth9"
 		n := s.add(m, cfg(in)).start()
-		if err := <-n.ended; err == nil || !strings.Contains(err.Error(), "address to send from") {
-			t.Errorf("without an address: %v", err)
+		if err := <-n.ended; err == nil || !strings.Contains(err.Error(), "no such device") {
+			t.Errorf("without the interface: %v", err)
 		}
 		in.SourceIP = netip.MustParseAddr("192.0.2.1")
 		n = s.add(m, cfg(vrrpOn(50, 1), in)).start()

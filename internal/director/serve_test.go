@@ -81,7 +81,11 @@ func TestServeHere(t *testing.T) {
 				here, there := server("127.0.0.1"), server("192.0.2.11")
 				here.Method, there.Method = tt.local, tt.remote
 				n := s.add(s.segment.Machine("192.0.2.1/24"), services(virtual(80, here, there)))
-				if err := n.serveHere(n.picture); err != nil {
+				w, err := n.Director.want(n.picture)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := n.serveHere(w.served); err != nil {
 					t.Fatal(err)
 				}
 				if got := strings.Join(n.real.calls, ", "); got != tt.want {
@@ -91,7 +95,7 @@ func TestServeHere(t *testing.T) {
 					n.wantLogged(tt.line, 1)
 				}
 				n.real.err = errors.New("no device")
-				if err := n.serveHere(n.picture); (err == nil) != (tt.want == "") {
+				if err := n.serveHere(w.served); (err == nil) != (tt.want == "") {
 					t.Errorf("where it fails: %v", err)
 				}
 			})
@@ -128,6 +132,10 @@ func TestServeMoreFollowsTheInstances(t *testing.T) {
 			return c
 		}
 		n := s.add(s.segment.Machine("192.0.2.1/24"), on(80, "eth0"))
+		var err error
+		if n.inForce, err = n.Director.want(n.picture); err != nil {
+			t.Fatal(err)
+		}
 		for _, tt := range []struct {
 			name, want string
 			cfg        *conf.Config
@@ -140,7 +148,11 @@ func TestServeMoreFollowsTheInstances(t *testing.T) {
 			n.real.calls = nil
 			var undo []func() error
 			next, _ := n.next(tt.cfg)
-			if err := n.serveMore(next, &undo); err != nil {
+			w, err := n.Director.want(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.serveMore(w.served, &undo); err != nil {
 				t.Fatal(err)
 			}
 			for _, back := range undo {

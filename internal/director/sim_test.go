@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -96,7 +95,7 @@ type node struct {
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
-		Real:  real, Addresses: m, Announcer: announcer{m}, Interfaces: m, Routes: routes{m}, Watch: m.Watch,
+		Real:  real, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
 			if err != nil {
@@ -253,4 +252,4 @@ func serving(m *fakenet.Machine) string {
 type nothing struct{}
 
 func (nothing) Serving(lvs.ServiceKey) ([]netip.AddrPort, bool) { return nil, false }
-func (nothing) Directors() []net.HardwareAddr                   { return nil }
+func (nothing) Directors() []lvs.Director                       { return nil }

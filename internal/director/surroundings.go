@@ -3,59 +3,75 @@ package director
 import (
 	"net/netip"
 	"slices"
+	"time"
 
+	"weir/internal/cluster"
+	"weir/internal/director/ha"
 	"weir/internal/netlnk"
+	"weir/lvs"
 )
 
 // surroundings are what the kernel says of this machine's devices and routes. They
 // are asked for once, until it reports a change.
 type surroundings struct {
 	routes   Routes
-	holders  []netlnk.Holder
+	picture  *netlnk.Picture // the last one; nil before the first
+	fresh    bool            // nothing has been reported since
 	links    map[int]string
 	hops     map[netip.Addr]string // the device by which an address is reached
 	resolver Resolver              // nil while closed
+	changed  bool                  // something has been reported that was not followed yet
+	failed   string                // why that was so, the last time
+	took     time.Duration         // the last look
 }
 
-// heard forgets what a report of the kernel makes doubtful. Neighbours, of which
-// most reports are, do not count here.
-func (s *surroundings) heard(kind netlnk.Kind) {
-	if kind != netlnk.NeighbourChanged {
-		*s = surroundings{routes: s.routes}
+// heard forgets what a report of the kernel makes doubtful, and says whether it makes
+// anything so. Neighbours, of which most reports are, do not count here.
+func (s *surroundings) heard(kind netlnk.Kind) bool {
+	if kind == netlnk.NeighbourChanged {
+		return false
 	}
+	s.hops, s.changed = nil, true
+	if kind != netlnk.RouteChanged {
+		s.fresh = false
+	}
+	return true
 }
 
-// look asks for the devices and their addresses.
-func (s *surroundings) look() {
-	if s.hops != nil {
-		return
+// look asks for the devices and their addresses, unless nothing has changed. With an error
+// the picture is the one before.
+func (s *surroundings) look() error {
+	if s.fresh {
+		return nil
 	}
-	s.hops, s.links = map[netip.Addr]string{}, map[int]string{}
-	links, err := s.routes.Links()
+	picture, err := s.routes.Look()
 	if err != nil {
-		return
+		return err
 	}
-	for _, l := range links {
+	s.picture, s.fresh, s.hops = picture, true, nil
+	s.links = map[int]string{}
+	for _, l := range picture.Links() {
 		s.links[l.Index] = l.Name
 	}
-	if holders, err := s.routes.AllHolders(); err == nil {
-		s.holders = holders
-	}
+	return nil
 }
 
 // eachNetworkOf names the devices with an address in whose network this one is.
 func (s *surroundings) eachNetworkOf(a netip.Addr, do func(name string)) {
-	s.look()
-	for _, h := range s.holders {
-		if h.Dev != "lo" && h.Prefix.Contains(a) {
-			do(h.Dev)
+	for _, l := range s.picture.Links() {
+		if l.Name == "lo" {
+			continue
+		}
+		for _, has := range s.picture.Addresses(l.Name) {
+			if has.AddedBy != netlnk.AddedByWeir && has.Prefix.Contains(a) {
+				do(l.Name)
+			}
 		}
 	}
 }
 
 // deviceTo names the device by which a server is reached; its answers come there.
 func (s *surroundings) deviceTo(a netip.Addr) string {
-	s.look()
 	name, known := s.hops[a]
 	if known {
 		return name
@@ -70,6 +86,9 @@ func (s *surroundings) deviceTo(a netip.Addr) string {
 	if hop, err := s.resolver.Resolve(a); err == nil && !hop.Local {
 		name = s.links[hop.Index]
 	}
+	if s.hops == nil {
+		s.hops = map[netip.Addr]string{}
+	}
 	s.hops[a] = name
 	return name
 }
@@ -82,10 +101,63 @@ func (s *surroundings) close() {
 	}
 }
 
-// local says whether an address is this machine's own.
-func (s *surroundings) local(a netip.Addr) bool {
-	s.look()
-	return slices.ContainsFunc(s.holders, func(h netlnk.Holder) bool {
-		return h.Prefix.Addr() == a.WithZone("") && (a.Zone() == "" || a.Zone() == h.Dev)
-	})
+// follow has everything follow the surroundings where they have changed, and tells of it.
+// What cannot be done is tried again each second.
+func (d *Director) follow() {
+	if !d.surroundings.changed && !d.instances.Unopened() {
+		return
+	}
+	begun := time.Now()
+	w, err := d.want(d.picture)
+	d.surroundings.took = time.Since(begun)
+	if err != nil {
+		return // somebody is changing a great deal: the next look finds what is left of it
+	}
+	d.surroundings.changed = false
+	d.instances.Follow(w.instances, d.drift)
+	d.inForce.instances = w.instances
+	if ha.Left(d.cfg.VRRPInstances, d.surroundings.picture) {
+		d.retry(d.instances.ClearLeft())
+	}
+	if was := d.inForce.devices; !slices.Equal(was, w.devices) {
+		d.inForce.devices = w.devices
+		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
+		if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+			d.stream.Publish(cluster.PlaneSetFailed(err)) // which the data plane tries again itself
+		}
+	}
+	if !d.inForce.served.same(w.served) {
+		err := d.serveHere(w.served)
+		if d.retry(err); err == nil {
+			d.inForce.served = w.served
+		}
+	}
+}
+
+// retry has the surroundings followed again at the next look where something could not be
+// done, and tells of that once.
+func (d *Director) retry(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+		d.surroundings.changed = true
+	}
+	if text != "" && text != d.surroundings.failed {
+		d.stream.Publish(cluster.NotFollowed(err))
+	}
+	d.surroundings.failed = text
+}
+
+// differences names the devices that the data plane begins to take packets from, and those
+// that it takes none from any more.
+func differences(was, now []lvs.Device) (begins, ends []string) {
+	names := func(list, others []lvs.Device) (names []string) {
+		for _, d := range list {
+			if !slices.Contains(others, d) {
+				names = append(names, d.Name)
+			}
+		}
+		return names
+	}
+	return names(now, was), names(was, now)
 }

@@ -22,6 +22,9 @@ func (still) Reload(*conf.Config) (director.Changes, error) { return director.Ch
 func (still) Snapshot(context.Context) (cluster.Snapshot, error) {
 	return cluster.Snapshot{}, errors.New("none")
 }
+func (still) State(context.Context) (director.State, error) {
+	return director.State{}, errors.New("none")
+}
 
 // told is a process that opens a socket with these events a while after its start;
 // end ends it.

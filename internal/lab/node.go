@@ -114,8 +114,20 @@ func (n *Node) waitStarted(ctx context.Context) error {
 	return err
 }
 
-// StopWeir stops the director as its service manager would, with SIGTERM.
+// StopWeir stops the director for good, by "weir stop": it hands over first.
 func (n *Node) StopWeir(ctx context.Context) error {
+	if n.weir == nil {
+		return fmt.Errorf("stop weir on %s: it was never started", n.Spec.Name)
+	}
+	if _, err := n.Exec(ctx, "stop", "--run-dir", n.RunDir(), "--pin-dir", n.PinDir()); err != nil {
+		return err
+	}
+	return n.weir.Wait(ctx)
+}
+
+// TerminateWeir sends SIGTERM to the director, as a service manager does that stops or
+// restarts it.
+func (n *Node) TerminateWeir(ctx context.Context) error {
 	if n.weir == nil {
 		return fmt.Errorf("stop weir on %s: it was never started", n.Spec.Name)
 	}

@@ -143,13 +143,18 @@ func (p *Process) Stop(ctx context.Context) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
+	return p.Wait(ctx)
+}
+
+// Wait waits for the end of a process that was told to stop, with the errors of Stop.
+func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("%s did not end after SIGTERM: %w", p.Name, context.Cause(ctx))
+		return fmt.Errorf("%s was told to stop and did not end: %w", p.Name, context.Cause(ctx))
 	case <-p.done:
 	}
 	if p.err != nil {
-		return fmt.Errorf("%s ended after SIGTERM with %w", p.Name, p.err)
+		return fmt.Errorf("%s was told to stop and ended with %w", p.Name, p.err)
 	}
 	return nil
 }

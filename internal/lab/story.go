@@ -65,7 +65,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"start it again", s.startWeb},
 		{"node01 dies", s.die},
 		{"node01 returns", s.comeBack},
-		{"SIGTERM to node01's weir", s.stopWeir},
+		{"weir stop on node01", s.stopWeir},
 		{"start it again", s.startWeir},
 	} {
 		s.report.begin(step.title)

@@ -16,10 +16,15 @@ type Link struct {
 	Name  string
 	// MAC is empty on devices without an Ethernet address.
 	MAC net.HardwareAddr
+	// Layer3 says that packets on the device have no link-layer header, as with tun,
+	// wireguard, ipip and ppp: they begin with the IP header.
+	Layer3 bool
 	// MTU is in bytes, without the Ethernet header.
 	MTU int
 	// Up says that the device is administratively up and has a carrier.
 	Up bool
+	// Master is the index of the device of which this one is a port; 0 where it is none.
+	Master int
 	// Driver is the name of the kernel's driver; empty where there is none (lo).
 	Driver string
 	// Kind is the rtnetlink kind, such as "veth" or "bridge"; "device" is hardware.
@@ -32,11 +37,26 @@ func LinkByName(name string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	return describe(l), nil
+	return withDriver(l), nil
+}
+
+// LinkByIndex finds a device by its index; the error wraps ErrNoDevice when there is none.
+func LinkByIndex(index int) (Link, error) {
+	l, err := netlink.LinkByIndex(index)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return Link{}, fmt.Errorf("device %d: %w", index, ErrNoDevice)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("look up device %d: %w", index, err)
+	}
+	return withDriver(l), nil
 }
 
 // Links lists all devices, in the kernel's order.
-func Links() ([]Link, error) {
+func Links() ([]Link, error) { return links(withDriver) }
+
+func links(describe func(netlink.Link) Link) ([]Link, error) {
 	all, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
@@ -92,20 +112,44 @@ func linkIndex(name string) (int, error) {
 	return l.Attrs().Index, nil
 }
 
+func withDriver(l netlink.Link) Link {
+	all := describe(l)
+	all.Driver = driver(all.Name)
+	return all
+}
+
+// describe is all of a Link but its driver.
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
 	// IFF_LOWER_UP follows the carrier at once, IFF_RUNNING follows the operational
 	// state (RFC 2863) with a delay: a lost carrier shows in the former first.
 	const up = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
-	return Link{
+	d := Link{
 		Index:  a.Index,
 		Name:   a.Name,
 		MAC:    a.HardwareAddr,
+		Layer3: layer3(a),
 		MTU:    a.MTU,
 		Up:     a.RawFlags&up == up,
-		Driver: driver(a.Name),
+		Master: a.MasterIndex,
 		Kind:   l.Type(),
 	}
+	if d.Layer3 { // it may be the local address of a tunnel
+		d.MAC = nil
+	}
+	return d
+}
+
+// layer3 says whether packets on a device begin with the IP header
+// (dev_is_mac_header_xmit, include/linux/if_arp.h).
+func layer3(l *netlink.LinkAttrs) bool {
+	switch l.EncapType {
+	case "none", "ppp", "ipip", "tunnel6", "sit", "gre", "void",
+		"unknown519", // ARPHRD_RAWIP
+		"unknown823": // ARPHRD_IP6GRE
+		return true
+	}
+	return false
 }
 
 // driver asks the kernel by the ioctl SIOCETHTOOL. It is empty for a device without a

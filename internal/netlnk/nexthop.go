@@ -27,8 +27,12 @@ type NextHop struct {
 	// Local says that the address is this machine's own: no frame leaves, and only
 	// Index, Source and MTU may be set.
 	Local bool
-	// Valid says that Src and Dst are known and may be used.
+	// Valid says that Src and Dst are known and may be used, or that the device needs none
+	// (Link.Layer3).
 	Valid bool
+	// Refused says in words why no packet can be sent by the device, whatever the
+	// neighbour; Valid is false then.
+	Refused string
 }
 
 // usable are the neighbour states in which the kernel itself sends to the MAC address
@@ -52,21 +56,52 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	if err != nil {
 		return NextHop{}, err
 	}
-	hop.over(l.Attrs(), n)
+	hop.over(l, n)
 	return hop, nil
 }
 
 // over fills in what follows from the hop's device and neighbour.
-func (hop *NextHop) over(l *netlink.LinkAttrs, n netlink.Neigh) {
-	hop.Src = l.HardwareAddr
+func (hop *NextHop) over(l netlink.Link, n netlink.Neigh) {
+	a := l.Attrs()
 	if hop.MTU == 0 { // the route has none of its own
-		hop.MTU = l.MTU
+		hop.MTU = a.MTU
 	}
+	switch {
+	case layer3(a) && remoteless(l):
+		hop.Refused = fmt.Sprintf("device %s is a tunnel without a remote end", a.Name)
+		return
+	case layer3(a):
+		hop.Valid = true
+		return
+	case len(a.HardwareAddr) != 6:
+		hop.Refused = fmt.Sprintf("device %s has a link layer (%s) that is not Ethernet", a.Name, a.EncapType)
+		return
+	}
+	hop.Src = a.HardwareAddr
 	if n.State&usable != 0 {
 		hop.Dst = n.HardwareAddr
 	}
-	hop.Valid = len(hop.Src) == 6 && len(hop.Dst) == 6
+	hop.Valid = len(hop.Dst) == 6
 }
+
+// remoteless says whether a tunnel learns the remote end of each packet from the packet's
+// route, of which a packet that is redirected to it has none (ip_tunnel_xmit,
+// net/ipv4/ip_tunnel.c).
+func remoteless(l netlink.Link) bool {
+	switch l := l.(type) {
+	case *netlink.Iptun:
+		return l.FlowBased || unset(l.Remote)
+	case *netlink.Sittun:
+		return unset(l.Remote)
+	case *netlink.Ip6tnl:
+		return l.FlowBased || unset(l.Remote)
+	case *netlink.Gretun:
+		return l.FlowBased || unset(l.Remote)
+	}
+	return false
+}
+
+func unset(a net.IP) bool { return len(a) == 0 || a.IsUnspecified() }
 
 // Refresh makes the kernel ask for the next hop to dst where its MAC address is unknown,
 // and confirm it where it is stale. It has the effect of a packet that is sent there

@@ -19,7 +19,7 @@ type Resolver struct {
 	socket     int
 	reply      []byte
 	sequence   uint32
-	links      map[int]*netlink.LinkAttrs
+	links      map[int]netlink.Link
 	neighbours map[neighbourKey]netlink.Neigh
 }
 
@@ -39,7 +39,7 @@ func NewResolver() (*Resolver, error) {
 	}
 	return &Resolver{
 		socket: socket, reply: make([]byte, replySize),
-		links: map[int]*netlink.LinkAttrs{}, neighbours: map[neighbourKey]netlink.Neigh{},
+		links: map[int]netlink.Link{}, neighbours: map[neighbourKey]netlink.Neigh{},
 	}, nil
 }
 
@@ -63,9 +63,11 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	if err != nil {
 		return NextHop{}, fmt.Errorf("device %d of the route to %s: %w", hop.Index, dst, err)
 	}
-	n, err := r.neighbour(hop.Index, key)
-	if err != nil {
-		return NextHop{}, err
+	var n netlink.Neigh
+	if !layer3(l.Attrs()) {
+		if n, err = r.neighbour(hop.Index, key); err != nil {
+			return NextHop{}, err
+		}
 	}
 	hop.over(l, n)
 	return hop, nil
@@ -157,7 +159,7 @@ func mtuOf(metrics []byte) int {
 	return 0
 }
 
-func (r *Resolver) link(index int) (*netlink.LinkAttrs, error) {
+func (r *Resolver) link(index int) (netlink.Link, error) {
 	if l := r.links[index]; l != nil {
 		return l, nil
 	}
@@ -165,8 +167,8 @@ func (r *Resolver) link(index int) (*netlink.LinkAttrs, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.links[index] = l.Attrs()
-	return l.Attrs(), nil
+	r.links[index] = l
+	return l, nil
 }
 
 // neighbour reads an entry of the neighbour table, once, and refreshes it.

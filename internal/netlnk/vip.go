@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -45,7 +44,7 @@ type Address struct {
 func ListAddresses(dev string) (list []Address, err error) {
 	names := map[int]string{}
 	if dev == "" {
-		links, err := Links()
+		links, err := links(describe)
 		if err != nil {
 			return nil, err
 		}
@@ -59,13 +58,21 @@ func ListAddresses(dev string) (list []Address, err error) {
 		}
 		names[l.Index] = dev
 	}
+	if list, err = addressesOf(names); err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", dev, err)
+	}
+	return list, nil
+}
+
+// addressesOf lists the addresses of devices, whose names are by their indexes.
+func addressesOf(names map[int]string) (list []Address, err error) {
 	messages, err := dump(func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
 		return req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list addresses of %s: %w", dev, err)
+		return nil, err
 	}
 	for _, m := range messages {
 		index, a, ok := parseAddress(m)
@@ -189,31 +196,4 @@ func addressHeader(index int, p netip.Prefix) *nl.IfAddrmsg {
 	h := nl.NewIfAddrmsg(family)
 	h.Index, h.Prefixlen = uint32(index), uint8(p.Bits())
 	return h
-}
-
-// PrimaryAddr is the device's own IPv4 address: the first one that is nobody's VIP.
-// Callers exclude the VIPs that they know, which come and go. Others are known by their
-// marks, as further addresses of a network, or as networks of one address beside larger
-// ones. A device without an address of its own is an error.
-func PrimaryAddr(dev string, exclude []netip.Addr) (netip.Addr, error) {
-	all, err := ListAddresses(dev)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	own := slices.DeleteFunc(all, func(a Address) bool {
-		return !a.Prefix.Addr().Is4() || a.AddedBy == AddedByWeir || a.AddedBy == addedByKeepalived ||
-			slices.Contains(exclude, a.Prefix.Addr())
-	})
-	// Secondary addresses count where all others are VIPs: the machine's own one is
-	// secondary where it came after a VIP of its network.
-	for _, may := range []func(Address) bool{
-		func(a Address) bool { return !a.Secondary && !a.Prefix.IsSingleIP() },
-		func(a Address) bool { return !a.Secondary },
-		func(a Address) bool { return true },
-	} {
-		if i := slices.IndexFunc(own, may); i >= 0 {
-			return own[i].Prefix.Addr(), nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own: give it one (ip address add … dev %s)", dev, dev)
 }

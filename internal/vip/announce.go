@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"weir/internal/netlnk"
 )
 
 // Announcer tells the hosts on a device's link that addresses are here: by gratuitous ARP,
@@ -203,7 +205,8 @@ func (r *round) send(addrs []netip.Addr) (goOn bool) {
 
 // failed tells of the first address that could not be announced.
 func (r *round) failed(a netip.Addr, err error) {
-	if !r.unheard {
+	// Where the device is gone, the owner has been told of that.
+	if !r.unheard && !errors.Is(err, netlnk.ErrNoDevice) {
 		r.unheard = true
 		r.engine.told.Unheard(r.label, a, err)
 	}

@@ -42,6 +42,8 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 	for device, list := range byDevice(w.Addresses) {
 		have, err := e.kernel.List(device)
 		switch {
+		case errors.Is(err, netlnk.ErrNoDevice):
+			// The owner is told of that, and moves its addresses.
 		case errors.Is(err, netlnk.ErrInterrupted):
 			// Somebody is changing many addresses. The next look finds what is left of that.
 		case err != nil:

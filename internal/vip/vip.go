@@ -243,7 +243,8 @@ func (e *Engine) add(label string, list []Address) (failed []Failure) {
 
 func (e *Engine) remove(label string, list []Address) (failed []Failure) {
 	for _, a := range list {
-		if _, err := e.kernel.Remove(a.Device, a.Prefix); err != nil {
+		// Where its device is gone, so is the address.
+		if _, err := e.kernel.Remove(a.Device, a.Prefix); err != nil && !errors.Is(err, netlnk.ErrNoDevice) {
 			err = fmt.Errorf("remove %s from %s: %w", a.Prefix, a.Device, err)
 			failed = append(failed, Failure{label, a, true, err})
 		}

@@ -20,11 +20,11 @@ func TestRequestsAreSplitByWeightOnEitherDirector(t *testing.T) {
 	c.waitState(c.node02, time.Time{}, "master", 5*time.Second)
 	stream.Settle()
 	st := stream.Stats(begun, time.Now())
-	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
+	c.wantAtMost("weir stop on the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
 	// A connection that is open at that moment is reset, since the new master does not
 	// know it.
 	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
-		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
+		t.Errorf("weir stop on the master: %s; want at most %d reset", st, most)
 	}
 	stream.Pause()
 	c.wantSplit(100, 200)

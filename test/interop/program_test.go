@@ -156,14 +156,15 @@ func (a advert) String() string {
 
 // adverts are the advertisements that were received on a segment, in order.
 type adverts struct {
-	mu   sync.Mutex
-	list []advert
+	mu      sync.Mutex
+	list    []advert
+	sources map[netip.Addr]int // how many each has sent
 }
 
 // listen receives the advertisements on a segment until the end of the test.
 func listen(t *testing.T, h *host) *adverts {
 	t.Helper()
-	heard := &adverts{}
+	heard := &adverts{sources: map[netip.Addr]int{}}
 	var c *packet.Conn
 	must(t, within(h.ns, func() (err error) {
 		c, err = packet.Listen(&net.Interface{Index: h.dev.Attrs().Index}, packet.Raw, unix.ETH_P_IP, nil)
@@ -204,6 +205,8 @@ func (a *adverts) take(frame []byte) {
 	slices.Sort(vips)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	source, _ := netip.AddrFromSlice(frame[ethernet+12 : ethernet+16])
+	a.sources[source]++
 	a.list = append(a.list, advert{got.VRID, got.Priority, strings.Join(vips, " ")})
 }
 
@@ -211,6 +214,13 @@ func (a *adverts) since(mark int) []advert {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.list[mark:])
+}
+
+// from counts the advertisements from an address.
+func (a *adverts) from(source netip.Addr) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sources[source]
 }
 
 func (a *adverts) mark() int { return len(a.since(0)) }

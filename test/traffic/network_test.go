@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -39,12 +40,15 @@ func (m machine) addr6() netip.Addr { return netip.MustParsePrefix(m.ip6).Addr()
 // network is the network in which a row of the test's matrix runs.
 type network struct {
 	*lab.Cluster
-	t    *testing.T
-	two  bool    // the servers have their own network
-	nat  machine // the server whose answers come back to the director
-	own  machine // the server that answers clients itself, by direct routing and tunnels
-	hook string
-	mtu  int // of the way from the director to that server
+	t     *testing.T
+	two   bool    // the servers have their own network
+	tun   string  // who is connected by a device without Ethernet: "client", "servers", or "" for nobody
+	nat   machine // the server whose answers come back to the director
+	own   machine // the server that answers clients itself, by direct routing and tunnels
+	tuns  []*os.File
+	other string // the kind of one more device by which the client reaches the VIPs, or ""
+	hook  string
+	mtu   int // of the way from the director to that server
 }
 
 const (
@@ -57,9 +61,16 @@ const (
 
 // newNetwork builds a network, with weir at this hook of the director's devices.
 func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
-	n := &network{t: t, two: two, hook: hook, mtu: mtu,
-		nat: machine{"nat", "10.1.0.31/24", "fd01::31/64"}, own: machine{"own", "10.1.0.32/24", "fd01::32/64"}}
-	if two {
+	n := &network{t: t, two: two, hook: hook, mtu: mtu}
+	n.build()
+	return n
+}
+
+// build builds the network as its fields say.
+func (n *network) build() {
+	t := n.t
+	n.nat, n.own = machine{"nat", "10.1.0.31/24", "fd01::31/64"}, machine{"own", "10.1.0.32/24", "fd01::32/64"}
+	if n.two {
 		n.nat, n.own = machine{"nat", "10.2.0.31/24", "fd02::31/64"}, machine{"own", "10.2.0.32/24", "fd02::32/64"}
 	}
 	node := func(m machine) lab.NodeSpec {
@@ -76,6 +87,8 @@ func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
 			n.Cluster = c
 			n.cable()
 			n.address()
+			n.tunnels()
+			n.byOther()
 			n.offloads()
 			return nil
 		},
@@ -91,7 +104,6 @@ func newNetwork(t *testing.T, hook string, two bool, mtu int) *network {
 	if err := c.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return n
 }
 
 func (n *network) close() {
@@ -99,6 +111,9 @@ func (n *network) close() {
 		for _, line := range n.Node("director").Log.Tail(40) {
 			n.t.Logf("director: %s", line)
 		}
+	}
+	for _, tun := range n.tuns {
+		tun.Close() // an open one holds its namespace
 	}
 	if err := n.Close(); err != nil {
 		n.t.Error(err)
@@ -159,7 +174,7 @@ func (n *network) address() {
 // attaches programs to the peers, since a veth device drops a frame that XDP has sent to it
 // unless it runs a program itself. With tc the offloads stay Linux's default.
 func (n *network) offloads() {
-	if n.hook == "tc" {
+	if n.hook == "tc" || n.hook == "auto" {
 		return
 	}
 	for _, name := range []string{"client", "nat", "own"} {

@@ -56,9 +56,9 @@ func (k kind) server(n *network) (name string, listen netip.AddrPort) {
 		return n.own.name, k.service()
 	}
 	if k.family == "IPv4" {
-		return n.nat.name, netip.AddrPortFrom(n.nat.addr4(), 9001)
+		return n.nat.name, netip.AddrPortFrom(n.at(n.nat).addr4(), 9001)
 	}
-	return n.nat.name, netip.AddrPortFrom(n.nat.addr6(), 9001)
+	return n.nat.name, netip.AddrPortFrom(n.at(n.nat).addr6(), 9001)
 }
 
 // config is the configuration of a director with all services.
@@ -69,16 +69,20 @@ func (n *network) config() string {
 		_, server := k.server(n)
 		rip := server
 		if k.method != "NAT" {
-			rip = netip.AddrPortFrom(n.own.addr4(), at.Port())
+			rip = netip.AddrPortFrom(n.at(n.own).addr4(), at.Port())
 			if cmp.Or(k.outer, k.family) == "IPv6" {
-				rip = netip.AddrPortFrom(n.own.addr6(), at.Port())
+				rip = netip.AddrPortFrom(n.at(n.own).addr6(), at.Port())
 			}
 		}
 		fmt.Fprintf(&b, "virtual_server %s %d {\n    lb_algo rr\n    lb_kind %s\n    protocol %s\n    real_server %s %d {\n        weight 1\n    }\n}\n",
 			at.Addr(), at.Port(), k.method, k.proto, rip.Addr(), rip.Port())
 	}
+	b.WriteString(n.refusals())
 	b.WriteString("weir {\n")
 	for _, name := range n.devices() {
+		if n.hook == "auto" || name == "other0" { // it is everywhere
+			continue
+		}
 		fmt.Fprintf(&b, "    device %s {\n        hook %s\n    }\n", name, n.hook)
 	}
 	b.WriteString("}\n")
@@ -87,8 +91,15 @@ func (n *network) config() string {
 
 // devices are the director's.
 func (n *network) devices() []string {
-	if n.two {
+	switch {
+	case n.two:
 		return []string{device, second}
+	case n.other != "":
+		return []string{device, "other0"}
+	case n.tun == "client":
+		return []string{device, "tun0"}
+	case n.tun == "servers":
+		return []string{device, "tun0", "tun1"}
 	}
 	return []string{device}
 }

@@ -13,6 +13,24 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type BpfAccessKey struct {
+	_        structs.HostLayout
+	Bits     uint32
+	Protocol uint8
+	Zero     uint8
+	Port     uint16
+	Addr     [4]uint32
+}
+
+type BpfAccessRule struct {
+	_          structs.HostLayout
+	DenyUntil  uint64
+	AllowUntil uint64
+	Packets    uint64
+	Bits       uint32
+	File       uint32
+}
+
 type BpfAddr struct {
 	_  structs.HostLayout
 	Hi uint64
@@ -223,6 +241,8 @@ type BpfIcmpError struct {
 	To       BpfAddr
 	Sent     uint64
 	Quote    uint32
+	L4       uint32
+	Check    uint32
 	Rest     uint32
 	Type     uint8
 	Code     uint8
@@ -230,6 +250,7 @@ type BpfIcmpError struct {
 	Ip6      bool
 	TagBytes uint32
 	Tags     [2]uint32
+	Chunk    [64]uint8
 }
 
 type BpfJiffies struct {
@@ -304,6 +325,12 @@ const (
 	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
 
+type BpfPrefix struct {
+	_    structs.HostLayout
+	Bits uint32
+	Addr [4]uint32
+}
+
 type BpfReason uint32
 
 const (
@@ -328,7 +355,8 @@ const (
 	BpfReasonNOTE_ICMP_FORWARDED BpfReason = 18
 	BpfReasonNOTE_FRAGMENT_HELD  BpfReason = 19
 	BpfReasonDROP_FRAGMENT       BpfReason = 20
-	BpfReasonREASONS             BpfReason = 21
+	BpfReasonDROP_DENIED         BpfReason = 21
+	BpfReasonREASONS             BpfReason = 22
 )
 
 type BpfScheduler uint32
@@ -378,6 +406,7 @@ const (
 	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
 	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
 	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR BpfServerFlags = 32
 )
 
 type BpfService struct {
@@ -471,11 +500,14 @@ type BpfWork struct {
 		Sender   uint64
 		Bytes    uint32
 		Packets  uint32
+		Segment  uint32
 		Ifindex  uint32
 		Protocol uint8
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
+		AtXdp    bool
+		_        [3]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -542,11 +574,14 @@ type BpfWork struct {
 			Sender   uint64
 			Bytes    uint32
 			Packets  uint32
+			Segment  uint32
 			Ifindex  uint32
 			Protocol uint8
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
+			AtXdp    bool
+			_        [3]byte
 		}
 		Ip    uint32
 		L4    uint32
@@ -564,11 +599,14 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	BpfMapAccessKinds         = "access_kinds"
+	BpfMapAccessRules         = "access_rules"
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
 	BpfMapConns               = "conns"
 	BpfMapDirectorFilter      = "director_filter"
+	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
 	BpfMapExpiryEntries       = "expiry_entries"
 	BpfMapFlowKnobs           = "flow_knobs"
@@ -600,7 +638,9 @@ const (
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
 	BpfMapWorks               = "works"
+	BpfMapXdpExits            = "xdp_exits"
 	BpfProgWeirBehind         = "weir_behind"
+	BpfProgWeirCut            = "weir_cut"
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
@@ -609,12 +649,14 @@ const (
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
 	BpfProgWeirTc             = "weir_tc"
+	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarExpiryEntryCount    = "expiry_entry_count"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarVlanDevices         = "vlan_devices"
 )
 
 // LoadBpf returns the embedded CollectionSpec for Bpf.
@@ -660,6 +702,7 @@ type BpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfProgramSpecs struct {
 	WeirBehind         *ebpf.ProgramSpec `ebpf:"weir_behind"`
+	WeirCut            *ebpf.ProgramSpec `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
@@ -668,6 +711,7 @@ type BpfProgramSpecs struct {
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.ProgramSpec `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.ProgramSpec `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.ProgramSpec `ebpf:"weir_xdp"`
 }
 
@@ -675,11 +719,14 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
+	AccessKinds    *ebpf.MapSpec `ebpf:"access_kinds"`
+	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors      *ebpf.MapSpec `ebpf:"directors"`
 	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
@@ -711,6 +758,7 @@ type BpfMapSpecs struct {
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
+	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
 
 // BpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -722,6 +770,7 @@ type BpfVariableSpecs struct {
 	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -744,11 +793,14 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
+	AccessKinds    *ebpf.Map `ebpf:"access_kinds"`
+	AccessRules    *ebpf.Map `ebpf:"access_rules"`
 	Cache          *ebpf.Map `ebpf:"cache"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
+	DirectorRoutes *ebpf.Map `ebpf:"director_routes"`
 	Directors      *ebpf.Map `ebpf:"directors"`
 	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
@@ -780,15 +832,19 @@ type BpfMaps struct {
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
+	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
 }
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
+		m.AccessKinds,
+		m.AccessRules,
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
 		m.Conns,
 		m.DirectorFilter,
+		m.DirectorRoutes,
 		m.Directors,
 		m.ExpiryEntries,
 		m.FlowKnobs,
@@ -820,6 +876,7 @@ func (m *BpfMaps) Close() error {
 		m.Timeouts,
 		m.Vips,
 		m.Works,
+		m.XdpExits,
 	)
 }
 
@@ -832,6 +889,7 @@ type BpfVariables struct {
 	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.Variable `ebpf:"vlan_devices"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
@@ -839,6 +897,7 @@ type BpfVariables struct {
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfPrograms struct {
 	WeirBehind         *ebpf.Program `ebpf:"weir_behind"`
+	WeirCut            *ebpf.Program `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
@@ -847,12 +906,14 @@ type BpfPrograms struct {
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
 	WeirTc             *ebpf.Program `ebpf:"weir_tc"`
+	WeirTcL3           *ebpf.Program `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.Program `ebpf:"weir_xdp"`
 }
 
 func (p *BpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirBehind,
+		p.WeirCut,
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
@@ -861,6 +922,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,
 		p.WeirTc,
+		p.WeirTcL3,
 		p.WeirXdp,
 	)
 }

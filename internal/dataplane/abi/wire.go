@@ -82,6 +82,49 @@ func (k BpfMarkPrefix) Netip() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), int(k.Bits))
 }
 
+// PrefixOf is a network as the key of a table of prefixes.
+func PrefixOf(p netip.Prefix) BpfPrefix {
+	if p.Addr().Is4() {
+		p = netip.PrefixFrom(netip.AddrFrom16(p.Addr().As16()), p.Bits()+mappedBits)
+	}
+	return BpfPrefix(MarkPrefixOf(p.Masked()))
+}
+
+// mappedBits is how many bits stand before an IPv4 address in its mapped form.
+const mappedBits = 96
+
+// Netip reads a network from the key of a table of prefixes.
+func (k BpfPrefix) Netip() netip.Prefix {
+	p := BpfMarkPrefix(k).Netip()
+	if p.Addr().Is4In6() && p.Bits() >= mappedBits {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
+	}
+	return p
+}
+
+// AccessKeyOf is a rule as the key of the table of rules.
+func AccessKeyOf(r lvs.AccessRule) BpfAccessKey {
+	network := PrefixOf(r.Network)
+	return BpfAccessKey{Bits: AccessHeadBits + network.Bits, Protocol: uint8(r.Protocol), Port: Port(r.Port), Addr: network.Addr}
+}
+
+// Rule reads a rule from its key.
+func (k BpfAccessKey) Rule() lvs.AccessRule {
+	network := BpfPrefix{Bits: k.Bits - AccessHeadBits, Addr: k.Addr}
+	return lvs.AccessRule{Network: network.Netip(), Protocol: lvs.Protocol(k.Protocol), Port: Port(k.Port)}
+}
+
+// Kind is the bits of the rule's kind (AccessByProtocol | AccessByPort).
+func (k BpfAccessKey) Kind() (kind uint32) {
+	if k.Protocol != 0 {
+		kind |= AccessByProtocol
+	}
+	if k.Port != 0 {
+		kind |= AccessByPort
+	}
+	return kind
+}
+
 // AddrPort is the address and port of a server.
 func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))

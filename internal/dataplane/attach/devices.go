@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,7 +29,10 @@ type device struct {
 	wanted  lvs.Hook // as asked for
 	hook    lvs.Hook // as it is
 	why     string
-	egress  *attachment
+	avoid   string      // why native XDP must not be chosen, or loses packets
+	refused string      // why native XDP was refused; "" where it was not tried
+	trunk   bool        // VLANs on it have devices of their own
+	egress  *attachment // nil on a device without Ethernet
 	ingress *attachment // nil on lo
 	// behind gets what an ingress at XDP leaves to tc; else nil.
 	behind *attachment
@@ -52,20 +56,6 @@ type Attachment struct {
 	Why    string
 }
 
-// loopback is the device of packets from this machine to itself.
-const loopback = "lo"
-
-// hookEgress is the hook of lo: weir looks only at what leaves there.
-const hookEgress lvs.Hook = "egress"
-
-// withLoopback adds lo to the devices of a state, if there are any.
-func withLoopback(devices []lvs.Device) []lvs.Device {
-	if len(devices) == 0 || slices.ContainsFunc(devices, func(d lvs.Device) bool { return d.Name == loopback }) {
-		return devices
-	}
-	return append(slices.Clone(devices), lvs.Device{Name: loopback, Hook: hookEgress})
-}
-
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (a *Devices) Attachments() (list []Attachment) {
 	a.mu.Lock()
@@ -78,36 +68,36 @@ func (a *Devices) Attachments() (list []Attachment) {
 	return list
 }
 
-// Set attaches to these devices, and to lo if there are any, and to no other. What
-// cannot be attached to is said in one error; then nothing is detached.
-func (a *Devices) Set(devices []lvs.Device) error {
+// Set attaches to the devices that are asked for, and to lo if there are any, and to no
+// other. Packets leave by the exits, on which the choice of hooks depends. What cannot be
+// attached to is said in one error; then nothing is detached.
+func (a *Devices) Set(asked Wanted, exits Exits) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.setDevices(devices)
+	a.asked, a.exits = asked, exits
+	a.look()
+	return a.setDevices()
 }
 
-// setDevices attaches to these devices and to no other. What an earlier process
+// setDevices attaches to the wanted devices and to no other. What an earlier process
 // left attached is replaced without a gap.
-func (a *Devices) setDevices(devices []lvs.Device) error {
-	wanted := withLoopback(devices)
-	a.want = wanted
-	var errs []error
-	keep := map[string]bool{}
-	for _, w := range wanted {
-		d, err := a.setDevice(w)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
+func (a *Devices) setDevices() error {
+	if err := a.attachAll(); err != nil { // what is attached stays rather than leave a device bare
+		return err
+	}
+	keep, wanted := map[string]bool{}, map[string]bool{}
+	for _, w := range a.want {
+		d := a.by[w.Name]
+		if d == nil { // one of those that nobody named
 			continue
 		}
+		wanted[w.Name] = true
 		keep[filepath.Base(a.ingressPin(d.index, d.hook))] = true
 		keep[filepath.Base(a.egressPin(d.index))] = true
 		keep[filepath.Base(a.behindPin(d.index))] = d.behind != nil
 	}
-	if len(errs) > 0 { // what is attached stays rather than leave a device bare
-		return errors.Join(errs...)
-	}
 	for name, d := range a.by {
-		if !keep[filepath.Base(a.egressPin(d.index))] {
+		if !wanted[name] { // by its name: one that has another name now is there twice
 			d.close()
 			delete(a.by, name)
 		}
@@ -116,25 +106,61 @@ func (a *Devices) setDevices(devices []lvs.Device) error {
 	return a.unpinOthers(keep)
 }
 
-func (a *Devices) setDevice(w lvs.Device) (*device, error) {
+// attachAll attaches to each wanted device at the hook that is chosen for it. Once a
+// program is attached, the kernel may have refused native XDP, or the device may tell
+// that it sends nothing for XDP: then the choice is made again.
+func (a *Devices) attachAll() error {
+	for round := 0; ; round++ {
+		avoid, sends := a.chosen()
+		errs := []error{a.forbidSending(sends)}
+		for _, w := range a.want {
+			_, err := a.setDevice(w, avoid[w.Name])
+			switch {
+			case a.found[w.Name]:
+				a.noteUnfit(w.Name, err)
+			case err != nil:
+				errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		again, sends := a.chosen()
+		if round > len(a.want) || maps.Equal(avoid, again) {
+			return a.allowSending(sends)
+		}
+	}
+}
+
+// setDevice attaches to a device; avoid says why native XDP must not be chosen there.
+func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	l, err := netlnk.LinkByName(w.Name)
 	if err != nil {
 		return nil, err
 	}
 	old := a.by[w.Name]
-	if old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC) {
+	same := old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC)
+	trunk := a.trunks[l.Index]
+	if same && old.avoid == avoid && old.trunk == trunk {
 		return old, nil
+	}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid, trunk: trunk}
+	if same {
+		d.refused = old.refused
 	}
 	if old != nil {
 		old.close()
 		delete(a.by, w.Name)
 	}
-	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook}
 	if err := a.attach(d, l); err != nil {
 		return nil, err
 	}
 	a.by[w.Name] = d
-	if d.hook != hookEgress {
+	switch {
+	case d.hook == hookEgress:
+	case avoid != "" && isXDP(d.hook):
+		a.log.Warn("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
+	default:
 		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
 	}
 	return d, nil
@@ -143,22 +169,32 @@ func (a *Devices) setDevice(w lvs.Device) (*device, error) {
 // attach puts the programs on the device: the one at egress first, then the ingress
 // at the place that was asked for, or, on auto, at the best that works.
 func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
-	if d.egress, err = a.attachEgress(d.index); err != nil {
-		return fmt.Errorf("attach the program at egress: %w", err)
+	if err := unfit(d.wanted, l); err != nil {
+		return err
+	}
+	if !l.Layer3 {
+		if d.egress, err = a.attachEgress(d.index); err != nil {
+			return fmt.Errorf("attach the program at egress: %w", err)
+		}
 	}
 	if d.wanted == hookEgress {
 		d.hook = hookEgress
 		return nil
 	}
 	var refused error
-	for _, c := range choices(d.wanted, l) {
-		if d.ingress, err = a.attachIngress(l.MAC, d.index, c.hook); err == nil {
+	for _, c := range choices(d.wanted, l, d.avoid) {
+		if d.ingress, err = a.attachIngress(d, l, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if err := a.attachBehind(d); err != nil {
 				d.close()
 				return fmt.Errorf("attach the program behind it: %w", err)
 			}
+			if err := a.leaveOthers(d); err != nil {
+				d.close()
+				return err
+			}
 			if refused != nil {
+				d.refused = refused.Error()
 				d.why = fmt.Sprintf("%s (%v)", c.why, refused)
 			}
 			return nil
@@ -186,7 +222,7 @@ func (a *Devices) attachBehind(d *device) error {
 	if d.hook == lvs.HookTC {
 		return nil
 	}
-	program, err := a.program(d.mac, abi.BpfProgWeirBehind)
+	program, err := a.program(programKey{abi.BpfProgWeirBehind, abi.MACWord(d.mac), d.trunk})
 	if err != nil {
 		return err
 	}
@@ -202,15 +238,33 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 			return nil, err
 		}
 	}
-	program, err := a.program(nil, abi.BpfProgWeirEgress)
+	program, err := a.program(programKey{name: abi.BpfProgWeirEgress})
 	if err != nil {
 		return nil, err
 	}
 	return a.attachTC(a.egressPin(index), program, index, ebpf.AttachTCXEgress)
 }
 
-func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) (*attachment, error) {
-	for _, other := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
+// attachIngress attaches a program at a hook. What is at another hook stays, so that no
+// packet passes by, but for XDP: a device has it in one way only.
+func (a *Devices) attachIngress(d *device, l netlnk.Link, hook lvs.Hook) (*attachment, error) {
+	index := l.Index
+	if hook == lvs.HookTC {
+		name := abi.BpfProgWeirTc
+		if l.Layer3 {
+			name = abi.BpfProgWeirTcL3
+		}
+		program, err := a.program(programKey{name: name, trunk: d.trunk}) // the kernel tells whose a packet is
+		if err != nil {
+			return nil, err
+		}
+		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
+	}
+	program, err := a.program(programKey{abi.BpfProgWeirXdp, abi.MACWord(d.mac), d.trunk})
+	if err != nil {
+		return nil, err
+	}
+	for other := range xdpFlags {
 		if other == hook {
 			continue
 		}
@@ -218,24 +272,28 @@ func (a *Devices) attachIngress(mac net.HardwareAddr, index int, hook lvs.Hook) 
 			return nil, err
 		}
 	}
-	if hook == lvs.HookTC {
-		// First: on kernels without tcx it has the same place.
-		if err := detach(a.behindPin(index)); err != nil {
-			return nil, err
-		}
-		program, err := a.program(mac, abi.BpfProgWeirTc)
-		if err != nil {
-			return nil, err
-		}
-		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
-	}
-	program, err := a.program(mac, abi.BpfProgWeirXdp)
-	if err != nil {
-		return nil, err
-	}
 	return a.pinned(a.ingressPin(index, hook), program, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Interface: index, Program: program, Flags: xdpFlags[hook]})
 	})
+}
+
+// leaveOthers takes off what is at other hooks of a device than its own.
+func (a *Devices) leaveOthers(d *device) error {
+	var pins []string
+	for _, hook := range []lvs.Hook{lvs.HookNative, lvs.HookGeneric, lvs.HookTC} {
+		if hook != d.hook {
+			pins = append(pins, a.ingressPin(d.index, hook))
+		}
+	}
+	if d.behind == nil {
+		pins = append(pins, a.behindPin(d.index))
+	}
+	for _, pin := range pins {
+		if err := detach(pin); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
@@ -256,6 +314,13 @@ func (a *Devices) pinned(path string, program *ebpf.Program, index int, attach f
 		}
 	}
 	l, err := attach()
+	if occupied(err) {
+		if freed, e := freeRenumbered(path, index); e != nil {
+			return nil, errors.Join(err, e)
+		} else if freed {
+			l, err = attach()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -287,8 +352,13 @@ func detach(path string) error {
 }
 
 // unpinOthers detaches from the devices that are not to be kept.
-func (a *Devices) unpinOthers(keep map[string]bool) error {
-	entries, err := os.ReadDir(a.pinDir)
+func (a *Devices) unpinOthers(keep map[string]bool) error { return detachOthers(a.pinDir, keep) }
+
+// DetachPinned detaches whatever is pinned in a folder from its device.
+func DetachPinned(pinDir string) error { return detachOthers(pinDir, nil) }
+
+func detachOthers(pinDir string, keep map[string]bool) error {
+	entries, err := os.ReadDir(pinDir)
 	if err != nil {
 		return fmt.Errorf("list the pins: %w", err)
 	}
@@ -299,7 +369,7 @@ func (a *Devices) unpinOthers(keep map[string]bool) error {
 		if !isLink || keep[e.Name()] {
 			continue
 		}
-		if err := detach(filepath.Join(a.pinDir, e.Name())); err != nil {
+		if err := detach(filepath.Join(pinDir, e.Name())); err != nil {
 			return err
 		}
 	}

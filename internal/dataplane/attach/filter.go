@@ -62,22 +62,39 @@ func filterPlace(egress bool) netlnk.FilterPlace {
 	return netlnk.FilterIngress
 }
 
-// detachFilter takes off the filter whose program is pinned there; isFilter is
-// false where something else is.
+// detachFilter takes off the filter whose program is pinned there, unless another program
+// has its place by now; isFilter is false where something else is pinned.
 func detachFilter(path string) (isFilter bool, err error) {
 	program, err := ebpf.LoadPinnedProgram(path, nil)
 	if err != nil {
 		return false, nil
 	}
-	program.Close()
+	defer program.Close()
 	name := filepath.Base(path)
 	place := filterPlace(strings.HasPrefix(name, "egress_"))
 	var index int
 	if _, err := fmt.Sscanf(name[strings.Index(name, "_"):], "_%d", &index); err != nil {
 		return true, fmt.Errorf("pin %s: which device is not to be read from its name: %w", path, err)
 	}
-	if err := netlnk.DeleteFilter(index, place); err != nil {
-		return true, fmt.Errorf("detach: %w", err)
+	ours, err := holds(index, place, program)
+	if err != nil {
+		return true, err
+	}
+	if ours {
+		if err := netlnk.DeleteFilter(index, place); err != nil {
+			return true, fmt.Errorf("detach: %w", err)
+		}
 	}
 	return true, kmap.Unpin(path)
+}
+
+// holds says whether a program is the one of the filter at a place of a device.
+func holds(index int, place netlnk.FilterPlace, program *ebpf.Program) (bool, error) {
+	info, err := program.Info()
+	if err != nil {
+		return false, fmt.Errorf("ask for the program to take off: %w", err)
+	}
+	id, _ := info.ID()
+	at, err := netlnk.FilterProgram(index, place)
+	return at == int(id), err
 }

@@ -22,6 +22,7 @@ func TestChoices(t *testing.T) {
 		{"auto on virtio", lvs.HookAuto, virtio, "native tc"},
 		{"auto on veth", lvs.HookAuto, veth, "tc"},
 		{"auto on a bridge", lvs.HookAuto, netlnk.Link{Kind: "bridge", Driver: "bridge"}, "tc"},
+		{"auto on a device without Ethernet", lvs.HookAuto, netlnk.Link{Kind: "device", Driver: "wwan", Layer3: true}, "tc"},
 		{"nothing said is auto", "", veth, "tc"},
 		{"native wherever it is asked for", lvs.HookNative, veth, "native"},
 		{"generic", lvs.HookGeneric, card, "generic"},
@@ -29,11 +30,37 @@ func TestChoices(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, c := range choices(tt.wanted, tt.link) {
+			for _, c := range choices(tt.wanted, tt.link, "") {
 				got = append(got, string(c.hook))
 			}
 			if strings.Join(got, " ") != tt.want {
 				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestUnfit(t *testing.T) {
+	tun := netlnk.Link{Name: "tun0", Kind: "tun", Layer3: true}
+	card := netlnk.Link{Name: "eth0", Kind: "device", MAC: make([]byte, 6)}
+	infiniband := netlnk.Link{Name: "ib0", Kind: "device", MAC: make([]byte, 20)}
+	for _, tt := range []struct {
+		name   string
+		wanted lvs.Hook
+		link   netlnk.Link
+		want   string
+	}{
+		{"auto without Ethernet", lvs.HookAuto, tun, ""},
+		{"tc without Ethernet", lvs.HookTC, tun, ""},
+		{"native XDP without Ethernet", lvs.HookNative, tun, "hook native needs Ethernet"},
+		{"generic XDP without Ethernet", lvs.HookGeneric, tun, "hook generic needs Ethernet"},
+		{"native XDP on a card", lvs.HookNative, card, ""},
+		{"InfiniBand", lvs.HookAuto, infiniband, "not Ethernet"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := unfit(tt.wanted, tt.link)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}

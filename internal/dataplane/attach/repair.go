@@ -2,9 +2,11 @@ package attach
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -28,11 +30,32 @@ const (
 const Kind = "attachments"
 
 // Repair attaches the data plane again where it is not, because somebody took it off
-// or because the device was made anew, and pins again what is on the devices.
-func (a *Devices) Repair() {
+// or because the device was made anew, and pins again what is on the devices. Where the
+// exits ask for other hooks by now, it changes to them.
+func (a *Devices) Repair(exits Exits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.exits = exits
+	others := a.lookAgain()
 	a.repairDevices()
+	if others {
+		a.noteFailure(Kind, a.setDevices())
+		return
+	}
+	a.chooseAgain()
+}
+
+// chooseAgain changes to other hooks where the choice is another one by now.
+func (a *Devices) chooseAgain() {
+	avoid, sends := a.chosen()
+	for _, d := range a.by {
+		if d.avoid != avoid[d.name] {
+			a.noteFailure(Kind, a.setDevices())
+			return
+		}
+	}
+	a.noteFailure(abi.BpfMapXdpExits, a.forbidSending(sends))
+	a.noteFailure(abi.BpfMapXdpExits, a.allowSending(sends))
 }
 
 // repairDevices attaches the data plane again where it is not.
@@ -40,19 +63,28 @@ func (a *Devices) repairDevices() {
 	repaired, failed := false, false
 	a.repairTail()
 	for _, w := range a.want {
+		if a.found[w.Name] && a.by[w.Name] == nil { // it has come, or cannot be used
+			continue
+		}
 		drifted, err := a.repairDevice(w)
+		if a.found[w.Name] && errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile
+			continue
+		}
 		if drifted {
 			a.ledger.Note(Kind, w.Name, err)
 		}
 		repaired, failed = repaired || drifted, failed || err != nil
 	}
 	if repaired && !failed { // what is left of devices that went can go, too
-		a.noteFailure(Kind, a.setDevices(a.want))
+		a.noteFailure(Kind, a.setDevices())
 	}
 }
 
 func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 	l, err := netlnk.LinkByName(w.Name)
+	if errors.Is(err, netlnk.ErrNoDevice) { // nobody's doing: who wants it hears of it, too
+		return false, nil
+	}
 	if err != nil {
 		return true, err
 	}
@@ -72,7 +104,8 @@ func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 		d.close()
 		delete(a.by, w.Name)
 	}
-	if _, err := a.setDevice(w); err != nil {
+	avoid, _ := a.chosen()
+	if _, err := a.setDevice(w, avoid[w.Name]); err != nil {
 		pause := retryFirst
 		if r.index == l.Index {
 			pause = min(2*r.pause, retryMost)

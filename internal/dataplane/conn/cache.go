@@ -38,15 +38,15 @@ func cacheGoal(lines, limit uint32) uint32 {
 	return min((lines-limit)*4/3, limit/2)
 }
 
-// ForgetDestinations empties a service's cache: it belongs to the scheduler.
-func ForgetDestinations(m *abi.Maps, service uint32) error {
+// ForgetDestinations empties the caches of services: each belongs to the scheduler.
+func ForgetDestinations(m *abi.Maps, services map[uint32]bool) error {
 	for _, table := range []*ebpf.Map{m.Cache, m.Members} {
 		var key abi.BpfCacheKey
 		var value []byte
 		var gone []abi.BpfCacheKey
 		entries := table.Iterate()
 		for entries.Next(&key, &value) {
-			if key.Service == service {
+			if services[key.Service] {
 				gone = append(gone, key)
 			}
 		}

@@ -2,61 +2,155 @@ package lease
 
 import (
 	"fmt"
-	"net"
+	"slices"
 	"sync"
+	"time"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/kmap"
+	"weir/internal/netlnk"
+	"weir/lvs"
 )
 
-// Directors are the other directors' Ethernet addresses. They have a lock of their own.
+// Directors are the other directors, by their Ethernet addresses, and the networks whose
+// routes lead by them. They have a lock of their own.
 type Directors struct {
-	mu     sync.Mutex // guards the fields below
-	table  *kmap.Mirror[uint64, uint8]
-	filter *kmap.Mirror[uint32, uint64]
+	most    int        // how many there is room for
+	looking sync.Mutex // one look at the kernel's tables at a time
+	mu      sync.Mutex // guards the fields below
+	wanted  []lvs.Director
+	table   *kmap.Mirror[uint64, uint8]
+	filter  *kmap.Mirror[uint32, uint64]
+	routes  *kmap.Mirror[abi.BpfPrefix, uint64]
+	next    time.Time // of the next look at the routes
 }
+
+// addressesOfOne is how many Ethernet addresses a director has at most: the source of its
+// advertisements, and the one that its neighbours find it by.
+const addressesOfOne = 2
 
 // NewDirectors takes up those that an earlier process left.
 func NewDirectors(m *abi.Maps, mirrors *kmap.Mirrors) *Directors {
-	d := &Directors{}
+	d := &Directors{most: int(m.Directors.MaxEntries()) / addressesOfOne}
 	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
 	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)
+	d.routes = kmap.Add(mirrors, abi.BpfMapDirectorRoutes, m.DirectorRoutes, &d.mu, func(k abi.BpfPrefix, _ uint64) string { return k.Netip().String() })
 	return d
 }
 
-// List is what is in force.
-func (d *Directors) List() (macs []net.HardwareAddr) {
+// List is what is in force, by Ethernet address alone.
+func (d *Directors) List() (all []lvs.Director) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for word := range d.table.Wrote() {
-		macs = append(macs, abi.WordMAC(word))
+		all = append(all, lvs.Director{MAC: abi.WordMAC(word)})
 	}
-	return macs
+	return all
 }
 
-// Set makes these, and only these, the Ethernet addresses whose frames
-// are never forwarded again.
-func (d *Directors) Set(macs []net.HardwareAddr) error {
+// Set makes these, and only these, the directors whose packets are never forwarded again.
+// Where there is no room for all, the last ones are left out: what neighbours send refuses
+// no configuration. Changed says that a packet may have to take the full path because of that.
+func (d *Directors) Set(all []lvs.Director) (changed bool, err error) {
+	all = all[:min(len(all), d.most)]
+	d.mu.Lock()
+	same := slices.EqualFunc(d.wanted, all, equal)
+	d.wanted, d.next = slices.Clone(all), time.Time{}
+	d.mu.Unlock()
+	if same && len(all) > 0 {
+		return false, nil
+	}
+	return d.Refresh()
+}
+
+func equal(a, b lvs.Director) bool { return a.Addr == b.Addr && slices.Equal(a.MAC, b.MAC) }
+
+// lookShare bounds the time that looking at the kernel's tables takes: one part of this
+// many. It matters where a machine has hundreds of thousands of routes.
+const lookShare = 20
+
+// Refresh follows the kernel's routes and neighbours. Changed is as in Set.
+func (d *Directors) Refresh() (changed bool, err error) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
+	d.mu.Lock()
+	wanted, begun := d.wanted, time.Now()
+	early := begun.Before(d.next)
+	d.mu.Unlock()
+	if early {
+		return false, nil
+	}
+	var around surroundings
+	if len(wanted) > 0 {
+		for _, other := range wanted {
+			if other.Addr.IsValid() {
+				_ = netlnk.Refresh(other.Addr) // without a route to it, its address is not needed
+			}
+		}
+		if around, err = look(); err != nil {
+			return false, fmt.Errorf("find the routes by other directors: %w", err)
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	wanted, filter := map[uint64]bool{}, uint64(0)
-	for _, mac := range macs {
-		word := abi.MACWord(mac)
-		wanted[word] = true
-		filter |= abi.DirectorBit(word)
-		if err := d.table.Put(word, 1); err != nil {
-			return fmt.Errorf("enter director %s: %w", mac, err)
-		}
+	if took := time.Since(begun); took > time.Millisecond {
+		d.next = time.Now().Add(lookShare * took)
 	}
-	if err := d.filter.Put(0, filter); err != nil {
-		return fmt.Errorf("set the directors' filter: %w", err)
-	}
+	return d.put(wanted, around)
+}
+
+// put writes what follows from the kernel's tables.
+func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed bool, err error) {
+	macs := around.macs(wanted, d.table.Wrote())
 	for word := range d.table.Wrote() {
-		if wanted[word] {
+		if _, stays := macs[word]; stays {
 			continue
 		}
+		changed = true
 		if err := d.table.Drop(word); err != nil {
-			return fmt.Errorf("remove a director: %w", err)
+			return changed, fmt.Errorf("remove a director: %w", err)
+		}
+	}
+	filter := uint64(0)
+	for word, kind := range macs {
+		filter |= abi.DirectorBit(word)
+		if d.table.Wrote()[word] == kind {
+			continue
+		}
+		changed = true
+		if err := d.table.Put(word, kind); err != nil {
+			return changed, fmt.Errorf("enter director %s: %w", abi.WordMAC(word), err)
+		}
+	}
+	if err := d.putRoutes(wanted, around, macs); err != nil {
+		return changed, err
+	}
+	if d.filter.Wrote()[0] != filter {
+		if err := d.filter.Put(0, filter); err != nil {
+			return changed, fmt.Errorf("set the directors' filter: %w", err)
+		}
+	}
+	return changed, nil
+}
+
+func (d *Directors) putRoutes(wanted []lvs.Director, around surroundings, macs map[uint64]uint8) error {
+	keep := map[abi.BpfPrefix]bool{}
+	for network, mac := range around.back(wanted, macs) {
+		key := abi.PrefixOf(network)
+		keep[key] = true
+		if was, there := d.routes.Wrote()[key]; there && was == mac {
+			continue
+		}
+		if err := d.routes.Put(key, mac); err != nil {
+			return fmt.Errorf("enter the route back to %s: %w", network, err)
+		}
+	}
+	for key := range d.routes.Wrote() {
+		if keep[key] {
+			continue
+		}
+		if err := d.routes.Drop(key); err != nil {
+			return fmt.Errorf("remove the route back to %s: %w", key.Netip(), err)
 		}
 	}
 	return nil

@@ -97,15 +97,14 @@ func (l *Leases) read(index uint32) (lease abi.BpfLease, err error) {
 }
 
 // Set gives each instance a lease, keeping those that run, and says by which lease
-// each VIP is served. A new instance whose device is missing is an error that is
-// netlnk.ErrNoDevice; one that has a lease keeps it.
+// each VIP is served. An instance whose device is missing has one, too.
 func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 	devices := findDevices(instances)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	vips, leases := map[netip.Addr]uint32{}, map[lvs.InstanceID]uint32{}
 	for _, in := range instances {
-		index, err := l.leaseOf(in.ID, devices[in.ID.Interface])
+		index, err := l.leaseOf(in.ID, devices[in.ID.Interface], leases)
 		if err != nil {
 			return nil, fmt.Errorf("lease of %s: %w", in.ID, err)
 		}
@@ -147,13 +146,15 @@ func findDevice(name string) device {
 	return device{link.Index, err}
 }
 
-// leaseOf finds the lease that is pinned for this instance, or a free one.
-func (l *Leases) leaseOf(id lvs.InstanceID, on device) (uint32, error) {
+// leaseOf finds the lease that is pinned for this instance, or a free one: none of those
+// that are taken already. That of a device which does not exist has no number until it
+// comes.
+func (l *Leases) leaseOf(id lvs.InstanceID, on device, taken map[lvs.InstanceID]uint32) (uint32, error) {
 	index, known := l.by[id]
 	if known && errors.Is(on.err, netlnk.ErrNoDevice) { // it may come again
 		return index, nil
 	}
-	if on.err != nil {
+	if on.err != nil && !errors.Is(on.err, netlnk.ErrNoDevice) {
 		return 0, on.err
 	}
 	if known {
@@ -161,14 +162,20 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device) (uint32, error) {
 		lease.Ifindex = uint32(on.index)
 		return index, l.leases.Put(index, lease)
 	}
-	mine := abi.BpfLease{Ifindex: uint32(on.index), Vrid: id.VRID}
-	if id.IPv6 {
-		mine.Ipv6 = 1
-	}
+	mine := leaseFor(id, on)
 	var free uint32
+	used := map[uint32]bool{}
+	for _, all := range []map[lvs.InstanceID]uint32{l.by, taken} {
+		for _, i := range all {
+			used[i] = true
+		}
+	}
 	for i := uint32(1); i < l.table.MaxEntries(); i++ {
+		if used[i] {
+			continue
+		}
 		lease := l.leases.Wrote()[i]
-		if lease.Ifindex == mine.Ifindex && lease.Vrid == mine.Vrid && lease.Ipv6 == mine.Ipv6 {
+		if same(lease, mine) {
 			return i, nil
 		}
 		if free == 0 && lease == (abi.BpfLease{}) {
@@ -191,7 +198,7 @@ func (l *Leases) Move(device string) error {
 		if id.Interface != device {
 			continue
 		}
-		if _, err := l.leaseOf(id, on); err != nil {
+		if _, err := l.leaseOf(id, on, nil); err != nil {
 			return fmt.Errorf("lease of %s: %w", id, err)
 		}
 	}

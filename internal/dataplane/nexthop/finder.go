@@ -40,6 +40,9 @@ func (f *Finder) Find(addr netip.Addr) netlnk.NextHop {
 			f.log.Debug("no route to real server", "real_server", addr, "error", err)
 		}
 		f.known[addr] = hop
+		if f.paths.Refused(addr, hop.Refused) && hop.Refused != "" {
+			f.log.Warn("packets to a real server cannot be sent", "real_server", addr, "why", hop.Refused)
+		}
 	}
 	hop, _ := f.Known(addr)
 	return hop
@@ -84,7 +87,7 @@ const (
 func (f *Finder) Await(wanted []Want) {
 	var missing []netip.Addr
 	for _, w := range wanted {
-		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid {
+		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid && hop.Refused == "" {
 			missing = append(missing, w.Addr)
 		}
 	}

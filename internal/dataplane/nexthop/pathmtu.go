@@ -10,8 +10,26 @@ import (
 // PathMTUs are the path MTUs that are below the MTU of the first link, by destination
 // address. It may be used by several goroutines; the zero value is empty.
 type PathMTUs struct {
-	mu sync.Mutex
-	by map[netip.Addr]pathMTU
+	mu      sync.Mutex
+	by      map[netip.Addr]pathMTU
+	refused map[netip.Addr]string // what was told last of paths on which nothing can be sent
+}
+
+// Refused notes why nothing can be sent to an address; "" says that something can be. It
+// returns whether that is news.
+func (n *PathMTUs) Refused(to netip.Addr, why string) (news bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refused[to] == why {
+		return false
+	}
+	if n.refused == nil {
+		n.refused = map[netip.Addr]string{}
+	}
+	if n.refused[to] = why; why == "" {
+		delete(n.refused, to)
+	}
+	return true
 }
 
 type pathMTU struct {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/nexthop"
+	"weir/internal/netlnk"
 )
 
 // Addrs are the addresses of the servers in service.
@@ -21,6 +23,21 @@ func (r *Registry) Addrs() (addrs []netip.Addr) {
 		}
 	}
 	return addrs
+}
+
+// Exits are the indexes of the devices that lead to the servers in service, in order.
+func (r *Registry) Exits() (devices []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	met := map[int]bool{}
+	for _, s := range r.servers {
+		if index := s.hop.Index; s.present && !s.hop.Local && index != 0 && !met[index] {
+			met[index] = true
+			devices = append(devices, index)
+		}
+	}
+	slices.Sort(devices)
+	return devices
 }
 
 // SetHops writes the next hops that were found, of the servers that are in service
@@ -45,6 +62,19 @@ func (r *Registry) SetHops(find Finder) (err error) {
 		}
 	}
 	return err
+}
+
+// Hops are the next hops that are in force, by the servers' addresses.
+func (r *Registry) Hops() map[netip.Addr]netlnk.NextHop {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hops := map[netip.Addr]netlnk.NextHop{}
+	for key, s := range r.servers {
+		if s.present {
+			hops[key.addr.Addr()] = s.hop
+		}
+	}
+	return hops
 }
 
 // LimitMTU has packets to the servers at an address be no longer than this many bytes.

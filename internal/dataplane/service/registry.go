@@ -38,6 +38,8 @@ type Registry struct {
 	adopted                       bool // an earlier process had left services
 	expiring                      bool // a server has left whose connections are to expire with it
 	local                         localAddrs
+	directors                     map[netip.Addr]bool // the other directors' addresses
+	empty                         *ebpf.Map           // a table without servers; nil before it is needed
 
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]
@@ -81,6 +83,13 @@ func Open(o Options) (*Registry, error) {
 		return nil, err
 	}
 	return r, r.setFilter(nil)
+}
+
+// Close releases what the registry holds beside the data plane's tables.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.empty.Close() // harmless where there is none
 }
 
 // LimitCycle has cycles of at most so many turns be laid out, from the next edit of a

@@ -78,6 +78,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if s.hop.Valid {
 		entry.Flags |= abi.BpfServerFlagsSERVER_RESOLVED
 	}
+	if r.directors[key.addr.Addr()] {
+		entry.Flags |= abi.BpfServerFlagsSERVER_DIRECTOR
+	}
 	if err := r.setLocal(&entry, s); err != nil {
 		return fmt.Errorf("enter the local address on the path: %w", err)
 	}

@@ -39,7 +39,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	}
 	r.local.virtual = virtualAddrs(state)
 	clear(r.local.devices)
-	var errs []error
+	errs := []error{r.setDirectors(state.Directors)}
 	var changes []*change
 	for _, vs := range changed {
 		c, err := r.prepare(vs, lease[vs.Addr], find)
@@ -206,7 +206,7 @@ func (r *Registry) schedulerIs(s *service, now lvs.Scheduler) error {
 	if before == now || !remembers(before) {
 		return nil
 	}
-	return conn.ForgetDestinations(r.maps, s.index)
+	return conn.ForgetDestinations(r.maps, map[uint32]bool{s.index: true})
 }
 
 // service finds or makes the entry of a service.
@@ -226,7 +226,11 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
 }
 
+// dropServices removes the services that are not wanted. What takes the kernel long is done
+// for all of them together.
 func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
+	var gone []uint32
+	remembered := map[uint32]bool{}
 	for key, s := range r.services {
 		if wanted[key] || !s.present {
 			continue
@@ -235,16 +239,23 @@ func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}
-		if e := r.dropTable(s.index); e != nil {
-			err = errors.Join(err, fmt.Errorf("remove the table of %s: %w", key, e))
+		gone = append(gone, s.index)
+		if remembers(s.scheduler) {
+			remembered[s.index] = true
 		}
-		err = errors.Join(err, r.schedulerIs(s, ""))
+		s.scheduler = ""
 		expires := s.written != nil && s.written.Rules.ExpireNoDest
 		for _, server := range s.servers {
 			err = errors.Join(err, r.dropServer(server, expires))
 		}
 		// One that comes again is a new one.
 		s.present, s.layout, s.written, s.servers = false, nil, nil, nil
+	}
+	if len(gone) > 0 {
+		err = errors.Join(err, r.emptyTables(gone))
+	}
+	if len(remembered) > 0 {
+		err = errors.Join(err, conn.ForgetDestinations(r.maps, remembered))
 	}
 	return err
 }

@@ -128,9 +128,18 @@ func (r *Registry) tableID(s *service) (id ebpf.MapID, err error) {
 	return id, err
 }
 
-func (r *Registry) dropTable(index uint32) error {
-	if err := r.maps.Tables.Delete(index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return err
+// emptyTables puts a table without servers in the place of those of services that were
+// removed: a table cannot be deleted without a wait of 10 ms or more for the kernel, which
+// a call that replaces many has once.
+func (r *Registry) emptyTables(indexes []uint32) (err error) {
+	if r.empty == nil {
+		if r.empty, err = r.newTable(tableOf(&sched.Layout{})); err != nil {
+			return fmt.Errorf("make a table without servers: %w", err)
+		}
+	}
+	tables := slices.Repeat([]uint32{uint32(r.empty.FD())}, len(indexes))
+	if n, err := r.maps.Tables.BatchUpdate(indexes, tables, nil); err != nil {
+		return fmt.Errorf("empty %d of %d tables: %w", len(indexes)-n, len(indexes), err)
 	}
 	return nil
 }

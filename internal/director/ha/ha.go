@@ -16,20 +16,20 @@
 package ha
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/drift"
-	"weir/internal/netlnk"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -47,14 +47,6 @@ type Leases interface {
 	Leased(id lvs.InstanceID) (bool, error)
 }
 
-// Interfaces are the network devices on which instances speak.
-type Interfaces interface {
-	LinkByName(name string) (netlnk.Link, error)
-	// PrimaryAddr is the IPv4 address under which a device speaks, which is none of
-	// those excluded.
-	PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error)
-}
-
 // Transport carries an instance's advertisements; *vrrp.Link is the one over sockets.
 type Transport interface {
 	vrrp.Transport
@@ -62,13 +54,18 @@ type Transport interface {
 	io.Closer // harmless when it is closed
 }
 
-// Reopener opens its sockets anew where its interface was made anew.
-type Reopener interface{ Reopen() error }
+// Reopener follows an interface that was made anew.
+type Reopener interface {
+	// Lost says that the interface on which the sockets were opened is gone: they carry
+	// nothing any more, also where another one has its name or its number.
+	Lost() bool
+	// Reopen opens the sockets anew. With an error they are as they were.
+	Reopen() error
+}
 
 // Machine is what instances reach this machine by.
 type Machine struct {
-	Leases     Leases
-	Interfaces Interfaces
+	Leases Leases
 	// Open opens the transport of an instance.
 	Open func(LinkConfig) (Transport, error)
 	VIPs *vip.Engine
@@ -77,6 +74,8 @@ type Machine struct {
 	// without waiting, where there is no room. The state machines' goroutines call both.
 	Tell  func(cluster.Event)
 	Learn func(Heard) bool
+
+	suspended *atomic.Bool // see Instances.Suspend
 }
 
 // LinkConfig says where the advertisements of an instance run.
@@ -90,6 +89,14 @@ type Heard struct {
 	Peer
 	Name string // of the instance
 	MAC  net.HardwareAddr
+	// For is how long it is known unless it is heard again.
+	For time.Duration
+}
+
+// peerDirector is another director, and until when it is known.
+type peerDirector struct {
+	mac   net.HardwareAddr
+	until time.Time
 }
 
 // Peer is where another director's advertisements come from.
@@ -104,24 +111,30 @@ type Instances struct {
 	start     Start // nil before Run
 	list      []*instance
 	opened    []*instance // that a reload under way adds
-	directors map[Peer]net.HardwareAddr
+	directors map[Peer]peerDirector
 }
 
 // New makes instances of which there are none yet.
 func New(m Machine) *Instances {
-	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
+	m.suspended = new(atomic.Bool)
+	return &Instances{machine: m, directors: map[Peer]peerDirector{}}
 }
 
-// Open opens the transports of all instances. Nothing is sent yet.
-func (s *Instances) Open(cfgs []conf.VRRPInstance) error {
-	vips := allAddrs(cfgs)
-	for _, c := range cfgs {
-		in, err := s.open(c, vips)
-		if err != nil {
-			s.Close()
-			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+// Open opens the transports of all instances, with the bindings that each has on this
+// machine. Nothing is sent yet. A device that does not exist is an error; what else keeps
+// an instance from taking part is a fault, until Follow finds it gone.
+func (s *Instances) Open(cfgs []conf.VRRPInstance, bindings []Binding) error {
+	for i, c := range cfgs {
+		err := bindings[i].Missing
+		if err == nil {
+			var in *instance
+			if in, err = s.open(c, bindings[i]); err == nil {
+				s.list = append(s.list, in)
+				continue
+			}
 		}
-		s.list = append(s.list, in)
+		s.Close()
+		return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
 	}
 	return s.SetVIPs(cfgs) // nobody has any yet: nothing is added
 }
@@ -136,11 +149,7 @@ func (s *Instances) Close() {
 // Run has every instance take up what a process before has left, and begin.
 func (s *Instances) Run(start Start) error {
 	s.start = start
-	left, err := s.machine.VIPs.ClearLeft()
-	for _, a := range left {
-		s.machine.Tell(cluster.OldVIPRemoved(a.Prefix, a.Device))
-	}
-	if err != nil {
+	if err := s.ClearLeft(); err != nil {
 		return err
 	}
 	for _, in := range s.list {
@@ -154,39 +163,102 @@ func (s *Instances) Run(start Start) error {
 	return nil
 }
 
+// ClearLeft removes VIPs of weir's that no instance has: those of a process before, and those
+// on a device that has got another name.
+func (s *Instances) ClearLeft() error {
+	left, err := s.machine.VIPs.ClearLeft()
+	for _, a := range left {
+		s.machine.Tell(cluster.OldVIPRemoved(a.Prefix, a.Device))
+	}
+	return err
+}
+
+// Suspend says whether masters that are stopped from now on leave everything as it is, for
+// the next process or for Keep, instead of handing over. Any goroutine may call it.
+func (s *Instances) Suspend(yes bool) { s.machine.suspended.Store(yes) }
+
 // Len is how many there are.
 func (s *Instances) Len() int { return len(s.list) }
 
-// Learn takes in another director, and returns what there is to tell of it.
-func (s *Instances) Learn(h Heard) cluster.Event {
-	s.directors[h.Peer] = h.MAC
-	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+// Learn takes in another director, and returns what there is to tell of it: nil where it was
+// known.
+func (s *Instances) Learn(h Heard) *cluster.Event {
+	known, ok := s.directors[h.Peer]
+	s.directors[h.Peer] = peerDirector{h.MAC, time.Now().Add(h.For)}
+	s.evict(h.Instance)
+	if ok && bytes.Equal(known.mac, h.MAC) {
+		return nil
+	}
+	e := cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+	return &e
 }
 
-// Directors are the Ethernet addresses of the directors that were heard.
-func (s *Instances) Directors() []net.HardwareAddr {
-	return slices.Collect(maps.Values(s.directors))
-}
-
-// CheckInterfaces puts each instance whose interface cannot be spoken on into fault,
-// and back.
-func (s *Instances) CheckInterfaces() {
-	for _, in := range s.list {
-		in.machine.SetFault(in.fault())
+// evict forgets the one of an instance that is known for the shortest time, where there are
+// too many.
+func (s *Instances) evict(of lvs.InstanceID) {
+	var first Peer
+	n := 0
+	for p, d := range s.directors {
+		if p.Instance != of {
+			continue
+		}
+		if n++; n == 1 || d.until.Before(s.directors[first].until) {
+			first = p
+		}
+	}
+	if n > mostDirectors {
+		delete(s.directors, first)
 	}
 }
 
-// DriftInterface is the drift of an interface that was made anew: the sockets are of
+// ForgetDirectors forgets directors that were not heard again in time, and says whether
+// there were any.
+func (s *Instances) ForgetDirectors() (some bool) {
+	now := time.Now()
+	for p, d := range s.directors {
+		if now.After(d.until) {
+			delete(s.directors, p)
+			some = true
+		}
+	}
+	return some
+}
+
+// Directors are the directors that are known.
+func (s *Instances) Directors() (all []lvs.Director) {
+	for peer, known := range s.directors {
+		addr := peer.Addr
+		if addr.IsLinkLocalUnicast() && addr.Is6() {
+			addr = addr.WithZone(peer.Instance.Interface)
+		}
+		all = append(all, lvs.Director{MAC: known.mac, Addr: addr})
+	}
+	return all
+}
+
+// Follow has the instances speak by what the machine has now: bindings are those of Bindings
+// for the configurations in force. One that cannot take part is in fault until it can.
+func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
+	for i, in := range s.list {
+		in.follow(bindings[i], ledger)
+	}
+}
+
+// Unopened says whether an instance is in fault for something that the kernel does not
+// report, so that it has to be tried again: its sockets could not be opened.
+func (s *Instances) Unopened() bool {
+	return slices.ContainsFunc(s.list, func(in *instance) bool { return in.unopened })
+}
+
+// DriftInterface is the drift of an interface that was made anew: the sockets were of
 // the one before.
 const DriftInterface = "vrrp_interfaces"
 
-// Repair follows interfaces that were made anew, and puts VIPs right. Those of a master
-// whose lease has run out are left alone: another director may have taken over, and
-// this one is about to hear so.
-func (s *Instances) Repair(ledger *drift.Ledger) {
+// Repair puts VIPs right. Those of a master whose lease has run out are left alone: another
+// director may have taken over, and this one is about to hear so.
+func (s *Instances) Repair() {
 	ids := map[vip.Owner]lvs.InstanceID{}
 	for _, in := range s.list {
-		in.repairLink(ledger)
 		ids[ownerOf(in.id)] = in.id
 	}
 	s.machine.VIPs.Repair(func(o vip.Owner) bool {
@@ -215,27 +287,23 @@ func ownerOf(id lvs.InstanceID) vip.Owner { return vip.Owner(id.String()) }
 // Wanted are the addresses of instances.
 func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 	for _, c := range cfgs {
-		w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
-		for _, a := range c.Addresses() {
-			w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
-		}
-		all = append(all, w)
+		all = append(all, wantedOf(c))
 	}
 	return all
+}
+
+func wantedOf(c conf.VRRPInstance) vip.Wanted {
+	w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
+	for _, a := range c.Addresses() {
+		w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
+	}
+	return w
 }
 
 // Addrs are addresses without their masks.
 func Addrs(vips []conf.VIP) (list []netip.Addr) {
 	for _, vip := range vips {
 		list = append(list, vip.Prefix.Addr())
-	}
-	return list
-}
-
-// allAddrs are the VIPs of all instances.
-func allAddrs(cfgs []conf.VRRPInstance) (list []netip.Addr) {
-	for _, c := range cfgs {
-		list = append(list, Addrs(c.Addresses())...)
 	}
 	return list
 }

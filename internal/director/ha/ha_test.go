@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/drift"
+	"weir/internal/netlnk"
 	"weir/internal/netlnk/fakenet"
 	"weir/internal/vip"
 	"weir/lvs"
@@ -29,6 +29,7 @@ type bed struct {
 	t      *testing.T
 	fake   *fakenet.Machine
 	ledger *drift.Ledger
+	cfgs   []conf.VRRPInstance // in force
 	heard  chan Heard
 	tasks  sync.WaitGroup
 	mu     sync.Mutex
@@ -54,7 +55,7 @@ func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed
 		Unheard: func(label string, a netip.Addr, err error) { tell(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	b.Instances = New(Machine{
-		Leases: fake, Interfaces: fake, VIPs: vips, Log: log, Tell: tell,
+		Leases: fake, VIPs: vips, Log: log, Tell: tell,
 		Open: func(c LinkConfig) (Transport, error) {
 			t, err := fake.OpenLink(c)
 			if err != nil {
@@ -71,12 +72,25 @@ func newBed(t *testing.T, fake *fakenet.Machine, cfgs ...conf.VRRPInstance) *bed
 			}
 		},
 	})
-	if err := b.Open(cfgs); err != nil {
+	if err := b.Open(cfgs, Bindings(cfgs, b.look())); err != nil {
 		t.Fatal(err)
 	}
+	b.cfgs = cfgs
 	b.plan(cfgs...)
 	return b
 }
+
+func (b *bed) look() *netlnk.Picture {
+	b.t.Helper()
+	p, err := b.fake.Look()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// follow has the instances follow the machine.
+func (b *bed) follow() { b.Follow(Bindings(b.cfgs, b.look()), b.ledger) }
 
 // plan has the data plane know instances.
 func (b *bed) plan(cfgs ...conf.VRRPInstance) {
@@ -111,7 +125,7 @@ func (b *bed) run() (stop func()) {
 // reload goes on with other instances, as a transaction does.
 func (b *bed) reload(cfgs ...conf.VRRPInstance) error {
 	var undo []func() error
-	err := b.Prepare(cfgs, &undo)
+	err := b.Prepare(cfgs, Bindings(cfgs, b.look()), &undo)
 	if err == nil {
 		b.plan(cfgs...)
 		err = b.SetVIPs(cfgs)
@@ -123,6 +137,7 @@ func (b *bed) reload(cfgs ...conf.VRRPInstance) error {
 		return err
 	}
 	b.Commit(cfgs)
+	b.cfgs = cfgs
 	return nil
 }
 
@@ -207,7 +222,7 @@ func TestMastership(t *testing.T) {
 			t.Errorf("heard %+v", h)
 		}
 		b.Learn(h)
-		if got := b.Directors(); len(got) != 2 || !slices.ContainsFunc(got, func(mac net.HardwareAddr) bool { return mac.String() == h.MAC.String() }) {
+		if got := b.Directors(); len(got) != 2 || !slices.ContainsFunc(got, func(d lvs.Director) bool { return d.MAC.String() == h.MAC.String() }) {
 			t.Errorf("directors %v", got)
 		}
 		stop()
@@ -347,7 +362,8 @@ func TestBeginFails(t *testing.T) {
 		b := newBed(t, m)
 		far := on(52, 100)
 		far.Interface = "eth9"
-		if err := b.Open([]conf.VRRPInstance{on(51, 100), far}); err == nil || !strings.HasPrefix(err.Error(), "vrrp_instance VI_52: ") || m.Open() != 0 {
+		cfgs := []conf.VRRPInstance{on(51, 100), far}
+		if err := b.Open(cfgs, Bindings(cfgs, b.look())); err == nil || !strings.HasPrefix(err.Error(), "vrrp_instance VI_52: ") || m.Open() != 0 {
 			t.Errorf("error %v, %d transports are open", err, m.Open())
 		}
 	})
@@ -472,37 +488,36 @@ func TestFaultsAndRepair(t *testing.T) {
 		defer b.run()()
 		time.Sleep(4 * time.Second)
 		m.SetUp("eth0", false)
-		b.CheckInterfaces()
+		b.follow()
 		b.want("VI_51 fault", "")
 		if got := b.Snapshot()[0].Fault; got != "interface eth0 is down" {
 			t.Errorf("fault %q", got)
 		}
 		m.Unplug("eth0")
-		b.CheckInterfaces()
-		b.Repair(b.ledger)
+		b.follow()
+		b.Repair()
 		if got := b.Snapshot()[0].Fault; !strings.Contains(got, "no such device") {
 			t.Errorf("fault %q", got)
 		}
 		m.Plug("eth0", 7, "192.0.2.1/24")
-		b.CheckInterfaces()
-		if got := b.Snapshot()[0].Fault; got != "interface eth0 was made anew, and cannot be spoken on yet" {
+		m.Refuse("reopen", 1)
+		b.follow()
+		if got := b.Snapshot()[0].Fault; got != "interface eth0 cannot be spoken on: refused by the test" || !b.Unopened() {
 			t.Errorf("fault %q", got)
 		}
-		m.Refuse("reopen", 1)
-		b.Repair(b.ledger)
 		b.want("VI_51 fault", "")
-		b.Repair(b.ledger)
+		b.follow()
 		b.want("VI_51 backup", "")
 		time.Sleep(4 * time.Second)
 		b.want("VI_51 master", vip1)
 		m.Remove("eth0", netip.MustParsePrefix(vip1))
 		m.Release(ID(on(51, 1)))
-		b.Repair(b.ledger)
+		b.Repair()
 		b.want("VI_51 master", "")
 		time.Sleep(time.Second)
-		b.Repair(b.ledger)
+		b.Repair()
 		b.want("VI_51 master", vip1)
-		if got := fmt.Sprint(b.ledger.Counts()); got != "map[comparisons:1 found, 0 repaired vip_addresses:1 found, 1 repaired vrrp_interfaces:1 found, 1 repaired]" {
+		if got := fmt.Sprint(b.ledger.Counts()); got != "map[vip_addresses:1 found, 1 repaired vrrp_interfaces:1 found, 1 repaired]" {
 			t.Errorf("drift %s", got)
 		}
 	})

@@ -2,8 +2,10 @@ package ha
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"weir/conf"
 	"weir/internal/cluster"
@@ -14,50 +16,42 @@ import (
 
 // instance is a VRRP instance as the director's loop has it.
 type instance struct {
-	id      lvs.InstanceID
-	with    *Machine
-	cfg     conf.VRRPInstance // with the address that advertisements come from
-	link    Transport
-	device  int // the number of the interface that the link was opened on
+	id    lvs.InstanceID
+	with  *Machine
+	file  conf.VRRPInstance // as the file has it
+	cfg   conf.VRRPInstance // with the address that advertisements come from, once there was one
+	bound Binding
+	link  Transport
+	// linked and device are what the link was opened for, and the number of the interface.
+	linked  LinkConfig
+	device  int
 	machine *vrrp.Instance
 	owner   *owner
 	stop    context.CancelFunc // nil before it runs
+	// unopened says that the link could not be opened, though nothing else is amiss.
+	unopened bool
 	// prepared is what a reload under way is to make of it; nil is nothing.
 	prepared *prepared
 }
 
-// open opens what an instance needs. The VIPs are those of all instances.
-func (s *Instances) open(c conf.VRRPInstance, vips []netip.Addr) (in *instance, err error) {
-	in = &instance{id: ID(c), with: &s.machine}
-	if in.cfg, err = s.machine.withSource(c, vips); err == nil {
-		in.link, in.device, err = s.machine.openLink(in.cfg)
+// open opens what an instance needs.
+func (s *Instances) open(c conf.VRRPInstance, b Binding) (in *instance, err error) {
+	in = &instance{id: ID(c), with: &s.machine, file: c, cfg: b.on(c), bound: b, link: silent{}}
+	if b.Source.IsValid() {
+		in.link, err = s.machine.Open(linkOf(in.cfg))
+		in.linked, in.device = linkOf(in.cfg), b.Index
 	}
 	return in, err
 }
 
-// withSource fills in the address that advertisements come from, which is no VIP of any
-// instance.
-func (m *Machine) withSource(c conf.VRRPInstance, vips []netip.Addr) (conf.VRRPInstance, error) {
-	if c.SourceIP.IsValid() {
-		return c, nil
-	}
-	source, err := m.Interfaces.PrimaryAddr(c.Interface, vips)
-	if err != nil {
-		return c, fmt.Errorf("address to send from: %w", err)
-	}
-	c.SourceIP = source
-	return c, nil
-}
+// silent is the transport of an instance that has had nothing to speak by yet.
+type silent struct{}
 
-// openLink opens a transport, and tells the number of the interface that it is on.
-func (m *Machine) openLink(c conf.VRRPInstance) (Transport, int, error) {
-	l, err := m.Interfaces.LinkByName(c.Interface)
-	if err != nil {
-		return nil, 0, err
-	}
-	link, err := m.Open(linkOf(c))
-	return link, l.Index, err
-}
+func (silent) Send(vrrp.Advertisement) error { return errors.New("there is no address to send from") }
+func (silent) Received() <-chan vrrp.Packet  { return nil }
+func (silent) Lost() bool                    { return false }
+func (silent) Reopen() error                 { return nil }
+func (silent) Close() error                  { return nil }
 
 // linkOf is what the transport has to know.
 func linkOf(c conf.VRRPInstance) LinkConfig {
@@ -69,9 +63,12 @@ func machineOf(c conf.VRRPInstance) vrrp.Config {
 	m := vrrp.Config{
 		Name: c.Name, VRID: c.VRID, Priority: c.Priority,
 		AdvertInterval: c.AdvertInterval, VIPs: Addrs(c.VIPs), Source: c.SourceIP,
-		UnicastPeers: c.UnicastPeers(), StartMaster: c.State == conf.Master,
+		UnicastPeers: c.UnicastPeers(), CheckUnicastSource: c.CheckSource, StartMaster: c.State == conf.Master,
 		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, GARPDelay: c.GARPDelay,
 		HandOver: vrrp.MaxSkewTime,
+	}
+	if !m.Source.IsValid() {
+		m.Source = netip.IPv4Unspecified()
 	}
 	if c.Auth.Type == conf.AuthPass {
 		m.Auth = vrrp.Password(c.Auth.Password)
@@ -114,33 +111,49 @@ func (in *instance) build(resume bool) (err error) {
 	in.owner = newOwner(in.id, in.with, terms{in.cfg.Name, c.Lease(), in.link})
 	in.machine, err = vrrp.New(c, in.link, in.owner, in.with.Log)
 	in.owner.machine = in.machine
+	if err == nil {
+		in.machine.SetFault(in.bound.Fault)
+	}
 	return err
 }
 
-// fault is why the instance cannot take part; empty where it can.
-func (in *instance) fault() string {
-	l, err := in.with.Interfaces.LinkByName(in.id.Interface)
-	switch {
-	case err != nil:
-		return err.Error()
-	case !l.Up:
-		return fmt.Sprintf("interface %s is down", l.Name)
-	case l.Index != in.device:
-		return fmt.Sprintf("interface %s was made anew, and cannot be spoken on yet", l.Name)
+// follow has the instance speak by what there is now.
+func (in *instance) follow(b Binding, ledger *drift.Ledger) {
+	heardAs := in.bound.heardAs
+	in.bound, in.unopened = b, false
+	fault := b.Fault
+	if fault == "" {
+		if err := in.rebind(b, ledger); err != nil {
+			in.unopened = true
+			fault = fmt.Sprintf("interface %s cannot be spoken on: %v", in.id.Interface, err)
+		}
 	}
-	return ""
+	in.machine.SetFault(fault)
+	if b.heardAs != heardAs { // does nothing unless the VIPs are here
+		in.with.VIPs.Announce(ownerOf(in.id))
+	}
 }
 
-// repairLink follows an interface that was made anew, once it has its address again.
-func (in *instance) repairLink(ledger *drift.Ledger) {
-	l, err := in.with.Interfaces.LinkByName(in.id.Interface)
-	if err != nil || l.Index == in.device {
-		return
+// rebind opens what the instance speaks by, where that is not what it has.
+func (in *instance) rebind(b Binding, ledger *drift.Ledger) error {
+	c := b.on(in.file)
+	if reflect.DeepEqual(in.linked, linkOf(c)) {
+		if in.device == b.Index && !in.link.Lost() {
+			return nil
+		}
+		err := in.link.Reopen()
+		ledger.Note(DriftInterface, in.id.Interface, err)
+		if err == nil {
+			in.device = b.Index
+		}
+		return err
 	}
-	err = in.link.Reopen()
-	ledger.Note(DriftInterface, l.Name, err)
-	if err == nil {
-		in.device = l.Index
-		in.machine.SetFault(in.fault())
+	link, err := in.with.Open(linkOf(c))
+	if err != nil {
+		return err
 	}
+	in.with.Tell(cluster.SourceChanged(in.cfg.Name, in.id.Interface, in.cfg.SourceIP, b.Source))
+	in.prepared = &prepared{file: in.file, cfg: c, link: link, device: b.Index}
+	in.commit()
+	return nil
 }

@@ -2,6 +2,7 @@ package ha
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,7 @@ func TestReloadTakesUpEveryKeyword(t *testing.T) {
 func machine() *fakenet.Machine {
 	m := fakenet.NewSegment().Machine("10.1.2.1/8")
 	m.Plug("eth1", 3, "10.2.0.1/8")
+	m.Give("eth0", netip.MustParsePrefix("10.1.2.2/8")) // a source that the rows name
 	return m
 }
 

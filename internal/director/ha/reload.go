@@ -2,7 +2,6 @@ package ha
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 
 	"weir/conf"
@@ -11,40 +10,41 @@ import (
 	"weir/vrrp"
 )
 
-// prepared is what an instance becomes by a reload.
+// prepared is what an instance becomes by a reload, or by a change of its surroundings.
 type prepared struct {
-	cfg  conf.VRRPInstance
-	link Transport // nil where the one that there is does
+	file, cfg conf.VRRPInstance
+	link      Transport // nil where the one that there is does
 	// device is the interface's that the link was opened on.
 	device int
 }
 
-// Prepare opens what another configuration needs, and notes how that is put back. It
-// is followed by SetVIPs and Commit, or put back.
-func (s *Instances) Prepare(cfgs []conf.VRRPInstance, undo *[]func() error) error {
-	vips := allAddrs(cfgs)
-	for _, c := range cfgs {
-		if err := s.prepare(c, vips, undo); err != nil {
+// Prepare opens what another configuration needs, with the bindings that each instance has
+// on this machine, and notes how that is put back. It is followed by SetVIPs and Commit, or
+// put back.
+func (s *Instances) Prepare(cfgs []conf.VRRPInstance, bindings []Binding, undo *[]func() error) error {
+	for i, c := range cfgs {
+		if err := s.prepare(c, bindings[i], undo); err != nil {
 			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
 		}
 	}
 	return nil
 }
 
-// prepare opens what a new or changed instance needs.
-func (s *Instances) prepare(c conf.VRRPInstance, vips []netip.Addr, undo *[]func() error) error {
-	c, err := s.machine.withSource(c, vips)
-	if err != nil {
-		return err
-	}
-	machine := machineOf(c)
+// prepare opens what a new or changed instance needs. A device that does not exist is an
+// error where it is new to the instance.
+func (s *Instances) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error) error {
+	machine := machineOf(b.on(c))
 	if err := machine.Validate(); err != nil {
 		return err
 	}
-	if in := s.find(ID(c)); in != nil {
-		return in.prepare(c, undo)
+	in := s.find(ID(c))
+	if b.Missing != nil && (in == nil || !reflect.DeepEqual(devicesOf(in.file), devicesOf(c))) {
+		return b.Missing
 	}
-	in, err := s.open(c, vips)
+	if in != nil {
+		return in.prepare(c, b, undo)
+	}
+	in, err := s.open(c, b)
 	if err != nil {
 		return err
 	}
@@ -56,17 +56,28 @@ func (s *Instances) prepare(c conf.VRRPInstance, vips []netip.Addr, undo *[]func
 	return in.build(false)
 }
 
-// prepare gets ready for another configuration, unless it is the same.
-func (in *instance) prepare(c conf.VRRPInstance, undo *[]func() error) error {
-	if len(conf.CompareVRRPInstance(&in.cfg, &c)) == 0 {
-		return nil
+// devicesOf are the devices that an instance names.
+func devicesOf(c conf.VRRPInstance) map[string]bool {
+	names := map[string]bool{c.Interface: true}
+	for _, a := range c.Addresses() {
+		names[a.Device] = true
 	}
-	p := &prepared{cfg: c}
-	if !reflect.DeepEqual(linkOf(in.cfg), linkOf(c)) {
+	return names
+}
+
+// prepare gets ready for another configuration.
+func (in *instance) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error) error {
+	next := b.on(c)
+	if !next.SourceIP.IsValid() { // in fault; Follow opens what is needed once there is one
+		next.SourceIP = in.cfg.SourceIP
+	}
+	p := &prepared{file: c, cfg: next}
+	if b.Source.IsValid() && !reflect.DeepEqual(in.linked, linkOf(next)) {
 		var err error
-		if p.link, p.device, err = in.with.openLink(c); err != nil {
+		if p.link, err = in.with.Open(linkOf(next)); err != nil {
 			return err
 		}
+		p.device = b.Index
 	}
 	in.prepared = p
 	*undo = append(*undo, func() error {
@@ -110,7 +121,6 @@ func (s *Instances) Commit(cfgs []conf.VRRPInstance) {
 		stay = append(stay, in)
 	}
 	for _, in := range s.opened {
-		in.machine.SetFault(in.fault())
 		in.stop = s.start(in.owner.run)
 		stay = append(stay, in)
 	}
@@ -126,14 +136,19 @@ func (s *Instances) Commit(cfgs []conf.VRRPInstance) {
 // takes up its configuration: a lease is as long as the advertisements' interval says.
 func (in *instance) commit() {
 	p := in.prepared
-	if in.prepared = nil; p == nil {
+	in.prepared = nil
+	if p == nil {
+		return
+	}
+	same := p.link == nil && len(conf.CompareVRRPInstance(&in.cfg, &p.cfg)) == 0
+	in.file, in.cfg = p.file, p.cfg
+	if same {
 		return
 	}
 	machine, o, oldLink := machineOf(p.cfg), in.owner, in.link
-	in.cfg = p.cfg
 	var transport vrrp.Transport
 	if p.link != nil {
-		in.link, in.device, transport = p.link, p.device, p.link
+		in.link, in.linked, in.device, transport = p.link, linkOf(p.cfg), p.device, p.link
 	}
 	next := terms{p.cfg.Name, machine.Lease(), in.link}
 	in.machine.Reconfigure(machine, transport, func() {

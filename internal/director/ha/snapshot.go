@@ -1,6 +1,10 @@
 package ha
 
 import (
+	"cmp"
+	"net/netip"
+
+	"weir/conf"
 	"weir/internal/cluster"
 	"weir/vrrp"
 )
@@ -17,7 +21,7 @@ func (s *Instances) Snapshot() []cluster.Instance {
 func (in *instance) snapshot() cluster.Instance {
 	now := in.machine.Snapshot()
 	s := cluster.Instance{
-		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: now.Fault,
+		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: cmp.Or(now.Fault, now.Mute),
 		Sent: now.Counters.Sent, Received: now.Counters.Received, Dropped: map[string]uint64{},
 	}
 	announced := in.with.VIPs.Counts(ownerOf(in.id))
@@ -47,4 +51,50 @@ func stateOf(s vrrp.State) cluster.State {
 		return cluster.Fault
 	}
 	return cluster.Init
+}
+
+// Standing is how an instance stands on a machine: from where it speaks, or why it cannot.
+type Standing struct {
+	Name      string `json:"name"`
+	Interface string `json:"interface"`
+	VRID      uint8  `json:"vrid"`
+	// Index is the interface's number, and Source the address that advertisements come
+	// from. Both are empty in fault.
+	Index  int        `json:"index,omitempty"`
+	Source netip.Addr `json:"source,omitzero"`
+	Fault  string     `json:"fault,omitempty"`
+	// VIPs are its addresses, each with its device.
+	VIPs []string `json:"vips"`
+}
+
+// Standing is that of an instance which speaks by this binding.
+func (b Binding) Standing(c conf.VRRPInstance) Standing {
+	s := standing(c, b.Fault)
+	if b.Fault == "" {
+		s.Index, s.Source = b.Index, b.Source
+	}
+	return s
+}
+
+// Standings are those of the instances as they are at the moment.
+func (s *Instances) Standings() []Standing {
+	all := make([]Standing, 0, len(s.list))
+	for _, in := range s.list {
+		now := standing(in.file, in.machine.Snapshot().Fault)
+		if now.Fault == "" {
+			now.Index, now.Source = in.device, in.linked.Source
+		}
+		all = append(all, now)
+	}
+	return all
+}
+
+func standing(c conf.VRRPInstance, fault string) Standing {
+	s := Standing{Name: c.Name, Interface: c.Interface, VRID: c.VRID, Fault: fault}
+	for _, w := range Wanted([]conf.VRRPInstance{c}) {
+		for _, a := range w.Addresses {
+			s.VIPs = append(s.VIPs, a.String())
+		}
+	}
+	return s
 }

@@ -72,10 +72,11 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 func (c *Checker) Gone() bool { return c.of == nil }
 
 // String is the check as check.Checker writes it.
-func (c *Checker) String() string { return string(c.spec.Kind) + " " + c.spec.Connect.String() }
+func (c *Checker) String() string { return check.Title(c.spec) }
 
-// FromRow makes what a check asks with, by the row of its kind.
-func FromRow(c conf.Check) check.Checker {
+// FromRow makes what a check asks with, by the row of its kind. What checks share may
+// change while they run.
+func FromRow(c conf.Check, shared *check.Shared) check.Checker {
 	row, _ := check.RowOf(c.Kind) // ready has found it
-	return row.Poll(c)
+	return row.Poll(c, shared)
 }

@@ -191,7 +191,8 @@ func TestChecks(t *testing.T) {
 		down.Store(true)
 		results := make(chan func() *cluster.Event, 10)
 		k := Checks{
-			New: func(target conf.Check) check.Checker { return answers{target, down} },
+			Loud: &atomic.Bool{},
+			New:  func(target conf.Check) check.Checker { return answers{target, down} },
 			Start: func(task func(context.Context) error) context.CancelFunc {
 				ctx, stop := context.WithCancel(ctx)
 				running++

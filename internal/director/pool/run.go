@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -25,6 +26,9 @@ type Checks struct {
 	// Slots bounds how many checks are made at once; nil does not.
 	Slots chan struct{}
 	Log   *slog.Logger
+	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
+	// read it.
+	Loud *atomic.Bool
 }
 
 // Set has the checkers of the next pools run, and those that only the pools of before
@@ -66,7 +70,7 @@ func (k Checks) runner(c *Checker) *check.Runner {
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
-		Log:     k.Log,
+		Log:     k.Log, Loud: func() bool { return c.spec.LogAllFailures || k.Loud.Load() },
 	}
 }
 

@@ -34,6 +34,7 @@ type Machine struct {
 	calls    []string
 	slow     time.Duration // that each change of an address takes
 	speakers int           // that are open
+	onSet    func()
 
 	leases map[lvs.InstanceID]time.Time // until when each runs
 	plan   *lvs.Plan                    // the last one; nil before one
@@ -55,8 +56,8 @@ func (s *Segment) Machine(address string) *Machine {
 }
 
 // Refuse has the n-th call from now on of this name fail with ErrRefused: "add",
-// "remove", "list", "speaker", "announce", "set", "check", "open", "reopen", "watch", "renew",
-// "release" or "leased". 0 has it succeed again; a negative n has all calls fail.
+// "remove", "list", "look", "speaker", "announce", "set", "check", "open", "reopen", "watch",
+// "renew", "release" or "leased". 0 has it succeed again; a negative n has all calls fail.
 func (m *Machine) Refuse(call string, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,6 +155,25 @@ func (m *Machine) SetUp(device string, up bool) {
 	m.tell(netlnk.LinkChanged, l.Index)
 }
 
+// SetMAC gives a device another Ethernet address.
+func (m *Machine) SetMAC(device string, mac net.HardwareAddr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, err := m.link(device)
+	if err != nil {
+		panic(err)
+	}
+	l.MAC = mac
+	m.tell(netlnk.LinkChanged, l.Index)
+}
+
+// OnSet has a change of the machine happen once, before the next call of Set is answered.
+func (m *Machine) OnSet(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.onSet = do
+}
+
 // Unplug removes a device, with its addresses.
 func (m *Machine) Unplug(device string) {
 	m.mu.Lock()
@@ -210,6 +230,19 @@ func (m *Machine) Give(device string, p netip.Prefix) {
 	if err := m.put(netlnk.Address{Dev: device, Prefix: p}); err != nil {
 		panic(err)
 	}
+}
+
+// Take removes an address as another program does.
+func (m *Machine) Take(device string, p netip.Prefix) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, err := m.link(device)
+	if err != nil {
+		panic(err)
+	}
+	m.note("remove %s", p)
+	m.addrs[device] = slices.DeleteFunc(m.addrs[device], func(a netlnk.Address) bool { return a.Prefix == p })
+	m.tell(netlnk.AddressChanged, l.Index)
 }
 
 // put adds an address, or another one of the same prefix in its place. The caller holds mu.
@@ -278,46 +311,18 @@ func (m *Machine) Remove(device string, p netip.Prefix) (bool, error) {
 	return true, nil
 }
 
-// LinkByName is that of ha.Interfaces.
-func (m *Machine) LinkByName(name string) (netlnk.Link, error) {
+// Look is the devices and addresses as they are.
+func (m *Machine) Look() (*netlnk.Picture, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l, err := m.link(name)
-	if err != nil {
-		return netlnk.Link{}, err
+	if err := m.refuses("look"); err != nil {
+		return nil, err
 	}
-	return *l, nil
-}
-
-// PrimaryAddr is that of ha.Interfaces.
-func (m *Machine) PrimaryAddr(name string, exclude []netip.Addr) (netip.Addr, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, a := range m.addrs[name] {
-		if addr := a.Prefix.Addr(); addr.Is4() && a.AddedBy == 0 && !slices.Contains(exclude, addr) {
-			return addr, nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own", name)
-}
-
-// Links lists the devices.
-func (m *Machine) Links() ([]netlnk.Link, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.links), nil
-}
-
-// AllHolders lists all addresses, by device.
-func (m *Machine) AllHolders() (all []netlnk.Holder, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	var all []netlnk.Address
 	for _, l := range m.links {
-		for _, a := range m.addrs[l.Name] {
-			all = append(all, netlnk.Holder{Dev: l.Name, Prefix: a.Prefix})
-		}
+		all = append(all, m.addrs[l.Name]...)
 	}
-	return all, nil
+	return netlnk.NewPicture(slices.Clone(m.links), all), nil
 }
 
 // Resolve finds the device in whose network an address is.

@@ -3,16 +3,23 @@ package fakenet
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
+	"weir/internal/netlnk"
 	"weir/lvs"
 )
 
 // Set makes a plan the one in force: each of its instances has a lease from then on,
 // and no other. One that is known keeps it as it runs.
 func (m *Machine) Set(plan lvs.Plan) error {
+	m.mu.Lock()
+	do := m.onSet
+	m.onSet = nil
+	m.mu.Unlock()
+	if do != nil {
+		do()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses("set"); err != nil {
@@ -93,7 +100,7 @@ func (m *Machine) Serving(key lvs.ServiceKey) (servers []netip.AddrPort, ok bool
 }
 
 // Directors are those of the plan in force.
-func (m *Machine) Directors() []net.HardwareAddr { return m.Plan().Directors }
+func (m *Machine) Directors() []lvs.Director { return m.Plan().Directors }
 
 // Live counts one connection for each server.
 func (m *Machine) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
@@ -103,6 +110,17 @@ func (m *Machine) Live(key lvs.ServiceKey) map[netip.AddrPort]int {
 		live[server] = 1
 	}
 	return live
+}
+
+// Hops are those that Resolve finds for the plan in force.
+func (m *Machine) Hops() map[netip.Addr]netlnk.NextHop {
+	hops := map[netip.Addr]netlnk.NextHop{}
+	for _, vs := range m.Plan().Services {
+		for _, rs := range vs.RealServers {
+			hops[rs.Addr], _ = m.Resolve(rs.Addr)
+		}
+	}
+	return hops
 }
 
 // Run waits for the end of ctx.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"weir/internal/netlnk"
 	"weir/vrrp"
 )
 
@@ -128,6 +129,13 @@ func (t *transport) Send(a vrrp.Advertisement) error {
 }
 
 func (t *transport) Received() <-chan vrrp.Packet { return t.inbox }
+
+// Lost says whether the device that it is bound to is gone.
+func (t *transport) Lost() bool {
+	t.machine.mu.Lock()
+	defer t.machine.mu.Unlock()
+	return !slices.ContainsFunc(t.machine.links, func(l netlnk.Link) bool { return l.Index == t.index })
+}
 
 // Reopen binds it to the device that has the name now.
 func (t *transport) Reopen() error {

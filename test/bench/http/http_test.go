@@ -5,6 +5,7 @@ package http
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -173,13 +174,11 @@ func weir(b *testing.B, n *network) {
 `, vip, port, serverIP, port)
 	}
 	n.write(b, "weir.conf", config)
-	running := n.start(b, n.director, executable, "run", "-f", n.file("weir.conf"), "--run-dir", n.file("weir"),
-		"--pin-dir", fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid()))
-	b.Cleanup(func() { // the data plane of a killed process stays
-		if err := running.Process.Signal(syscall.SIGTERM); err != nil {
-			b.Error(err)
-		}
-		if err := running.Wait(); err != nil {
+	place := []string{"--run-dir", n.file("weir"), "--pin-dir", fmt.Sprintf("/sys/fs/bpf/weirt-%d-http", os.Getpid())}
+	running := n.start(b, n.director, executable, append([]string{"run", "-f", n.file("weir.conf")}, place...)...)
+	b.Cleanup(func() { // the data plane of a process that has ended stays
+		stop := n.start(b, n.director, executable, append([]string{"stop", "--remove"}, place...)...)
+		if err := errors.Join(stop.Wait(), running.Wait()); err != nil {
 			b.Error(err)
 		}
 	})

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"weir/internal/api"
+	"weir/internal/dataplane"
+	"weir/internal/director"
+)
+
+// stopOptions are the flags of "weir stop".
+type stopOptions struct {
+	runDir, pinDir string
+	remove         bool
+	within         time.Duration
+}
+
+// stopCommand is "weir stop".
+func stopCommand() *cobra.Command {
+	d := defaultRun("")
+	o := stopOptions{within: 10 * time.Second}
+	cmd := &cobra.Command{
+		Use:   "stop",
+		Short: "Stop the director: hand over, or take everything away",
+		Long: `Stop the running weir. A master hands its addresses over to the standby first, at
+once: SIGTERM, which may be the first half of a restart, waits two seconds for the
+second half. The data plane stays pinned and forwards the connections that it has;
+the next "weir run" takes it up.
+
+With --remove the data plane is taken away as well, with all connections and with
+addresses that weir has left on devices, whether weir runs or not. A package that
+is removed calls this.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return stopWeir(cmd.Context(), cmd.OutOrStdout(), o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` of the weir that runs")
+	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of the data plane's pins")
+	flags.BoolVar(&o.remove, "remove", false, "take the data plane away, with all connections")
+	return cmd
+}
+
+func stopWeir(ctx context.Context, out io.Writer, o stopOptions) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.within, fmt.Errorf("weir does not end within %v: end it by its process number", o.within))
+	defer cancel()
+	err := api.NewClient(o.runDir).Stop(ctx)
+	switch k := findKeeper(o.pinDir); {
+	case err == nil:
+		if err := waitUnlocked(ctx, filepath.Join(o.runDir, lockName)); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "weir has stopped.")
+	case !errors.Is(err, api.ErrNoWeir):
+		return err
+	case k != nil:
+		if err := k.handOver(o.within); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "The masterships that waited for a restart are handed over.")
+	case !o.remove:
+		return err
+	}
+	if !o.remove {
+		return nil
+	}
+	return removeLeft(out, o.pinDir)
+}
+
+// removeLeft takes away what a weir that has ended left.
+func removeLeft(out io.Writer, pinDir string) error {
+	left, err := director.RemoveVIPs()
+	for _, what := range left {
+		fmt.Fprintf(out, "Removed %s.\n", what)
+	}
+	removed, e := dataplane.RemovePinned(pinDir)
+	switch {
+	case removed:
+		fmt.Fprintf(out, "The data plane pinned in %s is taken away.\n", pinDir)
+	case e == nil:
+		fmt.Fprintf(out, "No data plane is pinned in %s.\n", pinDir)
+	}
+	return errors.Join(err, e)
+}
+
+// waitUnlocked waits until nobody holds a lock any more.
+func waitUnlocked(ctx context.Context, path string) error {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return nil // it is gone
+		}
+		err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
+		unix.Close(fd)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"weir/conf"
+)
+
+// Ping is PING_CHECK: the server is up when an ICMP or ICMPv6 echo comes back. Each check
+// has a socket of its own while it waits, so there are no more of them than checks.
+type Ping struct{ Endpoint }
+
+func newPing(c conf.Check, _ *Shared) Checker { return Ping{endpointOf(c)} }
+
+func (c Ping) String() string { return string(conf.CheckPing) + " " + c.Target.Addr().String() }
+
+// Types of ICMP (RFC 792) and ICMPv6 (RFC 4443).
+const (
+	echoRequest4, echoReply4 = 8, 0
+	echoRequest6, echoReply6 = 128, 129
+)
+
+// An echo is a header of 8 bytes and as much data as keepalived sends.
+const (
+	echoHeader = 8
+	echoData   = 128
+)
+
+// Check sends one echo request, and returns with its answer, with the first error that
+// the network reports, or after the time-out. It leaves the weight as it is.
+func (c Ping) Check(ctx context.Context) (Weight, error) {
+	if err := c.echo(ctx); err != nil {
+		return Weight{}, c.reason(ctx, err)
+	}
+	return Weight{}, nil
+}
+
+func (c Ping) echo(ctx context.Context) error {
+	socket, raw, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	release, err := bound(ctx, socket, c.deadline())
+	if err != nil {
+		return err
+	}
+	defer release()
+	request := c.request()
+	if _, err := socket.Write(request); err != nil {
+		return err
+	}
+	room := echoRoom.Get().(*[]byte)
+	defer echoRoom.Put(room)
+	for {
+		n, err := socket.Read(*room)
+		if err != nil {
+			return err
+		}
+		if c.answers((*room)[:n], request, raw) {
+			return nil
+		}
+	}
+}
+
+// echoRoom has buffers for an answer and an IPv4 header with options.
+var echoRoom = sync.Pool{New: func() any {
+	room := make([]byte, 60+echoHeader+echoData)
+	return &room
+}}
+
+// request is an echo request with an identifier (bind_port, or any) and data that no
+// other has. The kernel puts another identifier in on a datagram's socket, and computes
+// the checksum there and for IPv6.
+func (c Ping) request() []byte {
+	b := make([]byte, echoHeader+echoData)
+	b[0] = echoRequest6
+	_, _ = rand.Read(b[4:24]) // never fails
+	if c.Bind.Port() != 0 {
+		binary.BigEndian.PutUint16(b[4:], c.Bind.Port())
+	}
+	for i := 24; i < len(b); i += copy(b[i:], "weir check - ") {
+	}
+	if c.Target.Addr().Is4() {
+		b[0] = echoRequest4
+		binary.BigEndian.PutUint16(b[2:], checksum(b))
+	}
+	return b
+}
+
+// checksum is that of the Internet (RFC 1071) over an even number of bytes.
+func checksum(b []byte) uint16 {
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+// answers says whether a packet is the answer to a request. A raw socket shows the IPv4
+// header, and all ICMP from the target.
+func (c Ping) answers(packet, request []byte, raw bool) bool {
+	reply := byte(echoReply6)
+	if c.Target.Addr().Is4() {
+		reply = echoReply4
+		if raw {
+			if len(packet) == 0 || len(packet) < int(packet[0]&0xf)*4 {
+				return false
+			}
+			packet = packet[int(packet[0]&0xf)*4:]
+		}
+	}
+	// Behind the type, the code and the checksum a raw socket's answer begins with the
+	// identifier, any other's with the sequence number behind it.
+	from := 6
+	if raw {
+		from = 4
+	}
+	return len(packet) == len(request) && packet[0] == reply && packet[1] == 0 && bytes.Equal(packet[from:], request[from:])
+}
+
+// open makes a socket that is connected to the target, so that it is told of the
+// network's errors and of no other host's packets. A datagram's socket gets only the
+// answers to its own requests. Where net.ipv4.ping_group_range does not let weir have
+// one, or where bind_port says which identifier to use, it is a raw one.
+func (c Ping) open() (socket *os.File, raw bool, err error) {
+	raw = c.Bind.Port() != 0
+	if !raw {
+		if socket, err = c.openAs(unix.SOCK_DGRAM); !errors.Is(err, unix.EACCES) {
+			return socket, false, err
+		}
+	}
+	socket, err = c.openAs(unix.SOCK_RAW)
+	return socket, true, err
+}
+
+func (c Ping) openAs(kind int) (*os.File, error) {
+	family, protocol := unix.AF_INET6, unix.IPPROTO_ICMPV6
+	if c.Target.Addr().Is4() {
+		family, protocol = unix.AF_INET, unix.IPPROTO_ICMP
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := c.connect(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "icmp"), nil
+}
+
+func (c Ping) connect(fd int) error {
+	if err := c.prepare(fd, "icmp"); err != nil {
+		return err
+	}
+	if bind := c.Bind.Addr(); bind.IsValid() {
+		if err := unix.Bind(fd, sockaddr(bind)); err != nil {
+			return os.NewSyscallError("bind", err)
+		}
+	}
+	return os.NewSyscallError("connect", unix.Connect(fd, sockaddr(c.Target.Addr())))
+}
+
+// sockaddr is an address without a port.
+func sockaddr(a netip.Addr) unix.Sockaddr {
+	if a.Is4() {
+		return &unix.SockaddrInet4{Addr: a.As4()}
+	}
+	return &unix.SockaddrInet6{Addr: a.As16()}
+}

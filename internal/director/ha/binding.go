@@ -1,0 +1,141 @@
+package ha
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"weir/conf"
+	"weir/internal/netlnk"
+)
+
+// Binding is what an instance speaks by on a machine as it is.
+type Binding struct {
+	// Index is the interface's; 0 where it does not exist.
+	Index int
+	// Source is the address that advertisements come from; invalid where there is none.
+	Source netip.Addr
+	// Fault is why the instance cannot take part, in words; empty where it can.
+	Fault string
+	// Missing is not nil where a device that the configuration names does not exist. A
+	// start refuses that; an instance that runs is in fault until the device comes.
+	Missing error
+	// heardAs are the Ethernet addresses by which the VIPs are announced.
+	heardAs string
+}
+
+// Bind works out by what an instance speaks on a machine of which this is the picture. It
+// asks nobody. VIPs are the addresses that are no source: those of all instances.
+func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b Binding) {
+	l, err := p.Link(c.Interface)
+	b.Index = l.Index
+	switch {
+	case err != nil:
+		b.Missing, b.Fault = err, err.Error()
+	case !l.Up:
+		b.Fault = fmt.Sprintf("interface %s is down", l.Name)
+	case p.PortOf(l) != "":
+		b.Fault = fmt.Sprintf("interface %s is a port of %s, which takes the adverts that it receives: speak there", l.Name, p.PortOf(l))
+	}
+	if err == nil {
+		b.Source, err = source(c, p, vips)
+		if err != nil && b.Fault == "" {
+			b.Fault = err.Error()
+		}
+	}
+	b.bindVIPs(c, p)
+	return b
+}
+
+// source is the address that advertisements come from, which is no VIP of any instance.
+func source(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (netip.Addr, error) {
+	if c.SourceIP.IsValid() {
+		if !p.Local(c.SourceIP) {
+			return netip.Addr{}, fmt.Errorf("address to send from: this machine does not have %s", c.SourceIP)
+		}
+		return c.SourceIP, nil
+	}
+	own, err := p.PrimaryAddr(c.Interface, func(a netip.Addr) bool { return vips[a] })
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("address to send from: %w", err)
+	}
+	return own, nil
+}
+
+// bindVIPs looks at the other devices that VIPs are on. Where one cannot carry them, another
+// director is to have all of them, as in keepalived; no_track of an address leaves its
+// device out.
+func (b *Binding) bindVIPs(c conf.VRRPInstance, p *netlnk.Picture) {
+	var seen []string
+	for _, a := range c.Addresses() {
+		l, err := p.Link(a.Device)
+		if err != nil && b.Missing == nil {
+			b.Missing = fmt.Errorf("VIP %s: %w", a.Prefix, err)
+		}
+		if err == nil && !slices.Contains(seen, a.Device) {
+			seen = append(seen, a.Device)
+			b.heardAs += a.Device + " " + l.MAC.String() + " "
+		}
+		if a.Device == c.Interface || a.NoTrack || b.Fault != "" {
+			continue
+		}
+		switch {
+		case err != nil:
+			b.Fault = fmt.Sprintf("VIP %s: %v", a.Prefix, err)
+		case !l.Up:
+			b.Fault = fmt.Sprintf("interface %s of VIP %s is down", l.Name, a.Prefix)
+		}
+	}
+}
+
+// on is an instance's configuration with the address that its advertisements come from.
+func (b Binding) on(c conf.VRRPInstance) conf.VRRPInstance {
+	if !c.SourceIP.IsValid() {
+		c.SourceIP = b.Source
+	}
+	return c
+}
+
+// Bindings are those of all instances.
+func Bindings(cfgs []conf.VRRPInstance, p *netlnk.Picture) []Binding {
+	vips := allAddrs(cfgs)
+	all := make([]Binding, 0, len(cfgs))
+	for _, c := range cfgs {
+		all = append(all, Bind(c, p, vips))
+	}
+	return all
+}
+
+// allAddrs are the VIPs of all instances.
+func allAddrs(cfgs []conf.VRRPInstance) map[netip.Addr]bool {
+	all := map[netip.Addr]bool{}
+	for _, c := range cfgs {
+		for _, a := range Addrs(c.Addresses()) {
+			all[a] = true
+		}
+	}
+	return all
+}
+
+// Left says whether a device has a VIP of weir's that no instance is to have there: one that
+// has got another name keeps the VIPs that it had.
+func Left(cfgs []conf.VRRPInstance, p *netlnk.Picture) bool {
+	type place struct {
+		device string
+		prefix netip.Prefix
+	}
+	wanted := map[place]bool{}
+	for _, c := range cfgs {
+		for _, a := range c.Addresses() {
+			wanted[place{a.Device, a.Prefix}] = true
+		}
+	}
+	for _, l := range p.Links() {
+		for _, a := range p.Addresses(l.Name) {
+			if a.AddedBy == netlnk.AddedByWeir && !wanted[place{a.Dev, a.Prefix}] {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package netlnk
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Picture is a machine's devices and their addresses at one moment.
+type Picture struct {
+	links     []Link
+	byName    map[string]Link
+	addresses map[string][]Address    // by device, in the kernel's order
+	own       map[netip.Addr][]string // devices that have the address, which weir has not added
+}
+
+// Look takes a picture of the calling thread's network namespace. It leaves out the names
+// of drivers, which are slow to ask for.
+func Look() (*Picture, error) {
+	links, err := links(describe)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
+	addresses, err := addressesOf(names)
+	if err != nil {
+		return nil, err
+	}
+	return NewPicture(links, addresses), nil
+}
+
+// NewPicture makes a picture of these devices and addresses.
+func NewPicture(links []Link, addresses []Address) *Picture {
+	p := &Picture{links: links, byName: make(map[string]Link, len(links)), addresses: map[string][]Address{}, own: map[netip.Addr][]string{}}
+	for _, l := range links {
+		p.byName[l.Name] = l
+	}
+	for _, a := range addresses {
+		p.addresses[a.Dev] = append(p.addresses[a.Dev], a)
+		if addr := a.Prefix.Addr(); a.AddedBy != AddedByWeir {
+			p.own[addr] = append(p.own[addr], a.Dev)
+		}
+	}
+	return p
+}
+
+// Links are the devices, in the kernel's order.
+func (p *Picture) Links() []Link { return p.links }
+
+// SameDevices says whether two pictures have the same devices by the same names.
+func (p *Picture) SameDevices(o *Picture) bool {
+	for name, l := range p.byName {
+		if o.byName[name].Index != l.Index {
+			return false
+		}
+	}
+	return len(p.byName) == len(o.byName)
+}
+
+// Addresses are a device's addresses, in the kernel's order.
+func (p *Picture) Addresses(dev string) []Address { return p.addresses[dev] }
+
+// Link finds a device by its name; the error wraps ErrNoDevice when there is none.
+func (p *Picture) Link(name string) (Link, error) {
+	l, ok := p.byName[name]
+	if !ok {
+		return Link{}, fmt.Errorf("device %q: %w", name, ErrNoDevice)
+	}
+	return l, nil
+}
+
+// PortOf names the bridge or the bond that takes what a device receives; empty is none. What
+// is received then is no more the device's own. The master of a VRF takes nothing.
+func (p *Picture) PortOf(l Link) string {
+	i := slices.IndexFunc(p.links, func(m Link) bool { return l.Master != 0 && m.Index == l.Master })
+	if i >= 0 && slices.Contains([]string{"bridge", "bond", "team", "openvswitch"}, p.links[i].Kind) {
+		return p.links[i].Name
+	}
+	return ""
+}
+
+// Local says whether an address is this machine's own. One with a zone is looked for on
+// that device only. A VIP that weir has added is not: it comes and goes.
+func (p *Picture) Local(addr netip.Addr) bool {
+	devices := p.own[addr.WithZone("")]
+	return len(devices) > 0 && (addr.Zone() == "" || slices.Contains(devices, addr.Zone()))
+}
+
+// PrimaryAddr is a device's own IPv4 address: the first one that is nobody's VIP.
+// Callers exclude the VIPs that they know, which come and go. Others are known by their
+// marks, as further addresses of a network, or as networks of one address beside larger
+// ones. A device without an address of its own is an error.
+func (p *Picture) PrimaryAddr(dev string, excluded func(netip.Addr) bool) (netip.Addr, error) {
+	var own []Address
+	for _, a := range p.addresses[dev] {
+		if a.Prefix.Addr().Is4() && a.AddedBy != AddedByWeir && a.AddedBy != addedByKeepalived && !excluded(a.Prefix.Addr()) {
+			own = append(own, a)
+		}
+	}
+	// Secondary addresses count where all others are VIPs: the machine's own one is
+	// secondary where it came after a VIP of its network.
+	for _, may := range []func(Address) bool{
+		func(a Address) bool { return !a.Secondary && !a.Prefix.IsSingleIP() },
+		func(a Address) bool { return !a.Secondary },
+		func(a Address) bool { return true },
+	} {
+		if i := slices.IndexFunc(own, may); i >= 0 {
+			return own[i].Prefix.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("device %s has no IPv4 address of its own: give it one (ip address add … dev %s)", dev, dev)
+}

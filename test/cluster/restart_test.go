@@ -1,0 +1,233 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	model "weir/internal/cluster"
+	"weir/internal/lab"
+)
+
+var (
+	restarts     = flag.Int("restarts", 6, "how many restarts and reloads TestRestartUnderLoad makes; 100 is the long form")
+	restartSeed  = flag.Uint64("restart-seed", uint64(time.Now().UnixNano()), "what its order follows from")
+	restartOpen  = flag.Int("restart-streams", 20, "how many open streams it has; 500 is the long form")
+	restartPause = flag.Duration("restart-pause", 600*time.Millisecond, "how long it waits between two")
+)
+
+// upgrade puts another build in the place of the running program, as a package manager does.
+func upgrade(t *testing.T, path string) {
+	t.Helper()
+	from, err := os.Open(executable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	next, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err == nil {
+		_, err = io.Copy(next, from)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(next, "build %d", rand.Uint64()) // behind what is loaded of it
+	}
+	if err == nil {
+		err = next.Close()
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A restart by SIGTERM or SIGKILL, an upgrade and a reload, in any order and under load, lose
+// nothing: no request fails, no stream breaks, and the standby stays one.
+func TestRestartUnderLoad(t *testing.T) {
+	w := wish{weights: [3]int{1, 2, -1}}
+	program := filepath.Join(t.TempDir(), "weir")
+	upgrade(t, program)
+	c := start(t, func(o *lab.ClusterOptions) {
+		o.Executable = program
+		for i := range o.Nodes {
+			o.Nodes[i].Config = w.file(o.Nodes[i].Name)
+		}
+	})
+	streams, stop := c.openStreams(*restartOpen)
+	load := c.Stream(t.Context(), *reloadRate)
+	defer load.Stop()
+	begun := time.Now()
+	random := rand.New(rand.NewPCG(*restartSeed, 0))
+	steps := []struct {
+		name string
+		do   func()
+	}{
+		{"SIGTERM and start", func() { c.must(c.node01.TerminateWeir(c.within(10 * time.Second))) }},
+		{"SIGKILL and start", func() { c.must(c.node01.KillWeir()) }},
+		{"start of another build", func() {
+			upgrade(t, program)
+			c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
+		}},
+		{"reload", nil},
+	}
+	var order []string
+	for i := range *restarts {
+		step := steps[i%len(steps)] // each of them, and then at random
+		if i >= len(steps) {
+			step = steps[random.IntN(len(steps))]
+		}
+		order = append(order, step.name)
+		if step.do == nil {
+			w.weights[0] = 1 + i%3
+			c.reload(w)
+		} else {
+			step.do()
+			c.must(c.node01.StartWeir(c.within(20 * time.Second)))
+		}
+		time.Sleep(*restartPause)
+	}
+	load.Settle()
+	stop()
+	for range cap(streams) {
+		if err := <-streams; err != nil {
+			t.Errorf("a stream: %v", err)
+		}
+	}
+	st := load.Stats(begun, time.Now())
+	t.Logf("seed %d: %s in %s: %s, machine late by %s at most", *restartSeed, strings.Join(order, ", "), time.Since(begun).Round(time.Millisecond), st, lab.Seconds(load.Late()))
+	for _, r := range load.Results(begun, time.Now()) {
+		if r.Failure != "" {
+			t.Errorf("%s after %s: %v", r.Failure, r.Start.Sub(begun).Round(time.Millisecond), r.Err)
+		}
+	}
+	c.wantStandby(begun)
+}
+
+// wantStandby expects that node02 has been no master since then.
+func (c *cluster) wantStandby(since time.Time) {
+	c.t.Helper()
+	events, err := c.node02.Happened(c.within(5*time.Second), since)
+	c.must(err)
+	if i := slices.IndexFunc(events, lab.IsState(model.Master)); i >= 0 {
+		c.t.Errorf("the standby took over at %s", events[i].Time)
+	}
+}
+
+// A director without VRRP, and with NAT: whose connections are in nobody else's tables.
+func TestRestartOfADirectorWithoutVRRP(t *testing.T) {
+	t.Parallel()
+	c := startNAT(t, "wrr", "tc")
+	director := c.Node("director")
+	streams, stop := c.openStreams(5)
+	load := c.Stream(t.Context(), 50)
+	defer load.Stop()
+	begun := time.Now()
+	c.must(director.TerminateWeir(c.within(10 * time.Second)))
+	time.Sleep(300 * time.Millisecond)
+	c.must(director.StartWeir(c.within(20 * time.Second)))
+	load.Settle()
+	stop()
+	for range cap(streams) {
+		if err := <-streams; err != nil {
+			t.Errorf("a stream: %v", err)
+		}
+	}
+	if st := load.Stats(begun, time.Now()); st.Failures() > 0 {
+		t.Errorf("the clients noticed: %s", st)
+	}
+}
+
+// Where no start follows SIGTERM, the standby takes over without a gap, the VIP goes, and
+// what is left of the data plane is no hindrance.
+func TestSIGTERMForGood(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	stream := c.Stream(t.Context(), 50)
+	defer stream.Stop()
+	begun := time.Now()
+	c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
+	c.waitState(c.node02, time.Time{}, "master", 10*time.Second)
+	stream.Settle()
+	st := stream.Stats(begun, time.Now())
+	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
+	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
+		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
+	}
+	waitFor(t, "node01 gives the VIP up", func() bool { return !c.hasVIP(c.node01) })
+	if _, err := os.Stat(c.node01.PinDir()); err != nil {
+		t.Errorf("the data plane is gone: %v", err)
+	}
+	stream.Pause()
+	c.wantSplit(100, 200)
+	stream.Resume()
+	// It comes back much later, and takes over in order.
+	mark := time.Now()
+	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+	c.waitState(c.node02, mark, "backup", 15*time.Second)
+	c.waitHeard(c.node01)                                           // until then both answer, and open connections may be reset
+	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200) // its turn goes on from before
+}
+
+// hasVIP says whether a machine has the VIP on its device.
+func (c *cluster) hasVIP(n *lab.Node) bool {
+	c.t.Helper()
+	addrs, err := n.Namespace().Addrs("ens160")
+	c.must(err)
+	return slices.Contains(addrs, netip.MustParsePrefix("192.168.25.100/32"))
+}
+
+func waitFor(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+// "weir stop --remove" leaves nothing: whether weir runs, waits for a restart, has ended
+// long ago, or was killed.
+func TestStopRemovesEverything(t *testing.T) {
+	t.Parallel()
+	c := start(t, func(o *lab.ClusterOptions) { o.Logger = slog.New(slog.DiscardHandler) })
+	for _, tt := range []struct {
+		name string
+		end  func()
+		runs bool
+	}{
+		{"it runs", func() {}, true},
+		{"it waits for a restart", func() { c.must(c.node01.TerminateWeir(c.within(10 * time.Second))) }, false},
+		{"it was killed", func() { c.must(c.node01.KillWeir()) }, false},
+	} {
+		tt.end()
+		out, code := c.weir(c.node01, "stop", "--pin-dir", c.node01.PinDir(), "--remove")
+		if code != 0 || !strings.Contains(out, "is taken away") || tt.runs != strings.Contains(out, "weir has stopped") {
+			t.Errorf("%s: exit code %d:\n%s", tt.name, code, out)
+		}
+		if c.hasVIP(c.node01) {
+			t.Errorf("%s: the VIP is still there", tt.name)
+		}
+		if _, err := os.Stat(c.node01.PinDir()); !os.IsNotExist(err) {
+			t.Errorf("%s: %s is still there: %v", tt.name, c.node01.PinDir(), err)
+		}
+		if tt.runs {
+			c.must(c.node01.Weir().Wait(c.within(5 * time.Second)))
+		}
+		if _, code := c.weir(c.node01, "stop", "--pin-dir", c.node01.PinDir()); code != 1 {
+			t.Errorf("%s: a stop of nothing: exit code %d, want 1", tt.name, code)
+		}
+		mark := time.Now()
+		c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+		c.waitState(c.node01, mark, "master", 15*time.Second)
+	}
+}
