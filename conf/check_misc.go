@@ -26,9 +26,9 @@ func miscCheck() *entry {
 func miscEntries() []*entry {
 	type C = rawCheck
 	return []*entry{
-		script("misc_path", func(c *C) *Script { return &c.Misc.Path }, "the program: exit code 0 is up"),
-		value("misc_timeout", wholeSeconds(0, maxMisc), func(c *C) *time.Duration { return &c.Misc.Timeout }, "how long a run may take", otherwise("delay_loop")),
+		script("misc_path", func(c *C) *Script { return &c.Misc.Path }, "the program: exit code 0 is up", example(`"/bin/true a"`, `"/bin/true b"`)),
+		value("misc_timeout", wholeSeconds(0, maxMisc), func(c *C) *time.Duration { return &c.Misc.Timeout }, "how long a run may take", otherwise("delay_loop"), example("2", "3")),
 		present("misc_dynamic", func(c *C) *bool { return &c.Misc.Dynamic }, "exit codes from 2 to 255 are up, with a weight of 0 to 253"),
-		custom("user", "USER [[:]GROUP]", "the user and group that it runs as", func(r *reader, st *text.Statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user")),
+		custom("user", "USER [[:]GROUP]", "the user and group that it runs as", func(r *reader, st *text.Statement, c *C) bool { return c.Misc.User.user(r, st, 1) }, otherwise("script_user"), example("nobody", "nobody daemon")),
 	}
 }

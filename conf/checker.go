@@ -88,9 +88,7 @@ func checkBlocks() []*entry {
 			httpCheck(CheckSSL, "pages are as expected, over TLS"),
 			smtpCheck(),
 			dnsCheck(),
-		},
-		mustWait(miscCheck()),
-		[]*entry{
+			miscCheck(),
 			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
 			udpCheck(),
 		},

@@ -198,5 +198,12 @@ func gap[T any](name string, most time.Duration, at func(*T) *time.Duration, hel
 			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is none, as without it", "take it out")
 		}
 	}
+	word := e.word
+	e.word = func(into any) string {
+		if *at(into.(*T)) == 0 {
+			return "" // which has no word of its own
+		}
+		return word(into)
+	}
 	return e
 }

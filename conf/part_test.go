@@ -99,7 +99,7 @@ func TestPartsOfCorpus(t *testing.T) {
 }
 
 const (
-	service1 = "virtual_server 10.0.0.1 80 {\n    protocol TCP\n    lb_algo rr\n    lb_kind NAT\n    quorum 2\n    real_server 10.1.0.1 80 {\n        weight 3\n    }\n}\n"
+	service1 = "virtual_server 10.0.0.1 80 {\n    protocol TCP\n    lb_algo rr\n    lb_kind NAT\n    hashed\n    quorum 2\n    real_server 10.1.0.1 80 {\n        weight 3\n    }\n}\n"
 	service2 = "virtual_server 10.0.0.2 80\n{\n    protocol TCP\n    lb_algo rr\n    lb_kind DR\n    real_server 10.1.0.1 81 {\n        weight 1\n        weight 2\n        lthreshold 2\n uthreshold 3\n    }\n}\n"
 	service3 = "virtual_server 10.0.0.3 80 {\n    # nothing\n}   # its end\n"
 )

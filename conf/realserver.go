@@ -51,10 +51,10 @@ func serverBlock() *blockSpec {
 		value("uthreshold", threshold, func(s *S) *uint32 { return &s.Upper }, "from so many connections on it gets no new ones; 0 is no limit", initially(uint32(0))),
 		value("lthreshold", threshold, func(s *S) *uint32 { return &s.Lower }, "below so many connections it gets new ones again, at most uthreshold; 0 is three quarters of that", initially(uint32(0))),
 	}
+	entries = append(entries, onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "when it is down it gets weight 0 and stays", otherwise("that of virtual_server"), example("on", "off")))
 	entries = append(entries, checkBlocks()...)
 	entries = append(entries, value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server"), example("www.example.org", "example.org")))
 	entries = append(entries, yet(
-		onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "when it is down it gets weight 0 and stays", otherwise("that of virtual_server")),
 		script("notify_up", func(s *S) *Script { return &s.NotifyUp }, "runs when it comes up"),
 		script("notify_down", func(s *S) *Script { return &s.NotifyDown }, "runs when it goes down"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),

@@ -117,6 +117,23 @@ func serviceBlock() *blockSpec {
 		noted(byPort), noted(synonym("mh-port", byPort)), synonym("flag-2", byPort),
 		noted(fallback), noted(synonym("mh-fallback", fallback)), synonym("flag-1", fallback),
 		present("flag-3", func(s *S) *bool { return &s.Flag3 }, "the third flag of a scheduler: none has one"),
+		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
+		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
+		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *text.Statement, s *S) bool {
+			addr, port, ok := addrPort(r, st, 1)
+			if ok && len(st.Words) > 3 {
+				r.extra(st, 3)
+				return false
+			}
+			s.SorryServer = netip.AddrPortFrom(addr, port)
+			return ok
+		}),
+		present("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
+		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *text.Statement, s *S) (ok bool) {
+			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
+			return ok
+		}, otherwise("lb_kind")),
+		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks", example("www.example.org", "example.org")),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
@@ -145,25 +162,8 @@ func serviceLater() []*entry {
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
 		present("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
 		present("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
-		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
-		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
 		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
 		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
-		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *text.Statement, s *S) bool {
-			addr, port, ok := addrPort(r, st, 1)
-			if ok && len(st.Words) > 3 {
-				r.extra(st, 3)
-				return false
-			}
-			s.SorryServer = netip.AddrPortFrom(addr, port)
-			return ok
-		}),
-		present("sorry_server_inhibit", func(s *S) *bool { return &s.SorryInhibit }, "keep it at weight 0 rather than take it out"),
-		custom("sorry_server_lvs_method", methodWords, "how packets reach it", func(r *reader, st *text.Statement, s *S) (ok bool) {
-			s.SorryMethod, s.SorryTunnel, ok = readMethod(r, st)
-			return ok
-		}, otherwise("lb_kind")),
-		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)

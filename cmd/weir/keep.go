@@ -180,13 +180,18 @@ func (w *wait) serve(listener net.Listener) {
 // ours says whether a process of this process's user, or of root, is at the other end: an
 // abstract socket has no owner.
 func ours(c net.Conn) bool {
+	peer := peerOf(c)
+	return peer != nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
+}
+
+// peerOf is the process at the other end of a unix socket; nil where it cannot be found.
+func peerOf(c net.Conn) (peer *unix.Ucred) {
 	raw, err := c.(*net.UnixConn).SyscallConn()
 	if err != nil {
-		return false
+		return nil
 	}
-	var peer *unix.Ucred
-	raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	return err == nil && peer != nil && (peer.Uid == 0 || int(peer.Uid) == os.Geteuid())
+	raw.Control(func(fd uintptr) { peer, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return peer
 }
 
 // answer waits with a director that starts, until it takes over or has gone.

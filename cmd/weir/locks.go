@@ -81,24 +81,23 @@ func lockNamespace() (net.Listener, error) {
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return nil, fmt.Errorf("mark this network namespace: %w", err)
 	}
-	return nil, fmt.Errorf("another weir runs in this network namespace: %s; stop it first, or start this one in a namespace of its own", namespaceHolder())
+	peer := namespaceHolder()
+	if peer != nil && peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		return nil, nil // no weir: a socket of this kind has no owner, and keeps nobody out
+	}
+	who := "a process that cannot be found"
+	if peer != nil {
+		who = dataplane.Process(strconv.Itoa(int(peer.Pid)))
+	}
+	return nil, fmt.Errorf("another weir runs in this network namespace: %s; stop it first, or start this one in a namespace of its own", who)
 }
 
-// namespaceHolder names the process that has the namespace's socket.
-func namespaceHolder() string {
+// namespaceHolder is who has the namespace's socket; nil where nobody can be found.
+func namespaceHolder() *unix.Ucred {
 	c, err := net.Dial("unix", namespaceSocket)
 	if err != nil {
-		return "a process that cannot be found"
+		return nil
 	}
 	defer c.Close()
-	raw, err := c.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return "a process that cannot be found"
-	}
-	var peer *unix.Ucred
-	raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil || peer == nil {
-		return "a process that cannot be found"
-	}
-	return dataplane.Process(strconv.Itoa(int(peer.Pid)))
+	return peerOf(c)
 }

@@ -50,7 +50,6 @@ func rootCommand() *cobra.Command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if filepath.Base(os.Args[0]) == "keepalived" {
 		os.Exit(keepalivedMain(ctx, keepalivedCommand()))
 	}

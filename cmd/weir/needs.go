@@ -70,6 +70,14 @@ func (h host) needs() error {
 	return errors.New("this process is not root's, and lacks " + strings.Join(lacks, ", ") + ": run it as root, or give it these (AmbientCapabilities= of the unit)")
 }
 
+// withRemedy says what to do about an error of a limit of this process.
+func withRemedy(err error) error {
+	if errors.Is(err, unix.EMFILE) {
+		return fmt.Errorf("%w: raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)", err)
+	}
+	return err
+}
+
 // olderThan compares releases such as 5.15.0-91-generic by their first two numbers. One
 // that cannot be read is not older.
 func olderThan(release, than string) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -40,5 +41,17 @@ func TestNeeds(t *testing.T) {
 	}
 	if h, err := thisHost(); err != nil || h.needs() != nil {
 		t.Errorf("this machine: %+v, %v, needs %v", h, err, h.needs())
+	}
+}
+
+// TestWithRemedy is an error of a limit, and one that is none.
+func TestWithRemedy(t *testing.T) {
+	for want, err := range map[string]error{
+		"load the data plane: too many open files: raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)": fmt.Errorf("load the data plane: %w", unix.EMFILE),
+		"no such device": unix.ENODEV,
+	} {
+		if got := withRemedy(err); got.Error() != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -26,6 +27,7 @@ import (
 // runOptions are the flags of "weir run".
 type runOptions struct {
 	config, runDir, pinDir, log string
+	empty                       bool
 }
 
 // runCommand is "weir run": the director itself.
@@ -53,6 +55,7 @@ one: its address on lo goes with "weir realserver stop".
 	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` for the lock, the socket that other verbs ask, and the real server's state")
 	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of a bpf file system for the data plane's pins")
 	flags.StringVar(&o.log, "log", d.log, "`form` of the log on standard error: text or json")
+	flags.BoolVar(&o.empty, "empty", false, "allow a file without any virtual_server and vrrp_instance where an earlier weir has left services")
 	return cmd
 }
 
@@ -71,7 +74,10 @@ func run(ctx context.Context, o runOptions) error {
 	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
-	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
+	context.AfterFunc(ctx, func() {
+		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
+		time.AfterFunc(endWithin, endAtOnce(log, flush))
+	})
 	err = serve(ctx, o, stream)
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
 		log.Error("weir ends", "error", err)
@@ -118,13 +124,8 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 			holder.handOver(takeWithin)
 		}
 	}()
-	tables := cfg.Weir.Tables
-	plane, err := dataplane.Open(dataplane.Options{
-		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
-		Services: tables.Services, RealServers: tables.Servers, Lock: locks.pins,
-	})
+	plane, err := openPlane(cfg, o, locks, log)
 	if err != nil {
-		os.Remove(o.pinDir) // where nothing is pinned
 		return err
 	}
 	if err := restoreRules(plane, o.runDir); err != nil {
@@ -156,6 +157,24 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		return errors.Join(err, plane.Close())
 	}
 	return errors.Join(err, plane.Remove()) // it was never in service
+}
+
+// openPlane loads the data plane, and takes up what an earlier process has left of it.
+func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (*dataplane.Plane, error) {
+	tables := cfg.Weir.Tables
+	plane, err := dataplane.Open(dataplane.Options{
+		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
+		Services: tables.Services, RealServers: tables.Servers, Lock: locks.pins,
+	})
+	if err != nil {
+		os.Remove(o.pinDir) // where nothing is pinned
+		return nil, withRemedy(err)
+	}
+	if plane.Adopted() && !o.empty && len(cfg.VirtualServers)+len(cfg.VRRPInstances) == 0 {
+		err := fmt.Errorf("%s has no virtual_server and no vrrp_instance, and an earlier weir has left services: to take all of them away, say weir run --empty, or weir stop --remove", o.config)
+		return nil, errors.Join(err, plane.Close())
+	}
+	return plane, nil
 }
 
 // directOptions are what a director runs with.

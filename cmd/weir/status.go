@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,6 +60,7 @@ func showStatus(out io.Writer, s cluster.Snapshot) error {
 	v.director(s)
 	v.instances(s.Instances)
 	v.services(s.Services)
+	v.drift(s.Drift)
 	v.conclude(needs(s))
 	_, err := io.WriteString(out, v.String())
 	return err
@@ -136,6 +138,18 @@ func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
 		lines = append(lines, fmt.Sprintf("heard %s (%d) %s ago", in.Peer.Addr, in.Peer.Priority, v.since(in.Peer.Heard)))
 	}
 	return lines
+}
+
+// drift is what other programs and machines have changed, or claim: nothing where there was
+// none.
+func (v *statusView) drift(kinds map[string]cluster.Drift) {
+	head := "\nDRIFT "
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if d := kinds[kind]; d.Found > 0 {
+			v.linef("%s%s: %d found, %d repaired", head, kind, d.Found, d.Repaired)
+			head = "      "
+		}
+	}
 }
 
 func (v *statusView) services(list []cluster.Service) {

@@ -167,3 +167,12 @@ func TestStatusAndLs(t *testing.T) {
 		}
 	}
 }
+
+// Drift is shown where there was some.
+func TestStatusShowsDrift(t *testing.T) {
+	var v statusView
+	v.drift(map[string]cluster.Drift{"pins": {}, "services": {Found: 3, Repaired: 3}, "address_conflicts": {Found: 1}})
+	if want := "\nDRIFT address_conflicts: 1 found, 0 repaired\n      services: 3 found, 3 repaired\n"; v.String() != want {
+		t.Errorf("printed %q, want %q", v.String(), want)
+	}
+}

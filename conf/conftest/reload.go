@@ -52,7 +52,8 @@ func OfCheck(kind string) (all []Reload) {
 // needs are what a kind of check has to have.
 var needs = map[string]string{
 	"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n",
-	"DNS_CHECK": "delay_before_retry 1\n", // otherwise it is delay_loop
+	"MISC_CHECK": "misc_path \"/bin/true a\"\nmisc_timeout 9\n",
+	"DNS_CHECK":  "delay_before_retry 1\n", // otherwise it is delay_loop
 }
 
 // asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
@@ -62,7 +63,11 @@ func asKind(text, kind string) string {
 		inner, behind, _ := strings.Cut(rest, "}\n")
 		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
 	}
-	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+needs[kind], 1)
+	need := needs[kind]
+	if strings.Contains(text, "misc_path") {
+		need = "" // the first one counts
+	}
+	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+need, 1)
 }
 
 // isCheck says whether a block is a check of another kind than TCP_CHECK.
@@ -144,7 +149,16 @@ var reloadExamples = map[string]reloadExample{
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 
-	"url regex_no_match": {was: "-", now: "", around: "regex ok\n"},
+	"MISC_CHECK misc_dynamic":                {was: "-", now: ""},
+	"global_defs enable_script_security":     {was: "-", now: ""},
+	"global_defs set_supplementary_groups":   {was: "-", now: ""},
+	"virtual_server inhibit_on_failure":      {was: "-", now: ""},
+	"virtual_server quorum":                  {was: "2", now: "3", around: "weight 9\n"},
+	"virtual_server hysteresis":              {was: "1", now: "2", around: "weight 9\nquorum 5\n"},
+	"virtual_server sorry_server":            {was: "10.0.0.8 80", now: "10.0.0.9 80"},
+	"virtual_server sorry_server_inhibit":    {was: "-", now: "", around: "sorry_server 10.0.0.8 80\n"},
+	"virtual_server sorry_server_lvs_method": {was: "NAT", now: "DR", around: "sorry_server 10.0.0.8 80\n"},
+	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
@@ -185,6 +199,7 @@ var Blocks = map[string]string{
 	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
 	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
+	"real_server MISC_CHECK":     "MISC_CHECK {\nmisc_path /bin/true\n}\n",
 	"real_server HTTP_GET":       "HTTP_GET {\nurl {\npath /\n}\n}\n",
 	"real_server SSL_GET":        "SSL_GET {\nurl {\npath /\n}\n}\n",
 	"SMTP_CHECK host":            "", // its keywords are the check's

@@ -19,6 +19,7 @@ var rows = []Row{
 	{Kind: conf.CheckSSL, Poll: newHTTP},
 	{Kind: conf.CheckSMTP, Poll: newSMTP},
 	{Kind: conf.CheckDNS, Poll: newDNS},
+	{Kind: conf.CheckMisc, Poll: newMisc},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
 }
@@ -36,8 +37,11 @@ func RowOf(kind conf.CheckKind) (row Row, ok bool) {
 // Title is what the String of a configured check's Checker or Source gives.
 func Title(c conf.Check) string {
 	target := c.Connect.String()
-	if c.Kind == conf.CheckPing {
+	switch c.Kind {
+	case conf.CheckPing:
 		target = c.Connect.Addr().String()
+	case conf.CheckMisc:
+		target = c.Misc.Path.Command
 	}
 	return string(c.Kind) + " " + target
 }

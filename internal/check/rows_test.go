@@ -55,6 +55,9 @@ func TestTitle(t *testing.T) {
 		if row.Kind == conf.CheckHTTP || row.Kind == conf.CheckSSL {
 			needs = "url {\npath /\n}"
 		}
+		if row.Kind == conf.CheckMisc {
+			needs = `misc_path "/bin/true 'a b'"`
+		}
 		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
 		cfg, diagnostics := conf.Parse("k.conf", []byte(text))
 		if cfg == nil {

@@ -45,6 +45,8 @@ type Runner struct {
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
+	// Weight is what the check made of the weight then.
+	Weight Weight
 }
 
 // Run checks until ctx ends, which is not an error. It fails at once with the error of
@@ -53,7 +55,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
 	}
-	s := standing{up: !r.Timing.Alpha, alive: r.Passed}
+	s := standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}
 	wait := firstDelay
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)

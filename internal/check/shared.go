@@ -3,6 +3,9 @@ package check
 import (
 	"crypto/tls"
 	"sync/atomic"
+
+	"weir/conf"
+	"weir/internal/script"
 )
 
 // Shared is what the checks of a configuration have in common. It may change while they
@@ -10,4 +13,14 @@ import (
 type Shared struct {
 	// Client is the client's side of TLS, with its certificate; nil is one without.
 	Client atomic.Pointer[tls.Config]
+	// Scripts are script_user and enable_script_security.
+	Scripts atomic.Pointer[script.Rules]
+}
+
+// ScriptsOf are the rules of a configuration's programs.
+func ScriptsOf(g *conf.Global) *script.Rules {
+	return &script.Rules{
+		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
+		Security: g.ScriptSecurity,
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ const (
 	Began             Kind = "started"
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
+	RealServerWeight  Kind = "real_server_weight"
+	QuorumGained      Kind = "quorum_gained"
+	QuorumLost        Kind = "quorum_lost"
 	ChecksNotMade     Kind = "checks_not_made"
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
@@ -176,6 +180,28 @@ func ServerDown(virtualServer string, realServer netip.AddrPort, reason error, t
 	e := ofServer(RealServerDown, virtualServer, realServer, "down")
 	e.Level, e.From, e.To, e.Reason = slog.LevelWarn, "up", "down", reason.Error()
 	e.Details = append(e.Details, Detail{"reason", reason.Error()}, Detail{"tries", tries})
+	return e
+}
+
+// ServerWeight says that a real server's checks give it another weight.
+func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int) Event {
+	return Event{
+		Kind: RealServerWeight, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "weight of a real server",
+		From: strconv.Itoa(from), To: strconv.Itoa(to),
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"from", from}, {"to", to}},
+	}
+}
+
+// QuorumChanged says that a virtual server has gained or lost its quorum: the weight of its
+// real servers that are in, and the bound that it has reached or fallen below.
+func QuorumChanged(virtualServer string, up bool, weight, bound int) Event {
+	e := Event{
+		Kind: QuorumGained, VirtualServer: virtualServer, Message: "quorum gained", From: "down", To: "up",
+		Details: []Detail{{"virtual_server", virtualServer}, {"weight", weight}, {"bound", bound}},
+	}
+	if !up {
+		e.Kind, e.Level, e.Message, e.From, e.To = QuorumLost, slog.LevelWarn, "quorum lost", "up", "down"
+	}
 	return e
 }
 

@@ -47,7 +47,10 @@ type Director struct {
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
+	plane        setter
 	panics       map[string]time.Time // when one from a line of weir's was told of
+	also         []cluster.Event      // what the event that is handled leads to, beside its own
+	conflicts    conflicts            // has a lock of its own
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -63,6 +66,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
 		panics: map[string]time.Time{},
 	}
+	d.plane.forwarder = &d.machine.Plane.Forwarder
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
@@ -71,6 +75,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
+	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -102,6 +107,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
+	defer d.plane.wait()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
@@ -121,6 +127,10 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.Run(start); err != nil {
 		return err
 	}
+	d.watchConflicts()
+	if d.machine.Claims != nil {
+		start(d.listenForConflicts)
+	}
 	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
@@ -135,7 +145,7 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.machine.Plane.Forwarder.Set(d.plan())
+		err := d.plane.Set(d.plan())
 		if err == nil {
 			return nil
 		}
@@ -166,5 +176,11 @@ func (d *Director) forInstances() ha.Machine {
 
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
-	d.post(func() *cluster.Event { return c.Judge(r) })
+	d.post(func() *cluster.Event {
+		e := c.Judge(r)
+		if quorum := c.Quorum(); quorum != nil {
+			d.also = append(d.also, *quorum)
+		}
+		return e
+	})
 }

@@ -98,6 +98,8 @@ func (d *Director) handle(e event) {
 				happened = append(happened, *what)
 			}
 		})
+		happened = append(happened, d.also...)
+		d.also = d.also[:0]
 		e = nil
 		if n < mostAtOnce {
 			select {
@@ -109,7 +111,7 @@ func (d *Director) handle(e event) {
 	if len(happened) == 0 {
 		return
 	}
-	if err := d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(d.plan()) }); err != nil {
+	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
 		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 	for _, what := range happened {

@@ -3,12 +3,14 @@ package director
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/internal/netlnk"
+	"weir/internal/netlnk/arp"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -29,12 +31,15 @@ type Machine struct {
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
-	// Files is how many files this process may open beside those that it has; nil is any
-	// number. It is asked once everything but the checks is open.
-	Files func() int
+	// Claims, unless it is nil, calls heard for each IPv4 address that another machine on a
+	// link claims to have, until ctx ends.
+	Claims func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
+	// Files is how many files this process may open beside those that it has; nil is any
+	// number. It is asked once everything but the checks is open.
+	Files func() int
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -127,6 +132,9 @@ func OnKernel(plane Plane, real Real) Machine {
 			return link, nil
 		},
 		Watch: netlnk.Watch, Files: freeFiles,
+		Claims: func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
+			return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+		},
 	}
 }
 

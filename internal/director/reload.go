@@ -87,15 +87,25 @@ func (d *Director) become(next picture) error {
 		func() { d.instances.Commit(next.cfg.VRRPInstances) },
 		func() {
 			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
+			d.shared.Scripts.Store(check.ScriptsOf(&next.cfg.Global))
 			d.checks.Set(d.pools, next.pools)
 		},
 		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },
 		func() { d.instances.Follow(w.instances, d.drift) },
+		d.watchConflicts,
 		d.forgetTroubles,
+		d.tellQuorums,
 	} {
 		d.carefully("the end of a reload", step) // what follows a panic still has to be done
 	}
 	return nil
+}
+
+// tellQuorums tells of the quorums that the change lost or gained.
+func (d *Director) tellQuorums() {
+	for _, e := range d.pools.Quorums() {
+		d.stream.Publish(e)
+	}
 }
 
 // check says what of a picture cannot be, and does nothing.
@@ -113,7 +123,7 @@ func (d *Director) try(doing string, do func() error) (err error) {
 
 // prepare does what can fail, and notes how it is put back.
 func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
-	plan, forwarder := d.planOf(next, w), d.machine.Plane.Forwarder
+	plan := d.planOf(next, w)
 	if err := d.check(next, w); err != nil {
 		return err
 	}
@@ -133,8 +143,8 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 		return err
 	}
 	before := d.plan()
-	*undo = append(*undo, func() error { return forwarder.Set(before) })
-	if err := forwarder.Set(plan); err != nil {
+	*undo = append(*undo, func() error { return d.plane.Set(before) })
+	if err := d.plane.Set(plan); err != nil {
 		return err
 	}
 	return d.instances.SetVIPs(next.cfg.VRRPInstances)

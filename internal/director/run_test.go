@@ -247,6 +247,31 @@ func (n *node) wantFault(reason string) {
 	}
 }
 
+// After a reload that puts another instance first, each follows its own interface.
+func TestSurroundingsAfterAReload(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		m.Plug("eth1", 3, "198.51.100.1/24")
+		first, second := vrrpOn(51, 150, theVIP), vrrpOn(52, 150, "198.51.100.100/32")
+		second.Interface, second.VIPs[0].Device = "eth1", "eth1"
+		n := s.add(m, cfg(first)).start()
+		defer n.stop()
+		if _, err := n.Reload(cfg(second, first)); err != nil {
+			t.Fatal(err)
+		}
+		m.SetUp("eth1", false)
+		time.Sleep(5 * time.Second)
+		n.want(cluster.Master, theVIP) // the first one that there was
+		state, err := n.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := state.Instances; got[0].Name != "VI_52" || got[0].Fault != "interface eth1 is down" || got[1].Fault != "" || got[1].Source.String() != "192.0.2.1" {
+			t.Errorf("the instances stand %+v", got)
+		}
+	})
+}
+
 // A master announces its VIPs again where their device has got another Ethernet address.
 func TestAnotherEthernetAddress(t *testing.T) {
 	simulate(t, func(t *testing.T, s *site) {

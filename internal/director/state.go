@@ -93,7 +93,7 @@ func (d *Director) State(ctx context.Context) (s State, err error) {
 			return
 		}
 		s = d.inForce.state()
-		s.Instances = d.instances.Standings()
+		s.Instances = d.instances.Standings(d.cfg.VRRPInstances)
 		hops := d.machine.Plane.Counters.Hops()
 		s.Servers = d.servers(&d.surroundings, func(a netip.Addr) netlnk.NextHop { return hops[a] })
 	})

@@ -115,6 +115,7 @@ func (d *Director) follow() {
 	}
 	d.surroundings.changed = false
 	d.instances.Follow(w.instances, d.drift)
+	d.watchConflicts()
 	d.inForce.instances = w.instances
 	if ha.Left(d.cfg.VRRPInstances, d.surroundings.picture) {
 		d.retry(d.instances.ClearLeft())
@@ -122,9 +123,8 @@ func (d *Director) follow() {
 	if was := d.inForce.devices; !slices.Equal(was, w.devices) {
 		d.inForce.devices = w.devices
 		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
-		if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err)) // which the data plane tries again itself
-		}
+		// What fails, the data plane tries again itself.
+		d.plane.setLater(d.plan(), func(err error) { d.stream.Publish(cluster.PlaneSetFailed(err)) })
 	}
 	if !d.inForce.served.same(w.served) {
 		err := d.serveHere(w.served)

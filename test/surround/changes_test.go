@@ -2,6 +2,7 @@ package surround
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -95,8 +96,16 @@ var kinds = []struct {
 	{"VIPs taken away", func(m *machine) {
 		m.try(m.near, m.pick("addr del 10.1.0.100/32 dev eth0", "addr del 10.2.0.100/24 dev eth1", "addr del 10.3.0.102/24 dev eth2"))
 	}},
+	{"reloaded", func(m *machine) { m.reload(m.pick(configuration, reordered)) }},
 	{"a while", func(m *machine) { time.Sleep(time.Duration(m.random.IntN(200)) * time.Millisecond) }},
 }
+
+// reordered is the configuration with its first instance last, and another VIP less.
+var reordered = func() string {
+	first, rest, _ := strings.Cut(configuration, "vrrp_instance W")
+	instances, services, _ := strings.Cut(rest, "virtual_server 10.1.0.100")
+	return "vrrp_instance W" + strings.Replace(instances, "    10.3.0.101 dev eth2 no_track\n", "", 1) + first + "virtual_server 10.1.0.100" + services
+}()
 
 // addresses are those that come and go, whichever device they fit.
 var addresses = []string{

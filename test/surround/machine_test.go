@@ -25,6 +25,7 @@ type machine struct {
 	near, far *nstest.Namespace
 	dir, pins string
 	cfg       *conf.Config
+	text      string // of which cfg is
 	cmd       *exec.Cmd
 	client    *api.Client
 	random    *rand.Rand
@@ -148,15 +149,7 @@ func (m *machine) ingresses() (list []string) {
 // start runs weir with a configuration, until the end of the test or stop.
 func (m *machine) start(text string) {
 	m.t.Helper()
-	file := filepath.Join(m.dir, "keepalived.conf")
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
-	cfg, diagnostics, err := api.Read(new(conf.Loader), file)
-	if err != nil {
-		m.t.Fatal(err, diagnostics.All())
-	}
-	m.cfg = cfg
+	file := m.write(text)
 	log, err := os.Create(filepath.Join(m.dir, "log"))
 	if err != nil {
 		m.t.Fatal(err)
@@ -174,6 +167,36 @@ func (m *machine) start(text string) {
 		_, err := m.client.State(m.t.Context())
 		return err == nil
 	})
+}
+
+// write writes the file that is in force from then on, and reads it.
+func (m *machine) write(text string) (file string) {
+	m.t.Helper()
+	file = filepath.Join(m.dir, "keepalived.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	cfg, diagnostics, err := api.Read(new(conf.Loader), file)
+	if err != nil {
+		m.t.Fatal(err, diagnostics.All())
+	}
+	m.cfg, m.text = cfg, text
+	return file
+}
+
+// reload has weir take up another file. It is refused where a device does not exist that an
+// instance did not have before.
+func (m *machine) reload(text string) {
+	m.t.Helper()
+	before := m.text
+	m.history = append(m.history, "reload")
+	answer, err := m.client.Reload(m.t.Context(), api.Request{File: m.write(text)})
+	if strings.Contains(answer.Error, "no such device") {
+		m.history = append(m.history, "(refused)")
+		m.write(before)
+	} else if err != nil || answer.Error != "" {
+		m.t.Fatalf("reload after\n  %s\n%v %s\nlog:\n%s", strings.Join(m.history, "\n  "), err, answer.Error, m.tail())
+	}
 }
 
 func (m *machine) stop() {

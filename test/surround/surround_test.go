@@ -56,6 +56,9 @@ func TestConvergence(t *testing.T) {
 			s := first + uint64(n)
 			m.reset()
 			m.random = rand.New(rand.NewPCG(s, 0))
+			if m.text != configuration {
+				m.reload(configuration)
+			}
 			m.history = nil
 			for range 1 + m.random.IntN(3) {
 				for range 1 + m.random.IntN(6) {
@@ -66,7 +69,7 @@ func TestConvergence(t *testing.T) {
 				slowest = max(slowest, took)
 				if why != "" {
 					t.Fatalf("seed %d (sequence %d from -seed %d): after\n  %s\nit is not where a start would be within %s:\n%s\nlog:\n%s",
-						s, n, first-uint64(0), strings.Join(m.history, "\n  "), followBound+slack, why, m.tail())
+						s, n, first, strings.Join(m.history, "\n  "), followBound+slack, why, m.tail())
 				}
 			}
 		}
@@ -244,12 +247,16 @@ func (m *machine) wrongVIPs() (wrong []string) {
 		m.t.Fatal(err)
 	}
 	wanted := map[string]bool{}
-	for i, in := range s.Instances {
+	for _, in := range s.Instances {
 		if (in.State == cluster.Fault) != (in.Fault != "") {
 			wrong = append(wrong, fmt.Sprintf("%s is %s with the fault %q", in.Name, in.State, in.Fault))
 		}
-		for _, v := range m.cfg.VRRPInstances[i].Addresses() {
-			wanted[v.Prefix.String()+" on "+v.Device] = in.State == cluster.Master
+		for _, c := range m.cfg.VRRPInstances {
+			for _, v := range c.Addresses() {
+				if c.Name == in.Name {
+					wanted[v.Prefix.String()+" on "+v.Device] = in.State == cluster.Master
+				}
+			}
 		}
 	}
 	p := m.look()

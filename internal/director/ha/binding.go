@@ -7,10 +7,12 @@ import (
 
 	"weir/conf"
 	"weir/internal/netlnk"
+	"weir/lvs"
 )
 
 // Binding is what an instance speaks by on a machine as it is.
 type Binding struct {
+	id lvs.InstanceID
 	// Index is the interface's; 0 where it does not exist.
 	Index int
 	// Source is the address that advertisements come from; invalid where there is none.
@@ -28,7 +30,7 @@ type Binding struct {
 // asks nobody. VIPs are the addresses that are no source: those of all instances.
 func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b Binding) {
 	l, err := p.Link(c.Interface)
-	b.Index = l.Index
+	b.id, b.Index = ID(c), l.Index
 	switch {
 	case err != nil:
 		b.Missing, b.Fault = err, err.Error()

@@ -224,6 +224,45 @@ func (s *Instances) ForgetDirectors() (some bool) {
 	return some
 }
 
+// Holding is where this machine has an address, and since when.
+type Holding struct {
+	Device string
+	Since  time.Time // zero where it was there before
+}
+
+// Held lists the addresses that this machine has for instances: those that they speak from,
+// and the VIPs of masters.
+func (s *Instances) Held() map[netip.Addr]Holding {
+	held := map[netip.Addr]Holding{}
+	for _, in := range s.list {
+		if in.cfg.SourceIP.IsValid() {
+			held[in.cfg.SourceIP] = Holding{Device: in.cfg.Interface}
+		}
+		if in.machine == nil {
+			continue
+		}
+		snap := in.machine.Snapshot()
+		if snap.State != vrrp.Master {
+			continue
+		}
+		for _, a := range in.cfg.Addresses() {
+			held[a.Prefix.Addr()] = Holding{a.Device, snap.Since}
+		}
+	}
+	return held
+}
+
+// Claimed lists the addresses that Held may list.
+func (s *Instances) Claimed() (list []netip.Addr) {
+	for _, in := range s.list {
+		if in.cfg.SourceIP.IsValid() {
+			list = append(list, in.cfg.SourceIP)
+		}
+		list = append(list, Addrs(in.cfg.Addresses())...)
+	}
+	return list
+}
+
 // Directors are the directors that are known.
 func (s *Instances) Directors() (all []lvs.Director) {
 	for peer, known := range s.directors {
@@ -239,8 +278,10 @@ func (s *Instances) Directors() (all []lvs.Director) {
 // Follow has the instances speak by what the machine has now: bindings are those of Bindings
 // for the configurations in force. One that cannot take part is in fault until it can.
 func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
-	for i, in := range s.list {
-		in.follow(bindings[i], ledger)
+	for _, b := range bindings {
+		if in := s.find(b.id); in != nil { // their order is that of the file
+			in.follow(b, ledger)
+		}
 	}
 }
 

@@ -76,10 +76,12 @@ func (b Binding) Standing(c conf.VRRPInstance) Standing {
 	return s
 }
 
-// Standings are those of the instances as they are at the moment.
-func (s *Instances) Standings() []Standing {
+// Standings are those of the instances of these configurations, which are in force, as they
+// are at the moment.
+func (s *Instances) Standings(cfgs []conf.VRRPInstance) []Standing {
 	all := make([]Standing, 0, len(s.list))
-	for _, in := range s.list {
+	for _, c := range cfgs {
+		in := s.find(ID(c))
 		now := standing(in.file, in.machine.Snapshot().Fault)
 		if now.Fault == "" {
 			now.Index, now.Source = in.device, in.linked.Source

@@ -13,7 +13,8 @@ type Checker struct {
 	// spec is the check, without the text that it was read from.
 	spec   conf.Check
 	down   error // the verdict: nil is up
-	passed bool  // up by a check of before
+	weight check.Weight
+	passed bool // up by a check of before
 	// of is the member that the verdict counts for; nil once the check is gone.
 	of   *member
 	stop context.CancelFunc // nil before it runs

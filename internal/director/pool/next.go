@@ -107,6 +107,8 @@ func (p *Pool) follow(was *Pool) Change {
 		}
 	}
 	p.members = stay
+	p.quorum = quorum{up: was.quorum.up, since: was.quorum.since}
+	p.settle()
 	if len(change.Settings)+len(change.Servers) > 0 {
 		change.Kind, change.Service = diff.Changed, p.title()
 	}
@@ -134,7 +136,7 @@ func (m *member) follow(was *member) []diff.Setting {
 			m.checkers[i] = left[j]
 		default:
 			c.begin(left[j].down == nil, true)
-			c.down = left[j].down
+			c.down, c.weight = left[j].down, left[j].weight
 		}
 		left = slices.Delete(left, j, j+1)
 	}

@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Pool struct {
 	name    string
 	members []*member
 	conf    conf.VirtualServer
+	quorum  quorum
 }
 
 // member is a real server: in while all its checkers say so.
@@ -49,6 +51,7 @@ func New(vs conf.VirtualServer) *Pool {
 		}
 		p.members = append(p.members, m)
 	}
+	p.quorum.up = p.weight() >= vs.Quorum+vs.Hysteresis
 	return p
 }
 
@@ -103,6 +106,7 @@ func (p *Pool) TakeUp(left Left) {
 			}
 		}
 	}
+	p.quorum.up = p.weight() >= p.conf.Quorum+p.conf.Hysteresis
 }
 
 // fits tells whether a server can serve this service of a group: one of its
@@ -132,16 +136,25 @@ func (m *member) reason() error {
 	return nil
 }
 
-// Services are the virtual server's, each with the real servers that are in.
+// weight is what the configuration says, and what all its checks make of it.
+func (m *member) weight() int {
+	weight := m.server.Weight
+	for _, c := range m.checkers {
+		weight += c.weight.Change(m.server.Weight)
+	}
+	return min(max(weight, 0), math.MaxInt32)
+}
+
+// Services are the virtual server's, each with the servers that serve.
 func (p *Pool) Services() (all []lvs.VirtualServer) {
-	empty := emptyOf(p.conf)
+	empty, serving := emptyOf(p.conf), p.serving()
 	for _, key := range p.keys {
 		vs := empty
 		vs.ServiceKey = key
-		vs.RealServers = make([]lvs.RealServer, 0, len(p.members))
-		for _, m := range p.members {
-			if m.in() && fits(m.server, key) {
-				vs.RealServers = append(vs.RealServers, as(m.server, key))
+		vs.RealServers = make([]lvs.RealServer, 0, len(serving))
+		for _, rs := range serving {
+			if fits(rs, key) {
+				vs.RealServers = append(vs.RealServers, as(rs, key))
 			}
 		}
 		all = append(all, vs)
@@ -158,10 +171,13 @@ func (p *Pool) Addresses(do func(netip.Addr)) {
 	}
 }
 
-// Servers calls do for each real server, in or not.
+// Servers calls do for each real server, and for the sorry server, in or not.
 func (p *Pool) Servers(do func(lvs.RealServer)) {
 	for _, m := range p.members {
 		do(m.server)
+	}
+	if sorry, ok := p.sorry(); ok {
+		do(sorry)
 	}
 }
 

@@ -23,12 +23,12 @@ type Checks struct {
 	// Trouble is told when this machine cannot make a check, and with nil when it can
 	// again. The checker's goroutine calls it.
 	Trouble func(*Checker, *check.OwnError)
-	// Slots bounds how many checks are made at once; nil does not.
-	Slots chan struct{}
-	Log   *slog.Logger
 	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
 	// read it.
 	Loud *atomic.Bool
+	// Slots bounds how many checks are made at once; nil does not.
+	Slots chan struct{}
+	Log   *slog.Logger
 }
 
 // Set has the checkers of the next pools run, and those that only the pools of before
@@ -66,7 +66,7 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
-		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
+		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
@@ -75,18 +75,24 @@ func (k Checks) runner(c *Checker) *check.Runner {
 }
 
 // Judge takes in a checker's new verdict. Where its real server comes in or goes out by
-// it, the services change, and there is something to tell.
+// it, or has another weight, the services change, and there is something to tell.
 func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m := c.of
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was := m.in()
-	c.down = r.Reason
-	if m.in() == was {
+	was, weight := m.in(), m.weight()
+	c.down, c.weight = r.Reason, r.Weight
+	switch {
+	case m.in() == was && (!was || m.weight() == weight):
 		return nil
+	case m.in() == was:
+		m.pool.settle()
+		e := cluster.ServerWeight(m.pool.name, m.server.AddrPort(), weight, m.weight())
+		return &e
 	}
 	m.since = r.At
+	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
 	if !m.in() {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)

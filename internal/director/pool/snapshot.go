@@ -53,13 +53,19 @@ func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 			continue
 		}
 		server := cluster.Server{
-			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.server.Weight,
+			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.weight(),
 			Up: true, Since: m.since,
 		}
 		if reason := m.reason(); reason != nil {
 			server.Up, server.Reason = false, reason.Error()
 		}
 		s.Servers, u.checkers = append(s.Servers, server), append(u.checkers, m.checkers)
+	}
+	if sorry, has := p.sorry(); has && !p.quorum.up && fits(sorry, key) {
+		s.Servers = append(s.Servers, cluster.Server{
+			Addr: as(sorry, key).AddrPort(), Method: sorry.Method.String(), Weight: sorry.Weight, Up: true, Since: p.quorum.since,
+		})
+		u.checkers = append(u.checkers, nil)
 	}
 	return s, u
 }

@@ -1,0 +1,62 @@
+package director
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// An address that this machine has and another one claims is told once and counted; what
+// others claim of addresses that are not here is nobody's business.
+func TestConflicts(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		n := s.add(m, cfg(vrrpOn(51, 100, theVIP))).start()
+		defer n.stop()
+		picture, err := m.Look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := picture.Link("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		vip := netip.MustParsePrefix(theVIP).Addr()
+		other := net.HardwareAddr{2, 0, 0, 0, 0, 0x99}
+		claims := func(device int, a netip.Addr, mac net.HardwareAddr) uint64 {
+			n.conflicts.heard(device, a, mac)
+			time.Sleep(2 * time.Second)
+			return n.Drift()[driftConflict].Found
+		}
+		if got := claims(l.Index, vip, other); got != 0 {
+			t.Errorf("a standby's VIP is the master's: %d conflicts", got)
+		}
+		time.Sleep(4*time.Second + conflictFor)
+		for _, tt := range []struct {
+			name   string
+			device int
+			addr   netip.Addr
+			mac    net.HardwareAddr
+			want   uint64
+		}{
+			{"its own announcement", l.Index, vip, l.MAC, 0},
+			{"another address", l.Index, netip.MustParseAddr("192.0.2.77"), other, 0},
+			{"on another device", l.Index + 1, vip, other, 0},
+			{"a master's VIP", l.Index, vip, other, 1},
+			{"again", l.Index, vip, other, 1},
+			{"the address that it speaks from", l.Index, netip.MustParseAddr("192.0.2.1"), other, 2},
+		} {
+			if got := claims(tt.device, tt.addr, tt.mac); got != tt.want {
+				t.Errorf("%s: %d conflicts so far, want %d", tt.name, got, tt.want)
+			}
+		}
+		if n.logged("drift cannot be repaired") != 2 {
+			t.Errorf("told %d times, want once for each", n.logged("drift cannot be repaired"))
+		}
+		time.Sleep(2 * conflictFor)
+		if n.logged("drift is gone") != 2 {
+			t.Error("it is not told that they are over")
+		}
+	})
+}

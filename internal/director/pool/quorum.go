@@ -1,0 +1,109 @@
+package pool
+
+import (
+	"slices"
+	"time"
+
+	"weir/internal/cluster"
+	"weir/lvs"
+)
+
+// quorum is whether enough of a virtual server's real servers are in.
+//
+//	          their weight reaches quorum + hysteresis
+//	      ┌────────────────────────────────────────────────┐
+//	      │                                                ▼
+//	┌─────┴────┐                                     ┌──────────┐
+//	│   lost   │                                     │   held   │
+//	└──────────┘                                     └─────┬────┘
+//	      ▲                                                │
+//	      └────────────────────────────────────────────────┘
+//	       it falls below quorum - hysteresis, or to nothing
+//
+// (keepalived, ipwrapper.c, update_quorum_state). While it is lost the sorry server serves
+// alone, where there is one.
+type quorum struct {
+	up    bool
+	since time.Time
+	// told is the last change, until it is told.
+	told *cluster.Event
+}
+
+// weight is that of all members that are in.
+func (p *Pool) weight() (sum int) {
+	for _, m := range p.members {
+		if m.in() {
+			sum += m.weight()
+		}
+	}
+	return sum
+}
+
+// settle works out whether the quorum is held from now on.
+func (p *Pool) settle() {
+	sum, need := p.weight(), p.conf.Quorum+p.conf.Hysteresis
+	if p.quorum.up {
+		need = p.conf.Quorum - p.conf.Hysteresis
+	}
+	if up := sum > 0 && sum >= need; up != p.quorum.up {
+		e := cluster.QuorumChanged(p.name, up, sum, need)
+		p.quorum = quorum{up, time.Now(), &e}
+	}
+}
+
+// Quorum tells of a change of the quorum by this checker's last verdict, once.
+func (c *Checker) Quorum() (e *cluster.Event) {
+	if c.of == nil {
+		return nil
+	}
+	e, c.of.pool.quorum.told = c.of.pool.quorum.told, nil
+	return e
+}
+
+// Quorums are the changes of quorums by a reload, each told once.
+func (all Pools) Quorums() (events []cluster.Event) {
+	for _, p := range all {
+		if p.quorum.told != nil {
+			events = append(events, *p.quorum.told)
+			p.quorum.told = nil
+		}
+	}
+	return events
+}
+
+// sorry is the sorry server, by its own forward method; ok is false where there is none.
+func (p *Pool) sorry() (rs lvs.RealServer, ok bool) {
+	a := p.conf.SorryServer
+	return lvs.RealServer{Addr: a.Addr(), Port: a.Port(), Weight: 1, Method: p.conf.SorryMethod}, a.IsValid()
+}
+
+// serving are the servers as the data plane has them. A server that is out stays with
+// weight 0 where inhibit_on_failure says so: it gets no new connections, and keeps those
+// that it has. So do, while the sorry server serves, those that are in, and with
+// sorry_server_inhibit the sorry server while it does not. The table changes at one
+// stroke: at no moment is it without a server that there could be.
+func (p *Pool) serving() []lvs.RealServer {
+	sorry, has := p.sorry()
+	lost := has && !p.quorum.up
+	all := make([]lvs.RealServer, 0, len(p.members)+1)
+	for _, m := range p.members {
+		rs := m.server
+		rs.Weight = m.weight()
+		if lost || !m.in() {
+			rs.Weight = 0
+		}
+		if m.in() && !lost || m.conf.InhibitOnFailure {
+			all = append(all, rs)
+		}
+	}
+	switch {
+	case lost:
+		// A real server may be the sorry server, too.
+		all = slices.DeleteFunc(all, func(rs lvs.RealServer) bool { return rs.AddrPort() == sorry.AddrPort() })
+		all = append(all, sorry)
+	case has && p.conf.SorryInhibit && !slices.ContainsFunc(all, func(rs lvs.RealServer) bool { return rs.AddrPort() == sorry.AddrPort() }):
+		sorry.Weight = 0
+		all = append(all, sorry)
+	}
+	return all
+}
