@@ -55,6 +55,7 @@ func TestPanicInTheLoopIsCaught(t *testing.T) {
 		n.wantLogged("a mistake in weir was caught", 1) // both are from one line
 		in = "Set"
 		// A server goes down: its event is told, though the data plane does not follow.
+		in = "Set"
 		s.down.set("192.0.2.11:80", true)
 		time.Sleep(time.Minute)
 		n.wantLogged("real server virtual_server=TCP 192.0.2.100:80 real_server=192.0.2.11:80 state=down", 1)
