@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,24 +20,36 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: root packages bench-packages peers quick packets whole guest fuzz generated ## everything that must hold
+test: FUZZTIME = 2000x
+# The random changes of a machine are whole's here, in their short form.
+test: SEQUENCES = 0
+test: root packages bench-packages peers ## everything that must hold, and how long each part took
+	@took=; trap 'echo "$$took"' EXIT; \
+	for part in quick packets whole guest fuzz generated; do \
+		SECONDS=0; $(MAKE) --no-print-directory FUZZTIME=$(FUZZTIME) SEQUENCES=$(SEQUENCES) $$part; \
+		took+=$$(printf '\n%-9s %3d min %2d s' $$part $$((SECONDS / 60)) $$((SECONDS % 60))); \
+	done
 
+# The times after which tests are ended are for a machine on which much else runs.
 quick: lint ## the tests of the rooms, but for the data plane's
-	$(TESTS) -timeout 25m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
+	$(TESTS) -timeout 60m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
 
 packets: ## the data plane: packets through its programs, beside the models
-	$(TESTS) -timeout 25m ./internal/dataplane/...
+	$(TESTS) -timeout 90m ./internal/dataplane/...
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces
-	$(TESTS) -p 1 -timeout 25m $$($(GO) list ./test/... | grep -v /test/vm)
+	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -v /test/vm)
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
 guest: ## a few scenarios and packets in the guest; test-vm has more of them
-	N=3 $(TESTS) -timeout 30m ./test/vm
+	N=3 $(TESTS) -timeout 90m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
+conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
+	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
@@ -45,11 +57,8 @@ lint: ## formatting, vet, staticcheck
 	$(GO) tool staticcheck ./...
 
 # A number of inputs, not a time: go test at times takes the end of the time that it
-# was given for a failure ("context deadline exceeded"). The tests have a short form.
-test: FUZZTIME = 2000x
+# was given for a failure ("context deadline exceeded"). "make test" has a short form.
 FUZZTIME ?= 200000x
-# The random changes of a machine are whole's in make test, in their short form.
-test: SEQUENCES = 0
 SEQUENCES ?= 500
 fuzz: ## each fuzz target for a while, and 500 random sequences of changes of a machine; FUZZTIME=10000000x for long
 	@for target in $$(grep -rHoE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' . | sed -E 's|/[^/]*:func |:|'); do \

@@ -377,6 +377,13 @@ struct flow_to_client { /* with NAT */
 	__u16 vport;     /* the virtual port */
 };
 
+/* Whose packets a line is about. */
+enum flow_answers {
+	ANSWERS_NOT,   /* the client's */
+	ANSWERS,       /* the server's */
+	ANSWERS_BY_TC, /* the server's, which leave by a device to which XDP does not send */
+};
+
 struct flow_line {
 	__u64 ports;      /* as in the packet's key */
 	struct addr peer; /* the client */
@@ -387,7 +394,7 @@ struct flow_line {
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
-	__u16 answers;    /* 1: the server's answers; 0: the client's packets */
+	__u16 answers;    /* enum flow_answers */
 	__u16 method;     /* of the connection (enum method) */
 };
 
@@ -491,6 +498,34 @@ struct held {
 #define DIRECTOR_OWNS_MAC 1
 #define DIRECTOR_SHARES_MAC 2 /* other machines' frames have it as well */
 
+/*
+ * Rules that deny or allow clients (service/access.h). A key begins with the protocol and
+ * the port, 0 for any, so a prefix is at least ACCESS_HEAD_BITS long.
+ */
+#define ACCESS_HEAD_BITS 32
+#define ACCESS_BITS 160
+struct access_key {
+	__u32 bits; /* the length of the prefix, from the protocol on */
+	__u8 protocol, zero;
+	__u16 port; /* network byte order */
+	__u32 addr[4];
+};
+
+/* access_rule.file: what the configuration says of this key. */
+#define ACCESS_ALLOW 1
+#define ACCESS_DENY 2
+
+/* The bits of a kind of rules; access_kinds has bit 1 << kind where there are such rules. */
+#define ACCESS_BY_PROTOCOL 1
+#define ACCESS_BY_PORT 2
+
+struct access_rule {
+	__u64 deny_until, allow_until; /* of live rules, in boot-time nanoseconds; 0: none */
+	__u64 packets; /* that were denied */
+	__u32 bits;    /* as in its key */
+	__u32 file;    /* ACCESS_ALLOW, ACCESS_DENY or 0 */
+};
+
 struct lease {
 	__u64 until;   /* the owner forwards until then, in boot-time nanoseconds */
 	__u32 ifindex; /* the VRRP instance that has the lease: interface, VRID, family */
@@ -530,6 +565,7 @@ enum reason {
 	NOTE_ICMP_FORWARDED, /* an ICMP error about a connection was forwarded */
 	NOTE_FRAGMENT_HELD,  /* a fragment that came before its first was held */
 	DROP_FRAGMENT,       /* a fragment of a packet whose first fragment was dropped */
+	DROP_DENIED,         /* a rule denies its client */
 	REASONS,
 };
 

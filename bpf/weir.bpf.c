@@ -9,6 +9,7 @@
 #include "base/maps.h"
 #include "balance/balance.h"
 #include "balance/route.h"
+#include "conn/cut.h"
 #include "conn/expiry.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
@@ -41,13 +42,15 @@ SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex };
+	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex, .at_xdp = true };
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
 
 	if (parsed != PARSED) {
-		switch (parsed < PARSED_SLOW ? NEXT_PASS : xdp_classify(ctx)) {
+		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
+			return XDP_PASS;
+		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
 			return xdp_slow_send(ctx, route_packet());
 		case NEXT_SLOW_ROUTE:
@@ -57,7 +60,7 @@ int weir_xdp(struct xdp_md *ctx)
 	}
 	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
 		return XDP_PASS;
-	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent, true), 0);
+	return xdp_finish(ctx, &h, &p, &sent, balance(&h, &p, &sent), 0);
 }
 
 /* tc_balance balances a packet that comes in, at tc. It returns a tc action. */
@@ -66,8 +69,11 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 	struct packet p = skb_packet(skb);
 	struct sent sent = {};
 	struct headers h;
-	enum parsed parsed = parse_pulled(skb, &h, &p);
+	enum parsed parsed;
 
+	if (vlan_devices && skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	parsed = parse_pulled(skb, &h, &p);
 	if (parsed != PARSED) {
 		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
 		case NEXT_ROUTE:
@@ -78,7 +84,7 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	}
 	p.bytes = skb->len - sizeof(struct ethhdr);
-	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent, false), true, false);
+	return skb_finish(skb, &h, &p, &sent, balance(&h, &p, &sent), true, false);
 }
 
 /* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
@@ -100,7 +106,7 @@ int weir_tc_l3(struct __sk_buff *skb)
 /*
  * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
  * of packets: fragments that have to wait, those that others wait for, and answers to
- * local clients.
+ * local clients and to those by whose devices XDP does not send.
  */
 SEC("tc")
 int weir_behind(struct __sk_buff *skb)
@@ -110,10 +116,12 @@ int weir_behind(struct __sk_buff *skb)
 	enum parsed parsed;
 	struct headers h;
 
+	if (vlan_devices && skb->vlan_present)
+		return TC_ACT_UNSPEC;
 	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
-	if (parsed == PARSED && !passes_by(&p.key) && is_local_client_reply(&p.key)) {
+	if (parsed == PARSED && !passes_by(&p.key) && is_reply_by_tc(&p.key, skb->ifindex)) {
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		return skb_route(skb, w, &h, &p);
 	}
@@ -121,11 +129,11 @@ int weir_behind(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	switch (skb_classify(skb)) {
 	case NEXT_ROUTE:
-		if (fragment_has_waiting(w) || is_local_client_reply(&w->packet.key))
+		if (fragment_has_waiting(w) || is_reply_by_tc(&w->packet.key, skb->ifindex))
 			return skb_slow_finish(skb, route_packet());
 		break;
 	case NEXT_SLOW_ROUTE:
-		if (parsed == PARSED_FRAGMENT || is_local_client_reply(&w->packet.key))
+		if (parsed == PARSED_FRAGMENT || is_reply_by_tc(&w->packet.key, skb->ifindex))
 			return skb_slow_finish(skb, slow_route());
 	}
 	return TC_ACT_UNSPEC;
@@ -244,6 +252,19 @@ int weir_sweep(struct sweep *s)
 	found.span = expiry_span(limits->span);
 	*s = found;
 	return 0;
+}
+
+/*
+ * weir_cut looks at CUT_AT_A_TIME expiry entries from that on whose index is in cb[0], and
+ * deletes connections of clients that a rule denies. No packet comes to it.
+ */
+SEC("tc")
+int weir_cut(struct __sk_buff *skb)
+{
+	__u32 first = skb->cb[0];
+
+	bpf_loop(CUT_AT_A_TIME, cut_some, &first, 0);
+	return TC_ACT_OK;
 }
 
 /* weir_sweep_templates looks at every template. */

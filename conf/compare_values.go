@@ -40,6 +40,8 @@ func valueText(v reflect.Value) string {
 		return x.String()
 	case StatusRange:
 		return x.String()
+	case lvs.AccessRule:
+		return accessText(x)
 	case lvs.MarkRule:
 		return markText(x)
 	}

@@ -73,6 +73,7 @@ func vrrpDefaults() []*entry {
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "how many times a set announces each address", initially(5)),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
+		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 	}, yet(
 		value("vrrp_garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPLowerDelay }, "the same after an advertisement of lower priority", otherwise("vrrp_garp_master_delay")),
 		value("vrrp_garp_lower_prio_repeat", number(0, maxRepeat), func(g *G) *int { return &g.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_master_repeat")),
@@ -84,7 +85,6 @@ func vrrpDefaults() []*entry {
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
-		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
@@ -197,6 +197,13 @@ func gap[T any](name string, most time.Duration, at func(*T) *time.Duration, hel
 		if len(st.Words) == 2 && strings.Trim(st.Words[1].Text, "0.") == "" {
 			r.warnAt(st.Words[1].Place, "no-effect", st.Keyword()+" 0 is none, as without it", "take it out")
 		}
+	}
+	word := e.word
+	e.word = func(into any) string {
+		if *at(into.(*T)) == 0 {
+			return "" // which has no word of its own
+		}
+		return word(into)
 	}
 	return e
 }

@@ -19,11 +19,11 @@ type Variant struct {
 type Variants []Variant
 
 // maxIDs bounds the config ids that are tried where none are asked for.
-const maxIDs = 64
+const maxIDs = 1000
 
 // Variants reads a text, called name, for each of ids. Without ids they are this host's
 // and those that lines of the text are for: what is wrong in a line for another host is
-// wrong, too. Elsewhere leaves this host's out where lines are for others, and o.Networks.
+// wrong, too. Elsewhere leaves this host's out where lines are for others, and o.Networks and o.Here.
 func (o Options) Variants(name string, content []byte, ids []string, elsewhere bool) Variants {
 	host := text.HostID()
 	todo := slices.Clone(ids)
@@ -35,7 +35,7 @@ func (o Options) Variants(name string, content []byte, ids []string, elsewhere b
 	for i := 0; i < len(todo) && i < maxIDs; i++ {
 		own := o
 		if own.ID = todo[i]; elsewhere || own.ID != host && len(ids) == 0 {
-			own.Networks = nil
+			own.Networks, own.Here = nil, nil
 		}
 		p := newParser(text.Disk{}, own)
 		cfg, diags := p.parse(name, content)

@@ -38,6 +38,7 @@ var remarkTexts = map[string]string{
 	"protocol-default":      service("10.0.0.1 80", ""),
 	"quorum-hysteresis":     strings.Replace(service("10.0.0.1 80", "protocol TCP\nquorum 2\nweight 2"), "80 {\n}", "80 {\nweight 2\n}", 1),
 	"quorum-weight":         service("10.0.0.1 80", "protocol TCP\nquorum 2\nhysteresis 0"),
+	"not-here":              bareInstance + "}\n",
 	"quotes":                "global_defs {\nrouter_id 'a'\n}\n",
 	"raised":                "global_defs {\nvrrp_garp_master_repeat 0\n}\n",
 	"route-untracked":       "static_routes {\n10.0.0.0/8 via 10.1.1.1\n}\n",
@@ -51,6 +52,7 @@ var remarkTexts = map[string]string{
 
 // TestRemarks gives each remark, and then silences it, by option and in the file.
 func TestRemarks(t *testing.T) {
+	no := func(string) bool { return false }
 	options := Options{Linter: TestLinter, Networks: map[string][]netip.Prefix{"e0": {netip.MustParsePrefix("192.0.2.0/24")}}}
 	codes := func(o Options, text string) (list []string) {
 		_, diags := newParser(memory{}, o).parse("test.conf", []byte(text))
@@ -71,6 +73,9 @@ func TestRemarks(t *testing.T) {
 		o := options
 		if r.code != "vip-network" {
 			o.Networks = nil
+		}
+		if r.code == codeNotHere {
+			o.Here = &Here{no, no, no}
 		}
 		if got := codes(o, text); !slices.Contains(got, r.code) || slices.Contains(got, "") {
 			t.Errorf("%s: got %v of\n%s", r.code, got, text)

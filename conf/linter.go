@@ -25,6 +25,7 @@ func lintAll(l Linter, r *reader, raw *rawConfig, cfg *Config, o Options) {
 	if l != nil {
 		l.Config(r.say, cfg, o)
 	}
+	r.sayMissing(cfg, o.Here)
 }
 
 func lintService(l Linter, r *reader, v *VirtualServer) {

@@ -12,6 +12,8 @@ type Options struct {
 	// Networks are those of this machine by interface; VIPs are looked for in
 	// them. None are where the file is another machine's.
 	Networks map[string][]netip.Prefix
+	// Here is what this machine has; nil where the file is another machine's.
+	Here *Here
 	// Linter also looks at what is right; nil is nobody.
 	Linter Linter
 	// Show keeps what Config.Show needs.

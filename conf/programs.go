@@ -27,7 +27,7 @@ func (c *Config) Programs() (paths []string) {
 				return
 			}
 			for i := range v.NumField() {
-				if v.Type().Field(i).IsExported() || v.Type().Field(i).Anonymous {
+				if field := v.Type().Field(i); (field.IsExported() || field.Anonymous) && field.Tag.Get("json") != "-" {
 					visit(v.Field(i))
 				}
 			}

@@ -30,6 +30,7 @@ var remarks = []remark{
 	{"no-meaning", false, "a keyword has nothing to act on in weir"},
 	{"no-real-server", true, "a virtual_server without a real_server is left out"},
 	{"no-vip", true, "a vrrp_instance without virtual addresses protects nothing"},
+	{"not-here", false, "the machine that checks has no such interface, user or program"},
 	{"not-ready", false, "weir cannot do it yet, and refuses to run without it"},
 	{"not-yet", false, "weir cannot do it yet, and runs without it"},
 	{"obsolete", true, "a word of old versions"},
@@ -71,7 +72,7 @@ func remarkOf(code string) (remark, bool) {
 }
 
 // ofMachine tells whether a kind of warning depends on the machine that reads the file.
-func ofMachine(code string) bool { return code == "vip-network" }
+func ofMachine(code string) bool { return code == "vip-network" || code == codeNotHere }
 
 // Explain says what a kind of warning or note is about, and what follows from it.
 func Explain(code string) (says string, ok bool) {

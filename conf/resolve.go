@@ -19,5 +19,6 @@ func resolve(r *reader, raw *rawConfig) *Config {
 		Weir:           raw.weir.resolve(&raw.global),
 	}
 	raw.weir.resolveRules(r, cfg.VirtualServers)
+	raw.weir.resolveExcluded(r)
 	return cfg
 }

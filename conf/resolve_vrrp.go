@@ -231,7 +231,9 @@ func (i *rawInstance) inheritGARP(g *Global) {
 }
 
 func (i *rawInstance) inheritRest(g *Global) {
-	from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts)
+	if from(i, g, "down_timer_adverts", "vrrp_down_timer_adverts", &i.DownTimerAdverts, g.DownTimerAdverts); i.Strict {
+		i.DownTimerAdverts = defaultDownTimer
+	}
 	from(i, g, "lower_prio_no_advert", "vrrp_lower_prio_no_advert", &i.LowerPrioNoAdvert, g.LowerPrioNoAdvert || i.Strict)
 	from(i, g, "higher_prio_send_advert", "vrrp_higher_prio_send_advert", &i.HigherPrioSendAdvert, g.HigherPrioSendAdvert && !i.Strict)
 	from(i, g, "owner_ignore_adverts", "vrrp_owner_ignore_adverts", &i.OwnerIgnoreAdverts, g.OwnerIgnoreAdverts)

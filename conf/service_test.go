@@ -125,6 +125,9 @@ func TestWeirBlock(t *testing.T) {
 weir {
   mark 7 to 10.0.0.1 protocol TCP port 80-443
   mark 8 from 10.9.0.0/16 port 53
+  deny 203.0.113.0/24
+  deny 2001:db8::/32 protocol UDP port 53
+  allow 203.0.113.7 port 80
   tables { connections 2048 }
   timeouts { udp 9 }
   expire_quiescent_template 1
@@ -139,6 +142,11 @@ weir {
 			{Mark: 7, Destination: netip.MustParsePrefix("10.0.0.1/32"), Protocol: lvs.TCP, FirstPort: 80, LastPort: 443},
 			{Mark: 8, Source: netip.MustParsePrefix("10.9.0.0/16"), FirstPort: 53, LastPort: 53},
 		},
+		Deny: []lvs.AccessRule{
+			{Network: netip.MustParsePrefix("203.0.113.0/24")},
+			{Network: netip.MustParsePrefix("2001:db8::/32"), Protocol: lvs.UDP, Port: 53},
+		},
+		Allow:  []lvs.AccessRule{{Network: netip.MustParsePrefix("203.0.113.7/32"), Port: 80}},
 		Tables: Tables{Connections: 2048, Templates: 1 << 18, Services: 4096, Servers: 65536},
 		Rules:  Rules{ReuseMode: 1, ExpireQuiescentTemplate: true},
 		Timeouts: Timeouts{Timeouts: lvs.Timeouts{
@@ -182,6 +190,10 @@ func TestServiceMistakes(t *testing.T) {
 		{"weir {\nmark 3 too 10.0.0.1\n}\n", "unknown word"},
 		{"weir {\nmark 3 from 10.0.0.1 to ::1\n}\n", "different families"},
 		{"weir {\nmark 3 port 9-8\n}\n", "ends before it begins"},
+		{"weir {\ndeny\n}\n", "deny lacks its value"},
+		{"weir {\nallow 10.0.0.0/40\n}\n", "not a network"},
+		{"weir {\ndeny 10.0.0.1 dport 9\n}\n", "deny: unknown word"},
+		{"weir {\ndeny 10.0.0.1 port 0\n}\n", "out of range"},
 		{"weir {\nservice TCP 10.0.0.1 80 {\n}\n}\n", "no virtual_server"},
 		{"weir {\ntimeouts {\nudp 0\n}\n}\n", "out of range"},
 		{"weir {\nsloppy_tcp 2\n}\n", "neither 0 nor 1"},

@@ -52,12 +52,15 @@ func (u *Unicast) UnicastPeers() (list []netip.Addr) {
 	return list
 }
 
+func checkUnicastSource() *entry {
+	return present("check_unicast_src", func(i *rawInstance) *bool { return &i.CheckSource }, "take advertisements only from peers", otherwise("vrrp_check_unicast_src"))
+}
+
 func unicastEntries() []*entry {
 	type I = rawInstance
 	return []*entry{
 		value("unicast_ttl", number(0, 255), func(i *I) *int { return &i.UnicastTTL }, "the TTL of unicast advertisements", initially(255)),
 		present("unicast_fault_no_peer", func(i *I) *bool { return &i.FaultWithoutPeer }, "without peers stand in FAULT rather than use the group"),
-		present("check_unicast_src", func(i *I) *bool { return &i.CheckSource }, "take advertisements only from peers", otherwise("vrrp_check_unicast_src")),
 		optional("old_unicast_checksum", oneWord("option", "never"), "on", func(i *I) *string { return &i.OldChecksum }, "the checksum of keepalived before 1.3.7"),
 		present("track_src_ip", func(i *I) *bool { return &i.TrackSource }, "stand in FAULT while the source address is not there"),
 	}

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 
 	"weir/conf/text"
 	"weir/lvs"
@@ -17,9 +18,12 @@ type Weir struct {
 	// Excluded are devices that the data plane leaves alone.
 	Excluded []string `json:"interfaces_exclude"`
 	// Marks give packets their marks: the first that fits.
-	Marks    []lvs.MarkRule `json:"mark"`
-	Tables   Tables         `json:"tables"`
-	Timeouts Timeouts       `json:"timeouts"`
+	Marks []lvs.MarkRule `json:"mark"`
+	// Deny are clients that no service serves, and Allow are exceptions of that.
+	Deny     []lvs.AccessRule `json:"deny"`
+	Allow    []lvs.AccessRule `json:"allow"`
+	Tables   Tables           `json:"tables"`
+	Timeouts Timeouts         `json:"timeouts"`
 	// Silence are kinds of warnings that are not wanted.
 	Silence []string `json:"silence"`
 	// Rules are those of every service that has none of its own.
@@ -65,6 +69,8 @@ func weirBlock() *blockSpec {
 		devices,
 		repeatable(many("interfaces_exclude", device(), func(w *W) *[]string { return &w.Excluded }, "devices whose packets the data plane never sees; it is on all others by which clients may come", example("docker0", "docker0 wg0"))),
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
+		{name: "deny", read: readDeny, expects: accessWords("deny"), help: "serve no client of a network: its packets to services are dropped, and its connections ended; the longest prefix that matches counts, and deny before allow where two are equal"},
+		{name: "allow", read: readAllow, expects: accessWords("allow"), help: "serve clients of a network nevertheless, inside of a larger one that deny names"},
 		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
 		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
 		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),
@@ -79,7 +85,7 @@ func deviceBlock() *blockSpec {
 		value("hook", oneOf(choice[lvs.Hook]{noun: "hook", known: []named[lvs.Hook]{
 			{"auto", lvs.HookAuto}, {"native", lvs.HookNative}, {"generic", lvs.HookGeneric}, {"tc", lvs.HookTC},
 		}}), func(d *rawDevice) *lvs.Hook { return &d.Hook },
-			"where the data plane meets the packets: XDP in the driver (native) or after it (generic), or tc; auto is native on real cards and virtio, and tc elsewhere",
+			"where the data plane meets the packets: XDP in the driver (native) or after it (generic), or tc; auto is native on real cards and virtio, unless packets leave by a device to which XDP cannot send, and tc elsewhere",
 			initially(lvs.HookAuto)),
 	}}
 }
@@ -116,4 +122,13 @@ func (w *rawWeir) resolve(g *Global) Weir {
 	}
 	w.Timeouts.take(g)
 	return w.Weir
+}
+
+// resolveExcluded refuses a device that is to be used by a hook and left out.
+func (w *rawWeir) resolveExcluded(r *reader) {
+	for _, d := range w.order {
+		if slices.Contains(w.Excluded, d.Name) {
+			r.errorAt(d.head.All(), fmt.Sprintf("device %s is in interfaces_exclude, too", d.Name), "take it out of one of the two")
+		}
+	}
 }

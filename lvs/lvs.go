@@ -206,6 +206,28 @@ type MarkRule struct {
 	FirstPort, LastPort uint16
 }
 
+// AccessRule matches clients by their network, and by the service that they ask for. Of the
+// rules that match a packet the one with the longest prefix counts, and of equal prefixes
+// one that denies.
+type AccessRule struct {
+	Network  netip.Prefix
+	Protocol Protocol // 0: any
+	Port     uint16   // of the virtual service; 0: any
+}
+
+// AccessState is a rule in force.
+type AccessState struct {
+	AccessRule
+	// Deny says that its packets are dropped; else they are served.
+	Deny bool
+	// Live says that it was given to the running data plane, not by a state. It ends at
+	// Until; the zero time is when it is removed.
+	Live  bool
+	Until time.Time
+	// Packets counts those that it has denied.
+	Packets uint64
+}
+
 // InstanceID identifies a VRRP instance of this machine by what makes it unique on the
 // network.
 type InstanceID struct {
@@ -252,6 +274,8 @@ type Plan struct {
 	// Marks give packets the firewall marks of services by mark: the first rule that
 	// matches a packet does.
 	Marks []MarkRule
+	// Deny and Allow are clients that no service serves, and exceptions of that.
+	Deny, Allow []AccessRule
 	// Timeouts are those of all connections.
 	Timeouts  Timeouts
 	Instances []Instance

@@ -89,10 +89,15 @@ type Instance struct {
 	announce *time.Timer // the second gratuitous ARP
 	// preemptFrom is when PreemptDelay began to run; zero while the master has at
 	// least this instance's priority.
-	preemptFrom time.Time
-	sendError   string              // of the last advert; empty is none
-	unsentSince time.Time           // when the first of the adverts failed of which none was sent since
-	lastLogged  [numDrops]time.Time // when each drop reason was last logged
+	preemptFrom    time.Time
+	higher         rival               // whom it yielded to last
+	answered       time.Time           // when another's advert was last answered
+	lowerAnnounced time.Time           // when the VIPs were last announced because of a lower master
+	lowerTold      time.Time           // when a lower master was last logged
+	lowers         int                 // how often one was answered since
+	sendError      string              // of the last advert; empty is none
+	unsentSince    time.Time           // when the first of the adverts failed of which none was sent since
+	lastLogged     [numDrops]time.Time // when each drop reason was last logged
 }
 
 // New makes an instance. The error is that of Config.Validate.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -617,5 +618,43 @@ func TestRunAfterCancel(t *testing.T) {
 			t.Error(err)
 		}
 		wantStory(t, "instance", n.story(), "0s INIT > BACKUP, BACKUP > INIT")
+	})
+}
+
+// A storm of adverts is taken in before it is answered: at a bounded rate, and the highest
+// counts, wherever it stands in the queue.
+func TestStormOfAdverts(t *testing.T) {
+	storm := func(n *node, priorities ...uint8) {
+		for range 20 {
+			for _, p := range priorities {
+				hear(p)(n)
+			}
+		}
+	}
+	t.Run("lower masters", func(t *testing.T) {
+		var adverts, announcements int
+		story := play(t, nil, func() (steps []step) {
+			for i := range 500 { // 2,000 a second for ten seconds
+				steps = append(steps, step{4*time.Second + ms(20*i), func(n *node) { storm(n, 1, 2) }})
+			}
+			return steps
+		}(), 14*time.Second)
+		adverts, announcements = strings.Count(story, "advert 100"), strings.Count(story, "announce")
+		if adverts < 20 || adverts > 125 || announcements > 25 || strings.Contains(story, "MASTER > BACKUP") {
+			t.Errorf("%d adverts, %d announcements:\n%s", adverts, announcements, story)
+		}
+	})
+	t.Run("a higher one among them", func(t *testing.T) {
+		story := play(t, nil, []step{{4 * time.Second, func(n *node) {
+			storm(n, 1, 0)
+			hear(150)(n)
+			storm(n, 1)
+		}}}, 5*time.Second)
+		if !strings.Contains(story, "\n4s MASTER > BACKUP\n") && !strings.Contains(story, "\n4s advert 100, lease, MASTER > BACKUP") {
+			t.Errorf("it has not yielded:\n%s", story)
+		}
+		if n := strings.Count(story, "4s advert"); n > 1 {
+			t.Errorf("it has answered what it yields to:\n%s", story)
+		}
 	})
 }

@@ -2,6 +2,8 @@ package vrrp
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -250,37 +252,105 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			v.owner.Announce()
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
-			if v.masterYields(&e.packet) {
+			if v.masterHears(e.packet) {
 				return v.yield
 			}
 		}
 	}
 }
 
-// masterYields is RFC 3768 section 6.4.3, "If an ADVERTISEMENT is received".
-func (v *Instance) masterYields(p *Packet) bool {
-	if !v.accept(p) {
-		return false
+// masterHears takes in a packet and all that wait behind it, and then answers them once: of
+// thousands of adverts the highest counts. It says whether the master yields.
+func (v *Instance) masterHears(first Packet) bool {
+	var heard heard
+	v.masterHearsOne(&first, &heard)
+	for range len(v.transport.Received()) {
+		p := <-v.transport.Received()
+		v.masterHearsOne(&p, &heard)
 	}
-	priority := p.Advertisement.Priority
 	switch {
-	// "If the Priority in the ADVERTISEMENT is Zero": send an advert, reset the timer.
-	case priority == PriorityRelease:
-		v.advertise(v.cfg.Priority)
-		return false
-	// "If the Priority in the ADVERTISEMENT is greater than the local Priority", or
-	// equal "and the primary IP Address of the sender is greater than the local primary
-	// IP Address": to BACKUP.
-	case priority > v.cfg.Priority,
-		priority == v.cfg.Priority && p.Source.Compare(v.cfg.Source) > 0:
+	case heard.higher != nil:
+		v.higher = *heard.higher
 		return true
+	case heard.lower != nil:
+		v.answerLower(*heard.lower)
+	// "If the Priority in the ADVERTISEMENT is Zero": send an advert, reset the timer.
+	case heard.release:
+		v.answer()
 	}
-	// Else "Discard ADVERTISEMENT". As in keepalived, an advert answers the other master
-	// at once, and gratuitous ARP corrects the neighbours that learned its MAC address.
-	v.log.Warn("vrrp advert of a lower master", "source", p.Source.String(), "priority", int(priority))
-	v.advertise(v.cfg.Priority)
-	v.announceTwice()
 	return false
+}
+
+// heard is what a master has heard since it looked last.
+type heard struct {
+	higher, lower *rival
+	release       bool // an advert of priority 0
+}
+
+// rival is another master.
+type rival struct {
+	source   netip.Addr
+	priority uint8
+}
+
+// beats says whether a master yields to another: RFC 3768 section 6.4.3, "If the Priority in
+// the ADVERTISEMENT is greater than the local Priority", or equal "and the primary IP Address
+// of the sender is greater than the local primary IP Address".
+func (r rival) beats(o rival) bool {
+	return r.priority > o.priority || r.priority == o.priority && r.source.Compare(o.source) > 0
+}
+
+// masterHearsOne is RFC 3768 section 6.4.3, "If an ADVERTISEMENT is received".
+func (v *Instance) masterHearsOne(p *Packet, h *heard) {
+	if !v.accept(p) {
+		return
+	}
+	r := rival{p.Source, p.Advertisement.Priority}
+	switch {
+	case r.priority == PriorityRelease:
+		h.release = true
+	case r.beats(rival{v.cfg.Source, v.cfg.Priority}):
+		if h.higher == nil || r.beats(*h.higher) {
+			h.higher = &r
+		}
+	case h.lower == nil || r.beats(*h.lower):
+		h.lower = &r
+	}
+}
+
+const (
+	// answerEvery is the least time between two adverts that answer others.
+	answerEvery = 100 * time.Millisecond
+	// announceEvery is the least time between two announcements for that reason: each is
+	// several frames for each VIP.
+	announceEvery = time.Second
+	// tellEvery is the least time between two lines of the log about it.
+	tellEvery = time.Minute
+)
+
+// answer sends an advert before its time, unless one has just been sent for that reason.
+func (v *Instance) answer() {
+	if now := time.Now(); now.Sub(v.answered) >= answerEvery {
+		v.answered = now
+		v.advertise(v.cfg.Priority)
+	}
+}
+
+// answerLower is for another master of lower priority: "Discard ADVERTISEMENT". As in
+// keepalived, an advert answers it at once, and gratuitous ARP corrects the neighbours that
+// learned its MAC address.
+func (v *Instance) answerLower(r rival) {
+	now := time.Now()
+	v.lowers++
+	if v.lowerTold.IsZero() || now.Sub(v.lowerTold) >= tellEvery {
+		v.log.Warn("vrrp advert of a lower master", "source", r.source.String(), "priority", int(r.priority), "times", v.lowers)
+		v.lowerTold, v.lowers = now, 0
+	}
+	v.answer()
+	if now.Sub(v.lowerAnnounced) >= announceEvery {
+		v.lowerAnnounced = now
+		v.announceTwice()
+	}
 }
 
 // yield is the transition from MASTER to BACKUP of RFC 3768 section 6.4.3: "Cancel
@@ -288,7 +358,7 @@ func (v *Instance) masterYields(p *Packet) bool {
 func (v *Instance) yield(context.Context) stateFunc {
 	v.announce.Stop()
 	v.arm(time.Now(), v.cfg.MasterDownInterval())
-	v.enter(Backup, "a higher master was heard")
+	v.enter(Backup, fmt.Sprintf("a higher master was heard: %s with priority %d", v.higher.source, v.higher.priority))
 	return v.backup
 }
 

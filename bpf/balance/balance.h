@@ -11,7 +11,6 @@
 #include "base/maps.h"
 #include "balance/route.h"
 #include "conn/flow_line.h"
-#include "forward/local.h"
 #include "forward/send.h"
 #include "parse/address.h"
 #include "parse/packet.h"
@@ -43,6 +42,8 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 	if (!s || (s->flags & (FORWARDABLE | SERVER_LOCAL)) != FORWARDABLE)
 		return false;
 	if (l->answers) {
+		if (p->at_xdp && l->answers == ANSWERS_BY_TC)
+			return false;
 		vip = bpf_map_lookup_elem(&service_vips, &s->service);
 		if (!vip || !same_addr(&s->addr, &p->key.from))
 			return false;
@@ -57,11 +58,10 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 }
 
 /*
- * balance is the path of a parsed packet, and returns the verdict on it. At XDP, packets
- * to local clients are left to tc, since XDP cannot send to lo.
+ * balance is the path of a parsed packet, and returns the verdict on it. At XDP, answers
+ * that leave by lo or by another device to which XDP does not send are left to tc.
  */
-static INLINE enum verdict balance(const struct headers *h, const struct packet *p, struct sent *sent,
-				   bool xdp)
+static INLINE enum verdict balance(const struct headers *h, const struct packet *p, struct sent *sent)
 {
 	struct work *w;
 	enum verdict v;
@@ -76,9 +76,7 @@ static INLINE enum verdict balance(const struct headers *h, const struct packet 
 	w->packet = *p;
 	set_reply_route(w, h);
 	v = route_packet();
-	if (v != FORWARD)
-		return v;
-	return xdp && to_local_client(w) ? PASS : send_on(h, p, sent, w);
+	return v == FORWARD ? send_on(h, p, sent, w) : v;
 }
 
 #endif

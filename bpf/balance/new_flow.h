@@ -19,6 +19,7 @@
 #include "conn/word.h"
 #include "parse/packet.h"
 #include "sched/stateless.h"
+#include "service/access.h"
 #include "service/director.h"
 #include "service/server.h"
 #include "service/service.h"
@@ -99,6 +100,8 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return pass(PASS_PASSIVE);
 	if (from_director(p))
 		return pass(PASS_FROM_DIRECTOR);
+	if (access_denied(p))
+		return DROP;
 	w->service = svc->index;
 	w->template.place = 0;
 	if (!may_begin(p, svc))

@@ -17,6 +17,8 @@
 #define MAX_LOCAL_ADDRS 256      /* index 0 has no address */
 #define MAX_DIRECTORS 1024
 #define MAX_DIRECTOR_ROUTES 65536
+#define MAX_ACCESS_RULES 65536
+#define MAX_XDP_EXITS 1024
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384
@@ -79,10 +81,14 @@ MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
 MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 /* A filter in front of it: bit director_bit(mac) is set for each director. */
 MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+/* The indexes of the devices that are known to send what XDP redirects to them. */
+MAP(xdp_exits, BPF_MAP_TYPE_HASH, __u32, __u8, MAX_XDP_EXITS);
 /* A service's address, by its index. */
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVERS);
+/* The key of a service, by its index, also when it was removed: for Go alone. */
+MAP(service_keys, BPF_MAP_TYPE_ARRAY, __u32, struct service_key, MAX_SERVICES);
 /* The counters' values when they were last zeroed: for Go alone. */
 MAP(service_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVICES);
 MAP(server_zeros, BPF_MAP_TYPE_ARRAY, __u32, struct counter, MAX_SERVERS);
@@ -147,5 +153,11 @@ struct {
  * alone; with 0 no address is compared.
  */
 volatile const __u64 device_mac = 0;
+
+/*
+ * Whether VLANs on the device have devices of their own: tagged frames are then left alone
+ * here, and are looked at there.
+ */
+volatile const bool vlan_devices = false;
 
 #endif

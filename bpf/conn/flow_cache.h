@@ -16,6 +16,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/flow_line.h"
+#include "conn/reply_key.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
@@ -145,7 +146,9 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 		l->of.in.vip = p->key.to;
 		l->of.in.sender = p->sender;
 	}
-	l->answers = reply != NULL;
+	l->answers = ANSWERS_NOT;
+	if (reply)
+		l->answers = reply_by_tc(&reply->of.reply, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
 	__sync_lock_test_and_set(&l->generation, n->generation);
 	if (c->word != word || !(c->cached & bit))

@@ -96,7 +96,8 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 
 /*
  * route_reply decides on a server's packet: it goes back to the client of its
- * connection. It returns FORWARD, or counts PASS_NO_CONNECTION.
+ * connection. It returns FORWARD; or PASS where XDP leaves it to tc, before anything is
+ * changed; or counts PASS_NO_CONNECTION.
  */
 static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 {
@@ -106,6 +107,8 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 	struct conn *c;
 	__u64 word;
 
+	if (p->at_xdp && reply_by_tc(&reply->of.reply, p->ifindex))
+		return PASS;
 	key->from = *reply_client(&reply->of.reply, &p->key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;

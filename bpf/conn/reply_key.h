@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "base/maps.h"
 #include "parse/ports.h"
 #include "service/server.h"
 
@@ -40,6 +41,18 @@ static INLINE bool reply_to_vip(const struct conn_reply *r)
 static INLINE bool reply_is_local(const struct conn_reply *r)
 {
 	return (r->route.ifindex & ~REPLY_TO_VIP) == LO_IFINDEX;
+}
+
+/*
+ * reply_by_tc says whether an answer that came in by one device leaves by another one to
+ * which XDP does not send, or to a local client: then XDP leaves it to tc. Its way out is
+ * that of the client's packets, whatever device that is.
+ */
+static INLINE bool reply_by_tc(const struct conn_reply *r, __u32 from)
+{
+	__u32 to = r->route.ifindex & ~REPLY_TO_VIP;
+
+	return to != from && !bpf_map_lookup_elem(&xdp_exits, &to);
 }
 
 /*

@@ -32,6 +32,15 @@ static INLINE bool to_local_client(const struct work *w)
 }
 
 /*
+ * to_client_by_tc says whether a packet with the verdict FORWARD goes to a client by a
+ * device to which XDP does not send.
+ */
+static INLINE bool to_client_by_tc(const struct work *w)
+{
+	return w->to_client && reply_by_tc(&w->reply, w->packet.ifindex);
+}
+
+/*
  * send_to_local_client ends the path of an answer to a local client: the hook sends it
  * over lo.
  */

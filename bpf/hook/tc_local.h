@@ -47,12 +47,12 @@ static INLINE struct conn *reply_of(const struct flow_key *key)
 	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
 }
 
-/* is_local_client_reply says whether the packet is a server's answer to a local client. */
-static INLINE bool is_local_client_reply(const struct flow_key *key)
+/* is_reply_by_tc says whether the packet is a server's answer that XDP leaves to tc. */
+static INLINE bool is_reply_by_tc(const struct flow_key *key, __u32 from)
 {
 	struct conn *reply = reply_of(key);
 
-	return reply && reply_is_local(&reply->of.reply);
+	return reply && reply_by_tc(&reply->of.reply, from);
 }
 
 /* set_local_out marks a packet that skb_classify has read as sent by this machine. */

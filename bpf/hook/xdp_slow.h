@@ -45,7 +45,7 @@ __noinline int xdp_slow_send(struct xdp_md *ctx, int decided)
 	struct headers h;
 	struct quote q;
 
-	if (!w || v == HOLD || (v == FORWARD && to_local_client(w)))
+	if (!w || v == HOLD || (v == FORWARD && to_client_by_tc(w)))
 		return XDP_PASS;
 	if (w->slow.kind == SLOW_FIRST_FRAGMENT && fragment_settle(w, v, false)) {
 		/* weir_behind sends it, and the fragments that wait. */

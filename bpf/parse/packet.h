@@ -36,6 +36,7 @@ struct packet {
 	__u8 tcp_flags;  /* TCP_FIN and others; 0 for UDP */
 	bool ip6;
 	bool local_out;  /* this machine sends it */
+	bool at_xdp;     /* it is at XDP, on the fast path */
 };
 
 /* Pointers to a packet's headers in the frame. */

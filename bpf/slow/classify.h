@@ -108,6 +108,7 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	p->packets = 1;
 	p->tcp_flags = 0;
 	p->local_out = false;
+	p->at_xdp = false;
 	r->piece = (struct ip_fragment){};
 	r->l4 = r->check = r->icmp = r->quote = 0;
 	h.eth = take(&c, sizeof(*h.eth));

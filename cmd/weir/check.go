@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"os/user"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -120,12 +122,15 @@ func (o *checkOptions) read(ctx context.Context, in io.Reader, paths []string) (
 	if !o.elsewhere {
 		options.Networks = networks()
 	}
+	if !o.elsewhere && len(paths) == 1 { // several are several machines'
+		options.Here = &conf.Here{Interface: hasInterface, User: hasUser, Program: hasProgram}
+	}
 	var configs []*conf.Config
 	for _, path := range paths {
 		variants, diags := options.CheckFile(nameOf(path), func() ([]byte, error) { return readInput(ctx, in, path) }, o.ids, o.elsewhere)
 		diags.Refuse()
 		c.all.Append(diags)
-		file := checkedFile{File: nameOf(path), OK: !diags.HasErrors(), IDs: variants.IDs(), silent: len(diags.All()) == 0}
+		file := checkedFile{File: nameOf(path), OK: !diags.HasErrors(), IDs: variants.IDs(), silent: diags.Harmless()}
 		if file.OK {
 			file.Summary = variants.Summary()
 			configs = append(configs, variants[0].Config)
@@ -180,6 +185,22 @@ func didYouMean(code string) string {
 		return fmt.Sprintf(" (did you mean %s?)", near)
 	}
 	return ""
+}
+
+func hasInterface(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}
+
+func hasUser(name string) bool {
+	_, err := user.Lookup(name)
+	return err == nil
+}
+
+// hasProgram tells whether a program can be run; one without a folder is looked for in PATH.
+func hasProgram(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
 }
 
 // networks are those of this machine's interfaces.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -40,7 +41,7 @@ func newJudge(t *testing.T) *judge {
 // verdict is keepalived's exit code for a file, and what it said.
 func (j *judge) verdict(t *testing.T, path string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", j.namespace.Name, "keepalived", "-t", "-f", path).CombinedOutput()
 	var exit *exec.ExitError
@@ -80,6 +81,34 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("exit code %d, keepalived's %d (expected to refuse: %v):\n%s", got, want, wantRefused, said)
 			}
 		})
+	}
+}
+
+// TestShownVerdicts holds what weir shows of a file, without defaults, to the verdict of the
+// real keepalived over the file itself.
+func TestShownVerdicts(t *testing.T) {
+	j := newJudge(t)
+	for _, path := range corpusFiles(t) {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, diags := conf.Options{ID: "node01", Show: true}.Load(abs)
+		if cfg == nil {
+			t.Fatal(diags.All())
+		}
+		var shown bytes.Buffer
+		if err := cfg.Show(&shown, conf.ShowOptions{Secrets: true, NoDefaults: true}); err != nil {
+			t.Fatal(err)
+		}
+		written := filepath.Join(j.dir, "shown.conf")
+		if err := os.WriteFile(written, shown.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := j.verdict(t, abs)
+		if got, said := j.verdict(t, written); got != want {
+			t.Errorf("%s: keepalived's exit code is %d, and %d for what weir shows:\n%s\nof\n%s", path, want, got, said, shown.String())
+		}
 	}
 }
 

@@ -78,6 +78,8 @@ func TestCheckVerb(t *testing.T) {
 		{"another config id", someIDs, []string{"--id", "third", "-"}, 0, nil, "error"},
 		{"elsewhere", "@main bfd_instance B {\n@main neighbor_ip 192.0.2.1\n}\n", []string{"--elsewhere", "-"}, 0, nil, "error"},
 		{"here", "@main bfd_instance B {\n@main neighbor_ip 192.0.2.1\n}\n", []string{"-"}, 1, []string{"with config id"}, ""},
+		{"what this machine lacks", "vrrp_script s {\n script /no/such x-nobody\n}\n", []string{"-"}, 0, []string{"program /no/such", "--elsewhere"}, ""},
+		{"what another machine may have", "vrrp_script s {\n script /no/such x-nobody\n}\n", []string{"--elsewhere", "-"}, 0, nil, "[not-here]"},
 		{"explain", "", []string{"--explain=not-yet"}, 0, []string{"not-yet: weir cannot do it yet"}, ""},
 		{"explain what does not exist", "", []string{"--explain=not-yeti"}, 1, []string{"did you mean not-yet?"}, ""},
 		{"explain with places", noted, []string{"--explain=not-yet", "-"}, 0, []string{"(standard input):1:1: note: static_ipaddress", "(standard input):4:1: note: static_routes"}, ""},

@@ -22,6 +22,8 @@ var verbs = []func() *cobra.Command{
 	lsCommand,
 	planCommand,
 	reloadCommand,
+	denyCommand,
+	allowCommand,
 	checkCommand,
 	formatCommand,
 	showCommand,

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -71,30 +68,43 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer flush()
-	stream := cluster.NewStream(cluster.Log(lines))
+	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
+	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
 	context.AfterFunc(ctx, func() { time.AfterFunc(endWithin, endAtOnce(log, flush)) })
+	err = serve(ctx, o, stream)
+	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
+		log.Error("weir ends", "error", err)
+		return errSilent
+	}
+	return err
+}
+
+// serve runs the director until ctx ends.
+func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
+	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
 	defer signal.Stop(hangups)
 	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
-	cfg, diagnostics, err := api.Read(loader, o.config)
-	if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
-		return err
-	}
-	if errors.Is(err, api.ErrMistakes) {
-		return errSilent
-	}
+	cfg, err := readConfig(loader, o, log)
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(o.runDir)
+	host, err := thisHost()
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	if err := host.needs(); err != nil {
+		return err
+	}
+	locks, err := lockAll(o)
+	if err != nil {
+		return err
+	}
+	defer locks.unlock()
 	if err := raiseFiles(cfg); err != nil {
 		log.Warn(err.Error())
 	}
@@ -111,10 +121,14 @@ func run(ctx context.Context, o runOptions) error {
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
-		Services: tables.Services, RealServers: tables.Servers,
+		Services: tables.Services, RealServers: tables.Servers, Lock: locks.pins,
 	})
 	if err != nil {
+		os.Remove(o.pinDir) // where nothing is pinned
 		return err
+	}
+	if err := restoreRules(plane, o.runDir); err != nil {
+		log.Warn(err.Error())
 	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run},
@@ -133,10 +147,11 @@ func run(ctx context.Context, o runOptions) error {
 	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
-	err = direct(ctx, d, directOptions{o, loader, stream, hangups})
+	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leave(d.Kept(), o))
 	}
+	err = errors.Join(err, keepRules(plane, o.runDir)) // for a version whose tables do not fit
 	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
@@ -149,6 +164,7 @@ type directOptions struct {
 	loader  *conf.Loader
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
+	rules   api.Rules
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
@@ -161,6 +177,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 		return err
 	}
 	defer server.Close()
+	server.ServeRules(o.rules)
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, handOver := context.WithCancel(ctx)
 	defer handOver()
@@ -176,6 +193,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	})
 	tasks.Go(func() error { return server.Run(serving) })
 	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
+	tasks.Go(func() error { return watchFirewall(ctx, o.stream) })
 	return tasks.Wait()
 }
 
@@ -194,7 +212,7 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *api.S
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			server.Reload(api.Request{})
+			server.ReloadUnseen()
 		}
 	}
 }
@@ -205,68 +223,4 @@ type thisMachine struct{ *realserver.RealServer }
 
 func (m thisMachine) StartTunnel(vips []netip.Addr, devices ...string) error {
 	return m.RealServer.StartTunnel(vips, realserver.Tunnel{}, devices...)
-}
-
-// newLog writes records in the form that --log names.
-func newLog(w io.Writer, form string) (slog.Handler, error) {
-	switch form {
-	case "text":
-		return slog.NewTextHandler(w, nil), nil
-	case "json":
-		return slog.NewJSONHandler(w, nil), nil
-	}
-	return nil, fmt.Errorf("--log %s: expected text or json", form)
-}
-
-// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
-func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
-	q := newLineQueue(w, func(n int) []byte {
-		var b bytes.Buffer
-		if h, err := newLog(&b, form); err == nil {
-			slog.New(h).Warn("lines of the log were dropped: nobody reads them", "lines", n)
-		}
-		return b.Bytes()
-	})
-	if lines, err = newLog(q, form); err != nil {
-		q.close()
-	}
-	return lines, q.close, err
-}
-
-// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
-// it starts get the signal as ever.
-func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
-
-// endWithin is how long a process that is told to end may take. Whatever hangs then is left
-// behind: leases run out, as those of one that was killed.
-const endWithin = 5 * time.Second
-
-// endAtOnce ends the process.
-func endAtOnce(log *slog.Logger, flush func()) func() {
-	return func() {
-		log.Error("the end takes too long, ending without it", "after", endWithin)
-		flush()
-		os.Exit(1)
-	}
-}
-
-// lockName is the file that a running weir holds locked, in its run folder.
-const lockName = "weir.lock"
-
-// lock keeps a second weir from running with the same folder. The kernel
-// releases it with the process, however that ends.
-func lock(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the run folder: %w", err)
-	}
-	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another weir runs with %s: stop it, or give this one its own --run-dir and --pin-dir", dir)
-	}
-	return func() { f.Close() }, nil
 }

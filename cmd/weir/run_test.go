@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/internal/dataplane"
 )
 
 // A broken file starts nothing: no lock, no pins, no address.
@@ -28,21 +31,36 @@ func TestRunRefusesABrokenFile(t *testing.T) {
 	}
 }
 
+// A second weir with the same run folder, the same pins or in the same network namespace is
+// refused before it touches anything, and told who is there.
 func TestRunRefusesASecondProcess(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := lock(dir)
+	pins := filepath.Join("/sys/fs/bpf", "weirt-"+filepath.Base(dir))
+	defer os.Remove(pins)
+	defer os.Remove(pins + "-x")
+	first, err := lockAll(runOptions{runDir: dir, pinDir: pins})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lock(dir); err == nil || !strings.Contains(err.Error(), "another weir runs") {
-		t.Errorf("got %v, want that another weir runs", err)
+	me := fmt.Sprintf(": process %d (", os.Getpid())
+	for _, tt := range []struct{ name, runDir, pinDir, want string }{
+		{"run folder", dir, pins + "-x", "another weir runs with " + dir + me},
+		{"network namespace", t.TempDir(), pins + "-x", "another weir runs in this network namespace" + me},
+	} {
+		_, err := lockAll(runOptions{runDir: tt.runDir, pinDir: tt.pinDir})
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("the same %s: %v, want %s", tt.name, err, tt.want)
+		}
 	}
-	unlock()
-	again, err := lock(dir)
+	if _, err := dataplane.LockPins(pins); err == nil || !strings.HasPrefix(err.Error(), "another weir keeps the data plane that is pinned in "+pins+me) {
+		t.Errorf("the same pins: %v", err)
+	}
+	first.unlock()
+	again, err := lockAll(runOptions{runDir: dir, pinDir: pins})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again()
+	again.unlock()
 }
 
 func TestRunRefusesWhatItCannotDo(t *testing.T) {

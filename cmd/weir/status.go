@@ -88,6 +88,9 @@ func (v *statusView) director(s cluster.Snapshot) {
 		rates.InPackets += service.Traffic.Rates.InPackets
 	}
 	v.linef("data plane  %s   %s packets/s   %s connections", strings.Join(devices, ", "), short(rates.InPackets), short(uint64(s.Connections)))
+	if denied := s.Packets["drop_denied"]; denied > 0 {
+		v.linef("            %s packets of denied clients dropped: weir deny --list", short(denied))
+	}
 }
 
 func (v *statusView) instances(list []cluster.Instance) {

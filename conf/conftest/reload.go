@@ -86,6 +86,7 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_version":            {was: "2", now: "3"},
 	"global_defs vrrp_garp_master_delay":  {was: "5", now: "6", around: "vrrp_garp_lower_prio_delay 5\n"},
 	"global_defs vrrp_garp_master_repeat": {was: "5", now: "6", around: "vrrp_garp_lower_prio_repeat 5\n"},
+	"global_defs vrrp_check_unicast_src":  {nothing: "it is that of instances which say nothing"},
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
 	"global_defs dynamic_interfaces":      {was: "-", now: ""},
@@ -100,6 +101,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance unicast_peer":         {was: "{\n10.1.1.1\n}", now: "{\n10.1.1.2\n}"},
 	"vrrp_instance mcast_src_ip":         {was: "10.1.2.1", now: "10.1.2.2"},
 	"vrrp_instance unicast_src_ip":       {was: "10.1.2.1", now: "10.1.2.2", reports: "mcast_src_ip"},
+	"vrrp_instance check_unicast_src":    {was: "-", now: ""},
 	"vrrp_instance nopreempt":            {was: "-", now: ""},
 	"vrrp_instance preempt":              {was: "-nopreempt", now: "", reports: "nopreempt"},
 	"vrrp_instance preempt_delay":        {was: "1", now: "2"},
@@ -146,6 +148,8 @@ var reloadExamples = map[string]reloadExample{
 
 	"device hook":  {was: "tc", now: "generic"},
 	"weir mark":    {was: "1 port 80", now: "1 port 81"},
+	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
 	"weir silence": {was: "not-yet", now: "obsolete"},
 
 	"tables connections": {was: "2048", now: "4096"},

@@ -113,6 +113,11 @@ func (d *Diagnostics) Refuse() {
 	sortBySeverity(d.list)
 }
 
+// Harmless tells whether nothing is said of the file, but for notes about this machine.
+func (d Diagnostics) Harmless() bool {
+	return !slices.ContainsFunc(d.list, func(one Diagnostic) bool { return one.Severity != Note || !one.Machine })
+}
+
 // Keep takes out the diagnostics that are not wanted.
 func (d *Diagnostics) Keep(wanted func(Diagnostic) bool) {
 	d.list = slices.DeleteFunc(d.list, func(one Diagnostic) bool { return !wanted(one) })

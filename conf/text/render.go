@@ -12,12 +12,12 @@ import (
 // maxCells bounds the part of a line that is shown, in terminal columns.
 const maxCells = 72
 
-// Render writes every diagnostic with its line and a mark under the place, the notes of
-// one kind in one line, and a closing summary. It writes nothing when there is nothing to
+// Render writes every diagnostic with its line and a mark under the place, warnings that
+// say the same once, the notes of one kind in one line, and a closing summary. It writes nothing when there is nothing to
 // say.
 func (d Diagnostics) Render(w io.Writer, colour bool) error { return d.render(w, colour, true) }
 
-// RenderEach is Render with each note by itself.
+// RenderEach is Render with each of them by itself.
 func (d Diagnostics) RenderEach(w io.Writer, colour bool) error { return d.render(w, colour, false) }
 
 func (d Diagnostics) render(w io.Writer, colour, gather bool) error {
@@ -26,22 +26,49 @@ func (d Diagnostics) render(w io.Writer, colour, gather bool) error {
 	}
 	out := &renderer{Writer: bufio.NewWriter(w), colour: colour}
 	var notes gathered
+	again := repeats(d.list)
 	for i := range d.list {
-		if one := &d.list[i]; !gather || one.Severity != Note || one.Subject == "" {
-			out.diagnostic(one)
-		} else {
+		switch one := &d.list[i]; {
+		case gather && one.Severity == Note && one.Subject != "":
 			notes.add(one)
+		case !gather || one.Severity != Warning:
+			out.diagnostic(one, "")
+		case again[i] > 0:
+			out.diagnostic(one, "and at "+Plural(again[i], "place")+" more")
+		case again[i] == 0:
+			out.diagnostic(one, "")
 		}
 	}
 	for _, n := range notes {
 		if len(n) == 1 {
-			out.diagnostic(n[0])
+			out.diagnostic(n[0], "")
 		} else {
 			out.gathered(n)
 		}
 	}
 	fmt.Fprintf(out, "\n%s\n", d.Summary())
 	return out.Flush()
+}
+
+// repeats counts for each warning how many others say the same of other places of its file;
+// it is -1 for these.
+func repeats(list []Diagnostic) []int {
+	counts := make([]int, len(list))
+	first := map[[3]string]int{}
+	for i := range list {
+		d := &list[i]
+		if d.Severity != Warning || d.Code == "" {
+			continue
+		}
+		key := [3]string{d.File, d.Code, d.Message}
+		if at, ok := first[key]; ok {
+			counts[at]++
+			counts[i] = -1
+		} else {
+			first[key] = i
+		}
+	}
+	return counts
 }
 
 // gathered are the notes that are shown in a line each: those of one kind and one file.
@@ -55,6 +82,11 @@ func (g *gathered) add(d *Diagnostic) {
 		}
 	}
 	*g = append(*g, []*Diagnostic{d})
+}
+
+// gatheredSays is what the notes of one kind say of their subjects.
+var gatheredSays = map[string]string{
+	"not-yet": "accepted and without effect yet", "no-meaning": "no meaning in weir", "not-here": "not on this machine (--elsewhere leaves this out)",
 }
 
 // gathered writes the notes of one kind as a list of their subjects.
@@ -75,10 +107,7 @@ func (r *renderer) gathered(notes []*Diagnostic) {
 		}
 	}
 	first := notes[0]
-	says := "no meaning in weir"
-	if first.Code == "not-yet" {
-		says = "accepted and without effect yet"
-	}
+	says := gatheredSays[first.Code]
 	fmt.Fprintf(r, "%s %s %s, %s: %s  [%s]\n", r.paint(bold, printable(first.File)+":"), r.paint(bold, Note.String()+":"),
 		says, Plural(count, "place"), strings.Join(subjects, ", "), first.Code)
 }
@@ -122,7 +151,8 @@ func (r *renderer) paint(attribute, text string) string {
 	return "\x1b[" + attribute + "m" + text + "\x1b[0m"
 }
 
-func (r *renderer) diagnostic(d *Diagnostic) {
+// diagnostic writes one, and what else there is to say of it.
+func (r *renderer) diagnostic(d *Diagnostic, more string) {
 	where := printable(d.File)
 	if d.Line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", where, d.Line, d.Column)
@@ -140,6 +170,9 @@ func (r *renderer) diagnostic(d *Diagnostic) {
 	}
 	for _, note := range d.Notes {
 		fmt.Fprintf(r, "      %s\n", note)
+	}
+	if more != "" {
+		fmt.Fprintf(r, "      %s\n", more)
 	}
 	for _, from := range d.includes() {
 		fmt.Fprintf(r, "      included from %s\n", from)

@@ -7,6 +7,9 @@
 //	POST /v1/plan      what a reload of a file would change
 //	POST /v1/reload    do it
 //	POST /v1/stop      hand the masterships over at once, and end
+//	GET  /v1/rules     the rules that deny or allow clients
+//	POST /v1/rules     add a live one
+//	DELETE /v1/rules   remove one
 //
 // docs/api.md has the fields and the kinds of events. The running process reads a regular
 // file itself, with what it includes: what it plans is what it would do. The text of
@@ -33,6 +36,8 @@ type Request struct {
 	// Empty allows a configuration without a virtual server and a VRRP instance, where
 	// there are virtual servers.
 	Empty bool `json:"empty,omitempty"`
+	// unseen says that nobody reads the answer: warnings are logged.
+	unseen bool
 	// Colour asks for diagnostics as a terminal shows them.
 	Colour bool `json:"colour,omitempty"`
 }

@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -256,5 +258,78 @@ func TestBodyThatIsNoJSON(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %s, want 400", response.Status)
+	}
+}
+
+// A socket that somebody removes, with its folder, is there again.
+func TestSocketIsMadeAgain(t *testing.T) {
+	runDir, _, client := serve(t, &picture{})
+	if err := os.RemoveAll(runDir); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := client.Snapshot(t.Context()); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(Socket(runDir)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// Readers of events, of whom each stays, are bounded: others get through.
+func TestReadersAreBounded(t *testing.T) {
+	_, _, client := serve(t, &picture{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range mostReaders {
+		begun := make(chan bool, 1)
+		go func() {
+			for told, err := range client.Events(ctx, 0) {
+				if told.Begin != nil {
+					begun <- err == nil
+				}
+			}
+		}()
+		if !<-begun {
+			t.Fatal("a reader was refused")
+		}
+	}
+	for _, err := range client.Events(ctx, 0) {
+		if err == nil || !strings.Contains(err.Error(), "clients read events already") {
+			t.Errorf("one more reader: %v", err)
+		}
+		break
+	}
+	if _, err := client.Snapshot(ctx); err != nil {
+		t.Errorf("a snapshot meanwhile: %v", err)
+	}
+}
+
+// Mistakes of an included file are told without its text: it may be none of weir's.
+func TestIncludedFileIsNotEchoed(t *testing.T) {
+	events := newStream()
+	runDir, file, _ := serveEvents(t, &picture{}, events)
+	secret := filepath.Join(runDir, "secrets")
+	write(t, secret, "root:topsecret:1\ndaemon:alsosecret:2\n")
+	write(t, file, "include secrets\nnonsense\n"+goodFile)
+	if a, err := NewClient(runDir).Reload(t.Context(), Request{}); err != nil || a.Error == "" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	var told []string
+	for sub := events.Subscribe(0); ; {
+		e, _, ok := sub.Held()
+		if !ok {
+			break
+		}
+		if e.Kind == cluster.ConfigurationFlaw {
+			told = append(told, fmt.Sprint(e.Details))
+		}
+	}
+	all := strings.Join(told, "\n")
+	if len(told) != 2 || strings.Contains(all, "secret:") || !strings.Contains(all, secret) || !strings.Contains(all, "nonsense") {
+		t.Errorf("told\n%s", all)
 	}
 }

@@ -23,6 +23,10 @@ const (
 	partWithin = 200 * time.Millisecond
 )
 
+// mostReaders bounds the readers of events: each stays connected, and others have to get
+// through.
+const mostReaders = mostClients / 2
+
 // Begin is the first thing that a stream tells: which process's it is. A reader
 // that finds another start than before has lost what the earlier process told last,
 // and reads this one's events from its first.
@@ -50,6 +54,7 @@ type problem struct {
 func fail(w http.ResponseWriter, status int, text string) { reply(w, status, problem{text}) }
 
 func reply(w http.ResponseWriter, status int, body any) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin)) // or a slow client stays
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(body) // an error means that the reader has gone
@@ -66,7 +71,6 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 	state.Director.Started = s.events.Begun()
 	state.Director.Config, _ = s.runs()
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin))
 	reply(w, http.StatusOK, state)
 }
 
@@ -95,6 +99,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	if s.readers.Add(1) > mostReaders {
+		s.readers.Add(-1)
+		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients read events already; expected fewer", mostReaders))
+		return
+	}
+	defer s.readers.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	out := &eventWriter{w: w, control: http.NewResponseController(w), within: writeWithin}

@@ -107,6 +107,12 @@ func (c *Client) get(ctx context.Context, what string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.open(request, what)
+}
+
+// open sends a request about what, and returns the body of an answer that is not an error.
+// The caller closes it.
+func (c *Client) open(request *http.Request, what string) (io.ReadCloser, error) {
 	response, err := c.do(request)
 	if err != nil {
 		return nil, err

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
@@ -33,8 +35,11 @@ type Director interface {
 // Server answers for a running weir.
 type Server struct {
 	director Director
+	rules    Rules // nil where nobody asks for them
 	events   *cluster.Stream
 	listener net.Listener
+	path     string          // of the socket
+	readers  atomic.Int32    // of events
 	ending   context.Context // of Run
 	// Stop ends the process: it returns at once. It is set before Run.
 	Stop func()
@@ -64,13 +69,58 @@ func Listen(runDir, file string, loader *conf.Loader, d Director, events *cluste
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove a dead weir's socket: %w", err)
 	}
+	listener, err := listen(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{path: path, director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
+}
+
+func listen(path string) (net.Listener, error) {
 	before := unix.Umask(0o177)
 	listener, err := net.Listen("unix", path)
 	unix.Umask(before)
 	if err != nil {
 		return nil, fmt.Errorf("listen on the socket: %w", err)
 	}
-	return &Server{director: d, events: events, listener: listener, file: file, running: file, loader: loader, linter: loader.Linter}, nil
+	return listener, nil
+}
+
+// mostClients bounds the clients that are connected at a time; those that come then wait.
+const mostClients = 128
+
+func (s *Server) limited(l net.Listener) net.Listener { return netutil.LimitListener(l, mostClients) }
+
+// lookEvery is how often it is looked whether the socket is still there.
+const lookEvery = time.Second
+
+// keepSocket makes the socket again, with its folder, where somebody has removed it.
+func (s *Server) keepSocket(ctx context.Context, server *http.Server) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		l, err := s.listenAgain()
+		if err != nil {
+			continue // the next look tries again
+		}
+		s.events.Publish(cluster.SocketMade(s.path))
+		go server.Serve(s.limited(l)) // it ends with the other one's
+	}
+}
+
+func (s *Server) listenAgain() (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return nil, err
+	}
+	return listen(s.path)
 }
 
 // Run answers until ctx ends. Readers of events get those that have happened by then.
@@ -83,11 +133,17 @@ func (s *Server) Run(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
 	mux.HandleFunc("GET /v1/state", s.state)
 	mux.HandleFunc("GET /v1/events", s.stream)
+	if s.rules != nil {
+		mux.HandleFunc("GET /v1/rules", s.listRules)
+		mux.HandleFunc("POST /v1/rules", s.changeRule)
+		mux.HandleFunc("DELETE /v1/rules", s.changeRule)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload or POST /v1/stop")
+			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload, POST /v1/stop, or GET, POST or DELETE /v1/rules")
 	})
-	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	go s.keepSocket(ctx, server)
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -97,7 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(s.listener)
+	err := server.Serve(s.limited(s.listener))
 	if !stop() {
 		<-closed
 	}
@@ -247,8 +303,11 @@ func (s *Server) do(r Request, act func(*conf.Config) (director.Changes, error))
 		err = e
 	}
 	a.Diagnostics = text.String()
+	if r.unseen {
+		s.tellRemarks(diagnostics)
+	}
 	if err != nil {
-		s.tellMistakes(diagnostics)
+		s.tellMistakes(a.File, diagnostics)
 	} else if a.Changes, err = s.mayBeEmpty(r, cfg); err == nil {
 		a.Changes, err = act(cfg)
 	}
@@ -281,11 +340,43 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// tellMistakes says where a file is wrong: with SIGHUP nobody else does.
-func (s *Server) tellMistakes(diagnostics conf.Diagnostics) {
+// ReloadUnseen is Reload of the file that runs for a signal, whose answer nobody reads.
+func (s *Server) ReloadUnseen() { s.Reload(Request{unseen: true}) }
+
+// tellRemarks says of what in a file weir warns, where nobody is shown that.
+func (s *Server) tellRemarks(diagnostics conf.Diagnostics) {
 	for _, d := range diagnostics.All() {
-		if d.Severity == conf.Error {
-			s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+		if d.Severity == conf.Warning {
+			s.events.Publish(cluster.RemarkFound(d.File, d.Line, d.Column, d.Message, d.Hint))
 		}
 	}
 }
+
+// tellMistakes says where a file is wrong: with SIGHUP nobody else does. Of an included file
+// it says that alone: it may be none of weir's, and its lines nobody's business.
+func (s *Server) tellMistakes(file string, diagnostics conf.Diagnostics) {
+	told, elsewhere := 0, map[string]int{}
+	var order []conf.Diagnostic
+	for _, d := range diagnostics.All() {
+		switch {
+		case d.Severity != conf.Error:
+		case d.File != file:
+			if elsewhere[d.File]++; elsewhere[d.File] == 1 {
+				order = append(order, d)
+			}
+		default:
+			if told++; told <= mostTold {
+				s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+			}
+		}
+	}
+	if told > mostTold {
+		s.events.Publish(cluster.MistakeFound(file, 0, 0, fmt.Sprintf("%d more mistakes", told-mostTold), "weir check shows them"))
+	}
+	for _, d := range order {
+		s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, count(elsewhere[d.File], "mistake")+" in an included file", "weir check shows them"))
+	}
+}
+
+// mostTold bounds how many mistakes of a file are told one by one.
+const mostTold = 20

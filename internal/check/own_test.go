@@ -128,3 +128,22 @@ func TestOwnTroubleIsNoVerdict(t *testing.T) {
 		})
 	}
 }
+
+// A check without room is not made, which is this machine's trouble; one with room gives it
+// back.
+func TestChecksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slots := make(chan struct{}, 1)
+		r := &Runner{Checker: broken{func() error { return nil }}, Slots: slots, Log: slog.New(slog.DiscardHandler)}
+		for range 3 {
+			if _, err := r.ask(t.Context()); err != nil || len(slots) != 0 {
+				t.Fatalf("with room: %v, %d slots in use", err, len(slots))
+			}
+		}
+		slots <- struct{}{}
+		var own *OwnError
+		if _, err := r.ask(t.Context()); !errors.As(err, &own) || !errors.Is(err, syscall.EMFILE) || own.Remedy == "" {
+			t.Errorf("without room: %v", err)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"syscall"
 	"time"
 )
 
@@ -33,6 +34,9 @@ type Runner struct {
 	// Trouble, if it is not nil, is called by Run's goroutine when this machine cannot
 	// ask, or cannot for another reason than before, and with nil when it can again.
 	Trouble func(*OwnError)
+	// Slots, if it is not nil, has room for as many checks as may be made at once, those of
+	// other Runners included. A check without room is not made for want of a file.
+	Slots chan struct{}
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
 	// Loud, if it is not nil and returns true, raises that to level info while the server
@@ -88,6 +92,14 @@ func (r *Runner) unable(s *standing, reason error) bool {
 
 // ask is one try. A mistake in a checker's code is this machine's trouble.
 func (r *Runner) ask(ctx context.Context) (weight Weight, reason error) {
+	if r.Slots != nil {
+		select {
+		case r.Slots <- struct{}{}:
+			defer func() { <-r.Slots }()
+		default:
+			return weight, &OwnError{syscall.EMFILE, ownRemedies[syscall.EMFILE]}
+		}
+	}
 	defer func() {
 		if mistake := recover(); mistake != nil {
 			r.Log.Error("a check has panicked", "check", r.Checker.String(), "panic", mistake, "stack", string(debug.Stack()))

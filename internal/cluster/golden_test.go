@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/lvs"
 )
 
 var update = flag.Bool("update", false, "write testdata/log.golden anew")
@@ -69,6 +71,11 @@ func examples() []example {
 			"interface", "eth0", "from", vip.Addr(), "to", server.Addr())),
 		typed(SurroundingsChanged([]string{"eth1", "eth2"}, []string{"eth3"}), info("this machine's surroundings have changed", "new", "eth1, eth2", "gone", "eth3")),
 		typed(NotFollowed(no), fail("follow this machine's surroundings, trying on", "error", no)),
+		typed(RuleSet("deny", lvs.AccessRule{Network: vip, Protocol: lvs.TCP, Port: 80}, time.Minute), info("rule about clients added",
+			"rule", "deny", "clients", vip, "protocol", lvs.TCP, "port", uint16(80), "for", time.Minute)),
+		typed(RuleTakenBack("deny", lvs.AccessRule{Network: vip}), info("rule about clients removed", "rule", "deny", "clients", vip)),
+		typed(FirewallPassedOver([]string{"inet filter input"}), warn("the firewall is not asked about packets to services: the data plane comes before it",
+			"chains", "inet filter input", "all", 1, "remedy", "weir { deny NETWORK } and weir deny NETWORK")),
 
 		engine(VRRPState, info("vrrp state changed", "instance", "VI_1", "from", "BACKUP", "to", "MASTER", "why", "no advert heard")),
 		engine(AdvertNotSent, warn("vrrp advert not sent", "instance", "VI_1", "error", "network is down")),

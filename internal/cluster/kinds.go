@@ -31,6 +31,9 @@ const (
 	SourceMoved       Kind = "vrrp_source_changed"
 	Followed          Kind = "surroundings_changed"
 	FollowFailed      Kind = "surroundings_not_followed"
+	RuleAdded         Kind = "rule_added"
+	RuleRemoved       Kind = "rule_removed"
+	FirewallUnasked   Kind = "firewall_passed_over"
 )
 
 // The kinds of what the engines report to their loggers.

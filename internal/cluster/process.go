@@ -41,6 +41,18 @@ func MistakeFound(file string, line, column int, what, hint string) Event {
 	}
 }
 
+// RemarkFound says of what weir warns in a file that was loaded while nobody was shown that.
+func RemarkFound(file string, line, column int, what, hint string) Event {
+	e := MistakeFound(file, line, column, what, hint)
+	e.Level, e.Message = slog.LevelWarn, "warning about the configuration"
+	return e
+}
+
+// SocketMade says that the socket of the API was removed by somebody, and is there again.
+func SocketMade(path string) Event {
+	return Event{Kind: Report, Level: slog.LevelWarn, Message: "the socket was removed, and is made again", Details: []Detail{{"socket", path}}}
+}
+
 // DirectorStopped says that the director has ended. The data plane goes on with what it has,
 // and kept are the instances whose masterships wait for the next process.
 func DirectorStopped(kept ...string) Event {

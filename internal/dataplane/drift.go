@@ -20,7 +20,7 @@ func (p *Plane) repairDrift() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.exits())
+	p.devices.Repair(p.services.Exits())
 	drifted, err := p.conns.RepairHalfOpen()
 	if drifted {
 		p.ledger.Note(abi.BpfMapConnLimits, "half-open connections", err)

@@ -124,6 +124,10 @@ var driftCases = []driftCase{
 		_, s := b.serviceOf(80)
 		return b.maps.ServiceVips.Put(s.Index, abi.AddrOf(vip6))
 	}},
+	{"a service's key is lost", "service_keys", func(b *bench) error {
+		_, s := b.serviceOf(80)
+		return b.maps.ServiceKeys.Put(s.Index, abi.BpfServiceKey{})
+	}},
 	{"the services are not counted", "service_counts", func(b *bench) error {
 		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},

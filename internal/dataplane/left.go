@@ -17,6 +17,23 @@ type Leases = lease.Pinned
 // OpenLeases opens the leases that are pinned in a folder. The caller closes them.
 func OpenLeases(pinDir string) (*Leases, error) { return lease.OpenPinned(pinDir) }
 
+// Lock is a folder of pins that no other process may use.
+type Lock = kmap.Lock
+
+// LockPins makes a folder for pins, and locks it, for Options.Lock. Nothing in it is
+// touched. The error names the process that has it.
+func LockPins(pinDir string) (*Lock, error) {
+	if err := kmap.MakePinDir(pinDir); err != nil {
+		return nil, err
+	}
+	return kmap.LockDir(pinDir)
+}
+
+// Holder names the process that has a file locked by flock, in words, and Process one by its
+// number.
+func Holder(f *os.File) string  { return kmap.Holder(f) }
+func Process(pid string) string { return kmap.Process(pid) }
+
 // RemovePinned takes away the data plane that is pinned in a folder, whoever left it: it
 // leaves every device, and nothing stays pinned. Where there is no such folder it returns
 // false. The error is kmap's where a process still keeps it.
@@ -24,11 +41,11 @@ func RemovePinned(pinDir string) (removed bool, err error) {
 	if _, err := os.Stat(pinDir); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	unlock, err := kmap.LockPins(pinDir)
+	lock, err := kmap.LockDir(pinDir)
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
+	defer lock.Unlock()
 	if err := attach.DetachPinned(pinDir); err != nil {
 		return false, err
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	// longer cycle costs more for each new connection.
 	Cycle int
 	Log   *slog.Logger
+	// Lock is that of PinDir, which LockPins gave; without it Run locks the folder.
+	Lock *Lock
 }
 
 // The default sizes, with what each entry takes.
@@ -69,7 +71,7 @@ func (o Options) checked() (Options, error) {
 
 // The tables that have an entry for each service, and for each server.
 var (
-	serviceTables = []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
+	serviceTables = []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceKeys, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
 	serverTables  = []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
 )
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/access"
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
 	"weir/internal/dataplane/kmap"
@@ -30,7 +31,7 @@ import (
 
 // Plane is the data plane of this network namespace. It is composed of parts, each of
 // which has its own lock. With its lock, the connections' part calls the services' part
-// (conn.Servers), and the devices' part the leases' part (attach.Open); no other part
+// (conn.Servers), and the devices' part the leases' and the connections' parts (attach.Options); no other part
 // calls another with its lock. All methods but Run, Close and Remove may be called by
 // several goroutines at once.
 type Plane struct {
@@ -52,12 +53,14 @@ type Plane struct {
 	leases    *lease.Leases
 	directors *lease.Directors
 	marks     *mark.Rules
+	access    *access.Rules
 	paths     nexthop.PathMTUs
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
 	anew      bool        // what was pinned did not fit and has been removed
+	cutAgain  atomic.Bool // connections of denied clients are to be ended once more
 }
 
 // programs are those that belong to no device.
@@ -158,7 +161,7 @@ func (p *Plane) load() error {
 // takeUp opens the parts, each with what an earlier process left of it. Their order is
 // that in which drift is repaired: what is referred to before what refers to it.
 func (p *Plane) takeUp(o Options) (err error) {
-	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName()); err != nil {
+	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName(), o.Lock); err != nil {
 		return err
 	}
 	p.leases = lease.New(&p.maps, &p.mirrors)
@@ -171,10 +174,13 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	p.marks = mark.New(&p.maps, &p.mirrors)
+	p.access = access.New(&p.maps, &p.mirrors)
 	if err := p.mirrors.Err(); err != nil {
 		return err
 	}
-	if p.devices, err = attach.Open(p.log, p.pinDir, p.spec, &p.maps, p.ledger, p.leases.Move); err != nil {
+	if p.devices, err = attach.Open(attach.Options{
+		Log: p.log, PinDir: p.pinDir, Spec: p.spec, Maps: &p.maps, Mirrors: &p.mirrors, Ledger: p.ledger, Moved: p.leases.Move, Forget: p.conns.ForgetFlows,
+	}); err != nil {
 		return err
 	}
 	return p.conns.Start(p.services)

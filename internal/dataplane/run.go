@@ -73,6 +73,7 @@ func (p *Plane) Run(ctx context.Context) error {
 			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
 		case <-compare.C:
 			p.repairDrift()
+			p.followRules()
 		case e := <-outer.Heard:
 			p.tellOfError(outer, e)
 		case <-estimate.C:
@@ -155,5 +156,5 @@ func (p *Plane) resolve() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.exits())
+	p.devices.Repair(p.services.Exits())
 }

@@ -41,10 +41,11 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return err
 	}
 	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
+	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
 	find := nexthop.NewFinder(p.log, &p.paths)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))
-	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.exits()))
+	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.services.Exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {
@@ -56,13 +57,6 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return p.need.explain(err)
 	}
 	return err
-}
-
-// exits are the devices by which balanced packets leave, as far as their next hops are
-// known.
-func (p *Plane) exits() attach.Exits {
-	devices, answers := p.services.Exits()
-	return attach.Exits{Devices: devices, Answers: answers}
 }
 
 // followDirectors has every flow take the full path once where it may come from another

@@ -124,7 +124,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.Run(start); err != nil {
 		return err
 	}
-	d.checks.Start = start
+	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
 	// Before the loop, which is the one to tell of later things.
@@ -158,7 +158,7 @@ func (d *Director) forInstances() ha.Machine {
 		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
 		Learn: func(h ha.Heard) bool {
 			select {
-			case d.events <- func() *cluster.Event { e := d.instances.Learn(h); return &e }:
+			case d.events <- func() *cluster.Event { return d.instances.Learn(h) }:
 				return true
 			default:
 				return false

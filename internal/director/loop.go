@@ -46,6 +46,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
+			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(repairEvery)
 			soon, drifted = false, false
@@ -60,6 +61,24 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				soon = true
 			}
 		}
+	}
+}
+
+// adoptedFor is how long the directors that an earlier process had heard are known: by then
+// this process has heard them itself.
+const adoptedFor = time.Minute
+
+// forgetDirectors has the data plane forget directors that are heard no more.
+func (d *Director) forgetDirectors() {
+	some := d.instances.ForgetDirectors()
+	if len(d.adopted) > 0 && time.Since(d.began) > adoptedFor {
+		d.adopted, some = nil, true
+	}
+	if !some {
+		return
+	}
+	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
+		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 }
 

@@ -32,6 +32,9 @@ type Machine struct {
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
+	// Files is how many files this process may open beside those that it has; nil is any
+	// number. It is asked once everything but the checks is open.
+	Files func() int
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -123,7 +126,7 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
-		Watch: netlnk.Watch,
+		Watch: netlnk.Watch, Files: freeFiles,
 	}
 }
 

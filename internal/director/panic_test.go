@@ -53,6 +53,7 @@ func TestPanicInTheLoopIsCaught(t *testing.T) {
 			}
 		}
 		n.wantLogged("a mistake in weir was caught", 1) // both are from one line
+		in = "Set"
 		// A server goes down: its event is told, though the data plane does not follow.
 		s.down.set("192.0.2.11:80", true)
 		time.Sleep(time.Minute)

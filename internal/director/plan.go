@@ -1,8 +1,6 @@
 package director
 
 import (
-	"slices"
-
 	"weir/internal/director/ha"
 	"weir/lvs"
 )
@@ -13,12 +11,12 @@ func (d *Director) plan() lvs.Plan { return d.planOf(d.picture, d.inForce) }
 func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 	plan := lvs.Plan{
 		Devices: w.devices, Instances: ha.Plan(p.cfg.VRRPInstances),
-		Marks: p.cfg.Weir.Marks, Timeouts: p.cfg.Weir.Timeouts.Timeouts,
+		Marks: p.cfg.Weir.Marks, Deny: p.cfg.Weir.Deny, Allow: p.cfg.Weir.Allow, Timeouts: p.cfg.Weir.Timeouts.Timeouts,
 	}
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
 	plan.Everywhere, plan.Excluded = len(p.pools) > 0, p.cfg.Weir.Excluded
-	plan.Directors = append(slices.Clone(d.adopted), d.instances.Directors()...)
+	plan.Directors = append(d.instances.Directors(), d.adopted...)
 	return plan
 }

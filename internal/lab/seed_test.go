@@ -100,7 +100,7 @@ func TestLog(t *testing.T) {
 		t.Errorf("marks before and within a half-written line are %d and %d, want 2", mark, got)
 	}
 	write(`"real_server":"10.9.0.1:80","state":"down","tries":4}` + "\n")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	isDown := func(r Record) bool { return r.Attrs["state"] == "down" }
 	down, err := log.Wait(ctx, mark, nil, "down", isDown)

@@ -17,15 +17,16 @@ var quiet = []string{"dummy", "ifb", "nlmon", "vrf", "vcan", "vxcan"}
 var takers = []string{"bridge", "bond", "team", "openvswitch"}
 
 // ClientDevices names the devices by which packets to this machine can come in: those that
-// are up, have an address, and are no port of another device. Lo is not among them.
-func ClientDevices() ([]string, error) {
+// are up, have an address, and are no port of another device. Lo is not among them. Trunks are
+// the indexes of the devices on which VLANs have devices of their own.
+func ClientDevices() (names []string, trunks map[int]bool, err error) {
 	links, err := dump(netlink.LinkList)
 	if err != nil {
-		return nil, fmt.Errorf("list devices: %w", err)
+		return nil, nil, fmt.Errorf("list devices: %w", err)
 	}
 	addresses, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return nil, nil, fmt.Errorf("list addresses: %w", err)
 	}
 	kinds, addressed := map[int]string{}, map[int]bool{}
 	for _, l := range links {
@@ -34,9 +35,12 @@ func ClientDevices() ([]string, error) {
 	for _, a := range addresses {
 		addressed[a.LinkIndex] = true
 	}
-	var names []string
+	trunks = map[int]bool{}
 	for _, l := range links {
 		a := l.Attrs()
+		if l.Type() == "vlan" {
+			trunks[a.ParentIndex] = true
+		}
 		served := len(a.HardwareAddr) == 6 || layer3(a)
 		if a.RawFlags&unix.IFF_UP == 0 || a.RawFlags&unix.IFF_LOOPBACK != 0 || !served || !addressed[a.Index] ||
 			slices.Contains(quiet, l.Type()) || slices.Contains(takers, kinds[a.MasterIndex]) {
@@ -44,5 +48,5 @@ func ClientDevices() ([]string, error) {
 		}
 		names = append(names, a.Name)
 	}
-	return names, nil
+	return names, trunks, nil
 }

@@ -34,7 +34,7 @@ func XDPSends(index int) (sends, known bool, err error) {
 		return false, false, fmt.Errorf("look up the netlink family %s: %w", netdevFamily, err)
 	}
 	req := nl.NewNetlinkRequest(int(family.ID), 0)
-	req.AddData(&nl.Genlmsg{Command: netdevGet, Version: netdevVersion})
+	req.AddData(genlHeader{netdevGet, netdevVersion})
 	req.AddData(nl.NewRtAttr(netdevIndex, binary.NativeEndian.AppendUint32(nil, uint32(index))))
 	msgs, err := req.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil {
@@ -53,3 +53,10 @@ func XDPSends(index int) (sends, known bool, err error) {
 	}
 	return false, false, nil
 }
+
+// genlHeader is the header of a message of generic netlink: command, version, and two bytes
+// that must be 0 (struct genlmsghdr in linux/genetlink.h), which nl.Genlmsg leaves to chance.
+type genlHeader [4]byte
+
+func (h genlHeader) Len() int          { return len(h) }
+func (h genlHeader) Serialize() []byte { return h[:] }

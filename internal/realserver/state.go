@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"weir/internal/netlnk"
 )
 
@@ -79,7 +77,7 @@ func (r *RealServer) load() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(r.stateFile)
+	b, err := readState(r.stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return here, nil
 	}
@@ -164,33 +162,16 @@ func (s *state) checkDecap() error {
 	return nil
 }
 
-// save replaces the state file. At any moment, and after a crash of the machine, the path
-// holds the whole old state or the whole new one.
+// save replaces the state file.
 func (r *RealServer) save(s *state) error {
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the state file: %w", err)
 	}
-	tmp := r.stateFile + ".new"
-	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+	if err := writeState(r.stateFile, append(b, '\n')); err != nil {
 		return fmt.Errorf("write the state file: %w", err)
 	}
-	if err := os.Rename(tmp, r.stateFile); err != nil {
-		return fmt.Errorf("write the state file: %w", err)
-	}
-	return r.syncDir()
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return nil
 }
 
 // forget removes the state file.
@@ -225,12 +206,7 @@ func (r *RealServer) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory of the state file: %w", err)
 	}
-	for {
-		err = unix.Flock(int(d.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
-			break
-		}
-	}
+	err = lockFolder(d, lockWithin)
 	if err != nil {
 		d.Close()
 		return nil, fmt.Errorf("lock %s: %w", dir, err)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,4 +99,44 @@ func TestLogWithoutAReader(t *testing.T) {
 			c.must(c.node01.StopWeir(c.within(10 * time.Second)))
 		})
 	}
+}
+
+// With --log json every line is JSON, diagnostics included, and the first one has the version.
+func TestJSONLogIsJSONAlone(t *testing.T) {
+	t.Parallel()
+	remark := "vrrp_sync_group G {\n    group {\n        VI_1\n    }\n}\n" // warned of: not yet
+	c := start(t, func(o *lab.ClusterOptions) {
+		for i := range o.Nodes {
+			o.Nodes[i].Config = remark + o.Nodes[i].Config
+		}
+	})
+	mark := time.Now()
+	c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
+	_, err := c.node01.WaitFrom(c.within(15*time.Second), mark, "a warning", lab.IsKind(model.ConfigurationFlaw))
+	c.must(err)
+	text, err := os.ReadFile(c.node01.Log.Path())
+	c.must(err)
+	first := true
+	for line := range strings.Lines(string(text)) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Errorf("a line that is no JSON: %s", line)
+		}
+		if first && (record["version"] == nil || record["version"] == "") {
+			t.Errorf("the first line has no version: %s", line)
+		}
+		first = false
+	}
+}
+
+// A removed run folder comes again, and with it every verb that asks.
+func TestLostRunFolder(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.must(os.RemoveAll(c.node01.RunDir()))
+	waitFor(t, "weir answers again", func() bool {
+		_, code := c.weir(c.node01, "plan")
+		return code == 0
+	})
+	c.wantSplit(100, 200)
 }

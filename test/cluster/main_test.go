@@ -38,6 +38,7 @@ type cluster struct {
 	*lab.Cluster
 	t              *testing.T
 	node01, node02 *lab.Node
+	late           *lateness
 }
 
 // start builds the seed's cluster with edited configurations, and waits until node01 is
@@ -55,7 +56,7 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02"), late: watchLateness(t)}
 	t.Cleanup(c.close)
 	if err := c.Start(c.within(30 * time.Second)); err != nil {
 		t.Fatal(err)
@@ -79,8 +80,10 @@ func (c *cluster) close() {
 	}
 }
 
-// within is a context that ends the wait after d, or with the test.
+// within is a context that ends the wait with the test, or after d, and a minute for a busy
+// machine: what has to be sooner, wantAtMost judges by the times of events.
 func (c *cluster) within(d time.Duration) context.Context {
+	d += time.Minute
 	ctx, cancel := context.WithTimeoutCause(c.t.Context(), d, fmt.Errorf("not within %s", d))
 	c.t.Cleanup(cancel)
 	return ctx
@@ -164,12 +167,14 @@ func (c *cluster) wantSplit(want1, want2 int) {
 	}
 }
 
-// wantAtMost compares a measured time with its bound, and logs both.
+// wantAtMost compares a measured time with its bound, and logs both. What the machine was
+// late is not the bound's: see lateness.
 func (c *cluster) wantAtMost(what string, took, bound time.Duration) {
 	c.t.Helper()
-	c.t.Logf("%s: %s (bound %s)", what, took.Round(time.Millisecond), bound)
-	if took > bound {
-		c.t.Errorf("%s took %s, want at most %s", what, took, bound)
+	late := wakeUps * c.late.most()
+	c.t.Logf("%s: %s (bound %s, and %s for the machine)", what, took.Round(time.Millisecond), bound, late.Round(time.Millisecond))
+	if took > bound+late {
+		c.t.Errorf("%s took %s, want at most %s, and %s for the machine", what, took, bound, late)
 	}
 }
 

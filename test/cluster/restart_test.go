@@ -174,7 +174,7 @@ func TestSIGTERMForGood(t *testing.T) {
 	mark := time.Now()
 	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
 	c.waitState(c.node02, mark, "backup", 15*time.Second)
-	c.waitHeard(c.node01) // until then both answer, and open connections may be reset
+	c.waitHeard(c.node01)                                           // until then both answer, and open connections may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200) // its turn goes on from before
 }
 

@@ -48,6 +48,29 @@ func Load(dir string) ([]Scenario, error) {
 	return all, nil
 }
 
+// LoadRecorded reads a file of random scenarios, one after the other, each of which begins
+// with the comment that names its seed and number. Those that the machine was too slow for
+// ("# too slow:" stands above) are left out.
+func LoadRecorded(path string) (all []Scenario, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.Split("\n"+string(text), "\n# seed ")
+	for i, part := range parts[1:] {
+		if strings.HasSuffix(parts[i], "\n# too slow:") {
+			continue
+		}
+		name, _, _ := strings.Cut(part, "\n")
+		s := Scenario{Name: "seed " + name}
+		if s.Steps, err = Parse("# seed " + strings.TrimSuffix(part, "\n# too slow:")); err != nil {
+			return nil, fmt.Errorf("%s: seed %s: %w", path, name, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
 // Parse reads the steps of one scenario. A line that begins with # is a comment.
 func Parse(text string) (steps []Step, err error) {
 	n := 0

@@ -80,8 +80,8 @@ func (n *network) config() string {
 	b.WriteString(n.refusals())
 	b.WriteString("weir {\n")
 	for _, name := range n.devices() {
-		if n.hook == "auto" { // it is everywhere
-			break
+		if n.hook == "auto" || name == "other0" { // it is everywhere
+			continue
 		}
 		fmt.Fprintf(&b, "    device %s {\n        hook %s\n    }\n", name, n.hook)
 	}

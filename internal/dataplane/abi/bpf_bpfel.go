@@ -13,6 +13,24 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type BpfAccessKey struct {
+	_        structs.HostLayout
+	Bits     uint32
+	Protocol uint8
+	Zero     uint8
+	Port     uint16
+	Addr     [4]uint32
+}
+
+type BpfAccessRule struct {
+	_          structs.HostLayout
+	DenyUntil  uint64
+	AllowUntil uint64
+	Packets    uint64
+	Bits       uint32
+	File       uint32
+}
+
 type BpfAddr struct {
 	_  structs.HostLayout
 	Hi uint64
@@ -337,7 +355,8 @@ const (
 	BpfReasonNOTE_ICMP_FORWARDED BpfReason = 18
 	BpfReasonNOTE_FRAGMENT_HELD  BpfReason = 19
 	BpfReasonDROP_FRAGMENT       BpfReason = 20
-	BpfReasonREASONS             BpfReason = 21
+	BpfReasonDROP_DENIED         BpfReason = 21
+	BpfReasonREASONS             BpfReason = 22
 )
 
 type BpfScheduler uint32
@@ -487,7 +506,8 @@ type BpfWork struct {
 		TcpFlags uint8
 		Ip6      bool
 		LocalOut bool
-		_        [4]byte
+		AtXdp    bool
+		_        [3]byte
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -560,7 +580,8 @@ type BpfWork struct {
 			TcpFlags uint8
 			Ip6      bool
 			LocalOut bool
-			_        [4]byte
+			AtXdp    bool
+			_        [3]byte
 		}
 		Ip    uint32
 		L4    uint32
@@ -578,6 +599,8 @@ type BpfWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	BpfMapAccessKinds         = "access_kinds"
+	BpfMapAccessRules         = "access_rules"
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
@@ -604,6 +627,7 @@ const (
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
 	BpfMapServiceCounts       = "service_counts"
+	BpfMapServiceKeys         = "service_keys"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
 	BpfMapServiceZeros        = "service_zeros"
@@ -614,7 +638,9 @@ const (
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
 	BpfMapWorks               = "works"
+	BpfMapXdpExits            = "xdp_exits"
 	BpfProgWeirBehind         = "weir_behind"
+	BpfProgWeirCut            = "weir_cut"
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
@@ -630,6 +656,7 @@ const (
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarVlanDevices         = "vlan_devices"
 )
 
 // LoadBpf returns the embedded CollectionSpec for Bpf.
@@ -675,6 +702,7 @@ type BpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfProgramSpecs struct {
 	WeirBehind         *ebpf.ProgramSpec `ebpf:"weir_behind"`
+	WeirCut            *ebpf.ProgramSpec `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
@@ -691,6 +719,8 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
+	AccessKinds    *ebpf.MapSpec `ebpf:"access_kinds"`
+	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
 	Cache          *ebpf.MapSpec `ebpf:"cache"`
 	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
@@ -717,6 +747,7 @@ type BpfMapSpecs struct {
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers        *ebpf.MapSpec `ebpf:"servers"`
 	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
+	ServiceKeys    *ebpf.MapSpec `ebpf:"service_keys"`
 	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
 	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
@@ -727,6 +758,7 @@ type BpfMapSpecs struct {
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
+	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
 
 // BpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -738,6 +770,7 @@ type BpfVariableSpecs struct {
 	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -760,6 +793,8 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
+	AccessKinds    *ebpf.Map `ebpf:"access_kinds"`
+	AccessRules    *ebpf.Map `ebpf:"access_rules"`
 	Cache          *ebpf.Map `ebpf:"cache"`
 	Clocks         *ebpf.Map `ebpf:"clocks"`
 	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
@@ -786,6 +821,7 @@ type BpfMaps struct {
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
 	Servers        *ebpf.Map `ebpf:"servers"`
 	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
+	ServiceKeys    *ebpf.Map `ebpf:"service_keys"`
 	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
 	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
@@ -796,10 +832,13 @@ type BpfMaps struct {
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
 	Works          *ebpf.Map `ebpf:"works"`
+	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
 }
 
 func (m *BpfMaps) Close() error {
 	return _BpfClose(
+		m.AccessKinds,
+		m.AccessRules,
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
@@ -826,6 +865,7 @@ func (m *BpfMaps) Close() error {
 		m.ServerZeros,
 		m.Servers,
 		m.ServiceCounts,
+		m.ServiceKeys,
 		m.ServiceStats,
 		m.ServiceVips,
 		m.ServiceZeros,
@@ -836,6 +876,7 @@ func (m *BpfMaps) Close() error {
 		m.Timeouts,
 		m.Vips,
 		m.Works,
+		m.XdpExits,
 	)
 }
 
@@ -848,6 +889,7 @@ type BpfVariables struct {
 	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
+	VlanDevices      *ebpf.Variable `ebpf:"vlan_devices"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
@@ -855,6 +897,7 @@ type BpfVariables struct {
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfPrograms struct {
 	WeirBehind         *ebpf.Program `ebpf:"weir_behind"`
+	WeirCut            *ebpf.Program `ebpf:"weir_cut"`
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
@@ -870,6 +913,7 @@ type BpfPrograms struct {
 func (p *BpfPrograms) Close() error {
 	return _BpfClose(
 		p.WeirBehind,
+		p.WeirCut,
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,

@@ -26,6 +26,11 @@ const (
 	DirectorHighShift  = 40                   // DIRECTOR_HIGH_SHIFT
 	DirectorLowShift   = 32                   // DIRECTOR_LOW_SHIFT
 	DirectorMask       = 63                   // DIRECTOR_MASK
+	AccessHeadBits     = 32                   // ACCESS_HEAD_BITS
+	AccessAllow        = 1                    // ACCESS_ALLOW
+	AccessDeny         = 2                    // ACCESS_DENY
+	AccessByProtocol   = 1                    // ACCESS_BY_PROTOCOL
+	AccessByPort       = 2                    // ACCESS_BY_PORT
 	DirectorOwnsMac    = 1                    // DIRECTOR_OWNS_MAC
 	DirectorSharesMac  = 2                    // DIRECTOR_SHARES_MAC
 	WordStateShift     = 32                   // WORD_STATE_SHIFT
@@ -33,4 +38,5 @@ const (
 	WordField          = 15                   // WORD_FIELD
 	SpanLeast          = 4096                 // SPAN_LEAST
 	SweepDue           = 512                  // SWEEP_DUE
+	CutAtATime         = 1024                 // CUT_AT_A_TIME
 )

@@ -102,6 +102,29 @@ func (k BpfPrefix) Netip() netip.Prefix {
 	return p
 }
 
+// AccessKeyOf is a rule as the key of the table of rules.
+func AccessKeyOf(r lvs.AccessRule) BpfAccessKey {
+	network := PrefixOf(r.Network)
+	return BpfAccessKey{Bits: AccessHeadBits + network.Bits, Protocol: uint8(r.Protocol), Port: Port(r.Port), Addr: network.Addr}
+}
+
+// Rule reads a rule from its key.
+func (k BpfAccessKey) Rule() lvs.AccessRule {
+	network := BpfPrefix{Bits: k.Bits - AccessHeadBits, Addr: k.Addr}
+	return lvs.AccessRule{Network: network.Netip(), Protocol: lvs.Protocol(k.Protocol), Port: Port(k.Port)}
+}
+
+// Kind is the bits of the rule's kind (AccessByProtocol | AccessByPort).
+func (k BpfAccessKey) Kind() (kind uint32) {
+	if k.Protocol != 0 {
+		kind |= AccessByProtocol
+	}
+	if k.Port != 0 {
+		kind |= AccessByPort
+	}
+	return kind
+}
+
 // AddrPort is the address and port of a server.
 func (s BpfServer) AddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(s.Addr.Netip(), Port(s.Port))

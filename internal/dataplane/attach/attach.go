@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/kmap"
 	"weir/internal/drift"
 	"weir/lvs"
 )
@@ -23,29 +24,48 @@ type Devices struct {
 	maps   *abi.Maps
 	ledger *drift.Ledger
 	moved  func(device string) error // is told of a device that was made anew
+	forget func() error              // makes established flows take the full path once
 
 	mu       sync.Mutex // guards the fields below
 	by       map[string]*device
 	asked    Wanted
 	want     []lvs.Device      // those that are asked for, as they are now, and lo
 	found    map[string]bool   // those of want that nobody named: it is no error if one cannot be used
+	trunks   map[int]bool      // by index: those on which VLANs have devices of their own
 	looked   time.Time         // when they were looked for last
 	took     time.Duration     // how long that took
 	unfit    map[string]string // by name: what was told of those that cannot be used
 	exits    Exits
-	mute     map[int]string // by index: what devices with native XDP said of what they send
+	sends    *kmap.Mirror[uint32, uint8] // the devices that send what XDP redirects to them
+	mute     map[int]string              // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices
 	tail     tail
 }
 
+// Options are what Devices work with.
+type Options struct {
+	Log     *slog.Logger
+	PinDir  string
+	Spec    *ebpf.CollectionSpec // of the programs
+	Maps    *abi.Maps
+	Mirrors *kmap.Mirrors
+	Ledger  *drift.Ledger
+	Moved   func(device string) error // is called, with the lock, for a device that was made anew
+	Forget  func() error              // makes established flows take the full path once; called with the lock
+}
+
 // Open takes up what an earlier process left attached: Set replaces or detaches it.
 // Programs are loaded from the spec and use these maps; they and the links are pinned
-// in pinDir. Moved is called, with the lock, for a device that was made anew.
-func Open(log *slog.Logger, pinDir string, spec *ebpf.CollectionSpec, m *abi.Maps, ledger *drift.Ledger, moved func(device string) error) (*Devices, error) {
+// in pinDir.
+func Open(o Options) (*Devices, error) {
 	a := &Devices{
-		log: log, pinDir: pinDir, spec: spec, maps: m, ledger: ledger, moved: moved,
+		log: o.Log, pinDir: o.PinDir, spec: o.Spec, maps: o.Maps, ledger: o.Ledger, moved: o.Moved, forget: o.Forget,
 		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+	}
+	a.sends = kmap.Add[uint32, uint8](o.Mirrors, abi.BpfMapXdpExits, o.Maps.XdpExits, &a.mu, nil)
+	if err := o.Mirrors.Err(); err != nil {
+		return nil, err
 	}
 	if err := a.takeUpTail(); err != nil {
 		return nil, fmt.Errorf("take up the program for local traffic: %w", err)

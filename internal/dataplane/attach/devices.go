@@ -31,6 +31,7 @@ type device struct {
 	why     string
 	avoid   string      // why native XDP must not be chosen, or loses packets
 	refused string      // why native XDP was refused; "" where it was not tried
+	trunk   bool        // VLANs on it have devices of their own
 	egress  *attachment // nil on a device without Ethernet
 	ingress *attachment // nil on lo
 	// behind gets what an ingress at XDP leaves to tc; else nil.
@@ -110,8 +111,8 @@ func (a *Devices) setDevices() error {
 // that it sends nothing for XDP: then the choice is made again.
 func (a *Devices) attachAll() error {
 	for round := 0; ; round++ {
-		avoid := a.avoidances()
-		var errs []error
+		avoid, sends := a.chosen()
+		errs := []error{a.forbidSending(sends)}
 		for _, w := range a.want {
 			_, err := a.setDevice(w, avoid[w.Name])
 			switch {
@@ -121,8 +122,12 @@ func (a *Devices) attachAll() error {
 				errs = append(errs, fmt.Errorf("device %s: %w", w.Name, err))
 			}
 		}
-		if len(errs) > 0 || round > len(a.want) || maps.Equal(avoid, a.avoidances()) {
-			return errors.Join(errs...)
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		again, sends := a.chosen()
+		if round > len(a.want) || maps.Equal(avoid, again) {
+			return a.allowSending(sends)
 		}
 	}
 }
@@ -135,10 +140,11 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	}
 	old := a.by[w.Name]
 	same := old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC)
-	if same && old.avoid == avoid {
+	trunk := a.trunks[l.Index]
+	if same && old.avoid == avoid && old.trunk == trunk {
 		return old, nil
 	}
-	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid}
+	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid, trunk: trunk}
 	if same {
 		d.refused = old.refused
 	}
@@ -177,7 +183,7 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l, d.avoid) {
-		if d.ingress, err = a.attachIngress(l, c.hook); err == nil {
+		if d.ingress, err = a.attachIngress(d, l, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
 			if err := a.attachBehind(d); err != nil {
 				d.close()
@@ -216,7 +222,7 @@ func (a *Devices) attachBehind(d *device) error {
 	if d.hook == lvs.HookTC {
 		return nil
 	}
-	program, err := a.program(d.mac, abi.BpfProgWeirBehind)
+	program, err := a.program(programKey{abi.BpfProgWeirBehind, abi.MACWord(d.mac), d.trunk})
 	if err != nil {
 		return err
 	}
@@ -232,7 +238,7 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 			return nil, err
 		}
 	}
-	program, err := a.program(nil, abi.BpfProgWeirEgress)
+	program, err := a.program(programKey{name: abi.BpfProgWeirEgress})
 	if err != nil {
 		return nil, err
 	}
@@ -241,20 +247,20 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 
 // attachIngress attaches a program at a hook. What is at another hook stays, so that no
 // packet passes by, but for XDP: a device has it in one way only.
-func (a *Devices) attachIngress(l netlnk.Link, hook lvs.Hook) (*attachment, error) {
+func (a *Devices) attachIngress(d *device, l netlnk.Link, hook lvs.Hook) (*attachment, error) {
 	index := l.Index
 	if hook == lvs.HookTC {
 		name := abi.BpfProgWeirTc
 		if l.Layer3 {
 			name = abi.BpfProgWeirTcL3
 		}
-		program, err := a.program(nil, name) // the kernel tells whose a packet is
+		program, err := a.program(programKey{name: name, trunk: d.trunk}) // the kernel tells whose a packet is
 		if err != nil {
 			return nil, err
 		}
 		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
-	program, err := a.program(l.MAC, abi.BpfProgWeirXdp)
+	program, err := a.program(programKey{abi.BpfProgWeirXdp, abi.MACWord(d.mac), d.trunk})
 	if err != nil {
 		return nil, err
 	}

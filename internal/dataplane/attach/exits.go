@@ -11,15 +11,11 @@ import (
 	"weir/lvs"
 )
 
-// Exits are the devices by which balanced packets leave this machine. XDP drops a frame
-// without a word that it redirects to a device which does not send such frames.
-type Exits struct {
-	// Devices are the indexes of the devices that lead to the servers.
-	Devices []int
-	// Answers says that answers of servers pass, which are behind NAT: they leave by the
-	// device that the client's packets came by, which may be any device with a program.
-	Answers bool
-}
+// Exits are the indexes of the devices that lead to the servers. XDP drops a frame without
+// a word that it redirects to a device which does not send such frames. Answers of servers
+// behind NAT leave by the clients' devices, which may be any: there the programs ask, and
+// XDP leaves an answer to tc where it cannot send it (bpf/conn/reply_key.h).
+type Exits []int
 
 // port is a device as the choice of hooks looks at it.
 type port struct {
@@ -37,29 +33,34 @@ func (p port) mayBeNative() bool {
 	return p.wanted != "" && choices(p.wanted, p.link, "")[0].hook == lvs.HookNative && p.refused == ""
 }
 
-// avoidances say for each device why native XDP must not be chosen there by itself,
-// though it could: a device by which its packets leave does not send what XDP redirects
-// to it. A device that is known to send has native XDP of its own, which most drivers
-// ask for (ndo_xdp_xmit of virtio_net, ixgbe and others), and tells that it sends. So a
-// device that loses native XDP may take it from others.
-func avoidances(ports map[int]port, exits Exits) map[int]string {
-	to := slices.Clone(exits.Devices)
+// choice is the outcome of a choice of hooks, by the devices' indexes.
+type choice struct {
+	// avoid says why native XDP must not be chosen by itself where it could be, or why XDP
+	// that was asked for loses packets.
+	avoid map[int]string
+	// sends are the wanted devices that are known to send what XDP redirects to them.
+	sends map[int]bool
+}
+
+// choose chooses where native XDP may be taken: where each device that leads to a server,
+// but for the one that a packet came by, is known to send what XDP redirects to it. Such a
+// device has native XDP of its own, which most drivers ask for (ndo_xdp_xmit of virtio_net,
+// ixgbe and others), and tells that it sends. So a device that loses native XDP may take it
+// from others.
+func choose(ports map[int]port, exits Exits) choice {
+	to := slices.Sorted(slices.Values(exits))
+	c := choice{avoid: map[int]string{}, sends: map[int]bool{}}
 	native := map[int]bool{}
 	for index, p := range ports {
-		if p.wanted != "" && exits.Answers && !slices.Contains(to, index) {
-			to = append(to, index)
-		}
 		native[index] = p.mayBeNative()
 	}
-	slices.Sort(to)
-	avoid := map[int]string{}
 	for again := true; again; {
 		again = false
 		for index := range native {
-			if avoid[index] != "" || !native[index] && !isXDP(ports[index].wanted) {
+			if c.avoid[index] != "" || !native[index] && !isXDP(ports[index].wanted) {
 				continue
 			}
-			if avoid[index] = refusal(ports, native, index, to); avoid[index] == "" {
+			if c.avoid[index] = refusal(ports, native, index, to); c.avoid[index] == "" {
 				continue
 			}
 			if auto(ports[index].wanted) {
@@ -67,7 +68,10 @@ func avoidances(ports map[int]port, exits Exits) map[int]string {
 			}
 		}
 	}
-	return avoid
+	for index, p := range ports {
+		c.sends[index] = p.wanted != "" && p.deaf(native[index]) == ""
+	}
+	return c
 }
 
 func isXDP(h lvs.Hook) bool { return h == lvs.HookNative || h == lvs.HookGeneric }
@@ -129,20 +133,53 @@ func muteness(l netlnk.Link, attached bool) string {
 	return ""
 }
 
-// avoidances say by name for which of the wanted devices native XDP must not be chosen,
-// and why, or why XDP loses packets where the configuration asks for it.
-func (a *Devices) avoidances() map[string]string {
+// chosen is what choose says of the devices as they are now, with the reasons by name.
+func (a *Devices) chosen() (avoid map[string]string, sends map[int]bool) {
 	ports, err := a.ports()
 	if err != nil {
 		a.noteFailure(Kind, err)
 	}
-	avoid := map[string]string{}
-	for index, why := range avoidances(ports, a.exits) {
+	avoid = map[string]string{}
+	c := choose(ports, a.exits)
+	for index, why := range c.avoid {
 		if why != "" {
 			avoid[ports[index].link.Name] = why
 		}
 	}
-	return avoid
+	return avoid, c.sends
+}
+
+// forbidSending takes the devices that do not send for XDP, or will not, out of the
+// programs' table, and has flows whose answers went by them ask again.
+func (a *Devices) forbidSending(sends map[int]bool) error {
+	var errs []error
+	forgotten := false
+	for index := range a.sends.Wrote() {
+		if !sends[int(index)] {
+			errs = append(errs, a.sends.Drop(index))
+			forgotten = true
+		}
+	}
+	if forgotten {
+		errs = append(errs, a.forget())
+	}
+	return errors.Join(errs...)
+}
+
+// allowSending enters the devices that send for XDP into the programs' table.
+func (a *Devices) allowSending(sends map[int]bool) error {
+	var errs []error
+	grown := false
+	for index, yes := range sends {
+		if _, known := a.sends.Wrote()[uint32(index)]; yes && !known {
+			errs = append(errs, a.sends.Put(uint32(index), 1))
+			grown = true
+		}
+	}
+	if grown {
+		errs = append(errs, a.forget())
+	}
+	return errors.Join(errs...)
 }
 
 // ports are the wanted devices and the exits as the choice of hooks looks at them, by
@@ -170,7 +207,7 @@ func (a *Devices) ports() (ports map[int]port, err error) {
 		clear(a.mute)
 		return nil, nil
 	}
-	for _, index := range a.exits.Devices {
+	for _, index := range a.exits {
 		if _, known := ports[index]; known {
 			continue
 		}

@@ -23,7 +23,7 @@ func testPort(name, kind string, wanted lvs.Hook) port {
 
 // XDP is chosen only where each device by which packets leave is known to send what XDP
 // redirects to it.
-func TestAvoidances(t *testing.T) {
+func TestChoose(t *testing.T) {
 	const eth1, eth2, eth3 = 1, 2, 3
 	card := func(name string) port { return testPort(name, "device", lvs.HookAuto) }
 	for _, tt := range []struct {
@@ -32,41 +32,43 @@ func TestAvoidances(t *testing.T) {
 		exits Exits
 		want  string // devices that must not take XDP, with words of the reason
 	}{
-		{"packets leave where they come in", map[int]port{eth1: card("eth1")}, Exits{Devices: []int{eth1}}, ""},
+		{"packets leave where they come in", map[int]port{eth1: card("eth1")}, Exits{eth1}, ""},
 		{"no server yet", map[int]port{eth1: card("eth1")}, Exits{}, ""},
 		{"servers behind a second card without programs",
-			map[int]port{eth1: card("eth1"), eth2: testPort("eth2", "device", "")}, Exits{Devices: []int{eth2}}, "eth1: no XDP program"},
-		{"both cards have programs", map[int]port{eth1: card("eth1"), eth2: card("eth2")}, Exits{Devices: []int{eth2}}, ""},
+			map[int]port{eth1: card("eth1"), eth2: testPort("eth2", "device", "")}, Exits{eth2}, "eth1: no XDP program"},
+		{"both cards have programs", map[int]port{eth1: card("eth1"), eth2: card("eth2")}, Exits{eth2}, ""},
 		{"the second card has them at tc",
-			map[int]port{eth1: card("eth1"), eth2: testPort("eth2", "device", lvs.HookTC)}, Exits{Devices: []int{eth2}}, "eth1: no XDP program"},
+			map[int]port{eth1: card("eth1"), eth2: testPort("eth2", "device", lvs.HookTC)}, Exits{eth2}, "eth1: no XDP program"},
 		{"the second card's driver has no XDP",
 			map[int]port{eth1: card("eth1"), eth2: {link: card("eth2").link, wanted: lvs.HookAuto, refused: "not supported"}},
-			Exits{Devices: []int{eth2}}, "eth1: not to be had"},
+			Exits{eth2}, "eth1: not to be had"},
 		{"the second card sends nothing for XDP",
 			map[int]port{eth1: card("eth1"), eth2: {link: card("eth2").link, wanted: lvs.HookAuto, mute: "whose driver is mute"}},
-			Exits{Devices: []int{eth2}}, "eth1: mute"},
+			Exits{eth2}, "eth1: mute"},
 		{"one that loses XDP takes it from another", map[int]port{
 			eth1: card("eth1"), eth2: card("eth2"), eth3: testPort("eth3", "device", lvs.HookTC),
-		}, Exits{Devices: []int{eth2, eth3}}, "eth1: no XDP program, eth2: no XDP program"},
-		{"a bridge", map[int]port{eth1: card("eth1"), eth2: testPort("br0", "bridge", lvs.HookAuto)}, Exits{Devices: []int{eth2}}, "eth1: bridge"},
-		{"veth whose peer takes frames", map[int]port{eth1: card("eth1"), eth2: testPort("veth0", "veth", "")}, Exits{Devices: []int{eth2}}, ""},
-		{"a tunnel", map[int]port{eth1: card("eth1"), eth2: testPort("wg0", "wireguard", "")}, Exits{Devices: []int{eth1, eth2}}, "eth1: no Ethernet"},
-		{"a bridge for clients only, by direct routing",
-			map[int]port{eth1: card("eth1"), eth2: testPort("docker0", "bridge", lvs.HookAuto)}, Exits{Devices: []int{eth1}}, ""},
-		{"a bridge for clients only, answers pass",
-			map[int]port{eth1: card("eth1"), eth2: testPort("docker0", "bridge", lvs.HookAuto)}, Exits{Devices: []int{eth1}, Answers: true}, "eth1: docker0"},
+		}, Exits{eth2, eth3}, "eth1: no XDP program, eth2: no XDP program"},
+		{"a bridge", map[int]port{eth1: card("eth1"), eth2: testPort("br0", "bridge", lvs.HookAuto)}, Exits{eth2}, "eth1: bridge"},
+		{"veth whose peer takes frames", map[int]port{eth1: card("eth1"), eth2: testPort("veth0", "veth", "")}, Exits{eth2}, ""},
+		{"a tunnel", map[int]port{eth1: card("eth1"), eth2: testPort("wg0", "wireguard", "")}, Exits{eth1, eth2}, "eth1: no Ethernet"},
+		{"a bridge for clients only",
+			map[int]port{eth1: card("eth1"), eth2: testPort("docker0", "bridge", lvs.HookAuto)}, Exits{eth1}, ""},
 		{"native XDP is asked for",
-			map[int]port{eth1: testPort("eth1", "device", lvs.HookNative), eth2: testPort("eth2", "device", "")}, Exits{Devices: []int{eth2}}, "eth1: no XDP program"},
+			map[int]port{eth1: testPort("eth1", "device", lvs.HookNative), eth2: testPort("eth2", "device", "")}, Exits{eth2}, "eth1: no XDP program"},
 		{"generic XDP sends to each that has Ethernet",
-			map[int]port{eth1: testPort("eth1", "device", lvs.HookGeneric), eth2: testPort("eth2", "device", "")}, Exits{Devices: []int{eth2}}, ""},
+			map[int]port{eth1: testPort("eth1", "device", lvs.HookGeneric), eth2: testPort("eth2", "device", "")}, Exits{eth2}, ""},
 		{"generic XDP and a tunnel",
-			map[int]port{eth1: testPort("eth1", "device", lvs.HookGeneric), eth2: testPort("tun0", "tun", "")}, Exits{Devices: []int{eth2}}, "eth1: no Ethernet"},
+			map[int]port{eth1: testPort("eth1", "device", lvs.HookGeneric), eth2: testPort("tun0", "tun", "")}, Exits{eth2}, "eth1: no Ethernet"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := avoidances(tt.ports, tt.exits)
+			c := choose(tt.ports, tt.exits)
+			got := c.avoid
 			for _, want := range strings.Split(tt.want, ", ") {
 				name, words, _ := strings.Cut(want, ": ")
 				for index, p := range tt.ports {
+					if native := p.wanted == lvs.HookNative || auto(p.wanted) && p.mayBeNative() && got[index] == ""; native != c.sends[index] && p.mute == "" {
+						t.Errorf("%s: sends for XDP: %t, native: %t", p.link.Name, c.sends[index], native)
+					}
 					if p.link.Name == name && !strings.Contains(got[index], words) || name == "" && got[index] != "" {
 						t.Errorf("%s: %q, want %q", p.link.Name, got[index], words)
 					}

@@ -8,8 +8,8 @@ import (
 	"weir/lvs"
 )
 
-// choice is a place on a device, and why it is the one.
-type choice struct {
+// option is a place on a device, and why it is the one.
+type option struct {
 	hook lvs.Hook
 	why  string
 }
@@ -21,25 +21,25 @@ type choice struct {
 // XDP; "" where it may.
 //
 // On a device without Ethernet only tc may be asked for (see unfit).
-func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []choice {
+func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []option {
 	switch wanted {
 	case lvs.HookNative, lvs.HookGeneric, lvs.HookTC:
 		why := "the configuration says so"
 		if avoid != "" && wanted != lvs.HookTC {
 			why += ", but XDP loses packets: " + avoid
 		}
-		return []choice{{wanted, why}}
+		return []option{{wanted, why}}
 	}
 	if l.Layer3 {
-		return []choice{{lvs.HookTC, fmt.Sprintf("%s has no Ethernet, which XDP needs", l.Name)}}
+		return []option{{lvs.HookTC, fmt.Sprintf("%s has no Ethernet, which XDP needs", l.Name)}}
 	}
 	if software(l) {
-		return []choice{{lvs.HookTC, fmt.Sprintf("%s is a software device", l.Kind)}}
+		return []option{{lvs.HookTC, fmt.Sprintf("%s is a software device", l.Kind)}}
 	}
 	if avoid != "" {
-		return []choice{{lvs.HookTC, avoid}}
+		return []option{{lvs.HookTC, avoid}}
 	}
-	return []choice{
+	return []option{
 		{lvs.HookNative, fmt.Sprintf("driver %s", l.Driver)},
 		{lvs.HookTC, "native XDP is not to be had"},
 	}

@@ -9,30 +9,30 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// programKey is a program for devices with one Ethernet address.
+// programKey is a program with what is fixed in it when it is loaded.
 type programKey struct {
-	mac  uint64
-	name string
+	name  string
+	mac   uint64 // of the device (abi.MACWord), or 0 for any
+	trunk bool   // VLANs on it have devices of their own
 }
 
-// program loads a program for a device with this address, or finds it: each takes
-// the kernel a while to verify, and what was taken off is to be on again at once. It
-// uses the very tables that this process writes to, whatever is pinned by now.
-func (a *Devices) program(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
-	if program := a.programs[programKey{abi.MACWord(mac), name}]; program != nil {
+// program loads a program, or finds it: each takes the kernel a while to verify, and what
+// was taken off is to be on again at once. It uses the very tables that this process writes
+// to, whatever is pinned by now.
+func (a *Devices) program(key programKey) (*ebpf.Program, error) {
+	if program := a.programs[key]; program != nil {
 		return program, nil
 	}
-	program, err := a.loadProgram(mac, name)
+	program, err := a.loadProgram(key)
 	if err != nil {
 		return nil, err
 	}
-	a.keepProgram(mac, name, program)
+	a.keepProgram(key, program)
 	return program, nil
 }
 
 // keepProgram has one at hand from now on.
-func (a *Devices) keepProgram(mac net.HardwareAddr, name string, program *ebpf.Program) {
-	key := programKey{abi.MACWord(mac), name}
+func (a *Devices) keepProgram(key programKey, program *ebpf.Program) {
 	if old := a.programs[key]; old != nil {
 		old.Close()
 	}
@@ -40,25 +40,32 @@ func (a *Devices) keepProgram(mac net.HardwareAddr, name string, program *ebpf.P
 }
 
 // loadProgram loads one program; it needs no lock.
-func (a *Devices) loadProgram(mac net.HardwareAddr, name string) (*ebpf.Program, error) {
-	spec, err := SpecFor(a.spec, mac)
+func (a *Devices) loadProgram(key programKey) (*ebpf.Program, error) {
+	spec, err := specOf(a.spec, key)
 	if err != nil {
 		return nil, err
 	}
-	spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
+	spec.Programs = map[string]*ebpf.ProgramSpec{key.name: spec.Programs[key.name]}
 	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: a.maps.InObject()})
 	if err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	defer all.Close()
-	return all.DetachProgram(name), nil
+	return all.DetachProgram(key.name), nil
 }
 
 // SpecFor is the object for a device with this Ethernet address; nil is for any device.
 func SpecFor(object *ebpf.CollectionSpec, mac net.HardwareAddr) (*ebpf.CollectionSpec, error) {
+	return specOf(object, programKey{mac: abi.MACWord(mac)})
+}
+
+func specOf(object *ebpf.CollectionSpec, key programKey) (*ebpf.CollectionSpec, error) {
 	spec := object.Copy()
-	if err := spec.Variables[abi.BpfVarDeviceMac].Set(abi.MACWord(mac)); err != nil {
+	if err := spec.Variables[abi.BpfVarDeviceMac].Set(key.mac); err != nil {
 		return nil, fmt.Errorf("set the device's address: %w", err)
+	}
+	if err := spec.Variables[abi.BpfVarVlanDevices].Set(key.trunk); err != nil {
+		return nil, fmt.Errorf("set whether it has VLANs: %w", err)
 	}
 	return spec, nil
 }

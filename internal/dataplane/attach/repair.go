@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -41,18 +42,20 @@ func (a *Devices) Repair(exits Exits) {
 		a.noteFailure(Kind, a.setDevices())
 		return
 	}
-	a.choose()
+	a.chooseAgain()
 }
 
-// choose changes to other hooks where the choice is another one by now.
-func (a *Devices) choose() {
-	avoid := a.avoidances()
+// chooseAgain changes to other hooks where the choice is another one by now.
+func (a *Devices) chooseAgain() {
+	avoid, sends := a.chosen()
 	for _, d := range a.by {
 		if d.avoid != avoid[d.name] {
 			a.noteFailure(Kind, a.setDevices())
 			return
 		}
 	}
+	a.noteFailure(abi.BpfMapXdpExits, a.forbidSending(sends))
+	a.noteFailure(abi.BpfMapXdpExits, a.allowSending(sends))
 }
 
 // repairDevices attaches the data plane again where it is not.
@@ -101,7 +104,8 @@ func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 		d.close()
 		delete(a.by, w.Name)
 	}
-	if _, err := a.setDevice(w, a.avoidances()[w.Name]); err != nil {
+	avoid, _ := a.chosen()
+	if _, err := a.setDevice(w, avoid[w.Name]); err != nil {
 		pause := retryFirst
 		if r.index == l.Index {
 			pause = min(2*r.pause, retryMost)

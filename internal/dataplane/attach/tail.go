@@ -38,7 +38,7 @@ func (a *Devices) LocalProgram() (ebpf.ProgramID, error) {
 
 // setTail loads it, if need be, and puts it in its place.
 func (a *Devices) setTail() error {
-	program, err := a.program(nil, abi.BpfProgWeirLocalOut)
+	program, err := a.program(programKey{name: abi.BpfProgWeirLocalOut})
 	if err != nil {
 		return err
 	}
@@ -69,11 +69,11 @@ func (a *Devices) Renew(ctx context.Context, after time.Duration) {
 	if !adopted {
 		return
 	}
-	program, err := a.loadProgram(nil, abi.BpfProgWeirLocalOut)
+	program, err := a.loadProgram(programKey{name: abi.BpfProgWeirLocalOut})
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
-		a.keepProgram(nil, abi.BpfProgWeirLocalOut, program)
+		a.keepProgram(programKey{name: abi.BpfProgWeirLocalOut}, program)
 		err = a.setTail()
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package attach
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,7 +30,7 @@ const hookEgress lvs.Hook = "egress"
 func (a *Devices) look() {
 	begun := time.Now()
 	asked := a.asked
-	a.want, a.found = nil, map[string]bool{}
+	a.want, a.found, a.trunks = nil, map[string]bool{}, nil
 	add := func(w lvs.Device, found bool) {
 		named := slices.ContainsFunc(a.want, func(d lvs.Device) bool { return d.Name == w.Name })
 		if !named && !slices.Contains(asked.Excluded, w.Name) {
@@ -41,10 +42,11 @@ func (a *Devices) look() {
 		add(w, false)
 	}
 	if asked.Everywhere {
-		names, err := netlnk.ClientDevices()
+		names, trunks, err := netlnk.ClientDevices()
 		if err != nil {
 			a.noteFailure(Kind, err)
 		}
+		a.trunks = trunks
 		for _, name := range names {
 			add(lvs.Device{Name: name, Hook: lvs.HookAuto}, true)
 		}
@@ -61,9 +63,9 @@ func (a *Devices) lookAgain() (others bool) {
 	if !a.asked.Everywhere || time.Since(a.looked) < 20*a.took {
 		return false
 	}
-	before := slices.Clone(a.want)
+	before, trunks := a.want, a.trunks
 	a.look()
-	return !slices.Equal(before, a.want)
+	return !slices.Equal(before, a.want) || !maps.Equal(trunks, a.trunks)
 }
 
 // noteUnfit tells once of a device that nobody named and that cannot be attached to.

@@ -21,11 +21,12 @@ type Programs struct {
 	Templates *ebpf.Program `ebpf:"weir_sweep_templates"`
 	Cache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	Jiffies   *ebpf.Program `ebpf:"weir_jiffies"`
+	Cut       *ebpf.Program `ebpf:"weir_cut"`
 }
 
 // Close closes those that are loaded.
 func (p Programs) Close() {
-	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.Cache, p.Jiffies} {
+	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.Cache, p.Jiffies, p.Cut} {
 		if program != nil {
 			program.Close()
 		}

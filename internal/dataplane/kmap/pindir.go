@@ -71,7 +71,7 @@ func mountBPF() error {
 	}
 	err := unix.Mount("bpf", bpfRoot, "bpf", 0, "mode=0700")
 	if err != nil && !errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("mount a bpf file system at %s: %w", bpfRoot, err)
+		return fmt.Errorf("no bpf file system is at %s, and none can be mounted there: %w: mount it (mount -t bpf bpf %s)", bpfRoot, err, bpfRoot)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -22,14 +23,17 @@ type Pins struct {
 	dir    string
 	tables map[string]*ebpf.Map
 
+	lock *Lock // that the caller took before; nil is none
+
 	mu    sync.Mutex // guards the fields below
 	at    map[string]Pin
 	owned *os.File // the folder, between Own and Disown
 }
 
-// NewPins notes where these tables are pinned in the folder.
-func NewPins(dir string, tables map[string]*ebpf.Map) (*Pins, error) {
-	p := &Pins{dir: dir, tables: tables}
+// NewPins notes where these tables are pinned in the folder, whose lock is the caller's
+// unless it is nil.
+func NewPins(dir string, tables map[string]*ebpf.Map, lock *Lock) (*Pins, error) {
+	p := &Pins{dir: dir, tables: tables, lock: lock}
 	return p, p.notePins()
 }
 
@@ -39,6 +43,9 @@ func NewPins(dir string, tables map[string]*ebpf.Map) (*Pins, error) {
 func (p *Pins) Own() (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.lock != nil {
+		return nil
+	}
 	p.owned, err = p.own()
 	return err
 }
@@ -47,20 +54,27 @@ func (p *Pins) Own() (err error) {
 func (p *Pins) Disown() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.owned.Close()
+	p.owned.Close() // harmless where it is nil
 	p.owned = nil
 }
 
 func (p *Pins) own() (*os.File, error) { return lockDir(p.dir) }
 
-// LockPins marks the pins in a folder as this process's until unlock, as Own does.
-func LockPins(dir string) (unlock func(), err error) {
-	f, err := lockDir(dir)
+// Lock is a folder that is locked by this process until Unlock, or until it ends.
+type Lock struct{ dir *os.File }
+
+// LockDir locks a folder of pins. Two processes that set up the same tables would undo each
+// other's work. The error names the process that has it locked.
+func LockDir(path string) (*Lock, error) {
+	dir, err := lockDir(path)
 	if err != nil {
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return &Lock{dir}, nil
 }
+
+// Unlock ends it.
+func (l *Lock) Unlock() { l.dir.Close() }
 
 func lockDir(path string) (*os.File, error) {
 	dir, err := os.Open(path)
@@ -71,11 +85,41 @@ func lockDir(path string) (*os.File, error) {
 	if err == nil {
 		return dir, nil
 	}
-	dir.Close()
+	defer dir.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: stop it, or give this one a pin folder of its own", path)
+		return nil, fmt.Errorf("another weir keeps the data plane that is pinned in %s: %s; stop it, or give this one a pin folder of its own", path, Holder(dir))
 	}
 	return nil, fmt.Errorf("lock the folder of the pins: %w", err)
+}
+
+// Holder names the process that has a file or folder locked by flock, in words.
+func Holder(f *os.File) string {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "a process that cannot be found"
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return "a process that cannot be found"
+	}
+	// 1: FLOCK  ADVISORY  WRITE 4242 00:1f:1234 0 EOF (proc_locks(5))
+	inode := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		words := strings.Fields(line)
+		if len(words) >= 6 && words[1] == "FLOCK" && words[5] == inode {
+			return Process(words[4])
+		}
+	}
+	return "a process that cannot be found"
+}
+
+// Process names a process by its number, with its command where that can be read.
+func Process(pid string) string {
+	command, err := os.ReadFile(filepath.Join("/proc", pid, "comm"))
+	if err != nil {
+		return "process " + pid
+	}
+	return fmt.Sprintf("process %s (%s)", pid, strings.TrimSpace(string(command)))
 }
 
 // notePins remembers where the tables are pinned.

@@ -15,6 +15,7 @@ import (
 // Directors are the other directors, by their Ethernet addresses, and the networks whose
 // routes lead by them. They have a lock of their own.
 type Directors struct {
+	most    int        // how many there is room for
 	looking sync.Mutex // one look at the kernel's tables at a time
 	mu      sync.Mutex // guards the fields below
 	wanted  []lvs.Director
@@ -24,9 +25,13 @@ type Directors struct {
 	next    time.Time // of the next look at the routes
 }
 
+// addressesOfOne is how many Ethernet addresses a director has at most: the source of its
+// advertisements, and the one that its neighbours find it by.
+const addressesOfOne = 2
+
 // NewDirectors takes up those that an earlier process left.
 func NewDirectors(m *abi.Maps, mirrors *kmap.Mirrors) *Directors {
-	d := &Directors{}
+	d := &Directors{most: int(m.Directors.MaxEntries()) / addressesOfOne}
 	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
 	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)
 	d.routes = kmap.Add(mirrors, abi.BpfMapDirectorRoutes, m.DirectorRoutes, &d.mu, func(k abi.BpfPrefix, _ uint64) string { return k.Netip().String() })
@@ -44,8 +49,10 @@ func (d *Directors) List() (all []lvs.Director) {
 }
 
 // Set makes these, and only these, the directors whose packets are never forwarded again.
-// Changed says that a packet may have to take the full path because of that.
+// Where there is no room for all, the last ones are left out: what neighbours send refuses
+// no configuration. Changed says that a packet may have to take the full path because of that.
 func (d *Directors) Set(all []lvs.Director) (changed bool, err error) {
+	all = all[:min(len(all), d.most)]
 	d.mu.Lock()
 	same := slices.EqualFunc(d.wanted, all, equal)
 	d.wanted, d.next = slices.Clone(all), time.Time{}
@@ -95,6 +102,15 @@ func (d *Directors) Refresh() (changed bool, err error) {
 // put writes what follows from the kernel's tables.
 func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed bool, err error) {
 	macs := around.macs(wanted, d.table.Wrote())
+	for word := range d.table.Wrote() {
+		if _, stays := macs[word]; stays {
+			continue
+		}
+		changed = true
+		if err := d.table.Drop(word); err != nil {
+			return changed, fmt.Errorf("remove a director: %w", err)
+		}
+	}
 	filter := uint64(0)
 	for word, kind := range macs {
 		filter |= abi.DirectorBit(word)
@@ -112,15 +128,6 @@ func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed boo
 	if d.filter.Wrote()[0] != filter {
 		if err := d.filter.Put(0, filter); err != nil {
 			return changed, fmt.Errorf("set the directors' filter: %w", err)
-		}
-	}
-	for word := range d.table.Wrote() {
-		if _, stays := macs[word]; stays {
-			continue
-		}
-		changed = true
-		if err := d.table.Drop(word); err != nil {
-			return changed, fmt.Errorf("remove a director: %w", err)
 		}
 	}
 	return changed, nil

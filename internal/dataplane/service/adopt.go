@@ -23,6 +23,9 @@ func (r *Registry) adopt() error {
 		if err := r.ofServices.Adopt(s.index, &s.tally); err != nil {
 			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
 		}
+		if err := r.keys.Put(s.index, key); err != nil { // an earlier version has not
+			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
+		}
 		r.services[key.LVS()] = s
 		r.serviceIndexes.claim(value.Index)
 		services[value.Index] = s
@@ -32,6 +35,20 @@ func (r *Registry) adopt() error {
 	}
 	r.adopted = len(r.services) > 0
 	return r.adoptServers(services)
+}
+
+// removedService takes up a service that an earlier process removed while connections
+// referred to its servers, so that they are its own again when it comes back. It returns nil
+// where the service's key is not known, or a service of now has it.
+func (r *Registry) removedService(index uint32) *service {
+	r.serviceIndexes.claim(index)
+	key := r.keys.Wrote()[index]
+	if key == (abi.BpfServiceKey{}) || r.services[key.LVS()] != nil {
+		return nil
+	}
+	s := &service{index: index}
+	r.services[key.LVS()] = s
+	return s
 }
 
 // adoptServers takes up the servers. A server whose service was removed keeps its index
@@ -70,10 +87,13 @@ func (r *Registry) adoptServers(services map[uint32]*service) error {
 		}
 		r.servers[key] = s
 		r.serverIndexes.claim(i)
-		service := services[entry.Service]
+		service, known := services[entry.Service]
+		if !known {
+			service = r.removedService(entry.Service)
+			services[entry.Service] = service
+		}
 		switch {
-		case service == nil:
-			r.serviceIndexes.claim(entry.Service)
+		case service == nil || !service.present:
 			if err := r.dropServer(s, false); err != nil {
 				return err
 			}

@@ -25,21 +25,19 @@ func (r *Registry) Addrs() (addrs []netip.Addr) {
 	return addrs
 }
 
-// Exits are the indexes of the devices that lead to the servers in service; answers says
-// that some are or were behind NAT, so that their answers pass.
-func (r *Registry) Exits() (devices []int, answers bool) {
+// Exits are the indexes of the devices that lead to the servers in service, in order.
+func (r *Registry) Exits() (devices []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	met := map[int]bool{}
 	for _, s := range r.servers {
-		answers = answers || s.wasNAT
 		if index := s.hop.Index; s.present && !s.hop.Local && index != 0 && !met[index] {
 			met[index] = true
 			devices = append(devices, index)
 		}
 	}
 	slices.Sort(devices)
-	return devices, answers
+	return devices
 }
 
 // SetHops writes the next hops that were found, of the servers that are in service

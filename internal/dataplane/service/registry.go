@@ -44,6 +44,7 @@ type Registry struct {
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]
 	vips         *kmap.Mirror[uint32, abi.BpfAddr]
+	keys         *kmap.Mirror[uint32, abi.BpfServiceKey] // by index, also of services that were removed
 	serviceTable *kmap.Mirror[abi.BpfServiceKey, abi.BpfService]
 	counts       *kmap.Mirror[uint32, abi.BpfServiceCount]
 	filter       *kmap.Mirror[uint32, abi.BpfAddrFilter]
@@ -108,6 +109,7 @@ func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	r.serverTable.Ours(func(s abi.BpfServer) abi.BpfServer { s.Swept = 0; return s })
 	r.localTable = kmap.Add(all, abi.BpfMapLocalAddrs, m.LocalAddrs, &r.mu, addressOf)
 	r.vips = kmap.Add(all, abi.BpfMapServiceVips, m.ServiceVips, &r.mu, addressOf)
+	r.keys = kmap.Add(all, abi.BpfMapServiceKeys, m.ServiceKeys, &r.mu, func(i uint32, k abi.BpfServiceKey) string { return fmt.Sprintf("%d (%s)", i, k.LVS()) })
 	r.serviceTable = kmap.Add(all, abi.BpfMapServices, m.Services, &r.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
 	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfMapServiceCounts, m.ServiceCounts, &r.mu, nil)
 }

@@ -223,7 +223,7 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 	}
 	s := &service{index: index}
 	r.services[key] = s
-	return s, r.ofServices.Begin(index, &s.tally)
+	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
 }
 
 // dropServices removes the services that are not wanted. What takes the kernel long is done

@@ -31,6 +31,7 @@ var reasonNames = map[abi.BpfReason]string{
 	abi.BpfReasonNOTE_ICMP_FORWARDED: "note_icmp_forwarded",
 	abi.BpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
 	abi.BpfReasonDROP_FRAGMENT:       "drop_fragment",
+	abi.BpfReasonDROP_DENIED:         "drop_denied",
 }
 
 // Reasons reads how many packets there were for each reason, on all CPUs together.

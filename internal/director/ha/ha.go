@@ -16,6 +16,7 @@
 package ha
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -88,6 +89,14 @@ type Heard struct {
 	Peer
 	Name string // of the instance
 	MAC  net.HardwareAddr
+	// For is how long it is known unless it is heard again.
+	For time.Duration
+}
+
+// peerDirector is another director, and until when it is known.
+type peerDirector struct {
+	mac   net.HardwareAddr
+	until time.Time
 }
 
 // Peer is where another director's advertisements come from.
@@ -102,13 +111,13 @@ type Instances struct {
 	start     Start // nil before Run
 	list      []*instance
 	opened    []*instance // that a reload under way adds
-	directors map[Peer]net.HardwareAddr
+	directors map[Peer]peerDirector
 }
 
 // New makes instances of which there are none yet.
 func New(m Machine) *Instances {
 	m.suspended = new(atomic.Bool)
-	return &Instances{machine: m, directors: map[Peer]net.HardwareAddr{}}
+	return &Instances{machine: m, directors: map[Peer]peerDirector{}}
 }
 
 // Open opens the transports of all instances, with the bindings that each has on this
@@ -171,20 +180,58 @@ func (s *Instances) Suspend(yes bool) { s.machine.suspended.Store(yes) }
 // Len is how many there are.
 func (s *Instances) Len() int { return len(s.list) }
 
-// Learn takes in another director, and returns what there is to tell of it.
-func (s *Instances) Learn(h Heard) cluster.Event {
-	s.directors[h.Peer] = h.MAC
-	return cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+// Learn takes in another director, and returns what there is to tell of it: nil where it was
+// known.
+func (s *Instances) Learn(h Heard) *cluster.Event {
+	known, ok := s.directors[h.Peer]
+	s.directors[h.Peer] = peerDirector{h.MAC, time.Now().Add(h.For)}
+	s.evict(h.Instance)
+	if ok && bytes.Equal(known.mac, h.MAC) {
+		return nil
+	}
+	e := cluster.DirectorHeard(h.Name, h.Addr, h.MAC)
+	return &e
 }
 
-// Directors are the directors that were heard.
+// evict forgets the one of an instance that is known for the shortest time, where there are
+// too many.
+func (s *Instances) evict(of lvs.InstanceID) {
+	var first Peer
+	n := 0
+	for p, d := range s.directors {
+		if p.Instance != of {
+			continue
+		}
+		if n++; n == 1 || d.until.Before(s.directors[first].until) {
+			first = p
+		}
+	}
+	if n > mostDirectors {
+		delete(s.directors, first)
+	}
+}
+
+// ForgetDirectors forgets directors that were not heard again in time, and says whether
+// there were any.
+func (s *Instances) ForgetDirectors() (some bool) {
+	now := time.Now()
+	for p, d := range s.directors {
+		if now.After(d.until) {
+			delete(s.directors, p)
+			some = true
+		}
+	}
+	return some
+}
+
+// Directors are the directors that are known.
 func (s *Instances) Directors() (all []lvs.Director) {
-	for peer, mac := range s.directors {
+	for peer, known := range s.directors {
 		addr := peer.Addr
 		if addr.IsLinkLocalUnicast() && addr.Is6() {
 			addr = addr.WithZone(peer.Instance.Interface)
 		}
-		all = append(all, lvs.Director{MAC: mac, Addr: addr})
+		all = append(all, lvs.Director{MAC: known.mac, Addr: addr})
 	}
 	return all
 }

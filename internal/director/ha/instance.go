@@ -63,7 +63,7 @@ func machineOf(c conf.VRRPInstance) vrrp.Config {
 	m := vrrp.Config{
 		Name: c.Name, VRID: c.VRID, Priority: c.Priority,
 		AdvertInterval: c.AdvertInterval, VIPs: Addrs(c.VIPs), Source: c.SourceIP,
-		UnicastPeers: c.UnicastPeers(), StartMaster: c.State == conf.Master,
+		UnicastPeers: c.UnicastPeers(), CheckUnicastSource: c.CheckSource, StartMaster: c.State == conf.Master,
 		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, GARPDelay: c.GARPDelay,
 		HandOver: vrrp.MaxSkewTime,
 	}

@@ -22,7 +22,8 @@ type owner struct {
 	with    *Machine
 	machine *vrrp.Instance
 	terms   terms
-	heard   map[netip.Addr]net.HardwareAddr
+	heard   map[netip.Addr]knownDirector
+	met     time.Time // when a new director was heard last
 	// retired says that no configuration has the instance any more: it has no lease.
 	retired atomic.Bool
 }
@@ -35,7 +36,7 @@ type terms struct {
 }
 
 func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
-	return &owner{id: id, with: with, terms: t, heard: map[netip.Addr]net.HardwareAddr{}}
+	return &owner{id: id, with: with, terms: t, heard: map[netip.Addr]knownDirector{}}
 }
 
 // run is the instance's task. It ends when the VIPs are removed.
@@ -107,13 +108,52 @@ func (o *owner) Sent(at time.Time) {
 	}
 }
 
-// Heard learns another director's Ethernet address. Where the loop has no room for it,
-// the next advertisement tells it again.
+// knownDirector is another director as its instance's owner knows it.
+type knownDirector struct {
+	mac  net.HardwareAddr
+	told time.Time // when the loop was told of it last
+}
+
+const (
+	// knowFor is how long a director that is heard no more is known: as long as packets
+	// may come that it forwarded before.
+	knowFor = time.Minute
+	// mostDirectors bounds how many an instance knows: an advertisement is easily forged.
+	mostDirectors = 16
+	// meetEvery is the least time between two new ones of an instance.
+	meetEvery = time.Second
+)
+
+// Heard learns another director's Ethernet address, and that it is still there. Where the
+// loop has no room for it, the next advertisement tells it again. One of lower priority
+// than a master is to fall silent at once: it is known no longer than a lease.
 func (o *owner) Heard(from netip.Addr, mac net.HardwareAddr) {
-	if bytes.Equal(o.heard[from], mac) {
+	now, lasts := time.Now(), knowFor
+	if s := o.machine.Snapshot(); s.State == vrrp.Master && s.Peer.Priority < s.Priority {
+		lasts = min(lasts, o.terms.lease)
+	}
+	known, met := o.heard[from]
+	same := met && bytes.Equal(known.mac, mac)
+	switch {
+	case same && now.Sub(known.told) < lasts/3:
+		return
+	case !same && now.Sub(o.met) < meetEvery && len(o.heard) > 0:
 		return
 	}
-	if o.with.Learn(Heard{Peer{o.id, from}, o.terms.name, mac}) {
-		o.heard[from] = mac
+	if !o.with.Learn(Heard{Peer{o.id, from}, o.terms.name, mac, lasts}) {
+		return
+	}
+	if !same {
+		o.met = now
+	}
+	o.heard[from] = knownDirector{mac, now}
+	for len(o.heard) > mostDirectors {
+		oldest := from
+		for addr, k := range o.heard {
+			if k.told.Before(o.heard[oldest].told) {
+				oldest = addr
+			}
+		}
+		delete(o.heard, oldest)
 	}
 }

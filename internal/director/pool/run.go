@@ -23,10 +23,12 @@ type Checks struct {
 	// Trouble is told when this machine cannot make a check, and with nil when it can
 	// again. The checker's goroutine calls it.
 	Trouble func(*Checker, *check.OwnError)
-	Log     *slog.Logger
 	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
 	// read it.
 	Loud *atomic.Bool
+	// Slots bounds how many checks are made at once; nil does not.
+	Slots chan struct{}
+	Log   *slog.Logger
 }
 
 // Set has the checkers of the next pools run, and those that only the pools of before
@@ -67,6 +69,7 @@ func (k Checks) runner(c *Checker) *check.Runner {
 		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
+		Slots:   k.Slots,
 		Log:     k.Log, Loud: func() bool { return c.spec.LogAllFailures || k.Loud.Load() },
 	}
 }

@@ -92,16 +92,16 @@ func Veth(a *Namespace, devA string, b *Namespace, devB string) {
 	b.IP("link", "set", devB, "up")
 }
 
-// WaitFor polls until the condition holds. After 30 s, which no machine is late by, it
+// WaitFor polls until the condition holds. After 2 minutes, which no machine is late by, it
 // fails the test and names what was waited for.
 func WaitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 30 s in vain: %s", what)
+			t.Fatalf("waited 2 minutes in vain: %s", what)
 		}
 		<-tick.C
 	}

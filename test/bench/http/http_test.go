@@ -4,8 +4,8 @@
 package http
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"net"

@@ -63,19 +63,21 @@ func playAll(all []scenario, record bool) error {
 	differ := 0
 	for i, s := range all {
 		if record {
-			ipvs, err := servers.play(fmt.Sprintf("ipvs%d", i), s.text, startIPVS)
-			if err != nil {
-				return fmt.Errorf("%s against IPVS: %w\n%s", s.name, err, s.text)
+			if err := servers.record(i, s); err != nil {
+				return err
 			}
-			fmt.Print(ipvs)
 			continue
 		}
 		if i%20 == 19 {
 			fmt.Printf("%d scenarios, %d differ so far, %.1f s\n", i, differ, time.Since(began).Seconds())
 		}
+		at := time.Now()
 		differences, err := servers.compare(i, s)
 		if err != nil {
 			return err
+		}
+		if took := time.Since(at); took > 30*time.Second {
+			fmt.Printf("%s took %.0f s\n", s.name, took.Seconds())
 		}
 		if differences != "" {
 			differ++
@@ -87,6 +89,27 @@ func playAll(all []scenario, record bool) error {
 		return fmt.Errorf("%d of %d scenarios differ", differ, len(all))
 	}
 	return nil
+}
+
+// record prints a scenario with what IPVS does. Where the machine was too slow for that to
+// count, it tries again, and says so if it was too slow each time.
+func (s *servers) record(i int, of scenario) error {
+	for try := 0; ; try++ {
+		began := time.Now()
+		ipvs, err := s.play(fmt.Sprintf("ipvs%d-%d", i, try), of.text, startIPVS)
+		if err != nil {
+			return fmt.Errorf("%s against IPVS: %w\n%s", of.name, err, of.text)
+		}
+		slow := time.Since(began) >= fair(of.text)
+		if slow && try < 2 {
+			continue
+		}
+		if slow {
+			fmt.Println("# too slow:")
+		}
+		fmt.Print(ipvs)
+		return nil
+	}
 }
 
 // fair is how long a scenario may take for its outcome to count: after that its connections,

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/internal/api"
+)
+
+// jsonLog is the form of a log of which every line is JSON.
+const jsonLog = "json"
+
+// newLog writes records in the form that --log names.
+func newLog(w io.Writer, form string) (slog.Handler, error) {
+	switch form {
+	case "text":
+		return slog.NewTextHandler(w, nil), nil
+	case jsonLog:
+		return slog.NewJSONHandler(w, nil), nil
+	}
+	return nil, fmt.Errorf("--log %s: expected text or json", form)
+}
+
+// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
+func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
+	q := newLineQueue(w, func(n int) []byte {
+		var b bytes.Buffer
+		if h, err := newLog(&b, form); err == nil {
+			slog.New(h).Warn("lines of the log were dropped: nobody reads them", "lines", n)
+		}
+		return b.Bytes()
+	})
+	if lines, err = newLog(q, form); err != nil {
+		q.close()
+	}
+	return lines, q.close, err
+}
+
+// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
+// it starts get the signal as ever.
+func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+
+// endWithin is how long a process that is told to end may take. Whatever hangs then is left
+// behind: leases run out, as those of one that was killed.
+const endWithin = 5 * time.Second
+
+// endAtOnce ends the process.
+func endAtOnce(log *slog.Logger, flush func()) func() {
+	return func() {
+		log.Error("the end takes too long, ending without it", "after", endWithin)
+		flush()
+		os.Exit(1)
+	}
+}
+
+// version is what was built: the commit, or the release.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// readConfig reads the file that is to run, and shows its diagnostics: as people read them,
+// or as lines of a log that is JSON.
+func readConfig(loader *conf.Loader, o runOptions, log *slog.Logger) (*conf.Config, error) {
+	cfg, diagnostics, err := api.Read(loader, o.config)
+	if o.log == jsonLog {
+		for _, d := range diagnostics.All() {
+			level := map[conf.Severity]slog.Level{conf.Error: slog.LevelError, conf.Warning: slog.LevelWarn}[d.Severity]
+			log.Log(context.Background(), level, "configuration", "file", d.File, "line", d.Line, "column", d.Column, "code", d.Code, "what", d.Message, "hint", d.Hint)
+		}
+	} else if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
+		return nil, err
+	}
+	if errors.Is(err, api.ErrMistakes) {
+		return nil, errSilent
+	}
+	return cfg, err
+}

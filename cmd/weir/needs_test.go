@@ -1,0 +1,44 @@
+package main
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestNeeds is each error about the machine: its cause and its remedy.
+func TestNeeds(t *testing.T) {
+	const all = ^uint64(0)
+	without := func(bits ...uint) uint64 {
+		caps := all
+		for _, b := range bits {
+			caps &^= 1 << b
+		}
+		return caps
+	}
+	for _, tt := range []struct {
+		name string
+		host host
+		want string
+	}{
+		{"root on a new kernel", host{true, all, "6.1.0-13-amd64"}, ""},
+		{"a later kernel", host{true, all, "10.0"}, ""},
+		{"a release that cannot be read", host{true, all, "linux"}, ""},
+		{"CAP_SYS_ADMIN alone", host{true, without(unix.CAP_BPF, unix.CAP_PERFMON), "6.8"}, ""},
+		{"a kernel that is too old", host{true, all, "5.15.0-91-generic"}, "the kernel is Linux 5.15.0-91-generic, and weir needs 6.1 or later: start this machine with a newer one"},
+		{"no CAP_NET_ADMIN", host{true, without(unix.CAP_NET_ADMIN), "6.1"}, "this process is root's, and lacks CAP_NET_ADMIN (addresses and devices): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
+		{"no CAP_BPF", host{true, without(unix.CAP_BPF, unix.CAP_SYS_ADMIN), "6.1"}, "this process is root's, and lacks CAP_BPF (the data plane's tables and programs): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
+		{"not root", host{false, 0, "6.1"}, "this process is not root's, and lacks CAP_NET_ADMIN (addresses and devices), CAP_NET_RAW (VRRP and the announcements of addresses), CAP_BPF (the data plane's tables and programs), CAP_PERFMON (the data plane's programs): run it as root, or give it these (AmbientCapabilities= of the unit)"},
+	} {
+		got := ""
+		if err := tt.host.needs(); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s:\n%s\nwant\n%s", tt.name, got, tt.want)
+		}
+	}
+	if h, err := thisHost(); err != nil || h.needs() != nil {
+		t.Errorf("this machine: %+v, %v, needs %v", h, err, h.needs())
+	}
+}

@@ -1,0 +1,99 @@
+package netlnk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// The hooks that come in behind the data plane's place (include/uapi/linux/netfilter.h),
+// by family: what is routed, and what a device receives.
+var (
+	routedHooks = map[uint32]bool{unix.NF_INET_PRE_ROUTING: true, unix.NF_INET_LOCAL_IN: true, unix.NF_INET_FORWARD: true, inetIngress: true}
+	deviceHooks = map[uint32]bool{unix.NF_NETDEV_INGRESS: true}
+)
+
+// inetIngress and policyDrop are NF_INET_INGRESS and NF_DROP of that header.
+const (
+	inetIngress = 5
+	policyDrop  = 0
+)
+
+// firewallFamilies are the families of nftables' tables whose chains filter IP packets.
+var firewallFamilies = map[uint8]struct {
+	name  string
+	hooks map[uint32]bool
+}{
+	unix.NFPROTO_IPV4: {"ip", routedHooks}, unix.NFPROTO_IPV6: {"ip6", routedHooks},
+	unix.NFPROTO_INET: {"inet", routedHooks}, unix.NFPROTO_NETDEV: {"netdev", deviceHooks},
+}
+
+// FirewallChains are nftables' chains that filter what comes in and have rules, or drop
+// what no rule takes: "inet filter input". Iptables is among them, but for its legacy
+// form. A kernel without nftables has none.
+func FirewallChains() (chains []string, err error) {
+	const getChain = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN
+	messages, err := dump(func() ([][]byte, error) {
+		request := nl.NewNetlinkRequest(getChain, unix.NLM_F_DUMP)
+		request.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_UNSPEC, Version: nl.NFNETLINK_V0})
+		return request.Execute(unix.NETLINK_NETFILTER, 0)
+	})
+	if err == unix.EINVAL || err == unix.EOPNOTSUPP || err == unix.EPROTONOSUPPORT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the firewall's chains: %w", err)
+	}
+	for _, m := range messages {
+		if name, ok := filteringChain(m); ok {
+			chains = append(chains, name)
+		}
+	}
+	slices.Sort(chains)
+	return chains, nil
+}
+
+// filteringChain is the name of the chain that a message tells of, where it filters what
+// comes in. Numbers are in network byte order.
+func filteringChain(m []byte) (name string, ok bool) {
+	if len(m) < nl.SizeofNfgenmsg {
+		return "", false
+	}
+	family, known := firewallFamilies[m[0]]
+	attrs := netfilterAttrs(m[nl.SizeofNfgenmsg:])
+	hook := netfilterAttrs(attrs[unix.NFTA_CHAIN_HOOK])
+	if !known || attrs[unix.NFTA_CHAIN_HOOK] == nil || text(attrs[unix.NFTA_CHAIN_TYPE]) != "filter" {
+		return "", false
+	}
+	drops := len(attrs[unix.NFTA_CHAIN_POLICY]) == 4 && number(attrs[unix.NFTA_CHAIN_POLICY]) == policyDrop
+	if !family.hooks[number(hook[unix.NFTA_HOOK_HOOKNUM])] || !drops && number(attrs[unix.NFTA_CHAIN_USE]) == 0 {
+		return "", false
+	}
+	return strings.Join([]string{family.name, text(attrs[unix.NFTA_CHAIN_TABLE]), text(attrs[unix.NFTA_CHAIN_NAME])}, " "), true
+}
+
+func netfilterAttrs(b []byte) map[uint16][]byte {
+	all := map[uint16][]byte{}
+	list, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return all
+	}
+	for _, a := range list {
+		all[a.Attr.Type&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER)] = a.Value
+	}
+	return all
+}
+
+func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+
+// number is 0 where there is none.
+func number(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
