@@ -13,6 +13,10 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
+// patience is how long these tests wait for what comes within seconds: many programs start at
+// once, and no verdict is to hang on how fast the machine is.
+const patience = 90 * time.Second
+
 // surroundConf is a director of this priority whose VIP is on a device.
 func surroundConf(program string, priority int, device string) string {
 	text := fmt.Sprintf(`vrrp_instance VI_1 {
@@ -56,7 +60,7 @@ func newDirectors(t *testing.T, name, device string) directors {
 func (d *directors) want(t *testing.T, what string, first bool) {
 	t.Helper()
 	has := map[bool]string{true: vip.String()}
-	eventually(t, what, starting, func() bool { return d.first.vips(t) == has[first] && d.second.vips(t) == has[!first] })
+	eventually(t, what, patience, func() bool { return d.first.vips(t) == has[first] && d.second.vips(t) == has[!first] })
 }
 
 // address gives an interface of a host an address, or takes it away.
@@ -99,12 +103,12 @@ func TestNoAddressAtStart(t *testing.T) {
 		h := newSegment(t).host(t, "d1", "192.168.25.31")
 		address(t, h, "ens160", "192.168.25.31/24", false)
 		p := startProgram(t, h, name, surroundConf(name, 110, "ens160"))
-		eventually(t, "fault", starting, func() bool {
+		eventually(t, "fault", patience, func() bool {
 			log := p.log(t)
 			return strings.Contains(log, "FAULT") && (strings.Contains(log, "no IPv4 address for interface") || strings.Contains(log, "no IPv4 address of its own"))
 		})
 		address(t, h, "ens160", "192.168.25.31/24", true)
-		eventually(t, "master", starting, func() bool { return p.vips(t) == vip.String() })
+		eventually(t, "master", patience, func() bool { return p.vips(t) == vip.String() })
 	})
 }
 
@@ -118,11 +122,11 @@ func TestInterfaceComesLater(t *testing.T) {
 		h.namespace = newNamespace(t, h.name)
 		text := surroundConf(name, 110, "ens160")
 		p := startProgram(t, h, name, text)
-		eventually(t, "without the word it ends", starting, p.ended)
+		eventually(t, "without the word it ends", patience, p.ended)
 		p = startProgram(t, h, name, "global_defs {\n    dynamic_interfaces\n}\n"+text)
-		eventually(t, "fault", starting, func() bool { return strings.Contains(p.log(t), "FAULT") })
+		eventually(t, "fault", patience, func() bool { return strings.Contains(p.log(t), "FAULT") })
 		h.dev = s.plug(t, h, "d1", "ens160", "192.168.25.31")
-		eventually(t, "master", starting, func() bool { return p.vips(t) == vip.String() })
+		eventually(t, "master", patience, func() bool { return p.vips(t) == vip.String() })
 	})
 }
 
@@ -148,11 +152,11 @@ func TestAddressChanges(t *testing.T) {
 				source := netip.MustParsePrefix(after).Addr()
 				ear := d.segment.host(t, "ear", "192.168.25.9")
 				heard := listen(t, ear)
-				eventually(t, "the first one speaks from its new address", starting, func() bool { return heard.from(source) > 2 })
+				eventually(t, "the first one speaks from its new address", patience, func() bool { return heard.from(source) > 2 })
 				d.want(t, "the first one is master", true)
 				d.segment.carrier(t, "d2", false)
 				mark := heard.from(source)
-				eventually(t, "the first one goes on", starting, func() bool { return heard.from(source) > mark+3 })
+				eventually(t, "the first one goes on", patience, func() bool { return heard.from(source) > mark+3 })
 				if got := d.first.vips(t); got != vip.String() {
 					t.Errorf("the first one has %q", got)
 				}
