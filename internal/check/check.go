@@ -1,7 +1,7 @@
 // Package check finds out whether real servers serve. One file and one row of the
 // table in rows.go are one kind of checker.
 //
-//	Checker ── polled by ──► Runner ──► Verdict        TCP_CHECK
+//	Checker ── polled by ──► Runner ──► Verdict        TCP_CHECK, HTTP_GET, MISC_CHECK …
 //	                         Source ──► Verdict        what is told instead: BFD, a file
 //
 // A Checker is asked, and tells what it found. A Runner decides when to ask, and what
