@@ -98,7 +98,7 @@ int weir_tc(struct __sk_buff *skb)
 SEC("tc")
 int weir_tc_l3(struct __sk_buff *skb)
 {
-	if (skb->pkt_type != PACKET_HOST || l3_passes_by(skb) || !skb_add_eth(skb))
+	if (skb->pkt_type != PACKET_HOST || !l3_enter(skb))
 		return TC_ACT_UNSPEC;
 	return tc_balance(skb);
 }

@@ -37,11 +37,17 @@ static INLINE bool l3_passes_by(struct __sk_buff *skb)
 	}
 }
 
-/* skb_add_eth puts an Ethernet header of zeros in front. False: it could not. */
-static INLINE bool skb_add_eth(struct __sk_buff *skb)
+/*
+ * l3_enter puts an Ethernet header of zeros in front of a packet that may concern weir.
+ * False: it concerns nobody here, or that could not be done. It is a function of its own so
+ * that its variables take none of the stack of what follows.
+ */
+static NOINLINE bool l3_enter(struct __sk_buff *skb)
 {
 	struct ethhdr eth = { .h_proto = skb->protocol };
 
+	if (l3_passes_by(skb))
+		return false;
 	return !bpf_skb_change_head(skb, sizeof(eth), 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }
 
