@@ -121,7 +121,7 @@ func behind(t *testing.T, kind string, servers ...string) (*cluster, *lab.Namesp
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
 	t.Cleanup(c.close)
 	return c, far
 }

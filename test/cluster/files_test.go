@@ -99,7 +99,7 @@ func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
 	t.Cleanup(c.close)
 	c.serve6(c.node02)
 	c.must(ip("route", "add", "10.77.0.0/24", "dev", "ens160")(c.node01))

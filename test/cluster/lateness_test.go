@@ -15,7 +15,7 @@ const wakeUps = 10
 type lateness struct{ longest atomic.Int64 }
 
 // watchLateness measures until the test ends.
-func watchLateness(t *testing.T) *lateness {
+func watchLateness(t testing.TB) *lateness {
 	l := &lateness{}
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })

@@ -64,7 +64,7 @@ func startMany(tb testing.TB) (*cluster, *listener) {
 		tb.Fatal(err)
 	}
 	t, _ := tb.(*testing.T) // a benchmark does without
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	c := &cluster{Cluster: built, t: t, late: watchLateness(tb), node01: built.Node("node01"), node02: built.Node("node02")}
 	tb.Cleanup(func() { c.Close() })
 	l, err := listen(built.Client())
 	if err != nil {

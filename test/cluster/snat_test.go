@@ -107,7 +107,7 @@ func startSNAT(t *testing.T, hook string) (*cluster, *lab.Namespace) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Cluster: built, t: t}
+	c := &cluster{Cluster: built, t: t, late: watchLateness(t)}
 	t.Cleanup(c.close)
 	c.tellWho(c.Client(), "0.0.0.0:8080", "0.0.0.0:53")
 	c.tellWho(server, "0.0.0.0:80", "0.0.0.0:53")

@@ -75,7 +75,7 @@ func TestIPv6VIPIsNoSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02")}
+	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
 	t.Cleanup(c.close)
 	c.serve6(c.node02)
 	c.must(c.Start(c.within(30 * time.Second)))
