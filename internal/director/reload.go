@@ -110,7 +110,8 @@ func (d *Director) tellQuorums() {
 
 // check says what of a picture cannot be, and does nothing.
 func (d *Director) check(next picture, w wanted) error {
-	return errors.Join(next.missing(&d.picture, &d.surroundings), d.machine.Plane.Forwarder.Check(d.planOf(next, w)))
+	return errors.Join(next.missing(&d.picture, &d.surroundings), d.instances.Check(next.cfg.VRRPInstances, w.instances),
+		d.machine.Plane.Forwarder.Check(d.planOf(next, w)))
 }
 
 // try is carefully for what may fail: a panic is an error, too.

@@ -68,6 +68,9 @@ func Compute(cfg *conf.Config) (State, error) {
 	}
 	w := p.wanted(around)
 	s := w.state()
+	if err := s.everywhere(p); err != nil {
+		return State{}, err
+	}
 	for i, c := range cfg.VRRPInstances {
 		s.Instances = append(s.Instances, w.instances[i].Standing(c))
 	}
@@ -108,18 +111,46 @@ func (d *Director) State(ctx context.Context) (s State, err error) {
 	return s, err
 }
 
-// attached leaves the devices that the data plane is attached to, and adds those that it is
-// not to be attached to.
+// everywhere adds the devices that nobody names and by which clients may come, and leaves
+// out those that the configuration excludes, and lo, where packets only leave.
+func (s *State) everywhere(p picture) error {
+	s.Devices = slices.DeleteFunc(s.Devices, func(d DeviceState) bool {
+		return d.Name == "lo" || slices.Contains(p.cfg.Weir.Excluded, d.Name)
+	})
+	if len(p.pools) == 0 {
+		return nil
+	}
+	names, _, err := netlnk.ClientDevices()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		named := slices.ContainsFunc(s.Devices, func(d DeviceState) bool { return d.Name == name })
+		if !named && !slices.Contains(p.cfg.Weir.Excluded, name) {
+			s.Devices = append(s.Devices, DeviceState{name, lvs.HookAuto})
+		}
+	}
+	s.sortDevices()
+	return nil
+}
+
+func (s *State) sortDevices() {
+	slices.SortFunc(s.Devices, func(a, b DeviceState) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// attached leaves the devices that the data plane is attached to. Nobody names those that it
+// has found itself, at hooks of its own choice.
 func (s *State) attached(r Report) {
 	var devices []DeviceState
 	for _, at := range r.Devices {
-		d := DeviceState{Name: at.Name, Hook: at.Hook}
+		d := DeviceState{at.Name, lvs.HookAuto}
 		if i := slices.IndexFunc(s.Devices, func(w DeviceState) bool { return w.Name == at.Name }); i >= 0 {
 			d = s.Devices[i]
 		}
 		devices = append(devices, d)
 	}
 	s.Devices = devices
+	s.sortDevices()
 }
 
 // state is a State but for its instances and servers.
@@ -128,7 +159,7 @@ func (w wanted) state() State {
 	for _, d := range w.devices {
 		s.Devices = append(s.Devices, DeviceState(d))
 	}
-	slices.SortFunc(s.Devices, func(a, b DeviceState) int { return cmp.Compare(a.Name, b.Name) })
+	s.sortDevices()
 	return s
 }
 

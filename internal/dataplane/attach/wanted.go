@@ -39,7 +39,9 @@ func (a *Devices) look() {
 		}
 	}
 	for _, w := range asked.Devices {
-		add(w, false)
+		if w.Name != loopback { // which may have the address of a service
+			add(w, false)
+		}
 	}
 	if asked.Everywhere {
 		names, trunks, err := netlnk.ClientDevices()
@@ -51,7 +53,7 @@ func (a *Devices) look() {
 			add(lvs.Device{Name: name, Hook: lvs.HookAuto}, true)
 		}
 	}
-	if len(a.want) > 0 {
+	if len(asked.Devices)+len(a.want) > 0 {
 		add(lvs.Device{Name: loopback, Hook: hookEgress}, false)
 	}
 	a.looked, a.took = time.Now(), time.Since(begun)

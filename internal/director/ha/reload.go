@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -18,21 +19,21 @@ type prepared struct {
 	device int
 }
 
-// Prepare opens what another configuration needs, with the bindings that each instance has
-// on this machine, and notes how that is put back. It is followed by SetVIPs and Commit, or
-// put back.
-func (s *Instances) Prepare(cfgs []conf.VRRPInstance, bindings []Binding, undo *[]func() error) error {
+// Check says in one error what of another configuration Prepare refuses, as far as that can
+// be known before, and does nothing.
+func (s *Instances) Check(cfgs []conf.VRRPInstance, bindings []Binding) error {
+	var errs []error
 	for i, c := range cfgs {
-		if err := s.prepare(c, bindings[i], undo); err != nil {
-			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+		if err := s.check(c, bindings[i]); err != nil {
+			errs = append(errs, fmt.Errorf("vrrp_instance %s: %w", c.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// prepare opens what a new or changed instance needs. A device that does not exist is an
-// error where it is new to the instance.
-func (s *Instances) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error) error {
+// check is Check for one instance. A device that does not exist is an error where it is new
+// to the instance.
+func (s *Instances) check(c conf.VRRPInstance, b Binding) error {
 	machine := machineOf(b.on(c))
 	if err := machine.Validate(); err != nil {
 		return err
@@ -41,7 +42,27 @@ func (s *Instances) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error
 	if b.Missing != nil && (in == nil || !reflect.DeepEqual(devicesOf(in.file), devicesOf(c))) {
 		return b.Missing
 	}
-	if in != nil {
+	return nil
+}
+
+// Prepare opens what another configuration needs, with the bindings that each instance has
+// on this machine, and notes how that is put back. It is followed by SetVIPs and Commit, or
+// put back.
+func (s *Instances) Prepare(cfgs []conf.VRRPInstance, bindings []Binding, undo *[]func() error) error {
+	if err := s.Check(cfgs, bindings); err != nil {
+		return err
+	}
+	for i, c := range cfgs {
+		if err := s.prepare(c, bindings[i], undo); err != nil {
+			return fmt.Errorf("vrrp_instance %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// prepare opens what a new or changed instance needs.
+func (s *Instances) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error) error {
+	if in := s.find(ID(c)); in != nil {
 		return in.prepare(c, b, undo)
 	}
 	in, err := s.open(c, b)
