@@ -114,6 +114,9 @@ func behind(t *testing.T, kind string, servers ...string) (*cluster, *lab.Namesp
 			far.AddAddr("eth0", netip.MustParsePrefix("10.66.0.5/24")), far.SetUp("eth0"),
 			router.AddAddr("far0", netip.MustParsePrefix("10.66.0.1/24")), router.SetUp("far0"),
 			router.Sysctl("ipv4/ip_forward", "1"),
+			// By direct routing, answers of the others come to the router from an address that
+			// it has as well. Linux routes them only then.
+			router.Sysctl("ipv4/conf/all/accept_local", "1"),
 			far.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.66.0.1")),
 		)
 	}

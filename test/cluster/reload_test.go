@@ -141,7 +141,7 @@ func TestBrokenFileChangesNothing(t *testing.T) {
 	c := startWish(t, good)
 	for _, tt := range []struct{ name, text, want string }{
 		{"a mistake", strings.Replace(good.file("node01"), "weight 2", "weigth 2", 1), `unknown keyword "weigth"`},
-		{"a device that is not there", good.file("node01") + "weir {\n    device nosuch0 {\n    }\n}\n", "device nosuch0"},
+		{"a device that is not there", good.file("node01") + "weir {\n    device nosuch0 {\n    }\n}\n", `device "nosuch0"`},
 		{"an interface that is not there", good.file("node01") + "vrrp_instance VI_2 {\n    interface nosuch0\n    virtual_router_id 52\n    priority 100\n    virtual_ipaddress {\n        192.168.25.102\n    }\n}\n", "nosuch0"},
 	} {
 		c.write(c.node01, tt.text)
