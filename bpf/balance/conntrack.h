@@ -5,8 +5,10 @@
  * (SNAT), answers to them come to it as well. In the kernel connection tracking turns them
  * round before IPVS sees them; so a packet that answers a tracked connection passes.
  *
- * The functions of the kernel are weak: without them (no nf_conntrack, or its module is
- * loaded later than weir) nothing is asked. They take the hook's own context, which the
+ * Go says whether the kernel has its functions (internal/dataplane/conntrack.go): without
+ * them (no nf_conntrack, or its module is loaded later than weir) nothing is asked. They are
+ * weak, so that the programs load then. Their addresses are not asked for: Linux takes none
+ * of a module's. They take the hook's own context, which the
  * full path does not have: it returns ASK_CONNTRACK, and is called again after the answer.
  */
 #ifndef WEIR_BALANCE_CONNTRACK_H
@@ -41,11 +43,8 @@ extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *ctx, struct bpf_sock_
 					 struct conntrack_opts *opts, __u32 opts_size) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
 
-/* conntrack_known says whether the kernel can be asked. */
-static INLINE bool conntrack_known(bool xdp)
-{
-	return bpf_ct_release && (xdp ? !!bpf_xdp_ct_lookup : !!bpf_skb_ct_lookup);
-}
+/* Whether the kernel has these functions. */
+const volatile bool conntrack_functions;
 
 /* conntrack_tuple stores the packet's addresses and ports, and returns the tuple's size. */
 static INLINE __u32 conntrack_tuple(struct bpf_sock_tuple *t, const struct packet *p)
@@ -83,7 +82,7 @@ static INLINE bool conntrack_answers(void *ctx, bool xdp)
 	const struct packet *p;
 	struct nf_conn *ct;
 
-	if (!w || !conntrack_known(xdp))
+	if (!w || !conntrack_functions)
 		return false;
 	p = &w->packet;
 	opts.protocol = p->protocol;

@@ -96,6 +96,9 @@ func Open(o Options) (*Plane, error) {
 	if err := size(spec, o); err != nil {
 		return nil, err
 	}
+	if err := setConntrack(spec); err != nil {
+		return nil, fmt.Errorf("say what the kernel's connection tracking can be asked: %w", err)
+	}
 	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, need: needOf(spec, o), ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
 	p.need.warn(o.Log)
 	if err := p.load(); err != nil {

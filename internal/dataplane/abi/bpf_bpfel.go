@@ -654,6 +654,7 @@ const (
 	BpfProgWeirTc             = "weir_tc"
 	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
+	BpfVarConntrackFunctions  = "conntrack_functions"
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarExpiryEntryCount    = "expiry_entry_count"
 	BpfVarFlowBits            = "flow_bits"
@@ -768,12 +769,13 @@ type BpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfVariableSpecs struct {
-	DeviceMac        *ebpf.VariableSpec `ebpf:"device_mac"`
-	ExpiryEntryCount *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
-	FlowBits         *ebpf.VariableSpec `ebpf:"flow_bits"`
-	FlowCpus         *ebpf.VariableSpec `ebpf:"flow_cpus"`
-	NotOfAddr        *ebpf.VariableSpec `ebpf:"not_of_addr"`
-	VlanDevices      *ebpf.VariableSpec `ebpf:"vlan_devices"`
+	ConntrackFunctions *ebpf.VariableSpec `ebpf:"conntrack_functions"`
+	DeviceMac          *ebpf.VariableSpec `ebpf:"device_mac"`
+	ExpiryEntryCount   *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
+	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
+	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
+	NotOfAddr          *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	VlanDevices        *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
 // BpfObjects contains all objects after they have been loaded into the kernel.
@@ -887,12 +889,13 @@ func (m *BpfMaps) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfVariables struct {
-	DeviceMac        *ebpf.Variable `ebpf:"device_mac"`
-	ExpiryEntryCount *ebpf.Variable `ebpf:"expiry_entry_count"`
-	FlowBits         *ebpf.Variable `ebpf:"flow_bits"`
-	FlowCpus         *ebpf.Variable `ebpf:"flow_cpus"`
-	NotOfAddr        *ebpf.Variable `ebpf:"not_of_addr"`
-	VlanDevices      *ebpf.Variable `ebpf:"vlan_devices"`
+	ConntrackFunctions *ebpf.Variable `ebpf:"conntrack_functions"`
+	DeviceMac          *ebpf.Variable `ebpf:"device_mac"`
+	ExpiryEntryCount   *ebpf.Variable `ebpf:"expiry_entry_count"`
+	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
+	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
+	NotOfAddr          *ebpf.Variable `ebpf:"not_of_addr"`
+	VlanDevices        *ebpf.Variable `ebpf:"vlan_devices"`
 }
 
 // BpfPrograms contains all programs after they have been loaded into the kernel.
