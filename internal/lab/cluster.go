@@ -18,7 +18,7 @@ const (
 
 	// startTimeout bounds how long a program may take until it says that it
 	// has started; loading BPF programs takes most of it.
-	startTimeout = 20 * time.Second
+	startTimeout = time.Minute
 )
 
 // NodeSpec is one machine of a cluster.
