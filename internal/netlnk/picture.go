@@ -76,7 +76,7 @@ func (p *Picture) Link(name string) (Link, error) {
 // is received then is no more the device's own. The master of a VRF takes nothing.
 func (p *Picture) PortOf(l Link) string {
 	i := slices.IndexFunc(p.links, func(m Link) bool { return l.Master != 0 && m.Index == l.Master })
-	if i >= 0 && slices.Contains([]string{"bridge", "bond", "team", "openvswitch"}, p.links[i].Kind) {
+	if i >= 0 && slices.Contains(takers, p.links[i].Kind) {
 		return p.links[i].Name
 	}
 	return ""

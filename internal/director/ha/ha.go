@@ -17,6 +17,7 @@ package ha
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -263,7 +264,8 @@ func (s *Instances) Claimed() (list []netip.Addr) {
 	return list
 }
 
-// Directors are the directors that are known.
+// Directors are the directors that are known, in the order of their addresses: the data plane
+// looks at the kernel's routes when they change.
 func (s *Instances) Directors() (all []lvs.Director) {
 	for peer, known := range s.directors {
 		addr := peer.Addr
@@ -272,6 +274,7 @@ func (s *Instances) Directors() (all []lvs.Director) {
 		}
 		all = append(all, lvs.Director{MAC: known.mac, Addr: addr})
 	}
+	slices.SortFunc(all, func(a, b lvs.Director) int { return cmp.Or(a.Addr.Compare(b.Addr), bytes.Compare(a.MAC, b.MAC)) })
 	return all
 }
 
