@@ -57,6 +57,7 @@ var may = map[string][]string{
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
+	"test/mutate":                    nil,
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
 	"test/vm/cells":                  {},
