@@ -50,7 +50,7 @@ var may = map[string][]string{
 	"internal/director/diff":         {"conf"},
 	"internal/director/pool":         {"lvs", "conf", "internal/check", "internal/cluster", "internal/director/diff"},
 	"internal/director/ha":           {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/netlnk", "internal/vip", "internal/director/diff"},
-	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/netlnk", "internal/netlnk/arp", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha"},
+	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/trackfile", "internal/netlnk", "internal/netlnk/arp", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha"},
 	"internal/api":                   {"lvs", "conf", "internal/director", "internal/cluster"},
 	"internal/lab":                   {"examples", "conf", "internal/api", "internal/cluster"},
 	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/realserver", "internal/lab"},

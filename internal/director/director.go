@@ -73,7 +73,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	})
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
-	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
+	d.shared.Files.Log = log
+	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
@@ -99,6 +101,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	initFiles(d.cfg.TrackFiles, d.log)
 	d.inForce = w
 	if err := d.serveHere(w.served); err != nil {
 		return err

@@ -15,6 +15,9 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
+	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
+	// one.
+	Follow func(conf.Check) check.Source
 	// Start runs a task beside the others, until it is stopped.
 	Start func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. The checker's goroutine
@@ -38,7 +41,7 @@ func (k Checks) Set(was, next Pools) {
 	next.eachChecker(func(m *member, c *Checker) {
 		c.of, wanted[c] = m, true
 		if c.stop == nil {
-			c.stop = k.Start(k.runner(c).Run)
+			c.stop = k.Start(k.task(c))
 		}
 	})
 	for _, p := range next {
@@ -62,6 +65,17 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 			}
 		}
 	}
+}
+
+// task is what runs a check.
+func (k Checks) task(c *Checker) func(context.Context) error {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow != nil {
+		source := k.Follow(c.spec)
+		return func(ctx context.Context) error {
+			return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+		}
+	}
+	return k.runner(c).Run
 }
 
 func (k Checks) runner(c *Checker) *check.Runner {
