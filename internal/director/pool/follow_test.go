@@ -39,7 +39,7 @@ func TestFileChecksFollowTheirFiles(t *testing.T) {
 			return told{c.File.Path}
 		},
 		Report: func(_ *Checker, v check.Verdict) { verdicts <- v },
-		Start: func(task func(context.Context) error) context.CancelFunc {
+		Run: func(task func(context.Context) error) context.CancelFunc {
 			name := followed[len(followed)-1]
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)

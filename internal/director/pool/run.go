@@ -18,15 +18,17 @@ type Checks struct {
 	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
 	// one.
 	Follow func(conf.Check) check.Source
-	// Start runs a task beside the others, until it is stopped.
-	Start func(task func(context.Context) error) (stop context.CancelFunc)
-	// Report hands a result to the loop, which calls Judge. The checker's goroutine
-	// calls it.
+	// Start has a Runner check until it is stopped.
+	Start func(*check.Runner) (stop context.CancelFunc)
+	// Run runs a task beside the others until it is stopped: a Source.
+	Run func(task func(context.Context) error) (stop context.CancelFunc)
+	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
+	// it.
 	Report func(*Checker, check.Verdict)
 	// Trouble is told when this machine cannot make a check, and with nil when it can
-	// again. The checker's goroutine calls it.
+	// again. A goroutine of the check calls it.
 	Trouble func(*Checker, *check.OwnError)
-	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
+	// Loud is checker_log_all_failures. The loop sets it, and the checks' goroutines
 	// read it.
 	Loud *atomic.Bool
 	// Slots bounds how many checks are made at once; nil does not.
@@ -41,7 +43,7 @@ func (k Checks) Set(was, next Pools) {
 	next.eachChecker(func(m *member, c *Checker) {
 		c.of, wanted[c] = m, true
 		if c.stop == nil {
-			c.stop = k.Start(k.task(c))
+			c.stop = k.begin(c)
 		}
 	})
 	for _, p := range next {
@@ -67,15 +69,15 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 	}
 }
 
-// task is what runs a check.
-func (k Checks) task(c *Checker) func(context.Context) error {
-	if row, _ := check.RowOf(c.spec.Kind); row.Follow != nil {
-		source := k.Follow(c.spec)
-		return func(ctx context.Context) error {
-			return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
-		}
+// begin has a check ask, or be told, until it is stopped.
+func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
+		return k.Start(k.runner(c))
 	}
-	return k.runner(c).Run
+	source := k.Follow(c.spec)
+	return k.Run(func(ctx context.Context) error {
+		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+	})
 }
 
 func (k Checks) runner(c *Checker) *check.Runner {
