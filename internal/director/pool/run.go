@@ -15,8 +15,13 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
+	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
+	// one.
+	Follow func(conf.Check) check.Source
 	// Start has a Runner check until it is stopped.
 	Start func(*check.Runner) (stop context.CancelFunc)
+	// Run runs a task beside the others until it is stopped: a Source.
+	Run func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
 	// it.
 	Report func(*Checker, check.Verdict)
@@ -38,7 +43,7 @@ func (k Checks) Set(was, next Pools) {
 	next.eachChecker(func(m *member, c *Checker) {
 		c.of, wanted[c] = m, true
 		if c.stop == nil {
-			c.stop = k.Start(k.runner(c))
+			c.stop = k.begin(c)
 		}
 	})
 	for _, p := range next {
@@ -62,6 +67,17 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 			}
 		}
 	}
+}
+
+// begin has a check ask, or be told, until it is stopped.
+func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
+		return k.Start(k.runner(c))
+	}
+	source := k.Follow(c.spec)
+	return k.Run(func(ctx context.Context) error {
+		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+	})
 }
 
 func (k Checks) runner(c *Checker) *check.Runner {
