@@ -50,7 +50,11 @@ func driftPlan() lvs.Plan {
 
 // withDrift runs the body beside the data plane's Run.
 func withDrift(t *testing.T, plan lvs.Plan, body func(b *bench)) {
-	withLog(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), plan, func(b *bench) {
+	withDriftLog(t, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), plan, body)
+}
+
+func withDriftLog(t *testing.T, log *slog.Logger, plan lvs.Plan, body func(b *bench)) {
+	withLog(t, log, plan, func(b *bench) {
 		b.compareEvery = compareEvery / 10 // test/cluster has the true pace
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
