@@ -26,7 +26,7 @@ import (
 // repairBound is how soon a drift is repaired; driftSlack is for a busy machine.
 const (
 	repairBound = 2 * time.Second
-	driftSlack  = 5 * time.Second
+	driftSlack  = 28 * time.Second
 )
 
 // driftPlan uses every table that Go writes.

@@ -40,7 +40,7 @@ func (a *Devices) Repair(exits Exits) {
 	others := a.lookAgain()
 	a.repairDevices()
 	if others {
-		a.noteFailure(Kind, a.setDevices())
+		a.setAgain()
 		return
 	}
 	a.chooseAgain()
@@ -51,7 +51,7 @@ func (a *Devices) chooseAgain() {
 	avoid, sends := a.chosen()
 	for _, d := range a.by {
 		if d.avoid != avoid[d.name] {
-			a.noteFailure(Kind, a.setDevices())
+			a.setAgain()
 			return
 		}
 	}
@@ -77,7 +77,7 @@ func (a *Devices) repairDevices() {
 		attached, failed = attached || did != nothing, failed || err != nil
 	}
 	if attached && !failed { // what is left of devices that went can go, too
-		a.noteFailure(Kind, a.setDevices())
+		a.setAgain()
 	}
 }
 
@@ -137,6 +137,14 @@ func (a *Devices) repairPins(d *device) {
 		if h.pin.Lost() {
 			a.ledger.Note(kmap.PinKind, h.pin.Name(), h.repin())
 		}
+	}
+}
+
+// setAgain is setDevices for what has changed on the machine. A device that has gone meanwhile
+// is no drift: who wants it hears of it, too.
+func (a *Devices) setAgain() {
+	if err := a.setDevices(); !errors.Is(err, netlnk.ErrNoDevice) {
+		a.noteFailure(Kind, err)
 	}
 }
 
