@@ -59,7 +59,7 @@ var may = map[string][]string{
 	"test/binary":                    nil,
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
-	"test/vm/cells":                  {},
+	"test/vm/cells":                  {"internal/api", "internal/director"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 

@@ -77,6 +77,9 @@ func TestConvergence(t *testing.T) {
 		}
 		m.stop()
 		m.wantNoDrift()
+		if err := os.RemoveAll(m.pins); err != nil { // tables take memory while they are pinned
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d sequences from seed %d, the slowest settle took %s; changes: %v", *sequences, first, slowest.Round(time.Millisecond), changes)
 }
