@@ -61,7 +61,7 @@ var may = map[string][]string{
 	"test/mutate":                    nil,
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
-	"test/vm/cells":                  {},
+	"test/vm/cells":                  {"internal/api", "internal/director"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 
