@@ -47,6 +47,8 @@ type Runner struct {
 	Passed bool
 	// Weight is what the check made of the weight then.
 	Weight Weight
+
+	probes probes
 }
 
 // Run checks until ctx ends, which is not an error. It fails at once with the error of
@@ -60,12 +62,21 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)
 	}
-	for sleep(ctx, wait) {
-		weight, reason := r.ask(ctx)
+	for {
+		probe, ok := r.pause(ctx, wait)
+		if !ok {
+			return nil
+		}
+		weight, reason, given := r.try(ctx, probe)
 		if ctx.Err() != nil {
 			return nil // an interrupted check says nothing about the server
 		}
+		if given {
+			continue // pause returns at once
+		}
+		s.probed = probe
 		if r.unable(&s, reason) {
+			r.restate(&s)
 			wait = r.Timing.DelayLoop
 			continue
 		}
@@ -74,7 +85,14 @@ func (r *Runner) Run(ctx context.Context) error {
 			wait = paced.Pace(s.up, r.Timing, wait)
 		}
 	}
-	return nil
+}
+
+// restate reports the verdict as it is where a probe has not led to one.
+func (r *Runner) restate(s *standing) {
+	if s.probed && s.up {
+		r.Report(Verdict{Up: true, Weight: s.weight, At: time.Now(), Tries: 1})
+	}
+	s.probed = false
 }
 
 // unable says whether this machine could not ask. That is no try: the verdict stays.
@@ -123,12 +141,15 @@ type standing struct {
 	failed int
 	// trouble is why this machine could not ask the last time; empty where it could.
 	trouble string
+	// probed says that the last try was a probe.
+	probed bool
 }
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if errors.Is(reason, ErrUnfinished) {
 		s.failed = 0
+		r.restate(s)
 		return r.Timing.DelayLoop
 	}
 	if reason != nil {
@@ -137,7 +158,7 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if s.up && !s.alive {
 		r.Log.Info("first check passed", "check", r.Checker.String())
 	}
-	if !s.up || s.weight != weight {
+	if !s.up || s.weight != weight || s.probed {
 		r.Report(Verdict{Up: true, Weight: weight, At: time.Now(), Tries: 1})
 	}
 	*s = standing{up: true, alive: true, weight: weight}
@@ -152,7 +173,7 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 		level = slog.LevelInfo
 	}
 	r.Log.Log(context.Background(), level, "check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
-	if s.alive && s.failed <= r.Timing.Retry {
+	if s.alive && !s.probed && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
 	if s.up {
@@ -160,16 +181,4 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 	}
 	*s = standing{}
 	return r.Timing.DelayLoop
-}
-
-// sleep waits for d; it returns false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

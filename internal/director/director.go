@@ -171,6 +171,7 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
+		Lost: d.peerLost,
 	}
 }
 

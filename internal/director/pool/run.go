@@ -38,7 +38,8 @@ func (k Checks) Set(was, next Pools) {
 	next.eachChecker(func(m *member, c *Checker) {
 		c.of, wanted[c] = m, true
 		if c.stop == nil {
-			c.stop = k.Start(k.runner(c).Run)
+			c.runner = k.runner(c)
+			c.stop = k.Start(c.runner.Run)
 		}
 	})
 	for _, p := range next {
@@ -81,9 +82,12 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight := m.in(), m.weight()
-	c.down, c.weight = r.Reason, r.Weight
+	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
+	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
+		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
+		return &e
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
