@@ -77,7 +77,7 @@ func weirBlock() *blockSpec {
 		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
 		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
 		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),
-		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
+		section("service", rulesBlock(), "the same rules for one virtual_server, and what goes beyond keepalived", rulesHead),
 	}
 	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}
 }

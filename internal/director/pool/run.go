@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -98,7 +99,9 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m.since = r.At
 	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
-	if !m.in() {
+	if m.in() {
+		m.rising = time.Now()
+	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
 	return &e
