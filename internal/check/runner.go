@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,19 +29,19 @@ import (
 type Runner struct {
 	Checker Checker
 	Timing  Timing
-	// Report is called by Run's goroutine with each verdict. The next check waits
-	// until it returns, so it should only hand the verdict on.
+	// Report is called with each verdict. The next check waits until it returns, so it
+	// should only hand the verdict on.
 	Report func(Verdict)
-	// Trouble, if it is not nil, is called by Run's goroutine when this machine cannot
-	// ask, or cannot for another reason than before, and with nil when it can again.
+	// Trouble, if it is not nil, is called when this machine cannot ask, or cannot for
+	// another reason than before, and with nil when it can again.
 	Trouble func(*OwnError)
 	// Slots, if it is not nil, has room for as many checks as may be made at once, those of
 	// other Runners included. A check without room is not made for want of a file.
 	Slots chan struct{}
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
-	// Loud, if it is not nil and returns true, raises that to level info while the server
-	// is up: log_all_failures. Run's goroutine calls it.
+	// Loud, if it is not nil and returns true, raises that to level info while the server is
+	// up: log_all_failures.
 	Loud func() bool
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
@@ -48,7 +49,7 @@ type Runner struct {
 	// Weight is what the check made of the weight then.
 	Weight Weight
 
-	probes probes
+	polling *polling // nil before Start
 }
 
 // Run checks until ctx ends, which is not an error. It fails at once with the error of
@@ -57,34 +58,88 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
 	}
-	s := standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}
+	var asking sync.WaitGroup
+	r.Start(ctx, &asking)
+	asking.Wait()
+	return nil
+}
+
+// Start begins to check, with a Timing that is valid, until ctx ends or stop is called.
+// Between two checks nothing but a timer is held. Asking counts the Runner until it has
+// ended and its last check, if one is being made, has returned.
+func (r *Runner) Start(ctx context.Context, asking *sync.WaitGroup) (stop context.CancelFunc) {
 	wait := firstDelay
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)
 	}
-	for {
-		probe, ok := r.pause(ctx, wait)
-		if !ok {
-			return nil
-		}
-		weight, reason, given := r.try(ctx, probe)
-		if ctx.Err() != nil {
-			return nil // an interrupted check says nothing about the server
-		}
-		if given {
-			continue // pause returns at once
-		}
-		s.probed = probe
-		if r.unable(&s, reason) {
-			r.restate(&s)
-			wait = r.Timing.DelayLoop
-			continue
-		}
-		wait = r.judge(&s, weight, reason)
-		if paced, ok := r.Checker.(Paced); ok {
-			wait = paced.Pace(s.up, r.Timing, wait)
-		}
+	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}, asking: asking}
+	r.polling = p
+	p.ctx, stop = context.WithCancel(ctx)
+	asking.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(wait, p.turn)
+	context.AfterFunc(p.ctx, p.end)
+	return stop
+}
+
+// polling is a Runner that has been started.
+type polling struct {
+	*Runner
+	s      standing // that of the turns, which follow one another
+	ctx    context.Context
+	asking *sync.WaitGroup
+	// mu guards the setting of the timer against the end of ctx.
+	mu    sync.Mutex
+	timer *time.Timer
+	// due says that a probe is to be made, and giveUp ends the try under way, nil while
+	// there is none. Both are guarded by mu.
+	due    bool
+	giveUp context.CancelFunc
+}
+
+// turn makes one check and sets the timer for the next.
+func (p *polling) turn() {
+	var wait time.Duration
+	if p.ctx.Err() == nil {
+		wait = p.once()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		p.asking.Done()
+		return
+	}
+	if p.due {
+		wait = 0
+	}
+	p.timer.Reset(wait)
+}
+
+// end is called when ctx has ended: where no turn is under way, none follows.
+func (p *polling) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer.Stop() {
+		p.asking.Done()
+	}
+}
+
+// once makes one check and returns how long to wait for the next.
+func (p *polling) once() time.Duration {
+	weight, reason, given := p.try()
+	if p.ctx.Err() != nil || given {
+		return 0 // an interrupted check says nothing about the server
+	}
+	if p.unable(&p.s, reason) {
+		p.restate(&p.s)
+		return p.Timing.DelayLoop
+	}
+	wait := p.judge(&p.s, weight, reason)
+	if paced, ok := p.Checker.(Paced); ok {
+		wait = paced.Pace(p.s.up, p.Timing, wait)
+	}
+	return wait
 }
 
 // restate reports the verdict as it is where a probe has not led to one.

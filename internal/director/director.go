@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -131,13 +132,17 @@ func (d *Director) Run(ctx context.Context) error {
 	if d.machine.Claims != nil {
 		start(d.listenForConflicts)
 	}
-	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
+	var asking sync.WaitGroup // the checks that run
+	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
 	// Before the loop, which is the one to tell of later things.
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
-	return tasks.Wait()
+	err = tasks.Wait()
+	asking.Wait()
+	return err
 }
 
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while

@@ -16,15 +16,15 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
-	// Start runs a task beside the others, until it is stopped.
-	Start func(task func(context.Context) error) (stop context.CancelFunc)
-	// Report hands a result to the loop, which calls Judge. The checker's goroutine
-	// calls it.
+	// Start has a Runner check until it is stopped.
+	Start func(*check.Runner) (stop context.CancelFunc)
+	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
+	// it.
 	Report func(*Checker, check.Verdict)
 	// Trouble is told when this machine cannot make a check, and with nil when it can
-	// again. The checker's goroutine calls it.
+	// again. A goroutine of the check calls it.
 	Trouble func(*Checker, *check.OwnError)
-	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
+	// Loud is checker_log_all_failures. The loop sets it, and the checks' goroutines
 	// read it.
 	Loud *atomic.Bool
 	// Slots bounds how many checks are made at once; nil does not.
@@ -40,7 +40,7 @@ func (k Checks) Set(was, next Pools) {
 		c.of, wanted[c] = m, true
 		if c.stop == nil {
 			c.runner = k.runner(c)
-			c.stop = k.Start(c.runner.Run)
+			c.stop = k.Start(c.runner)
 		}
 	})
 	for _, p := range next {
