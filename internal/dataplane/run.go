@@ -142,7 +142,7 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 // resolve brings the next hop of every server in service up to date. The kernel is
 // asked without a lock: nobody waits for its answers.
 func (p *Plane) resolve() {
-	find := nexthop.NewFinder(p.log, &p.paths)
+	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
 	for _, addr := range p.services.Addrs() {
 		find.Find(addr)
