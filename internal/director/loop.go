@@ -35,8 +35,15 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
 	soon, drifted, repaired := true, true, time.Time{}
+	step := time.NewTimer(time.Hour) // of slow_start
+	defer step.Stop()
 	for {
+		if wait, rising := d.pools.NextStep(time.Now()); rising {
+			step.Reset(wait)
+		}
 		select {
+		case <-step.C:
+			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:

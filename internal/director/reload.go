@@ -208,7 +208,7 @@ func (d *Director) commit(c *coming) {
 		d.watchConflicts,
 	)
 	_ = d.eachPart(doing, func() pool.Pools { return c.pools }, func(part pool.Pools) error {
-		d.carefully(doing, func() { d.checks.Run(part) })
+		d.carefully(doing, func() { d.checks.RunAll(part) })
 		return nil
 	})
 	_ = d.eachPart(doing, func() pool.Pools { return was }, func(part pool.Pools) error {

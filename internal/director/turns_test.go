@@ -12,9 +12,9 @@ import (
 	"weir/lvs"
 )
 
-// slow is a data plane that takes 100 µs for each real server of a service that it changes,
+// slowPlane is a data plane that takes 100 µs for each real server of a service that it changes,
 // as the kernel about does, and a grace period of the kernel each time.
-type slow struct {
+type slowPlane struct {
 	Forwarder
 	mu   sync.Mutex
 	has  map[lvs.ServiceKey][]lvs.RealServer
@@ -28,7 +28,7 @@ const (
 	often       = 10 * time.Millisecond // between two checks
 )
 
-func (s *slow) Set(plan lvs.Plan) error {
+func (s *slowPlane) Set(plan lvs.Plan) error {
 	next, changed := map[lvs.ServiceKey][]lvs.RealServer{}, 0
 	for _, vs := range plan.Services {
 		next[vs.ServiceKey] = vs.RealServers
@@ -89,7 +89,7 @@ func TestLargeReloadsHoldNothingUp(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, s *site) {
 				n := s.add(s.segment.Machine("192.0.2.1/24"), tt.before)
-				plane := &slow{Forwarder: n.Director.machine.Plane.Forwarder}
+				plane := &slowPlane{Forwarder: n.Director.machine.Plane.Forwarder}
 				n.Director.machine.Plane.Forwarder = plane
 				n.start()
 				defer n.stop()

@@ -35,6 +35,7 @@ type member struct {
 	checkers []*Checker
 	pool     *Pool
 	since    time.Time // when it came in or went out last, or was added
+	rising   time.Time // when it came in last; zero where it has never been out
 }
 
 // New makes a pool with every server in, but those that have to pass a check first, by
@@ -153,10 +154,22 @@ func (m *member) weight() int {
 // Services are the virtual server's, each with the servers that serve. They stay the same
 // lists until a verdict changes them; the caller leaves them as they are.
 func (p *Pool) Services() []lvs.VirtualServer {
-	if p.services == nil {
-		p.services = p.laidOut()
+	all := p.services
+	if all == nil {
+		all = p.laidOut()
+		if _, rising := p.rampAt(time.Now()); !rising { // their weights would change by themselves
+			p.services = all
+		}
 	}
-	return p.services
+	return all
+}
+
+// Doubted has pools that are not in force yet work their services out anew, since checks that
+// they share with those in force have been doubted.
+func (all Pools) Doubted() {
+	for _, p := range all {
+		p.services = nil
+	}
 }
 
 func (p *Pool) laidOut() (all []lvs.VirtualServer) {

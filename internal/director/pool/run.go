@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -15,8 +16,13 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
+	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
+	// one.
+	Follow func(conf.Check) check.Source
 	// Start has a Runner check until it is stopped.
 	Start func(*check.Runner) (stop context.CancelFunc)
+	// Run runs a task beside the others until it is stopped: a Source.
+	Run func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
 	// it.
 	Report func(*Checker, check.Verdict)
@@ -34,13 +40,13 @@ type Checks struct {
 // Set has the checkers of the next pools run, and those that only the pools of before
 // have run no more. From then on the members of next count.
 func (k Checks) Set(was, next Pools) {
-	k.Run(next)
+	k.RunAll(next)
 	k.StopAllBut(next.Set(), was)
 }
 
-// Run has the checkers of pools run, and has their members count. Pools may be run some at a
-// time: a verdict of one that is not run yet counts for the pool before (see CatchUp).
-func (k Checks) Run(pools Pools) {
+// RunAll has the checkers of pools run, and has their members count. Pools may be run some at
+// a time: a verdict of one that is not run yet counts for the pool before (see CatchUp).
+func (k Checks) RunAll(pools Pools) {
 	for _, p := range pools {
 		p.before = nil
 		for _, m := range p.members {
@@ -48,7 +54,7 @@ func (k Checks) Run(pools Pools) {
 			for _, c := range m.checkers {
 				c.of = m
 				if c.stop == nil {
-					c.stop = k.Start(k.runner(c))
+					c.stop = k.begin(c)
 				}
 			}
 		}
@@ -99,6 +105,18 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 	}
 }
 
+// begin has a check ask, or be told, until it is stopped.
+func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
+		c.runner = k.runner(c)
+		return k.Start(c.runner)
+	}
+	source := k.Follow(c.spec)
+	return k.Run(func(ctx context.Context) error {
+		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+	})
+}
+
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
 		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
@@ -116,10 +134,13 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight := m.in(), m.weight()
+	was, weight, doubted := m.in(), m.weight(), m.doubted()
 	m.pool.services = nil
-	c.down, c.weight = r.Reason, r.Weight
+	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
+	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
+		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
+		return &e
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
@@ -130,7 +151,9 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m.since = r.At
 	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
-	if !m.in() {
+	if m.in() {
+		m.rising = time.Now()
+	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
 	return &e
