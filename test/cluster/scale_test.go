@@ -108,13 +108,17 @@ func duration(b *testing.B, e model.Event, name string) time.Duration {
 }
 
 // memoryOf is the largest resident memory that a process has had, in MB.
-func memoryOf(b *testing.B, pid int) float64 {
+func memoryOf(b *testing.B, pid int) float64 { return statusOf(b, pid, "VmHWM:") }
+
+// statusOf is a size that the kernel tells of a process, in MB.
+func statusOf(b testing.TB, pid int, name string) float64 {
+	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if text, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.Atoi(strings.Fields(text)[0])
 			if err != nil {
 				b.Fatal(err)
@@ -122,6 +126,6 @@ func memoryOf(b *testing.B, pid int) float64 {
 			return float64(kb) / 1024
 		}
 	}
-	b.Fatal("the kernel does not say how much memory the process has had")
+	b.Fatalf("the kernel does not say the %s of the process", name)
 	return 0
 }
