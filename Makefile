@@ -94,6 +94,7 @@ restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests
 hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N repeats one run
 	$(GO) test ./test/cluster -count=1 -v -run '^TestHostileNeighbour$$' -args -hostile-time 60s $(if $(SEED),-hostile-seed $(firstword $(SEED)))
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
+	$(GO) test ./internal/director -count=1 -run '^$$' -bench '^BenchmarkLargeReloads$$' -benchtime 1x
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
 PARTS ?= hits new live persist expiry
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer

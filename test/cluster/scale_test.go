@@ -34,7 +34,8 @@ func manyServers(weight int) string {
 }
 
 // BenchmarkScale runs "weir check" on 2,000 virtual servers with 40,000 real servers, starts
-// weir with them, and changes one weight by a reload. It reports how long each command took,
+// weir with them, and changes one weight by a reload, then all weights, removes all services but
+// one, and adds them again. It reports how long each command took,
 // how much of the reload was not reading the file, and the most memory that the process had.
 func BenchmarkScale(b *testing.B) {
 	c, err := lab.NewCluster(lab.ClusterOptions{
@@ -79,6 +80,20 @@ func BenchmarkScale(b *testing.B) {
 		}
 		applying = append(applying, duration(b, e, "took")-duration(b, e, "of_it_reading"))
 	}
+	whole := func(text string) time.Duration {
+		if err := os.WriteFile(n.ConfigFile(), []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		begun := time.Now()
+		if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil {
+			b.Fatalf("%v\n%s", err, out[:min(len(out), 1000)])
+		}
+		return time.Since(begun)
+	}
+	all := manyServers(1)
+	weights := whole(strings.ReplaceAll(all, "weight 1\n", "weight 3\n"))
+	removed := whole(all[:strings.Index(all[1:], "virtual_server")+1])
+	added := whole(all)
 	memory := memoryOf(b, n.Weir().Pid())
 	for _, figure := range []struct {
 		name, unit string
@@ -88,6 +103,9 @@ func BenchmarkScale(b *testing.B) {
 		{"start", "s", started.Seconds()},
 		{"reload", "ms", milliseconds(slices.Min(took))},
 		{"applied", "ms", milliseconds(slices.Min(applying))},
+		{"weights", "s", weights.Seconds()},
+		{"remove", "s", removed.Seconds()},
+		{"add", "s", added.Seconds()},
 		{"memory", "MB", memory},
 	} {
 		b.Run(figure.name, func(b *testing.B) {
