@@ -44,7 +44,8 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	shared       check.Shared   // what the checks' goroutines read
+	shared       check.Shared // what the checks' goroutines read
+	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
@@ -76,6 +77,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
 	d.shared.Files.Log = log
+	d.bfd = m.BFD(log)
+	d.shared.BFD = d.bfd
 	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
@@ -115,6 +118,10 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
+	if err := d.bfd.Set(check.SessionsOf(d.cfg.BFDs)); err != nil {
+		return err
+	}
+	defer d.endSessions()
 	watch, err := d.machine.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch the devices: %w", err)
@@ -148,6 +155,9 @@ func (d *Director) Run(ctx context.Context) error {
 	asking.Wait()
 	return err
 }
+
+// endSessions ends those of BFD; without sessions there is no port to fail on.
+func (d *Director) endSessions() { _ = d.bfd.Set(nil) }
 
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
 // to verify: where devices have come or gone meanwhile, it is tried again with what there is.

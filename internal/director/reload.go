@@ -137,6 +137,11 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 	}
 	hadClient := d.shared.Client.Swap(client)
 	*undo = append(*undo, func() error { d.shared.Client.Store(hadClient); return nil })
+	had := check.SessionsOf(d.cfg.BFDs)
+	*undo = append(*undo, func() error { return d.bfd.Set(had) })
+	if err := d.bfd.Set(check.SessionsOf(next.cfg.BFDs)); err != nil {
+		return err
+	}
 	if err := d.instances.Prepare(next.cfg.VRRPInstances, w.instances, undo); err != nil {
 		return err
 	}
