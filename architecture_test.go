@@ -59,9 +59,10 @@ var may = map[string][]string{
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
+	"test/mutate":                    nil,
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
-	"test/vm/cells":                  {},
+	"test/vm/cells":                  {"internal/api", "internal/director"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 

@@ -169,7 +169,7 @@ func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, n
 				return
 			}
 		}
-	case "rules":
+	case "rules", "beyond":
 		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
 	case "path": // the file of a FILE_CHECK's track_file
 		c.value(path, spec.lookup("track_file"), was, now)

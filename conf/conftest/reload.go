@@ -172,11 +172,12 @@ var reloadExamples = map[string]reloadExample{
 	"virtual_server sorry_server_lvs_method": {was: "NAT", now: "DR", around: "sorry_server 10.0.0.8 80\n"},
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
-	"device hook":  {was: "tc", now: "generic"},
-	"weir mark":    {was: "1 port 80", now: "1 port 81"},
-	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
-	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
-	"weir silence": {was: "not-yet", now: "obsolete"},
+	"device hook":     {was: "tc", now: "generic"},
+	"weir mark":       {was: "1 port 80", now: "1 port 81"},
+	"weir deny":       {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":      {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
+	"weir silence":    {was: "not-yet", now: "obsolete"},
+	"weir peer_probe": {was: "-", now: ""},
 
 	"tables connections": {was: "2048", now: "4096"},
 	"tables templates":   {was: "2048", now: "4096"},

@@ -190,6 +190,7 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
+		Lost: d.peerLost,
 	}
 }
 

@@ -34,8 +34,15 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
 	soon, drifted, repaired := true, true, time.Time{}
+	step := time.NewTimer(time.Hour) // of slow_start
+	defer step.Stop()
 	for {
+		if wait, rising := d.pools.NextStep(time.Now()); rising {
+			step.Reset(wait)
+		}
 		select {
+		case <-step.C:
+			d.setPlane()
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
@@ -111,11 +118,16 @@ func (d *Director) handle(e event) {
 	if len(happened) == 0 {
 		return
 	}
-	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
-		d.stream.Publish(cluster.PlaneSetFailed(err))
-	}
+	d.setPlane()
 	for _, what := range happened {
 		d.stream.Publish(what)
+	}
+}
+
+// setPlane has the data plane do what the picture says.
+func (d *Director) setPlane() {
+	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
+		d.stream.Publish(cluster.PlaneSetFailed(err))
 	}
 }
 

@@ -16,8 +16,11 @@ type Checker struct {
 	weight check.Weight
 	passed bool // up by a check of before
 	// of is the member that the verdict counts for; nil once the check is gone.
-	of   *member
-	stop context.CancelFunc // nil before it runs
+	of     *member
+	stop   context.CancelFunc // nil before it runs
+	runner *check.Runner      // nil before it runs
+	// doubted says that the verdict waits for a probe.
+	doubted bool
 }
 
 // errUnchecked is why a server is out that has not passed a check yet.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -72,7 +73,8 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 // begin has a check ask, or be told, until it is stopped.
 func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
 	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
-		return k.Start(k.runner(c))
+		c.runner = k.runner(c)
+		return k.Start(c.runner)
 	}
 	source := k.Follow(c.spec)
 	return k.Run(func(ctx context.Context) error {
@@ -97,9 +99,12 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight := m.in(), m.weight()
-	c.down, c.weight = r.Reason, r.Weight
+	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
+	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
+		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
+		return &e
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
@@ -110,7 +115,9 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m.since = r.At
 	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
-	if !m.in() {
+	if m.in() {
+		m.rising = time.Now()
+	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
 	return &e
