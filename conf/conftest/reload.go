@@ -158,6 +158,8 @@ var reloadExamples = map[string]reloadExample{
 	"track_file weight":         {was: "2", now: "3"},
 	"track_file init_file":      {was: "1", now: "2"},
 
+	"weir verify_certificates": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
+
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 

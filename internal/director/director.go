@@ -93,7 +93,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	client, err := check.LoadClient(d.cfg.SSL)
+	client, err := check.LoadClient(d.cfg)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 	if err := next.pools.Validate(); err != nil {
 		return err
 	}
-	client, err := check.LoadClient(next.cfg.SSL)
+	client, err := check.LoadClient(next.cfg)
 	if err != nil {
 		return err
 	}
