@@ -6,35 +6,40 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"weir/test/mutate"
 )
 
-// FuzzPacket parses what is sent to the BFD port: no bytes panic, and what is taken is made
-// and parsed again to the same packet.
-func FuzzPacket(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(bytes.Repeat([]byte{0xff}, 30))
+// FuzzPacket parses what is sent to the BFD port.
+func FuzzPacket(f *testing.F) { mutate.Fuzz(f, packetSeeds(f), checkPacket) }
+
+func TestPacketMutations(t *testing.T) { mutate.Test(t, "FuzzPacket", packetSeeds(t), checkPacket) }
+
+func packetSeeds(t testing.TB) mutate.Seeds {
 	good, err := Packet{State: Up, Multiplier: 3, MyDiscriminator: 1, YourDiscriminator: 2, Poll: true, DesiredMinTx: time.Second}.MarshalBinary()
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	f.Add(good)
-	f.Add(append(good, 0))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var p, again Packet
-		if p.UnmarshalBinary(data) != nil {
-			return
-		}
-		made, err := p.MarshalBinary()
-		if err != nil {
-			t.Fatalf("%+v: %v", p, err)
-		}
-		if err := again.UnmarshalBinary(made); err != nil || again != p {
-			t.Fatalf("%+v became %+v: %v", p, again, err)
-		}
-		if !bytes.Equal(made[:3], data[:3]) || !bytes.Equal(made[4:packetLength], data[4:packetLength]) {
-			t.Fatalf("% x became % x", data, made)
-		}
-	})
+	return mutate.Of([]byte{}, bytes.Repeat([]byte{0xff}, 30), good, append(bytes.Clone(good), 0))
+}
+
+// checkPacket wants no panic of any bytes, and what is taken made and parsed again to the
+// same packet.
+func checkPacket(t *testing.T, data []byte) {
+	var p, again Packet
+	if p.UnmarshalBinary(data) != nil {
+		return
+	}
+	made, err := p.MarshalBinary()
+	if err != nil {
+		t.Fatalf("%+v: %v", p, err)
+	}
+	if err := again.UnmarshalBinary(made); err != nil || again != p {
+		t.Fatalf("%+v became %+v: %v", p, again, err)
+	}
+	if !bytes.Equal(made[:3], data[:3]) || !bytes.Equal(made[4:packetLength], data[4:packetLength]) {
+		t.Fatalf("% x became % x", data, made)
+	}
 }
 
 // A packet as BIRD 2.0.12 sends it.
