@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"weir/test/mutate"
 )
 
 var peerMAC = net.HardwareAddr{2, 0, 0, 0, 0, 32}
@@ -79,14 +81,26 @@ func TestDecodePacketDrops(t *testing.T) {
 	}
 }
 
-func FuzzDecodePacket(f *testing.F) {
-	f.Add(unhex(f, capturedAdvert))
-	f.Add([]byte{0x4f})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if p := decode(b, peerMAC); p.Err == nil && !p.Source.Is4() {
+func FuzzDecodePacket(f *testing.F) { mutate.Fuzz(f, packetSeeds(f), checkPacket) }
+
+func TestDecodePacketMutations(t *testing.T) {
+	mutate.Test(t, "FuzzDecodePacket", packetSeeds(t), checkPacket)
+}
+
+func packetSeeds(t testing.TB) mutate.Seeds {
+	return mutate.Of(unhex(t, capturedAdvert), []byte{0x4f}, ipv4Packet(ip31, Group4(), unhex(t, vector3)),
+		ipv6Packet(fe31, Group6(), unhex(t, vector3IPv6)), unhex(t, vectorAH), ipv4Packet(ip31, Group4(), unhex(t, vectorHMAC)))
+}
+
+func checkPacket(t *testing.T, b []byte) {
+	for _, cfg := range []LinkConfig{
+		{Source: ip32}, {Source: fe32}, {Source: ip32, Auth: Key("1111")}, {Source: ip32, HMAC: testHMAC},
+		{Source: ip32, UnicastPeers: []netip.Addr{ip31}},
+	} {
+		if p := mustWire(t, cfg).receive(b, peerMAC); p.Err == nil && !p.Source.IsValid() {
 			t.Errorf("%x: accepted without a source", b)
 		}
-	})
+	}
 }
 
 // testConfig is the seed's first director.
