@@ -155,7 +155,7 @@ func (c *cell) run(t *testing.T, r *row) {
 	c.segment = newSegment(t)
 	c.vip = netip.MustParseAddr("192.168.25.100")
 	if c.ipv6 {
-		c.vip = netip.MustParseAddr("fd25::100")
+		c.vip = fd25VIP
 	}
 	other := map[string]string{"weir": "keepalived", "keepalived": "weir"}[c.master]
 	c.first, c.second = c.side(t, c.master, 31, high), c.side(t, other, 32, low)
@@ -446,3 +446,6 @@ func (w *watch) owner() int {
 	}
 	return -1
 }
+
+// fd25VIP is the VIP of IPv6.
+var fd25VIP = netip.MustParseAddr("fd25::100")
