@@ -57,8 +57,8 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
-interop: root packages ## weir and the real keepalived: all modes and events; a million hostile packets
-	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^TestMatrix$$' -args -all-cells
+interop: root packages peers ## weir beside the real keepalived and FRR: all modes and events; a million hostile packets
+	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^(TestMatrix|TestFRR|TestWholeWeir)$$' -args -all-cells
 	$(GO) test ./vrrp -count=1 -timeout 1h -run '^TestHostilePackets$$' -args -hostile-packets 1000000
 
 lint: ## formatting, vet, staticcheck
