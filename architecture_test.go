@@ -27,7 +27,7 @@ var may = map[string][]string{
 	"internal/netlnk/arp":            {"internal/netlnk"},
 	"internal/netlnk/ndp":            {"internal/netlnk"},
 	"internal/sched":                 {"lvs"},
-	"internal/check":                 {"conf", "conf/pcre", "internal/script"},
+	"internal/check":                 {"lvs", "conf", "conf/pcre", "internal/script"},
 	"internal/script":                nil,
 	"internal/realserver":            {"internal/netlnk"},
 	"internal/drift":                 nil,

@@ -22,6 +22,7 @@ var rows = []Row{
 	{Kind: conf.CheckMisc, Poll: newMisc},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
+	{Kind: conf.CheckViaVIP, Poll: newViaVIP},
 }
 
 // RowOf is the row of a kind of check; ok is false where weir cannot do it yet.
@@ -40,6 +41,8 @@ func Title(c conf.Check) string {
 	switch c.Kind {
 	case conf.CheckPing:
 		target = c.Connect.Addr().String()
+	case conf.CheckViaVIP:
+		target = c.Connect.String() + " " + c.Via.Server.String()
 	case conf.CheckMisc:
 		target = c.Misc.Path.Command
 	}

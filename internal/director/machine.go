@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
@@ -34,6 +35,9 @@ type Machine struct {
 	// Claims, unless it is nil, calls heard for each IPv4 address that another machine on a
 	// link claims to have, until ctx ends.
 	Claims func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
+	// AnswersARP, unless it is nil, says whether the machine at an address on a link, by its
+	// Ethernet address, answers ARP for another address. Checks call it.
+	AnswersARP func(ctx context.Context, server, addr netip.Addr) (mac net.HardwareAddr, answers bool)
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
@@ -131,11 +135,25 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
-		Watch: netlnk.Watch, Files: freeFiles,
+		AnswersARP: answersARP,
+		Watch:      netlnk.Watch, Files: freeFiles,
 		Claims: func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
 			return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
 		},
 	}
+}
+
+// arpTimeout is how long a real server has to answer ARP, which it is not to do.
+const arpTimeout = 100 * time.Millisecond
+
+// answersARP asks a machine on a link for an address. Where it cannot, nobody answers.
+func answersARP(ctx context.Context, server, addr netip.Addr) (mac net.HardwareAddr, answers bool) {
+	hop, err := netlnk.Resolve(server)
+	if err != nil || !hop.Valid || hop.Local || hop.Gateway.IsValid() || len(hop.Dst) == 0 {
+		return nil, false
+	}
+	answers, err = arp.Ask(ctx, hop, addr, arpTimeout)
+	return hop.Dst, answers && err == nil
 }
 
 // kernel is Routes of the calling thread's network namespace.

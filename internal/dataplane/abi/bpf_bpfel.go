@@ -518,12 +518,13 @@ type BpfWork struct {
 	}
 	CanAsk   bool
 	_        [3]byte
+	Check    uint32
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod
 	NewConns uint32
 	ToClient bool
-	_        [3]byte
+	_        [7]byte
 	Reply    struct {
 		_     structs.HostLayout
 		Vip   BpfAddr
