@@ -8,6 +8,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/script"
+	"weir/internal/trackfile"
 )
 
 // Shared is what the checks of a configuration have in common. It may change while they
@@ -20,6 +21,10 @@ type Shared struct {
 	// AnswersARP, unless it is nil, says whether a real server on the link answers ARP for
 	// an address that it is to have on lo alone. It is set before any check runs.
 	AnswersARP func(ctx context.Context, server, addr netip.Addr) bool
+	// Files are the track_files that checks follow.
+	Files trackfile.Files
+	// BFD has the sessions that checks follow. It is set before any check begins.
+	BFD Sessions
 }
 
 // ScriptsOf are the rules of a configuration's programs.

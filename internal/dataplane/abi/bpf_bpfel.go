@@ -402,12 +402,13 @@ type BpfServer struct {
 type BpfServerFlags uint32
 
 const (
-	BpfServerFlagsSERVER_PRESENT  BpfServerFlags = 1
-	BpfServerFlagsSERVER_LOCAL    BpfServerFlags = 2
-	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
-	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
-	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
-	BpfServerFlagsSERVER_DIRECTOR BpfServerFlags = 32
+	BpfServerFlagsSERVER_PRESENT   BpfServerFlags = 1
+	BpfServerFlagsSERVER_LOCAL     BpfServerFlags = 2
+	BpfServerFlagsSERVER_RESOLVED  BpfServerFlags = 4
+	BpfServerFlagsSERVER_EXPIRES   BpfServerFlags = 8
+	BpfServerFlagsSERVER_WAS_NAT   BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR  BpfServerFlags = 32
+	BpfServerFlagsSERVER_BY_ROUTER BpfServerFlags = 64
 )
 
 type BpfService struct {
@@ -519,12 +520,15 @@ type BpfWork struct {
 	CanAsk   bool
 	_        [3]byte
 	Check    uint32
+	LastHop  bool
+	_        [3]byte
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod
 	NewConns uint32
+	EndThere bool
 	ToClient bool
-	_        [7]byte
+	_        [2]byte
 	Reply    struct {
 		_     structs.HostLayout
 		Vip   BpfAddr

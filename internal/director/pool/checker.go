@@ -32,8 +32,8 @@ func (errUnchecked) Error() string { return "not checked yet" }
 // ready are the checks that weir can do; with another one it does not run.
 func ready(all []conf.Check) []conf.Check {
 	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool {
-		row, ok := check.RowOf(c.Kind)
-		return !ok || row.Poll == nil
+		_, ok := check.RowOf(c.Kind)
+		return !ok
 	})
 }
 
@@ -94,6 +94,14 @@ func ownOf(all []*Checker) (own []*Checker) {
 // Gone says whether a reload has taken the check away.
 func (c *Checker) Gone() bool { return c.of == nil }
 
+// Pool is the pool that the checker's verdict counts for; nil once the check is gone.
+func (c *Checker) Pool() *Pool {
+	if c.of == nil {
+		return nil
+	}
+	return c.of.pool
+}
+
 // String is the check as check.Checker writes it.
 func (c *Checker) String() string { return check.Title(c.spec) }
 
@@ -102,4 +110,10 @@ func (c *Checker) String() string { return check.Title(c.spec) }
 func FromRow(c conf.Check, shared *check.Shared) check.Checker {
 	row, _ := check.RowOf(c.Kind) // ready has found it
 	return row.Poll(c, shared)
+}
+
+// SourceFromRow is FromRow for a check of a kind that is told.
+func SourceFromRow(c conf.Check, shared *check.Shared) check.Source {
+	row, _ := check.RowOf(c.Kind) // ready has found it
+	return row.Follow(c, shared)
 }
