@@ -88,7 +88,6 @@ func vrrpDefaults() []*entry {
 		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
-		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
 		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
@@ -96,6 +95,9 @@ func vrrpDefaults() []*entry {
 		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 	)...)
+	entries = append(entries,
+		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
+	)
 	return append(entries, mustWait(
 		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18})), harmless(defaultGroup4)),
 		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12")), harmless(defaultGroup6)),

@@ -132,6 +132,10 @@ func instanceBlock() *blockSpec {
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
 	}
+	entries = append(entries,
+		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
+		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
+	)
 	entries = append(entries, instanceLater()...)
 	entries = append(entries, notifyEntries(func(i *I) *Notify { return &i.Notify })...)
 	entries = append(entries, trackEntries(func(i *I) *Tracks { return &i.Tracks })...)
@@ -171,8 +175,6 @@ func instanceLater() []*entry {
 		}),
 		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
 		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
-		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
-		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, checkUnicastSource())

@@ -15,6 +15,8 @@ const (
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
 	RealServerWeight  Kind = "real_server_weight"
+	CheckChanged      Kind = "check_changed"
+	FirstCheckFailed  Kind = "first_check_failed"
 	QuorumGained      Kind = "quorum_gained"
 	QuorumLost        Kind = "quorum_lost"
 	ChecksNotMade     Kind = "checks_not_made"

@@ -74,7 +74,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	})
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
-	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Here: d.surroundings.has, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
@@ -182,7 +182,11 @@ func (d *Director) forInstances() ha.Machine {
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event {
+		turned := c.Turned(r)
 		e := c.Judge(r)
+		if e == nil && turned != nil {
+			d.stream.Publish(*turned)
+		}
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}

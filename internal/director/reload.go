@@ -46,6 +46,9 @@ func (d *Director) reload(cfg *conf.Config) (Changes, error) {
 	if err := d.become(next); err != nil {
 		return changes, fmt.Errorf("%w; everything is as it was", err)
 	}
+	if d.machine.Reloaded != nil {
+		d.machine.Reloaded(cfg)
+	}
 	return changes, nil
 }
 

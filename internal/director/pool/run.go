@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 
 	"weir/conf"
@@ -23,6 +24,9 @@ type Checks struct {
 	// Trouble is told when this machine cannot make a check, and with nil when it can
 	// again. A goroutine of the check calls it.
 	Trouble func(*Checker, *check.OwnError)
+	// Here says whether this machine has an address; nil is every one. Goroutines of the
+	// checks call it.
+	Here func(netip.Addr) bool
 	// Loud is checker_log_all_failures. The loop sets it, and the checks' goroutines
 	// read it.
 	Loud *atomic.Bool
@@ -35,8 +39,10 @@ type Checks struct {
 // have run no more. From then on the members of next count.
 func (k Checks) Set(was, next Pools) {
 	wanted := map[*Checker]bool{}
-	next.eachChecker(func(m *member, c *Checker) {
+	next.eachChecker(func(of *Pool, m *member, c *Checker) {
 		c.of, wanted[c] = m, true
+		by := of.suspendBy()
+		c.suspendBy.Store(&by)
 		if c.stop == nil {
 			c.stop = k.Start(k.runner(c))
 		}
@@ -46,7 +52,7 @@ func (k Checks) Set(was, next Pools) {
 			m.pool = p
 		}
 	}
-	was.eachChecker(func(_ *member, c *Checker) {
+	was.eachChecker(func(_ *Pool, _ *member, c *Checker) {
 		if !wanted[c] {
 			c.of = nil
 			c.stop()
@@ -54,11 +60,11 @@ func (k Checks) Set(was, next Pools) {
 	})
 }
 
-func (all Pools) eachChecker(do func(*member, *Checker)) {
+func (all Pools) eachChecker(do func(*Pool, *member, *Checker)) {
 	for _, p := range all {
 		for _, m := range p.members {
 			for _, c := range m.checkers {
-				do(m, c)
+				do(p, m, c)
 			}
 		}
 	}
@@ -66,7 +72,7 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
-		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
+		Checker: suspendable{k.New(c.spec), func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
@@ -97,12 +103,13 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if !m.in() {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
+	e.Checker = string(c.spec.Kind)
 	return &e
 }
 
 // Validate holds the checks that are to begin to what a check.Runner can do.
 func (all Pools) Validate() (err error) {
-	all.eachChecker(func(m *member, c *Checker) {
+	all.eachChecker(func(_ *Pool, m *member, c *Checker) {
 		if c.stop != nil || err != nil {
 			return
 		}
