@@ -49,6 +49,8 @@ type Runner struct {
 	Passed bool
 	// Weight is what the check made of the weight then.
 	Weight Weight
+
+	polling *polling // nil before Start
 }
 
 // Run checks until ctx ends, which is not an error. It fails at once with the error of
@@ -72,6 +74,7 @@ func (r *Runner) Start(ctx context.Context, asking *sync.WaitGroup) (stop contex
 		wait += rand.N(r.Timing.Warmup)
 	}
 	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight, unasked: r.Timing.Alpha}, asking: asking}
+	r.polling = p
 	p.ctx, stop = context.WithCancel(ctx)
 	asking.Add(1)
 	p.mu.Lock()
@@ -90,19 +93,26 @@ type polling struct {
 	// mu guards the setting of the timer against the end of ctx.
 	mu    sync.Mutex
 	timer *time.Timer
+	// due says that a probe is to be made, and giveUp ends the try under way, nil while
+	// there is none. Both are guarded by mu.
+	due    bool
+	giveUp context.CancelFunc
 }
 
 // turn makes one check and sets the timer for the next.
 func (p *polling) turn() {
 	var wait time.Duration
 	if p.ctx.Err() == nil {
-		wait = p.once(p.ctx, &p.s)
+		wait = p.once()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx.Err() != nil {
 		p.asking.Done()
 		return
+	}
+	if p.due {
+		wait = 0
 	}
 	p.timer.Reset(wait)
 }
@@ -117,19 +127,28 @@ func (p *polling) end() {
 }
 
 // once makes one check and returns how long to wait for the next.
-func (r *Runner) once(ctx context.Context, s *standing) time.Duration {
-	weight, reason := r.ask(ctx)
-	if ctx.Err() != nil {
+func (p *polling) once() time.Duration {
+	weight, reason, given := p.try()
+	if p.ctx.Err() != nil || given {
 		return 0 // an interrupted check says nothing about the server
 	}
-	if r.unable(s, reason) {
-		return r.Timing.DelayLoop
+	if p.unable(&p.s, reason) {
+		p.restate(&p.s)
+		return p.Timing.DelayLoop
 	}
-	wait := r.judge(s, weight, reason)
-	if paced, ok := r.Checker.(Paced); ok {
-		wait = paced.Pace(s.up, r.Timing, wait)
+	wait := p.judge(&p.s, weight, reason)
+	if paced, ok := p.Checker.(Paced); ok {
+		wait = paced.Pace(p.s.up, p.Timing, wait)
 	}
 	return wait
+}
+
+// restate reports the verdict as it is where a probe has not led to one.
+func (r *Runner) restate(s *standing) {
+	if s.probed && s.up {
+		r.Report(Verdict{Up: true, Weight: s.weight, At: time.Now(), Tries: 1})
+	}
+	s.probed = false
 }
 
 // unable says whether this machine could not ask. That is no try: the verdict stays.
@@ -180,12 +199,15 @@ type standing struct {
 	trouble string
 	// unasked says that it began down, by alpha, and that no try has ended yet.
 	unasked bool
+	// probed says that the last try was a probe.
+	probed bool
 }
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if errors.Is(reason, ErrUnfinished) {
 		s.failed = 0
+		r.restate(s)
 		return r.Timing.DelayLoop
 	}
 	if reason != nil {
@@ -194,7 +216,7 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if s.up && !s.alive {
 		r.Log.Info("first check passed", "check", r.Checker.String())
 	}
-	if !s.up || s.weight != weight {
+	if !s.up || s.weight != weight || s.probed {
 		r.Report(Verdict{Up: true, Weight: weight, At: time.Now(), Tries: 1})
 	}
 	*s = standing{up: true, alive: true, weight: weight}
@@ -209,7 +231,7 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 		level = slog.LevelInfo
 	}
 	r.Log.Log(context.Background(), level, "check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
-	if s.alive && s.failed <= r.Timing.Retry {
+	if s.alive && !s.probed && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
 	if s.up || s.unasked {

@@ -74,7 +74,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	})
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
-	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Here: d.surroundings.has, Loud: &atomic.Bool{}}
+	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
+	d.shared.Files.Log = log
+	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Here: d.surroundings.has, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
@@ -100,6 +102,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	initFiles(d.cfg.TrackFiles, d.log)
 	d.inForce = w
 	if err := d.serveHere(w.served); err != nil {
 		return err
@@ -134,6 +137,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	var asking sync.WaitGroup // the checks that run
 	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	d.checks.Run = start
 	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
@@ -176,6 +180,7 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
+		Lost: d.peerLost,
 	}
 }
 

@@ -19,8 +19,11 @@ type Checker struct {
 	passed bool // up by a check of before
 	fresh  bool // down by alpha, and not asked yet
 	// of is the member that the verdict counts for; nil once the check is gone.
-	of   *member
-	stop context.CancelFunc // nil before it runs
+	of     *member
+	stop   context.CancelFunc // nil before it runs
+	runner *check.Runner      // nil before it runs
+	// doubted says that the verdict waits for a probe.
+	doubted bool
 	// suspendBy is Pool.suspendBy. The loop sets it, and the check's goroutine reads it.
 	suspendBy atomic.Pointer[[]netip.Addr]
 }
@@ -33,8 +36,8 @@ func (errUnchecked) Error() string { return "not checked yet" }
 // ready are the checks that weir can do; with another one it does not run.
 func ready(all []conf.Check) []conf.Check {
 	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool {
-		row, ok := check.RowOf(c.Kind)
-		return !ok || row.Poll == nil
+		_, ok := check.RowOf(c.Kind)
+		return !ok
 	})
 }
 
@@ -85,4 +88,10 @@ func (c *Checker) String() string { return check.Title(c.spec) }
 func FromRow(c conf.Check, shared *check.Shared) check.Checker {
 	row, _ := check.RowOf(c.Kind) // ready has found it
 	return row.Poll(c, shared)
+}
+
+// SourceFromRow is FromRow for a check of a kind that is told.
+func SourceFromRow(c conf.Check, shared *check.Shared) check.Source {
+	row, _ := check.RowOf(c.Kind) // ready has found it
+	return row.Follow(c, shared)
 }

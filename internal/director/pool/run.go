@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -16,8 +17,13 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
+	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
+	// one.
+	Follow func(conf.Check) check.Source
 	// Start has a Runner check until it is stopped.
 	Start func(*check.Runner) (stop context.CancelFunc)
+	// Run runs a task beside the others until it is stopped: a Source.
+	Run func(task func(context.Context) error) (stop context.CancelFunc)
 	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
 	// it.
 	Report func(*Checker, check.Verdict)
@@ -44,7 +50,7 @@ func (k Checks) Set(was, next Pools) {
 		by := of.suspendBy()
 		c.suspendBy.Store(&by)
 		if c.stop == nil {
-			c.stop = k.Start(k.runner(c))
+			c.stop = k.begin(c)
 		}
 	})
 	for _, p := range next {
@@ -70,6 +76,18 @@ func (all Pools) eachChecker(do func(*Pool, *member, *Checker)) {
 	}
 }
 
+// begin has a check ask, or be told, until it is stopped.
+func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
+		c.runner = k.runner(c)
+		return k.Start(c.runner)
+	}
+	source := k.Follow(c.spec)
+	return k.Run(func(ctx context.Context) error {
+		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+	})
+}
+
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
 		Checker: suspendable{k.New(c.spec), func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
@@ -87,9 +105,12 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight := m.in(), m.weight()
-	c.down, c.weight = r.Reason, r.Weight
+	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
+	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
+		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
+		return &e
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
@@ -100,7 +121,9 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m.since = r.At
 	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
-	if !m.in() {
+	if m.in() {
+		m.rising = time.Now()
+	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
 	e.Checker = string(c.spec.Kind)
