@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz conf-diff lint interop generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,10 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
+
+interop: root packages ## stories told to the real keepalived and to weir: all of VRRP's, and of real servers in the guest
+	$(TESTS) -p 1 -timeout 90m ./test/interop
+	STORIES=all $(GO) test -count=1 -v -timeout 90m -run '^TestStories$$' ./test/vm
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }

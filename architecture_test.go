@@ -63,6 +63,7 @@ var may = map[string][]string{
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
 	"test/vm/cells":                  {"internal/api", "internal/director"},
+	"test/vm/stories":                {"conf", "internal/check", "internal/cluster", "internal/director/pool", "internal/notify"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 
