@@ -57,9 +57,10 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
-interop: root packages peers ## weir beside the real keepalived and FRR: all modes and events; a million hostile packets
+interop: root packages peers ## weir beside the real keepalived and FRR: all modes, events and stories; a million hostile packets
 	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^(TestMatrix|TestFRR|TestWholeWeir)$$' -args -all-cells
 	$(GO) test ./vrrp -count=1 -timeout 1h -run '^TestHostilePackets$$' -args -hostile-packets 1000000
+	STORIES=all $(GO) test -count=1 -v -timeout 90m -run '^TestStories$$' ./test/vm
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }

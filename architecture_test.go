@@ -29,6 +29,7 @@ var may = map[string][]string{
 	"internal/sched":                 {"lvs"},
 	"internal/check":                 {"lvs", "conf", "conf/pcre", "internal/script", "internal/trackfile", "internal/bfd"},
 	"internal/script":                nil,
+	"internal/notify":                {"lvs", "conf", "internal/cluster", "internal/script"},
 	"internal/trackfile":             nil,
 	"internal/bfd":                   nil,
 	"internal/realserver":            {"internal/netlnk"},
@@ -55,7 +56,7 @@ var may = map[string][]string{
 	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/trackfile", "internal/bfd", "internal/netlnk", "internal/netlnk/arp", "internal/netlnk/ndp", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha", "internal/director/setter"},
 	"internal/api":                   {"lvs", "conf", "internal/director", "internal/cluster"},
 	"internal/lab":                   {"examples", "conf", "internal/api", "internal/cluster"},
-	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/realserver", "internal/lab"},
+	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/notify", "internal/realserver", "internal/lab"},
 	"internal/netlnk/nstest":         nil,
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
@@ -64,6 +65,7 @@ var may = map[string][]string{
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
 	"test/vm/cells":                  {"internal/api", "internal/director"},
+	"test/vm/stories":                {"conf", "internal/check", "internal/cluster", "internal/director/pool", "internal/notify"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 

@@ -69,7 +69,8 @@ func mailEntries() []*entry {
 	list := section("notification_email", mailBlock(), "who gets the mails", plain(func(g *G) *G { return g }))
 	id := value("router_id", nonEmpty("a name"), func(g *G) *string { return &g.RouterID }, "the name of this director in mails", otherwise("the host's name"))
 	loud := onOff("checker_log_all_failures", func(g *G) *bool { return &g.LogAllFailures }, "log each failed try of a check", example("on", "off"))
-	return append([]*entry{id, obsolete("lvs_id", id), loud}, yet(
+	return []*entry{
+		id, obsolete("lvs_id", id), loud,
 		list,
 		value("notification_email_from", nonEmpty("a mail address"), func(g *G) *string { return &g.EmailFrom }, "the sender of the mails", otherwise("keepalived@ the host's name")),
 		custom("smtp_server", "HOST [PORT]", "the mail relay", readMailServer, otherwise("no mail")),
@@ -81,7 +82,7 @@ func mailEntries() []*entry {
 		onOff("smtp_alert_checker", func(g *G) *bool { return &g.SMTPAlertChecker }, "the same for virtual and real servers", otherwise("smtp_alert")),
 		present("no_email_faults", func(g *G) *bool { return &g.NoEmailFaults }, "no mail on the state FAULT"),
 		onOff("no_checker_emails", func(g *G) *bool { return &g.NoCheckerEmails }, "mails only where a real server comes or goes, not for each of its checks"),
-	)...)
+	}
 }
 
 // mailBlock is the list of notification_email: addresses, also several on a

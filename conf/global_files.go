@@ -97,7 +97,7 @@ type Channels struct {
 func channelEntries() []*entry {
 	type G = Global
 	vrrp := present("enable_snmp_vrrp", func(g *G) *bool { return &g.SNMPVRRP }, "the VRRP part of KEEPALIVED-MIB")
-	entries := yet(
+	entries := []*entry{
 		script("notify_fifo", func(g *G) *Script { return &g.FIFO }, "a FIFO for all events"),
 		script("notify_fifo_script", func(g *G) *Script { return &g.FIFOScript }, "a program that reads that FIFO"),
 		script("vrrp_notify_fifo", func(g *G) *Script { return &g.VRRPFIFO }, "a FIFO for VRRP's events"),
@@ -105,6 +105,8 @@ func channelEntries() []*entry {
 		script("lvs_notify_fifo", func(g *G) *Script { return &g.LVSFIFO }, "a FIFO for the events of servers"),
 		script("lvs_notify_fifo_script", func(g *G) *Script { return &g.LVSFIFOScript }, "a program that reads that FIFO"),
 		present("fifo_write_vrrp_states_on_reload", func(g *G) *bool { return &g.FIFOOnReload }, "say the states again after a reload"),
+	}
+	entries = append(entries, yet(
 		vrrp, synonym("enable_snmp_keepalived", vrrp),
 		present("enable_snmp_checker", func(g *G) *bool { return &g.SNMPChecker }, "the LVS part of KEEPALIVED-MIB"),
 		present("enable_snmp_rfc", func(g *G) *bool { return &g.SNMPRFC }, "the MIBs of RFC 2787 and RFC 6527"),
@@ -114,7 +116,7 @@ func channelEntries() []*entry {
 		value("snmp_socket", nonEmpty("an address"), func(g *G) *string { return &g.SNMPSocket }, "the AgentX master", initially("unix:/var/agentx/master"), firstCounts()),
 		value("snmp_vs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPVSInterval }, "how old the counters of virtual servers may be", initially(5*time.Second)),
 		value("snmp_rs_stats_update_interval", seconds(time.Millisecond, 30*time.Second), func(g *G) *time.Duration { return &g.SNMPRSInterval }, "how old the counters of real servers may be", otherwise("snmp_vs_stats_update_interval")),
-	)
+	)...)
 	return append(entries, ignored("programs talk to its API, not over D-Bus",
 		present("enable_dbus", func(g *G) *bool { return &g.DBus }, "a D-Bus service"),
 		value("dbus_service_name", nonEmpty("a name"), func(g *G) *string { return &g.DBusName }, "the name of the D-Bus service", initially("org.keepalived.Vrrp1")),

@@ -41,12 +41,12 @@ func lvsDefaults() []*entry {
 	type G = Global
 	flush := custom("lvs_flush_on_stop", "[VS]", "take all services away at once on stopping", readFlush)
 	entries := []*entry{
+		onOff("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
 		{name: "lvs_timeouts", read: readTimeouts, expects: "[tcp SECONDS] [tcpfin SECONDS] [udp SECONDS]",
 			help: "how long connections live after their last packet: in use, after a FIN, and UDP's", otherwise: "tcp 900 tcpfin 120 udp 300"},
 	}
 	entries = append(entries, yet(
 		custom("lvs_sync_daemon", syncWords, "tell the standby director of connections", readSyncDaemon, firstCounts()),
-		onOff("rs_init_notifies", func(g *G) *bool { return &g.RSInitNotifies }, "run notify_up for the real servers that are up at the start"),
 	)...)
 	return append(entries, ignored(noTables,
 		present("lvs_flush", func(g *G) *bool { return &g.Flush }, "empty the kernel's IPVS table at the start"),

@@ -83,7 +83,6 @@ func vrrpDefaults() []*entry {
 		gap("vrrp_gna_interval", maxMicro, func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
 		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits"),
@@ -92,6 +91,7 @@ func vrrpDefaults() []*entry {
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 	)...)
 	return append(entries,
+		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),

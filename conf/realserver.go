@@ -56,10 +56,12 @@ func serverBlock() *blockSpec {
 	entries = append(entries, onOff("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "when it is down it gets weight 0 and stays", otherwise("that of virtual_server"), example("on", "off")))
 	entries = append(entries, checkBlocks()...)
 	entries = append(entries, value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of its HTTP checks", otherwise("that of virtual_server"), example("www.example.org", "example.org")))
-	entries = append(entries, yet(
+	entries = append(entries,
 		script("notify_up", func(s *S) *Script { return &s.NotifyUp }, "runs when it comes up"),
 		script("notify_down", func(s *S) *Script { return &s.NotifyDown }, "runs when it goes down"),
 		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails when it comes or goes", otherwise("smtp_alert_checker, or on")),
+	)
+	entries = append(entries, yet(
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)...)
 	entries = append(entries, anew(timerEntries(1, func(s *S) *Timers { return &s.timers })...)...)

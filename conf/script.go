@@ -26,7 +26,7 @@ func script[T any](name string, at func(*T) *Script, help string, options ...opt
 	e := custom(name, scriptWords, help, func(r *reader, st *text.Statement, into *T) (ok bool) {
 		*at(into), ok = readScript(r, st, 1)
 		return ok
-	}, options...)
+	}, append([]option{example(`"/bin/true a"`, `"/bin/true b"`)}, options...)...)
 	e.first = true
 	return e
 }

@@ -136,6 +136,11 @@ func serviceBlock() *blockSpec {
 		}, otherwise("lb_kind")),
 		present("inhibit_on_failure", func(s *S) *bool { return &s.InhibitOnFailure }, "a server that is down gets weight 0 and stays"),
 		value("virtualhost", nonEmpty("a host name"), func(s *S) *string { return &s.VirtualHost }, "the Host of HTTP checks", example("www.example.org", "example.org")),
+		present("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
+		present("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
+		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
+		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
+		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
 		repeatable(section("real_server", serverBlock(), "a real server", serverHead)),
 	}
 	timers := timerEntries(1, func(s *S) *Timers { return &s.timers })
@@ -161,11 +166,6 @@ func serviceLater() []*entry {
 	return yet(
 		value("persistence_engine", oneWord("persistence engine", "sip"), func(s *S) *string { return &s.PersistenceEngine }, "what else than the address makes a client"),
 		present("hashed", func(s *S) *bool { return &s.Hashed }, "a flag of the kernel's service"),
-		present("ha_suspend", func(s *S) *bool { return &s.HASuspend }, "check the real servers only while this machine has the address"),
-		present("omega", func(s *S) *bool { return &s.Omega }, "run notify_down and quorum_down on stopping"),
-		script("quorum_up", func(s *S) *Script { return &s.QuorumUp }, "runs when the quorum is regained"),
-		script("quorum_down", func(s *S) *Script { return &s.QuorumDown }, "runs when the quorum is lost"),
-		onOff("smtp_alert", func(s *S) *bool { return &s.SMTPAlert }, "mails about the quorum", otherwise("smtp_alert_checker")),
 		value("snmp_name", nonEmpty("a name"), func(s *S) *string { return &s.SNMPName }, "the name that SNMP shows"),
 	)
 }

@@ -132,6 +132,10 @@ func instanceBlock() *blockSpec {
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
 	}
+	entries = append(entries,
+		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
+		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
+	)
 	entries = append(entries, instanceLater()...)
 	entries = append(entries, notifyEntries(func(i *I) *Notify { return &i.Notify })...)
 	entries = append(entries, trackEntries(func(i *I) *Tracks { return &i.Tracks })...)
@@ -166,8 +170,6 @@ func instanceLater() []*entry {
 			i.Accept = false
 			return r.alone(st)
 		}),
-		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
-		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, checkUnicastSource())

@@ -93,7 +93,7 @@ func readWeight(r *reader, st *text.Statement, i, most int) (weight int, reverse
 }
 
 func notifyEntries[T any](at func(*T) *Notify) []*entry {
-	return yet(
+	return []*entry{
 		script("notify_master", func(t *T) *Script { return &at(t).OnMaster }, "runs on becoming master"),
 		script("notify_backup", func(t *T) *Script { return &at(t).OnBackup }, "runs on becoming standby"),
 		script("notify_fault", func(t *T) *Script { return &at(t).OnFault }, "runs on a fault"),
@@ -101,7 +101,7 @@ func notifyEntries[T any](at func(*T) *Notify) []*entry {
 		script("notify", func(t *T) *Script { return &at(t).OnAny }, "runs on every change, with four arguments: INSTANCE or GROUP, the name, the state, the priority"),
 		onOff("notify_priority_changes", func(t *T) *bool { return &at(t).PriorityChanges }, "lines in the FIFO when the priority changes", otherwise("vrrp_notify_priority_changes")),
 		onOff("smtp_alert", func(t *T) *bool { return &at(t).SMTPAlert }, "mails on a change of state", otherwise("smtp_alert_vrrp")),
-	)
+	}
 }
 
 // SyncGroup is a vrrp_sync_group: instances that change their states together.
@@ -131,7 +131,7 @@ func syncGroupBlock() *blockSpec {
 		present("sync_group_tracking_weight", func(g *G) *bool { return &g.TrackingWeight }, "let trackers of the instances have weights"),
 	)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
-	entries = append(entries, notifyEntries(func(g *G) *Notify { return &g.Notify })...)
+	entries = append(entries, yet(notifyEntries(func(g *G) *Notify { return &g.Notify })...)...)
 	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
 		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {

@@ -146,9 +146,13 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		}
 		holder.take()
 	}
+	notifier, tellEnd, told := startNotifying(cfg, stream)
+	defer told()
+	machine.Reloaded = notifier.Set
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
 	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
+	tellEnd() // which keeps nobody waiting who is to take over
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leave(d.Kept(), o))
 	}

@@ -58,7 +58,7 @@ func TestRound(t *testing.T) {
 		{"the longer delay counts while it is down", 1, false, false, 1, func(_ int, s time.Duration) bool { return s >= 3*time.Second && s < 8*time.Second },
 			"1:a 2:a 3:a 6:a 9:a 10:a 11:a", "6 down 10 up"},
 		{"bad from the start", 2, false, false, 6, second(0, 20), "1:a 7:b 13:b 19:b 25:b 31:a 37:b 43:a", "7 down 37 up"},
-		{"bad from the start, alpha", 2, false, true, 6, second(0, 20), "1:a 7:b 13:b 19:b 25:b 31:a 37:b 43:a", "37 up"},
+		{"bad from the start, alpha", 2, false, true, 6, second(0, 20), "1:a 7:b 13:b 19:b 25:b 31:a 37:b 43:a", "7 down 37 up"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -24,7 +24,8 @@ import (
 //	   └──────────────────────────────────────────────────────────┘
 //
 // It begins up, or down with alpha. Only a server that has passed a check has
-// retries: one that fails its very first check is taken out at once. A try that
+// retries: one that fails its very first check is taken out at once. With alpha the first
+// failed try is a verdict, too, with the reason. A try that
 // succeeds with another weight than before is a new verdict, too.
 type Runner struct {
 	Checker Checker
@@ -72,7 +73,7 @@ func (r *Runner) Start(ctx context.Context, asking *sync.WaitGroup) (stop contex
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)
 	}
-	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}, asking: asking}
+	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight, unasked: r.Timing.Alpha}, asking: asking}
 	r.polling = p
 	p.ctx, stop = context.WithCancel(ctx)
 	asking.Add(1)
@@ -196,6 +197,8 @@ type standing struct {
 	failed int
 	// trouble is why this machine could not ask the last time; empty where it could.
 	trouble string
+	// unasked says that it began down, by alpha, and that no try has ended yet.
+	unasked bool
 	// probed says that the last try was a probe.
 	probed bool
 }
@@ -231,7 +234,7 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 	if s.alive && !s.probed && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
-	if s.up {
+	if s.up || s.unasked {
 		r.Report(Verdict{Reason: reason, At: time.Now(), Tries: s.failed})
 	}
 	*s = standing{}

@@ -199,7 +199,7 @@ func TestStart(t *testing.T) {
 		{"good server, assumed up", false, nil, nil},
 		{"bad server, assumed up", false, errRefused, []change{{1 * time.Second, false, errRefused, 1}}},
 		{"good server, alpha", true, nil, []change{{1 * time.Second, true, nil, 1}}},
-		{"bad server, alpha", true, errRefused, nil},
+		{"bad server, alpha, whose reason is told once", true, errRefused, []change{{1 * time.Second, false, errRefused, 1}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,6 +20,8 @@ type Event struct {
 	VirtualServer string `json:"virtual_server,omitempty"`
 	RealServer    string `json:"real_server,omitempty"`
 	Device        string `json:"device,omitempty"`
+	// Checker is the kind of check that a real server came or went by, such as TCP_CHECK.
+	Checker string `json:"checker,omitempty"`
 	// From and To are the states before and after, Reason is why.
 	From   string `json:"from,omitempty"`
 	To     string `json:"to,omitempty"`

@@ -15,6 +15,8 @@ const (
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
 	RealServerWeight  Kind = "real_server_weight"
+	CheckChanged      Kind = "check_changed"
+	FirstCheckFailed  Kind = "first_check_failed"
 	RealServerAnswers Kind = "real_server_answers"
 	DirectorLost      Kind = "director_lost"
 	QuorumGained      Kind = "quorum_gained"

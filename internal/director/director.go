@@ -87,7 +87,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	d.shared.Files.Log = log
 	d.bfd = m.BFD(log)
 	d.shared.BFD = d.bfd
-	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Here: d.surroundings.has, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	if m.AnswersARP != nil {
@@ -208,8 +208,12 @@ func (d *Director) forInstances() ha.Machine {
 // checked hands a checker's result to the loop.
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event {
+		turned := c.Turned(r)
 		e := c.Judge(r)
 		d.catchUp(c)
+		if e == nil && turned != nil {
+			d.stream.Publish(*turned)
+		}
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weir/conf"
 	"weir/internal/bfd"
 	"weir/internal/check"
 	"weir/internal/cluster"
@@ -46,6 +47,9 @@ type Machine struct {
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
+	// Reloaded, unless it is nil, is called with each configuration that a reload has put in
+	// force. It does not wait.
+	Reloaded func(*conf.Config)
 	// Files is how many files this process may open beside those that it has; nil is any
 	// number. It is asked once everything but the checks is open.
 	Files func() int

@@ -47,6 +47,9 @@ func (d *Director) Reload(cfg *conf.Config) (Changes, error) {
 	case err != nil:
 		return c.changes, fmt.Errorf("%w; everything is as it was", err)
 	}
+	if d.machine.Reloaded != nil {
+		d.machine.Reloaded(cfg)
+	}
 	return c.changes, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/cluster"
@@ -25,6 +26,14 @@ type surroundings struct {
 	changed  bool                  // something has been reported that was not followed yet
 	failed   string                // why that was so, the last time
 	took     time.Duration         // the last look
+	// shared is picture, for other goroutines than the loop's.
+	shared atomic.Pointer[netlnk.Picture]
+}
+
+// has says whether this machine had an address at the last look. Any goroutine may call it.
+func (s *surroundings) has(a netip.Addr) bool {
+	picture := s.shared.Load()
+	return picture != nil && picture.Local(a)
 }
 
 // heard forgets what a report of the kernel makes doubtful, and says whether it makes
@@ -51,6 +60,7 @@ func (s *surroundings) look() error {
 		return err
 	}
 	s.picture, s.fresh, s.hops = picture, true, nil
+	s.shared.Store(picture)
 	s.links = map[int]string{}
 	for _, l := range picture.Links() {
 		s.links[l.Index] = l.Name

@@ -2,8 +2,10 @@ package pool
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -16,12 +18,15 @@ type Checker struct {
 	down   error // the verdict: nil is up
 	weight check.Weight
 	passed bool // up by a check of before
+	fresh  bool // down by alpha, and not asked yet
 	// of is the member that the verdict counts for; nil once the check is gone.
 	of     *member
 	stop   context.CancelFunc // nil before it runs
 	runner *check.Runner      // nil before it runs
 	// doubted says that the verdict waits for a probe.
 	doubted bool
+	// suspendBy is Pool.suspendBy. The loop sets it, and the check's goroutine reads it.
+	suspendBy atomic.Pointer[[]netip.Addr]
 }
 
 // errUnchecked is why a server is out that has not passed a check yet.
@@ -40,7 +45,7 @@ func ready(all []conf.Check) []conf.Check {
 func newChecker(c conf.Check) *Checker {
 	made := &Checker{spec: c.Bare()}
 	if c.Alpha {
-		made.down = errUnchecked{}
+		made.down, made.fresh = errUnchecked{}, true
 	}
 	return made
 }
@@ -48,7 +53,7 @@ func newChecker(c conf.Check) *Checker {
 // begin has a checker that is new to its server begin up or down. What is down has
 // to prove itself soon.
 func (c *Checker) begin(up, passed bool) {
-	c.spec.Alpha, c.passed, c.down = !up, up && passed, nil
+	c.spec.Alpha, c.passed, c.down, c.fresh = !up, up && passed, nil, false
 	if !up {
 		c.down = errUnchecked{}
 		if !passed {

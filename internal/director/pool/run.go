@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,9 @@ type Checks struct {
 	// Trouble is told when this machine cannot make a check, and with nil when it can
 	// again. A goroutine of the check calls it.
 	Trouble func(*Checker, *check.OwnError)
+	// Here says whether this machine has an address; nil is every one. Goroutines of the
+	// checks call it.
+	Here func(netip.Addr) bool
 	// Loud is checker_log_all_failures. The loop sets it, and the checks' goroutines
 	// read it.
 	Loud *atomic.Bool
@@ -53,6 +57,8 @@ func (k Checks) RunAll(pools Pools) {
 			m.pool = p
 			for _, c := range m.checkers {
 				c.of = m
+				by := p.suspendBy()
+				c.suspendBy.Store(&by)
 				if c.stop == nil {
 					c.stop = k.begin(c)
 				}
@@ -87,7 +93,7 @@ func (all Pools) Part(from, servers int) (part Pools, next int) {
 // StopAllBut stops those checkers of pools whose verdicts count for none of these, all of
 // which are run.
 func (k Checks) StopAllBut(stay Set, pools Pools) {
-	pools.eachChecker(func(_ *member, c *Checker) {
+	pools.eachChecker(func(_ *Pool, _ *member, c *Checker) {
 		if c.of == nil || !stay[c.of.pool] {
 			c.of = nil
 			c.stop()
@@ -95,11 +101,11 @@ func (k Checks) StopAllBut(stay Set, pools Pools) {
 	})
 }
 
-func (all Pools) eachChecker(do func(*member, *Checker)) {
+func (all Pools) eachChecker(do func(*Pool, *member, *Checker)) {
 	for _, p := range all {
 		for _, m := range p.members {
 			for _, c := range m.checkers {
-				do(m, c)
+				do(p, m, c)
 			}
 		}
 	}
@@ -119,7 +125,7 @@ func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
 
 func (k Checks) runner(c *Checker) *check.Runner {
 	return &check.Runner{
-		Checker: k.New(c.spec), Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
+		Checker: suspendable{k.New(c.spec), func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
@@ -156,12 +162,13 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
+	e.Checker = string(c.spec.Kind)
 	return &e
 }
 
 // Validate holds the checks that are to begin to what a check.Runner can do.
 func (all Pools) Validate() (err error) {
-	all.eachChecker(func(m *member, c *Checker) {
+	all.eachChecker(func(_ *Pool, m *member, c *Checker) {
 		if c.stop != nil || err != nil {
 			return
 		}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"weir/conf"
+	"weir/internal/check"
+	"weir/internal/cluster"
+	"weir/internal/director/pool"
+	"weir/internal/notify"
+)
+
+// startWeir begins weir's pools with their checks, and a notifier.
+func (d *director) startWeir() error {
+	cfg, diags := (&conf.Loader{}).Load(d.dir + "/conf")
+	if cfg == nil {
+		return fmt.Errorf("%v", diags.All())
+	}
+	log, err := os.Create(d.dir + "/log")
+	if err != nil {
+		return err
+	}
+	stream := cluster.NewStream(cluster.Log(slog.NewTextHandler(log, nil)))
+	ctx, stop := context.WithCancel(context.Background())
+	notifier := notify.New(cfg, stream.Logger())
+	told := make(chan struct{})
+	events := stream.Subscribe(0)
+	go func() {
+		defer close(told)
+		notifier.Run(ctx, events)
+	}()
+	var mu sync.Mutex // the loop's
+	pools := pool.Pools{}
+	for _, vs := range cfg.VirtualServers {
+		pools = append(pools, pool.New(vs))
+	}
+	shared := &check.Shared{}
+	shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
+	var asking sync.WaitGroup
+	checks := pool.Checks{
+		New:     func(c conf.Check) check.Checker { return pool.FromRow(c, shared) },
+		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) },
+		Trouble: func(*pool.Checker, *check.OwnError) {},
+		Loud:    &atomic.Bool{}, Log: stream.Logger(),
+		Report: func(c *pool.Checker, v check.Verdict) {
+			mu.Lock()
+			defer mu.Unlock()
+			turned, e, quorum := c.Turned(v), c.Judge(v), c.Quorum()
+			if e == nil {
+				e = turned
+			}
+			for _, e := range []*cluster.Event{e, quorum} {
+				if e != nil {
+					stream.Publish(*e)
+				}
+			}
+		},
+	}
+	stream.Publish(cluster.DirectorStarted(len(pools), 0))
+	checks.Set(nil, pools)
+	d.table = func() (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		var all []string
+		for _, rs := range pools[0].Services()[0].RealServers {
+			all = append(all, fmt.Sprintf("%s=%d", rs.AddrPort(), rs.Weight))
+		}
+		slices.Sort(all)
+		return short(all), nil
+	}
+	d.end = func() {
+		stop()
+		asking.Wait()
+		<-told
+	}
+	return nil
+}
