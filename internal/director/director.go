@@ -22,6 +22,7 @@ import (
 	"weir/internal/director/pool"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
+	"weir/internal/track"
 	"weir/internal/vip"
 	"weir/lvs"
 )
@@ -43,6 +44,7 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
+	trackers     track.Trackers
 	shared       check.Shared   // what the checks' goroutines read
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
@@ -71,11 +73,13 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
+	d.setPaces(cfg)
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
+	d.trackers = track.Trackers{Report: d.tracked, Rules: d.shared.Scripts.Load, Log: log}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -121,6 +125,8 @@ func (d *Director) Run(ctx context.Context) error {
 		tasks.Go(func() error { return task(ctx) })
 		return stop
 	}
+	d.trackers.Start = start
+	d.instances.Track(ha.TrackingOf(d.cfg), d.trackers.Set(d.cfg))
 	if d.machine.TakeOver != nil {
 		d.machine.TakeOver()
 	}
@@ -162,7 +168,8 @@ func (d *Director) setUpPlane() error {
 func (d *Director) forInstances() ha.Machine {
 	return ha.Machine{
 		Leases: d.machine.Plane.Leases, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
-		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
+		Open:       func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
+		StartDelay: startDelay(&d.cfg.Global),
 		Learn: func(h ha.Heard) bool {
 			select {
 			case d.events <- func() *cluster.Event { return d.instances.Learn(h) }:
@@ -172,6 +179,14 @@ func (d *Director) forInstances() ha.Machine {
 			}
 		},
 	}
+}
+
+// tracked hands a tracker's verdict to the loop.
+func (d *Director) tracked(k track.Key, v track.Verdict) {
+	d.post(func() *cluster.Event {
+		d.instances.Judge(k, v)
+		return nil
+	})
 }
 
 // checked hands a checker's result to the loop.

@@ -11,6 +11,7 @@ import (
 	"weir/conf"
 	"weir/internal/check"
 	"weir/internal/cluster"
+	"weir/internal/director/ha"
 	"weir/lvs"
 )
 
@@ -84,10 +85,14 @@ func (d *Director) become(next picture) error {
 		return err
 	}
 	for _, step := range []func(){
+		func() {
+			d.setPaces(next.cfg)
+			d.shared.Scripts.Store(check.ScriptsOf(&next.cfg.Global))
+			d.instances.Track(ha.TrackingOf(next.cfg), d.trackers.Set(next.cfg))
+		},
 		func() { d.instances.Commit(next.cfg.VRRPInstances) },
 		func() {
 			d.checks.Loud.Store(next.cfg.Global.LogAllFailures)
-			d.shared.Scripts.Store(check.ScriptsOf(&next.cfg.Global))
 			d.checks.Set(d.pools, next.pools)
 		},
 		func() { d.picture, d.inForce, d.loaded = next, w, time.Now() },

@@ -101,6 +101,7 @@ type Engine struct {
 	mu      sync.Mutex
 	owners  []*holding
 	heralds map[string]*herald // by device
+	paces   *paces             // nil is none
 	settled sync.Cond          // an owner's goroutine has nothing left to do
 }
 

@@ -31,6 +31,7 @@ import (
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/drift"
+	"weir/internal/track"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -75,6 +76,8 @@ type Machine struct {
 	// without waiting, where there is no room. The state machines' goroutines call both.
 	Tell  func(cluster.Event)
 	Learn func(Heard) bool
+	// StartDelay is how long instances that Run begins neither listen nor take over.
+	StartDelay time.Duration
 
 	suspended *atomic.Bool // see Instances.Suspend
 }
@@ -113,6 +116,8 @@ type Instances struct {
 	list      []*instance
 	opened    []*instance // that a reload under way adds
 	directors map[Peer]peerDirector
+	tracking  Tracking
+	verdicts  map[track.Key]track.Verdict // what the trackers say
 }
 
 // New makes instances of which there are none yet.
@@ -154,10 +159,13 @@ func (s *Instances) Run(start Start) error {
 		return err
 	}
 	for _, in := range s.list {
+		in.delay = s.machine.StartDelay
 		if err := in.takeUp(); err != nil {
 			return err
 		}
 	}
+	s.regroup()
+	s.settle()
 	for _, in := range s.list {
 		in.stop = s.start(in.owner.run)
 	}
@@ -286,6 +294,7 @@ func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
 			in.follow(b, ledger)
 		}
 	}
+	s.settle()
 }
 
 // Unopened says whether an instance is in fault for something that the kernel does not

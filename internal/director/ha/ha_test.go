@@ -90,7 +90,11 @@ func (b *bed) look() *netlnk.Picture {
 }
 
 // follow has the instances follow the machine.
-func (b *bed) follow() { b.Follow(Bindings(b.cfgs, b.look()), b.ledger) }
+func (b *bed) follow() {
+	bindings := Bindings(b.cfgs, b.look())
+	BindTracked(b.tracking, b.cfgs, bindings, b.look())
+	b.Follow(bindings, b.ledger)
+}
 
 // plan has the data plane know instances.
 func (b *bed) plan(cfgs ...conf.VRRPInstance) {

@@ -23,7 +23,8 @@ type owner struct {
 	machine *vrrp.Instance
 	terms   terms
 	heard   map[netip.Addr]knownDirector
-	met     time.Time // when a new director was heard last
+	met     time.Time                   // when a new director was heard last
+	member  atomic.Pointer[groupMember] // of its sync group; nil is none
 	// retired says that no configuration has the instance any more: it has no lease.
 	retired atomic.Bool
 }
@@ -33,6 +34,9 @@ type terms struct {
 	name  string
 	lease time.Duration
 	link  Transport
+	// lowerRounds and refreshRounds are how often addresses are announced after an
+	// advertisement of a lower master, and by a refresh.
+	lowerRounds, refreshRounds int
 }
 
 func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
@@ -74,6 +78,22 @@ func (o *owner) Enter(from, to vrrp.State) {
 		}
 	}
 	o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
+	if m := o.member.Load(); m != nil {
+		m.entered(to)
+	}
+}
+
+// MayTakeOver asks its sync group.
+func (o *owner) MayTakeOver() bool {
+	m := o.member.Load()
+	return m == nil || m.mayTakeOver()
+}
+
+// GivesWay tells its sync group.
+func (o *owner) GivesWay() {
+	if m := o.member.Load(); m != nil {
+		m.givesWay()
+	}
 }
 
 // mostTold bounds how many VIPs of an instance that could not be added are told one by one.
@@ -97,6 +117,20 @@ func MoveFailed(tell func(cluster.Event), failed []vip.Failure) {
 
 // Announce has the rounds of gratuitous ARP, and of neighbour advertisements, sent.
 func (o *owner) Announce() { o.with.VIPs.Announce(ownerOf(o.id)) }
+
+// AnnounceFor has as many rounds sent as the reason asks for.
+func (o *owner) AnnounceFor(why vrrp.Announcement) {
+	switch why {
+	case vrrp.LowerHeard:
+		if o.terms.lowerRounds > 0 {
+			o.with.VIPs.AnnounceRounds(ownerOf(o.id), o.terms.lowerRounds)
+		}
+	case vrrp.Refreshed:
+		o.with.VIPs.AnnounceRounds(ownerOf(o.id), max(o.terms.refreshRounds, 1))
+	default:
+		o.with.VIPs.Announce(ownerOf(o.id))
+	}
+}
 
 // Sent renews the lease: send first, then renew.
 func (o *owner) Sent(at time.Time) {
