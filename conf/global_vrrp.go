@@ -81,6 +81,7 @@ func vrrpDefaults() []*entry {
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start", reloads(AtStart)),
 		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits", reloads(AtStart)),
+		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
 		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 	}, yet(
@@ -91,7 +92,6 @@ func vrrpDefaults() []*entry {
 		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
 		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
-		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of unknown instances"),
 		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),

@@ -119,6 +119,8 @@ func instanceBlock() *blockSpec {
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
+		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
+		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same as mcast_src_ip", inSlot("mcast_src_ip")),
@@ -147,13 +149,10 @@ func instanceBlock() *blockSpec {
 // nothing here.
 func instanceLater() []*entry {
 	type I = rawInstance
-	whole := func(i *I) *I { return i }
 	extra := custom("garp_extra_if", "[all] whole seconds from 0 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
 		func(r *reader, st *text.Statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
-		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
-		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
 		present("promote_secondaries", func(i *I) *bool { return &i.PromoteSecondaries }, "further addresses stay when the first of a network goes"),
 		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),

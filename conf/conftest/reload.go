@@ -216,7 +216,13 @@ var reloadExamples = map[string]reloadExample{
 	"tables services":    {was: "2048", now: "4096"},
 	"tables servers":     {was: "2048", now: "4096"},
 
-	" virtual_server_group": {was: "G {\n10.0.0.4\n}", now: "G {\n10.0.0.4\n10.0.0.5\n}"},
+	" static_ipaddress":             {was: "{\n10.77.0.1/32 dev eth0\n}", now: "{\n10.77.0.2/32 dev eth0\n}"},
+	" static_routes":                {was: "{\n10.77.1.0/24 dev eth0\n}", now: "{\n10.77.2.0/24 dev eth0\n}"},
+	" static_rules":                 {was: "{\nfrom 10.77.1.0/24 table 7 priority 7\n}", now: "{\nfrom 10.77.1.0/24 table 7 priority 8\n}"},
+	"global_defs default_interface": {was: "eth0", now: "eth1"},
+	"vrrp_instance virtual_routes":  {was: "{\n10.77.1.0/24 dev eth0\n}", now: "{\n10.77.2.0/24 dev eth0\n}"},
+	"vrrp_instance virtual_rules":   {was: "{\nfrom 10.77.1.0/24 table 7 priority 7\n}", now: "{\nfrom 10.77.1.0/24 table 7 priority 8\n}"},
+	" virtual_server_group":         {was: "G {\n10.0.0.4\n}", now: "G {\n10.0.0.4\n10.0.0.5\n}"},
 }
 
 // init adds what stands at several levels in the same words.

@@ -96,6 +96,10 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.shared.Client.Store(client)
+	d.instances.SetStatic(d.cfg.Machine, d.cfg.Global.DefaultInterface)
+	if err := d.instances.PutStatic(); err != nil {
+		return err
+	}
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)

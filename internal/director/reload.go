@@ -153,6 +153,7 @@ func (d *Director) prepare(next picture, w wanted, undo *[]func() error) error {
 	if err := d.plane.Set(plan); err != nil {
 		return err
 	}
+	*undo = append(*undo, d.instances.SetStatic(next.cfg.Machine, next.cfg.Global.DefaultInterface))
 	return d.instances.SetVIPs(next.cfg.VRRPInstances)
 }
 

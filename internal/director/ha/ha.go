@@ -116,6 +116,7 @@ type Instances struct {
 	list      []*instance
 	opened    []*instance // that a reload under way adds
 	directors map[Peer]peerDirector
+	static    vip.Wanted // of no instance
 	tracking  Tracking
 	verdicts  map[track.Key]track.Verdict // what the trackers say
 }
@@ -315,6 +316,9 @@ func (s *Instances) Repair() {
 		ids[ownerOf(in.id)] = in.id
 	}
 	s.machine.VIPs.Repair(func(o vip.Owner) bool {
+		if o == Static {
+			return true
+		}
 		leased, err := s.machine.Leases.Leased(ids[o])
 		return err == nil && leased
 	})
@@ -343,14 +347,6 @@ func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 		all = append(all, wantedOf(c))
 	}
 	return all
-}
-
-func wantedOf(c conf.VRRPInstance) vip.Wanted {
-	w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
-	for _, a := range c.Addresses() {
-		w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
-	}
-	return w
 }
 
 // Addrs are addresses without their masks.

@@ -273,7 +273,7 @@ func TestTakeUp(t *testing.T) {
 func TestSourceIsNoVIP(t *testing.T) {
 	simulate(t, func(t *testing.T, s *fakenet.Segment, _, _ *fakenet.Machine) {
 		m := s.Machine("192.0.2.100/32")
-		m.Add("eth0", netip.MustParsePrefix("192.0.2.103/32"), 0)
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.103/32"), 0, netlnk.AddressOptions{})
 		m.Give("eth0", netip.MustParsePrefix("192.0.2.101/24"))
 		m.Give("eth0", netip.MustParsePrefix("192.0.2.1/24"))
 		cfgs := []conf.VRRPInstance{on(51, 100, vip1), on(52, 100, vip2)}
@@ -295,8 +295,8 @@ func TestSourceIsNoVIP(t *testing.T) {
 func TestOldVIPsGo(t *testing.T) {
 	simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
 		b := newBed(t, m, on(51, 100, vip1))
-		m.Add("eth0", netip.MustParsePrefix(vip1), 0)
-		m.Add("eth0", netip.MustParsePrefix("192.0.2.102/32"), 0)
+		m.Add("eth0", netip.MustParsePrefix(vip1), 0, netlnk.AddressOptions{})
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.102/32"), 0, netlnk.AddressOptions{})
 		m.Give("eth0", netip.MustParsePrefix(vip2))
 		m.Renew(ID(on(51, 100)), time.Now(), time.Second)
 		defer b.run()()

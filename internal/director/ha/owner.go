@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"weir/internal/cluster"
+	"weir/internal/netlnk"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -102,6 +104,20 @@ const mostTold = 10
 // MoveFailed tells of addresses that could not be added or removed when an instance changed
 // its state: it is vip.Reports.Failed.
 func MoveFailed(tell func(cluster.Event), failed []vip.Failure) {
+	failed = slices.DeleteFunc(slices.Clone(failed), func(f vip.Failure) bool {
+		switch {
+		case f.Entry == netlnk.Entry{}:
+			return false
+		case f.Removing:
+			tell(cluster.VIPsRemoveFailed(f.Label, f.Err))
+		default:
+			tell(cluster.VIPsAddFailed(f.Label, f.Err))
+		}
+		return true
+	})
+	if len(failed) == 0 {
+		return
+	}
 	switch first := failed[0]; {
 	case first.Removing:
 		tell(cluster.VIPsRemoveFailed(first.Label, vip.Join(failed)))

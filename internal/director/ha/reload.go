@@ -114,7 +114,7 @@ func (in *instance) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error
 // SetVIPs has masters have the VIPs of this configuration, and no others. With an error
 // they have those that they had.
 func (s *Instances) SetVIPs(cfgs []conf.VRRPInstance) error {
-	failed, err := s.machine.VIPs.Set(Wanted(cfgs))
+	failed, err := s.machine.VIPs.Set(append(Wanted(cfgs), s.static))
 	for _, f := range failed {
 		if f.Removing {
 			s.machine.Tell(cluster.VIPsRemoveFailed(f.Label, f.Err))
