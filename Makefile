@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,13 +20,10 @@ FORCE:
 lab: root weir ## the seed's cluster, its story told live
 	./weir lab seed
 
-test: FUZZTIME = 2000x
-# The random changes of a machine are whole's here, in their short form.
-test: SEQUENCES = 0
 test: root packages bench-packages peers ## everything that must hold, and how long each part took
 	@took=; trap 'echo "$$took"' EXIT; \
-	for part in quick packets whole guest fuzz generated; do \
-		SECONDS=0; $(MAKE) --no-print-directory FUZZTIME=$(FUZZTIME) SEQUENCES=$(SEQUENCES) $$part; \
+	for part in quick packets whole guest generated; do \
+		SECONDS=0; $(MAKE) --no-print-directory $$part; \
 		took+=$$(printf '\n%-9s %3d min %2d s' $$part $$((SECONDS / 60)) $$((SECONDS % 60))); \
 	done
 
@@ -48,6 +45,15 @@ guest: ## a few scenarios, packets and network devices in the guest; test-vm has
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	DEVICES=all SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
 
+record: root packages ## record random scenarios of the real IPVS in the guest, and replay them here; SEED="1 2" N=100
+	test/vm/build
+	CGO_ENABLED=0 $(GO) build -o build/guest/play ./test/vm/play
+	rm -rf build/recorded; mkdir -p build/recorded
+	for seed in $(SEED); do \
+		test/vm/run -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
+	done
+	$(GO) test -count=1 -timeout 1h -run '^TestRecordedScenarios$$' ./internal/dataplane -args -recorded $(CURDIR)/build/recorded/'*.txt'
+
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 
@@ -57,7 +63,9 @@ lint: ## formatting, vet, staticcheck
 	$(GO) tool staticcheck ./...
 
 # A number of inputs, not a time: go test at times takes the end of the time that it
-# was given for a failure ("context deadline exceeded"). "make test" has a short form.
+# was given for a failure ("context deadline exceeded"). "make test" has other forms of
+# it, the same in every run: mutations of the targets' corpora (test/mutate), and whole's
+# short sequences.
 FUZZTIME ?= 200000x
 SEQUENCES ?= 500
 fuzz: ## each fuzz target for a while, and 500 random sequences of changes of a machine; FUZZTIME=10000000x for long

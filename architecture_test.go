@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"internal/director/pool":         {"lvs", "conf", "internal/check", "internal/cluster", "internal/director/diff"},
 	"internal/track":                 {"conf", "internal/script", "internal/trackfile"},
 	"internal/director/ha":           {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/netlnk", "internal/track", "internal/vip", "internal/director/diff"},
-	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/netlnk", "internal/netlnk/arp", "internal/track", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha"},
+	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/trackfile", "internal/netlnk", "internal/netlnk/arp", "internal/track", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha"},
 	"internal/api":                   {"lvs", "conf", "internal/director", "internal/cluster"},
 	"internal/lab":                   {"examples", "conf", "internal/api", "internal/cluster"},
 	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/realserver", "internal/lab"},
@@ -59,9 +59,10 @@ var may = map[string][]string{
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
+	"test/mutate":                    nil,
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
-	"test/vm/cells":                  {},
+	"test/vm/cells":                  {"internal/api", "internal/director"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 

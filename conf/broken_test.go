@@ -12,8 +12,11 @@ import (
 
 var update = flag.Bool("update", false, "write what the tests get into their golden files")
 
-// generatedFiles is how many files the tests make by chance.
-var generatedFiles = flag.Int("generated", 1000, "how many files are made by chance")
+// The tests make files by chance, the same ones in every run unless another seed is given.
+var (
+	generatedFiles = flag.Int("generated", 1000, "how many files are made by chance")
+	generatedSeed  = flag.Uint64("generated-seed", 1, "the seed of what is made by chance")
+)
 
 // TestBroken reads broken variants of the seed's file. Each archive holds
 // keepalived.conf, what it includes, and want: the diagnostics as shown.

@@ -91,11 +91,9 @@ func checkBlocks() []*entry {
 			miscCheck(),
 			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
 			udpCheck(),
-		},
-		mustWait(
-			bfdCheck(),
 			fileCheck(),
-		),
+		},
+		mustWait(bfdCheck()),
 	)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"weir/conf/text"
+	"weir/test/mutate"
 )
 
 // tables are made once: that takes longer than to read a short text.
@@ -134,14 +135,20 @@ func TestParts(t *testing.T) {
 }
 
 // FuzzParts reads a text after another.
-func FuzzParts(f *testing.F) {
-	f.Add(seedText(f), seedText(f))
+func FuzzParts(f *testing.F) { mutate.Fuzz(f, partSeeds(f), checkParts) }
+
+func TestPartsMutations(t *testing.T) { mutate.Test(t, "FuzzParts", partSeeds(t), checkParts) }
+
+func partSeeds(t testing.TB) mutate.Seeds {
+	seeds := mutate.Seeds{{seedText(t), seedText(t)}}
 	for i, text := range partTexts {
-		f.Add(text, partTexts[(i+1)%len(partTexts)])
+		seeds = append(seeds, []any{text, partTexts[(i+1)%len(partTexts)]})
 	}
-	f.Fuzz(func(t *testing.T, before, text string) {
-		wantSame(t, before, memory{"main": text, "more": service3 + service1}, "main")
-	})
+	return seeds
+}
+
+func checkParts(t *testing.T, before, text string) {
+	wantSame(t, before, memory{"main": text, "more": service3 + service1}, "main")
 }
 
 // A Loader does not read again what has stayed, wherever that stands now, and keeps

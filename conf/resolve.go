@@ -4,6 +4,7 @@ package conf
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
 	raw.global.derive()
+	raw.resolveFiles()
 	cfg := &Config{
 		Global:         raw.global,
 		Machine:        raw.machine,

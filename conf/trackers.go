@@ -116,14 +116,14 @@ type TrackFile struct {
 
 func trackFileBlock() *blockSpec {
 	type F = TrackFile
-	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority; 0 is a fault while it is not 0")
+	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority, or to the weight of a real server; 0 is a fault while it is not 0")
 	begins(func(f *F) *int { return &f.Weight }, 1)(weight)
 	return &blockSpec{name: "track_file", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "file", "expected file PATH")
 	}, entries: []*entry{
 		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number", firstCounts()),
 		weight,
-		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
+		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing when weir starts, or in any case", readInitFile, reloads(AtStart)),
 	}}
 }
 

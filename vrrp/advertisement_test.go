@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir/test/mutate"
 )
 
 // What keepalived 2.2.7 sent, with the IP header: VRID 51, auth_pass 1111, VIP
@@ -153,21 +155,29 @@ func TestUnmarshalDrops(t *testing.T) {
 
 // FuzzAdvertisement: no bytes make the codec panic, and an advertisement that was read is
 // written as the bytes that it was read from.
-func FuzzAdvertisement(f *testing.F) {
+func FuzzAdvertisement(f *testing.F) { mutate.Fuzz(f, advertisementSeeds(f), checkAdvertisement) }
+
+func TestAdvertisementMutations(t *testing.T) {
+	mutate.Test(t, "FuzzAdvertisement", advertisementSeeds(t), checkAdvertisement)
+}
+
+func advertisementSeeds(t testing.TB) (seeds mutate.Seeds) {
 	for _, seed := range []string{"", "21", capturedAdvert[40:], capturedRelease[40:], "210701000002ddf60000000000000000"} {
-		f.Add(unhex(f, seed))
+		seeds = append(seeds, []any{unhex(t, seed)})
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		// Most inputs fail at the checksum, so that the code behind it would not run:
-		// the same bytes with a correct checksum are tried, too.
+	return seeds
+}
+
+func checkAdvertisement(t *testing.T, b []byte) {
+	// Most inputs fail at the checksum, so that the code behind it would not run:
+	// the same bytes with a correct checksum are tried, too.
+	readWriteRead(t, b)
+	if len(b) >= headerLen {
+		b[6], b[7] = 0, 0
+		sum := checksum(b)
+		b[6], b[7] = byte(sum>>8), byte(sum)
 		readWriteRead(t, b)
-		if len(b) >= headerLen {
-			b[6], b[7] = 0, 0
-			sum := checksum(b)
-			b[6], b[7] = byte(sum>>8), byte(sum)
-			readWriteRead(t, b)
-		}
-	})
+	}
 }
 
 func readWriteRead(t *testing.T, b []byte) {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"weir/test/mutate"
 )
 
 var peerMAC = net.HardwareAddr{2, 0, 0, 0, 0, 32}
@@ -70,14 +72,20 @@ func TestDecodePacketDrops(t *testing.T) {
 	}
 }
 
-func FuzzDecodePacket(f *testing.F) {
-	f.Add(unhex(f, capturedAdvert))
-	f.Add([]byte{0x4f})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if p := decodePacket(b, peerMAC); p.Err == nil && !p.Source.Is4() {
-			t.Errorf("%x: accepted without a source", b)
-		}
-	})
+func FuzzDecodePacket(f *testing.F) { mutate.Fuzz(f, packetSeeds(f), checkPacket) }
+
+func TestDecodePacketMutations(t *testing.T) {
+	mutate.Test(t, "FuzzDecodePacket", packetSeeds(t), checkPacket)
+}
+
+func packetSeeds(t testing.TB) mutate.Seeds {
+	return mutate.Of(unhex(t, capturedAdvert), []byte{0x4f})
+}
+
+func checkPacket(t *testing.T, b []byte) {
+	if p := decodePacket(b, peerMAC); p.Err == nil && !p.Source.Is4() {
+		t.Errorf("%x: accepted without a source", b)
+	}
 }
 
 // testConfig is the seed's first director.

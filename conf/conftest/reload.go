@@ -54,6 +54,7 @@ var needs = map[string]string{
 	"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n",
 	"MISC_CHECK": "misc_path \"/bin/true a\"\nmisc_timeout 9\n",
 	"DNS_CHECK":  "delay_before_retry 1\n", // otherwise it is delay_loop
+	"FILE_CHECK": "track_file F\n",
 }
 
 // asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
@@ -64,7 +65,7 @@ func asKind(text, kind string) string {
 		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
 	}
 	need := needs[kind]
-	if strings.Contains(text, "misc_path") {
+	if strings.Contains(text, "misc_path") || strings.Contains(text, "\ntrack_file F2\n") || strings.Contains(text, "\ntrack_file F\n") {
 		need = "" // the first one counts
 	}
 	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+need, 1)
@@ -137,9 +138,6 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_track_process terminate_delay": {was: "2", now: "3"},
 	"vrrp_track_process delay":           {nothing: "it is fork_delay and terminate_delay"},
 	"vrrp_track_process full_command":    {was: "-", now: ""},
-	"track_file file":                    {was: "/run/a", now: "/run/b"},
-	"track_file weight":                  {was: "5", now: "6"},
-	"track_file init_file":               {was: "-", now: "", reports: "init_file"},
 
 	"vrrp_instance state":                {was: "BACKUP", now: "MASTER", around: "priority 100\n"},
 	"vrrp_instance interface":            {was: "eth0", now: "eth1"},
@@ -191,6 +189,10 @@ var reloadExamples = map[string]reloadExample{
 	"TCP_CHECK connect_port":                 {was: "81", now: "82"},
 	"TCP_CHECK bindto":                       {was: "10.0.0.8", now: "10.0.0.9"},
 
+	"track_file file":      {was: "/none/f", now: "/none/f2"},
+	"track_file weight":    {was: "2", now: "3"},
+	"track_file init_file": {was: "1", now: "2"},
+
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 
@@ -205,11 +207,12 @@ var reloadExamples = map[string]reloadExample{
 	"virtual_server sorry_server_lvs_method": {was: "NAT", now: "DR", around: "sorry_server 10.0.0.8 80\n"},
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
-	"device hook":  {was: "tc", now: "generic"},
-	"weir mark":    {was: "1 port 80", now: "1 port 81"},
-	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
-	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
-	"weir silence": {was: "not-yet", now: "obsolete"},
+	"device hook":     {was: "tc", now: "generic"},
+	"weir mark":       {was: "1 port 80", now: "1 port 81"},
+	"weir deny":       {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":      {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
+	"weir silence":    {was: "not-yet", now: "obsolete"},
+	"weir peer_probe": {was: "-", now: ""},
 
 	"tables connections": {was: "2048", now: "4096"},
 	"tables templates":   {was: "2048", now: "4096"},
@@ -256,13 +259,14 @@ func init() {
 // keyword; empty for one that is always there.
 var Blocks = map[string]string{
 	" global_defs": "", " weir": "", " SSL": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
+	" track_file":                "track_file W {\nfile /none/w\n}\n",
+	" vrrp_track_file":           "", // it is a track_file
+	"real_server FILE_CHECK":     "FILE_CHECK {\ntrack_file F\n}\n",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
 	" vrrp_sync_group":           "vrrp_sync_group W {\ngroup {\nV\n}\n}\n",
 	" garp_group":                "garp_group {\ngarp_interval 1\ninterface eth0\n}\n",
 	" vrrp_script":               "vrrp_script W {\nscript /bin/true\ninterval 50\n}\n",
 	" vrrp_track_process":        "vrrp_track_process W {\nprocess a\n}\n",
-	" track_file":                "track_file W {\nfile /run/c\n}\n",
-	" vrrp_track_file":           "", // the same
 	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
 	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
@@ -279,6 +283,11 @@ var Blocks = map[string]string{
 // reloadFile has every block, and a place for a statement in each.
 const reloadFile = `global_defs {
 <global_defs>}
+track_file F {
+<track_file>}
+track_file F2 {
+file /none/F2
+}
 vrrp_instance V {
 interface eth0
 virtual_router_id 1
@@ -341,6 +350,9 @@ func ReloadText(block, keyword, statement string) string {
 	case block == "service" && statement != "":
 		statement = "service TCP 10.0.0.1 80 {\n" + statement + "}\n"
 	}
+	if block == "track_file" && keyword != "file" {
+		statement = "file /none/F\n" + statement
+	}
 	text := strings.Replace(reloadFile, "<trackers>", trackers(block, keyword, statement), 1)
 	text = strings.Replace(text, "<"+block+">", statement, 1)
 	if keyword == "virtual_server_group" {
@@ -351,8 +363,8 @@ func ReloadText(block, keyword, statement string) string {
 
 // trackers are what a file with a statement in or about a tracker or a group has beside it.
 func trackers(block, keyword, statement string) string {
-	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n", "track_file": "track_file f1 {\n"}[block]
-	must := map[string]string{"vrrp_script": "script /bin/true\n", "vrrp_track_process": "process a\n", "track_file": "file /run/a\n"}[block]
+	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n"}[block]
+	must := map[string]string{"vrrp_script": "script /bin/true\n", "vrrp_track_process": "process a\n"}[block]
 	if strings.HasPrefix(must, keyword+" ") {
 		must = ""
 	}
@@ -373,6 +385,7 @@ func trackers(block, keyword, statement string) string {
 
 // plainReload has nothing more in its blocks.
 func plainReload(text string) string {
+	text = strings.Replace(text, "<track_file>", "file /none/F\n", 1)
 	for _, b := range strings.Fields("global_defs vrrp_instance authentication ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
 		text = strings.Replace(text, "<"+b+">", "", 1)
 	}

@@ -3,6 +3,8 @@ package pcre
 import (
 	"strings"
 	"testing"
+
+	"weir/test/mutate"
 )
 
 // A match that never ends is given up.
@@ -67,17 +69,23 @@ func TestRefused(t *testing.T) {
 }
 
 // No pattern makes weir panic.
-func FuzzCompile(f *testing.F) {
+func FuzzCompile(f *testing.F) { mutate.Fuzz(f, compileSeeds(), checkCompile) }
+
+func TestCompileMutations(t *testing.T) { mutate.Test(t, "FuzzCompile", compileSeeds(), checkCompile) }
+
+func compileSeeds() (seeds mutate.Seeds) {
 	for _, p := range patterns {
-		f.Add(p.pattern, len(p.options)%2 == 1)
+		seeds = append(seeds, []any{p.pattern, len(p.options)%2 == 1})
 	}
-	f.Fuzz(func(t *testing.T, pattern string, utf bool) {
-		var names []string
-		if utf {
-			names = []string{"utf"}
-		}
-		if re, err := Compile(pattern, names...); err == nil && len(pattern) < 50 {
-			_, _ = re.Match([]byte("some text\nof two lines"), 1, 9)
-		}
-	})
+	return seeds
+}
+
+func checkCompile(_ *testing.T, pattern string, utf bool) {
+	var names []string
+	if utf {
+		names = []string{"utf"}
+	}
+	if re, err := Compile(pattern, names...); err == nil && len(pattern) < 50 {
+		_, _ = re.Match([]byte("some text\nof two lines"), 1, 9)
+	}
 }

@@ -38,7 +38,7 @@ func layOut(name string, text []byte) ([]byte, Diagnostics) {
 		number += strings.Count(line, "\n") + 1
 		rest = after
 	}
-	if f.depth > 0 {
+	if f.depth > 0 && !f.forID {
 		f.fail(f.opened[f.depth-1], "this block is not closed")
 	}
 	diags := f.diags.Finish(name, 1)
@@ -90,6 +90,8 @@ type formatter struct {
 	depth int
 	// opened are the lines of the blocks that are open.
 	opened []Place
+	// forID tells that braces are only for some config ids: whether they fit depends on it.
+	forID bool
 }
 
 // laidOut is a line of the result.
@@ -97,41 +99,36 @@ type laidOut struct {
 	depth   int
 	text    string
 	comment string
-	// verbatim is a line of the text language, which is kept as it is.
+	// verbatim is a line that takes no brace of another line: one of the text language,
+	// or with words that mean what they do only on their line.
 	verbatim bool
+	// opens is how many blocks a line for one config id opens more than it closes.
+	opens int
 }
 
 // line lays one line out.
 func (f *formatter) line(line string, number int) {
-	head := strings.TrimLeft(line, " \t\r")
+	head := strings.TrimLeft(line, " \t\r\v\f")
 	switch {
 	case strings.TrimSpace(line) == "":
 		f.blank()
 	case definedName(head) != "", strings.HasPrefix(head, "~"):
 		f.keep(strings.TrimRight(head, " \t\r\v\f"), number)
 	case head[0] == '@':
-		id, rest := head, ""
-		if blank := strings.IndexAny(head, " \t"); blank >= 0 {
-			id, rest = head[:blank], head[blank+1:]
-		}
-		if strings.HasPrefix(strings.TrimLeft(rest, " \t\r\v\f"), "\\") && strings.Contains(rest, "\n") || strings.ContainsAny(id, "\n\\") {
-			f.fail((&Source{Name: f.name, Text: line}).whole(number), "a line for a config id goes on behind a backslash")
-			return
-		}
-		if rest = strings.TrimLeft(rest, " \t\r\v\f"); definedName(rest) != "" || strings.HasPrefix(rest, "~") {
+		id, rest := conditions(head)
+		switch {
+		case definedName(rest) != "", strings.HasPrefix(rest, "~"):
 			f.keep(id+" "+strings.TrimRight(rest, " \t\r\v\f"), number)
-			return
+		case strings.Contains(line, "\n"):
+			f.fail((&Source{Name: f.name, Text: line}).whole(number), "a line for a config id goes on behind a backslash")
+		default:
+			f.words(rest, id, number)
 		}
-		f.words(rest, id, number)
+	case continuesTextLine(line):
+		f.fail((&Source{Name: f.name, Text: line}).whole(number), "a line with a $NAME, a repetition or a config id goes on behind a backslash")
 	default:
 		f.words(line, "", number)
 	}
-}
-
-// isLineOfText tells whether a line that begins with this word is one of the text
-// language: a config id, a repetition or a definition.
-func isLineOfText(word string) bool {
-	return strings.HasPrefix(word, "@") || strings.HasPrefix(word, "~") || definedName(word) != ""
 }
 
 // keep lays out a line of the text language, whose words mean what they are.
@@ -140,7 +137,8 @@ func (f *formatter) keep(line string, number int) {
 		f.fail((&Source{Name: f.name, Text: line}).whole(number), "a blank behind the last backslash")
 		return
 	}
-	opens := strings.HasPrefix(line, "~") && strings.HasSuffix(line, "{")
+	_, repetition := conditions(line)
+	opens := strings.HasPrefix(repetition, "~") && strings.HasSuffix(repetition, "{")
 	f.out = append(f.out, laidOut{depth: f.depth, text: line, verbatim: true})
 	if opens {
 		f.open((&Source{Name: f.name, Text: line}).whole(number))
@@ -162,13 +160,17 @@ func (f *formatter) words(line, id string, number int) {
 		return
 	}
 	l.all()
-	statement := id
+	if id != "" || staysWhole(l.tokens) {
+		f.whole(src.whole(number), id, l.tokens)
+		return
+	}
+	statement, bound := "", isBound(l.tokens)
 	flush := func() {
 		if strings.HasSuffix(statement, "\\") {
 			f.fail(src.whole(number), "a word that ends in a backslash would continue its line")
 		}
 		if statement != "" {
-			f.out = append(f.out, laidOut{depth: f.depth, text: statement})
+			f.out = append(f.out, laidOut{depth: f.depth, text: statement, verbatim: bound})
 		}
 		statement = ""
 	}
@@ -182,7 +184,7 @@ func (f *formatter) words(line, id string, number int) {
 			first = true
 		case wordToken:
 			if word := t.Place.Text(); statement == "" && isLineOfText(word) {
-				f.fail(src.whole(number), "a word that begins with "+word[:1]+" would begin a line, and mean something else there")
+				f.fail(src.whole(number), wouldBegin(word))
 			}
 			statement = strings.TrimPrefix(statement+" "+t.Place.Text(), " ")
 		case openToken:
@@ -194,7 +196,8 @@ func (f *formatter) words(line, id string, number int) {
 			f.close(t.Place)
 		case commentToken:
 			comment := strings.TrimRight(t.Place.Text(), " \t\r")
-			f.comment(statement, comment, alone && id == "")
+			f.comment(statement, comment, alone)
+			f.out[len(f.out)-1].verbatim = f.out[len(f.out)-1].verbatim || bound
 			statement = ""
 		}
 	}
@@ -234,15 +237,22 @@ func (f *formatter) open(at Place) {
 }
 
 func (f *formatter) close(at Place) {
-	if f.depth == 0 {
-		f.fail(at, `stray "}"`)
-		return
-	}
-	if n := len(f.out); f.out[n-1].text+f.out[n-1].comment == "" {
+	if n := len(f.out); n > 0 && f.out[n-1].text+f.out[n-1].comment == "" {
 		f.out = f.out[:n-1]
 	}
-	f.depth--
+	if f.depth == 0 {
+		f.stray(at)
+	} else {
+		f.depth--
+	}
 	f.out = append(f.out, laidOut{depth: f.depth, text: "}"})
+}
+
+// stray is a closing brace where no block is open.
+func (f *formatter) stray(at Place) {
+	if !f.forID {
+		f.fail(at, `stray "}"`)
+	}
 }
 
 // comment lays a comment out: alone, or behind what stands before it.

@@ -13,8 +13,11 @@ import (
 	"testing"
 )
 
-// generatedTexts is how many texts are held to the real keepalived.
-var generatedTexts = flag.Int("texts", 40, "how many texts of definitions are held to the real keepalived")
+// Texts that are held to the real keepalived, the same in every run.
+var (
+	generatedTexts = flag.Int("texts", 40, "how many texts of definitions are held to the real keepalived")
+	generatedSeed  = flag.Uint64("texts-seed", 1, "the seed of these texts")
+)
 
 // unknownKeyword is what keepalived says of a line, whose first word it repeats. Only its
 // first process names no file.
@@ -24,7 +27,7 @@ var unknownKeyword = regexp.MustCompile(`(?m)^.*\(Line \d+\) Unknown keyword '(.
 // and wants each line to stand for what it stands for in the real keepalived: it names
 // the first word of every line, which is no keyword.
 func TestDefinitionsAsKeepalived(t *testing.T) {
-	seed := rand.Uint64()
+	seed := *generatedSeed
 	random := rand.New(rand.NewPCG(seed, 0))
 	for made := 0; made < *generatedTexts; {
 		text := definitionText(random)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	d.setPaces(cfg)
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
-	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
+	d.shared.Files.Log = log
+	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	d.trackers = track.Trackers{Report: d.tracked, Rules: d.shared.Scripts.Load, Log: log}
@@ -107,6 +110,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	initFiles(d.cfg.TrackFiles, d.log)
 	d.inForce = w
 	if err := d.serveHere(w.served); err != nil {
 		return err
@@ -141,13 +145,18 @@ func (d *Director) Run(ctx context.Context) error {
 	if d.machine.Claims != nil {
 		start(d.listenForConflicts)
 	}
-	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
+	var asking sync.WaitGroup // the checks that run
+	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	d.checks.Run = start
+	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
 	// Before the loop, which is the one to tell of later things.
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
-	return tasks.Wait()
+	err = tasks.Wait()
+	asking.Wait()
+	return err
 }
 
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
@@ -182,6 +191,7 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
+		Lost: d.peerLost,
 	}
 }
 

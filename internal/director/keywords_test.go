@@ -88,6 +88,7 @@ func newSeen(t *testing.T, cfg *conf.Config) *seen {
 	n := &seen{node: s.add(m, cfg), asked: map[string]bool{}}
 	n.checks.New = func(c conf.Check) check.Checker { return noted{c, n} }
 	n.trackers.Make = func(track.Key) track.Tracker { return steady{} }
+	n.checks.Follow = func(c conf.Check) check.Source { return noted{c, n} }
 	n.start()
 	t.Cleanup(n.stop)
 	return n
@@ -114,6 +115,18 @@ func (c noted) Check(context.Context) (check.Weight, error) {
 	defer c.seen.mu.Unlock()
 	c.seen.asked[fmt.Sprintf("%+v", c.spec.Bare())] = true
 	return check.Weight{}, nil
+}
+
+// Run notes a check that is told instead of asking.
+func (c noted) Run(ctx context.Context, _ func(check.Verdict)) error {
+	for ctx.Err() == nil {
+		_, _ = c.Check(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+		}
+	}
+	return nil
 }
 
 // does is what the director has its machine do once it has settled: the data plane's

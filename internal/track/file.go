@@ -2,39 +2,27 @@ package track
 
 import (
 	"context"
-	"log/slog"
 
 	"weir/conf"
 	"weir/internal/trackfile"
 )
 
-// fileSpec is a track_file.
+// fileSpec is a track_file. Its init_file is done before.
 type fileSpec struct {
-	path      string
-	init      bool
-	value     int
-	overwrite bool
+	path string
 }
 
-func fileOf(f *conf.TrackFile) fileSpec {
-	return fileSpec{f.File, f.Init, f.InitValue, f.Overwrite}
-}
+func fileOf(f *conf.TrackFile) fileSpec { return fileSpec{f.File} }
 
 // fileTracker follows the number in a file.
 type fileTracker struct {
 	fileSpec
 	files *trackfile.Files
-	log   *slog.Logger
 	first Verdict
 }
 
-// First reads the file, which init_file makes before.
+// First reads the file.
 func (t *fileTracker) First() (Verdict, bool) {
-	if t.init {
-		if err := trackfile.Init(t.path, t.value, t.overwrite); err != nil {
-			t.log.Warn("a tracked file could not be made", "error", err)
-		}
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.files.Follow(ctx, t.path, func(number int64) { // calls it at once
 		t.first = Verdict{Number: number}

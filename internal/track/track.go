@@ -188,6 +188,6 @@ func (t *Trackers) tracker(k Key, spec any) Tracker {
 	case processSpec:
 		return &processTracker{processSpec: spec, all: &t.procs, log: t.Log}
 	default:
-		return &fileTracker{fileSpec: spec.(fileSpec), files: &t.files, log: t.Log}
+		return &fileTracker{fileSpec: spec.(fileSpec), files: &t.files}
 	}
 }

@@ -176,8 +176,11 @@ func TestProcessIsWatched(t *testing.T) {
 
 func TestFileIsFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "number")
+	if err := os.WriteFile(path, []byte("7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c := using(conf.Tracks{Files: []conf.Track{{Name: "f"}}})
-	c.TrackFiles = []*conf.TrackFile{{Name: "f", File: path, Init: true, InitValue: 7}}
+	c.TrackFiles = []*conf.TrackFile{{Name: "f", File: path}}
 	first, reports := heard(t, c)
 	if v := first[Key{KindFile, "f"}]; v.Number != 7 {
 		t.Errorf("begins with %d, want 7", v.Number)

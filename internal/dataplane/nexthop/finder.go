@@ -108,12 +108,13 @@ func (f *Finder) Await(wanted []Want) {
 	}
 }
 
-// Freshest prefers a next hop that was known to one that is not resolved yet: the neighbour
-// table drops entries that were not used for a while.
+// Freshest is a next hop as it was found, with the neighbour's address as it was known where
+// it is not found: the neighbour table drops entries that were not used for a while. All
+// else is as found: the device may have another address or MTU by now.
 func Freshest(old, found netlnk.NextHop) netlnk.NextHop {
 	sameHop := old.Index == found.Index && old.Gateway == found.Gateway && !found.Local
-	if old.Valid && !found.Valid && sameHop {
-		return old
+	if old.Valid && !found.Valid && sameHop && found.Refused == "" && len(found.Src) == len(old.Src) {
+		found.Dst, found.Valid = old.Dst, true
 	}
 	return found
 }

@@ -78,6 +78,9 @@ type Machine struct {
 	Learn func(Heard) bool
 	// StartDelay is how long instances that Run begins neither listen nor take over.
 	StartDelay time.Duration
+	// Lost, unless it is nil, is told of a master that has fallen silent when its instance
+	// is taken over. The state machine's goroutine calls it; it does not wait.
+	Lost func(instance string, peer netip.Addr)
 
 	suspended *atomic.Bool // see Instances.Suspend
 }

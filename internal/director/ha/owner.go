@@ -83,6 +83,9 @@ func (o *owner) Enter(from, to vrrp.State) {
 	if m := o.member.Load(); m != nil {
 		m.entered(to)
 	}
+	if from == vrrp.Backup && to == vrrp.Master && o.with.Lost != nil {
+		o.tellLost()
+	}
 }
 
 // MayTakeOver asks its sync group.
@@ -95,6 +98,15 @@ func (o *owner) MayTakeOver() bool {
 func (o *owner) GivesWay() {
 	if m := o.member.Load(); m != nil {
 		m.givesWay()
+	}
+}
+
+// tellLost tells of the master before, unless it has said that it leaves or is heard still:
+// then this director has the higher priority.
+func (o *owner) tellLost() {
+	peer := o.machine.Snapshot().Peer
+	if peer.Addr.IsValid() && peer.Priority != vrrp.PriorityRelease && time.Since(peer.Heard) >= o.terms.lease {
+		o.with.Lost(o.terms.name, peer.Addr)
 	}
 }
 

@@ -122,7 +122,7 @@ func (p *Pool) follow(was *Pool) Change {
 func (m *member) follow(was *member) []diff.Setting {
 	different := diff.Settings(conf.CompareRealServer(was.conf, m.conf))
 	if len(different) == 0 {
-		m.checkers, m.since = was.checkers, was.since
+		m.checkers, m.since, m.rising = was.checkers, was.since, was.rising
 		return nil
 	}
 	left := slices.Clone(was.checkers)
@@ -141,7 +141,7 @@ func (m *member) follow(was *member) []diff.Setting {
 		left = slices.Delete(left, j, j+1)
 	}
 	if m.in() == was.in() {
-		m.since = was.since
+		m.since, m.rising = was.since, was.rising
 	}
 	return different
 }

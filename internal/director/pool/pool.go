@@ -31,6 +31,7 @@ type member struct {
 	checkers []*Checker
 	pool     *Pool
 	since    time.Time // when it came in or went out last, or was added
+	rising   time.Time // when it came in last; zero where it has never been out
 }
 
 // New makes a pool with every server in, but those that have to pass a check first, by

@@ -16,6 +16,7 @@ import (
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
 	"weir/internal/netlnk/nstest"
+	"weir/test/mutate"
 )
 
 // gratuitous is the packet of RFC 826, field by field: Ethernet, IPv4, their lengths,
@@ -79,24 +80,28 @@ func TestUnmarshalBinaryErrors(t *testing.T) {
 }
 
 // A packet that was read is written and read again as the same packet.
-func FuzzPacket(f *testing.F) {
+func FuzzPacket(f *testing.F) { mutate.Fuzz(f, packetSeeds(), checkPacket) }
+
+func TestPacketMutations(t *testing.T) { mutate.Test(t, "FuzzPacket", packetSeeds(), checkPacket) }
+
+func packetSeeds() mutate.Seeds {
 	good, _ := hex.DecodeString(gratuitous)
-	f.Add(good)
-	f.Add(append(bytes.Clone(good), make([]byte, 18)...)) // padded to 60 bytes
-	f.Add(good[:20])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var first, second arp.Packet
-		if first.UnmarshalBinary(b) != nil {
-			return
-		}
-		out, err := first.MarshalBinary()
-		if err != nil || !bytes.Equal(out, b[:arp.Size]) {
-			t.Fatalf("marshal %+v: %x, %v, want %x", first, out, err, b[:arp.Size])
-		}
-		if err := second.UnmarshalBinary(out); err != nil || !reflect.DeepEqual(first, second) {
-			t.Fatalf("parsed again: %+v, %v, want %+v", second, err, first)
-		}
-	})
+	padded := append(bytes.Clone(good), make([]byte, 18)...) // to 60 bytes
+	return mutate.Of(good, padded, good[:20])
+}
+
+func checkPacket(t *testing.T, b []byte) {
+	var first, second arp.Packet
+	if first.UnmarshalBinary(b) != nil {
+		return
+	}
+	out, err := first.MarshalBinary()
+	if err != nil || !bytes.Equal(out, b[:arp.Size]) {
+		t.Fatalf("marshal %+v: %x, %v, want %x", first, out, err, b[:arp.Size])
+	}
+	if err := second.UnmarshalBinary(out); err != nil || !reflect.DeepEqual(first, second) {
+		t.Fatalf("parsed again: %+v, %v, want %+v", second, err, first)
+	}
 }
 
 // The neighbour receives exactly this frame, and learns the VIP's new MAC address.

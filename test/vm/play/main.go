@@ -59,15 +59,12 @@ func playAll(all []scenario, record bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("the network is there after %.1f s\n", time.Since(began).Seconds())
+	fmt.Fprintf(os.Stderr, "the network is there after %.1f s\n", time.Since(began).Seconds())
+	if record {
+		return servers.recordAll(all, began)
+	}
 	differ := 0
 	for i, s := range all {
-		if record {
-			if err := servers.record(i, s); err != nil {
-				return err
-			}
-			continue
-		}
 		if i%20 == 19 {
 			fmt.Printf("%d scenarios, %d differ so far, %.1f s\n", i, differ, time.Since(began).Seconds())
 		}
@@ -91,6 +88,19 @@ func playAll(all []scenario, record bool) error {
 	return nil
 }
 
+// recordAll prints scenarios with what IPVS does.
+func (s *servers) recordAll(all []scenario, began time.Time) error {
+	for i, one := range all {
+		if err := s.record(i, one); err != nil {
+			return err
+		}
+		if i%20 == 19 {
+			fmt.Fprintf(os.Stderr, "%d scenarios, %.1f s\n", i+1, time.Since(began).Seconds())
+		}
+	}
+	return nil
+}
+
 // record prints a scenario with what IPVS does. Where the machine was too slow for that to
 // count, it tries again, and says so if it was too slow each time.
 func (s *servers) record(i int, of scenario) error {
@@ -105,7 +115,7 @@ func (s *servers) record(i int, of scenario) error {
 			continue
 		}
 		if slow {
-			fmt.Println("# too slow:")
+			fmt.Println(conformance.TooSlow)
 		}
 		fmt.Print(ipvs)
 		return nil
