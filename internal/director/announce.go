@@ -22,10 +22,10 @@ func startDelay(g *conf.Global) time.Duration {
 	return delay
 }
 
-// setPaces has addresses announced at the pace that a configuration wants.
-func (d *Director) setPaces(c *conf.Config) {
-	all := vip.Pace{ARP: c.Global.GARPInterval, NA: c.Global.GNAInterval}
-	var shared []vip.SharedPace
+// pacesOf is at what pace a configuration wants addresses announced: on every device, and on
+// those of each garp_group.
+func pacesOf(c *conf.Config) (all vip.Pace, shared []vip.SharedPace) {
+	all = vip.Pace{ARP: c.Global.GARPInterval, NA: c.Global.GNAInterval}
 	for _, g := range c.GARPGroups {
 		pace := all
 		if g.Has("garp_interval") {
@@ -36,5 +36,5 @@ func (d *Director) setPaces(c *conf.Config) {
 		}
 		shared = append(shared, vip.SharedPace{Devices: g.Interfaces, Pace: pace})
 	}
-	d.vips.SetPaces(all, shared)
+	return all, shared
 }

@@ -83,7 +83,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
-	d.setPaces(cfg)
+	d.vips.SetPaces(pacesOf(cfg))
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
