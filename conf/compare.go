@@ -220,7 +220,7 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	for i := range partners {
 		partners[i] = -1
 	}
-	if now.Type() == reflect.TypeFor[[]URL]() { // pages have no names: they are asked for in their order
+	if t := now.Type(); t == reflect.TypeFor[[]URL]() || t == reflect.TypeFor[[]*GARPGroup]() { // they have no names: their order counts
 		for i := range min(len(partners), len(stays)) {
 			partners[i], stays[i] = i, true
 		}
@@ -248,7 +248,7 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	}
 	for i := range partners {
 		find(i, all[i].others)
-		inner := append(path[:len(path):len(path)], row.name+" "+all[i].title)
+		inner := append(path[:len(path):len(path)], strings.TrimSpace(row.name+" "+all[i].title))
 		if partners[i] < 0 {
 			c.block(inner, row, Added)
 			continue
@@ -257,7 +257,7 @@ func (c *comparison) list(path []string, row *entry, was, now reflect.Value) {
 	}
 	for i := range stays {
 		if !stays[i] {
-			c.block(append(path[:len(path):len(path)], row.name+" "+namesOf(was.Index(i)).title), row, Removed)
+			c.block(append(path[:len(path):len(path)], strings.TrimSpace(row.name+" "+namesOf(was.Index(i)).title)), row, Removed)
 		}
 	}
 }

@@ -33,12 +33,25 @@ func globalBlock() *blockSpec {
 
 // derive fills in the defaults that are other keywords' values.
 func (g *Global) derive() {
+	if g.MinGARP {
+		g.minGARP()
+	}
 	from(g, g, "vrrp_garp_lower_prio_delay", "vrrp_garp_master_delay", &g.GARPLowerDelay, g.GARPDelay)
 	from(g, g, "vrrp_garp_lower_prio_repeat", "vrrp_garp_master_repeat", &g.GARPLowerRepeat, g.GARPRepeat)
 	from(g, g, "snmp_rs_stats_update_interval", "snmp_vs_stats_update_interval", &g.SNMPRSInterval, g.SNMPVSInterval)
 	from(g, g, "vmac_addr_prefix", "vmac_prefix", &g.VMACAddrPrefix, g.VMACPrefix)
 	from(g, g, "smtp_alert_vrrp", "smtp_alert", &g.SMTPAlertVRRP, g.SMTPAlert)
 	from(g, g, "smtp_alert_checker", "smtp_alert", &g.SMTPAlertChecker, g.SMTPAlert)
+}
+
+// minGARP is vrrp_min_garp: one announcement, unless the file says otherwise.
+func (g *Global) minGARP() {
+	if !g.Has("vrrp_garp_master_repeat") {
+		g.GARPRepeat = 1
+	}
+	if !g.Has("vrrp_garp_master_delay") {
+		g.GARPDelay = 0
+	}
 }
 
 // Mail is what stands in global_defs about identity and mails.

@@ -49,6 +49,8 @@ func machineEntries[C any](machine func(*C) *Machine) []*entry {
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
 		}),
+	)
+	entries = append(entries,
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),

@@ -53,7 +53,7 @@ func trackScriptBlock() *blockSpec {
 		if s := into.(*S); !s.Has("timeout") {
 			s.Timeout = s.Interval
 		}
-	}, entries: yet(
+	}, entries: []*entry{
 		script("script", func(s *S) *Script { return &s.Script }, "the program: exit code 0 is good"),
 		value("interval", seconds(tick, maxWhole), func(s *S) *time.Duration { return &s.Interval }, "the time between its runs", initially(time.Second)),
 		value("timeout", seconds(tick, maxWhole), func(s *S) *time.Duration { return &s.Timeout }, "how long a run may take", otherwise("interval")),
@@ -62,7 +62,7 @@ func trackScriptBlock() *blockSpec {
 		value("fall", number(1, math.MaxInt32), func(s *S) *int { return &s.Fall }, "so many bad runs make it bad", initially(1)),
 		custom("user", "USER [[:]GROUP]", "the user and group that it runs as", func(r *reader, st *text.Statement, s *S) bool { return s.User.user(r, st, 1) }, otherwise("script_user")),
 		present("init_fail", func(s *S) *bool { return &s.InitFail }, "it is bad until its first run"),
-	)}
+	}}
 }
 
 // TrackProcess is a vrrp_track_process.
@@ -85,7 +85,7 @@ func trackProcessBlock() *blockSpec {
 	delay := seconds(0, time.Hour)
 	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "process", "expected process NAME [ARGUMENT...]")
-	}, entries: yet(
+	}, entries: []*entry{
 		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments", firstCounts()),
 		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
 		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
@@ -99,7 +99,7 @@ func trackProcessBlock() *blockSpec {
 			return ok
 		}),
 		present("full_command", func(p *P) *bool { return &p.FullCommand }, "match the whole command"),
-	)}
+	}}
 }
 
 // TrackFile is a track_file.
@@ -231,10 +231,10 @@ func garpGroupBlock() *blockSpec {
 			r.warnAt(b.Owner.Place(), "garp-group-empty", "a garp_group without a delay changes nothing", "expected garp_interval or gna_interval")
 		}
 	}
-	return &blockSpec{name: "garp_group", done: done, entries: yet(
+	return &blockSpec{name: "garp_group", done: done, entries: []*entry{
 		value("garp_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GARPInterval }, "the gap between gratuitous ARPs", otherwise("vrrp_garp_interval")),
 		value("gna_interval", seconds(0, maxDelay), func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", otherwise("vrrp_gna_interval")),
 		many("interface", device(), func(g *G) *[]string { return &g.Interfaces }, "the interface"),
 		section("interfaces", names, "the interfaces", plain(func(g *G) *G { return g })),
-	)}
+	}}
 }

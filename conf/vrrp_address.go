@@ -169,7 +169,7 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	default:
 		r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), "expected "+addressHint)
 	}
-	if ok && !slices.Contains([]string{"dev", "preferred_lft", "no_track"}, st.Words[n].Text) {
+	if ok && slices.Contains([]string{"use_vmac", "track_group"}, st.Words[n].Text) {
 		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: st.Words[n].Text, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok

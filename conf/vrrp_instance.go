@@ -119,6 +119,8 @@ func instanceBlock() *blockSpec {
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
+		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
+		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		section("unicast_peer", peerBlock(), "the other directors, to which advertisements go instead of the group", plain(whole)),
 		value("mcast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the address that advertisements come from", otherwise("the interface's first")),
 		value("unicast_src_ip", address(), func(i *I) *netip.Addr { return &i.SourceIP }, "the same as mcast_src_ip", inSlot("mcast_src_ip")),
@@ -129,6 +131,11 @@ func instanceBlock() *blockSpec {
 		value("preempt_delay", seconds(0, 1000*time.Second), func(i *I) *time.Duration { return &i.PreemptDelay }, "how long to wait before taking over", initially(time.Duration(0))),
 		value("garp_master_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", otherwise("vrrp_garp_master_delay")),
 		atLeastOne("garp_master_repeat", func(i *I) *int { return &i.GARPRepeat }, "how many times a set announces each address", otherwise("vrrp_garp_master_repeat")),
+		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
+		value("garp_master_refresh", wholeSeconds(0, maxTimer), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
+		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "how many times a refresh announces each address", otherwise("vrrp_garp_master_refresh_repeat")),
+		value("garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
+		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_lower_prio_repeat")),
 		present("accept", func(i *I) *bool { return &i.Accept }, "a master that does not own its addresses answers what is sent to them", otherwise("yes")),
 		present("no_virtual_ipaddress", func(i *I) *bool { return &i.NoVIPs }, "the instance has no addresses on purpose"),
 	}
@@ -146,24 +153,16 @@ func instanceBlock() *blockSpec {
 // nothing here.
 func instanceLater() []*entry {
 	type I = rawInstance
-	whole := func(i *I) *I { return i }
 	extra := custom("garp_extra_if", "[all] whole seconds from 0 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
 		func(r *reader, st *text.Statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
-		section("virtual_routes", routeBlock("virtual_routes", func(i *I, v Route) { i.Routes = append(i.Routes, v) }), "routes that the master has", plain(whole)),
-		section("virtual_rules", ruleBlock("virtual_rules", func(i *I, v Rule) { i.Rules = append(i.Rules, v) }), "policy rules that the master has", plain(whole)),
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
 		present("promote_secondaries", func(i *I) *bool { return &i.PromoteSecondaries }, "further addresses stay when the first of a network goes"),
 		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "VIPs on other interfaces get a macvlan, too"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
-		present("dont_track_primary", func(i *I) *bool { return &i.IgnoreOwnInterface }, "go on when the own interface fails"),
-		value("garp_master_refresh", wholeSeconds(0, maxTimer), func(i *I) *time.Duration { return &i.GARPRefresh }, "gratuitous ARPs of a master, so often; 0 is never", otherwise("vrrp_garp_master_refresh")),
-		atLeastOne("garp_master_refresh_repeat", func(i *I) *int { return &i.GARPRefreshRepeat }, "how many times a refresh announces each address", otherwise("vrrp_garp_master_refresh_repeat")),
-		value("garp_lower_prio_delay", wholeSeconds(0, maxMicroWhole), func(i *I) *time.Duration { return &i.GARPLowerDelay }, "the second set after an advertisement of lower priority", otherwise("vrrp_garp_lower_prio_delay")),
-		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_lower_prio_repeat")),
 		extra, obsolete("vmac_garp_intvl", extra),
 		expired, obsolete("thread_timer_expired", expired),
 		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {

@@ -129,11 +129,19 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 		if !route.says("dev") && !route.says("oif") && !route.says("no_track") {
 			r.warnAt(st.Place(), "route-untracked", "a route without a device is not watched", "write dev INTERFACE, or no_track")
 		}
+		if route.Unready() {
+			r.once("route encap", text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: "encap", Message: "a route with encap is accepted and has no effect yet"}, st.Place())
+		}
 		add(into, route)
 		note(into, name, st.Place())
 	})
 	spec.words = func(word string) bool { return word == "to" || knows(words, word) }
 	return spec
+}
+
+// Unready tells whether weir cannot make the route yet.
+func (t *Route) Unready() bool {
+	return slices.ContainsFunc(t.Options, func(o Option) bool { return o.Name == "encap" })
 }
 
 // says tells whether a route has a word outside its next hops.

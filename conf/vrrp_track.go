@@ -44,13 +44,12 @@ func trackEntries[T any](at func(*T) *Tracks) []*entry {
 	block := func(name string, most int, list func(*T) *[]Track, help string) *entry {
 		return section(name, trackBlock(name, most, list), help, plain(func(t *T) *T { return t }))
 	}
-	return yet(
+	return append([]*entry{
 		block("track_interface", 253, func(t *T) *[]Track { return &at(t).Interfaces }, "interfaces: without a weight one that is down is a fault"),
 		block("track_script", 253, func(t *T) *[]Track { return &at(t).Scripts }, "vrrp_scripts"),
 		block("track_file", 254, func(t *T) *[]Track { return &at(t).Files }, "track_files"),
 		block("track_process", 254, func(t *T) *[]Track { return &at(t).Processes }, "vrrp_track_processes"),
-		block("track_bfd", 253, func(t *T) *[]Track { return &at(t).BFDs }, "bfd_instances"),
-	)
+	}, yet(block("track_bfd", 253, func(t *T) *[]Track { return &at(t).BFDs }, "bfd_instances"))...)
 }
 
 // trackBlock is a list of what is watched.
@@ -125,13 +124,14 @@ func syncGroupBlock() *blockSpec {
 		g.note("group", st.Place())
 	})
 	names.words = isName
-	entries := yet(
+	entries := []*entry{
 		section("group", names, "the instances", plain(func(g *G) *G { return g })),
-		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete").warns("track_interface, track_script or track_file in the group"),
 		present("sync_group_tracking_weight", func(g *G) *bool { return &g.TrackingWeight }, "let trackers of the instances have weights"),
-	)
+	}
+	entries = append(entries, ignored("keepalived does not use it either",
+		present("global_tracking", func(g *G) *bool { return &g.GlobalTracking }, "obsolete").warns("track_interface, track_script or track_file in the group"))...)
 	entries = append(entries, trackEntries(func(g *G) *Tracks { return &g.Tracks })...)
-	entries = append(entries, yet(notifyEntries(func(g *G) *Notify { return &g.Notify })...)...)
+	entries = append(entries, notifyEntries(func(g *G) *Notify { return &g.Notify })...)
 	done := func(r *reader, b *text.Block, into any) {
 		r.require(b, "group", "expected group { INSTANCE... }")
 		if g := into.(*G); len(g.Members) == 1 && !b.Unsure {

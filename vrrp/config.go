@@ -58,6 +58,14 @@ type Config struct {
 	// GARPDelay is after what time a new master announces its addresses again
 	// (keepalived's garp_master_delay); 0 is never.
 	GARPDelay time.Duration
+	// LowerDelay is the same after an advert of a lower master (garp_lower_prio_delay).
+	LowerDelay time.Duration
+	// GARPRefresh is how often a master announces its addresses for good measure
+	// (garp_master_refresh); 0 is never.
+	GARPRefresh time.Duration
+	// StartDelay is how long an instance that starts neither listens nor takes over
+	// (vrrp_startup_delay).
+	StartDelay time.Duration
 	// HandOver is how long a master that is stopped keeps the addresses while it waits
 	// for another to take over; with 0 it leaves at once, as RFC 3768 says. MaxSkewTime
 	// is enough for every backup.

@@ -76,17 +76,23 @@ type Instance struct {
 	base      *slog.Logger  // without the instance's name
 	wake      chan struct{} // SetFault was called
 	changed   chan struct{} // changes is not empty
+	direct    chan struct{} // directed was set
 	suspended atomic.Bool   // a master that is stopped leaves everything to the next process
 
-	mu      sync.Mutex // guards snap and changes
-	snap    Snapshot   // written by Run's goroutine only, except for snap.Fault
-	changes []change
+	mu       sync.Mutex // guards what follows
+	snap     Snapshot   // written by Run's goroutine only, except for snap.Fault
+	changes  []change
+	directed State // see Follow
 
 	// The fields below belong to Run's goroutine.
 	advert   Advertisement
-	timer    *time.Timer // Master_Down_Timer in backup, Adver_Timer in master
-	deadline time.Time   // when timer fires
-	announce *time.Timer // the second gratuitous ARP
+	timer    *time.Timer  // Master_Down_Timer in backup, Adver_Timer in master
+	deadline time.Time    // when timer fires
+	announce *time.Timer  // the second gratuitous ARP
+	again    Announcement // what it is for
+	refresh  *time.Timer  // the next refresh of gratuitous ARP
+	// deafUntil is when StartDelay is over.
+	deafUntil time.Time
 	// preemptFrom is when PreemptDelay began to run; zero while the master has at
 	// least this instance's priority.
 	preemptFrom    time.Time
@@ -111,6 +117,7 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 		base:      logger,
 		wake:      make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1),
+		direct:    make(chan struct{}, 1),
 	}
 	v.setConfig(cfg)
 	return v, nil
@@ -120,7 +127,7 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 // advert of priority 0 and waits up to HandOver for another to take over; the owner is
 // told of INIT before Run returns. See Suspend for the other way.
 func (v *Instance) Run(ctx context.Context) error {
-	v.timer, v.announce = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	v.timer, v.announce, v.refresh = time.NewTimer(time.Hour), time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	v.stopTimers()
 	for state := stateFunc(v.initial); state != nil; {
 		state = state(ctx)
@@ -240,4 +247,5 @@ func (v *Instance) arm(from time.Time, d time.Duration) {
 func (v *Instance) stopTimers() {
 	v.timer.Stop()
 	v.announce.Stop()
+	v.refresh.Stop()
 }

@@ -200,10 +200,13 @@ func TestStates(t *testing.T) {
 				400ms advert 0, MASTER > INIT`,
 		},
 		{
-			name:   "6.4.3 lower priority: MASTER, answered and announced again",
-			config: func(c *Config) { c.Resume = true; c.GARPDelay = 700 * time.Millisecond },
-			steps:  []step{{ms(500), hear(99)}},
-			end:    ms(2000),
+			name: "6.4.3 lower priority: MASTER, answered and announced again",
+			config: func(c *Config) {
+				c.Resume = true
+				c.GARPDelay, c.LowerDelay = 700*time.Millisecond, 700*time.Millisecond
+			},
+			steps: []step{{ms(500), hear(99)}},
+			end:   ms(2000),
 			want: `0s advert 100, lease, INIT > MASTER, announce
 				500ms advert 100, lease, announce
 				1.2s announce

@@ -60,12 +60,19 @@ func (v *Instance) setConfig(cfg Config) {
 }
 
 // backupReconfigured sets the timer of a backup whose Master_Down_Interval has changed
-// to the new interval from now on. It returns true where the backup has to become master.
-func (v *Instance) backupReconfigured(before time.Duration) (takesOver bool) {
+// to the new interval from now on. Where only its Skew_Time has, because trackers have
+// changed the priority, the time that has passed counts, as in keepalived: a priority that
+// changes again and again does not keep the backup from taking over. It returns true where
+// the backup has to become master.
+func (v *Instance) backupReconfigured(before *Config) (takesOver bool) {
 	if v.cfg.Priority == PriorityOwner {
 		return true
 	}
-	if now := v.cfg.MasterDownInterval(); now != before {
+	switch was, now := before.MasterDownInterval(), v.cfg.MasterDownInterval(); {
+	case was == now:
+	case before.Lease() == v.cfg.Lease():
+		v.arm(v.deadline, now-was)
+	default:
 		v.arm(time.Now(), now)
 	}
 	return false

@@ -50,7 +50,7 @@ func TestReconfigure(t *testing.T) {
 			steps: append([]step{{ms(1000), hear(150)}, {ms(1500), reconfigure(priority(200))}}, every(ms(2000), 3, hear(150))...),
 			end:   ms(5000),
 			want: `0s INIT > BACKUP
-				4.71875s advert 200, lease, BACKUP > MASTER, announce
+				4.21875s advert 200, lease, BACKUP > MASTER, announce
 				5s advert 0, MASTER > INIT`,
 		},
 		{

@@ -59,6 +59,8 @@ const (
 	timerFired                          // Master_Down_Timer or Adver_Timer
 	announceDue                         // the second gratuitous ARP
 	reconfigured                        // Reconfigure was called
+	groupMoved                          // Follow was called
+	refreshDue                          // gratuitous ARP of a master, again and again
 )
 
 // next waits for one event. Of several that are due it takes one at random.
@@ -70,28 +72,35 @@ func (v *Instance) next(ctx context.Context) event {
 		return event{kind: faultChanged}
 	case <-v.changed:
 		return event{kind: reconfigured}
+	case <-v.direct:
+		return event{kind: groupMoved}
 	case p := <-v.transport.Received():
 		return event{kind: packetReceived, packet: p}
 	case <-v.timer.C:
 		return event{kind: timerFired}
 	case <-v.announce.C:
 		return event{kind: announceDue}
+	case <-v.refresh.C:
+		return event{kind: refreshDue}
 	}
 }
 
 // initial is RFC 3768 section 6.4.1, Startup event.
 func (v *Instance) initial(context.Context) stateFunc {
-	now := time.Now()
+	v.deafUntil = time.Now().Add(v.cfg.StartDelay)
+	now := v.deafUntil
 	v.preemptFrom = now
 	switch {
 	case v.faultReason() != "":
 		return v.fault
 	// "If the Priority = 255 (i.e., the router owns the IP address(es) …)".
-	case v.cfg.Priority == PriorityOwner:
+	case v.cfg.Priority == PriorityOwner && v.cfg.StartDelay == 0 && v.mayTakeOver():
 		return v.becomeMaster("owner of the addresses")
 	// The process before this one was master, and its lease has not run out.
 	case v.cfg.Resume:
 		return v.becomeMaster("resumed")
+	case v.cfg.Priority == PriorityOwner && v.mayTakeOver():
+		v.arm(now, 0)
 	// keepalived's "state MASTER": wait for one advert interval instead of three.
 	case v.cfg.StartMaster:
 		v.arm(now, v.cfg.AdvertInterval+v.cfg.SkewTime())
@@ -118,9 +127,9 @@ func (v *Instance) backup(ctx context.Context) stateFunc {
 			}
 		// A reload keeps the state, unless the priority is now 255.
 		case reconfigured:
-			before := v.cfg.MasterDownInterval()
+			before := v.cfg
 			v.adopt()
-			if v.backupReconfigured(before) {
+			if v.backupReconfigured(&before) {
 				return v.becomeMaster("owner of the addresses")
 			}
 		// "If an ADVERTISEMENT is received".
@@ -129,8 +138,17 @@ func (v *Instance) backup(ctx context.Context) stateFunc {
 		// "If the Master_Down_Timer fires": send an advert and gratuitous ARP, to
 		// MASTER.
 		case timerFired:
-			if v.masterIsDown() {
+			if !v.masterIsDown() {
+				continue
+			}
+			if v.mayTakeOver() {
 				return v.becomeMaster("no advert heard")
+			}
+			v.arm(time.Now(), v.cfg.MasterDownInterval())
+		// keepalived's vrrp_sync_master.
+		case groupMoved:
+			if v.direction() == Master {
+				return v.becomeMaster("its sync group has become master")
 			}
 		}
 	}
@@ -138,7 +156,7 @@ func (v *Instance) backup(ctx context.Context) stateFunc {
 
 // backupHears is RFC 3768 section 6.4.2, "If an ADVERTISEMENT is received".
 func (v *Instance) backupHears(p *Packet) {
-	if !v.accept(p) {
+	if !v.accept(p) || time.Now().Before(v.deafUntil) {
 		return
 	}
 	now, priority := time.Now(), p.Advertisement.Priority
@@ -152,10 +170,12 @@ func (v *Instance) backupHears(p *Packet) {
 		v.preemptFrom = time.Time{}
 		v.learn(p.Advertisement.Interval)
 		v.arm(now, v.cfg.MasterDownInterval())
+		v.givesWayInGroup()
 	// "If Preempt_Mode is False": reset the timer to Master_Down_Interval.
 	case v.cfg.NoPreempt:
 		v.learn(p.Advertisement.Interval)
 		v.arm(now, v.cfg.MasterDownInterval())
+		v.givesWayInGroup()
 	// Else "Discard the ADVERTISEMENT", unless keepalived's preempt_delay runs.
 	default:
 		if v.cfg.PreemptDelay > 0 {
@@ -182,6 +202,7 @@ func (v *Instance) delayPreemption(now time.Time) {
 	}
 	if until.After(v.deadline) {
 		v.arm(until, 0)
+		v.givesWayInGroup()
 	}
 }
 
@@ -223,16 +244,9 @@ func (v *Instance) becomeMaster(why string) stateFunc {
 		return v.mute
 	}
 	v.enter(Master, why)
-	v.announceTwice()
+	v.announceTwice(AsMaster)
+	v.refreshAfter(v.cfg.GARPDelay)
 	return v.master
-}
-
-// announceTwice has the owner announce the VIPs now, and once more after GARPDelay.
-func (v *Instance) announceTwice() {
-	v.owner.Announce()
-	if v.cfg.GARPDelay > 0 {
-		v.announce.Reset(v.cfg.GARPDelay)
-	}
 }
 
 // master is RFC 3768 section 6.4.3.
@@ -249,8 +263,17 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			}
 		// A reload keeps the state; the backups learn of the new priority at once.
 		case reconfigured:
+			refresh := v.cfg.GARPRefresh
 			v.adopt()
 			v.advertise(v.cfg.Priority)
+			if v.cfg.GARPRefresh != refresh {
+				v.refreshAfter(0)
+			}
+		// keepalived's vrrp_sync_backup: no advert of priority 0 goes out.
+		case groupMoved:
+			if v.direction() == Backup {
+				return v.leave("its sync group has become backup")
+			}
 		// "If the Adver_Timer fires": send an advert, reset the timer.
 		case timerFired:
 			v.advertise(v.cfg.Priority)
@@ -259,7 +282,11 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			}
 		// keepalived's garp_master_delay.
 		case announceDue:
-			v.owner.Announce()
+			v.tellNeighbours(v.again)
+		// keepalived's garp_master_refresh.
+		case refreshDue:
+			v.tellNeighbours(Refreshed)
+			v.refreshAfter(0)
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
 			if v.masterHears(e.packet) {
@@ -366,16 +393,22 @@ func (v *Instance) answerLower(r rival) {
 	}
 	if now.Sub(v.lowerAnnounced) >= announceEvery {
 		v.lowerAnnounced = now
-		v.announceTwice()
+		v.announceTwice(LowerHeard)
 	}
 }
 
 // yield is the transition from MASTER to BACKUP of RFC 3768 section 6.4.3: "Cancel
 // Adver_Timer; Set Master_Down_Timer to Master_Down_Interval".
 func (v *Instance) yield(context.Context) stateFunc {
+	return v.leave(fmt.Sprintf("a higher master was heard: %s with priority %d", v.higher.source, v.higher.priority))
+}
+
+// leave is the transition from MASTER to BACKUP.
+func (v *Instance) leave(why string) stateFunc {
 	v.announce.Stop()
+	v.refresh.Stop()
 	v.arm(time.Now(), v.cfg.MasterDownInterval())
-	v.enter(Backup, fmt.Sprintf("a higher master was heard: %s with priority %d", v.higher.source, v.higher.priority))
+	v.enter(Backup, why)
 	return v.backup
 }
 
@@ -440,7 +473,8 @@ func (v *Instance) mute(ctx context.Context) stateFunc {
 		case timerFired:
 			if v.advertise(v.cfg.Priority); v.unsentSince.IsZero() {
 				v.enter(Master, "adverts are sent again")
-				v.announceTwice()
+				v.announceTwice(AsMaster)
+				v.refreshAfter(v.cfg.GARPDelay)
 				return v.master
 			}
 		}
@@ -458,9 +492,9 @@ func (v *Instance) recover(context.Context) stateFunc {
 	v.unsentSince = time.Time{}
 	v.adopt() // what the instance is to speak by comes before the word that it can
 	v.cfg.learnt = 0
-	now := time.Now()
+	now := v.listensFrom(time.Now())
 	v.preemptFrom = now
-	if v.cfg.Priority == PriorityOwner {
+	if v.cfg.Priority == PriorityOwner && v.mayTakeOver() {
 		return v.becomeMaster("fault is gone")
 	}
 	v.arm(now, v.cfg.MasterDownInterval())
@@ -481,6 +515,7 @@ func (v *Instance) handOver(ctx context.Context) stateFunc {
 		return v.stop(ctx)
 	}
 	v.announce.Stop()
+	v.refresh.Stop()
 	v.advertise(PriorityRelease)
 	v.arm(time.Now(), v.cfg.HandOver)
 	for {

@@ -26,4 +26,13 @@ func init() {
 	} {
 		reloadExamples[name] = e
 	}
+	for _, keyword := range []string{"notify_priority_changes", "smtp_alert"} {
+		reloadExamples["vrrp_sync_group "+keyword] = reloadExample{was: "off", now: "on", around: aGroup}
+	}
+	for _, keyword := range []string{"notify_master", "notify_backup", "notify_fault", "notify_stop", "notify"} {
+		reloadExamples["vrrp_sync_group "+keyword] = reloadExample{was: `"/bin/true a"`, now: `"/bin/true b"`, around: aGroup}
+	}
 }
+
+// aGroup is what each vrrp_sync_group must have.
+const aGroup = "group {\nV\n}\n"

@@ -103,6 +103,47 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs random_seed":             {was: "1", now: "2"},
 	"global_defs dynamic_interfaces":      {was: "-", now: ""},
 
+	"global_defs vrrp_garp_lower_prio_delay":      {was: "5", now: "6"},
+	"global_defs vrrp_garp_lower_prio_repeat":     {was: "5", now: "6"},
+	"global_defs vrrp_garp_master_refresh":        {was: "5", now: "6"},
+	"global_defs vrrp_garp_master_refresh_repeat": {was: "5", now: "6"},
+	"global_defs vrrp_garp_interval":              {was: "1", now: "2"},
+	"global_defs vrrp_gna_interval":               {was: "1", now: "2"},
+	"global_defs vrrp_min_garp":                   {was: "off", now: "on", around: "vrrp_garp_master_delay 5\nvrrp_garp_master_repeat 5\n"},
+	"global_defs vrrp_startup_delay":              {was: "1", now: "2"},
+	"global_defs vrrp_delay_after_boot":           {was: "1", now: "2"},
+
+	"vrrp_instance dont_track_primary":         {was: "-", now: ""},
+	"vrrp_instance garp_master_refresh":        {was: "5", now: "6"},
+	"vrrp_instance garp_master_refresh_repeat": {was: "5", now: "6"},
+	"vrrp_instance garp_lower_prio_delay":      {was: "5", now: "6"},
+	"vrrp_instance garp_lower_prio_repeat":     {was: "5", now: "6"},
+
+	"vrrp_sync_group group":                      {was: "{\nV\n}", now: "{\nV2\n}"},
+	"vrrp_sync_group sync_group_tracking_weight": {was: "-", now: "", around: "group {\nV\n}\n"},
+
+	"garp_group garp_interval": {was: "1", now: "2", around: "interface eth0\n"},
+	"garp_group gna_interval":  {was: "1", now: "2", around: "interface eth0\n"},
+	"garp_group interface":     {was: "eth0", now: "eth1", around: "garp_interval 1\n", reports: "interfaces"},
+	"garp_group interfaces":    {was: "{\neth0\n}", now: "{\neth1\n}", around: "garp_interval 1\n"},
+
+	"vrrp_script script":                       {was: "/bin/true", now: "/bin/echo"},
+	"vrrp_script interval":                     {was: "50", now: "60", around: "timeout 50\n"},
+	"vrrp_script timeout":                      {was: "50", now: "60"},
+	"vrrp_script weight":                       {was: "5", now: "6"},
+	"vrrp_script rise":                         {was: "2", now: "3"},
+	"vrrp_script fall":                         {was: "2", now: "3"},
+	"vrrp_script user":                         {was: "root", now: "nobody"},
+	"vrrp_script init_fail":                    {was: "-", now: ""},
+	"vrrp_track_process process":               {was: "a", now: "b"},
+	"vrrp_track_process param_match":           {was: "initial", now: "partial"},
+	"vrrp_track_process weight":                {was: "5", now: "6"},
+	"vrrp_track_process quorum":                {was: "2", now: "3"},
+	"vrrp_track_process quorum_max":            {was: "2", now: "3"},
+	"vrrp_track_process fork_delay":            {was: "2", now: "3"},
+	"vrrp_track_process terminate_delay":       {was: "2", now: "3"},
+	"vrrp_track_process delay":                 {nothing: "it is fork_delay and terminate_delay"},
+	"vrrp_track_process full_command":          {was: "-", now: ""},
 	"global_defs vrrp_lower_prio_no_advert":    {was: "off", now: "on"},
 	"global_defs vrrp_higher_prio_send_advert": {was: "off", now: "on"},
 	"global_defs vrrp_owner_ignore_adverts":    {was: "off", now: "on"},
@@ -222,7 +263,13 @@ var reloadExamples = map[string]reloadExample{
 	"tables services":    {was: "2048", now: "4096"},
 	"tables servers":     {was: "2048", now: "4096"},
 
-	" virtual_server_group": {was: "G {\n10.0.0.4\n}", now: "G {\n10.0.0.4\n10.0.0.5\n}"},
+	" static_ipaddress":             {was: "{\n10.77.0.1/32 dev eth0\n}", now: "{\n10.77.0.2/32 dev eth0\n}"},
+	" static_routes":                {was: "{\n10.77.1.0/24 dev eth0\n}", now: "{\n10.77.2.0/24 dev eth0\n}"},
+	" static_rules":                 {was: "{\nfrom 10.77.1.0/24 table 7 priority 7\n}", now: "{\nfrom 10.77.1.0/24 table 7 priority 8\n}"},
+	"global_defs default_interface": {was: "eth0", now: "eth1"},
+	"vrrp_instance virtual_routes":  {was: "{\n10.77.1.0/24 dev eth0\n}", now: "{\n10.77.2.0/24 dev eth0\n}"},
+	"vrrp_instance virtual_rules":   {was: "{\nfrom 10.77.1.0/24 table 7 priority 7\n}", now: "{\nfrom 10.77.1.0/24 table 7 priority 8\n}"},
+	" virtual_server_group":         {was: "G {\n10.0.0.4\n}", now: "G {\n10.0.0.4\n10.0.0.5\n}"},
 }
 
 // init adds what stands at several levels in the same words.
@@ -235,6 +282,16 @@ func init() {
 		reloadExamples[block+" alpha"] = reloadExample{was: "off", now: "on"}
 		if block == "virtual_server" {
 			reloadExamples[block+" alpha"] = reloadExample{was: "-", now: ""}
+		}
+	}
+	for _, block := range []string{"vrrp_instance", "vrrp_sync_group"} {
+		for keyword, names := range map[string]string{"track_interface": "eth0 eth1", "track_script": "s1 s2", "track_file": "f1 f2", "track_process": "p1 p2"} {
+			was, now, _ := strings.Cut(names, " ")
+			e := reloadExample{was: "{\n" + was + "\n}", now: "{\n" + now + "\n}"}
+			if block == "vrrp_sync_group" {
+				e.around = aGroup
+			}
+			reloadExamples[block+" "+keyword] = e
 		}
 	}
 	for _, name := range strings.Fields(timeouts) {
@@ -253,6 +310,10 @@ var Blocks = map[string]string{
 	"real_server FILE_CHECK":     "FILE_CHECK {\ntrack_file F\n}\n",
 	"vrrp_instance auth_hmac":    "",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
+	" vrrp_sync_group":           "vrrp_sync_group W {\ngroup {\nV\n}\n}\n",
+	" garp_group":                "garp_group {\ngarp_interval 1\ninterface eth0\n}\n",
+	" vrrp_script":               "vrrp_script W {\nscript /bin/true\ninterval 50\n}\n",
+	" vrrp_track_process":        "vrrp_track_process W {\nprocess a\n}\n",
 	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
 	"real_server TCP_CHECK":      "TCP_CHECK {\n}\n",
@@ -285,13 +346,17 @@ virtual_router_id 1
 version 2
 garp_master_delay 5
 garp_master_repeat 5
+garp_lower_prio_delay 5
+garp_lower_prio_repeat 5
+garp_master_refresh 60
+garp_master_refresh_repeat 1
 lower_prio_no_advert off
 higher_prio_send_advert off
 skip_check_adv_addr off
 mcast_dst_ip 224.0.0.18
 down_timer_adverts 3
 <vrrp_instance><authentication><auth_hmac>}
-virtual_server group G {
+<trackers>virtual_server group G {
 protocol TCP
 real_server 10.0.0.2 80 {
 }
@@ -350,11 +415,34 @@ func ReloadText(block, keyword, statement string) string {
 	if block == "bfd_instance" && !strings.HasPrefix(statement, "neighbo") {
 		statement = "neighbor_ip 10.1.9.3\n" + statement
 	}
-	text := strings.Replace(reloadFile, "<"+block+">", statement, 1)
+	text := strings.Replace(reloadFile, "<trackers>", trackers(block, keyword, statement), 1)
+	text = strings.Replace(text, "<"+block+">", statement, 1)
 	if keyword == "virtual_server_group" {
 		return plainReload(strings.Replace(text, "<>", "", 1))
 	}
 	return "virtual_server_group G {\n10.0.0.4\n}\n" + plainReload(text)
+}
+
+// trackers are what a file with a statement in or about a tracker or a group has beside it.
+func trackers(block, keyword, statement string) string {
+	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n"}[block]
+	must := map[string]string{"vrrp_script": "script /bin/true\n", "vrrp_track_process": "process a\n"}[block]
+	if strings.HasPrefix(must, keyword+" ") {
+		must = ""
+	}
+	text := ""
+	if strings.HasPrefix(keyword, "track_") && block != "" {
+		for _, n := range []string{"1", "2"} {
+			text += "vrrp_script s" + n + " {\nscript /bin/true\ninterval 50\n}\nvrrp_track_process p" + n + " {\nprocess a\n}\ntrack_file f" + n + " {\nfile /run/a\n}\n"
+		}
+	}
+	if keyword == "group" {
+		text += "vrrp_instance V2 {\ninterface eth0\nvirtual_router_id 2\n}\n"
+	}
+	if head != "" && statement != "" {
+		text += head + must + statement + "}\n"
+	}
+	return text
 }
 
 // plainReload has nothing more in its blocks.

@@ -24,6 +24,7 @@ import (
 	"weir/internal/director/setter"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
+	"weir/internal/track"
 	"weir/internal/vip"
 	"weir/lvs"
 )
@@ -45,6 +46,7 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
+	trackers     track.Trackers
 	shared       check.Shared // what the checks' goroutines read
 	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
@@ -81,6 +83,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
+	d.vips.SetPaces(pacesOf(cfg))
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
@@ -93,6 +96,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	if m.AnswersARP != nil {
 		d.shared.AnswersARP = d.answersARP
 	}
+	d.trackers = track.Trackers{Report: d.tracked, Rules: d.shared.Scripts.Load, Log: log}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
@@ -109,6 +113,10 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.shared.Client.Store(client)
+	d.instances.SetStatic(d.cfg.Machine, d.cfg.Global.DefaultInterface)
+	if err := d.instances.PutStatic(); err != nil {
+		return err
+	}
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)
@@ -143,6 +151,8 @@ func (d *Director) Run(ctx context.Context) error {
 		tasks.Go(func() error { return task(ctx) })
 		return stop
 	}
+	d.trackers.Start = start
+	d.instances.Track(ha.TrackingOf(d.cfg), d.trackers.Set(d.cfg))
 	if d.machine.TakeOver != nil {
 		d.machine.TakeOver()
 	}
@@ -192,7 +202,8 @@ func (d *Director) setUpPlane() error {
 func (d *Director) forInstances() ha.Machine {
 	return ha.Machine{
 		Leases: d.machine.Plane.Leases, VIPs: d.vips, Log: d.log, Tell: d.stream.Publish,
-		Open: func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
+		Open:       func(c ha.LinkConfig) (ha.Transport, error) { return d.machine.OpenLink(c, d.log) },
+		StartDelay: startDelay(&d.cfg.Global),
 		Learn: func(h ha.Heard) bool {
 			select {
 			case d.events <- func() *cluster.Event { return d.instances.Learn(h) }:
@@ -203,6 +214,14 @@ func (d *Director) forInstances() ha.Machine {
 		},
 		Lost: d.peerLost,
 	}
+}
+
+// tracked hands a tracker's verdict to the loop.
+func (d *Director) tracked(k track.Key, v track.Verdict) {
+	d.post(func() *cluster.Event {
+		d.instances.Judge(k, v)
+		return nil
+	})
 }
 
 // checked hands a checker's result to the loop.

@@ -14,6 +14,7 @@ import (
 	"weir/conf/conftest"
 	"weir/internal/check"
 	"weir/internal/netlnk/fakenet"
+	"weir/internal/track"
 )
 
 // A reload that changes any one keyword says so beforehand, and then does what a
@@ -86,11 +87,19 @@ func newSeen(t *testing.T, cfg *conf.Config) *seen {
 	}
 	n := &seen{node: s.add(m, cfg), asked: map[string]bool{}}
 	n.checks.New = func(c conf.Check) check.Checker { return noted{c, n} }
+	n.trackers.Make = func(track.Key) track.Tracker { return steady{} }
 	n.checks.Follow = func(c conf.Check) check.Source { return noted{c, n} }
 	n.start()
 	t.Cleanup(n.stop)
 	return n
 }
+
+// steady is a tracker that finds everything good.
+type steady struct{}
+
+func (steady) First() (track.Verdict, bool) { return track.Verdict{Good: true}, true }
+
+func (steady) Run(ctx context.Context, _ func(track.Verdict)) { <-ctx.Done() }
 
 // noted is a check that passes, and is noted.
 type noted struct {

@@ -11,6 +11,7 @@ import (
 	"weir/conf"
 	"weir/internal/check"
 	"weir/internal/cluster"
+	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/lvs"
 )
@@ -200,10 +201,14 @@ func (d *Director) commit(c *coming) {
 		})
 	}
 	steps(
+		func() {
+			d.vips.SetPaces(pacesOf(c.cfg))
+			d.shared.Scripts.Store(check.ScriptsOf(&c.cfg.Global))
+			d.instances.Track(ha.TrackingOf(c.cfg), d.trackers.Set(c.cfg))
+		},
 		func() { d.instances.Commit(c.cfg.VRRPInstances) },
 		func() {
 			d.checks.Loud.Store(c.cfg.Global.LogAllFailures)
-			d.shared.Scripts.Store(check.ScriptsOf(&c.cfg.Global))
 		},
 		func() { was, stay = d.pools, c.pools.Set() },
 		func() { d.picture, d.inForce, d.loaded, c.prepared = c.picture, c.wanted, time.Now(), false },
@@ -276,7 +281,10 @@ func (d *Director) prepare(c *coming, undo *[]func() error) error {
 	if err := d.changePlane(); err != nil {
 		return err
 	}
-	return d.turn("the preparation of a reload", func() error { return d.instances.SetVIPs(c.cfg.VRRPInstances) })
+	return d.turn("the preparation of a reload", func() error {
+		*undo = append(*undo, d.instances.SetStatic(c.cfg.Machine, c.cfg.Global.DefaultInterface))
+		return d.instances.SetVIPs(c.cfg.VRRPInstances)
+	})
 }
 
 // serveMore sets this machine up as a real server for more VIPs than before, or beside

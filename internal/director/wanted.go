@@ -37,6 +37,7 @@ func (s served) same(o served) bool {
 func (p picture) wanted(around *surroundings) wanted {
 	defer around.close()
 	instances := ha.Bindings(p.cfg.VRRPInstances, around.picture)
+	ha.BindTracked(ha.TrackingOf(p.cfg), p.cfg.VRRPInstances, instances, around.picture)
 	if p.cfg.Global.DynamicInterfaces != "" {
 		for i := range instances {
 			instances[i].Missing = nil // it waits in fault for what comes later

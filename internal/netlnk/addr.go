@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,9 +74,24 @@ func DelAddress(dev string, p netip.Prefix) (changed bool, err error) {
 	}
 	err = netlink.AddrDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}, ipNet(p))
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return false, nil
+		return delPeerAddress(dev, index, p)
 	}
 	if err != nil {
+		return false, fmt.Errorf("remove %s from %s: %w", p, dev, err)
+	}
+	return true, nil
+}
+
+// delPeerAddress removes an IPv4 address that has a peer, by which the kernel would have to be
+// told it, too.
+func delPeerAddress(dev string, index int, p netip.Prefix) (changed bool, err error) {
+	if has, err := HasAddress(dev, p); err != nil || !has {
+		return false, nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
+	req.AddData(addressHeader(index, p))
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	if _, err = req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return false, fmt.Errorf("remove %s from %s: %w", p, dev, err)
 	}
 	return true, nil

@@ -125,19 +125,23 @@ func parseAddress(m []byte) (index int, a Address, ok bool) {
 // AddVIP adds an address that weir removes again to a device, and marks it as
 // AddedByWeir. Preferred is in seconds: an IPv6 address is deprecated when that time is
 // over, with 0 at once, with PreferredForever never; it means nothing for IPv4. Changed is
-// false where the device already had the address; then its mark stays as it is, and only
-// its preferred lifetime is set, where whether it is deprecated differs. The error wraps
-// ErrNoDevice when there is no such device.
-func AddVIP(dev string, p netip.Prefix, preferred uint32) (changed bool, err error) {
+// false where the device already had the address; then its mark and its options stay as they
+// are, and only its preferred lifetime is set, where whether it is deprecated differs. The
+// error wraps ErrNoDevice when there is no such device.
+func AddVIP(dev string, p netip.Prefix, preferred uint32, o AddressOptions) (changed bool, err error) {
 	index, err := linkIndex(dev)
 	if err != nil {
 		return false, err
 	}
-	err = setAddress(index, p, preferred, AddedByWeir, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	addedBy := uint8(AddedByWeir)
+	if o.Unmarked {
+		addedBy = 0
+	}
+	err = setAddress(index, p, preferred, addedBy, o, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	if errors.Is(err, unix.EEXIST) {
 		err = nil
 		if p.Addr().Is6() {
-			err = deprecate(index, p, preferred)
+			err = deprecate(index, p, preferred, o)
 		}
 	} else if err == nil {
 		return true, nil
@@ -150,7 +154,7 @@ func AddVIP(dev string, p netip.Prefix, preferred uint32) (changed bool, err err
 
 // deprecate sets the preferred lifetime of an IPv6 address that the device has, unless it
 // is deprecated, or not, as it is to be.
-func deprecate(index int, p netip.Prefix, preferred uint32) error {
+func deprecate(index int, p netip.Prefix, preferred uint32, o AddressOptions) error {
 	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, 0)
 	req.AddData(addressHeader(index, p))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
@@ -160,7 +164,7 @@ func deprecate(index int, p netip.Prefix, preferred uint32) error {
 	}
 	for _, m := range messages {
 		if _, a, ok := parseAddress(m); ok && a.Deprecated != (preferred == 0) {
-			return setAddress(index, p, preferred, a.AddedBy, unix.NLM_F_REPLACE)
+			return setAddress(index, p, preferred, a.AddedBy, o, unix.NLM_F_REPLACE)
 		}
 	}
 	return nil
@@ -169,26 +173,47 @@ func deprecate(index int, p netip.Prefix, preferred uint32) error {
 // setAddress adds or changes an address. IPv6 addresses are added without duplicate
 // address detection: a VIP must be usable at once, and may still be on another director
 // for a moment, so that the detection would fail.
-func setAddress(index int, p netip.Prefix, preferred uint32, addedBy uint8, flags int) error {
+func setAddress(index int, p netip.Prefix, preferred uint32, addedBy uint8, o AddressOptions, flags int) error {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, flags|unix.NLM_F_ACK)
-	header := addressHeader(index, p)
+	header, peer := addressHeader(index, p), p.Addr()
+	if o.Peer.IsValid() {
+		peer = o.Peer
+	}
 	req.AddData(header)
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
-	req.AddData(nl.NewRtAttr(ifaProto, []byte{addedBy}))
-	switch {
-	case p.Addr().Is6():
-		header.Flags = unix.IFA_F_NODAD
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, peer.AsSlice()))
+	if addedBy != 0 {
+		req.AddData(nl.NewRtAttr(ifaProto, []byte{addedBy}))
+	}
+	if all := o.flags(p.Addr().Is6()); all != 0 {
+		header.Flags = uint8(all)
+		req.AddData(attr32(unix.IFA_FLAGS, all))
+	}
+	if p.Addr().Is6() {
 		lifetimes := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: math.MaxUint32, Prefered: preferred}}
 		req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, lifetimes.Serialize()))
-	case p.Bits() < 31: // a smaller network has no broadcast address (RFC 3021)
-		all := p.Masked().Addr().As4()
-		for i := p.Bits(); i < 32; i++ {
-			all[i/8] |= 0x80 >> (i % 8)
-		}
-		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, all[:]))
+	} else if err := o.add4(req, header, p); err != nil {
+		return err
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// add4 adds to a request what an IPv4 address alone has.
+func (o AddressOptions) add4(req *nl.NetlinkRequest, header *nl.IfAddrmsg, p netip.Prefix) error {
+	all, err := o.broadcast(p)
+	if err != nil {
+		return err
+	}
+	if all.IsValid() {
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, all.AsSlice()))
+	}
+	if o.Label != "" {
+		req.AddData(nl.NewRtAttr(unix.IFA_LABEL, append([]byte(o.Label), 0)))
+	}
+	if o.Scope != "" {
+		header.Scope, err = scopeOf(o.Scope)
+	}
 	return err
 }
 

@@ -39,7 +39,7 @@ func TestAddVIP(t *testing.T) {
 		{"fd25::102/128", 0, false, netlnk.Address{Deprecated: true}},
 	} {
 		near.Do(func() {
-			changed, err := netlnk.AddVIP("ens160", prefix(tt.p), tt.preferred)
+			changed, err := netlnk.AddVIP("ens160", prefix(tt.p), tt.preferred, netlnk.AddressOptions{Broadcast: map[bool]string{true: "+"}[strings.Contains(tt.p, ".")]})
 			if err != nil || changed != tt.changed {
 				t.Fatalf("AddVIP %s: %v, %v, want %v", tt.p, changed, err, tt.changed)
 			}
@@ -61,7 +61,7 @@ func TestAddVIP(t *testing.T) {
 		if err != nil || !slices.ContainsFunc(all, func(a netlnk.Address) bool { return a.Dev == "lo" }) {
 			t.Errorf("all addresses: %+v, %v, want those of lo, too", all, err)
 		}
-		_, gone := netlnk.AddVIP("nosuch", prefix("192.168.25.100/32"), 0)
+		_, gone := netlnk.AddVIP("nosuch", prefix("192.168.25.100/32"), 0, netlnk.AddressOptions{})
 		_, none := netlnk.ListAddresses("nosuch")
 		if !errors.Is(gone, netlnk.ErrNoDevice) || !errors.Is(none, netlnk.ErrNoDevice) {
 			t.Errorf("no device: %v, %v", gone, none)
@@ -104,7 +104,7 @@ func TestPrimaryAddr(t *testing.T) {
 	}
 	near.IP("-4", "address", "flush", "dev", "ens160")
 	near.Do(func() {
-		if _, err := netlnk.AddVIP("ens160", prefix("10.0.0.9/24"), 0); err != nil {
+		if _, err := netlnk.AddVIP("ens160", prefix("10.0.0.9/24"), 0, netlnk.AddressOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		near.IP("address", "add", "192.168.25.31/24", "dev", "ens160")

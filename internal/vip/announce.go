@@ -60,7 +60,11 @@ type herald struct {
 // Announce has the neighbours told of an owner's addresses, in as many rounds as it wants,
 // and returns. Addresses that are still being added are announced after that; an owner
 // whose addresses are not here is not announced.
-func (e *Engine) Announce(o Owner) {
+func (e *Engine) Announce(o Owner) { e.AnnounceRounds(o, 0) }
+
+// AnnounceRounds is Announce in a number of rounds; 0 is that of the owner, which also counts
+// where addresses are still being added.
+func (e *Engine) AnnounceRounds(o Owner, rounds int) {
 	e.mu.Lock()
 	h := e.owner(o)
 	if h == nil || h.place != Here {
@@ -72,7 +76,10 @@ func (e *Engine) Announce(o Owner) {
 		e.mu.Unlock()
 		return
 	}
-	list, rounds := h.Addresses, max(h.Rounds, 1)
+	list := h.Addresses
+	if rounds == 0 {
+		rounds = max(h.Rounds, 1)
+	}
 	e.mu.Unlock()
 	e.enqueue(h, list, rounds, true)
 }
@@ -145,7 +152,14 @@ func (e *Engine) take(g *herald) *call {
 // more, and where nothing can be sent from the device.
 func (e *Engine) round(device string, speaker Speaker, c *call) Speaker {
 	r := round{engine: e, device: device, speaker: speaker, call: c}
-	for part := range slices.Chunk(c.list, batch) {
+	gaps, size := e.gapsOf(device), batch
+	if gaps != nil {
+		size = 1
+	}
+	for part := range slices.Chunk(c.list, size) {
+		if gaps != nil {
+			gaps.wait(part[0].Prefix.Addr())
+		}
 		part, same := e.still(c.holding, c.turn, c.version, part, false)
 		if !same {
 			c.rounds = 0
@@ -154,7 +168,9 @@ func (e *Engine) round(device string, speaker Speaker, c *call) Speaker {
 		if !r.send(addrsOf(part)) {
 			break
 		}
-		time.Sleep(pause)
+		if gaps == nil {
+			time.Sleep(pause)
+		}
 	}
 	return r.speaker
 }

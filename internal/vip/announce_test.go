@@ -278,9 +278,9 @@ func TestPreferred(t *testing.T) {
 			}
 		}
 		repair("map[]")
-		b.machine.Add("eth0", list[0].Prefix, netlnk.PreferredForever)
-		b.machine.Add("eth0", list[1].Prefix, 0)
-		b.machine.Add("eth0", list[2].Prefix, 0) // its time is over
+		b.machine.Add("eth0", list[0].Prefix, netlnk.PreferredForever, netlnk.AddressOptions{})
+		b.machine.Add("eth0", list[1].Prefix, 0, netlnk.AddressOptions{})
+		b.machine.Add("eth0", list[2].Prefix, 0, netlnk.AddressOptions{}) // its time is over
 		repair("map[vip_lifetimes:2 found, 2 repaired]")
 		want(true, false, true, false)
 		b.machine.Calls()
@@ -336,7 +336,7 @@ func TestRepairOfMany(t *testing.T) {
 func TestClearLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, b *bed) {
 		for _, p := range []string{"192.0.2.100/32", "192.0.2.101/32", "192.0.2.102/24"} {
-			b.machine.Add("eth0", netip.MustParsePrefix(p), 0)
+			b.machine.Add("eth0", netip.MustParsePrefix(p), 0, netlnk.AddressOptions{})
 		}
 		b.machine.Give("eth0", netip.MustParsePrefix("192.0.2.103/32"))
 		b.set(Wanted{Owner: "a", Addresses: on("192.0.2.100/32", "192.0.2.102/32")})

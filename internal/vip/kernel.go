@@ -17,9 +17,12 @@ type Kernel struct{}
 
 func (Kernel) List(device string) ([]netlnk.Address, error) { return netlnk.ListAddresses(device) }
 
-func (Kernel) Add(device string, p netip.Prefix, preferred uint32) (bool, error) {
-	return netlnk.AddVIP(device, p, preferred)
+func (Kernel) Add(device string, p netip.Prefix, preferred uint32, o netlnk.AddressOptions) (bool, error) {
+	return netlnk.AddVIP(device, p, preferred, o)
 }
+
+func (Kernel) AddEntry(e netlnk.Entry) (bool, error)    { return netlnk.AddEntry(e) }
+func (Kernel) RemoveEntry(e netlnk.Entry) (bool, error) { return netlnk.RemoveEntry(e) }
 
 func (Kernel) Remove(device string, p netip.Prefix) (bool, error) {
 	return netlnk.DelAddress(device, p)

@@ -68,7 +68,7 @@ func (e *Engine) settle(h *holding) {
 			e.mendAll(h, turn, lost)
 		case todo != nothing:
 			var failed []Failure
-			if failed, first = e.carryOut(h, todo, turn); len(failed) > 0 {
+			if failed, first = e.change(h, todo, turn); len(failed) > 0 {
 				e.told.Failed(failed)
 			}
 		case announce != nil:
@@ -78,6 +78,18 @@ func (e *Engine) settle(h *holding) {
 			return
 		}
 	}
+}
+
+// change adds or removes the owner's addresses, and the entries that go with them.
+func (e *Engine) change(h *holding, todo change, turn uint64) (failed []Failure, first firstRound) {
+	if todo == removing {
+		failed = e.removeEntries(h, turn)
+	}
+	more, first := e.carryOut(h, todo, turn)
+	if failed = append(failed, more...); todo == adding {
+		failed = append(failed, e.addEntries(h, turn)...)
+	}
+	return failed, first
 }
 
 // firstRound is the round in which addresses are announced as soon as they are added.

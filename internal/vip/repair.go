@@ -54,6 +54,9 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 			e.repairStray(list, have)
 		}
 	}
+	if place == Here {
+		e.repairEntries(w.Entries)
+	}
 }
 
 // settledAt is where an owner is; idle is false where its goroutine is at work, or Set has
@@ -117,7 +120,7 @@ func (e *Engine) mend(h *holding, turn uint64, lost []Address) {
 	}
 	var added []Address
 	for _, a := range lost {
-		changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
+		changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred, a.Options)
 		switch {
 		case changed:
 			added = append(added, a)

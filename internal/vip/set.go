@@ -3,6 +3,8 @@ package vip
 import (
 	"errors"
 	"fmt"
+
+	"weir/internal/netlnk"
 )
 
 // more is what Set adds to an owner that is here.
@@ -21,8 +23,13 @@ func (e *Engine) Set(all []Wanted) (failed []Failure, err error) {
 	e.work.Lock()
 	defer e.work.Unlock()
 	fresh, old := e.compare(all)
+	entries := e.compareEntries(all)
+	failed = append(failed, e.removeChanged(fresh)...)
 	if err := e.addAll(fresh); err != nil {
 		return nil, err
+	}
+	for _, c := range entries {
+		failed = append(failed, e.takeEntries(c.label, c.old)...)
 	}
 	for _, m := range old {
 		failed = append(failed, e.remove(m.label, m.addresses)...)
@@ -34,7 +41,29 @@ func (e *Engine) Set(all []Wanted) (failed []Failure, err error) {
 		failed = append(failed, e.add(m.label, m.addresses)...)
 		e.enqueue(m.holding, m.addresses, max(m.holding.Rounds, 1), false)
 	}
+	for _, c := range entries {
+		failed = append(failed, e.putEntries(c.label, c.put)...)
+	}
 	return failed, nil
+}
+
+// removeChanged removes addresses that are here with other options, which the kernel does not
+// change.
+func (e *Engine) removeChanged(fresh []more) (failed []Failure) {
+	for _, m := range fresh {
+		e.mu.Lock()
+		had := map[Address]netlnk.AddressOptions{}
+		for _, a := range m.holding.Addresses {
+			had[a.place()] = a.Options
+		}
+		e.mu.Unlock()
+		for _, a := range m.addresses {
+			if options, here := had[a.place()]; here && options != a.Options {
+				failed = append(failed, e.remove(m.label, []Address{a})...)
+			}
+		}
+	}
+	return failed
 }
 
 // compare works out what is new of owners that are here, and what of them is of no owner
@@ -90,7 +119,7 @@ func (e *Engine) addAll(fresh []more) error {
 	var added []Address
 	for _, m := range fresh {
 		for _, a := range m.addresses {
-			changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred)
+			changed, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred, a.Options)
 			if err != nil {
 				return errors.Join(fmt.Errorf("add VIP: %w", err), Join(e.remove(m.label, added)))
 			}

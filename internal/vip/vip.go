@@ -26,8 +26,8 @@ type Addresses interface {
 	// List lists the addresses of a device, or of all devices where its name is empty.
 	List(device string) ([]netlnk.Address, error)
 	// Add adds an address and marks it as weir's. Preferred is that of Address. An
-	// address that the device has gets it, and keeps its mark.
-	Add(device string, p netip.Prefix, preferred uint32) (changed bool, err error)
+	// address that the device has gets it, and keeps its mark and its options.
+	Add(device string, p netip.Prefix, preferred uint32, o netlnk.AddressOptions) (changed bool, err error)
 	Remove(device string, p netip.Prefix) (changed bool, err error)
 }
 
@@ -39,6 +39,7 @@ type Address struct {
 	// machine sends though the device has another one; netlnk.PreferredForever is
 	// always. It means nothing for IPv4.
 	Preferred uint32
+	Options   netlnk.AddressOptions
 }
 
 func (a Address) String() string { return fmt.Sprintf("%s on %s", a.Prefix, a.Device) }
@@ -55,6 +56,9 @@ type Wanted struct {
 	// Label is the owner as people know it, for reports.
 	Label     string
 	Addresses []Address
+	// Entries are routes and rules that go with the addresses: they are added after them,
+	// in their order, and removed before them.
+	Entries []netlnk.Entry
 	// Rounds is how often each address is announced at once; 0 is once.
 	Rounds int
 }
@@ -72,6 +76,7 @@ const (
 type Failure struct {
 	Label    string // the owner's
 	Address  Address
+	Entry    netlnk.Entry // a route or a rule instead of an address
 	Removing bool
 	Err      error
 }
@@ -101,6 +106,7 @@ type Engine struct {
 	mu      sync.Mutex
 	owners  []*holding
 	heralds map[string]*herald // by device
+	paces   *paces             // nil is none
 	settled sync.Cond          // an owner's goroutine has nothing left to do
 }
 
@@ -152,7 +158,7 @@ func (e *Engine) Clear(o Owner) error {
 	e.work.Lock()
 	defer e.work.Unlock()
 	if w := e.wanted(o); w != nil {
-		return Join(e.remove(w.Label, w.Addresses))
+		return Join(append(e.takeEntries(w.Label, w.Entries), e.remove(w.Label, w.Addresses)...))
 	}
 	return nil
 }
@@ -234,7 +240,7 @@ func byDevice(list []Address) map[string][]Address {
 // add and remove are called with work.
 func (e *Engine) add(label string, list []Address) (failed []Failure) {
 	for _, a := range list {
-		if _, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred); err != nil {
+		if _, err := e.kernel.Add(a.Device, a.Prefix, a.Preferred, a.Options); err != nil {
 			failed = append(failed, Failure{Label: label, Address: a, Err: err})
 		}
 	}
@@ -246,7 +252,7 @@ func (e *Engine) remove(label string, list []Address) (failed []Failure) {
 		// Where its device is gone, so is the address.
 		if _, err := e.kernel.Remove(a.Device, a.Prefix); err != nil && !errors.Is(err, netlnk.ErrNoDevice) {
 			err = fmt.Errorf("remove %s from %s: %w", a.Prefix, a.Device, err)
-			failed = append(failed, Failure{label, a, true, err})
+			failed = append(failed, Failure{Label: label, Address: a, Removing: true, Err: err})
 		}
 	}
 	return failed

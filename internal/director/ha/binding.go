@@ -22,6 +22,8 @@ type Binding struct {
 	// Missing is not nil where a device that the configuration names does not exist. A
 	// start refuses that; an instance that runs is in fault until the device comes.
 	Missing error
+	// Weight is what tracked interfaces add to the priority; it may be negative.
+	Weight int
 	// heardAs are the Ethernet addresses by which the VIPs are announced.
 	heardAs string
 }
@@ -34,7 +36,7 @@ func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b B
 	switch {
 	case err != nil:
 		b.Missing, b.Fault = err, err.Error()
-	case !l.Up:
+	case !l.Up && !c.IgnoreOwnInterface:
 		b.Fault = fmt.Sprintf("interface %s is down", l.Name)
 	case c.FaultWithoutPeer && len(c.Peers) == 0:
 		b.Fault = "it has no unicast peer"

@@ -31,6 +31,7 @@ import (
 	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/drift"
+	"weir/internal/track"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -75,6 +76,8 @@ type Machine struct {
 	// without waiting, where there is no room. The state machines' goroutines call both.
 	Tell  func(cluster.Event)
 	Learn func(Heard) bool
+	// StartDelay is how long instances that Run begins neither listen nor take over.
+	StartDelay time.Duration
 	// Lost, unless it is nil, is told of a master that has fallen silent when its instance
 	// is taken over. The state machine's goroutine calls it; it does not wait.
 	Lost func(instance string, peer netip.Addr)
@@ -116,6 +119,9 @@ type Instances struct {
 	list      []*instance
 	opened    []*instance // that a reload under way adds
 	directors map[Peer]peerDirector
+	static    vip.Wanted // of no instance
+	tracking  Tracking
+	verdicts  map[track.Key]track.Verdict // what the trackers say
 }
 
 // New makes instances of which there are none yet.
@@ -157,10 +163,13 @@ func (s *Instances) Run(start Start) error {
 		return err
 	}
 	for _, in := range s.list {
+		in.delay = s.machine.StartDelay
 		if err := in.takeUp(); err != nil {
 			return err
 		}
 	}
+	s.regroup()
+	s.settle()
 	for _, in := range s.list {
 		in.stop = s.start(in.owner.run)
 	}
@@ -289,6 +298,7 @@ func (s *Instances) Follow(bindings []Binding, ledger *drift.Ledger) {
 			in.follow(b, ledger)
 		}
 	}
+	s.settle()
 }
 
 // Unopened says whether an instance is in fault for something that the kernel does not
@@ -309,6 +319,9 @@ func (s *Instances) Repair() {
 		ids[ownerOf(in.id)] = in.id
 	}
 	s.machine.VIPs.Repair(func(o vip.Owner) bool {
+		if o == Static {
+			return true
+		}
 		leased, err := s.machine.Leases.Leased(ids[o])
 		return err == nil && leased
 	})
@@ -337,14 +350,6 @@ func Wanted(cfgs []conf.VRRPInstance) (all []vip.Wanted) {
 		all = append(all, wantedOf(c))
 	}
 	return all
-}
-
-func wantedOf(c conf.VRRPInstance) vip.Wanted {
-	w := vip.Wanted{Owner: ownerOf(ID(c)), Label: c.Name, Rounds: c.GARPRepeat}
-	for _, a := range c.Addresses() {
-		w.Addresses = append(w.Addresses, vip.Address{Device: a.Device, Prefix: a.Prefix, Preferred: a.Preferred()})
-	}
-	return w
 }
 
 // Addrs are addresses without their masks.

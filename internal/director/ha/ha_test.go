@@ -90,7 +90,11 @@ func (b *bed) look() *netlnk.Picture {
 }
 
 // follow has the instances follow the machine.
-func (b *bed) follow() { b.Follow(Bindings(b.cfgs, b.look()), b.ledger) }
+func (b *bed) follow() {
+	bindings := Bindings(b.cfgs, b.look())
+	BindTracked(b.tracking, b.cfgs, bindings, b.look())
+	b.Follow(bindings, b.ledger)
+}
 
 // plan has the data plane know instances.
 func (b *bed) plan(cfgs ...conf.VRRPInstance) {
@@ -279,7 +283,7 @@ func TestTakeUp(t *testing.T) {
 func TestSourceIsNoVIP(t *testing.T) {
 	simulate(t, func(t *testing.T, s *fakenet.Segment, _, _ *fakenet.Machine) {
 		m := s.Machine("192.0.2.100/32")
-		m.Add("eth0", netip.MustParsePrefix("192.0.2.103/32"), 0)
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.103/32"), 0, netlnk.AddressOptions{})
 		m.Give("eth0", netip.MustParsePrefix("192.0.2.101/24"))
 		m.Give("eth0", netip.MustParsePrefix("192.0.2.1/24"))
 		cfgs := []conf.VRRPInstance{on(51, 100, vip1), on(52, 100, vip2)}
@@ -301,8 +305,8 @@ func TestSourceIsNoVIP(t *testing.T) {
 func TestOldVIPsGo(t *testing.T) {
 	simulate(t, func(t *testing.T, _ *fakenet.Segment, m, _ *fakenet.Machine) {
 		b := newBed(t, m, on(51, 100, vip1))
-		m.Add("eth0", netip.MustParsePrefix(vip1), 0)
-		m.Add("eth0", netip.MustParsePrefix("192.0.2.102/32"), 0)
+		m.Add("eth0", netip.MustParsePrefix(vip1), 0, netlnk.AddressOptions{})
+		m.Add("eth0", netip.MustParsePrefix("192.0.2.102/32"), 0, netlnk.AddressOptions{})
 		m.Give("eth0", netip.MustParsePrefix(vip2))
 		m.Renew(ID(on(51, 100)), time.Now(), time.Second)
 		defer b.run()()

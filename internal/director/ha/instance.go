@@ -31,13 +31,23 @@ type instance struct {
 	stop    context.CancelFunc // nil before it runs
 	// unopened says that the link could not be opened, though nothing else is amiss.
 	unopened bool
+	// own is why it cannot take part by itself, in words; empty where it can.
+	own string
+	// synced is its sync group; nil is none.
+	synced *syncGroup
+	// weight is what its trackers add to its priority.
+	weight int
+	// delay is how long it waits once it runs.
+	delay time.Duration
+	// waits says that it begins, and takes no part before all its scripts have run once.
+	waits bool
 	// prepared is what a reload under way is to make of it; nil is nothing.
 	prepared *prepared
 }
 
 // open opens what an instance needs.
 func (s *Instances) open(c conf.VRRPInstance, b Binding) (in *instance, err error) {
-	in = &instance{id: ID(c), with: &s.machine, file: c, cfg: b.on(c), bound: b, link: silent{}}
+	in = &instance{id: ID(c), with: &s.machine, file: c, cfg: b.on(c), bound: b, own: b.Fault, waits: true, link: silent{}}
 	if b.Source.IsValid() {
 		in.link, err = s.machine.Open(linkOf(in.cfg))
 		in.linked, in.device = linkOf(in.cfg), b.Index
@@ -81,7 +91,7 @@ func machineOf(c conf.VRRPInstance) vrrp.Config {
 		AdvertInterval: interval(c), DownTimerAdverts: c.DownTimerAdverts, VIPs: Addrs(c.VIPs), Source: c.SourceIP,
 		UnicastPeers: c.UnicastPeers(), CheckUnicastSource: c.CheckSource, StartMaster: c.State == conf.Master,
 		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, GARPDelay: c.GARPDelay,
-		HandOver:     vrrp.MaxSkewTime,
+		HandOver: vrrp.MaxSkewTime, LowerDelay: c.GARPLowerDelay, GARPRefresh: c.GARPRefresh,
 		SkipVIPCheck: c.SkipCheckAdvertAddr, LowerNoAdvert: c.LowerPrioNoAdvert,
 		HigherSendAdvert: c.HigherPrioSendAdvert, OwnerIgnoresAdverts: c.OwnerIgnoreAdverts,
 	}
@@ -107,6 +117,13 @@ func machineOf(c conf.VRRPInstance) vrrp.Config {
 	case conf.AuthHeader:
 		m.Auth = vrrp.Key(c.Auth.Password)
 	}
+	return m
+}
+
+// machineOf is the state machine's configuration, with the priority that trackers make.
+func (in *instance) machineOf(c conf.VRRPInstance) vrrp.Config {
+	m := machineOf(c)
+	m.Priority = in.effective(c)
 	return m
 }
 
@@ -142,24 +159,31 @@ func (in *instance) resumes() (bool, error) {
 	if here, err := in.with.VIPs.Complete(ownerOf(in.id)); err != nil || !here {
 		return false, err
 	}
+	in.waits = false
 	in.with.Tell(cluster.MasterResumed(in.cfg.Name))
 	return true, nil
 }
 
+// termsOf are an owner's.
+func termsOf(c conf.VRRPInstance, link Transport) terms {
+	m := machineOf(c)
+	return terms{name: c.Name, lease: m.Lease(), link: link, lowerRounds: c.GARPLowerRepeat, refreshRounds: c.GARPRefreshRepeat}
+}
+
 // build makes the state machine.
 func (in *instance) build(resume bool) (err error) {
-	c := machineOf(in.cfg)
-	c.Resume = resume
-	in.owner = newOwner(in.id, in.with, terms{in.cfg.Name, c.Lease(), in.link})
+	c := in.machineOf(in.cfg)
+	c.Resume, c.StartDelay = resume, in.delay
+	in.owner = newOwner(in.id, in.with, termsOf(in.cfg, in.link))
 	in.machine, err = vrrp.New(c, in.link, in.owner, in.with.Log)
 	in.owner.machine = in.machine
 	if err == nil {
-		in.machine.SetFault(in.bound.Fault)
+		in.machine.SetFault(in.own)
 	}
 	return err
 }
 
-// follow has the instance speak by what there is now.
+// follow has the instance speak by what there is now. Instances.settle has to follow.
 func (in *instance) follow(b Binding, ledger *drift.Ledger) {
 	heardAs := in.bound.heardAs
 	in.bound, in.unopened = b, false
@@ -170,7 +194,7 @@ func (in *instance) follow(b Binding, ledger *drift.Ledger) {
 			fault = fmt.Sprintf("interface %s cannot be spoken on: %v", in.id.Interface, err)
 		}
 	}
-	in.machine.SetFault(fault)
+	in.own = fault
 	if b.heardAs != heardAs { // does nothing unless the VIPs are here
 		in.with.VIPs.Announce(ownerOf(in.id))
 	}

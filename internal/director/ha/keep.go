@@ -29,7 +29,7 @@ func (s *Instances) Kept() (kept []Kept) {
 		if in.machine == nil || in.machine.Snapshot().State != vrrp.Master {
 			continue
 		}
-		kept = append(kept, Kept{ID: in.id, Config: machineOf(in.cfg), Link: linkOf(in.cfg), VIPs: wantedOf(in.cfg)})
+		kept = append(kept, Kept{ID: in.id, Config: in.machineOf(in.cfg), Link: linkOf(in.cfg), VIPs: wantedOf(in.cfg)})
 	}
 	return kept
 }
@@ -89,7 +89,7 @@ func (m *Machine) keep(k Kept) (*owner, error) {
 		return nil, err
 	}
 	k.Config.Resume = true
-	o := newOwner(k.ID, m, terms{k.Config.Name, k.Config.Lease(), link})
+	o := newOwner(k.ID, m, terms{name: k.Config.Name, lease: k.Config.Lease(), link: link})
 	if o.machine, err = vrrp.New(k.Config, link, o, m.Log); err != nil {
 		return nil, errors.Join(err, link.Close())
 	}

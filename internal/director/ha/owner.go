@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"weir/internal/cluster"
+	"weir/internal/netlnk"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -23,7 +25,8 @@ type owner struct {
 	machine *vrrp.Instance
 	terms   terms
 	heard   map[netip.Addr]knownDirector
-	met     time.Time // when a new director was heard last
+	met     time.Time                   // when a new director was heard last
+	member  atomic.Pointer[groupMember] // of its sync group; nil is none
 	// retired says that no configuration has the instance any more: it has no lease.
 	retired atomic.Bool
 }
@@ -33,6 +36,9 @@ type terms struct {
 	name  string
 	lease time.Duration
 	link  Transport
+	// lowerRounds and refreshRounds are how often addresses are announced after an
+	// advertisement of a lower master, and by a refresh.
+	lowerRounds, refreshRounds int
 }
 
 func newOwner(id lvs.InstanceID, with *Machine, t terms) *owner {
@@ -74,8 +80,24 @@ func (o *owner) Enter(from, to vrrp.State) {
 		}
 	}
 	o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
+	if m := o.member.Load(); m != nil {
+		m.entered(to)
+	}
 	if from == vrrp.Backup && to == vrrp.Master && o.with.Lost != nil {
 		o.tellLost()
+	}
+}
+
+// MayTakeOver asks its sync group.
+func (o *owner) MayTakeOver() bool {
+	m := o.member.Load()
+	return m == nil || m.mayTakeOver()
+}
+
+// GivesWay tells its sync group.
+func (o *owner) GivesWay() {
+	if m := o.member.Load(); m != nil {
+		m.givesWay()
 	}
 }
 
@@ -94,6 +116,20 @@ const mostTold = 10
 // MoveFailed tells of addresses that could not be added or removed when an instance changed
 // its state: it is vip.Reports.Failed.
 func MoveFailed(tell func(cluster.Event), failed []vip.Failure) {
+	failed = slices.DeleteFunc(slices.Clone(failed), func(f vip.Failure) bool {
+		switch {
+		case f.Entry == netlnk.Entry{}:
+			return false
+		case f.Removing:
+			tell(cluster.VIPsRemoveFailed(f.Label, f.Err))
+		default:
+			tell(cluster.VIPsAddFailed(f.Label, f.Err))
+		}
+		return true
+	})
+	if len(failed) == 0 {
+		return
+	}
 	switch first := failed[0]; {
 	case first.Removing:
 		tell(cluster.VIPsRemoveFailed(first.Label, vip.Join(failed)))
@@ -109,6 +145,20 @@ func MoveFailed(tell func(cluster.Event), failed []vip.Failure) {
 
 // Announce has the rounds of gratuitous ARP, and of neighbour advertisements, sent.
 func (o *owner) Announce() { o.with.VIPs.Announce(ownerOf(o.id)) }
+
+// AnnounceFor has as many rounds sent as the reason asks for.
+func (o *owner) AnnounceFor(why vrrp.Announcement) {
+	switch why {
+	case vrrp.LowerHeard:
+		if o.terms.lowerRounds > 0 {
+			o.with.VIPs.AnnounceRounds(ownerOf(o.id), o.terms.lowerRounds)
+		}
+	case vrrp.Refreshed:
+		o.with.VIPs.AnnounceRounds(ownerOf(o.id), max(o.terms.refreshRounds, 1))
+	default:
+		o.with.VIPs.Announce(ownerOf(o.id))
+	}
+}
 
 // Sent renews the lease: send first, then renew.
 func (o *owner) Sent(at time.Time) {

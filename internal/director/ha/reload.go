@@ -114,7 +114,7 @@ func (in *instance) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error
 // SetVIPs has masters have the VIPs of this configuration, and no others. With an error
 // they have those that they had.
 func (s *Instances) SetVIPs(cfgs []conf.VRRPInstance) error {
-	failed, err := s.machine.VIPs.Set(Wanted(cfgs))
+	failed, err := s.machine.VIPs.Set(append(Wanted(cfgs), s.static))
 	for _, f := range failed {
 		if f.Removing {
 			s.machine.Tell(cluster.VIPsRemoveFailed(f.Label, f.Err))
@@ -141,11 +141,13 @@ func (s *Instances) Commit(cfgs []conf.VRRPInstance) {
 		in.commit()
 		stay = append(stay, in)
 	}
-	for _, in := range s.opened {
+	begin := s.opened
+	s.list, s.opened = append(stay, begin...), nil
+	s.regroup()
+	s.settle()
+	for _, in := range begin {
 		in.stop = s.start(in.owner.run)
-		stay = append(stay, in)
 	}
-	s.list, s.opened = stay, nil
 	for peer := range s.directors {
 		if !wanted[peer.Instance] {
 			delete(s.directors, peer)
@@ -166,12 +168,12 @@ func (in *instance) commit() {
 	if same {
 		return
 	}
-	machine, o, oldLink := machineOf(p.cfg), in.owner, in.link
+	machine, o, oldLink := in.machineOf(p.cfg), in.owner, in.link
 	var transport vrrp.Transport
 	if p.link != nil {
 		in.link, in.linked, in.device, transport = p.link, linkOf(p.cfg), p.device, p.link
 	}
-	next := terms{p.cfg.Name, machine.Lease(), in.link}
+	next := termsOf(p.cfg, in.link)
 	in.machine.Reconfigure(machine, transport, func() {
 		if o.terms = next; next.link != oldLink {
 			oldLink.Close()

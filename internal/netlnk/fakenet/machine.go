@@ -35,6 +35,7 @@ type Machine struct {
 	slow     time.Duration // that each change of an address takes
 	speakers int           // that are open
 	onSet    func()
+	entries  []netlnk.Entry
 
 	leases map[lvs.InstanceID]time.Time // until when each runs
 	plan   *lvs.Plan                    // the last one; nil before one
@@ -266,7 +267,7 @@ func (m *Machine) find(device string, p netip.Prefix) int {
 }
 
 // Add is that of vip.Addresses.
-func (m *Machine) Add(device string, p netip.Prefix, preferred uint32) (bool, error) {
+func (m *Machine) Add(device string, p netip.Prefix, preferred uint32, _ netlnk.AddressOptions) (bool, error) {
 	m.takeTime()
 	m.mu.Lock()
 	defer m.mu.Unlock()

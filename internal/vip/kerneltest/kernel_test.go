@@ -41,8 +41,8 @@ func (k kernel) List(device string) (list []netlnk.Address, err error) {
 	return list, err
 }
 
-func (k kernel) Add(device string, p netip.Prefix, preferred uint32) (changed bool, err error) {
-	k.in.Do(func() { changed, err = k.Kernel.Add(device, p, preferred) })
+func (k kernel) Add(device string, p netip.Prefix, preferred uint32, o netlnk.AddressOptions) (changed bool, err error) {
+	k.in.Do(func() { changed, err = k.Kernel.Add(device, p, preferred, o) })
 	return changed, err
 }
 
