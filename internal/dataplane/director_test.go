@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
 
@@ -105,7 +106,11 @@ func TestRoutesBackAreFollowed(t *testing.T) {
 			{"neigh replace 192.0.2.250 lladdr " + clientMAC + " dev eth0 nud permanent", pass},
 		} {
 			b.ns.Batch(change.command)
-			b.resolve()
+			nstest.WaitFor(t, "a look at the routes", func() bool {
+				b.resolve()
+				_, putOff := b.directors.PutOff()
+				return !putOff
+			})
 			for _, p := range places {
 				b.send(t, p, syn(100+i).by(directorMAC), change.want)
 			}

@@ -13,16 +13,19 @@ import (
 // ErrStopped says that the director runs no more.
 var ErrStopped = errors.New("weir is stopping")
 
-// repairEvery is how often the machine's addresses are compared with what they are
-// to be, even when nothing was heard of them.
-const repairEvery = time.Second
+// lookEvery is how often the loop looks around even when nothing was heard, and repairEvery
+// how often it then compares the machine's addresses and settings with what they are to be.
+const (
+	lookEvery   = time.Second
+	repairEvery = 5 * time.Second
+)
 
 // repairSoon is how soon they are where the kernel reports that one has changed: it
 // gathers reports that come together.
 const repairSoon = 10 * time.Millisecond
 
 // repairRest is how many times as long as a look took the loop waits at least before the
-// next one that a report asks for, at most repairEvery.
+// next one that a report asks for, at most lookEvery.
 const repairRest = 4
 
 // mostAtOnce bounds how many events wait for the data plane to follow.
@@ -54,9 +57,10 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
+			d.carefully("the addresses that other machines claim", d.noteConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(repairEvery)
+			look.Reset(lookEvery)
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
@@ -65,7 +69,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			}
 			drifted = drifted || mayDrift(report.Kind)
 			if d.surroundings.heard(report.Kind) && !soon {
-				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), repairEvery))
+				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), lookEvery))
 				soon = true
 			}
 		}

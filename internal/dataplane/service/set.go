@@ -179,6 +179,7 @@ func (r *Registry) enter(c *change) error {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
+	r.mayPersist = r.mayPersist || vs.Persistence.Timeout > 0
 	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
 	if err := r.serviceTable.Put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
 		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
@@ -228,7 +229,7 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
-	r.services[key] = s
+	r.services[key], r.mayForget = s, true // until it is entered
 	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
 }
 
@@ -245,7 +246,7 @@ func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}
-		gone = append(gone, s.index)
+		gone, r.mayForget = append(gone, s.index), true
 		if remembers(s.scheduler) {
 			remembered[s.index] = true
 		}
