@@ -45,7 +45,8 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	shared       check.Shared   // what the checks' goroutines read
+	shared       check.Shared // what the checks' goroutines read
+	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
@@ -84,6 +85,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
 	d.shared.Files.Log = log
+	d.bfd = m.BFD(log)
+	d.shared.BFD = d.bfd
 	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
@@ -98,7 +101,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	client, err := check.LoadClient(d.cfg.SSL)
+	client, err := check.LoadClient(d.cfg)
 	if err != nil {
 		return err
 	}
@@ -123,6 +126,10 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
+	if err := d.bfd.Set(check.SessionsOf(d.cfg.BFDs)); err != nil {
+		return err
+	}
+	defer d.endSessions()
 	watch, err := d.machine.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch the devices: %w", err)
@@ -156,6 +163,9 @@ func (d *Director) Run(ctx context.Context) error {
 	asking.Wait()
 	return err
 }
+
+// endSessions ends those of BFD; without sessions there is no port to fail on.
+func (d *Director) endSessions() { _ = d.bfd.Set(nil) }
 
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
 // to verify: where devices have come or gone meanwhile, it is tried again with what there is.

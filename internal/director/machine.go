@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 
+	"weir/internal/bfd"
+	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
@@ -29,6 +31,8 @@ type Machine struct {
 	Routes    Routes
 	// OpenLink opens what carries an instance's advertisements.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
+	// BFD makes a speaker of BFD, which logs there.
+	BFD func(*slog.Logger) Sessions
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
@@ -44,6 +48,14 @@ type Machine struct {
 	// Files is how many files this process may open beside those that it has; nil is any
 	// number. It is asked once everything but the checks is open.
 	Files func() int
+}
+
+// Sessions are those of BFD.
+type Sessions interface {
+	check.Sessions
+	// Set has these sessions be and no others; those that stay go on. An error is that of
+	// a port that cannot be had, and leaves them as they were.
+	Set([]bfd.Config) error
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -138,6 +150,7 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
+		BFD:   func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
 		Watch: netlnk.Watch, Files: freeFiles, Ask: arp.Ask,
 		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
 			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {

@@ -238,7 +238,7 @@ func (d *Director) prepare(c *coming, undo *[]func() error) error {
 	if err := d.refused("a reload", c); err != nil {
 		return err
 	}
-	client, err := check.LoadClient(c.cfg.SSL)
+	client, err := check.LoadClient(c.cfg)
 	if err != nil {
 		return err
 	}
@@ -253,6 +253,11 @@ func (d *Director) prepare(c *coming, undo *[]func() error) error {
 		hadClient := d.shared.Client.Swap(client)
 		*undo = append(*undo, func() error { d.shared.Client.Store(hadClient); c.prepared = false; return nil })
 		c.prepared = true
+		hadSessions := check.SessionsOf(d.cfg.BFDs)
+		*undo = append(*undo, func() error { return d.bfd.Set(hadSessions) })
+		if err := d.bfd.Set(check.SessionsOf(c.cfg.BFDs)); err != nil {
+			return err
+		}
 		if err := d.instances.Prepare(c.cfg.VRRPInstances, c.wanted.instances, undo); err != nil {
 			return err
 		}

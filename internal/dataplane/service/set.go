@@ -160,7 +160,7 @@ func (r *Registry) prepare(vs lvs.VirtualServer, lease uint32, find Finder) (*ch
 			s.servers = append(s.servers, server)
 		}
 		c.servers = append(c.servers, server)
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: hashed(vs, rs.AddrPort())})
 	}
 	if err := r.layOut(c, list); err != nil {
 		return nil, fmt.Errorf("lay out its table: %w", err)
