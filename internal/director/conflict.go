@@ -25,6 +25,10 @@ type conflicts struct {
 	mu     sync.Mutex // guards what follows
 	ours   map[netip.Addr]bool
 	claims map[netip.Addr]claim // one for each address
+
+	// The loop's own: when each address was asked for last, and any of them.
+	asked    map[netip.Addr]time.Time
+	askedAny time.Time
 }
 
 // claim is who claimed an address last.
@@ -33,6 +37,16 @@ type claim struct {
 	mac    net.HardwareAddr
 	at     time.Time
 }
+
+const (
+	// askEvery is how often other machines are asked whether they have an address that this
+	// one has: one that is silent about it is found within that time.
+	askEvery = 30 * time.Second
+	// askMost bounds how many addresses are asked for at once, and askRest is the time
+	// between two such rounds.
+	askMost = 256
+	askRest = 5 * time.Second
+)
 
 // watch says which addresses are of interest.
 func (c *conflicts) watch(addrs []netip.Addr) {
@@ -86,6 +100,34 @@ func (d *Director) listenForConflicts(ctx context.Context, claims func(context.C
 		d.log.Warn("addresses that other machines have too are not noticed", "error", err)
 	}
 	return nil
+}
+
+// askForConflicts asks other machines for VIPs that this one has had for a while. Those that
+// it was given a moment ago its predecessor may still have. There is no time for it before:
+// a master that takes over has to have its VIPs at once.
+func (d *Director) askForConflicts() {
+	if d.machine.Ask == nil || time.Since(d.conflicts.askedAny) < askRest {
+		return
+	}
+	now, due, left := time.Now(), map[string][]netip.Addr{}, askMost
+	asked := map[netip.Addr]time.Time{}
+	for addr, h := range d.instances.Held() {
+		last := d.conflicts.asked[addr]
+		if addr.Is4() && !h.Since.IsZero() && now.Sub(h.Since) >= conflictAfter && now.Sub(last) >= askEvery && left > 0 {
+			left--
+			last = now
+			due[h.Device] = append(due[h.Device], addr)
+		}
+		asked[addr] = last
+	}
+	d.conflicts.asked, d.conflicts.askedAny = asked, now
+	for device, addrs := range due {
+		go func() {
+			if err := d.machine.Ask(device, addrs); err != nil {
+				d.log.Debug("ask whether other machines have VIPs", "device", device, "error", err)
+			}
+		}()
+	}
 }
 
 // noteConflicts enters the addresses that this machine has and another one claims.

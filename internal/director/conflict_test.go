@@ -1,6 +1,7 @@
 package director
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -57,6 +58,33 @@ func TestConflicts(t *testing.T) {
 		time.Sleep(2 * conflictFor)
 		if n.logged("drift is gone") != 2 {
 			t.Error("it is not told that they are over")
+		}
+	})
+}
+
+// A master asks from time to time whether somebody else has its VIP; a standby does not.
+func TestMasterAsksForItsVIPs(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		asked := make(chan string, 100)
+		run := func(addr string, priority uint8) *node {
+			n := s.add(s.segment.Machine(addr), cfg(vrrpOn(51, priority, theVIP)))
+			n.Director.machine.Ask = func(device string, addrs []netip.Addr) error {
+				asked <- fmt.Sprint(addr, " ", device, " ", addrs)
+				return nil
+			}
+			return n.start()
+		}
+		master, standby := run("192.0.2.1/24", 100), run("192.0.2.2/24", 90)
+		defer master.stop()
+		defer standby.stop()
+		time.Sleep(2 * time.Minute)
+		if n := len(asked); n < 3 || n > 4 {
+			t.Errorf("asked %d times in two minutes", n)
+		}
+		for len(asked) > 0 {
+			if got := <-asked; got != "192.0.2.1/24 eth0 [192.0.2.100]" {
+				t.Errorf("asked: %s", got)
+			}
 		}
 	})
 }

@@ -58,6 +58,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				repaired = time.Now()
 			}
 			d.carefully("the addresses that other machines claim", d.noteConflicts)
+			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
 			look.Reset(lookEvery)

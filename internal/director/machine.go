@@ -44,6 +44,9 @@ type Machine struct {
 	// Claims are those who hear of addresses: each calls heard for each address that another
 	// machine on a link claims to have, until ctx ends.
 	Claims []func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
+	// Ask, unless it is nil, asks on a device whether other machines have IPv4 addresses;
+	// Claims hear who answers. A goroutine of its own calls it.
+	Ask func(device string, addrs []netip.Addr) error
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
@@ -157,7 +160,7 @@ func OnKernel(plane Plane, real Real) Machine {
 		},
 		AnswersARP: answersARP,
 		BFD:        func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
-		Watch:      netlnk.Watch, Files: freeFiles,
+		Watch:      netlnk.Watch, Files: freeFiles, Ask: arp.AskAll,
 		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
 			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
 				return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })

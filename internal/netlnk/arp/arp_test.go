@@ -183,3 +183,34 @@ func expectFrame(t *testing.T, c *packet.Conn, want []byte) {
 		}
 	}
 }
+
+// A machine that has an address answers a probe for it, and Listen hears that.
+func TestAsk(t *testing.T) {
+	here, there := nstest.New(t, "arp-asks"), nstest.New(t, "arp-has")
+	nstest.Veth(here, "eth0", there, "eth0")
+	there.IP("addr", "add", "192.168.25.100/24", "dev", "eth0")
+	heard := make(chan arp.Claim, 16)
+	go here.Do(func() {
+		if err := arp.Listen(t.Context(), func(c arp.Claim) { heard <- c }); err != nil {
+			t.Error(err)
+		}
+	})
+	deadline := time.After(time.Minute)
+	for again := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case c := <-heard:
+			if c.Addr != vip {
+				t.Errorf("heard %+v", c)
+			}
+			return
+		case <-again.C: // until somebody listens
+			here.Do(func() {
+				if err := arp.AskAll("eth0", []netip.Addr{vip, netip.MustParseAddr("192.168.25.101")}); err != nil {
+					t.Error(err)
+				}
+			})
+		case <-deadline:
+			t.Fatal("nobody answered")
+		}
+	}
+}

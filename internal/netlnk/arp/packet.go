@@ -43,6 +43,12 @@ func Gratuitous(mac net.HardwareAddr, vip netip.Addr) Packet {
 	return Packet{Operation: Request, SenderMAC: mac, SenderIP: vip, TargetMAC: broadcast(), TargetIP: vip}
 }
 
+// Probe is the ARP request that asks whether another machine has an address, without saying
+// that this one has it: the sender's address is zero (RFC 5227 section 2.1.1).
+func Probe(mac net.HardwareAddr, addr netip.Addr) Packet {
+	return Packet{Operation: Request, SenderMAC: mac, SenderIP: netip.IPv4Unspecified(), TargetMAC: make(net.HardwareAddr, 6), TargetIP: addr}
+}
+
 func broadcast() net.HardwareAddr {
 	return net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 }
