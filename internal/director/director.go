@@ -21,6 +21,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
+	"weir/internal/director/setter"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/vip"
@@ -49,10 +50,15 @@ type Director struct {
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
-	plane        setter
-	panics       map[string]time.Time // when one from a line of weir's was told of
-	also         []cluster.Event      // what the event that is handled leads to, beside its own
-	conflicts    conflicts            // has a lock of its own
+	coming       *coming         // what a reload that is under way leads to; nil without one
+	asked        bool            // the event that is handled is a question
+	also         []cluster.Event // what the event that is handled leads to, beside its own
+
+	// What follows is any goroutine's.
+	plane     setter.Setter
+	panics    panics
+	conflicts conflicts
+	reloads   chan struct{} // holds one while a plan or a reload is under way
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -66,9 +72,11 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
-		panics: map[string]time.Time{},
+		reloads: make(chan struct{}, 1),
 	}
-	d.plane.forwarder = &d.machine.Plane.Forwarder
+	d.plane.Set = func(plan lvs.Plan) error {
+		return d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(plan) })
+	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
@@ -114,7 +122,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
-	defer d.plane.wait()
+	defer d.plane.Stop()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
@@ -139,8 +147,8 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.watchConflicts()
-	if d.machine.Claims != nil {
-		start(d.listenForConflicts)
+	for _, claims := range d.machine.Claims {
+		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
 	}
 	var asking sync.WaitGroup // the checks that run
 	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
@@ -164,7 +172,7 @@ func (d *Director) endSessions() { _ = d.bfd.Set(nil) }
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.plane.Set(d.plan())
+		err := d.plane.Now(d.plan())
 		if err == nil {
 			return nil
 		}
@@ -198,6 +206,7 @@ func (d *Director) forInstances() ha.Machine {
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event {
 		e := c.Judge(r)
+		d.catchUp(c)
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}

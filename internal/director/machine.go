@@ -13,6 +13,7 @@ import (
 	"weir/internal/director/pool"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
+	"weir/internal/netlnk/ndp"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -35,9 +36,9 @@ type Machine struct {
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
-	// Claims, unless it is nil, calls heard for each IPv4 address that another machine on a
-	// link claims to have, until ctx ends.
-	Claims func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
+	// Claims are those who hear of addresses: each calls heard for each address that another
+	// machine on a link claims to have, until ctx ends.
+	Claims []func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
@@ -64,12 +65,15 @@ type Plane struct {
 	Run func(ctx context.Context) error
 }
 
-// Forwarder forwards. The loop calls it.
+// Forwarder forwards.
 type Forwarder interface {
-	// Set makes the data plane do what the plan says.
+	// Set makes the data plane do what the plan says. A goroutine of setter.Setter calls it.
 	Set(lvs.Plan) error
-	// Check says what of a plan cannot be, without doing any of it.
+	// Check says what of a plan cannot be, without doing any of it. Any goroutine calls it.
 	Check(lvs.Plan) error
+	// Find has what a plan's new servers are reached by looked for, so that Set need not
+	// wait for it. Any goroutine calls it.
+	Find(lvs.Plan)
 }
 
 // Left is what an earlier process left in the data plane.
@@ -145,8 +149,13 @@ func OnKernel(plane Plane, real Real) Machine {
 		},
 		BFD:   func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
 		Watch: netlnk.Watch, Files: freeFiles,
-		Claims: func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
-			return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
+			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
+				return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+			},
+			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
+				return ndp.Listen(ctx, func(c ndp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+			},
 		},
 	}
 }

@@ -27,6 +27,7 @@ type Directors struct {
 	filter     *kmap.Mirror[uint32, uint64]
 	routes     *kmap.Mirror[abi.BpfPrefix, uint64]
 	next       time.Time // of the next look at the routes
+	putOff     bool      // one was asked for since the last
 	// crowded are the Ethernet addresses of the directors that route more networks than there
 	// is room for (fit).
 	crowded []uint64
@@ -77,6 +78,14 @@ func equal(a, b lvs.Director) bool { return a.Addr == b.Addr && slices.Equal(a.M
 // many. It matters where a machine has hundreds of thousands of routes.
 const lookShare = 20
 
+// PutOff is how long it takes until Refresh looks again where its last call came too early
+// for that; otherwise ok is false.
+func (d *Directors) PutOff() (rest time.Duration, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(time.Until(d.next), 0), d.putOff
+}
+
 // Refresh follows the kernel's routes and neighbours. Changed is as in Set.
 func (d *Directors) Refresh() (changed bool, err error) {
 	d.looking.Lock()
@@ -84,6 +93,7 @@ func (d *Directors) Refresh() (changed bool, err error) {
 	d.mu.Lock()
 	wanted, begun := d.wanted, time.Now()
 	early := begun.Before(d.next)
+	d.putOff = early
 	d.mu.Unlock()
 	if early {
 		return false, nil
