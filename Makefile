@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,8 @@ hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N 
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
 	$(GO) test ./internal/director -count=1 -run '^$$' -bench '^BenchmarkLargeReloads$$' -benchtime 1x
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
+bench-checks: root ## 4,000 TCP and 10,000 ICMP checks a second: how late they begin, beside bare timers; PERCENT=10 for fewer
+	@$(GO) test -c -o /tmp/weir-check.test ./internal/check && unshare -n sh -c 'ip link set lo up && exec /tmp/weir-check.test -test.run "^$$" -test.bench "^BenchmarkScale$$" -test.benchtime 1x -scale-percent $(or $(PERCENT),100)'; status=$$?; rm -f /tmp/weir-check.test; exit $$status
 PARTS ?= hits new live persist expiry
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)

@@ -17,7 +17,8 @@ func newTCP(c conf.Check, _ *Shared) Checker { return TCP{endpointOf(c)} }
 
 func (c TCP) String() string { return string(conf.CheckTCP) + " " + c.Target.String() }
 
-// Check connects, and closes at once. The error is that of Endpoint.reason. It leaves the
+// Check connects, and closes at once, by a reset: after a FIN each check would leave its port
+// in TIME_WAIT for a minute, and thousands of checks a second would use all of them up. The error is that of Endpoint.reason. It leaves the
 // weight as it is.
 func (c TCP) Check(ctx context.Context) (Weight, error) {
 	if err := c.connect(ctx); err != nil {
@@ -51,7 +52,7 @@ func (c TCP) connect(ctx context.Context) error {
 	if err := c.connected(socket, to); err != nil {
 		return err
 	}
-	c.freePort(fd)
+	resetAtClose(fd)
 	return nil
 }
 
@@ -87,8 +88,12 @@ func (e Endpoint) hangUp(conn net.Conn) {
 // stay in TIME_WAIT otherwise, and the next check could not use it for a minute.
 func (e Endpoint) freePort(fd int) {
 	if e.Bind.Port() != 0 || e.Reset {
-		// Where this fails, the connection is closed by a FIN; the next check then
-		// reports that it cannot bind.
-		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		resetAtClose(fd)
 	}
+}
+
+// resetAtClose has a connection end by a reset. Where this fails it is closed by a FIN; with a
+// fixed port the next check then reports that it cannot bind.
+func resetAtClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

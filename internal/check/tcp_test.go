@@ -3,12 +3,12 @@ package check_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,8 +45,8 @@ func TestTCPRefused(t *testing.T) {
 	}
 }
 
-// The server sees the connection end by a FIN, not by a reset.
-func TestTCPEndsWithFIN(t *testing.T) {
+// The server sees the connection come about and end by a reset.
+func TestTCPEndsWithReset(t *testing.T) {
 	target, l := listen(t, "127.0.0.1:0")
 	if _, err := (check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: 5 * time.Second}}).Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -56,8 +56,8 @@ func TestTCPEndsWithFIN(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if n, err := conn.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("the server read %d bytes, %v, want EOF", n, err)
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the server read %d bytes, %v, want a reset", n, err)
 	}
 }
 
@@ -201,4 +201,28 @@ func TestRunnerWithRealServer(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Run = %v, want nil", err)
 	}
+}
+
+// A connection of TCP_CHECK leaves no port in TIME_WAIT (state 06), also one that the server
+// has closed before.
+func TestTCPLeavesNoTimeWait(t *testing.T) {
+	p := newPair(t)
+	p.director.Do(func() {
+		target, l := listen(t, "127.0.0.1:0")
+		defer l.Close()
+		for range 100 {
+			if _, err := (check.TCP{Endpoint: check.Endpoint{Target: target, Timeout: time.Minute}}).Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left, err := os.ReadFile("/proc/thread-self/net/tcp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(left), "\n")[1:] {
+			if f := strings.Fields(line); len(f) > 3 && f[3] == "06" {
+				t.Fatalf("in TIME_WAIT: %s", line)
+			}
+		}
+	})
 }
