@@ -298,7 +298,7 @@ func namesOf(v reflect.Value) blockNames {
 	v = reflect.Indirect(v)
 	switch b := v.Addr().Interface().(type) {
 	case *VRRPInstance:
-		thing := fmt.Sprint(b.Interface, " ", b.VRID, " ", b.ipv6())
+		thing := fmt.Sprint(b.Interface, " ", b.VRID, " ", b.IPv6())
 		return blockNames{[]string{thing}, []string{"=" + b.Name}, b.Name}
 	case *VirtualServer:
 		n := blockNames{title: b.Keys[0].String(), others: []string{"=" + b.Name}}

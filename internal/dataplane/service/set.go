@@ -63,6 +63,12 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	return errors.Join(errs...)
 }
 
+// Find has the next hops to the servers that a state adds looked for, before it is set.
+func (r *Registry) Find(state lvs.Plan, find Finder) {
+	_, wanted := r.changed(state, nil) // servers that are there are not wanted, whatever their lease
+	find.Await(wanted)
+}
+
 // changed are the services that are not as they are wanted, and those of their servers
 // whose next hop is not kept fresh yet.
 func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed []lvs.VirtualServer, wanted []nexthop.Want) {

@@ -325,7 +325,7 @@ func (s *Instances) find(id lvs.InstanceID) *instance {
 
 // ID names an instance of the configuration.
 func ID(c conf.VRRPInstance) lvs.InstanceID {
-	return lvs.InstanceID{Interface: c.Interface, VRID: c.VRID}
+	return lvs.InstanceID{Interface: c.Interface, VRID: c.VRID, IPv6: c.IPv6()}
 }
 
 // ownerOf is an instance as the owner of its VIPs.
