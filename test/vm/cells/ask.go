@@ -11,8 +11,9 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// patience is how long a connection may take; the guest may be emulated.
-const patience = 20 * time.Second
+// patience is how long a connection may stand still; the guest may be emulated, on a machine
+// that has much else to do.
+const patience = time.Minute
 
 // megabyte is what a server answers, after its name.
 var megabyte = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
@@ -71,10 +72,7 @@ func ask(c, s end, method, family string) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	got, err := io.ReadAll(conn)
+	got, err := io.ReadAll(&patient{conn})
 	if err != nil {
 		return fmt.Errorf("after %d bytes: %w", len(got), err)
 	}
@@ -82,4 +80,14 @@ func ask(c, s end, method, family string) error {
 		return fmt.Errorf("%d bytes came, want %d and each the same", len(got), len(want))
 	}
 	return nil
+}
+
+// patient is a connection that may take long, but not stand still.
+type patient struct{ net.Conn }
+
+func (p *patient) Read(b []byte) (int, error) {
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	return p.Conn.Read(b)
 }

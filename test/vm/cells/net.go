@@ -101,7 +101,7 @@ func sh(lines ...string) error {
 func build(clients, servers []string) (*network, error) {
 	n := &network{}
 	err := sh("modprobe -a virtio_net veth bridge 8021q bonding ipip ip6_tunnel ip_gre ip6_gre sit tun 2>/dev/null || true",
-		"modprobe -a e1000 e1000e e100 8139too vmxnet3 2>/dev/null || true",
+		"modprobe -a e1000 e1000e e100 8139cp vmxnet3 2>/dev/null || true",
 		"for f in /proc/sys/net/ipv4/conf/{all,default}/rp_filter; do echo 0 >$f; done",
 		"ip netns add back", "ip -n back link add br0 type bridge forward_delay 0 mcast_snooping 0", "ip -n back link set br0 up")
 	if err != nil {
