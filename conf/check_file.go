@@ -41,26 +41,7 @@ func readFileWeight(r *reader, st *text.Statement, c *rawCheck) bool {
 	return ok
 }
 
-// resolveFiles gives each FILE_CHECK what its track_file says.
-func (c *rawConfig) resolveFiles() {
-	files := map[string]*TrackFile{}
-	for _, f := range c.files {
-		files[f.Name] = f
-	}
-	for _, s := range c.services {
-		for _, rs := range s.servers {
-			if rs == nil {
-				continue
-			}
-			for _, check := range rs.checks {
-				if check.File != nil && files[check.File.TrackFile] != nil {
-					check.followFile(files[check.File.TrackFile])
-				}
-			}
-		}
-	}
-}
-
+// followFile takes what the check does not say from its track_file.
 func (c *rawCheck) followFile(f *TrackFile) {
 	c.File.Path = f.File
 	if !c.Has("weight") {

@@ -99,7 +99,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (from_director(p))
+	if (from_director(p, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
 	if (access_denied(p))
 		return DROP;

@@ -55,6 +55,7 @@ var needs = map[string]string{
 	"MISC_CHECK": "misc_path \"/bin/true a\"\nmisc_timeout 9\n",
 	"DNS_CHECK":  "delay_before_retry 1\n", // otherwise it is delay_loop
 	"FILE_CHECK": "track_file F\n",
+	"BFD_CHECK":  "name B\n",
 }
 
 // asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
@@ -65,7 +66,7 @@ func asKind(text, kind string) string {
 		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
 	}
 	need := needs[kind]
-	if strings.Contains(text, "misc_path") || strings.Contains(text, "\ntrack_file F2\n") || strings.Contains(text, "\ntrack_file F\n") {
+	if strings.Contains(text, "misc_path") || strings.Contains(text, "\ntrack_file F2\n") || strings.Contains(text, "\ntrack_file F\n") || strings.Contains(text, "\nname B\n") || strings.Contains(text, "\nname B2\n") {
 		need = "" // the first one counts
 	}
 	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+need, 1)
@@ -181,9 +182,17 @@ var reloadExamples = map[string]reloadExample{
 	"TCP_CHECK connect_port":                 {was: "81", now: "82"},
 	"TCP_CHECK bindto":                       {was: "10.0.0.8", now: "10.0.0.9"},
 
-	"track_file file":      {was: "/none/f", now: "/none/f2"},
-	"track_file weight":    {was: "2", now: "3"},
-	"track_file init_file": {was: "1", now: "2"},
+	"bfd_instance neighbor_ip":  {was: "10.1.9.5", now: "10.1.9.6"},
+	"bfd_instance neighbour_ip": {was: "10.1.9.5", now: "10.1.9.6", reports: "neighbor_ip"},
+	"bfd_instance passive":      {was: "-", now: ""},
+	"bfd_instance weight":       {was: "1", now: "2"},
+	"bfd_instance vrrp":         {was: "-", now: ""},
+	"bfd_instance checker":      {was: "-", now: ""},
+	"track_file file":           {was: "/none/f", now: "/none/f2"},
+	"track_file weight":         {was: "2", now: "3"},
+	"track_file init_file":      {was: "1", now: "2"},
+
+	"weir verify_certificates": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
@@ -237,6 +246,8 @@ var Blocks = map[string]string{
 	" global_defs": "", " weir": "", " SSL": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
 	"vrrp_instance auth_hmac":    "",
 	" track_file":                "track_file W {\nfile /none/w\n}\n",
+	" bfd_instance":              "bfd_instance W {\nneighbor_ip 10.1.9.9\n}\n",
+	"real_server BFD_CHECK":      "BFD_CHECK {\nname B\n}\n",
 	" vrrp_track_file":           "", // it is a track_file
 	"real_server FILE_CHECK":     "FILE_CHECK {\ntrack_file F\n}\n",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
@@ -260,6 +271,11 @@ track_file F {
 <track_file>}
 track_file F2 {
 file /none/F2
+}
+bfd_instance B {
+<bfd_instance>}
+bfd_instance B2 {
+neighbor_ip 10.1.9.4
 }
 vrrp_instance V {
 interface eth0
@@ -329,6 +345,9 @@ func ReloadText(block, keyword, statement string) string {
 	if block == "track_file" && keyword != "file" {
 		statement = "file /none/F\n" + statement
 	}
+	if block == "bfd_instance" && !strings.HasPrefix(statement, "neighbo") {
+		statement = "neighbor_ip 10.1.9.3\n" + statement
+	}
 	text := strings.Replace(reloadFile, "<"+block+">", statement, 1)
 	if keyword == "virtual_server_group" {
 		return plainReload(strings.Replace(text, "<>", "", 1))
@@ -338,6 +357,7 @@ func ReloadText(block, keyword, statement string) string {
 
 // plainReload has nothing more in its blocks.
 func plainReload(text string) string {
+	text = strings.Replace(text, "<bfd_instance>", "neighbor_ip 10.1.9.3\n", 1)
 	text = strings.Replace(text, "<track_file>", "file /none/F\n", 1)
 	for _, b := range strings.Fields("global_defs vrrp_instance authentication auth_hmac ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
 		text = strings.Replace(text, "<"+b+">", "", 1)

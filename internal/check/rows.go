@@ -11,8 +11,7 @@ type Row struct {
 	Follow func(conf.Check, *Shared) Source
 }
 
-// rows are the kinds of checks that weir can do. With another kind in its configuration
-// it refuses to run.
+// rows are the kinds of checks that weir can do.
 var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
 	{Kind: conf.CheckHTTP, Poll: newHTTP},
@@ -23,6 +22,7 @@ var rows = []Row{
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
 	{Kind: conf.CheckFile, Follow: newFile},
+	{Kind: conf.CheckBFD, Follow: newBFD},
 }
 
 // RowOf is the row of a kind of check; ok is false where weir cannot do it yet.
@@ -45,6 +45,8 @@ func Title(c conf.Check) string {
 		target = c.Misc.Path.Command
 	case conf.CheckFile:
 		target = c.File.TrackFile
+	case conf.CheckBFD:
+		target = c.BFD.Name
 	}
 	return string(c.Kind) + " " + target
 }

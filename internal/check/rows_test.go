@@ -61,7 +61,10 @@ func TestTitle(t *testing.T) {
 		if row.Kind == conf.CheckFile {
 			needs = "track_file F"
 		}
-		text := fmt.Sprintf("track_file F {\nfile F\n}\nvirtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
+		if row.Kind == conf.CheckBFD {
+			needs = "name B"
+		}
+		text := fmt.Sprintf("track_file F {\nfile F\n}\nbfd_instance B {\nneighbor_ip 192.0.2.3\n}\nvirtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
 		cfg, diagnostics := conf.Parse("k.conf", []byte(text))
 		if cfg == nil {
 			t.Fatal(diagnostics.All())

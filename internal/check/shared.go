@@ -18,6 +18,8 @@ type Shared struct {
 	Scripts atomic.Pointer[script.Rules]
 	// Files are the track_files that checks follow.
 	Files trackfile.Files
+	// BFD has the sessions that checks follow. It is set before any check begins.
+	BFD Sessions
 }
 
 // ScriptsOf are the rules of a configuration's programs.

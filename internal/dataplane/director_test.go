@@ -156,13 +156,35 @@ func TestOneEthernetAddressForAll(t *testing.T) {
 						b.send(t, p, datagram, back)
 					}
 
+					wantTTL(t, b, p, datagram, 1) // and no farther than there
+					wantTTL(t, b, p, syn(1).by(cloudMAC).with("A"), 63)
+					// Where the other director is master as well, and sends on to this one.
+					last := syn(3).by(cloudMAC)
+					last.ttl = 1
+					b.send(t, p, last, pass)
+					last.proto, last.payload = "udp", "x"
+					b.send(t, p, last, pass)
+					b.wantReason(t, "pass_from_director", 2)
+
 					b.renew(t, -time.Nanosecond)
 					b.send(t, p, syn(1).by(cloudMAC).with("A"), back) // what it serves, it serves on,
 					b.send(t, p, datagram, pass)                      // but not by the new master
-					b.wantReason(t, "pass_from_director", 1)
+					b.wantReason(t, "pass_from_director", 3)
 				})
 			})
 		}
+	}
+}
+
+// wantTTL sends a frame, and compares the TTL that it is sent on with, and the checksum.
+func wantTTL(t *testing.T, b *bench, p place, f frame, want byte) {
+	t.Helper()
+	got, out, err := p.run(b, f.bytes())
+	if err != nil || got != back {
+		t.Fatalf("%s, %v", got, err)
+	}
+	if head := out[14:34]; head[8] != want || sum(head) != 0xffff {
+		t.Errorf("the TTL is %d, want %d; the header's sum is %#04x, want 0xffff", head[8], want, sum(head))
 	}
 }
 

@@ -55,6 +55,7 @@ type Plane struct {
 	marks     *mark.Rules
 	access    *access.Rules
 	paths     nexthop.PathMTUs
+	silent    nexthop.Silent
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time

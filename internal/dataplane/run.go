@@ -157,7 +157,7 @@ func (p *Plane) concerns(e netlnk.Event) bool {
 // answers.
 func (p *Plane) resolve() (again time.Duration) {
 	begun, again := time.Now(), refreshEvery
-	find := nexthop.NewFinder(p.log, &p.paths)
+	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
 	for _, addr := range p.services.Addrs() {
 		if hop := find.Find(addr); !hop.Valid && !hop.Local {

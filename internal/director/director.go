@@ -21,6 +21,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
+	"weir/internal/director/setter"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/vip"
@@ -44,14 +45,20 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	shared       check.Shared   // what the checks' goroutines read
+	shared       check.Shared // what the checks' goroutines read
+	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
-	plane        setter
-	panics       map[string]time.Time // when one from a line of weir's was told of
-	also         []cluster.Event      // what the event that is handled leads to, beside its own
-	conflicts    conflicts            // has a lock of its own
+	coming       *coming         // what a reload that is under way leads to; nil without one
+	asked        bool            // the event that is handled is a question
+	also         []cluster.Event // what the event that is handled leads to, beside its own
+
+	// What follows is any goroutine's.
+	plane     setter.Setter
+	panics    panics
+	conflicts conflicts
+	reloads   chan struct{} // holds one while a plan or a reload is under way
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -65,9 +72,11 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
-		panics: map[string]time.Time{},
+		reloads: make(chan struct{}, 1),
 	}
-	d.plane.forwarder = &d.machine.Plane.Forwarder
+	d.plane.Set = func(plan lvs.Plan) error {
+		return d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(plan) })
+	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
@@ -76,6 +85,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
 	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
 	d.shared.Files.Log = log
+	d.bfd = m.BFD(log)
+	d.shared.BFD = d.bfd
 	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
@@ -90,7 +101,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	client, err := check.LoadClient(d.cfg.SSL)
+	client, err := check.LoadClient(d.cfg)
 	if err != nil {
 		return err
 	}
@@ -111,10 +122,14 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
-	defer d.plane.wait()
+	defer d.plane.Stop()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
+	if err := d.bfd.Set(check.SessionsOf(d.cfg.BFDs)); err != nil {
+		return err
+	}
+	defer d.endSessions()
 	watch, err := d.machine.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch the devices: %w", err)
@@ -132,8 +147,8 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.watchConflicts()
-	if d.machine.Claims != nil {
-		start(d.listenForConflicts)
+	for _, claims := range d.machine.Claims {
+		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
 	}
 	var asking sync.WaitGroup // the checks that run
 	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
@@ -149,12 +164,15 @@ func (d *Director) Run(ctx context.Context) error {
 	return err
 }
 
+// endSessions ends those of BFD; without sessions there is no port to fail on.
+func (d *Director) endSessions() { _ = d.bfd.Set(nil) }
+
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
 // to verify: where devices have come or gone meanwhile, it is tried again with what there is.
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.plane.Set(d.plan())
+		err := d.plane.Now(d.plan())
 		if err == nil {
 			return nil
 		}
@@ -188,6 +206,7 @@ func (d *Director) forInstances() ha.Machine {
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event {
 		e := c.Judge(r)
+		d.catchUp(c)
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}

@@ -130,7 +130,10 @@ func (n *seen) does() string {
 	time.Sleep(5 * time.Minute)
 	synctest.Wait()
 	plan := n.machine.Plan()
-	lines := []string{fmt.Sprintf("%+v", plan)}
+	speaker := n.bfd.(*sessions)
+	speaker.mu.Lock()
+	lines := []string{fmt.Sprintf("%+v", plan), fmt.Sprintf("%+v", speaker.set)}
+	speaker.mu.Unlock()
 	for _, dev := range []string{"lo", "eth0", "eth1", "e0"} {
 		addrs, err := n.machine.List(dev)
 		lines = append(lines, fmt.Sprint(dev, addrs, err))

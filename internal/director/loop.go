@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"weir/internal/cluster"
@@ -45,7 +46,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		}
 		select {
 		case <-step.C:
-			d.setPlane()
+			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
@@ -88,9 +89,7 @@ func (d *Director) forgetDirectors() {
 	if !some {
 		return
 	}
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
-		d.stream.Publish(cluster.PlaneSetFailed(err))
-	}
+	d.setSoon(nil)
 }
 
 // mayDrift says whether addresses may have changed by what a report tells of. Where thousands
@@ -102,6 +101,7 @@ func mayDrift(k netlnk.Kind) bool {
 // handle takes in an event and those that wait behind it, and has the data plane
 // follow them all at once: a rack that goes down is one change of the tables.
 func (d *Director) handle(e event) {
+	d.asked = false
 	var happened []cluster.Event
 	for n := 0; e != nil; n++ {
 		d.carefully("an event", func() {
@@ -112,27 +112,29 @@ func (d *Director) handle(e event) {
 		happened = append(happened, d.also...)
 		d.also = d.also[:0]
 		e = nil
-		if n < mostAtOnce {
+		if n < mostAtOnce && !d.asked { // what happened before a turn of a reload does not wait for the next
 			select {
 			case e = <-d.events:
 			default:
 			}
 		}
 	}
-	if len(happened) == 0 {
-		return
-	}
-	d.setPlane()
-	for _, what := range happened {
-		d.stream.Publish(what)
+	if len(happened) > 0 {
+		d.carefully("the wanted state of the data plane", func() { d.setSoon(happened) })
 	}
 }
 
-// setPlane has the data plane do what the picture says.
-func (d *Director) setPlane() {
-	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
-		d.stream.Publish(cluster.PlaneSetFailed(err))
-	}
+// setSoon has the data plane follow the picture, and then tells what happened. It does not
+// wait for that.
+func (d *Director) setSoon(happened []cluster.Event) {
+	d.plane.Soon(d.plan(), func(err error) {
+		if err != nil {
+			d.stream.Publish(cluster.PlaneSetFailed(err))
+		}
+		for _, what := range happened {
+			d.stream.Publish(what)
+		}
+	})
 }
 
 // post hands an event to the loop, unless it has stopped.
@@ -149,6 +151,7 @@ func (d *Director) ask(ctx context.Context, doing string, question func()) error
 	answered := make(chan error, 1)
 	select {
 	case d.events <- func() *cluster.Event {
+		d.asked = true
 		if caught := d.carefully(doing, question); caught != nil {
 			answered <- caught
 		}
@@ -170,16 +173,36 @@ func (d *Director) ask(ctx context.Context, doing string, question func()) error
 	}
 }
 
-// carefully does something of the loop's, and catches and tells of a panic, which is a
-// mistake in weir: the loop goes on. One that comes again is told of once in an hour.
+// carefully does something of the director's, and catches and tells of a panic, which is a
+// mistake in weir: the director goes on. One that comes again is told of once in an hour.
+// Any goroutine may call it.
 func (d *Director) carefully(doing string, do func()) *cluster.Panic {
 	caught := cluster.Carefully(doing, do)
 	if caught == nil {
 		return nil
 	}
-	if last, told := d.panics[caught.At]; !told || time.Since(last) >= time.Hour {
-		d.panics[caught.At] = time.Now()
+	if d.panics.tells(caught.At) {
 		d.stream.Publish(cluster.PanicCaught(caught))
 	}
 	return caught
+}
+
+// panics are when one from a line of weir's was told of.
+type panics struct {
+	mu   sync.Mutex
+	last map[string]time.Time // guarded by mu
+}
+
+// tells says whether one from this line is to be told of, and notes that it is.
+func (p *panics) tells(line string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, told := p.last[line]; told && time.Since(last) < time.Hour {
+		return false
+	}
+	if p.last == nil {
+		p.last = map[string]time.Time{}
+	}
+	p.last[line] = time.Now()
+	return true
 }

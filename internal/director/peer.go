@@ -14,6 +14,9 @@ func (d *Director) peerLost(instance string, peer netip.Addr) {
 			return nil
 		}
 		e := cluster.PeerLost(instance, peer, d.pools.Doubt(peer))
+		if d.coming != nil {
+			d.coming.pools.Doubted()
+		}
 		return &e
 	}
 	select {

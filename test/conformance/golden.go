@@ -128,6 +128,6 @@ func LoadRecorded(path string) (all []Scenario, err error) {
 	return all, nil
 }
 
-// TooSlow is the line above a recorded scenario that the machine was too slow for: its
-// outcome does not count.
+// TooSlow is the line above a recorded scenario that the machine was too slow for: IPVS did
+// not do the same twice in a row. Its outcome does not count.
 const TooSlow = "# too slow:"

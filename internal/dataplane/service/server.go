@@ -82,6 +82,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if r.directors[key.addr.Addr()] {
 		entry.Flags |= abi.BpfServerFlagsSERVER_DIRECTOR
 	}
+	if s.hop.Gateway.IsValid() {
+		entry.Flags |= abi.BpfServerFlagsSERVER_BY_ROUTER
+	}
 	if err := r.setLocal(&entry, s); err != nil {
 		return fmt.Errorf("enter the local address on the path: %w", err)
 	}

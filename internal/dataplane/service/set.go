@@ -63,6 +63,12 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	return errors.Join(errs...)
 }
 
+// Find has the next hops to the servers that a state adds looked for, before it is set.
+func (r *Registry) Find(state lvs.Plan, find Finder) {
+	_, wanted := r.changed(state, nil) // servers that are there are not wanted, whatever their lease
+	find.Await(wanted)
+}
+
 // changed are the services that are not as they are wanted, and those of their servers
 // whose next hop is not kept fresh yet.
 func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed []lvs.VirtualServer, wanted []nexthop.Want) {
@@ -154,7 +160,7 @@ func (r *Registry) prepare(vs lvs.VirtualServer, lease uint32, find Finder) (*ch
 			s.servers = append(s.servers, server)
 		}
 		c.servers = append(c.servers, server)
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: hashed(vs, rs.AddrPort())})
 	}
 	if err := r.layOut(c, list); err != nil {
 		return nil, fmt.Errorf("lay out its table: %w", err)

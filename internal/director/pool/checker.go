@@ -75,6 +75,14 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 // Gone says whether a reload has taken the check away.
 func (c *Checker) Gone() bool { return c.of == nil }
 
+// Pool is the pool that the checker's verdict counts for; nil once the check is gone.
+func (c *Checker) Pool() *Pool {
+	if c.of == nil {
+		return nil
+	}
+	return c.of.pool
+}
+
 // String is the check as check.Checker writes it.
 func (c *Checker) String() string { return check.Title(c.spec) }
 

@@ -21,6 +21,7 @@ func (m *member) probe() (some bool) {
 	for _, c := range m.checkers {
 		if c.runner != nil {
 			c.doubted, some = true, true
+			m.pool.services = nil
 			c.runner.Probe()
 		}
 	}

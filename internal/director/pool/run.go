@@ -40,20 +40,55 @@ type Checks struct {
 // Set has the checkers of the next pools run, and those that only the pools of before
 // have run no more. From then on the members of next count.
 func (k Checks) Set(was, next Pools) {
-	wanted := map[*Checker]bool{}
-	next.eachChecker(func(m *member, c *Checker) {
-		c.of, wanted[c] = m, true
-		if c.stop == nil {
-			c.stop = k.begin(c)
-		}
-	})
-	for _, p := range next {
+	k.RunAll(next)
+	k.StopAllBut(next.Set(), was)
+}
+
+// RunAll has the checkers of pools run, and has their members count. Pools may be run some at
+// a time: a verdict of one that is not run yet counts for the pool before (see CatchUp).
+func (k Checks) RunAll(pools Pools) {
+	for _, p := range pools {
+		p.before = nil
 		for _, m := range p.members {
 			m.pool = p
+			for _, c := range m.checkers {
+				c.of = m
+				if c.stop == nil {
+					c.stop = k.begin(c)
+				}
+			}
 		}
 	}
-	was.eachChecker(func(_ *member, c *Checker) {
-		if !wanted[c] {
+}
+
+// Set is pools as a set.
+type Set map[*Pool]bool
+
+// Set makes a set of the pools.
+func (all Pools) Set() Set {
+	set := make(Set, len(all))
+	for _, p := range all {
+		set[p] = true
+	}
+	return set
+}
+
+// Part is the pools from this one on until they have so many real servers, and which one is
+// next; that is 0 after the last.
+func (all Pools) Part(from, servers int) (part Pools, next int) {
+	for i := from; i < len(all); i++ {
+		if servers -= 1 + len(all[i].members); servers <= 0 && i+1 < len(all) {
+			return all[from : i+1], i + 1
+		}
+	}
+	return all[from:], 0
+}
+
+// StopAllBut stops those checkers of pools whose verdicts count for none of these, all of
+// which are run.
+func (k Checks) StopAllBut(stay Set, pools Pools) {
+	pools.eachChecker(func(_ *member, c *Checker) {
+		if c.of == nil || !stay[c.of.pool] {
 			c.of = nil
 			c.stop()
 		}
@@ -100,6 +135,7 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 		return nil // a reload has taken the check away
 	}
 	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	m.pool.services = nil
 	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
 	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
