@@ -45,8 +45,9 @@ guest: ## a few scenarios, packets and network devices in the guest; test-vm has
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	DEVICES=all SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
 
-conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
+conf-diff: root packages ## what the real keepalived has understood of 5,000 files of VRRP and 1,000 of LVS, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
+	$(GO) test ./test/vm -count=1 -v -timeout 4h -run '^TestValues$$' -args -value-files 1000 -value-seed $(firstword $(SEED))
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }
