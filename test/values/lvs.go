@@ -11,7 +11,7 @@ import (
 
 // lvsDump is what keepalived's checker process shows of a file.
 type lvsDump struct {
-	global, ssl *dumped
+	ssl *dumped
 	// groups are the entries of each virtual_server_group, as the title of a virtual server
 	// would be.
 	groups  map[string][]string

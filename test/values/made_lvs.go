@@ -49,7 +49,7 @@ func (m *maker) server(i int) {
 		}
 	case 1:
 		name := fmt.Sprintf("g%d", i)
-		entries := []string{net + m.pick(" 80", " 443"), fmt.Sprintf("%s0%d", net[:len(net)-1], 1+m.IntN(9)) + m.pick("-9 81", " 82")}
+		var entries []string
 		if family == "inet" {
 			entries = []string{fmt.Sprintf("10.%d.0.1 80", i), m.pick(fmt.Sprintf("10.%d.1.3-9 81", i), fmt.Sprintf("10.%d.2.1 82", i), fmt.Sprintf("fwmark %d", 50+i))}
 		} else {
