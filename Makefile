@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,15 @@ guest: ## a few scenarios, packets and network devices in the guest; test-vm has
 	N=3 $(TESTS) -timeout 90m ./test/vm
 test-vm: root packages ## weir beside the real IPVS in a guest with kernel 6.1; SEED="1 2" N=100
 	DEVICES=all SEED="$(strip $(SEED))" N=$(N) $(GO) test -count=1 -v -timeout 4h ./test/vm
+
+record: root packages ## record random scenarios of the real IPVS in the guest, and replay them here; SEED="1 2" N=100
+	test/vm/build
+	CGO_ENABLED=0 $(GO) build -o build/guest/play ./test/vm/play
+	rm -rf build/recorded; mkdir -p build/recorded
+	for seed in $(SEED); do \
+		test/vm/run -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
+	done
+	$(GO) test -count=1 -timeout 1h -run '^TestRecordedScenarios$$' ./internal/dataplane -args -recorded $(CURDIR)/build/recorded/'*.txt'
 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files of VRRP and 1,000 of LVS, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
@@ -83,7 +92,10 @@ reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the clu
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
 restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams
 	$(GO) test ./test/cluster -count=1 -v -timeout 20m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 10m $(if $(SEED),-restart-seed $(firstword $(SEED)))
+hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N repeats one run
+	$(GO) test ./test/cluster -count=1 -v -run '^TestHostileNeighbour$$' -args -hostile-time 60s $(if $(SEED),-hostile-seed $(firstword $(SEED)))
 bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
+	$(GO) test ./internal/director -count=1 -run '^$$' -bench '^BenchmarkLargeReloads$$' -benchtime 1x
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
 PARTS ?= hits new live persist expiry
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer

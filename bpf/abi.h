@@ -218,6 +218,7 @@ enum server_flags {
 	SERVER_EXPIRES = 8,  /* it was removed, and its connections expire with the next sweep */
 	SERVER_WAS_NAT = 16, /* it is or was behind NAT, and may have connections of that time */
 	SERVER_DIRECTOR = 32, /* it is another director, by the address that it advertises from */
+	SERVER_BY_ROUTER = 64, /* a router is on the way to it */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */

@@ -12,5 +12,5 @@ func bfdCheck() *entry {
 }
 
 func bfdEntries() []*entry {
-	return []*entry{value("name", nonEmpty("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session", firstCounts())}
+	return []*entry{value("name", nonEmpty("a bfd_instance's name"), func(c *rawCheck) *string { return &c.BFD.Name }, "the session", firstCounts(), example("B", "B2"))}
 }

@@ -81,22 +81,18 @@ func checkTimers(kind CheckKind) Timers {
 
 // checkBlocks are the keywords of all checks.
 func checkBlocks() []*entry {
-	return slices.Concat(
-		[]*entry{
-			tcpCheck(),
-			httpCheck(CheckHTTP, "pages are as expected"),
-			httpCheck(CheckSSL, "pages are as expected, over TLS"),
-			smtpCheck(),
-			dnsCheck(),
-			miscCheck(),
-			checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
-			udpCheck(),
-		},
-		mustWait(
-			bfdCheck(),
-			fileCheck(),
-		),
-	)
+	return []*entry{
+		tcpCheck(),
+		httpCheck(CheckHTTP, "pages are as expected"),
+		httpCheck(CheckSSL, "pages are as expected, over TLS"),
+		smtpCheck(),
+		dnsCheck(),
+		miscCheck(),
+		checkSection(CheckPing, "an ICMP echo comes back", targetEntries()),
+		udpCheck(),
+		fileCheck(),
+		bfdCheck(),
+	}
 }
 
 // tcpCheck is the keyword of the check that needs nothing of its own.

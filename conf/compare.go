@@ -169,8 +169,12 @@ func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, n
 				return
 			}
 		}
-	case "rules":
+	case "rules", "beyond":
 		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
+	case "path": // the file of a FILE_CHECK's track_file
+		c.value(path, spec.lookup("track_file"), was, now)
+	case "init_value", "overwrite":
+		c.value(path, spec.lookup("init_file"), was, now)
 	case "reply": // the pattern of require_reply
 		c.value(path, spec.lookup("require_reply"), was, now)
 	case "checks":
@@ -294,7 +298,7 @@ func namesOf(v reflect.Value) blockNames {
 	v = reflect.Indirect(v)
 	switch b := v.Addr().Interface().(type) {
 	case *VRRPInstance:
-		thing := fmt.Sprint(b.Interface, " ", b.VRID, " ", b.ipv6())
+		thing := fmt.Sprint(b.Interface, " ", b.VRID, " ", b.IPv6())
 		return blockNames{[]string{thing}, []string{"=" + b.Name}, b.Name}
 	case *VirtualServer:
 		n := blockNames{title: b.Keys[0].String(), others: []string{"=" + b.Name}}

@@ -45,16 +45,10 @@ const (
 // each keyword of a kind of block.
 func (r *reader) sayEffect(e *entry, st *text.Statement, b *text.Block) {
 	name := e.name
-	if e.idle != nil && e.idle(r, b) {
-		return // resolving says so
-	}
 	switch e.effect {
 	case notYet:
 		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: name, Message: name + " is accepted and has no effect yet"}, st.Place())
 	case needed:
-		if len(st.Words) == 2 && e.harmless != nil && e.harmless(st.Words[1].Text) {
-			return
-		}
 		r.once(e, text.Diagnostic{
 			Severity: text.Warning, Code: codeNotReady, Message: name + " is accepted, but weir cannot do it yet",
 			Hint: `"weir run" refuses this file`, Unready: true,

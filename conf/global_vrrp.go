@@ -83,11 +83,6 @@ func vrrpDefaults() []*entry {
 		gap("vrrp_gna_interval", maxMicro, func(g *G) *time.Duration { return &g.GNAInterval }, "the gap between neighbour advertisements", initially(time.Duration(0))),
 		onOff("vrrp_min_garp", func(g *G) *bool { return &g.MinGARP }, "one gratuitous ARP, and no second set"),
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
-		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
-		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
-		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
-		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		value("vrrp_startup_delay", seconds(time.Millisecond, maxMicro), func(g *G) *time.Duration { return &g.StartupDelay }, "how long VRRP waits after the start"),
@@ -96,12 +91,17 @@ func vrrpDefaults() []*entry {
 		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 	)...)
-	return append(entries, mustWait(
-		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18})), harmless(defaultGroup4)),
-		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12")), harmless(defaultGroup6)),
-		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3), harmless("3")),
+	return append(entries,
+		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
+		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
+		onOff("vrrp_owner_ignore_adverts", func(g *G) *bool { return &g.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements"),
+		onOff("vrrp_skip_check_adv_addr", func(g *G) *bool { return &g.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only"),
+		onOff("vrrp_strict", func(g *G) *bool { return &g.Strict }, "keep to the RFC to the letter"),
+		value("vrrp_mcast_group4", group4(), func(g *G) *netip.Addr { return &g.Group4 }, "the IPv4 group of advertisements", initially(netip.AddrFrom4([4]byte{224, 0, 0, 18}))),
+		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
+		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
 		present("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
-	)...)
+	)
 }
 
 func vrrpFirewall() []*entry {
@@ -147,7 +147,7 @@ func bufferPolicy() kind[string] {
 
 // vrrpVersion is the version of the protocol.
 func vrrpVersion() kind[uint8] {
-	return oneOf(choice[uint8]{noun: "VRRP version", known: []named[uint8]{{"2", 2}, {"3", 3}}, pending: []string{"3"}})
+	return oneOf(choice[uint8]{noun: "VRRP version", known: []named[uint8]{{"2", 2}, {"3", 3}}})
 }
 
 // readExtraGARP reads [all] SECONDS.

@@ -52,10 +52,6 @@ type entry struct {
 	// inside is what the block is read into that stands in another at most once, and whose
 	// defaults hold without it; nil for others.
 	inside func(outer any) any
-	// harmless tells values with which a keyword that is needed does what it says.
-	harmless func(word string) bool
-	// idle tells that the keyword has no effect beside what else its block says.
-	idle func(r *reader, b *text.Block) bool
 	// escapes is a value in which keepalived knows quotes within words and backslashes.
 	escapes bool
 	// yields tells that of two statements of the keyword the first one counts.
@@ -104,20 +100,8 @@ func value[T, V any](name string, k kind[V], at func(*T) *V, help string, option
 // firstCounts is a keyword of which the first statement counts.
 func firstCounts() option { return func(e *entry) { e.first = true } }
 
-// harmless are values with which a keyword that weir cannot do yet says what weir does.
-func harmless(words ...string) option {
-	return func(e *entry) {
-		e.harmless = func(word string) bool { return slices.Contains(words, word) }
-	}
-}
-
 // withEscapes is a keyword in whose value keepalived knows quotes and backslashes.
 func withEscapes() option { return func(e *entry) { e.escapes = true } }
-
-// idleBeside is a keyword without effect beside others of its block.
-func idleBeside(others func(r *reader, b *text.Block) bool) option {
-	return func(e *entry) { e.idle = others }
-}
 
 // inSlot has a keyword overwrite what another one says.
 func inSlot(slot string) option { return func(e *entry) { e.slot = slot } }

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 
 	"weir/conf/text"
 )
@@ -29,9 +30,10 @@ func refs(r *reader, raw *rawConfig) {
 	for _, v := range raw.machine.Addresses {
 		n.look(r, v.at, "track_group", v.TrackGroup)
 	}
+	sameEnds(r, raw.bfds)
 	for _, s := range raw.services {
 		for _, rs := range s.servers {
-			n.checks(r, rs)
+			n.checks(r, rs, raw.bfds)
 		}
 	}
 }
@@ -104,7 +106,7 @@ func (n names) tracks(r *reader, t *Tracks) {
 	}
 }
 
-func (n names) checks(r *reader, rs *rawServer) {
+func (n names) checks(r *reader, rs *rawServer, sessions []*BFD) {
 	if rs == nil {
 		return
 	}
@@ -112,8 +114,25 @@ func (n names) checks(r *reader, rs *rawServer) {
 		switch {
 		case c.BFD != nil:
 			n.look(r, c.PlaceOf("name"), "bfd_instance", c.BFD.Name)
+			if i := slices.IndexFunc(sessions, func(b *BFD) bool { return b.Name == c.BFD.Name }); i >= 0 && sessions[i].VRRPOnly && !sessions[i].CheckerOnly {
+				r.errorAt(c.PlaceOf("name"), fmt.Sprintf("bfd_instance %s is for VRRP instances only", text.Shorten(c.BFD.Name)), "take its word vrrp out, or add checker")
+			}
 		case c.File != nil:
 			n.look(r, c.PlaceOf("track_file"), "track_file", c.File.TrackFile)
+		}
+	}
+}
+
+// sameEnds gives a diagnostic for a bfd_instance whose packets nobody could tell from those
+// of one before it.
+func sameEnds(r *reader, all []*BFD) {
+	for i, b := range all {
+		j := slices.IndexFunc(all[:i], func(other *BFD) bool {
+			return other.Neighbor == b.Neighbor && other.Multihop == b.Multihop &&
+				(other.Source == b.Source || !other.Source.IsValid() || !b.Source.IsValid())
+		})
+		if j >= 0 && b.Neighbor.IsValid() {
+			r.errorAt(b.PlaceOf("neighbor_ip"), fmt.Sprintf("bfd_instance %s has the same ends as %s", text.Shorten(b.Name), text.Shorten(all[j].Name)), "expected another neighbor_ip, or different source_ips in both")
 		}
 	}
 }

@@ -9,6 +9,7 @@ func resolve(r *reader, raw *rawConfig) *Config {
 			a.Device = raw.global.DefaultInterface
 		}
 	}
+	raw.resolveFiles()
 	cfg := &Config{
 		Global:         raw.global,
 		Machine:        raw.machine,

@@ -328,3 +328,23 @@ func (s *rawService) resolveQuorum(r *reader) {
 		s.Hysteresis = 0
 	}
 }
+
+// resolveFiles gives each FILE_CHECK what its track_file says.
+func (c *rawConfig) resolveFiles() {
+	files := map[string]*TrackFile{}
+	for _, f := range c.files {
+		files[f.Name] = f
+	}
+	for _, s := range c.services {
+		for _, rs := range s.servers {
+			if rs == nil {
+				continue
+			}
+			for _, check := range rs.checks {
+				if check.File != nil && files[check.File.TrackFile] != nil {
+					check.followFile(files[check.File.TrackFile])
+				}
+			}
+		}
+	}
+}

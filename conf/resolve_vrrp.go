@@ -80,6 +80,7 @@ func (i *rawInstance) resolve(r *reader, g *Global, first *taken) {
 		r.warnAt(i.PlaceOf("state"), "no-effect", "state MASTER has no effect with auth_type AH: the instance begins as BACKUP", "write state BACKUP")
 		i.State = Backup
 	}
+	i.resolveHMAC(r)
 	i.inheritGARP(g)
 	i.inheritRest(g)
 	i.checkPreempt(r)
@@ -113,7 +114,6 @@ func (i *rawInstance) resolveVersion(r *reader, g *Global) {
 		r.warnAt(i.PlaceOf("version"), "no-effect", "version 2 has no IPv6: it is read as version 3", "write version 3, or take it out")
 	}
 	i.Version = 3
-	r.pending("VRRP for IPv6", i.vips[0].at)
 }
 
 // maxAdvert3 is what version 3's field of 12 bits holds, in hundredths of a

@@ -140,6 +140,6 @@ func sslBlock() *blockSpec {
 		value("password", nonEmpty("a password"), func(s *S) *string { return &s.Password }, "the key's password", secret("hidden"), example("secret", "hidden")),
 		value("certificate", nonEmpty("a path"), func(s *S) *string { return &s.Certificate }, "the file of this machine's certificate, in PEM, and those that sign it"),
 		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the file of that certificate's key, in PEM"),
-		ignored("SSL_GET does not verify the server's certificate, as in keepalived", value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"))[0],
+		ignored("SSL_GET does not verify the server's certificate, as in keepalived, unless verify_certificates in the weir block says so", value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"))[0],
 	}}
 }

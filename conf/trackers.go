@@ -118,15 +118,15 @@ type TrackFile struct {
 
 func trackFileBlock() *blockSpec {
 	type F = TrackFile
-	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority; 0 is a fault while it is not 0")
+	weight := weighted(254, func(f *F) *int { return &f.Weight }, func(f *F) *bool { return &f.Reverse }, "what the number in the file is multiplied with and added to the priority, or to the weight of a real server; 0 is a fault while it is not 0")
 	begins(func(f *F) *int { return &f.Weight }, 1)(weight)
 	return &blockSpec{name: "track_file", done: func(r *reader, b *text.Block, _ any) {
 		r.require(b, "file", "expected file PATH")
-	}, entries: yet(
+	}, entries: []*entry{
 		value("file", nonEmpty("a path"), func(f *F) *string { return &f.File }, "the file: one whole number", firstCounts()),
 		weight,
-		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing", readInitFile),
-	)}
+		custom("init_file", "[NUMBER] [overwrite]", "make the file where it is missing when weir starts, or in any case", readInitFile, reloads(AtStart)),
+	}}
 }
 
 func readInitFile(r *reader, st *text.Statement, f *TrackFile) (ok bool) {
@@ -185,7 +185,7 @@ func milliseconds(least float64) kind[float64] {
 
 func bfdBlock() *blockSpec {
 	type B = BFD
-	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the address of the BFD neighbour")
+	neighbor := value("neighbor_ip", address(), func(b *B) *netip.Addr { return &b.Neighbor }, "the address of the BFD neighbour", reloads(Anew))
 	return &blockSpec{name: "bfd_instance", done: func(r *reader, b *text.Block, into any) {
 		if !has(b, "neighbour_ip") {
 			r.require(b, "neighbor_ip", "expected neighbor_ip IP")
@@ -194,22 +194,22 @@ func bfdBlock() *blockSpec {
 		if own.IsValid() && other.IsValid() && (own == other || own.Is4() != other.Is4()) {
 			r.errorAt(into.(*B).PlaceOf("source_ip"), "source_ip and neighbor_ip do not go together", "expected two addresses of the same family")
 		}
-	}, entries: yet(
+	}, entries: []*entry{
 		neighbor, synonym("neighbour_ip", neighbor),
-		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the address of this machine for the session"),
-		value("min_rx", milliseconds(1), func(b *B) *float64 { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10.0)),
-		value("min_tx", milliseconds(1), func(b *B) *float64 { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10.0)),
-		value("idle_tx", milliseconds(1000), func(b *B) *float64 { return &b.IdleTx }, "the same while the session is down", initially(1000.0)),
-		value("multiplier", number(1, 255), func(b *B) *int { return &b.Multiplier }, "so many lost packets end the session", initially(5)),
+		value("source_ip", address(), func(b *B) *netip.Addr { return &b.Source }, "the address of this machine for the session", reloads(Anew), otherwise("the kernel's choice"), example("10.1.9.1", "10.1.9.2")),
+		value("min_rx", milliseconds(1), func(b *B) *float64 { return &b.MinRx }, "the least time between received packets, in milliseconds", initially(10.0), example("20", "20.5")),
+		value("min_tx", milliseconds(1), func(b *B) *float64 { return &b.MinTx }, "the least time between sent packets, in milliseconds", initially(10.0), example("20", "30.125")),
+		value("idle_tx", milliseconds(1000), func(b *B) *float64 { return &b.IdleTx }, "the same while the session is down", initially(1000.0), example("1001", "1002")),
+		value("multiplier", number(1, 255), func(b *B) *int { return &b.Multiplier }, "so many lost packets end the session", initially(5), example("3", "4")),
 		present("passive", func(b *B) *bool { return &b.Passive }, "wait for the other end to begin"),
-		value("ttl", number(1, 255), func(b *B) *int { return &b.TTL }, "the TTL of packets", initially(255)),
-		value("hoplimit", number(1, 255), func(b *B) *int { return &b.HopLimit }, "the hop limit of packets", initially(64)),
-		value("max_hops", number(-1, 255), func(b *B) *int { return &b.MaxHops }, "how many hops the other end may be away", initially(0)),
-		onOff("multihop", func(b *B) *bool { return &b.Multihop }, "the port of multihop sessions, 4784"),
+		value("ttl", number(1, 255), func(b *B) *int { return &b.TTL }, "the TTL of packets, and less max_hops the least of those that are taken", otherwise("255"), reloads(Anew), example("254", "253")),
+		value("hoplimit", number(1, 255), func(b *B) *int { return &b.HopLimit }, "the same for IPv6", otherwise("255; 64 is taken"), reloads(Anew), example("254", "253")),
+		value("max_hops", number(-1, 255), func(b *B) *int { return &b.MaxHops }, "how many hops the other end may be away", initially(0), example("1", "2")),
+		onOff("multihop", func(b *B) *bool { return &b.Multihop }, "the port of multihop sessions, 4784", reloads(Anew), example("off", "on")),
 		weighted(253, func(b *B) *int { return &b.Weight }, func(b *B) *bool { return &b.Reverse }, "what is added to the priority while the session is up"),
 		present("vrrp", func(b *B) *bool { return &b.VRRPOnly }, "only for VRRP instances"),
 		present("checker", func(b *B) *bool { return &b.CheckerOnly }, "only for BFD_CHECK"),
-	)}
+	}}
 }
 
 // GARPGroup is a garp_group: interfaces whose gratuitous ARPs share a gap.

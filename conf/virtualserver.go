@@ -56,8 +56,9 @@ type VirtualServer struct {
 	// Weight is that of real servers without one of their own.
 	Weight int `json:"weight"`
 	at     text.Place
-	// Rules are those of the weir block for this service.
+	// Rules are those of the weir block for this service, and Beyond is what else it says.
 	Rules       lvs.ConnRules `json:"rules"`
+	Beyond      Beyond        `json:"beyond"`
 	RealServers []RealServer  `json:"real_server"`
 }
 

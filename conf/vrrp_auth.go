@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ type HMACKey struct {
 // authBlock is the table of authentication.
 func authBlock() *blockSpec {
 	type I = rawInstance
-	types := oneOf(choice[AuthType]{noun: "authentication type", known: []named[AuthType]{{"PASS", AuthPass}, {"AH", AuthHeader}}, pending: []string{"AH"}})
+	types := oneOf(choice[AuthType]{noun: "authentication type", known: []named[AuthType]{{"PASS", AuthPass}, {"AH", AuthHeader}}})
 	return &blockSpec{name: "authentication", done: func(r *reader, b *text.Block, _ any) {
 		if has(b, "auth_type") {
 			r.require(b, "auth_pass", "expected auth_pass, up to 8 characters, the same on both directors")
@@ -100,7 +101,9 @@ func hmacBlock() *blockSpec {
 			if k.Key, ok = after(r, st, 1, hmacKey()); ok && len(st.Words) > 3 {
 				r.extra(st, 3)
 			}
-			h.Keys = append(h.Keys, k)
+			if ok {
+				h.Keys = append(h.Keys, k)
+			}
 			return ok
 		}, secret("hidden_by_weir_show_config_until_--secrets"))),
 		value("active_key", id, func(h *H) *int { return &h.ActiveKey }, "the key that signs"),
@@ -108,6 +111,51 @@ func hmacBlock() *blockSpec {
 		value("time_window", wholeSeconds(time.Second, 300*time.Second), func(h *H) *time.Duration { return &h.TimeWindow }, "how far clocks may differ", otherwise("three times advert_int, and 5 at least")),
 		value("mode", oneWord("mode", "enforce", "permissive", "receive-only"), func(h *H) *string { return &h.Mode }, "what becomes of advertisements without a signature", initially("enforce")),
 	}}
+}
+
+// resolveHMAC checks that the keys are told apart, and that there is one to sign with. As in
+// keepalived, authentication has no effect beside signatures.
+func (i *rawInstance) resolveHMAC(r *reader) {
+	h := &i.HMAC
+	if len(h.Keys) == 0 {
+		return
+	}
+	seen := map[int]bool{}
+	for _, k := range h.Keys {
+		if seen[k.ID] {
+			r.errorAt(h.PlaceOf("key"), fmt.Sprintf("auth_hmac: key %d is given twice", k.ID), "expected a number of its own for each key")
+		}
+		seen[k.ID] = true
+	}
+	switch {
+	case h.Has("active_key") && !seen[h.ActiveKey]:
+		r.errorAt(h.PlaceOf("active_key"), fmt.Sprintf("auth_hmac: there is no key %d to sign with", h.ActiveKey), "expected the number of one of its keys")
+	case !i.hmacHas("active_key"):
+		r.errorAt(h.PlaceOf("key"), "auth_hmac has no active_key", "expected active_key ID, the key that signs")
+	}
+	if i.Auth.Type != AuthNone {
+		r.warnAt(i.PlaceOf("auth_type"), "no-effect", "authentication has no effect beside auth_hmac: it is ignored", "take one of them out")
+		i.Auth = Auth{Type: AuthNone}
+	}
+}
+
+// hmacHas tells whether auth_hmac mentions a keyword, also where its value is wrong.
+func (i *rawInstance) hmacHas(keyword string) bool {
+	return slices.ContainsFunc(statementsOf(i.head.Block, "auth_hmac"), func(st *text.Statement) bool {
+		return st.Block != nil && has(st.Block, keyword)
+	})
+}
+
+// Window is how far the clocks of two directors may differ: 0 is that clocks do not count.
+func (h *HMAC) Window(advertInterval time.Duration) time.Duration {
+	const least = 5 * time.Second
+	switch {
+	case h.AntiReplay == "monotonic":
+		return 0
+	case h.TimeWindow > 0:
+		return h.TimeWindow
+	}
+	return max(3*advertInterval, least)
 }
 
 func hmacKey() kind[string] {

@@ -79,8 +79,8 @@ func (v *VRRPInstance) Addresses() []VIP { return slices.Concat(v.VIPs, v.Exclud
 // At is the place of its first line, the zero Place where no file says it.
 func (v *VRRPInstance) At() text.Place { return v.at }
 
-// ipv6 tells the family of an instance: that of its first address.
-func (v *VRRPInstance) ipv6() bool { return len(v.VIPs) > 0 && v.VIPs[0].Prefix.Addr().Is6() }
+// IPv6 tells the family of an instance: that of its first address.
+func (v *VRRPInstance) IPv6() bool { return len(v.VIPs) > 0 && v.VIPs[0].Prefix.Addr().Is6() }
 
 // GARP is what a master announces, and when.
 type GARP struct {
@@ -115,7 +115,7 @@ func instanceBlock() *blockSpec {
 		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors", reloads(Anew)),
 		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
 		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
-		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6"), reloads(Anew)),
+		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
 		section("virtual_ipaddress", vipBlock("virtual_ipaddress", virtualAddress(), func(i *I, v VIP) { i.vips = append(i.vips, v) }), "the addresses that the master has, and advertisements list", plain(whole)),
 		section("virtual_ipaddress_excluded", vipBlock("virtual_ipaddress_excluded", virtualAddress(), func(i *I, v VIP) { i.Excluded = append(i.Excluded, v) }), "more addresses that the master has, of any family, which advertisements do not list", plain(whole)),
@@ -162,22 +162,17 @@ func instanceLater() []*entry {
 		value("garp_lower_prio_repeat", number(0, maxRepeat), func(i *I) *int { return &i.GARPLowerRepeat }, "how many times that set announces each address", otherwise("vrrp_garp_lower_prio_repeat")),
 		extra, obsolete("vmac_garp_intvl", extra),
 		expired, obsolete("thread_timer_expired", expired),
-		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
-		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
-		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
 		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {
 			i.Accept = false
 			return r.alone(st)
 		}),
-		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
-		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
 		custom("notify_deleted", "["+scriptWords+"]", "runs when a reload takes the instance away", readNotifyDeleted),
 		script("notify_master_rx_lower_pri", func(i *I) *Script { return &i.NotifyMasterRX }, "runs when a master hears one of lower priority"),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries, checkUnicastSource())
-	entries = append(entries, yet(unicastEntries()...)...)
-	entries = append(entries, disagreeing()...)
+	entries = append(entries, unicastEntries()...)
+	entries = append(entries, protocolEntries()...)
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
 	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
@@ -186,16 +181,21 @@ func instanceLater() []*entry {
 	)...)
 }
 
-// disagreeing are the keywords that a director has to do for the others to understand it:
-// without them there would be two masters, so weir does not run without.
-func disagreeing() []*entry {
+// protocolEntries are the keywords about what advertisements look like, and about what they
+// are answered with.
+func protocolEntries() []*entry {
 	type I = rawInstance
-	return mustWait(
-		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4"), harmless(defaultGroup4, defaultGroup6), idleBeside(hasPeers)),
-		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs"), harmless("off", "false", "no")),
-		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts"), harmless("3"), idleBeside(isStrict)),
+	return []*entry{
+		onOff("lower_prio_no_advert", func(i *I) *bool { return &i.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority", otherwise("vrrp_lower_prio_no_advert")),
+		onOff("higher_prio_send_advert", func(i *I) *bool { return &i.HigherPrioSendAdvert }, "send a last advertisement before giving way", otherwise("vrrp_higher_prio_send_advert")),
+		onOff("owner_ignore_adverts", func(i *I) *bool { return &i.OwnerIgnoreAdverts }, "with priority 255 do not look at advertisements", otherwise("vrrp_owner_ignore_adverts")),
+		onOff("skip_check_adv_addr", func(i *I) *bool { return &i.SkipCheckAdvertAddr }, "compare the addresses of a master's first advertisement only", otherwise("vrrp_skip_check_adv_addr")),
+		onOff("strict_mode", func(i *I) *bool { return &i.Strict }, "keep to the RFC to the letter", otherwise("vrrp_strict")),
+		value("mcast_dst_ip", multicast(address()), func(i *I) *netip.Addr { return &i.GroupIP }, "another group for advertisements", otherwise("vrrp_mcast_group4")),
+		onOff("v3_checksum_as_v2", func(i *I) *bool { return &i.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header", otherwise("that of global_defs")),
+		value("down_timer_adverts", number(1, 100), func(i *I) *int { return &i.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", otherwise("vrrp_down_timer_adverts")),
 		section("auth_hmac", hmacBlock(), "signed advertisements", plain(func(i *I) *HMAC { return &i.HMAC })),
-	)
+	}
 }
 
 // masterStays has state BACKUP not undo a state MASTER, as in keepalived.
@@ -204,36 +204,6 @@ func masterStays(e *entry) {
 		return len(first.Words) == 2 && first.Words[1].Text == string(Master) && len(second.Words) == 2 && second.Words[1].Text == string(Backup)
 	}
 }
-
-// hasPeers is for what concerns multicast only.
-func hasPeers(_ *reader, b *text.Block) bool {
-	return slices.ContainsFunc(statementsOf(b, "unicast_peer"), func(st *text.Statement) bool {
-		return st.Block != nil && len(st.Block.Statements) > 0
-	})
-}
-
-// isStrict is for what strict mode sets itself.
-func isStrict(r *reader, b *text.Block) bool {
-	strict := false
-	for _, global := range statementsOf(r.root, "global_defs") {
-		strict = isOn(global.Block, "vrrp_strict", strict)
-	}
-	return isOn(b, "strict_mode", strict)
-}
-
-// isOn tells what a block says of a flag, which is otherwise as it was.
-func isOn(b *text.Block, keyword string, otherwise bool) bool {
-	for _, st := range statementsOf(b, keyword) {
-		otherwise = true
-		if len(st.Words) > 1 {
-			otherwise, _ = boolean().parse(st.Words[1].Text)
-		}
-	}
-	return otherwise
-}
-
-// The groups of advertisements where nothing is said (RFC 9568, 5.1).
-const defaultGroup4, defaultGroup6 = "224.0.0.18", "ff02::12"
 
 func readNotifyDeleted(r *reader, st *text.Statement, i *rawInstance) (ok bool) {
 	i.WantsNotifyDeleted = true

@@ -24,11 +24,19 @@ type Weir struct {
 	Allow    []lvs.AccessRule `json:"allow"`
 	Tables   Tables           `json:"tables"`
 	Timeouts Timeouts         `json:"timeouts"`
+	// PeerProbe asks the real servers at the addresses of a director that is lost.
+	PeerProbe bool `json:"peer_probe"`
+	// Verify is the file of the authorities whose certificates SSL_GET takes from servers,
+	// or SystemAuthorities; empty takes any certificate.
+	Verify string `json:"verify_certificates"`
 	// Silence are kinds of warnings that are not wanted.
 	Silence []string `json:"silence"`
 	// Rules are those of every service that has none of its own.
 	Rules
 }
+
+// SystemAuthorities stands for the authorities that this system trusts.
+const SystemAuthorities = "system"
 
 // Device is a device of the weir block.
 type Device struct {
@@ -71,10 +79,12 @@ func weirBlock() *blockSpec {
 		{name: "mark", read: readMark, expects: markWords, help: "give a mark to the packets of new connections, for virtual_server fwmark; the first that fits counts"},
 		{name: "deny", read: readDeny, expects: accessWords("deny"), help: "serve no client of a network: its packets to services are dropped, and its connections ended; the longest prefix that matches counts, and deny before allow where two are equal"},
 		{name: "allow", read: readAllow, expects: accessWords("allow"), help: "serve clients of a network nevertheless, inside of a larger one that deny names"},
+		present("peer_probe", func(w *W) *bool { return &w.PeerProbe }, "when the master falls silent and this director takes over, the real servers at the addresses that its adverts came from get no new connections until they pass their checks at once, within a second; those without a check stay in"),
+		optional("verify_certificates", nonEmpty("a path"), SystemAuthorities, func(w *W) *string { return &w.Verify }, "SSL_GET takes a server for down whose certificate is not signed by an authority of this file (PEM), without one by those of the system, or is not for sni_name or else virtualhost", otherwise("any certificate is taken")),
 		repeatable(many("silence", remarkCode(), func(w *W) *[]string { return &w.Silence }, "kinds of warnings that weir does not give for this file")),
 		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
 		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),
-		section("service", rulesBlock(), "the same rules for one virtual_server", rulesHead),
+		section("service", rulesBlock(), "the same rules for one virtual_server, and what goes beyond keepalived", rulesHead),
 	}
 	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}
 }

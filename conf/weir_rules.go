@@ -20,13 +20,14 @@ type Rules struct {
 type rawRules struct {
 	given
 	Rules
+	Beyond
 	service rawService
 	head    *text.Statement
 }
 
 // rulesBlock is the table of service in the weir block.
 func rulesBlock() *blockSpec {
-	return &blockSpec{name: "service", entries: ruleEntries(func(s *rawRules) *Rules { return &s.Rules })}
+	return &blockSpec{name: "service", entries: append(ruleEntries(func(s *rawRules) *Rules { return &s.Rules }), beyondEntries()...)}
 }
 
 // ruleEntries are the keywords of Rules, for every service and for one.
@@ -94,6 +95,7 @@ func (w *rawWeir) resolveRules(r *reader, services []VirtualServer) {
 		pass(s, w, "expire_quiescent_template", &s.ExpireQuiescentTemplate, w.ExpireQuiescentTemplate)
 		pass(s, w, "sloppy_tcp", &s.SloppyTCP, w.SloppyTCP)
 		services[i].Rules = s.Rules.lvs()
+		s.resolveBeyond(r, &services[i])
 	}
 }
 

@@ -86,6 +86,7 @@ func TestAdvertisementBytes(t *testing.T) {
 			if err := read.UnmarshalBinary(want); err != nil {
 				t.Fatal(err)
 			}
+			tt.in.Version = Version2
 			if diff := cmp.Diff(tt.in, read, compareAddrs); diff != "" {
 				t.Errorf("unmarshal (-want +got):\n%s", diff)
 			}
@@ -130,7 +131,8 @@ func TestUnmarshalDrops(t *testing.T) {
 		{"one byte short", good[:38], DropLength},
 		{"one byte more", good + "00", DropLength},
 		{"one VIP more than there is", "21336402" + good[8:], DropLength},
-		{"version 3", "31" + good[2:], DropVersion},
+		{"version 3", "31" + good[2:], DropLength},
+		{"version 4", "41" + good[2:], DropVersion},
 		{"version 0", "01" + good[2:], DropVersion},
 		{"type 2", "22" + good[2:], DropType},
 		{"another checksum", good[:12] + "3d5c" + good[16:], DropChecksum},

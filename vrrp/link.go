@@ -14,6 +14,7 @@ import (
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,33 +24,71 @@ const (
 	// receiveQueue is how many packets wait in Received for a busy instance; more wait
 	// in the socket's buffer.
 	receiveQueue = 64
-	// maxIPv4 is the longest IPv4 packet.
-	maxIPv4 = 65535
+	// maxIP is the longest packet, without jumbograms.
+	maxIP = lenIPv6 + 65535
 )
 
-// LinkConfig says from where to where the adverts of one instance go.
+// LinkConfig says from where to where the adverts of one instance go, and how they look.
 type LinkConfig struct {
 	Interface string // its name
 	VRID      uint8  // packets of other VRIDs are not received
-	// Source is the IPv4 address that adverts are sent from: one of the interface's own
-	// addresses, not a VIP.
+	// Source is the address that adverts are sent from, without a zone: one of the
+	// machine's own addresses, not a VIP. The instance has its family.
 	Source netip.Addr
-	// Group is the multicast group; the zero Addr is Group4.
+	// Group is the multicast group; the zero Addr is Group4 or Group6.
 	Group netip.Addr
 	// UnicastPeers get the adverts instead of the group. Empty is multicast.
 	UnicastPeers []netip.Addr
+	// UnicastTTL is the TTL, or hop limit, of unicast adverts; 0 is TTL.
+	UnicastTTL uint8
+	// Auth matters where it is AH: it has the key. Other authentication is the advert's.
+	Auth Authentication
+	HMAC HMAC
+	// PlainChecksum leaves the pseudo header out of the checksum of version 3 with IPv4
+	// (keepalived's v3_checksum_as_v2; RFC 9568 section 5.2.8).
+	PlainChecksum bool
+	// OldChecksum is about that of version 3's unicast adverts with IPv4.
+	OldChecksum OldChecksum
 }
 
-// Link is the Transport of one instance over a real interface, IPv4. It sends through a
-// raw IP socket, and receives through a packet socket, which also reports the sender's
+// group is the multicast group.
+func (c *LinkConfig) group() netip.Addr {
+	switch {
+	case c.Group.IsValid():
+		return c.Group
+	case c.Source.Is6():
+		return Group6()
+	}
+	return Group4()
+}
+
+// ttl is that of adverts.
+func (c *LinkConfig) ttl() uint8 {
+	if len(c.UnicastPeers) > 0 && c.UnicastTTL > 0 {
+		return c.UnicastTTL
+	}
+	return TTL
+}
+
+// protocol is that of the IP header.
+func (c *LinkConfig) protocol() int {
+	if c.Auth.Type == AuthHeader {
+		return protocolAH
+	}
+	return Protocol
+}
+
+// Link is the Transport of one instance over a real interface. It sends through a raw IP
+// socket, and receives through a packet socket, which also reports the sender's
 // MAC address.
 type Link struct {
 	cfg     LinkConfig
+	wire    *wire
 	targets []netip.Addr
 	log     *slog.Logger
 
 	mu      sync.Mutex // guards send and receive, which Reopen replaces
-	send    *ipv4.PacketConn
+	send    net.PacketConn
 	receive *packet.Conn
 
 	received chan Packet
@@ -64,30 +103,34 @@ type Link struct {
 // to receive. The interface has to exist and to have the source address; it may be down.
 // The caller has to Close the Link.
 func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
-	if !cfg.Group.IsValid() {
-		cfg.Group = Group4()
-	}
 	targets := cfg.UnicastPeers
 	if len(targets) == 0 {
-		targets = []netip.Addr{cfg.Group}
+		targets = []netip.Addr{cfg.group()}
+	}
+	w, err := newWire(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
 	send, receive, err := openSockets(cfg)
 	if err != nil {
 		return nil, err
 	}
 	l := &Link{
-		cfg: cfg, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
+		cfg: cfg, wire: w, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
 		send: send, receive: receive,
 		received: make(chan Packet, receiveQueue),
 		done:     make(chan struct{}),
 		failing:  make(map[netip.Addr]string),
+	}
+	w.onOld = func(peer netip.Addr) {
+		l.log.Info("vrrp unicast peer sends checksums as keepalived did before 1.3.7, so do we from now on", "peer", peer.String())
 	}
 	l.close = sync.OnceValue(l.shut)
 	l.reader.Go(l.read)
 	return l, nil
 }
 
-func openSockets(cfg LinkConfig) (*ipv4.PacketConn, *packet.Conn, error) {
+func openSockets(cfg LinkConfig) (net.PacketConn, *packet.Conn, error) {
 	device, err := net.InterfaceByName(cfg.Interface)
 	if err != nil {
 		return nil, nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
@@ -143,7 +186,7 @@ func (l *Link) Lost() bool {
 	return err == nil && lost
 }
 
-func (l *Link) sockets() (*ipv4.PacketConn, *packet.Conn) {
+func (l *Link) sockets() (net.PacketConn, *packet.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.send, l.receive
@@ -152,40 +195,49 @@ func (l *Link) sockets() (*ipv4.PacketConn, *packet.Conn) {
 // openSender opens the raw socket. This socket also joins the group, and as long as it is
 // open the kernel does not answer unicast adverts with "protocol unreachable". A filter
 // drops the copies of received packets that it would get.
-func openSender(cfg LinkConfig, device *net.Interface) (*ipv4.PacketConn, error) {
+func openSender(cfg LinkConfig, device *net.Interface) (net.PacketConn, error) {
 	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
-		if ctlErr := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device.Name) }); ctlErr != nil {
+		if ctlErr := c.Control(func(fd uintptr) {
+			if err = unix.BindToDevice(int(fd), device.Name); err == nil && cfg.Auth.Type == AuthHeader {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_HDRINCL, 1)
+			}
+		}); ctlErr != nil {
 			return ctlErr
 		}
 		return err
 	}}
-	conn, err := bind.ListenPacket(context.Background(), fmt.Sprintf("ip4:%d", Protocol), cfg.Source.String())
+	network, source := "ip4", cfg.Source
+	if source.Is6() {
+		network = "ip6"
+	}
+	if source.Is6() && source.IsLinkLocalUnicast() {
+		source = source.WithZone(device.Name)
+	}
+	conn, err := bind.ListenPacket(context.Background(), fmt.Sprintf("%s:%d", network, cfg.protocol()), source.String())
 	if err != nil {
 		return nil, err
 	}
-	p := ipv4.NewPacketConn(conn)
-	if err := setSender(p, cfg, device); err != nil {
-		return nil, errors.Join(err, p.Close())
+	if err := setSender(conn, cfg, device); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
-	return p, nil
+	return conn, nil
 }
 
-func setSender(p *ipv4.PacketConn, cfg LinkConfig, device *net.Interface) error {
+// option is a setting of a socket that was made.
+type option struct {
+	what string
+	err  error
+}
+
+func setSender(conn net.PacketConn, cfg LinkConfig, device *net.Interface) error {
 	reject, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
 	if err != nil {
 		return err
 	}
-	set := []struct {
-		what string
-		err  error
-	}{
-		{"filter", p.SetBPF(reject)},
-		{"ttl", p.SetTTL(TTL)},
-		{"multicast ttl", p.SetMulticastTTL(TTL)},
-		{"tos", p.SetTOS(tosInternetControl)},
-		{"multicast loop", p.SetMulticastLoopback(false)},
-		{"multicast interface", p.SetMulticastInterface(device)},
+	set, join := options4(conn, cfg, device, reject)
+	if cfg.Source.Is6() {
+		set, join = options6(conn, cfg, device, reject)
 	}
 	for _, s := range set {
 		if s.err != nil {
@@ -195,31 +247,79 @@ func setSender(p *ipv4.PacketConn, cfg LinkConfig, device *net.Interface) error 
 	if len(cfg.UnicastPeers) > 0 {
 		return nil
 	}
-	if err := p.JoinGroup(device, &net.IPAddr{IP: cfg.Group.AsSlice()}); err != nil {
-		return fmt.Errorf("join group %s: %w", cfg.Group, err)
+	if err := join(device, &net.IPAddr{IP: cfg.group().AsSlice()}); err != nil {
+		return fmt.Errorf("join group %s: %w", cfg.group(), err)
 	}
 	return nil
 }
 
+// joiner joins a group on a device.
+type joiner func(*net.Interface, net.Addr) error
+
+func options4(conn net.PacketConn, cfg LinkConfig, device *net.Interface, filter []bpf.RawInstruction) ([]option, joiner) {
+	p := ipv4.NewPacketConn(conn)
+	return []option{
+		{"filter", p.SetBPF(filter)},
+		{"ttl", p.SetTTL(int(cfg.ttl()))},
+		{"multicast ttl", p.SetMulticastTTL(TTL)},
+		{"tos", p.SetTOS(tosInternetControl)},
+		{"multicast loop", p.SetMulticastLoopback(false)},
+		{"multicast interface", p.SetMulticastInterface(device)},
+	}, p.JoinGroup
+}
+
+func options6(conn net.PacketConn, cfg LinkConfig, device *net.Interface, filter []bpf.RawInstruction) ([]option, joiner) {
+	p := ipv6.NewPacketConn(conn)
+	return []option{
+		{"filter", p.SetBPF(filter)},
+		{"hop limit", p.SetHopLimit(int(cfg.ttl()))},
+		{"multicast hop limit", p.SetMulticastHopLimit(TTL)},
+		{"traffic class", p.SetTrafficClass(tosInternetControl)},
+		{"multicast loop", p.SetMulticastLoopback(false)},
+		{"multicast interface", p.SetMulticastInterface(device)},
+	}, p.JoinGroup
+}
+
 func openReceiver(cfg LinkConfig, device *net.Interface) (*packet.Conn, error) {
-	filter, err := bpf.Assemble(receiveFilter(cfg.VRID))
+	instructions, ethertype := receiveFilter(cfg.VRID), unix.ETH_P_IP
+	if cfg.Source.Is6() {
+		instructions, ethertype = receiveFilter6(cfg.VRID), unix.ETH_P_IPV6
+	}
+	filter, err := bpf.Assemble(instructions)
 	if err != nil {
 		return nil, err
 	}
-	return packet.Listen(device, packet.Datagram, unix.ETH_P_IP, &packet.Config{Filter: filter})
+	return packet.Listen(device, packet.Datagram, ethertype, &packet.Config{Filter: filter})
 }
 
-// receiveFilter accepts the VRRP packets of one VRID, even where something else is wrong
-// with them. Packets begin with the IP header. The filter keeps other traffic, and the
-// adverts of other instances, from waking the reader.
+// receiveFilter accepts the IPv4 VRRP packets of one VRID, with or without an authentication
+// header, even where something else is wrong with them. Packets begin with the IP header. The
+// filter keeps other traffic, and the adverts of other instances, from waking the reader.
 func receiveFilter(vrid uint8) []bpf.Instruction {
 	return []bpf.Instruction{
-		bpf.LoadAbsolute{Off: 9, Size: 1}, // the protocol
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: Protocol, SkipTrue: 4},
 		bpf.LoadMemShift{Off: 0},          // X = length of the IP header
+		bpf.LoadAbsolute{Off: 9, Size: 1}, // the protocol
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: Protocol, SkipTrue: 5},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protocolAH, SkipTrue: 7},
+		bpf.LoadIndirect{Off: 0, Size: 1}, // the next header
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: Protocol, SkipTrue: 5},
+		bpf.LoadIndirect{Off: ahLen + 1, Size: 1}, // the VRID
+		bpf.Jump{Skip: 1},
 		bpf.LoadIndirect{Off: 1, Size: 1}, // the VRID
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(vrid), SkipTrue: 1},
-		bpf.RetConstant{Val: maxIPv4},
+		bpf.RetConstant{Val: maxIP},
+		bpf.RetConstant{Val: 0},
+	}
+}
+
+// receiveFilter6 is receiveFilter for IPv6.
+func receiveFilter6(vrid uint8) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: 6, Size: 1}, // the next header
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: Protocol, SkipTrue: 3},
+		bpf.LoadAbsolute{Off: lenIPv6 + 1, Size: 1}, // the VRID
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(vrid), SkipTrue: 1},
+		bpf.RetConstant{Val: maxIP},
 		bpf.RetConstant{Val: 0},
 	}
 }
@@ -228,15 +328,15 @@ func receiveFilter(vrid uint8) []bpf.Instruction {
 // it could send to nobody. That it cannot send to single peers is logged when it begins,
 // when the error changes and when it ends.
 func (l *Link) Send(a Advertisement) error {
-	b, err := a.MarshalBinary()
-	if err != nil {
-		return err
-	}
 	var failed []error
 	send, _ := l.sockets()
+	stamp := l.wire.stamp()
 	for _, target := range l.targets {
-		_, err := send.WriteTo(b, nil, &net.IPAddr{IP: target.AsSlice()})
+		b, err := l.wire.packet(a, target, stamp)
 		if err != nil {
+			return err
+		}
+		if _, err = send.WriteTo(b, l.addr(target)); err != nil {
 			failed = append(failed, fmt.Errorf("send advert to %s: %w", target, err))
 		}
 		l.noteSent(target, err)
@@ -245,6 +345,15 @@ func (l *Link) Send(a Advertisement) error {
 		return nil
 	}
 	return errors.Join(failed...)
+}
+
+// addr is a target for the socket. A link-local address is one of the interface's link.
+func (l *Link) addr(a netip.Addr) *net.IPAddr {
+	to := &net.IPAddr{IP: a.AsSlice()}
+	if a.Is6() && (a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast()) {
+		to.Zone = l.cfg.Interface
+	}
+	return to
 }
 
 func (l *Link) noteSent(target netip.Addr, err error) {
@@ -274,7 +383,7 @@ func (l *Link) Received() <-chan Packet { return l.received }
 // goes down, a packet socket returns ENETDOWN once, and it receives again when the
 // interface is up.
 func (l *Link) read() {
-	b := make([]byte, maxIPv4)
+	b := make([]byte, maxIP)
 	for {
 		_, receive := l.sockets()
 		n, from, err := receive.ReadFrom(b)
@@ -308,8 +417,8 @@ func (l *Link) pause() bool {
 
 // deliver puts one packet into Received; it returns false when the link is closed.
 func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
-	p := decodePacket(b, mac)
-	if p.destination.IsValid() && (p.Source == l.cfg.Source || !l.toUs(p.destination)) {
+	p := l.wire.receive(b, mac)
+	if p.destination.IsValid() && !l.wire.forUs(p) {
 		return true
 	}
 	select {
@@ -318,12 +427,6 @@ func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
 	case <-l.done:
 		return false
 	}
-}
-
-// toUs is false for unicast packets to other machines, which a packet socket receives
-// while the interface is promiscuous.
-func (l *Link) toUs(destination netip.Addr) bool {
-	return destination == l.cfg.Group || destination == l.cfg.Source
 }
 
 // Close closes the sockets and waits until the reader has ended. Received stays open. A

@@ -12,8 +12,17 @@ import (
 
 var peerMAC = net.HardwareAddr{2, 0, 0, 0, 0, 32}
 
+// decode reads a packet as the seed's second director does.
+func decode(b []byte, mac net.HardwareAddr) Packet {
+	w, err := newWire(LinkConfig{VRID: 51, Source: netip.MustParseAddr("192.168.25.32")})
+	if err != nil {
+		panic(err)
+	}
+	return w.receive(b, mac)
+}
+
 func TestDecodePacket(t *testing.T) {
-	p := decodePacket(unhex(t, capturedAdvert), peerMAC)
+	p := decode(unhex(t, capturedAdvert), peerMAC)
 	if p.Err != nil {
 		t.Fatal(p.Err)
 	}
@@ -23,7 +32,7 @@ func TestDecodePacket(t *testing.T) {
 	if p.Advertisement.VRID != 51 || p.Advertisement.Priority != 100 {
 		t.Errorf("got VRID %d, priority %d, want 51 and 100", p.Advertisement.VRID, p.Advertisement.Priority)
 	}
-	padded := decodePacket(append(unhex(t, capturedAdvert), make([]byte, 6)...), peerMAC)
+	padded := decode(append(unhex(t, capturedAdvert), make([]byte, 6)...), peerMAC)
 	if padded.Err != nil {
 		t.Errorf("padded to 46 bytes as Ethernet does: %v", padded.Err)
 	}
@@ -57,7 +66,7 @@ func TestDecodePacketDrops(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := decodePacket(tt.change(unhex(t, capturedAdvert)), peerMAC)
+			p := decode(tt.change(unhex(t, capturedAdvert)), peerMAC)
 			var drop *DropError
 			if !errors.As(p.Err, &drop) || drop.Reason != tt.want {
 				t.Errorf("got %v, want a drop for %s", p.Err, tt.want)
@@ -67,7 +76,7 @@ func TestDecodePacketDrops(t *testing.T) {
 	dontFragment := unhex(t, capturedAdvert)
 	dontFragment[6] = 0x40
 	fixHeader(dontFragment)
-	if p := decodePacket(dontFragment, peerMAC); p.Err != nil {
+	if p := decode(dontFragment, peerMAC); p.Err != nil {
 		t.Errorf("a packet that must not be fragmented is no fragment: %v", p.Err)
 	}
 }
@@ -83,7 +92,7 @@ func packetSeeds(t testing.TB) mutate.Seeds {
 }
 
 func checkPacket(t *testing.T, b []byte) {
-	if p := decodePacket(b, peerMAC); p.Err == nil && !p.Source.Is4() {
+	if p := decode(b, peerMAC); p.Err == nil && !p.Source.Is4() {
 		t.Errorf("%x: accepted without a source", b)
 	}
 }
@@ -190,12 +199,16 @@ func TestNewRefuses(t *testing.T) {
 		{"no interval", func(c *Config) { c.AdvertInterval = 0 }, `vrrp instance "VI_1": advertisement interval 0: expected at least 1s`},
 		{"odd interval", func(c *Config) { c.AdvertInterval = 1500 * time.Millisecond },
 			`vrrp instance "VI_1": advertisement interval 1.5s: version 2 carries whole seconds up to 255`},
-		{"AH", func(c *Config) { c.Auth.Type = AuthHeader }, `vrrp instance "VI_1": authentication AH: expected none or PASS`},
+		{"version", func(c *Config) { c.Version = 4 }, `vrrp instance "VI_1": version 4: expected 2 or 3`},
+		{"authentication", func(c *Config) { c.Auth.Type = 3 }, `vrrp instance "VI_1": authentication type 3: expected none, PASS or AH`},
+		{"authentication of version 3", func(c *Config) { c.Version = 3 }, `vrrp instance "VI_1": authentication PASS: version 3 has none`},
+		{"interval of version 3", func(c *Config) { c.Version, c.Auth, c.AdvertInterval = 3, Authentication{}, 41*time.Second },
+			`vrrp instance "VI_1": advertisement interval 41s: version 3 carries hundredths of a second up to 40.95 s`},
 		{"source", func(c *Config) { c.Source = netip.Addr{} }, `vrrp instance "VI_1": source address invalid IP: expected an IPv4 address`},
 		{"VIP", func(c *Config) { c.VIPs = addrs("fe80::1") }, `vrrp instance "VI_1": VIP fe80::1: expected an IPv4 address`},
 		{"VIPs", func(c *Config) { c.VIPs = make([]netip.Addr, 256) }, `vrrp instance "VI_1": 256 VIPs: expected at most 255`},
 		{"peer", func(c *Config) { c.UnicastPeers = addrs("224.0.0.18") },
-			`vrrp instance "VI_1": unicast peer 224.0.0.18: expected the IPv4 address of one machine`},
+			`vrrp instance "VI_1": unicast peer 224.0.0.18: expected an IPv4 address of one machine`},
 		{"adverts", func(c *Config) { c.DownTimerAdverts = 101 }, `vrrp instance "VI_1": down timer adverts 101: expected 1 to 100`},
 		{"delay", func(c *Config) { c.PreemptDelay = -1 }, `vrrp instance "VI_1": preempt delay -1ns, GARP delay 0s: expected no negative time`},
 	}

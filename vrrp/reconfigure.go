@@ -49,9 +49,12 @@ func (v *Instance) setConfig(cfg Config) {
 	v.mu.Lock()
 	v.snap.Priority, v.snap.Config = cfg.Priority, cfg
 	v.mu.Unlock()
+	if cfg.version() == Version3 && cfg.AdvertInterval == v.cfg.AdvertInterval {
+		cfg.learnt = v.cfg.learnt
+	}
 	v.cfg, v.log = cfg, v.base.With("instance", cfg.Name)
 	v.advert = Advertisement{
-		VRID: cfg.VRID, Priority: cfg.Priority, Interval: cfg.AdvertInterval,
+		Version: cfg.version(), VRID: cfg.VRID, Priority: cfg.Priority, Interval: cfg.AdvertInterval,
 		Auth: cfg.Auth, VIPs: cfg.VIPs,
 	}
 }

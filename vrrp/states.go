@@ -150,12 +150,17 @@ func (v *Instance) backupHears(p *Packet) {
 	// Priority": reset the timer to Master_Down_Interval.
 	case priority >= v.cfg.Priority:
 		v.preemptFrom = time.Time{}
+		v.learn(p.Advertisement.Interval)
 		v.arm(now, v.cfg.MasterDownInterval())
 	// "If Preempt_Mode is False": reset the timer to Master_Down_Interval.
 	case v.cfg.NoPreempt:
+		v.learn(p.Advertisement.Interval)
 		v.arm(now, v.cfg.MasterDownInterval())
 	// Else "Discard the ADVERTISEMENT", unless keepalived's preempt_delay runs.
 	default:
+		if v.cfg.PreemptDelay > 0 {
+			v.learn(p.Advertisement.Interval)
+		}
 		v.delayPreemption(now)
 	}
 }
@@ -194,13 +199,17 @@ func (v *Instance) masterIsDown() bool {
 	if time.Until(v.deadline) > 0 {
 		return false
 	}
-	if late > v.cfg.AdvertInterval {
+	if late > max(v.cfg.masterInterval(), lateness) {
 		v.log.Warn("vrrp timer ran late, listening again", "late", late)
-		v.arm(time.Now(), v.cfg.AdvertInterval+v.cfg.SkewTime())
+		v.arm(time.Now(), v.cfg.masterInterval()+v.cfg.SkewTime())
 		return false
 	}
 	return true
 }
+
+// lateness is by how much a timer may be late though the machine is well: adverts may come
+// more often than that.
+const lateness = 50 * time.Millisecond
 
 // becomeMaster is the transition to MASTER of RFC 3768 sections 6.4.1 and 6.4.2:
 // "Send an ADVERTISEMENT", broadcast gratuitous ARP, "Set the Adver_Timer to
@@ -208,6 +217,7 @@ func (v *Instance) masterIsDown() bool {
 // two directors that take over at the same time one gives way before it has them.
 func (v *Instance) becomeMaster(why string) stateFunc {
 	v.preemptFrom = time.Time{}
+	v.cfg.learnt = 0
 	v.advertise(v.cfg.Priority)
 	if v.unheard() {
 		return v.mute
@@ -271,6 +281,10 @@ func (v *Instance) masterHears(first Packet) bool {
 	switch {
 	case heard.higher != nil:
 		v.higher = *heard.higher
+		if v.cfg.HigherSendAdvert {
+			v.advertise(v.cfg.Priority)
+		}
+		v.learn(v.higher.interval)
 		return true
 	case heard.lower != nil:
 		v.answerLower(*heard.lower)
@@ -291,6 +305,7 @@ type heard struct {
 type rival struct {
 	source   netip.Addr
 	priority uint8
+	interval time.Duration
 }
 
 // beats says whether a master yields to another: RFC 3768 section 6.4.3, "If the Priority in
@@ -305,11 +320,11 @@ func (v *Instance) masterHearsOne(p *Packet, h *heard) {
 	if !v.accept(p) {
 		return
 	}
-	r := rival{p.Source, p.Advertisement.Priority}
+	r := rival{p.Source, p.Advertisement.Priority, p.Advertisement.Interval}
 	switch {
 	case r.priority == PriorityRelease:
 		h.release = true
-	case r.beats(rival{v.cfg.Source, v.cfg.Priority}):
+	case r.beats(rival{source: v.cfg.Source, priority: v.cfg.Priority}):
 		if h.higher == nil || r.beats(*h.higher) {
 			h.higher = &r
 		}
@@ -346,7 +361,9 @@ func (v *Instance) answerLower(r rival) {
 		v.log.Warn("vrrp advert of a lower master", "source", r.source.String(), "priority", int(r.priority), "times", v.lowers)
 		v.lowerTold, v.lowers = now, 0
 	}
-	v.answer()
+	if !v.cfg.LowerNoAdvert {
+		v.answer()
+	}
 	if now.Sub(v.lowerAnnounced) >= announceEvery {
 		v.lowerAnnounced = now
 		v.announceTwice()
@@ -415,6 +432,7 @@ func (v *Instance) mute(ctx context.Context) stateFunc {
 			v.adopt()
 		case packetReceived:
 			if v.accept(&e.packet) && v.givesWay(e.packet.Advertisement.Priority) {
+				v.learn(e.packet.Advertisement.Interval)
 				v.arm(time.Now(), v.cfg.MasterDownInterval())
 				v.enter(Backup, "another director was heard")
 				return v.backup
@@ -439,6 +457,7 @@ func (v *Instance) givesWay(priority uint8) bool {
 func (v *Instance) recover(context.Context) stateFunc {
 	v.unsentSince = time.Time{}
 	v.adopt() // what the instance is to speak by comes before the word that it can
+	v.cfg.learnt = 0
 	now := time.Now()
 	v.preemptFrom = now
 	if v.cfg.Priority == PriorityOwner {

@@ -79,10 +79,12 @@ static INLINE enum verdict balance(void *ctx, const struct headers *h, const str
 	w->packet = *p;
 	set_reply_route(w, h);
 	w->can_ask = true;
+	w->last_hop = on_last_hop(h);
 	v = route_packet();
 	w->can_ask = false;
 	if (v == ASK_CONNTRACK)
 		v = (xdp ? conntrack_xdp(ctx) : conntrack_tc(ctx)) ? pass(PASS_TRACKED) : route_packet();
+	w->last_hop = false;
 	return v == FORWARD ? send_on(h, p, sent, w) : v;
 }
 

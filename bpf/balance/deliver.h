@@ -27,8 +27,9 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		count(&server_stats, index, conns, p->packets, p->bytes);
 		return PASS;
 	}
-	if (may_loop(p, s, w->method))
+	if (may_loop(p, s, w->method, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
+	w->end_there = ends_there(p, s, w->method);
 	w->to_client = false;
 	w->server = index;
 	w->new_conns = conns;

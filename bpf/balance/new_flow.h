@@ -99,7 +99,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (from_director(p))
+	if (from_director(p, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
 	if (access_denied(p))
 		return DROP;
@@ -111,6 +111,8 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return route_unmatched(w, svc, old, word);
 	index = server_for(w, svc);
 	if (index == NO_SERVER) {
+		if (old) /* as ip_vs_in_hook does, before it looks for a server */
+			conn_delete(&p->key, old, word);
 		note(DROP_NO_SERVER);
 		return REFUSE;
 	}

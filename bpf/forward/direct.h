@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "forward/checksum.h"
 #include "parse/packet.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -30,6 +31,25 @@ static INLINE bool decrement_ttl(const struct headers *h)
 		return false;
 	h->ip6->hop_limit--;
 	return true;
+}
+
+/* on_last_hop says whether a packet may go no farther than to this machine. */
+static INLINE bool on_last_hop(const struct headers *h)
+{
+	return h->ip4 ? h->ip4->ttl <= 1 : h->ip6 && h->ip6->hop_limit <= 1;
+}
+
+/* end_hops leaves a packet the one hop to the next machine, and corrects the IPv4 checksum. */
+static INLINE void end_hops(const struct headers *h)
+{
+	if (h->ip4) {
+		__u16 old = bpf_htons(h->ip4->ttl << 8);
+
+		h->ip4->check = csum_apply(h->ip4->check, csum_short(old, bpf_htons(1 << 8)));
+		h->ip4->ttl = 1;
+	} else if (h->ip6) {
+		h->ip6->hop_limit = 1;
+	}
 }
 
 /*

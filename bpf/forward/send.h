@@ -83,6 +83,8 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	if (s->flags & SERVER_LOCAL)
 		return send_to_local_node(h, p, sent, s, w);
 	v = to_server(h, p, sent, s, w->server, w->method, w->new_conns);
+	if (v == FORWARD && w->end_there)
+		end_hops(h);
 	if (v == FORWARD && p->local_out)
 		send_from_local_client(h, p, sent, s, w->method);
 	return v;

@@ -8,7 +8,9 @@
  * client. A loop of directors would need the routes to the client to be a loop, too, so at
  * least one director of each loop recognizes the packet. Only where all frames of a
  * network have one Ethernet address nobody can tell; there a packet is not forwarded to
- * another director unless this one is master (may_loop).
+ * another director unless this one is master (may_loop). It is then sent on so that it may
+ * go no farther (ends_there): where two directors are master at a time, because they do not
+ * hear each other, it would circle between them.
  *
  * Routes back come from a table that Go keeps (internal/dataplane/lease): bpf_fib_lookup
  * refuses to answer on a machine that does not forward packets itself, as a director by
@@ -83,16 +85,31 @@ static INLINE enum origin origin_of(const struct packet *p)
 	return director_origin(p);
 }
 
-/* from_director says whether another director has forwarded the packet. */
-static INLINE bool from_director(const struct packet *p)
+/*
+ * from_director says whether another director has forwarded the packet: last_hop is what such
+ * a director does to one of which that cannot be told otherwise (ends_there).
+ */
+static INLINE bool from_director(const struct packet *p, bool last_hop)
 {
-	return origin_of(p) == ORIGIN_DIRECTOR;
+	enum origin origin = origin_of(p);
+
+	return origin == ORIGIN_DIRECTOR || (origin == ORIGIN_UNCERTAIN && last_hop);
 }
 
 /* to_director says whether a packet reaches the server as it is, and another director there. */
 static INLINE bool to_director(const struct server *s, __u32 method)
 {
 	return s->flags & SERVER_DIRECTOR && (method & METHOD_MASK) == METHOD_DR;
+}
+
+/*
+ * ends_there says whether a packet that is forwarded to the server must be left no hop beyond
+ * it: the server is another director and this machine's neighbour, and may take the packet
+ * for a client's.
+ */
+static INLINE bool ends_there(const struct packet *p, const struct server *s, __u32 method)
+{
+	return to_director(s, method) && !(s->flags & SERVER_BY_ROUTER) && origin_of(p) == ORIGIN_UNCERTAIN;
 }
 
 /*
@@ -114,15 +131,18 @@ static INLINE bool may_cache(const struct packet *p, __u32 server, __u32 method)
  * may_loop says whether the packet must not be forwarded to the server: a director has
  * forwarded it; or that cannot be told, the server is another director, to which it would
  * go as it is, and this one is not master for the address. A director that is master was
- * not sent the packet by another one, since no two are at a time.
+ * not sent the packet by another one, since no two are at a time; where two are, it comes
+ * with its last hop.
  */
-static NOINLINE bool may_loop(const struct packet *p, const struct server *s, __u32 method)
+static NOINLINE bool may_loop(const struct packet *p, const struct server *s, __u32 method, bool last_hop)
 {
 	enum origin origin = origin_of(p);
 	__u32 *lease;
 
 	if (origin != ORIGIN_UNCERTAIN)
 		return origin == ORIGIN_DIRECTOR;
+	if (last_hop)
+		return true;
 	if (!to_director(s, method))
 		return false;
 	lease = bpf_map_lookup_elem(&vips, &p->key.to);

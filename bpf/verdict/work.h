@@ -66,10 +66,12 @@ struct work {
 	struct packet packet;
 	struct next_hop reply_route; /* the next hop back to where the packet came from */
 	bool can_ask; /* the caller of the full path obeys ASK_CONNTRACK */
+	bool last_hop; /* the packet may go no farther than to this machine */
 	/* With the verdict FORWARD: */
 	__u32 service, server;   /* indexes */
 	enum method method;      /* of the connection */
 	__u32 new_conns;         /* 1: the packet began a connection; else 0 */
+	bool end_there;          /* its server is the last machine that it reaches (service/director.h) */
 	bool to_client;          /* it goes to the client of a connection: */
 	struct conn_reply reply; /* that client */
 	/* On the way to the verdict: */

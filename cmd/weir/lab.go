@@ -25,7 +25,7 @@ server processes in them, and remove everything afterwards. Needs root.`,
 }
 
 func labSeedCommand() *cobra.Command {
-	var keep bool
+	var keep, peerProbe bool
 	var rate int
 	c := &cobra.Command{
 		Use:   "seed",
@@ -41,11 +41,12 @@ what the clients saw. The exit code is 0 only if every step held.`,
 			}
 			return lab.Seed(c.Context(), c.OutOrStdout(), lab.SeedOptions{
 				Options: lab.Options{Keep: keep, Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))},
-				Rate:    rate, Terminal: isTerminal(c.OutOrStdout()),
+				Rate:    rate, Terminal: isTerminal(c.OutOrStdout()), PeerProbe: peerProbe,
 			})
 		},
 	}
 	c.Flags().BoolVar(&keep, "keep", false, "leave the cluster up afterwards, and say how to play with it")
+	c.Flags().BoolVar(&peerProbe, "peer-probe", false, "add weir { peer_probe } to both files: a dead director's web server is out at once")
 	c.Flags().IntVar(&rate, "rate", 200, "requests per second of the steady stream")
 	return c
 }

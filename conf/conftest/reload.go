@@ -54,6 +54,8 @@ var needs = map[string]string{
 	"HTTP_GET": "url {\npath /\n}\n", "SSL_GET": "url {\npath /\n}\n",
 	"MISC_CHECK": "misc_path \"/bin/true a\"\nmisc_timeout 9\n",
 	"DNS_CHECK":  "delay_before_retry 1\n", // otherwise it is delay_loop
+	"FILE_CHECK": "track_file F\n",
+	"BFD_CHECK":  "name B\n",
 }
 
 // asKind has a check of another kind in a file; host is a block in SMTP_CHECK.
@@ -64,7 +66,7 @@ func asKind(text, kind string) string {
 		return before + "SMTP_CHECK {\nhost {\n" + inner + "}\n}\n" + behind
 	}
 	need := needs[kind]
-	if strings.Contains(text, "misc_path") {
+	if strings.Contains(text, "misc_path") || strings.Contains(text, "\ntrack_file F2\n") || strings.Contains(text, "\ntrack_file F\n") || strings.Contains(text, "\nname B\n") || strings.Contains(text, "\nname B2\n") {
 		need = "" // the first one counts
 	}
 	return strings.Replace(text, "TCP_CHECK {\n", kind+" {\n"+need, 1)
@@ -83,6 +85,11 @@ type reloadExample struct {
 	reports, nothing string
 }
 
+const (
+	hmacKey  = "abcdefghijklmnopqrstuvwxyz0123456789"
+	hmacKeys = "key 1 " + hmacKey + "\nactive_key 1\n"
+)
+
 // reloadExamples are of every keyword with an effect, by its block and name.
 var reloadExamples = map[string]reloadExample{
 	"global_defs router_id":               {was: "a", now: "b"},
@@ -95,6 +102,35 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
 	"global_defs dynamic_interfaces":      {was: "-", now: ""},
+
+	"global_defs vrrp_lower_prio_no_advert":    {was: "off", now: "on"},
+	"global_defs vrrp_higher_prio_send_advert": {was: "off", now: "on"},
+	"global_defs vrrp_owner_ignore_adverts":    {was: "off", now: "on"},
+	"global_defs vrrp_skip_check_adv_addr":     {was: "off", now: "on"},
+	"global_defs vrrp_strict":                  {nothing: "it is that of instances which say nothing"},
+	"global_defs vrrp_mcast_group4":            {was: "224.0.0.18", now: "224.0.0.99"},
+	"global_defs vrrp_mcast_group6":            {was: "ff02::12", now: "ff02::99"},
+	"global_defs vrrp_down_timer_adverts":      {was: "3", now: "4"},
+	"global_defs v3_checksum_as_v2":            {was: "-", now: ""},
+
+	"vrrp_instance lower_prio_no_advert":    {was: "off", now: "on"},
+	"vrrp_instance higher_prio_send_advert": {was: "off", now: "on"},
+	"vrrp_instance owner_ignore_adverts":    {was: "off", now: "on", around: "priority 255\n"},
+	"vrrp_instance skip_check_adv_addr":     {was: "off", now: "on"},
+	"vrrp_instance strict_mode":             {was: "off", now: "on", around: "virtual_ipaddress {\n10.1.0.1\n}\ngarp_lower_prio_delay 0\ngarp_lower_prio_repeat 0\nlower_prio_no_advert on\nno_accept\n"},
+	"vrrp_instance mcast_dst_ip":            {was: "224.0.0.98", now: "224.0.0.99"},
+	"vrrp_instance v3_checksum_as_v2":       {was: "off", now: "on"},
+	"vrrp_instance down_timer_adverts":      {was: "3", now: "4"},
+	"vrrp_instance unicast_ttl":             {was: "64", now: "65", around: "unicast_peer {\n10.1.1.1\n}\n"},
+	"vrrp_instance unicast_fault_no_peer":   {was: "-", now: ""},
+	"vrrp_instance old_unicast_checksum":    {was: "-", now: "", around: "unicast_peer {\n10.1.1.1\n}\n"},
+	"vrrp_instance track_src_ip":            {was: "-", now: ""},
+
+	"auth_hmac key":         {was: "1 " + hmacKey, now: "1 " + strings.ToUpper(hmacKey), around: "active_key 1\n"},
+	"auth_hmac active_key":  {was: "1", now: "2", around: "key 1 " + hmacKey + "\nkey 2 " + hmacKey + "\n"},
+	"auth_hmac anti_replay": {was: "time", now: "monotonic", around: hmacKeys},
+	"auth_hmac time_window": {was: "5", now: "6", around: hmacKeys},
+	"auth_hmac mode":        {was: "enforce", now: "permissive", around: hmacKeys},
 
 	"vrrp_instance state":                {was: "BACKUP", now: "MASTER", around: "priority 100\n"},
 	"vrrp_instance interface":            {was: "eth0", now: "eth1"},
@@ -146,6 +182,18 @@ var reloadExamples = map[string]reloadExample{
 	"TCP_CHECK connect_port":                 {was: "81", now: "82"},
 	"TCP_CHECK bindto":                       {was: "10.0.0.8", now: "10.0.0.9"},
 
+	"bfd_instance neighbor_ip":  {was: "10.1.9.5", now: "10.1.9.6"},
+	"bfd_instance neighbour_ip": {was: "10.1.9.5", now: "10.1.9.6", reports: "neighbor_ip"},
+	"bfd_instance passive":      {was: "-", now: ""},
+	"bfd_instance weight":       {was: "1", now: "2"},
+	"bfd_instance vrrp":         {was: "-", now: ""},
+	"bfd_instance checker":      {was: "-", now: ""},
+	"track_file file":           {was: "/none/f", now: "/none/f2"},
+	"track_file weight":         {was: "2", now: "3"},
+	"track_file init_file":      {was: "1", now: "2"},
+
+	"weir verify_certificates": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
+
 	"SSL certificate": {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 	"SSL key":         {nothing: "its file has to be there: see TestReloadTakesUpTheCertificate"},
 
@@ -160,11 +208,12 @@ var reloadExamples = map[string]reloadExample{
 	"virtual_server sorry_server_lvs_method": {was: "NAT", now: "DR", around: "sorry_server 10.0.0.8 80\n"},
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
-	"device hook":  {was: "tc", now: "generic"},
-	"weir mark":    {was: "1 port 80", now: "1 port 81"},
-	"weir deny":    {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
-	"weir allow":   {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
-	"weir silence": {was: "not-yet", now: "obsolete"},
+	"device hook":     {was: "tc", now: "generic"},
+	"weir mark":       {was: "1 port 80", now: "1 port 81"},
+	"weir deny":       {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},
+	"weir allow":      {was: "10.1.0.0/16 port 80", now: "10.1.0.0/16 port 81"},
+	"weir silence":    {was: "not-yet", now: "obsolete"},
+	"weir peer_probe": {was: "-", now: ""},
 
 	"tables connections": {was: "2048", now: "4096"},
 	"tables templates":   {was: "2048", now: "4096"},
@@ -195,6 +244,12 @@ func init() {
 // keyword; empty for one that is always there.
 var Blocks = map[string]string{
 	" global_defs": "", " weir": "", " SSL": "", "vrrp_instance authentication": "", "weir tables": "", "weir timeouts": "",
+	" track_file":                "track_file W {\nfile /none/w\n}\n",
+	" bfd_instance":              "bfd_instance W {\nneighbor_ip 10.1.9.9\n}\n",
+	"real_server BFD_CHECK":      "BFD_CHECK {\nname B\n}\n",
+	" vrrp_track_file":           "", // it is a track_file
+	"real_server FILE_CHECK":     "FILE_CHECK {\ntrack_file F\n}\n",
+	"vrrp_instance auth_hmac":    "",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
 	" virtual_server":            "virtual_server 10.0.0.9 80 {\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"virtual_server real_server": "real_server 10.0.0.9 80 {\n}\n",
@@ -212,13 +267,28 @@ var Blocks = map[string]string{
 // reloadFile has every block, and a place for a statement in each.
 const reloadFile = `global_defs {
 <global_defs>}
+track_file F {
+<track_file>}
+track_file F2 {
+file /none/F2
+}
+bfd_instance B {
+<bfd_instance>}
+bfd_instance B2 {
+neighbor_ip 10.1.9.4
+}
 vrrp_instance V {
 interface eth0
 virtual_router_id 1
 version 2
 garp_master_delay 5
 garp_master_repeat 5
-<vrrp_instance><authentication>}
+lower_prio_no_advert off
+higher_prio_send_advert off
+skip_check_adv_addr off
+mcast_dst_ip 224.0.0.18
+down_timer_adverts 3
+<vrrp_instance><authentication><auth_hmac>}
 virtual_server group G {
 protocol TCP
 real_server 10.0.0.2 80 {
@@ -265,10 +335,18 @@ func ReloadText(block, keyword, statement string) string {
 		block = keyword
 	case block == "authentication" && statement != "":
 		statement = "authentication {\n" + statement + "}\n"
+	case block == "auth_hmac" && statement != "":
+		statement = "auth_hmac {\n" + statement + "}\n"
 	case block == "SSL" && statement != "":
 		statement = "SSL {\n" + statement + "}\n"
 	case block == "service" && statement != "":
 		statement = "service TCP 10.0.0.1 80 {\n" + statement + "}\n"
+	}
+	if block == "track_file" && keyword != "file" {
+		statement = "file /none/F\n" + statement
+	}
+	if block == "bfd_instance" && !strings.HasPrefix(statement, "neighbo") {
+		statement = "neighbor_ip 10.1.9.3\n" + statement
 	}
 	text := strings.Replace(reloadFile, "<"+block+">", statement, 1)
 	if keyword == "virtual_server_group" {
@@ -279,7 +357,9 @@ func ReloadText(block, keyword, statement string) string {
 
 // plainReload has nothing more in its blocks.
 func plainReload(text string) string {
-	for _, b := range strings.Fields("global_defs vrrp_instance authentication ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
+	text = strings.Replace(text, "<bfd_instance>", "neighbor_ip 10.1.9.3\n", 1)
+	text = strings.Replace(text, "<track_file>", "file /none/F\n", 1)
+	for _, b := range strings.Fields("global_defs vrrp_instance authentication auth_hmac ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
 		text = strings.Replace(text, "<"+b+">", "", 1)
 	}
 	return strings.Replace(text, "<>", "", 1)

@@ -100,3 +100,52 @@ func TestDNSPassesOverStrangers(t *testing.T) {
 		t.Errorf("got %v after %v, want no answer within 300ms", err, time.Since(begin))
 	}
 }
+
+// Name servers that are broken, or mean harm: one that sends without an end, too, has no
+// more than the time-out.
+func TestDNSHostileAnswers(t *testing.T) {
+	header := func(id uint16, second, third byte) []byte {
+		return append(binary.BigEndian.AppendUint16(nil, id), second, third, 0, 1, 0, 0, 0, 0, 0, 0)
+	}
+	for name, tt := range map[string]struct {
+		answer func(id uint16) []byte
+		want   string
+	}{
+		"nothing":              {nil, "no answer within 300ms"},
+		"empty datagrams":      {func(uint16) []byte { return nil }, "no answer within 300ms"},
+		"half a header":        {func(id uint16) []byte { return header(id, 0x80, 0)[:6] }, "no answer within 300ms"},
+		"garbage":              {func(uint16) []byte { return []byte(strings.Repeat("\xff", 1000)) }, "no answer within 300ms"},
+		"the question":         {func(id uint16) []byte { return header(id, 0, 0) }, "no answer within 300ms"},
+		"other identifiers":    {func(id uint16) []byte { return header(id+1, 0x80, 0) }, "no answer within 300ms"},
+		"an error":             {func(id uint16) []byte { return header(id, 0x80, 1) }, "the server answers FormatError"},
+		"an unknown error":     {func(id uint16) []byte { return header(id, 0x80, 15) }, "the server answers 15"},
+		"a header and no more": {func(id uint16) []byte { return header(id, 0x80, 0) }, "<nil>"},
+		"64 KB":                {func(id uint16) []byte { return append(header(id, 0x80, 5), make([]byte, 60000)...) }, "the server answers Refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				room := make([]byte, 512)
+				_, from, err := conn.ReadFrom(room)
+				for err == nil && tt.answer != nil {
+					_, err = conn.WriteTo(tt.answer(binary.BigEndian.Uint16(room)), from)
+				}
+			}()
+			most := watchMemory()
+			_, err = checkOf(t, conf.CheckDNS, fmt.Sprint("127.0.0.1 ", conn.LocalAddr().(*net.UDPAddr).Port), "connect_timeout 0.3\nname example.org").Check(t.Context())
+			if took := most(); took > 32<<20 {
+				t.Errorf("it took %d MB", took>>20)
+			}
+			if fmt.Sprint(err) != tt.want {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+			conn.Close()
+			<-ended
+		})
+	}
+}

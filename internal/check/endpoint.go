@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,7 +63,7 @@ func (e Endpoint) dialer(network string) net.Dialer {
 	}
 	if e.Device != "" || e.Mark != 0 || network == "udp" || bind != nil {
 		d.Control = func(network, _ string, c syscall.RawConn) error {
-			return control(c, func(fd int) error { return e.prepare(fd, network) })
+			return control(c, func(fd int) error { return e.prepare(fd, strings.HasPrefix(network, "tcp")) })
 		}
 	}
 	return d
@@ -80,7 +81,7 @@ func control(c syscall.RawConn, do func(fd int) error) (err error) {
 // errors from the network are told (IP_RECVERR: without it a datagram's socket is not
 // told that a host cannot be reached), and that a port is chosen only when it connects,
 // when the same port serves for many targets.
-func (e Endpoint) prepare(fd int, network string) error {
+func (e Endpoint) prepare(fd int, stream bool) error {
 	if e.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(int32(e.Mark))); err != nil {
 			return fmt.Errorf("set mark %d: %w", e.Mark, err)
@@ -91,7 +92,7 @@ func (e Endpoint) prepare(fd int, network string) error {
 			return &deviceError{e.Device, err}
 		}
 	}
-	if network == "tcp4" || network == "tcp6" {
+	if stream {
 		if e.Bind.Port() != 0 {
 			return nil
 		}

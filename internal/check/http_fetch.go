@@ -79,7 +79,7 @@ func (h *HTTP) fetch(ctx context.Context, page Page, how reading) (*Answer, erro
 	defer func() { release() }()
 	conn := tcp
 	if h.Shared != nil {
-		secure := tls.Client(tcp, h.Shared.clientOf(page.Name))
+		secure := tls.Client(tcp, h.Shared.clientOf(page))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, h.broken(ctx, Handshake, "TLS handshake", err)
 		}

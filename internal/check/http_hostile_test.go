@@ -39,6 +39,15 @@ func stay(text string) func(net.Conn) {
 	}
 }
 
+// halfClose sends a text and that there is no more, and then keeps the connection open.
+func halfClose(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		_, _ = io.WriteString(c, text)
+		_ = c.(interface{ CloseWrite() error }).CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
+	}
+}
+
 // flood sends a text over and over.
 func flood(begin, again string) func(net.Conn) {
 	again = strings.Repeat(again, max(1, 16384/len(again)))
@@ -95,6 +104,9 @@ var hostiles = []hostile{
 	{"only blank lines", true, say("\r\n\r\n\r\n\r\n"), "/: the answer is not HTTP"},
 	{"a redirect to itself", true, say("HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n"), "/: status 302, expected 200-299"},
 	{"a failure before the answer", true, say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 500 No\r\n\r\n"), "/: status 100, expected 200-299"},
+	{"half-closed", true, halfClose(""), "/: the server closed the connection without an answer"},
+	{"half-closed in its header", true, halfClose(ok + "Server: x"), "/: the answer ended within its header"},
+	{"redirects without an end", true, say("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n" + strings.Repeat("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", 100)), "/: status 301, expected 200-299"},
 	{"a reset", true, func(c net.Conn) { reset(c) }, "/: connection reset by peer"},
 	{"a reset in the body", true, func(c net.Conn) { say(ok + "\r\nbody")(c); time.Sleep(20 * time.Millisecond); reset(c) }, "/: "},
 }
@@ -110,6 +122,7 @@ func reset(c net.Conn) {
 
 // beforeTLS are those of a server that is to speak TLS.
 var beforeTLS = []hostile{
+	{"half-closed", false, halfClose(""), "TLS handshake: the server closed the connection without an answer"},
 	{"closes", false, say(""), "TLS handshake: the server closed the connection without an answer"},
 	{"says nothing", false, stay(""), "TLS handshake: no answer within 300ms"},
 	{"plain HTTP", false, say(ok + "\r\n"), "TLS handshake: tls: first record does not look like a TLS handshake"},

@@ -184,7 +184,7 @@ func TestClientCertificate(t *testing.T) {
 		{"no key", conf.SSL{Certificate: file("cert2")}, "SSL: expected both certificate and key"},
 		{"not a key", conf.SSL{Certificate: file("cert2"), Key: file("nginx.conf")}, "SSL key " + file("nginx.conf") + ": the file holds no key in PEM"},
 	} {
-		client, err := check.LoadClient(tt.ssl)
+		client, err := check.LoadClient(&conf.Config{SSL: tt.ssl})
 		if err != nil || tt.want != "" {
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
@@ -197,7 +197,7 @@ func TestClientCertificate(t *testing.T) {
 			nstest.WaitFor(t, tt.name, func() bool { _, err = c.Check(t.Context()); return err == nil })
 		})
 	}
-	if _, err := check.LoadClient(conf.SSL{Certificate: file("cert2"), Key: file("key2.locked"), Password: "wrong"}); err == nil {
+	if _, err := check.LoadClient(&conf.Config{SSL: conf.SSL{Certificate: file("cert2"), Key: file("key2.locked"), Password: "wrong"}}); err == nil {
 		t.Error("a wrong password decrypts the key")
 	}
 }

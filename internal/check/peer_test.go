@@ -58,12 +58,12 @@ func (p pair) watch(t *testing.T, c check.Checker) *watch {
 	t.Helper()
 	w := &watch{t: t, verdicts: make(chan check.Verdict, 8)}
 	r := check.Runner{
-		Checker: c, Timing: check.Timing{DelayLoop: loop, Retry: retries, DelayBeforeRetry: apart, Alpha: true},
+		Checker: inside{c, p.director}, Timing: check.Timing{DelayLoop: loop, Retry: retries, DelayBeforeRetry: apart, Alpha: true},
 		Report: func(v check.Verdict) { w.verdicts <- v }, Log: slog.New(slog.DiscardHandler),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go p.director.Do(func() { done <- r.Run(ctx) })
+	go func() { done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -71,6 +71,24 @@ func (p pair) watch(t *testing.T, c check.Checker) *watch {
 		}
 	})
 	return w
+}
+
+// inside is a checker that asks from a namespace.
+type inside struct {
+	check.Checker
+	ns *nstest.Namespace
+}
+
+func (c inside) Check(ctx context.Context) (w check.Weight, err error) {
+	c.ns.Do(func() { w, err = c.Checker.Check(ctx) })
+	return w, err
+}
+
+func (c inside) Pace(up bool, t check.Timing, wait time.Duration) time.Duration {
+	if paced, ok := c.Checker.(check.Paced); ok {
+		return paced.Pace(up, t, wait)
+	}
+	return wait
 }
 
 // change does something to the server.

@@ -147,37 +147,19 @@ func (c Ping) open() (socket *os.File, raw bool, err error) {
 }
 
 func (c Ping) openAs(kind int) (*os.File, error) {
-	family, protocol := unix.AF_INET6, unix.IPPROTO_ICMPV6
+	protocol := unix.IPPROTO_ICMPV6
 	if c.Target.Addr().Is4() {
-		family, protocol = unix.AF_INET, unix.IPPROTO_ICMP
+		protocol = unix.IPPROTO_ICMP
 	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	// bind_port is the identifier, no port of the socket.
+	c.Bind, c.Target = netip.AddrPortFrom(c.Bind.Addr(), 0), netip.AddrPortFrom(c.Target.Addr(), 0)
+	fd, err := c.socket(kind, protocol)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err := c.connect(fd); err != nil {
-		_ = unix.Close(fd)
 		return nil, err
 	}
+	if err := unix.Connect(fd, sockaddr(c.Target)); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
+	}
 	return os.NewFile(uintptr(fd), "icmp"), nil
-}
-
-func (c Ping) connect(fd int) error {
-	if err := c.prepare(fd, "icmp"); err != nil {
-		return err
-	}
-	if bind := c.Bind.Addr(); bind.IsValid() {
-		if err := unix.Bind(fd, sockaddr(bind)); err != nil {
-			return os.NewSyscallError("bind", err)
-		}
-	}
-	return os.NewSyscallError("connect", unix.Connect(fd, sockaddr(c.Target.Addr())))
-}
-
-// sockaddr is an address without a port.
-func sockaddr(a netip.Addr) unix.Sockaddr {
-	if a.Is4() {
-		return &unix.SockaddrInet4{Addr: a.As4()}
-	}
-	return &unix.SockaddrInet6{Addr: a.As16()}
 }

@@ -8,11 +8,10 @@ type Row struct {
 	// Poll makes the checker that a Runner is to repeat.
 	Poll func(conf.Check, *Shared) Checker
 	// Follow makes the source of a kind that is told.
-	Follow func(conf.Check) Source
+	Follow func(conf.Check, *Shared) Source
 }
 
-// rows are the kinds of checks that weir can do. With another kind in its configuration
-// it refuses to run.
+// rows are the kinds of checks that weir can do.
 var rows = []Row{
 	{Kind: conf.CheckTCP, Poll: newTCP},
 	{Kind: conf.CheckHTTP, Poll: newHTTP},
@@ -22,6 +21,8 @@ var rows = []Row{
 	{Kind: conf.CheckMisc, Poll: newMisc},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
+	{Kind: conf.CheckFile, Follow: newFile},
+	{Kind: conf.CheckBFD, Follow: newBFD},
 }
 
 // RowOf is the row of a kind of check; ok is false where weir cannot do it yet.
@@ -42,6 +43,10 @@ func Title(c conf.Check) string {
 		target = c.Connect.Addr().String()
 	case conf.CheckMisc:
 		target = c.Misc.Path.Command
+	case conf.CheckFile:
+		target = c.File.TrackFile
+	case conf.CheckBFD:
+		target = c.BFD.Name
 	}
 	return string(c.Kind) + " " + target
 }

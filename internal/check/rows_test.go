@@ -58,13 +58,25 @@ func TestTitle(t *testing.T) {
 		if row.Kind == conf.CheckMisc {
 			needs = `misc_path "/bin/true 'a b'"`
 		}
-		text := fmt.Sprintf("virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
+		if row.Kind == conf.CheckFile {
+			needs = "track_file F"
+		}
+		if row.Kind == conf.CheckBFD {
+			needs = "name B"
+		}
+		text := fmt.Sprintf("track_file F {\nfile F\n}\nbfd_instance B {\nneighbor_ip 192.0.2.3\n}\nvirtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n  %s {\n%s\n  }\n }\n}\n", row.Kind, needs)
 		cfg, diagnostics := conf.Parse("k.conf", []byte(text))
 		if cfg == nil {
 			t.Fatal(diagnostics.All())
 		}
 		c := cfg.VirtualServers[0].RealServers[0].Checks[0]
-		if got, want := Title(c), row.Poll(c, nil).String(); got != want {
+		var made fmt.Stringer
+		if row.Poll != nil {
+			made = row.Poll(c, nil)
+		} else {
+			made = row.Follow(c, &Shared{})
+		}
+		if got, want := Title(c), made.String(); got != want {
 			t.Errorf("Title is %q, the checker's String %q", got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,25 +29,27 @@ import (
 type Runner struct {
 	Checker Checker
 	Timing  Timing
-	// Report is called by Run's goroutine with each verdict. The next check waits
-	// until it returns, so it should only hand the verdict on.
+	// Report is called with each verdict. The next check waits until it returns, so it
+	// should only hand the verdict on.
 	Report func(Verdict)
-	// Trouble, if it is not nil, is called by Run's goroutine when this machine cannot
-	// ask, or cannot for another reason than before, and with nil when it can again.
+	// Trouble, if it is not nil, is called when this machine cannot ask, or cannot for
+	// another reason than before, and with nil when it can again.
 	Trouble func(*OwnError)
 	// Slots, if it is not nil, has room for as many checks as may be made at once, those of
 	// other Runners included. A check without room is not made for want of a file.
 	Slots chan struct{}
 	// Log gets each failed try, at level debug.
 	Log *slog.Logger
-	// Loud, if it is not nil and returns true, raises that to level info while the server
-	// is up: log_all_failures. Run's goroutine calls it.
+	// Loud, if it is not nil and returns true, raises that to level info while the server is
+	// up: log_all_failures.
 	Loud func() bool
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
 	// Weight is what the check made of the weight then.
 	Weight Weight
+
+	polling *polling // nil before Start
 }
 
 // Run checks until ctx ends, which is not an error. It fails at once with the error of
@@ -55,26 +58,96 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
 	}
-	s := standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}
+	var asking sync.WaitGroup
+	r.Start(ctx, &asking)
+	asking.Wait()
+	return nil
+}
+
+// Start begins to check, with a Timing that is valid, until ctx ends or stop is called.
+// Between two checks nothing but a timer is held. Asking counts the Runner until it has
+// ended and its last check, if one is being made, has returned.
+func (r *Runner) Start(ctx context.Context, asking *sync.WaitGroup) (stop context.CancelFunc) {
 	wait := firstDelay
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)
 	}
-	for sleep(ctx, wait) {
-		weight, reason := r.ask(ctx)
-		if ctx.Err() != nil {
-			return nil // an interrupted check says nothing about the server
-		}
-		if r.unable(&s, reason) {
-			wait = r.Timing.DelayLoop
-			continue
-		}
-		wait = r.judge(&s, weight, reason)
-		if paced, ok := r.Checker.(Paced); ok {
-			wait = paced.Pace(s.up, r.Timing, wait)
-		}
+	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight}, asking: asking}
+	r.polling = p
+	p.ctx, stop = context.WithCancel(ctx)
+	asking.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(wait, p.turn)
+	context.AfterFunc(p.ctx, p.end)
+	return stop
+}
+
+// polling is a Runner that has been started.
+type polling struct {
+	*Runner
+	s      standing // that of the turns, which follow one another
+	ctx    context.Context
+	asking *sync.WaitGroup
+	// mu guards the setting of the timer against the end of ctx.
+	mu    sync.Mutex
+	timer *time.Timer
+	// due says that a probe is to be made, and giveUp ends the try under way, nil while
+	// there is none. Both are guarded by mu.
+	due    bool
+	giveUp context.CancelFunc
+}
+
+// turn makes one check and sets the timer for the next.
+func (p *polling) turn() {
+	var wait time.Duration
+	if p.ctx.Err() == nil {
+		wait = p.once()
 	}
-	return nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		p.asking.Done()
+		return
+	}
+	if p.due {
+		wait = 0
+	}
+	p.timer.Reset(wait)
+}
+
+// end is called when ctx has ended: where no turn is under way, none follows.
+func (p *polling) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer.Stop() {
+		p.asking.Done()
+	}
+}
+
+// once makes one check and returns how long to wait for the next.
+func (p *polling) once() time.Duration {
+	weight, reason, given := p.try()
+	if p.ctx.Err() != nil || given {
+		return 0 // an interrupted check says nothing about the server
+	}
+	if p.unable(&p.s, reason) {
+		p.restate(&p.s)
+		return p.Timing.DelayLoop
+	}
+	wait := p.judge(&p.s, weight, reason)
+	if paced, ok := p.Checker.(Paced); ok {
+		wait = paced.Pace(p.s.up, p.Timing, wait)
+	}
+	return wait
+}
+
+// restate reports the verdict as it is where a probe has not led to one.
+func (r *Runner) restate(s *standing) {
+	if s.probed && s.up {
+		r.Report(Verdict{Up: true, Weight: s.weight, At: time.Now(), Tries: 1})
+	}
+	s.probed = false
 }
 
 // unable says whether this machine could not ask. That is no try: the verdict stays.
@@ -123,12 +196,15 @@ type standing struct {
 	failed int
 	// trouble is why this machine could not ask the last time; empty where it could.
 	trouble string
+	// probed says that the last try was a probe.
+	probed bool
 }
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
 func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if errors.Is(reason, ErrUnfinished) {
 		s.failed = 0
+		r.restate(s)
 		return r.Timing.DelayLoop
 	}
 	if reason != nil {
@@ -137,7 +213,7 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if s.up && !s.alive {
 		r.Log.Info("first check passed", "check", r.Checker.String())
 	}
-	if !s.up || s.weight != weight {
+	if !s.up || s.weight != weight || s.probed {
 		r.Report(Verdict{Up: true, Weight: weight, At: time.Now(), Tries: 1})
 	}
 	*s = standing{up: true, alive: true, weight: weight}
@@ -152,7 +228,7 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 		level = slog.LevelInfo
 	}
 	r.Log.Log(context.Background(), level, "check failed", "check", r.Checker.String(), "reason", reason, "try", s.failed)
-	if s.alive && s.failed <= r.Timing.Retry {
+	if s.alive && !s.probed && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
 	if s.up {
@@ -160,16 +236,4 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 	}
 	*s = standing{}
 	return r.Timing.DelayLoop
-}
-
-// sleep waits for d; it returns false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

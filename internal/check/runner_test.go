@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +49,16 @@ func (s *server) Check(ctx context.Context) (Weight, error) {
 		return Weight{}, ctx.Err()
 	}
 	return Weight{}, err
+}
+
+// sleep waits for d; it returns false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // change is a Verdict with its moment counted from the Runner's start.
@@ -267,4 +279,48 @@ func TestBadTiming(t *testing.T) {
 			t.Errorf("Run = %v, want %q…", err, want)
 		}
 	}
+}
+
+// Between its checks a Runner holds no goroutine; it has ended when stop was called and its
+// last check has returned.
+func TestRunnersAtRestHoldNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asking sync.WaitGroup
+		before, stops := runtime.NumGoroutine(), []context.CancelFunc{}
+		for range 1000 {
+			r := Runner{
+				Checker: &server{state: between(forever, forever, nil), start: time.Now()}, Timing: seed(),
+				Report: func(Verdict) {}, Log: slog.New(slog.DiscardHandler),
+			}
+			stops = append(stops, r.Start(t.Context(), &asking))
+		}
+		time.Sleep(time.Minute + delayLoop/2)
+		synctest.Wait()
+		if now := runtime.NumGoroutine(); now > before+10 {
+			t.Errorf("%d goroutines with 1,000 Runners, %d before", now, before)
+		}
+		for _, stop := range stops {
+			stop()
+		}
+		asking.Wait()
+	})
+}
+
+// A check that is being made when it is stopped is told so, and says nothing any more.
+func TestRunnerStopsAmidACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asking sync.WaitGroup
+		r := Runner{
+			Checker: &server{state: between(0, forever, errSilent), start: time.Now()}, Timing: seed(),
+			Report: func(v Verdict) { t.Errorf("reported %+v", v) }, Log: slog.New(slog.DiscardHandler),
+		}
+		start := time.Now()
+		stop := r.Start(t.Context(), &asking)
+		time.Sleep(firstDelay + connectTimeout/2)
+		stop()
+		asking.Wait()
+		if took := time.Since(start); took != firstDelay+connectTimeout/2 {
+			t.Errorf("ended after %v, want at once", took)
+		}
+	})
 }

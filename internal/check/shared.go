@@ -6,6 +6,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/script"
+	"weir/internal/trackfile"
 )
 
 // Shared is what the checks of a configuration have in common. It may change while they
@@ -15,6 +16,10 @@ type Shared struct {
 	Client atomic.Pointer[tls.Config]
 	// Scripts are script_user and enable_script_security.
 	Scripts atomic.Pointer[script.Rules]
+	// Files are the track_files that checks follow.
+	Files trackfile.Files
+	// BFD has the sessions that checks follow. It is set before any check begins.
+	BFD Sessions
 }
 
 // ScriptsOf are the rules of a configuration's programs.

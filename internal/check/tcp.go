@@ -3,6 +3,9 @@ package check
 import (
 	"context"
 	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"weir/conf"
 )
@@ -17,23 +20,75 @@ func (c TCP) String() string { return string(conf.CheckTCP) + " " + c.Target.Str
 // Check connects, and closes at once. The error is that of Endpoint.reason. It leaves the
 // weight as it is.
 func (c TCP) Check(ctx context.Context) (Weight, error) {
-	conn, err := c.dial(ctx, "tcp")
-	if err != nil {
-		return Weight{}, err
+	if err := c.connect(ctx); err != nil {
+		return Weight{}, c.reason(ctx, err)
 	}
-	c.hangUp(conn)
 	return Weight{}, nil
 }
 
+// connect does by hand what a net.Dialer takes twice as many system calls for.
+func (c TCP) connect(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fd, err := c.socket(unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	to := sockaddr(c.Target)
+	err = unix.Connect(fd, to)
+	if err != unix.EINPROGRESS {
+		_ = unix.Close(fd)
+		return os.NewSyscallError("connect", err)
+	}
+	socket := os.NewFile(uintptr(fd), "tcp")
+	defer socket.Close() // what the server had to answer is known by then
+	release, err := bound(ctx, socket, c.deadline())
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := c.connected(socket, to); err != nil {
+		return err
+	}
+	c.freePort(fd)
+	return nil
+}
+
+// connected waits until a connection that has begun is made, or has failed.
+func (c TCP) connected(socket *os.File, to unix.Sockaddr) (err error) {
+	conn, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := conn.Write(func(fd uintptr) bool {
+		err = unix.Connect(int(fd), to) // asked again, the kernel says what became of it
+		return err != unix.EALREADY
+	})
+	if failed != nil {
+		return failed
+	}
+	return os.NewSyscallError("connect", err)
+}
+
 // hangUp ends a TCP connection by a FIN, so that the server does not log a reset for each
-// check. A fixed source port would then stay in TIME_WAIT, and the next check could not
-// use it for a minute: there, a reset frees the port.
+// check.
 func (e Endpoint) hangUp(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok && e.Bind.Port() != 0 {
-		// Where this fails, the connection is closed by a FIN; the next check then
-		// reports that it cannot bind.
-		_ = tcp.SetLinger(0)
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = control(raw, func(fd int) error { e.freePort(fd); return nil })
+		}
 	}
 	// What the server had to answer is known: an error of the close says nothing about it.
 	_ = conn.Close()
+}
+
+// freePort has a connection end by a reset where its source port is fixed: the port would
+// stay in TIME_WAIT otherwise, and the next check could not use it for a minute.
+func (e Endpoint) freePort(fd int) {
+	if e.Bind.Port() != 0 {
+		// Where this fails, the connection is closed by a FIN; the next check then
+		// reports that it cannot bind.
+		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
 }

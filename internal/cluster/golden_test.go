@@ -52,6 +52,8 @@ func examples() []example {
 		typed(ServerDown(service, server, no, 4), warn("real server", "virtual_server", service, "real_server", "192.0.2.11:80",
 			"state", "down", "reason", no.Error(), "tries", 4)),
 		typed(ServerWeight(service, server, 3, 7), info("weight of a real server", "virtual_server", service, "real_server", "192.0.2.11:80", "from", 3, "to", 7)),
+		typed(ServerAnswers(service, server), info("real server answers the probe", "virtual_server", service, "real_server", "192.0.2.11:80")),
+		typed(PeerLost("VI_1", server.Addr(), 2), warn("the master is lost, its real servers are probed", "instance", "VI_1", "peer", server.Addr(), "real_servers", 2)),
 		typed(QuorumChanged(service, true, 3, 2), info("quorum gained", "virtual_server", service, "weight", 3, "bound", 2)),
 		typed(QuorumChanged(service, false, 0, 1), warn("quorum lost", "virtual_server", service, "weight", 0, "bound", 1)),
 		typed(ChecksFailHere("TCP_CHECK 192.0.2.11:80", no, "give it one"), fail("checks cannot be made: the trouble is this machine's, and no real server is taken out for it",

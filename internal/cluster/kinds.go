@@ -15,6 +15,8 @@ const (
 	RealServerUp      Kind = "real_server_up"
 	RealServerDown    Kind = "real_server_down"
 	RealServerWeight  Kind = "real_server_weight"
+	RealServerAnswers Kind = "real_server_answers"
+	DirectorLost      Kind = "director_lost"
 	QuorumGained      Kind = "quorum_gained"
 	QuorumLost        Kind = "quorum_lost"
 	ChecksNotMade     Kind = "checks_not_made"
@@ -189,6 +191,21 @@ func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int)
 		Kind: RealServerWeight, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "weight of a real server",
 		From: strconv.Itoa(from), To: strconv.Itoa(to),
 		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"from", from}, {"to", to}},
+	}
+}
+
+// PeerLost says that a master has fallen silent, that this director takes its instance over,
+// and how many real servers at its address are asked at once.
+func PeerLost(instance string, peer netip.Addr, probed int) Event {
+	return ofInstance(DirectorLost, slog.LevelWarn, instance, "the master is lost, its real servers are probed", Detail{"peer", peer}, Detail{"real_servers", probed})
+}
+
+// ServerAnswers says that a real server has passed the checks of a probe and gets new
+// connections again: it was never down.
+func ServerAnswers(virtualServer string, realServer netip.AddrPort) Event {
+	return Event{
+		Kind: RealServerAnswers, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "real server answers the probe",
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}},
 	}
 }
 

@@ -11,6 +11,8 @@ const (
 	// those that follow are counted.
 	stormFrom = 50
 	stormFor  = 10 * time.Second
+	// strangersFrom is stormFrom for what any neighbour can have told of.
+	strangersFrom = 4
 )
 
 // Calm hands on to write what a log is to have of the events: of a storm of events with one
@@ -42,7 +44,11 @@ func (c *calm) event(e Event) {
 		c.storms[e.Message] = s
 		time.AfterFunc(stormFor, func() { c.end(e.Message) })
 	}
-	if s.written == stormFrom {
+	from := stormFrom
+	if e.Kind == OtherDirector {
+		from = strangersFrom
+	}
+	if s.written == from {
 		s.more++
 		s.level = max(s.level, e.Level)
 		c.mu.Unlock()

@@ -36,3 +36,20 @@ func TestCalm(t *testing.T) {
 		}
 	})
 }
+
+// Of what any neighbour can have told of, the log has less than a line a second.
+func TestCalmAboutStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines := 0
+		tell := Calm(func(Event) { lines++ })
+		const seconds = 60
+		for range seconds {
+			tell(Event{Kind: OtherDirector, Message: "another director"})
+			time.Sleep(time.Second)
+		}
+		time.Sleep(stormFor)
+		if most := (seconds/10 + 1) * (strangersFrom + 1); lines > most {
+			t.Errorf("%d lines in %d s, want at most %d", lines, seconds, most)
+		}
+	})
+}

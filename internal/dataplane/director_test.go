@@ -1,10 +1,14 @@
 package dataplane
 
 import (
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 )
 
@@ -102,7 +106,11 @@ func TestRoutesBackAreFollowed(t *testing.T) {
 			{"neigh replace 192.0.2.250 lladdr " + clientMAC + " dev eth0 nud permanent", pass},
 		} {
 			b.ns.Batch(change.command)
-			b.resolve()
+			nstest.WaitFor(t, "a look at the routes", func() bool {
+				b.resolve()
+				_, putOff := b.directors.PutOff()
+				return !putOff
+			})
 			for _, p := range places {
 				b.send(t, p, syn(100+i).by(directorMAC), change.want)
 			}
@@ -148,13 +156,35 @@ func TestOneEthernetAddressForAll(t *testing.T) {
 						b.send(t, p, datagram, back)
 					}
 
+					wantTTL(t, b, p, datagram, 1) // and no farther than there
+					wantTTL(t, b, p, syn(1).by(cloudMAC).with("A"), 63)
+					// Where the other director is master as well, and sends on to this one.
+					last := syn(3).by(cloudMAC)
+					last.ttl = 1
+					b.send(t, p, last, pass)
+					last.proto, last.payload = "udp", "x"
+					b.send(t, p, last, pass)
+					b.wantReason(t, "pass_from_director", 2)
+
 					b.renew(t, -time.Nanosecond)
 					b.send(t, p, syn(1).by(cloudMAC).with("A"), back) // what it serves, it serves on,
 					b.send(t, p, datagram, pass)                      // but not by the new master
-					b.wantReason(t, "pass_from_director", 1)
+					b.wantReason(t, "pass_from_director", 3)
 				})
 			})
 		}
+	}
+}
+
+// wantTTL sends a frame, and compares the TTL that it is sent on with, and the checksum.
+func wantTTL(t *testing.T, b *bench, p place, f frame, want byte) {
+	t.Helper()
+	got, out, err := p.run(b, f.bytes())
+	if err != nil || got != back {
+		t.Fatalf("%s, %v", got, err)
+	}
+	if head := out[14:34]; head[8] != want || sum(head) != 0xffff {
+		t.Errorf("the TTL is %d, want %d; the header's sum is %#04x, want 0xffff", head[8], want, sum(head))
 	}
 }
 
@@ -220,6 +250,43 @@ func TestDirectorWithVirtualMAC(t *testing.T) {
 			from := syn(1 + i).by(directorMAC)
 			from.from = director4 + ":4312"
 			b.send(t, p, from, back)
+		}
+	})
+}
+
+// A director that routes more networks than there is room for: the state is taken, its clients
+// are served, and that is told once. With less routes its packets are told apart again.
+func TestDirectorWithTooManyRoutes(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
+	var log lockedBuffer
+	withLog(t, slog.New(slog.NewTextHandler(&log, nil)), plan, func(b *bench) {
+		plan.Directors = otherDirector(b, directorMAC)
+		var add, del []string
+		for i := range int(b.maps.DirectorRoutes.MaxEntries()) + 10 { // every other network, so that none lies beside another
+			to := fmt.Sprintf("%d.%d.%d.0/24 via %s", 11+i/(256*128), i/128%256, 2*(i%128), director4)
+			add, del = append(add, "route add "+to), append(del, "route del "+to)
+		}
+		b.ns.Batch(add...)
+		b.set(t, plan)
+		b.resolve()
+		from := func(source string, port int) frame {
+			return edit(syn(port).by(directorMAC), func(f *frame) { f.from = fmt.Sprint(source, ":", port) })
+		}
+		for _, p := range places {
+			b.send(t, p, from("11.0.0.9", 1), back)
+			b.send(t, p, from("198.51.100.9", 1), back)
+		}
+		if n := strings.Count(log.String(), "more networks than the data plane has room for"); n != 1 {
+			t.Errorf("told %d times, want once:\n%s", n, log.String())
+		}
+		b.ns.Batch(del[100:]...)
+		if _, err := b.directors.Set(nil); err != nil {
+			t.Fatal(err)
+		}
+		b.set(t, plan)
+		for _, p := range places {
+			b.send(t, p, from("11.0.0.9", 2), back)
+			b.send(t, p, from("198.51.100.9", 2), pass)
 		}
 	})
 }

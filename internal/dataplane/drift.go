@@ -7,13 +7,28 @@ import (
 	"weir/internal/dataplane/kmap"
 )
 
-// compareEvery is how often the kernel is compared with what was written.
-const compareEvery = time.Second
+// compareEvery is how often pins and programs are looked at, and contentsAfter after how many
+// of these looks the contents of the tables are, too, which nobody reports a change of.
+const (
+	compareEvery  = time.Second
+	contentsAfter = 8
+)
 
-// repairDrift compares what is in the kernel with what was written, and puts back
-// what somebody else changed. Counters and connections are not compared. Before the first
-// state is set, there is nothing to compare with.
-func (p *Plane) repairDrift() {
+// repairSeen puts back what somebody else changed of pins and programs. Before the first state
+// is set, there is nothing to compare with.
+func (p *Plane) repairSeen() {
+	if !p.planned.Load() {
+		return
+	}
+	p.repairing.Lock()
+	defer p.repairing.Unlock()
+	p.repairPins()
+	p.devices.Repair(p.services.Exits())
+}
+
+// repairContents compares what is in the kernel with what was written, and puts back what
+// somebody else changed. Counters and connections are not compared.
+func (p *Plane) repairContents() {
 	if !p.planned.Load() {
 		return
 	}

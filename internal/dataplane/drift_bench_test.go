@@ -17,11 +17,11 @@ func BenchmarkCompare(b *testing.B) {
 		b.Run(fmt.Sprintf("%d services of %d servers", size.services, size.servers), func(b *testing.B) {
 			withPlane(b, planOfSize(size.services, size.servers), func(p *bench) {
 				longest := longestWait(func() { p.Serving(lvs.ServiceKey{}) })
-				p.repairDrift()
+				p.repairContents()
 				begun := cpuTime()
 				b.ResetTimer()
 				for range b.N {
-					p.repairDrift()
+					p.repairContents()
 				}
 				b.StopTimer()
 				b.ReportMetric(float64((cpuTime()-begun).Microseconds())/1000/float64(b.N), "cpu-ms/op")

@@ -2,7 +2,9 @@ package dataplane
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,8 @@ func TestDeviceComesAgain(t *testing.T) {
 			plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
 			plan.Instances = driftPlan().Instances
 			plan.Devices = []lvs.Device{{Name: "eth0", Hook: tt.hook}}
-			withDrift(t, plan, func(b *bench) {
+			var log lockedBuffer
+			withDriftLog(t, slog.New(slog.NewTextHandler(&log, nil)), plan, func(b *bench) {
 				b.renew(t, time.Hour)
 				if len(tt.gone) > 0 {
 					b.ns.Batch(tt.gone...)
@@ -70,8 +73,15 @@ func TestDeviceComesAgain(t *testing.T) {
 				if leased, err := b.Leased(vi1); !leased || err != nil {
 					t.Errorf("leased: %t, %v", leased, err)
 				}
-				if got := b.drifts(t)[attach.Kind].Repaired; (got > 0) != tt.attached {
-					t.Errorf("attached again %d times, want %t", got, tt.attached)
+				told := 1
+				if tt.attached {
+					told = 2 // at the start and once more
+				}
+				if got := strings.Count(log.String(), `msg="data plane attached" device=eth0`); got != told {
+					t.Errorf("attaching is told %d times, want %d:\n%s", got, told, log.String())
+				}
+				if got := b.drifts(t)[attach.Kind]; got.Found > 0 {
+					t.Errorf("it is drift %d times, want none: the machine's device is another one", got.Found)
 				}
 				b.wantPins(t, "ingress_", 1)
 				b.wantPins(t, "egress_", 2) // lo has one, too

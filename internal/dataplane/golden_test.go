@@ -174,7 +174,9 @@ func (p *player) play() {
 			p.compareConns()
 			return
 		case slices.Contains(words, "-Ln"):
-			if !slices.ContainsFunc(p.table.Plan().Services, byLot) {
+			if slices.ContainsFunc(p.table.Plan().Services, byLot) {
+				p.compareSums()
+			} else {
 				p.compareList()
 			}
 			return
@@ -325,6 +327,27 @@ func (p *player) compareList() {
 		if got != want {
 			p.errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+// compareSums compares the counts of all servers together, where each server's are a matter
+// of chance.
+func (p *player) compareSums() {
+	stats, err := p.Stats()
+	p.must(err)
+	list, err := p.step.Listing()
+	p.must(err)
+	var got, want conformance.Listed
+	for _, l := range list {
+		want.Active += l.Active
+		want.Inactive += l.Inactive
+	}
+	for _, s := range stats.Servers {
+		got.Active += s.Active
+		got.Inactive += s.Inactive
+	}
+	if got != want {
+		p.errorf("got %d active and %d inactive together, want %d and %d", got.Active, got.Inactive, want.Active, want.Inactive)
 	}
 }
 

@@ -276,7 +276,7 @@ func TestNextProcessRenewsTheTail(t *testing.T) {
 		ns := b.ns
 		b.Close()
 		*b = *openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
-		b.compareEvery = compareEvery / 10
+		b.compareEvery = compareEvery / 40
 		b.set(t, plan)
 		if now := tailNow(); now != before {
 			t.Errorf("program %d, want still %d", now, before)

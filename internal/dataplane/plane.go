@@ -55,6 +55,7 @@ type Plane struct {
 	marks     *mark.Rules
 	access    *access.Rules
 	paths     nexthop.PathMTUs
+	silent    nexthop.Silent
 
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
@@ -168,7 +169,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	p.leases = lease.New(&p.maps, &p.mirrors)
-	p.directors = lease.NewDirectors(&p.maps, &p.mirrors)
+	p.directors = lease.NewDirectors(p.log, &p.maps, &p.mirrors)
 	p.conns = conn.Open(p.log, &p.maps, p.programs.Programs, &p.mirrors)
 	p.services, err = service.Open(service.Options{
 		Maps: &p.maps, Mirrors: &p.mirrors, Spec: p.spec, Limits: p.programs.Limits, Cycle: o.Cycle, Ledger: p.ledger, Epoch: p.conns.Epoch,

@@ -14,9 +14,13 @@ import (
 	"weir/internal/netlnk"
 )
 
-// refreshEvery is how often the next hops to the servers are looked at even when
-// nothing was heard.
-const refreshEvery = 2 * time.Second
+// refreshEvery is how often the next hops to the servers are looked at even when nothing
+// was heard, so that neighbours are confirmed; searchEvery is how often where the MAC
+// address of one is not known.
+const (
+	refreshEvery = 10 * time.Second
+	searchEvery  = 2 * time.Second
+)
 
 // renewAfter is how many comparisons after the start the program for local traffic
 // that an earlier process left is replaced.
@@ -48,8 +52,8 @@ func (p *Plane) Run(ctx context.Context) error {
 	defer outer.Close()
 	others.Go(func() { p.devices.Renew(ctx, renewAfter*p.compareEvery) })
 	others.Go(func() { p.conns.Run(ctx) })
-	refresh, estimate := time.NewTimer(refreshEvery), time.NewTicker(stats.EstimateEvery)
-	compare := time.NewTicker(p.compareEvery)
+	refresh, estimate := time.NewTimer(searchEvery), time.NewTicker(stats.EstimateEvery)
+	compare, compared := time.NewTicker(p.compareEvery), 0
 	defer compare.Stop()
 	defer refresh.Stop()
 	defer estimate.Stop()
@@ -57,22 +61,25 @@ func (p *Plane) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-events:
+		case e, ok := <-events:
 			if !ok {
 				if ctx.Err() != nil {
 					return nil
 				}
 				return errors.New("watch routes and neighbours: the kernel's reports ended")
 			}
-			gather(ctx, events)
-			p.resolve()
+			if p.concerns(e) {
+				gather(ctx, events)
+				refresh.Reset(p.resolve())
+			}
 		case <-refresh.C:
-			begun := time.Now()
-			p.resolve()
-			// With many servers it takes a while: no more than a twentieth of a CPU.
-			refresh.Reset(max(refreshEvery, 20*time.Since(begun)))
+			refresh.Reset(p.resolve())
 		case <-compare.C:
-			p.repairDrift()
+			if compared++; compared%contentsAfter == 0 {
+				p.repairContents()
+			} else {
+				p.repairSeen()
+			}
 			p.followRules()
 		case e := <-outer.Heard:
 			p.tellOfError(outer, e)
@@ -139,13 +146,23 @@ func gather(ctx context.Context, events <-chan netlnk.Event) {
 	}
 }
 
-// resolve brings the next hop of every server in service up to date. The kernel is
-// asked without a lock: nobody waits for its answers.
-func (p *Plane) resolve() {
-	find := nexthop.NewFinder(p.log, &p.paths)
+// concerns says whether next hops may have changed by what the kernel reports. Neighbours
+// come and go all the time.
+func (p *Plane) concerns(e netlnk.Event) bool {
+	return e.Kind != netlnk.NeighbourChanged || p.services.Concerns(e.Index, e.Neighbour) || len(p.directors.List()) > 0
+}
+
+// resolve brings the next hop of every server in service up to date, and returns when to do
+// so again if nothing is heard. The kernel is asked without a lock: nobody waits for its
+// answers.
+func (p *Plane) resolve() (again time.Duration) {
+	begun, again := time.Now(), refreshEvery
+	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
 	for _, addr := range p.services.Addrs() {
-		find.Find(addr)
+		if hop := find.Find(addr); !hop.Valid && !hop.Local {
+			again = searchEvery
+		}
 	}
 	if err := p.services.SetHops(find); err != nil {
 		p.log.Error("write next hops", "error", err)
@@ -153,8 +170,13 @@ func (p *Plane) resolve() {
 	if err := p.followDirectors(p.directors.Refresh()); err != nil {
 		p.log.Error("follow other directors", "error", err)
 	}
+	if rest, ok := p.directors.PutOff(); ok {
+		again = min(again, rest)
+	}
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
 	p.devices.Repair(p.services.Exits())
+	// With many servers it takes a while: no more than a twentieth of a CPU.
+	return max(again, 20*time.Since(begun))
 }

@@ -42,7 +42,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	}
 	errs := []error{p.conns.SetTimeouts(timeouts), p.followDirectors(p.directors.Set(state.Directors)), p.marks.Set(state.Marks)}
 	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
-	find := nexthop.NewFinder(p.log, &p.paths)
+	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
 	errs = append(errs, p.services.Set(state, leases, find))
 	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.services.Exits()))
@@ -57,6 +57,15 @@ func (p *Plane) Set(state lvs.Plan) error {
 		return p.need.explain(err)
 	}
 	return err
+}
+
+// Find has the next hops to servers that a state adds looked for. A Set of the state, or of
+// steps towards it, then finds them, and does not wait for neighbours that do not answer. It
+// waits up to 100 ms, without any lock that another method takes.
+func (p *Plane) Find(state lvs.Plan) {
+	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
+	defer find.Close()
+	p.services.Find(state, find)
 }
 
 // followDirectors has every flow take the full path once where it may come from another

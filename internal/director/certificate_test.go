@@ -53,6 +53,13 @@ func TestReloadTakesUpTheCertificate(t *testing.T) {
 		if n.shared.Client.Load() != before {
 			t.Error("a refused reload has changed the certificate")
 		}
+		verified := &conf.Config{Weir: conf.Weir{Verify: certificate}}
+		if _, err := n.Reload(verified); err != nil || n.shared.Client.Load().RootCAs == nil {
+			t.Errorf("with verify_certificates: %v, and no authorities", err)
+		}
+		if _, err := n.Reload(&conf.Config{Weir: conf.Weir{Verify: key}}); err == nil || n.shared.Client.Load().RootCAs == nil {
+			t.Errorf("without the file of verify_certificates: %v", err)
+		}
 		if _, err := n.Reload(&conf.Config{}); err != nil || n.shared.Client.Load() != nil {
 			t.Errorf("without the block SSL: %v, %v", err, n.shared.Client.Load())
 		}

@@ -81,8 +81,8 @@ func (c *conflicts) recent() map[netip.Addr]claim {
 func (d *Director) watchConflicts() { d.conflicts.watch(d.instances.Claimed()) }
 
 // listenForConflicts hears who claims addresses. Without it weir runs on.
-func (d *Director) listenForConflicts(ctx context.Context) error {
-	if err := d.machine.Claims(ctx, d.conflicts.heard); err != nil {
+func (d *Director) listenForConflicts(ctx context.Context, claims func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error) error {
+	if err := claims(ctx, d.conflicts.heard); err != nil {
 		d.log.Warn("addresses that other machines have too are not noticed", "error", err)
 	}
 	return nil

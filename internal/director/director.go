@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
+	"weir/internal/director/setter"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/vip"
@@ -43,14 +45,20 @@ type Director struct {
 	loaded       time.Time // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
-	shared       check.Shared   // what the checks' goroutines read
+	shared       check.Shared // what the checks' goroutines read
+	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
 	troubles     troubles
-	plane        setter
-	panics       map[string]time.Time // when one from a line of weir's was told of
-	also         []cluster.Event      // what the event that is handled leads to, beside its own
-	conflicts    conflicts            // has a lock of its own
+	coming       *coming         // what a reload that is under way leads to; nil without one
+	asked        bool            // the event that is handled is a question
+	also         []cluster.Event // what the event that is handled leads to, beside its own
+
+	// What follows is any goroutine's.
+	plane     setter.Setter
+	panics    panics
+	conflicts conflicts
+	reloads   chan struct{} // holds one while a plan or a reload is under way
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -64,16 +72,22 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
-		panics: map[string]time.Time{},
+		reloads: make(chan struct{}, 1),
 	}
-	d.plane.forwarder = &d.machine.Plane.Forwarder
+	d.plane.Set = func(plan lvs.Plan) error {
+		return d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(plan) })
+	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }
-	d.checks = pool.Checks{New: fromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
+	sourceFromRow := func(c conf.Check) check.Source { return pool.SourceFromRow(c, &d.shared) }
+	d.shared.Files.Log = log
+	d.bfd = m.BFD(log)
+	d.shared.BFD = d.bfd
+	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
 	for _, vs := range cfg.VirtualServers {
@@ -87,7 +101,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 // Run serves until ctx ends, and then hands over: a master stays one until
 // another has taken its place.
 func (d *Director) Run(ctx context.Context) error {
-	client, err := check.LoadClient(d.cfg.SSL)
+	client, err := check.LoadClient(d.cfg)
 	if err != nil {
 		return err
 	}
@@ -99,6 +113,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	initFiles(d.cfg.TrackFiles, d.log)
 	d.inForce = w
 	if err := d.serveHere(w.served); err != nil {
 		return err
@@ -107,10 +122,14 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.instances.Close()
-	defer d.plane.wait()
+	defer d.plane.Stop()
 	if err := d.setUpPlane(); err != nil {
 		return fmt.Errorf("set up the data plane: %w", err)
 	}
+	if err := d.bfd.Set(check.SessionsOf(d.cfg.BFDs)); err != nil {
+		return err
+	}
+	defer d.endSessions()
 	watch, err := d.machine.Watch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch the devices: %w", err)
@@ -128,24 +147,32 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.watchConflicts()
-	if d.machine.Claims != nil {
-		start(d.listenForConflicts)
+	for _, claims := range d.machine.Claims {
+		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
 	}
-	d.checks.Start, d.checks.Slots = start, slots(d.machine.Files)
+	var asking sync.WaitGroup // the checks that run
+	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	d.checks.Run = start
+	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
 	// Before the loop, which is the one to tell of later things.
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
-	return tasks.Wait()
+	err = tasks.Wait()
+	asking.Wait()
+	return err
 }
+
+// endSessions ends those of BFD; without sessions there is no port to fail on.
+func (d *Director) endSessions() { _ = d.bfd.Set(nil) }
 
 // setUpPlane sets the data plane up for the first time. Its programs take the kernel a while
 // to verify: where devices have come or gone meanwhile, it is tried again with what there is.
 func (d *Director) setUpPlane() error {
 	for {
 		before := d.surroundings.picture
-		err := d.plane.Set(d.plan())
+		err := d.plane.Now(d.plan())
 		if err == nil {
 			return nil
 		}
@@ -171,6 +198,7 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
+		Lost: d.peerLost,
 	}
 }
 
@@ -178,6 +206,7 @@ func (d *Director) forInstances() ha.Machine {
 func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 	d.post(func() *cluster.Event {
 		e := c.Judge(r)
+		d.catchUp(c)
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}

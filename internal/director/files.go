@@ -1,9 +1,13 @@
 package director
 
 import (
+	"log/slog"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"weir/conf"
+	"weir/internal/trackfile"
 )
 
 const (
@@ -35,4 +39,16 @@ func freeFiles() int {
 		return 0
 	}
 	return int(min(limit.Cur, 1<<20)) - len(open)
+}
+
+// initFiles makes the track_files that say init_file. One that cannot be made counts as 0.
+func initFiles(files []*conf.TrackFile, log *slog.Logger) {
+	for _, f := range files {
+		if !f.Init {
+			continue
+		}
+		if err := trackfile.Init(f.File, f.InitValue, f.Overwrite); err != nil {
+			log.Warn("track_file is not initialised", "name", f.Name, "reason", err)
+		}
+	}
 }

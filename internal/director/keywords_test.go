@@ -86,6 +86,7 @@ func newSeen(t *testing.T, cfg *conf.Config) *seen {
 	}
 	n := &seen{node: s.add(m, cfg), asked: map[string]bool{}}
 	n.checks.New = func(c conf.Check) check.Checker { return noted{c, n} }
+	n.checks.Follow = func(c conf.Check) check.Source { return noted{c, n} }
 	n.start()
 	t.Cleanup(n.stop)
 	return n
@@ -107,6 +108,18 @@ func (c noted) Check(context.Context) (check.Weight, error) {
 	return check.Weight{}, nil
 }
 
+// Run notes a check that is told instead of asking.
+func (c noted) Run(ctx context.Context, _ func(check.Verdict)) error {
+	for ctx.Err() == nil {
+		_, _ = c.Check(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+		}
+	}
+	return nil
+}
+
 // does is what the director has its machine do once it has settled: the data plane's
 // plan, the addresses, and what the checks ask within five minutes.
 func (n *seen) does() string {
@@ -117,7 +130,10 @@ func (n *seen) does() string {
 	time.Sleep(5 * time.Minute)
 	synctest.Wait()
 	plan := n.machine.Plan()
-	lines := []string{fmt.Sprintf("%+v", plan)}
+	speaker := n.bfd.(*sessions)
+	speaker.mu.Lock()
+	lines := []string{fmt.Sprintf("%+v", plan), fmt.Sprintf("%+v", speaker.set)}
+	speaker.mu.Unlock()
 	for _, dev := range []string{"lo", "eth0", "eth1", "e0"} {
 		addrs, err := n.machine.List(dev)
 		lines = append(lines, fmt.Sprint(dev, addrs, err))

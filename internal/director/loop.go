@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"weir/internal/cluster"
@@ -12,16 +13,19 @@ import (
 // ErrStopped says that the director runs no more.
 var ErrStopped = errors.New("weir is stopping")
 
-// repairEvery is how often the machine's addresses are compared with what they are
-// to be, even when nothing was heard of them.
-const repairEvery = time.Second
+// lookEvery is how often the loop looks around even when nothing was heard, and repairEvery
+// how often it then compares the machine's addresses and settings with what they are to be.
+const (
+	lookEvery   = time.Second
+	repairEvery = 5 * time.Second
+)
 
 // repairSoon is how soon they are where the kernel reports that one has changed: it
 // gathers reports that come together.
 const repairSoon = 10 * time.Millisecond
 
 // repairRest is how many times as long as a look took the loop waits at least before the
-// next one that a report asks for, at most repairEvery.
+// next one that a report asks for, at most lookEvery.
 const repairRest = 4
 
 // mostAtOnce bounds how many events wait for the data plane to follow.
@@ -34,8 +38,15 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	d.surroundings.heard(netlnk.Overrun)
 	defer look.Stop()
 	soon, drifted, repaired := true, true, time.Time{}
+	step := time.NewTimer(time.Hour) // of slow_start
+	defer step.Stop()
 	for {
+		if wait, rising := d.pools.NextStep(time.Now()); rising {
+			step.Reset(wait)
+		}
 		select {
+		case <-step.C:
+			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
 		case <-ctx.Done():
 			return nil
 		case e := <-d.events:
@@ -46,9 +57,10 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
+			d.carefully("the addresses that other machines claim", d.noteConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(repairEvery)
+			look.Reset(lookEvery)
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
@@ -57,7 +69,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			}
 			drifted = drifted || mayDrift(report.Kind)
 			if d.surroundings.heard(report.Kind) && !soon {
-				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), repairEvery))
+				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), lookEvery))
 				soon = true
 			}
 		}
@@ -77,9 +89,7 @@ func (d *Director) forgetDirectors() {
 	if !some {
 		return
 	}
-	if err := d.machine.Plane.Forwarder.Set(d.plan()); err != nil {
-		d.stream.Publish(cluster.PlaneSetFailed(err))
-	}
+	d.setSoon(nil)
 }
 
 // mayDrift says whether addresses may have changed by what a report tells of. Where thousands
@@ -91,6 +101,7 @@ func mayDrift(k netlnk.Kind) bool {
 // handle takes in an event and those that wait behind it, and has the data plane
 // follow them all at once: a rack that goes down is one change of the tables.
 func (d *Director) handle(e event) {
+	d.asked = false
 	var happened []cluster.Event
 	for n := 0; e != nil; n++ {
 		d.carefully("an event", func() {
@@ -101,22 +112,29 @@ func (d *Director) handle(e event) {
 		happened = append(happened, d.also...)
 		d.also = d.also[:0]
 		e = nil
-		if n < mostAtOnce {
+		if n < mostAtOnce && !d.asked { // what happened before a turn of a reload does not wait for the next
 			select {
 			case e = <-d.events:
 			default:
 			}
 		}
 	}
-	if len(happened) == 0 {
-		return
+	if len(happened) > 0 {
+		d.carefully("the wanted state of the data plane", func() { d.setSoon(happened) })
 	}
-	if err := d.try("the wanted state of the data plane", func() error { return d.plane.Set(d.plan()) }); err != nil {
-		d.stream.Publish(cluster.PlaneSetFailed(err))
-	}
-	for _, what := range happened {
-		d.stream.Publish(what)
-	}
+}
+
+// setSoon has the data plane follow the picture, and then tells what happened. It does not
+// wait for that.
+func (d *Director) setSoon(happened []cluster.Event) {
+	d.plane.Soon(d.plan(), func(err error) {
+		if err != nil {
+			d.stream.Publish(cluster.PlaneSetFailed(err))
+		}
+		for _, what := range happened {
+			d.stream.Publish(what)
+		}
+	})
 }
 
 // post hands an event to the loop, unless it has stopped.
@@ -133,6 +151,7 @@ func (d *Director) ask(ctx context.Context, doing string, question func()) error
 	answered := make(chan error, 1)
 	select {
 	case d.events <- func() *cluster.Event {
+		d.asked = true
 		if caught := d.carefully(doing, question); caught != nil {
 			answered <- caught
 		}
@@ -154,16 +173,36 @@ func (d *Director) ask(ctx context.Context, doing string, question func()) error
 	}
 }
 
-// carefully does something of the loop's, and catches and tells of a panic, which is a
-// mistake in weir: the loop goes on. One that comes again is told of once in an hour.
+// carefully does something of the director's, and catches and tells of a panic, which is a
+// mistake in weir: the director goes on. One that comes again is told of once in an hour.
+// Any goroutine may call it.
 func (d *Director) carefully(doing string, do func()) *cluster.Panic {
 	caught := cluster.Carefully(doing, do)
 	if caught == nil {
 		return nil
 	}
-	if last, told := d.panics[caught.At]; !told || time.Since(last) >= time.Hour {
-		d.panics[caught.At] = time.Now()
+	if d.panics.tells(caught.At) {
 		d.stream.Publish(cluster.PanicCaught(caught))
 	}
 	return caught
+}
+
+// panics are when one from a line of weir's was told of.
+type panics struct {
+	mu   sync.Mutex
+	last map[string]time.Time // guarded by mu
+}
+
+// tells says whether one from this line is to be told of, and notes that it is.
+func (p *panics) tells(line string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, told := p.last[line]; told && time.Since(last) < time.Hour {
+		return false
+	}
+	if p.last == nil {
+		p.last = map[string]time.Time{}
+	}
+	p.last[line] = time.Now()
+	return true
 }

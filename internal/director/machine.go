@@ -6,11 +6,14 @@ import (
 	"net"
 	"net/netip"
 
+	"weir/internal/bfd"
+	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
+	"weir/internal/netlnk/ndp"
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
@@ -28,18 +31,28 @@ type Machine struct {
 	Routes    Routes
 	// OpenLink opens what carries an instance's advertisements.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
+	// BFD makes a speaker of BFD, which logs there.
+	BFD func(*slog.Logger) Sessions
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
-	// Claims, unless it is nil, calls heard for each IPv4 address that another machine on a
-	// link claims to have, until ctx ends.
-	Claims func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
+	// Claims are those who hear of addresses: each calls heard for each address that another
+	// machine on a link claims to have, until ctx ends.
+	Claims []func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
 	TakeOver func()
 	// Files is how many files this process may open beside those that it has; nil is any
 	// number. It is asked once everything but the checks is open.
 	Files func() int
+}
+
+// Sessions are those of BFD.
+type Sessions interface {
+	check.Sessions
+	// Set has these sessions be and no others; those that stay go on. An error is that of
+	// a port that cannot be had, and leaves them as they were.
+	Set([]bfd.Config) error
 }
 
 // Plane is the data plane, by what it is asked for.
@@ -52,12 +65,15 @@ type Plane struct {
 	Run func(ctx context.Context) error
 }
 
-// Forwarder forwards. The loop calls it.
+// Forwarder forwards.
 type Forwarder interface {
-	// Set makes the data plane do what the plan says.
+	// Set makes the data plane do what the plan says. A goroutine of setter.Setter calls it.
 	Set(lvs.Plan) error
-	// Check says what of a plan cannot be, without doing any of it.
+	// Check says what of a plan cannot be, without doing any of it. Any goroutine calls it.
 	Check(lvs.Plan) error
+	// Find has what a plan's new servers are reached by looked for, so that Set need not
+	// wait for it. Any goroutine calls it.
+	Find(lvs.Plan)
 }
 
 // Left is what an earlier process left in the data plane.
@@ -131,9 +147,15 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
+		BFD:   func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
 		Watch: netlnk.Watch, Files: freeFiles,
-		Claims: func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
-			return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
+			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
+				return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+			},
+			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
+				return ndp.Listen(ctx, func(c ndp.Claim) { heard(c.Device, c.Addr, c.MAC) })
+			},
 		},
 	}
 }

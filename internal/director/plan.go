@@ -5,8 +5,14 @@ import (
 	"weir/lvs"
 )
 
-// plan is what the data plane is to do as the picture and the surroundings stand.
-func (d *Director) plan() lvs.Plan { return d.planOf(d.picture, d.inForce) }
+// plan is what the data plane is to do as the picture, or the one that a reload is about to
+// make of it, and the surroundings stand.
+func (d *Director) plan() lvs.Plan {
+	if d.coming != nil && d.coming.handed {
+		return d.planOf(d.coming.picture, d.coming.wanted)
+	}
+	return d.planOf(d.picture, d.inForce)
+}
 
 func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 	plan := lvs.Plan{

@@ -39,6 +39,14 @@ func tell(c Changes) string {
 	return strings.Join(lines, "\n")
 }
 
+// next is the picture that another configuration makes of this one.
+func (p picture) next(cfg *conf.Config) (picture, Changes) {
+	c := p.begin(cfg)
+	for c.some(turnServers) {
+	}
+	return c.picture, c.changes
+}
+
 // What a reload would change of the weir block.
 func TestNext(t *testing.T) {
 	block := conf.Weir{

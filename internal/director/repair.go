@@ -16,7 +16,6 @@ func (d *Director) Drift() map[string]drift.Count { return d.drift.Counts() }
 // repair puts back what somebody changed of the addresses.
 func (d *Director) repair() {
 	d.instances.Repair()
-	d.noteConflicts()
 	drifted, err := d.machine.Real.Repair()
 	for _, what := range drifted {
 		d.drift.Note(driftRealServer, what, err)

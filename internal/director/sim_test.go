@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/bfd"
 	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
@@ -91,11 +92,30 @@ type node struct {
 	lines []string // of the log, without times
 }
 
+// sessions are those of a speaker of BFD that speaks with nobody.
+type sessions struct {
+	mu  sync.Mutex
+	set []bfd.Config
+}
+
+func (s *sessions) Set(all []bfd.Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set = all
+	return nil
+}
+
+func (s *sessions) Follow(ctx context.Context, _ string, report func(bfd.Status)) {
+	report(bfd.Status{})
+	<-ctx.Done()
+}
+
 // on is what a director on this machine reaches.
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
 		Real:  real, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
+		BFD: func(*slog.Logger) Sessions { return &sessions{} },
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
 			if err != nil {

@@ -1,12 +1,14 @@
 package director
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
+	"weir/internal/director/pool"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -93,6 +95,23 @@ func (s *surroundings) deviceTo(a netip.Addr) string {
 	return name
 }
 
+// find finds the devices to the servers of pools that answer by them, so that they are known
+// when they are asked for.
+func (s *surroundings) find(pools pool.Pools) error {
+	if err := s.look(); err != nil {
+		return fmt.Errorf("look at this machine's devices: %w", err)
+	}
+	defer s.close()
+	for _, p := range pools {
+		p.Servers(func(rs lvs.RealServer) {
+			if rs.Method == lvs.Masquerade {
+				s.deviceTo(rs.Addr)
+			}
+		})
+	}
+	return nil
+}
+
 // close ends the asking for next hops.
 func (s *surroundings) close() {
 	if s.resolver != nil {
@@ -102,9 +121,10 @@ func (s *surroundings) close() {
 }
 
 // follow has everything follow the surroundings where they have changed, and tells of it.
-// What cannot be done is tried again each second.
+// What cannot be done is tried again each second. While a reload holds instances ready, it
+// waits for that.
 func (d *Director) follow() {
-	if !d.surroundings.changed && !d.instances.Unopened() {
+	if d.coming != nil && d.coming.prepared || !d.surroundings.changed && !d.instances.Unopened() {
 		return
 	}
 	begun := time.Now()
@@ -124,7 +144,7 @@ func (d *Director) follow() {
 		d.inForce.devices = w.devices
 		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
 		// What fails, the data plane tries again itself.
-		d.plane.setLater(d.plan(), func(err error) { d.stream.Publish(cluster.PlaneSetFailed(err)) })
+		d.setSoon(nil)
 	}
 	if !d.inForce.served.same(w.served) {
 		err := d.serveHere(w.served)

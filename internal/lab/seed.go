@@ -46,7 +46,10 @@ const (
 	boundTakeover = 3*seedAdvert + (256-seedStandby)*time.Second/256 + 200*time.Millisecond
 	boundMaster   = 3*seedAdvert + (256-seedPriority)*time.Second/256 + bootSlack
 	boundStop     = 500 * time.Millisecond
-	boundGap      = 1 * time.Second
+	// boundProbed is how soon after the take-over peer_probe has a dead machine's web
+	// server out: it has a second to answer.
+	boundProbed = 2 * time.Second
+	boundGap    = 1 * time.Second
 )
 
 // grace is how long past its bound a thing is waited for, so that a miss is
@@ -60,6 +63,18 @@ type SeedOptions struct {
 	Rate int
 	// Terminal shows live lines.
 	Terminal bool
+	// PeerProbe adds peer_probe to both files.
+	PeerProbe bool
+}
+
+// peerProbe is what WithPeerProbe adds to a file.
+const peerProbe = "\nweir {\n    peer_probe\n}\n"
+
+// WithPeerProbe adds peer_probe to the files of a cluster.
+func (o *ClusterOptions) WithPeerProbe() {
+	for i := range o.Nodes {
+		o.Nodes[i].Config += peerProbe
+	}
 }
 
 // SeedCluster describes the seed's cluster: two directors that are also the
@@ -97,6 +112,9 @@ func Seed(ctx context.Context, out io.Writer, opts SeedOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if opts.PeerProbe {
+		clusterOpts.WithPeerProbe()
+	}
 	begun := time.Now()
 	c, err := NewCluster(clusterOpts)
 	if err != nil {
@@ -133,6 +151,9 @@ func (s *story) introduce() {
 	s.report.line("  VIP     %s  wrr, direct routing", s.c.opts.Target)
 	s.report.line("  client  %s  %d requests/s, each on a new connection,", s.c.opts.Client.Addr(), s.rate)
 	s.report.line("          failed after %s; a bound of the checks has %s of slack\n", Seconds(RequestTimeout), Seconds(slack))
+	if s.probes {
+		s.report.line("  Both files have weir { peer_probe } added.\n")
+	}
 }
 
 // verdict is the error for a story that ended with this one.

@@ -19,6 +19,7 @@ type story struct {
 	report         *report
 	rate           int
 	keep           bool
+	probes         bool // both files have peer_probe
 	stream         *Stream
 	// lastWords are the ends of the nodes' logs, read before they are removed.
 	lastWords map[string][]string
@@ -35,7 +36,7 @@ const splitRequests = 300
 func newStory(c *Cluster, out io.Writer, opts SeedOptions) *story {
 	s := &story{
 		c: c, node01: c.Node("node01"), node02: c.Node("node02"),
-		report: &report{out: out}, rate: opts.Rate, keep: opts.Keep,
+		report: &report{out: out}, rate: opts.Rate, keep: opts.Keep, probes: opts.PeerProbe,
 		lastWords: map[string][]string{},
 	}
 	if opts.Terminal {
@@ -214,6 +215,9 @@ func (s *story) die(ctx context.Context) error {
 	out, err := s.waitServer(ctx, s.node02, begun, s.node01, "down", boundSilent)
 	if err != nil {
 		return err
+	}
+	if s.probes {
+		s.tellBound("its web server", "out behind the take-over", out.Time.Sub(first.Start), boundProbed)
 	}
 	if err := s.settleFrom(ctx, out.Time.Add(slack)); err != nil {
 		return err

@@ -89,6 +89,37 @@ func (p *Picture) Local(addr netip.Addr) bool {
 	return len(devices) > 0 && (addr.Zone() == "" || slices.Contains(devices, addr.Zone()))
 }
 
+// Scope is how far an IPv6 address reaches.
+type Scope uint8
+
+const (
+	LinkLocal Scope = iota
+	Global
+)
+
+// PrimaryAddr6 is a device's own IPv6 address: the first one of the scope, or a link-local
+// one where none is, that is nobody's VIP and that can be used already. Callers exclude the
+// VIPs that they know. A device without an address of its own is an error.
+func (p *Picture) PrimaryAddr6(dev string, scope Scope, excluded func(netip.Addr) bool) (netip.Addr, error) {
+	own := func(local bool) (netip.Addr, bool) {
+		for _, a := range p.addresses[dev] {
+			addr := a.Prefix.Addr()
+			if addr.Is6() && addr.IsLinkLocalUnicast() == local && !a.Tentative && a.AddedBy != AddedByWeir && a.AddedBy != addedByKeepalived && !excluded(addr) {
+				return addr, true
+			}
+		}
+		return netip.Addr{}, false
+	}
+	addr, ok := own(scope == LinkLocal)
+	if !ok && scope == Global {
+		addr, ok = own(true)
+	}
+	if !ok {
+		return addr, fmt.Errorf("device %s has no IPv6 address of its own to be used", dev)
+	}
+	return addr, nil
+}
+
 // PrimaryAddr is a device's own IPv4 address: the first one that is nobody's VIP.
 // Callers exclude the VIPs that they know, which come and go. Others are known by their
 // marks, as further addresses of a network, or as networks of one address beside larger

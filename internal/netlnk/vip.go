@@ -35,6 +35,9 @@ type Address struct {
 	// Deprecated says that the kernel takes the address as the source of a new flow only
 	// where the device has no other (RFC 6724 section 5, rule 3). It is for IPv6 alone.
 	Deprecated bool
+	// Tentative says that the kernel does not know yet whether an IPv6 address is another
+	// machine's, or knows that it is, so that nothing can be sent from it.
+	Tentative bool
 	// Secondary is an IPv4 address that came after another one of its network.
 	Secondary bool
 }
@@ -114,6 +117,7 @@ func parseAddress(m []byte) (index int, a Address, ok bool) {
 	}
 	a.Prefix = netip.PrefixFrom(local, int(msg.Prefixlen))
 	a.Deprecated = local.Is6() && flags&unix.IFA_F_DEPRECATED != 0
+	a.Tentative = local.Is6() && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
 	a.Secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0 // of IPv6 the bit is IFA_F_TEMPORARY
 	return int(msg.Index), a, local.IsValid()
 }

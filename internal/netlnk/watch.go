@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -46,6 +47,17 @@ type Event struct {
 	// Index is the index of the device that it belongs to; 0 with Overrun, and for a
 	// route by several devices.
 	Index int
+	// Neighbour is how a neighbour is known now, with NeighbourChanged; its zero value says
+	// that it is not told.
+	Neighbour NeighbourReport
+}
+
+// NeighbourReport is how the kernel knows a neighbour.
+type NeighbourReport struct {
+	Addr netip.Addr
+	// MAC is its address where Usable says that the kernel itself sends there.
+	MAC    [6]byte
+	Usable bool
 }
 
 // watchBuffer is the socket's receive buffer in bytes: large enough that a full routing
@@ -182,15 +194,40 @@ func event(msgType uint16, data []byte) (Event, bool) {
 	index := int(binary.NativeEndian.Uint32(data[4:]))
 	switch msgType {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		return Event{LinkChanged, index}, true
+		return Event{Kind: LinkChanged, Index: index}, true
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return Event{AddressChanged, index}, true
+		return Event{Kind: AddressChanged, Index: index}, true
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		return Event{NeighbourChanged, index}, true
+		return Event{Kind: NeighbourChanged, Index: index, Neighbour: neighbourOf(msgType, data)}, true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return Event{RouteChanged, routeDevice(data)}, true
+		return Event{Kind: RouteChanged, Index: routeDevice(data)}, true
 	}
 	return Event{}, false
+}
+
+// neighbourOf reads how a neighbour is known now: an ndmsg has the state (NUD_…) at offset
+// 8, in host byte order.
+func neighbourOf(msgType uint16, data []byte) (n NeighbourReport) {
+	if len(data) < unix.SizeofNdMsg {
+		return n
+	}
+	attrs, err := nl.ParseRouteAttr(data[unix.SizeofNdMsg:])
+	if err != nil {
+		return n
+	}
+	known := msgType == unix.RTM_NEWNEIGH && int(binary.NativeEndian.Uint16(data[8:]))&usable != 0
+	for _, a := range attrs {
+		switch a.Attr.Type {
+		case unix.NDA_DST:
+			n.Addr, _ = netip.AddrFromSlice(a.Value)
+		case unix.NDA_LLADDR:
+			n.Usable = known && copy(n.MAC[:], a.Value) == len(n.MAC)
+		}
+	}
+	if !n.Usable {
+		n.MAC = [6]byte{}
+	}
+	return n
 }
 
 // routeDevice is the index of a route's device; 0 where the route has several or none.

@@ -37,6 +37,9 @@ type wish struct {
 	weights  [3]int // of node01's, node02's and node03's web server; -1 leaves it out
 	second   bool   // a second VIP, 192.168.25.101, with a service
 	priority int    // 0: the node's usual one
+	// kind is NAT or TUN, whose servers are no directors: the first weights are node03's and
+	// node04's then. Empty is direct routing.
+	kind string
 }
 
 // file writes the configuration of a node for a wish. It sets conn_reuse_mode: with 2,000
@@ -74,10 +77,14 @@ vrrp_instance VI_1 {
 
 func (w wish) service(key string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "virtual_server %s {\n    delay_loop 6\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP\n", key)
+	kind, first := w.kind, 33
+	if kind == "" {
+		kind, first = "DR", 31
+	}
+	fmt.Fprintf(&b, "virtual_server %s {\n    delay_loop 6\n    lb_algo wrr\n    lb_kind %s\n    protocol TCP\n", key, kind)
 	for i, weight := range w.weights {
 		if weight >= 0 {
-			fmt.Fprintf(&b, "    real_server 192.168.25.3%d 80 {\n        weight %d\n        TCP_CHECK {\n            retry 3\n        }\n    }\n", i+1, weight)
+			fmt.Fprintf(&b, "    real_server 192.168.25.%d 80 {\n        weight %d\n        TCP_CHECK {\n            retry 3\n        }\n    }\n", first+i, weight)
 		}
 	}
 	return b.String() + "}\n"

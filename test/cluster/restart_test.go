@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -52,17 +53,49 @@ func upgrade(t *testing.T, path string) {
 }
 
 // A restart by SIGTERM or SIGKILL, an upgrade and a reload, in any order and under load, lose
-// nothing: no request fails, no stream breaks, and the standby stays one.
+// nothing: no request fails, no stream breaks, and the standby stays one. So it is with
+// each forward method.
 func TestRestartUnderLoad(t *testing.T) {
-	w := wish{weights: [3]int{1, 2, -1}}
-	program := filepath.Join(t.TempDir(), "weir")
-	upgrade(t, program)
-	c := start(t, func(o *lab.ClusterOptions) {
+	for _, kind := range []string{"", "TUN", "NAT"} {
+		t.Run("kind "+kind, func(t *testing.T) { restartUnderLoad(t, wish{weights: [3]int{1, 2, -1}, kind: kind}) })
+	}
+}
+
+// startKind is the seed's cluster with a wish's configuration. With another method than direct
+// routing it has two servers that are no directors.
+func startKind(t *testing.T, w wish, program string) *cluster {
+	return start(t, func(o *lab.ClusterOptions) {
 		o.Executable = program
 		for i := range o.Nodes {
 			o.Nodes[i].Config = w.file(o.Nodes[i].Name)
+			if w.kind != "" {
+				o.Nodes[i].Web = ""
+			}
+		}
+		for i := range 2 {
+			if w.kind == "" {
+				break
+			}
+			name := fmt.Sprintf("node0%d", 3+i)
+			server := lab.NodeSpec{Name: name, Addr: netip.MustParsePrefix(fmt.Sprintf("192.168.25.%d/24", 33+i)), Web: name + " service"}
+			if w.kind == "TUN" {
+				server.RealServer = []string{"start", "--method", "tunnel", "--vip", "192.168.25.100", "--state", filepath.Join(t.TempDir(), name+".json")}
+			}
+			o.Nodes = append(o.Nodes, server)
+		}
+		if w.kind == "NAT" { // answers come back by the master
+			o.Prepare = func(c *lab.Cluster) error {
+				client, master := netip.MustParsePrefix("192.168.25.10/32"), netip.MustParseAddr("192.168.25.31")
+				return errors.Join(c.Node("node03").Namespace().AddRoute(client, master), c.Node("node04").Namespace().AddRoute(client, master))
+			}
 		}
 	})
+}
+
+func restartUnderLoad(t *testing.T, w wish) {
+	program := filepath.Join(t.TempDir(), "weir")
+	upgrade(t, program)
+	c := startKind(t, w, program)
 	streams, stop := c.openStreams(*restartOpen)
 	load := c.Stream(t.Context(), *reloadRate)
 	defer load.Stop()

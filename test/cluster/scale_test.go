@@ -34,7 +34,8 @@ func manyServers(weight int) string {
 }
 
 // BenchmarkScale runs "weir check" on 2,000 virtual servers with 40,000 real servers, starts
-// weir with them, and changes one weight by a reload. It reports how long each command took,
+// weir with them, and changes one weight by a reload, then all weights, removes all services but
+// one, and adds them again. It reports how long each command took,
 // how much of the reload was not reading the file, and the most memory that the process had.
 func BenchmarkScale(b *testing.B) {
 	c, err := lab.NewCluster(lab.ClusterOptions{
@@ -79,6 +80,20 @@ func BenchmarkScale(b *testing.B) {
 		}
 		applying = append(applying, duration(b, e, "took")-duration(b, e, "of_it_reading"))
 	}
+	whole := func(text string) time.Duration {
+		if err := os.WriteFile(n.ConfigFile(), []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		begun := time.Now()
+		if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil {
+			b.Fatalf("%v\n%s", err, out[:min(len(out), 1000)])
+		}
+		return time.Since(begun)
+	}
+	all := manyServers(1)
+	weights := whole(strings.ReplaceAll(all, "weight 1\n", "weight 3\n"))
+	removed := whole(all[:strings.Index(all[1:], "virtual_server")+1])
+	added := whole(all)
 	memory := memoryOf(b, n.Weir().Pid())
 	for _, figure := range []struct {
 		name, unit string
@@ -88,6 +103,9 @@ func BenchmarkScale(b *testing.B) {
 		{"start", "s", started.Seconds()},
 		{"reload", "ms", milliseconds(slices.Min(took))},
 		{"applied", "ms", milliseconds(slices.Min(applying))},
+		{"weights", "s", weights.Seconds()},
+		{"remove", "s", removed.Seconds()},
+		{"add", "s", added.Seconds()},
 		{"memory", "MB", memory},
 	} {
 		b.Run(figure.name, func(b *testing.B) {
@@ -108,13 +126,17 @@ func duration(b *testing.B, e model.Event, name string) time.Duration {
 }
 
 // memoryOf is the largest resident memory that a process has had, in MB.
-func memoryOf(b *testing.B, pid int) float64 {
+func memoryOf(b *testing.B, pid int) float64 { return statusOf(b, pid, "VmHWM:") }
+
+// statusOf is a size that the kernel tells of a process, in MB.
+func statusOf(b testing.TB, pid int, name string) float64 {
+	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if text, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.Atoi(strings.Fields(text)[0])
 			if err != nil {
 				b.Fatal(err)
@@ -122,6 +144,6 @@ func memoryOf(b *testing.B, pid int) float64 {
 			return float64(kb) / 1024
 		}
 	}
-	b.Fatal("the kernel does not say how much memory the process has had")
+	b.Fatalf("the kernel does not say the %s of the process", name)
 	return 0
 }

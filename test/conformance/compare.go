@@ -34,7 +34,7 @@ func Compare(want, got string) (differences string, err error) {
 		}
 		differs := !slices.Equal(a, c)
 		if byLot && w[i].isTraffic() {
-			differs = !alike(b, d)
+			differs = !Alike(b, d)
 		}
 		if differs {
 			differences += fmt.Sprintf("%s\n  IPVS: %s\n  weir: %s\n", strings.Join(w[i].Words, " "), strings.Join(a, "; "), strings.Join(c, "; "))
@@ -106,10 +106,10 @@ func (s Step) Meanwhile() (commands [][]string) {
 	}
 }
 
-// alike says whether two random outcomes may have the same odds: the totals of each server
+// Alike says whether two random outcomes may have the same odds: the totals of each server
 // differ by at most five standard deviations, and a server with none in one has very few in
 // the other.
-func alike(a, b map[string]int) bool {
+func Alike(a, b map[string]int) bool {
 	total := 0.0
 	for _, n := range a {
 		total += float64(n)

@@ -101,3 +101,33 @@ func (s Step) Flows() (flows []Flow, err error) {
 	}
 	return flows, nil
 }
+
+// LoadRecorded reads a file of random scenarios, as test/vm/play records them: one after the
+// other, each begins with the comment that names its seed and number. Those that the machine
+// was too slow for ("# too slow:" stands above) are left out.
+func LoadRecorded(path string) (all []Scenario, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.Split("\n"+string(text), "\n# seed ")
+	for i, part := range parts[1:] {
+		if strings.HasSuffix(parts[i], "\n"+TooSlow) {
+			continue
+		}
+		name, steps, _ := strings.Cut(strings.TrimSuffix(part, "\n"+TooSlow), "\n")
+		s := Scenario{Name: "seed " + name}
+		if s.Steps, err = Parse(steps); err != nil {
+			return nil, fmt.Errorf("%s: seed %s: %w", path, name, err)
+		}
+		all = append(all, s)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no scenario in %s", path)
+	}
+	return all, nil
+}
+
+// TooSlow is the line above a recorded scenario that the machine was too slow for: IPVS did
+// not do the same twice in a row. Its outcome does not count.
+const TooSlow = "# too slow:"

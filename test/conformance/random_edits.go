@@ -218,7 +218,7 @@ func (g *generator) refused(s *offered) {
 	other := hostOf(1, !s.ipv6) + ":" + s.port
 	edits := []string{
 		"-A " + s.name + " -s rr -p 50",
-		"-E " + s.name + " -s none -p 50",
+		"-E " + s.name + " -s nosuch -p 50", // not "none", which the kernel takes
 		"-D -t 10.0.1.100:81",
 		"-E -t 10.0.1.100:81 -s rr",
 		"-a -t 10.0.1.100:81 -r 10.0.2.1:81 -m",

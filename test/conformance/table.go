@@ -21,7 +21,7 @@ type Table struct {
 }
 
 // Save carries out the step "save", as ipvsadm -S prints a table: servers in the order of
-// their addresses and ports, and without thresholds.
+// their addresses and ports, IPv6 first (ipvs_cmp_dests in libipvs.c), and without thresholds.
 func (t *Table) Save() {
 	t.saved = slices.Clone(t.services)
 	for i := range t.saved {
@@ -29,7 +29,12 @@ func (t *Table) Save() {
 		for j := range servers {
 			servers[j].Upper, servers[j].Lower = 0, 0
 		}
-		slices.SortFunc(servers, func(a, b lvs.RealServer) int { return a.AddrPort().Compare(b.AddrPort()) })
+		slices.SortFunc(servers, func(a, b lvs.RealServer) int {
+			if a.Addr.Is6() != b.Addr.Is6() {
+				return b.Addr.BitLen() - a.Addr.BitLen()
+			}
+			return a.AddrPort().Compare(b.AddrPort())
+		})
 		t.saved[i].RealServers = servers
 	}
 }

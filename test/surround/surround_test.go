@@ -9,6 +9,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +76,10 @@ func TestConvergence(t *testing.T) {
 			}
 		}
 		m.stop()
+		m.wantNoDrift()
+		if err := os.RemoveAll(m.pins); err != nil { // tables take memory while they are pinned
+			t.Fatal(err)
+		}
 	}
 	t.Logf("%d sequences from seed %d, the slowest settle took %s; changes: %v", *sequences, first, slowest.Round(time.Millisecond), changes)
 }
@@ -96,6 +102,9 @@ func TestChanges(t *testing.T) {
 		{"a device keeps its programs by another name", []string{"addr add 10.3.0.9/24 dev eth1", "link set eth2 name eth8", "link set eth8 up"}},
 		{"two devices change their names", []string{
 			"link set eth0 name eth8", "link set eth1 name eth0", "link set eth8 name eth1", "link set eth0 up", "link set eth1 up",
+		}},
+		{"a port of a bridge, whose neighbours are lost, gets another address", []string{
+			"link set eth1 master br0", "link set eth1 address 02:00:00:00:00:04",
 		}},
 		{"the VIPs' device is a port of a bridge", []string{"link set eth0 master br0"}},
 		{"the source is taken away and comes back on another device", []string{"addr del 10.3.0.1/24 dev eth2", "addr add 10.3.0.1/24 dev eth1"}},
@@ -132,6 +141,22 @@ func TestChanges(t *testing.T) {
 		t.Logf("%s: followed after %s", tt.name, took.Round(time.Millisecond))
 	}
 	m.stop()
+	m.wantNoDrift()
+}
+
+// wantNoDrift looks for changes of devices that weir's log has as drift: they are told once, as
+// changes of the machine's surroundings. Nobody has taken programs off.
+func (m *machine) wantNoDrift() {
+	m.t.Helper()
+	log, err := os.ReadFile(filepath.Join(m.dir, "log"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "drift") && strings.Contains(line, "attachments") {
+			m.t.Errorf("told as drift: %s", line)
+		}
+	}
 }
 
 // configuration has what depends on the surroundings: instances on three interfaces, of which

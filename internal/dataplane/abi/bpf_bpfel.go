@@ -402,12 +402,13 @@ type BpfServer struct {
 type BpfServerFlags uint32
 
 const (
-	BpfServerFlagsSERVER_PRESENT  BpfServerFlags = 1
-	BpfServerFlagsSERVER_LOCAL    BpfServerFlags = 2
-	BpfServerFlagsSERVER_RESOLVED BpfServerFlags = 4
-	BpfServerFlagsSERVER_EXPIRES  BpfServerFlags = 8
-	BpfServerFlagsSERVER_WAS_NAT  BpfServerFlags = 16
-	BpfServerFlagsSERVER_DIRECTOR BpfServerFlags = 32
+	BpfServerFlagsSERVER_PRESENT   BpfServerFlags = 1
+	BpfServerFlagsSERVER_LOCAL     BpfServerFlags = 2
+	BpfServerFlagsSERVER_RESOLVED  BpfServerFlags = 4
+	BpfServerFlagsSERVER_EXPIRES   BpfServerFlags = 8
+	BpfServerFlagsSERVER_WAS_NAT   BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR  BpfServerFlags = 32
+	BpfServerFlagsSERVER_BY_ROUTER BpfServerFlags = 64
 )
 
 type BpfService struct {
@@ -517,13 +518,15 @@ type BpfWork struct {
 		Ifindex uint32
 	}
 	CanAsk   bool
-	_        [3]byte
+	LastHop  bool
+	_        [2]byte
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod
 	NewConns uint32
+	EndThere bool
 	ToClient bool
-	_        [3]byte
+	_        [2]byte
 	Reply    struct {
 		_     structs.HostLayout
 		Vip   BpfAddr

@@ -70,9 +70,10 @@ func specOf(object *ebpf.CollectionSpec, key programKey) (*ebpf.CollectionSpec, 
 	return spec, nil
 }
 
-// dropPrograms closes the programs for addresses that no device has any more.
+// dropPrograms closes the programs for addresses that no device has any more. Those for any
+// address stay: where all devices have gone, others may come at once.
 func (a *Devices) dropPrograms() {
-	used := map[uint64]bool{0: len(a.by) > 0} // those of all devices
+	used := map[uint64]bool{0: true}
 	for _, d := range a.by {
 		used[abi.MACWord(d.mac)] = true
 	}

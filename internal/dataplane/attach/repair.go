@@ -18,6 +18,7 @@ type retry struct {
 	index int
 	at    time.Time
 	pause time.Duration
+	did   repair // what is tried
 	err   error
 }
 
@@ -39,7 +40,7 @@ func (a *Devices) Repair(exits Exits) {
 	others := a.lookAgain()
 	a.repairDevices()
 	if others {
-		a.noteFailure(Kind, a.setDevices())
+		a.setAgain()
 		return
 	}
 	a.chooseAgain()
@@ -50,7 +51,7 @@ func (a *Devices) chooseAgain() {
 	avoid, sends := a.chosen()
 	for _, d := range a.by {
 		if d.avoid != avoid[d.name] {
-			a.noteFailure(Kind, a.setDevices())
+			a.setAgain()
 			return
 		}
 	}
@@ -60,45 +61,58 @@ func (a *Devices) chooseAgain() {
 
 // repairDevices attaches the data plane again where it is not.
 func (a *Devices) repairDevices() {
-	repaired, failed := false, false
+	attached, failed := false, false
 	a.repairTail()
 	for _, w := range a.want {
 		if a.found[w.Name] && a.by[w.Name] == nil { // it has come, or cannot be used
 			continue
 		}
-		drifted, err := a.repairDevice(w)
+		did, err := a.repairDevice(w)
 		if a.found[w.Name] && errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile
 			continue
 		}
-		if drifted {
+		if did == takenOff || err != nil {
 			a.ledger.Note(Kind, w.Name, err)
 		}
-		repaired, failed = repaired || drifted, failed || err != nil
+		attached, failed = attached || did != nothing, failed || err != nil
 	}
-	if repaired && !failed { // what is left of devices that went can go, too
-		a.noteFailure(Kind, a.setDevices())
+	if attached && !failed { // what is left of devices that went can go, too
+		a.setAgain()
 	}
 }
 
-func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
+// repair is what a device needed.
+type repair int
+
+const (
+	nothing  repair = iota
+	cameAnew        // the machine's device is another one by now: no drift, and told as attached
+	takenOff        // somebody took a program off, which is drift
+)
+
+func (a *Devices) repairDevice(w lvs.Device) (did repair, err error) {
 	l, err := netlnk.LinkByName(w.Name)
 	if errors.Is(err, netlnk.ErrNoDevice) { // nobody's doing: who wants it hears of it, too
-		return false, nil
+		return nothing, nil
 	}
 	if err != nil {
-		return true, err
+		return nothing, err
 	}
 	d := a.by[w.Name]
 	same := d != nil && d.index == l.Index && d.wanted == w.Hook && bytes.Equal(d.mac, l.MAC)
+	did = cameAnew
 	if same {
 		a.repairPins(d)
 		if !slices.ContainsFunc(d.attachments(), (*attachment).off) {
-			return false, nil
+			return nothing, nil
 		}
+		did = takenOff
 	}
 	r := a.retries[w.Name]
-	if r.index == l.Index && time.Now().Before(r.at) {
-		return true, r.err
+	if r.index == l.Index {
+		if did = max(did, r.did); time.Now().Before(r.at) {
+			return did, r.err
+		}
 	}
 	if same {
 		d.close()
@@ -110,11 +124,11 @@ func (a *Devices) repairDevice(w lvs.Device) (drifted bool, err error) {
 		if r.index == l.Index {
 			pause = min(2*r.pause, retryMost)
 		}
-		a.retries[w.Name] = retry{l.Index, time.Now().Add(pause), pause, err}
-		return true, err
+		a.retries[w.Name] = retry{l.Index, time.Now().Add(pause), pause, did, err}
+		return did, err
 	}
 	delete(a.retries, w.Name)
-	return true, a.moved(w.Name)
+	return did, a.moved(w.Name)
 }
 
 // repairPins pins again what is on a device.
@@ -123,6 +137,14 @@ func (a *Devices) repairPins(d *device) {
 		if h.pin.Lost() {
 			a.ledger.Note(kmap.PinKind, h.pin.Name(), h.repin())
 		}
+	}
+}
+
+// setAgain is setDevices for what has changed on the machine. A device that has gone meanwhile
+// is no drift: who wants it hears of it, too.
+func (a *Devices) setAgain() {
+	if err := a.setDevices(); !errors.Is(err, netlnk.ErrNoDevice) {
+		a.noteFailure(Kind, err)
 	}
 }
 

@@ -66,7 +66,10 @@ func RenamePins(dir string, former map[string]string) error {
 }
 
 func mountBPF() error {
-	if ok, err := isBPF(bpfRoot); err != nil || ok {
+	switch ok, err := isBPF(bpfRoot); {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: mount sysfs at /sys (mount -t sysfs sysfs /sys), and start a kernel that has CONFIG_BPF_SYSCALL", err)
+	case err != nil || ok:
 		return err
 	}
 	err := unix.Mount("bpf", bpfRoot, "bpf", 0, "mode=0700")

@@ -2,6 +2,8 @@ package lease
 
 import (
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,14 +17,20 @@ import (
 // Directors are the other directors, by their Ethernet addresses, and the networks whose
 // routes lead by them. They have a lock of their own.
 type Directors struct {
-	most    int        // how many there is room for
-	looking sync.Mutex // one look at the kernel's tables at a time
-	mu      sync.Mutex // guards the fields below
-	wanted  []lvs.Director
-	table   *kmap.Mirror[uint64, uint8]
-	filter  *kmap.Mirror[uint32, uint64]
-	routes  *kmap.Mirror[abi.BpfPrefix, uint64]
-	next    time.Time // of the next look at the routes
+	log        *slog.Logger
+	most       int        // how many there is room for
+	mostRoutes int        // how many networks there is room for
+	looking    sync.Mutex // one look at the kernel's tables at a time
+	mu         sync.Mutex // guards the fields below
+	wanted     []lvs.Director
+	table      *kmap.Mirror[uint64, uint8]
+	filter     *kmap.Mirror[uint32, uint64]
+	routes     *kmap.Mirror[abi.BpfPrefix, uint64]
+	next       time.Time // of the next look at the routes
+	putOff     bool      // one was asked for since the last
+	// crowded are the Ethernet addresses of the directors that route more networks than there
+	// is room for (fit).
+	crowded []uint64
 }
 
 // addressesOfOne is how many Ethernet addresses a director has at most: the source of its
@@ -30,8 +38,9 @@ type Directors struct {
 const addressesOfOne = 2
 
 // NewDirectors takes up those that an earlier process left.
-func NewDirectors(m *abi.Maps, mirrors *kmap.Mirrors) *Directors {
-	d := &Directors{most: int(m.Directors.MaxEntries()) / addressesOfOne}
+func NewDirectors(log *slog.Logger, m *abi.Maps, mirrors *kmap.Mirrors) *Directors {
+	d := &Directors{log: log, most: int(m.Directors.MaxEntries()) / addressesOfOne}
+	d.mostRoutes = int(m.DirectorRoutes.MaxEntries()) - 1 // Linux changes no entry of a full table before 6.13
 	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
 	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)
 	d.routes = kmap.Add(mirrors, abi.BpfMapDirectorRoutes, m.DirectorRoutes, &d.mu, func(k abi.BpfPrefix, _ uint64) string { return k.Netip().String() })
@@ -69,6 +78,14 @@ func equal(a, b lvs.Director) bool { return a.Addr == b.Addr && slices.Equal(a.M
 // many. It matters where a machine has hundreds of thousands of routes.
 const lookShare = 20
 
+// PutOff is how long it takes until Refresh looks again where its last call came too early
+// for that; otherwise ok is false.
+func (d *Directors) PutOff() (rest time.Duration, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(time.Until(d.next), 0), d.putOff
+}
+
 // Refresh follows the kernel's routes and neighbours. Changed is as in Set.
 func (d *Directors) Refresh() (changed bool, err error) {
 	d.looking.Lock()
@@ -76,6 +93,7 @@ func (d *Directors) Refresh() (changed bool, err error) {
 	d.mu.Lock()
 	wanted, begun := d.wanted, time.Now()
 	early := begun.Before(d.next)
+	d.putOff = early
 	d.mu.Unlock()
 	if early {
 		return false, nil
@@ -102,6 +120,10 @@ func (d *Directors) Refresh() (changed bool, err error) {
 // put writes what follows from the kernel's tables.
 func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed bool, err error) {
 	macs := around.macs(wanted, d.table.Wrote())
+	networks := around.back(wanted, macs)
+	crowded := fit(networks, d.mostRoutes)
+	takeAsShared(macs, crowded)
+	d.tellCrowded(crowded)
 	for word := range d.table.Wrote() {
 		if _, stays := macs[word]; stays {
 			continue
@@ -122,7 +144,7 @@ func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed boo
 			return changed, fmt.Errorf("enter director %s: %w", abi.WordMAC(word), err)
 		}
 	}
-	if err := d.putRoutes(wanted, around, macs); err != nil {
+	if err := d.putRoutes(networks); err != nil {
 		return changed, err
 	}
 	if d.filter.Wrote()[0] != filter {
@@ -133,20 +155,35 @@ func (d *Directors) put(wanted []lvs.Director, around surroundings) (changed boo
 	return changed, nil
 }
 
-func (d *Directors) putRoutes(wanted []lvs.Director, around surroundings, macs map[uint64]uint8) error {
-	keep := map[abi.BpfPrefix]bool{}
-	for network, mac := range around.back(wanted, macs) {
+// putRoutes writes the networks. What goes makes room first, where there is no room for both.
+func (d *Directors) putRoutes(networks map[netip.Prefix]uint64) error {
+	wanted, added := make(map[abi.BpfPrefix]uint64, len(networks)), 0
+	for network, mac := range networks {
 		key := abi.PrefixOf(network)
-		keep[key] = true
+		wanted[key] = mac
+		if _, there := d.routes.Wrote()[key]; !there {
+			added++
+		}
+	}
+	if len(d.routes.Wrote())+added > d.mostRoutes {
+		if err := d.dropRoutes(wanted); err != nil {
+			return err
+		}
+	}
+	for key, mac := range wanted {
 		if was, there := d.routes.Wrote()[key]; there && was == mac {
 			continue
 		}
 		if err := d.routes.Put(key, mac); err != nil {
-			return fmt.Errorf("enter the route back to %s: %w", network, err)
+			return fmt.Errorf("enter the route back to %s: %w", key.Netip(), err)
 		}
 	}
+	return d.dropRoutes(wanted)
+}
+
+func (d *Directors) dropRoutes(wanted map[abi.BpfPrefix]uint64) error {
 	for key := range d.routes.Wrote() {
-		if keep[key] {
+		if _, stays := wanted[key]; stays {
 			continue
 		}
 		if err := d.routes.Drop(key); err != nil {
@@ -154,4 +191,15 @@ func (d *Directors) putRoutes(wanted []lvs.Director, around surroundings, macs m
 		}
 	}
 	return nil
+}
+
+// tellCrowded tells once of each director that routes more networks than there is room for.
+func (d *Directors) tellCrowded(crowded []uint64) {
+	for _, mac := range crowded {
+		if !slices.Contains(d.crowded, mac) {
+			d.log.Warn("another director routes more networks than the data plane has room for: what it forwards is not told from what its clients send",
+				"director", abi.WordMAC(mac).String(), "room", d.mostRoutes)
+		}
+	}
+	d.crowded = crowded
 }

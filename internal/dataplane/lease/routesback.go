@@ -88,7 +88,7 @@ func (s surroundings) back(directors []lvs.Director, macs map[uint64]uint8) map[
 			all[all4] = 0
 		}
 	}
-	return limited(all)
+	return all
 }
 
 var (
@@ -122,23 +122,4 @@ func withHoles(all map[netip.Prefix]uint64, others map[netip.Prefix]bool) {
 			}
 		}
 	}
-}
-
-// mostRoutes is how many networks the table takes.
-const mostRoutes = 1 << 16
-
-// limited leaves out the smallest networks where there are too many.
-func limited(all map[netip.Prefix]uint64) map[netip.Prefix]uint64 {
-	if len(all) <= mostRoutes {
-		return all
-	}
-	list := make([]netip.Prefix, 0, len(all))
-	for p := range all {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int { return cmp.Compare(a.Bits(), b.Bits()) })
-	for _, p := range list[mostRoutes:] {
-		delete(all, p)
-	}
-	return all
 }

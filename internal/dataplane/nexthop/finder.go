@@ -14,13 +14,15 @@ import (
 type Finder struct {
 	log      *slog.Logger
 	paths    *PathMTUs
+	silent   *Silent
 	resolver *netlnk.Resolver // nil before it is needed
 	known    map[netip.Addr]netlnk.NextHop
 }
 
-// NewFinder makes a Finder for one round of questions.
-func NewFinder(log *slog.Logger, paths *PathMTUs) *Finder {
-	return &Finder{log: log, paths: paths, known: map[netip.Addr]netlnk.NextHop{}}
+// NewFinder makes a Finder for one round of questions. What it learns of paths and of
+// neighbours that do not answer is shared with other rounds.
+func NewFinder(log *slog.Logger, paths *PathMTUs, silent *Silent) *Finder {
+	return &Finder{log: log, paths: paths, silent: silent, known: map[netip.Addr]netlnk.NextHop{}}
 }
 
 // Close closes its socket.
@@ -83,11 +85,12 @@ const (
 )
 
 // Await finds the next hops of servers, and gives the kernel up to 100 ms to find
-// neighbours that it does not know. Those that do not answer are left unresolved.
+// neighbours that it does not know. Those that do not answer are left unresolved, and are
+// not waited for again for a while.
 func (f *Finder) Await(wanted []Want) {
 	var missing []netip.Addr
 	for _, w := range wanted {
-		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid && hop.Refused == "" {
+		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid && hop.Refused == "" && !f.silent.is(w.Addr) {
 			missing = append(missing, w.Addr)
 		}
 	}
@@ -96,7 +99,7 @@ func (f *Finder) Await(wanted []Want) {
 	deadline := time.Now().Add(neighbourPatience)
 	for len(missing) > 0 && time.Now().Before(deadline) {
 		time.Sleep(neighbourPoll)
-		again := NewFinder(f.log, f.paths)
+		again := NewFinder(f.log, f.paths, f.silent)
 		missing = slices.DeleteFunc(missing, func(addr netip.Addr) bool {
 			if !again.Find(addr).Valid {
 				return false
@@ -106,14 +109,16 @@ func (f *Finder) Await(wanted []Want) {
 		})
 		again.Close()
 	}
+	f.silent.add(missing)
 }
 
-// Freshest prefers a next hop that was known to one that is not resolved yet: the neighbour
-// table drops entries that were not used for a while.
+// Freshest is a next hop as it was found, with the neighbour's address as it was known where
+// it is not found: the neighbour table drops entries that were not used for a while. All
+// else is as found: the device may have another address or MTU by now.
 func Freshest(old, found netlnk.NextHop) netlnk.NextHop {
 	sameHop := old.Index == found.Index && old.Gateway == found.Gateway && !found.Local
-	if old.Valid && !found.Valid && sameHop {
-		return old
+	if old.Valid && !found.Valid && sameHop && found.Refused == "" && len(found.Src) == len(old.Src) {
+		found.Dst, found.Valid = old.Dst, true
 	}
 	return found
 }

@@ -10,6 +10,9 @@ import (
 func TestFreshest(t *testing.T) {
 	known := netlnk.NextHop{Index: 2, Dst: net.HardwareAddr{2, 0, 0, 0, 0, 0x11}, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Valid: true}
 	lost := netlnk.NextHop{Index: 2, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
+	renamed := netlnk.NextHop{Index: 2, Src: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1280}
+	fromThere := netlnk.NextHop{Index: 2, Dst: known.Dst, Src: renamed.Src, MTU: 1280, Valid: true}
+	refused := netlnk.NextHop{Index: 2, Src: known.Src, Refused: "no packet can be sent by it"}
 	elsewhere := netlnk.NextHop{Index: 3, Src: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
 	local := netlnk.NextHop{Local: true}
 	for _, tt := range []struct {
@@ -17,6 +20,8 @@ func TestFreshest(t *testing.T) {
 		old, found, want netlnk.NextHop
 	}{
 		{"a forgotten neighbour keeps its address", known, lost, known},
+		{"the device has another address and MTU", known, renamed, fromThere},
+		{"the device sends nothing any more", known, refused, refused},
 		{"another path is taken at once", known, elsewhere, elsewhere},
 		{"an address that became ours", known, local, local},
 		{"found", lost, known, known},

@@ -32,22 +32,32 @@ func (r *Registry) Zero(keys ...lvs.ServiceKey) error {
 	})
 }
 
-// Estimate takes the next sample of all rates.
+// Estimate takes the next sample of all rates. Where nothing passes, no counters of servers
+// are read: each packet that a server counts is counted by its service.
 func (r *Registry) Estimate() error {
 	r.mu.Lock()
-	services, servers := make([]*stats.Tally, len(r.serviceIndexes.used)), make([]*stats.Tally, len(r.serverIndexes.used))
+	services := make([]*stats.Tally, len(r.serviceIndexes.used))
 	for _, s := range r.services {
 		if s.present {
 			services[s.index] = &s.tally
 		}
 	}
+	r.mu.Unlock()
+	moves, err := r.ofServices.Estimate(&r.mu, services)
+	if err == nil && !moves && !r.serversMove {
+		return nil
+	}
+	r.mu.Lock()
+	servers := make([]*stats.Tally, len(r.serverIndexes.used))
 	for _, s := range r.servers {
 		if s.present {
 			servers[s.index] = &s.tally
 		}
 	}
 	r.mu.Unlock()
-	return errors.Join(r.ofServices.Estimate(&r.mu, services), r.ofServers.Estimate(&r.mu, servers))
+	moves, failed := r.ofServers.Estimate(&r.mu, servers)
+	r.serversMove = moves || failed != nil
+	return errors.Join(err, failed)
 }
 
 // eachTally goes through the services and servers of the last state.

@@ -11,10 +11,14 @@ import (
 func (r *Registry) Forget(epoch uint32) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	used, forgot := map[uint32]bool{}, false
+	if !r.mayForget {
+		return nil
+	}
+	used, forgot, left := map[uint32]bool{}, false, false
 	for key, s := range r.servers {
 		if s.present || s.removed == epoch {
 			used[key.service] = true
+			left = left || !s.present
 			continue
 		}
 		var entry abi.BpfServer
@@ -22,7 +26,7 @@ func (r *Registry) Forget(epoch uint32) error {
 			return fmt.Errorf("read server %d: %w", s.index, err)
 		}
 		if entry.Swept == epoch {
-			used[key.service] = true
+			used[key.service], left = true, true
 			continue
 		}
 		if err := r.serverTable.Drop(s.index); err != nil {
@@ -36,12 +40,14 @@ func (r *Registry) Forget(epoch uint32) error {
 		forgot = true
 	}
 	for key, s := range r.services {
+		left = left || !s.present && used[s.index]
 		if !s.present && !used[s.index] {
 			r.serviceIndexes.free(s.index)
 			delete(r.services, key)
 			forgot = true
 		}
 	}
+	r.mayForget = left
 	if !forgot {
 		return nil
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -11,33 +12,71 @@ import (
 	"weir/internal/netlnk"
 )
 
+// paths are the next hops of the servers in service, all together.
+type paths struct {
+	servers    map[netip.Addr][]*server // by their addresses
+	exits      []int                    // the devices, in order
+	neighbours map[neighbour]netlnk.NextHop
+}
+
+// neighbour is one that packets are sent to.
+type neighbour struct {
+	device int
+	addr   netip.Addr
+}
+
+// allPaths goes through the servers where one has changed since. The caller holds the lock,
+// and changes nothing of what it gets.
+func (r *Registry) allPaths() *paths {
+	if r.paths != nil {
+		return r.paths
+	}
+	all := &paths{servers: map[netip.Addr][]*server{}, neighbours: map[neighbour]netlnk.NextHop{}}
+	exits := map[int]bool{}
+	for key, s := range r.servers {
+		if !s.present {
+			continue
+		}
+		addr, hop := key.addr.Addr(), s.hop
+		all.servers[addr] = append(all.servers[addr], s)
+		if hop.Local || hop.Index == 0 {
+			continue
+		}
+		exits[hop.Index] = true
+		if hop.Gateway.IsValid() {
+			addr = hop.Gateway
+		}
+		all.neighbours[neighbour{hop.Index, addr}] = hop
+	}
+	all.exits = slices.Sorted(maps.Keys(exits))
+	r.paths = all
+	return all
+}
+
 // Addrs are the addresses of the servers in service.
-func (r *Registry) Addrs() (addrs []netip.Addr) {
+func (r *Registry) Addrs() []netip.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	met := map[netip.Addr]bool{}
-	for key, s := range r.servers {
-		if addr := key.addr.Addr(); s.present && !met[addr] {
-			met[addr] = true
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
+	return slices.Collect(maps.Keys(r.allPaths().servers))
 }
 
 // Exits are the indexes of the devices that lead to the servers in service, in order.
-func (r *Registry) Exits() (devices []int) {
+func (r *Registry) Exits() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	met := map[int]bool{}
-	for _, s := range r.servers {
-		if index := s.hop.Index; s.present && !s.hop.Local && index != 0 && !met[index] {
-			met[index] = true
-			devices = append(devices, index)
-		}
+	return r.allPaths().exits
+}
+
+// Concerns says whether a report about a neighbour of a device changes how a server in
+// service is reached. What is known of a neighbour stays when the kernel forgets it.
+func (r *Registry) Concerns(device int, n netlnk.NeighbourReport) bool {
+	if !n.Addr.IsValid() {
+		return true // it was not told
 	}
-	slices.Sort(devices)
-	return devices
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hop, ours := r.allPaths().neighbours[neighbour{device, n.Addr}]
+	return ours && n.Usable && (!hop.Valid || string(hop.Dst) != string(n.MAC[:]))
 }
 
 // SetHops writes the next hops that were found, of the servers that are in service
@@ -47,18 +86,20 @@ func (r *Registry) SetHops(find Finder) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.local.devices)
-	for key, s := range r.servers {
-		found, ok := find.Known(key.addr.Addr())
-		if !s.present || !ok {
+	for addr, servers := range r.allPaths().servers {
+		found, ok := find.Known(addr)
+		if !ok {
 			continue
 		}
-		hop := nexthop.Freshest(s.hop, found)
-		if nexthop.Same(hop, s.hop) {
-			continue
-		}
-		s.hop = hop
-		if e := r.putServer(key, s); e != nil {
-			err = errors.Join(err, fmt.Errorf("write the next hop of real server %s: %w", key.addr, e))
+		for _, s := range servers {
+			hop := nexthop.Freshest(s.hop, found)
+			if nexthop.Same(hop, s.hop) {
+				continue
+			}
+			s.hop = hop
+			if e := r.putServer(s.key, s); e != nil {
+				err = errors.Join(err, fmt.Errorf("write the next hop of real server %s: %w", s.key.addr, e))
+			}
 		}
 	}
 	return err

@@ -65,11 +65,19 @@ func (r *Registry) limitsNow(index uint32) (limits, error) {
 func (r *Registry) Persistent() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.mayPersist {
+		return false
+	}
 	var b [4]byte
 	for _, s := range r.servers {
 		if _, err := r.loads.ReadAt(b[:], int64(s.index)*loadSize+atPersistent); err != nil || b != [4]byte{} {
 			return true
 		}
+	}
+	r.mayPersist = false
+	for _, s := range r.services {
+		// One of an earlier process that was not entered anew may be persistent, too.
+		r.mayPersist = r.mayPersist || s.present && (s.written == nil || s.written.Persistence.Timeout > 0)
 	}
 	return false
 }

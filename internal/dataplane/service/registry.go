@@ -30,6 +30,7 @@ type Registry struct {
 	epoch  func() uint32 // the number of the last sweep of everything
 
 	ofServices, ofServers stats.Tallies
+	serversMove           bool // what ofServers.Estimate returned; for Estimate alone
 
 	mu                            sync.Mutex // guards the fields below, and the tables' contents
 	services                      map[lvs.ServiceKey]*service
@@ -40,6 +41,11 @@ type Registry struct {
 	local                         localAddrs
 	directors                     map[netip.Addr]bool // the other directors' addresses
 	empty                         *ebpf.Map           // a table without servers; nil before it is needed
+
+	// mayForget says that a service or server may be there that is not in service, and
+	// mayPersist that one may have a template.
+	mayForget, mayPersist bool
+	paths                 *paths // nil before it is asked for, and where a server has changed
 
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]
@@ -69,6 +75,7 @@ func Open(o Options) (*Registry, error) {
 		ofServices: stats.Tallies{Stats: o.Maps.ServiceStats, Zeros: o.Maps.ServiceZeros},
 		ofServers:  stats.Tallies{Stats: o.Maps.ServerStats, Zeros: o.Maps.ServerZeros},
 		services:   map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},
+		mayForget: true, mayPersist: true, serversMove: true,
 	}
 	var err error
 	if r.loads, err = o.Maps.Loads.Memory(); err != nil {

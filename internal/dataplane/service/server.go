@@ -54,6 +54,7 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 
 // putServer writes the server's entry as the data plane reads it.
 func (r *Registry) putServer(key serverKey, s *server) error {
+	r.paths = nil
 	entry := abi.BpfServer{
 		Addr: abi.AddrOf(key.addr.Addr()), Port: abi.Port(key.addr.Port()),
 		Method: uint8(s.method), Service: key.service, Swept: r.epoch(), Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),
@@ -81,6 +82,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if r.directors[key.addr.Addr()] {
 		entry.Flags |= abi.BpfServerFlagsSERVER_DIRECTOR
 	}
+	if s.hop.Gateway.IsValid() {
+		entry.Flags |= abi.BpfServerFlagsSERVER_BY_ROUTER
+	}
 	if err := r.setLocal(&entry, s); err != nil {
 		return fmt.Errorf("enter the local address on the path: %w", err)
 	}
@@ -94,7 +98,7 @@ func (r *Registry) dropServer(s *server, expires bool) error {
 	if !s.present {
 		return nil
 	}
-	s.present, s.written, s.expires = false, nil, expires
+	s.present, s.written, s.expires, r.mayForget = false, nil, expires, true
 	r.expiring = r.expiring || expires
 	err := r.putServer(s.key, s)
 	// Only a sweep that began before the entry was written may miss a connection of this

@@ -63,6 +63,12 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	return errors.Join(errs...)
 }
 
+// Find has the next hops to the servers that a state adds looked for, before it is set.
+func (r *Registry) Find(state lvs.Plan, find Finder) {
+	_, wanted := r.changed(state, nil) // servers that are there are not wanted, whatever their lease
+	find.Await(wanted)
+}
+
 // changed are the services that are not as they are wanted, and those of their servers
 // whose next hop is not kept fresh yet.
 func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed []lvs.VirtualServer, wanted []nexthop.Want) {
@@ -154,7 +160,7 @@ func (r *Registry) prepare(vs lvs.VirtualServer, lease uint32, find Finder) (*ch
 			s.servers = append(s.servers, server)
 		}
 		c.servers = append(c.servers, server)
-		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: rs.AddrPort()})
+		list = append(list, sched.Server{Index: server.index, Weight: rs.Weight, Edits: rs.Edits, Addr: hashed(vs, rs.AddrPort())})
 	}
 	if err := r.layOut(c, list); err != nil {
 		return nil, fmt.Errorf("lay out its table: %w", err)
@@ -173,6 +179,7 @@ func (r *Registry) enter(c *change) error {
 		return fmt.Errorf("enter its address: %w", err)
 	}
 	s.present = true
+	r.mayPersist = r.mayPersist || vs.Persistence.Timeout > 0
 	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
 	if err := r.serviceTable.Put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
 		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
@@ -222,7 +229,7 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
-	r.services[key] = s
+	r.services[key], r.mayForget = s, true // until it is entered
 	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
 }
 
@@ -239,7 +246,7 @@ func (r *Registry) dropServices(wanted map[lvs.ServiceKey]bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("remove virtual server %s: %w", key, e))
 			continue
 		}
-		gone = append(gone, s.index)
+		gone, r.mayForget = append(gone, s.index), true
 		if remembers(s.scheduler) {
 			remembered[s.index] = true
 		}

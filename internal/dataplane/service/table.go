@@ -3,12 +3,14 @@ package service
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/sched"
+	"weir/lvs"
 )
 
 // layOut makes a new table where the servers, their order, their weights or
@@ -38,6 +40,17 @@ func (r *Registry) layOut(c *change, list []sched.Server) error {
 	}
 	c.table, err = r.newTable(words)
 	return err
+}
+
+// hashed is a server's address as mh hashes it: of one behind a tunnel of the other family IPVS
+// takes what stands where the service's family has its address (ip_vs_mh_hashkey, which is
+// called with the service's).
+func hashed(vs lvs.VirtualServer, at netip.AddrPort) netip.AddrPort {
+	if !vs.Addr.Is4() || at.Addr().Is4() {
+		return at
+	}
+	b := at.Addr().As16()
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), at.Port())
 }
 
 // tableOf is a layout as the data plane reads it.

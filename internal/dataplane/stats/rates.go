@@ -27,8 +27,10 @@ const (
 	byteScale  = 5
 )
 
-// sample takes a reading of the counters, two seconds after the one before.
-func (e *estimator) sample(now Counter) {
+// sample takes a reading of the counters, two seconds after the one before. It returns
+// whether they have moved, or another sample that has not moved would change a rate.
+func (e *estimator) sample(now Counter) (moves bool) {
+	before := e.last
 	e.average = Rates{
 		Conns:      approach(e.average.Conns, now.Conns-e.last.Conns, countScale),
 		InPackets:  approach(e.average.InPackets, now.Packets-e.last.Packets, countScale),
@@ -37,6 +39,7 @@ func (e *estimator) sample(now Counter) {
 		OutBytes:   approach(e.average.OutBytes, now.OutBytes-e.last.OutBytes, byteScale),
 	}
 	e.last = now
+	return now != before || e.average != Rates{}
 }
 
 // approach moves an average a quarter of the way to what was counted in two

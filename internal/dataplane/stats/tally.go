@@ -87,8 +87,9 @@ func (t Tallies) Reset(index uint32, of *Tally) error {
 
 // Estimate takes the next sample of these rates, each of which stands at its index;
 // nil is none. It is called without the lock that guards them; it takes it, reads many
-// counters at a time, and releases it in between.
-func (t Tallies) Estimate(lock sync.Locker, of []*Tally) error {
+// counters at a time, and releases it in between. It returns whether another sample of
+// counters that have not moved would change a rate, or some have moved.
+func (t Tallies) Estimate(lock sync.Locker, of []*Tally) (moves bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
 	cpus := ebpf.MustPossibleCPU()
@@ -97,21 +98,21 @@ func (t Tallies) Estimate(lock sync.Locker, of []*Tally) error {
 	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
 		n, err := t.Stats.BatchLookup(&cursor, indexes, counters, nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the end
-			return fmt.Errorf("read the counters: %w", err)
+			return moves, fmt.Errorf("read the counters: %w", err)
 		}
 		if n == 0 {
-			return nil
+			return moves, nil
 		}
 		for i, index := range indexes[:n] {
 			if int(index) < len(of) && of[index] != nil {
-				of[index].sample(total(counters[i*cpus : (i+1)*cpus]))
+				moves = of[index].sample(total(counters[i*cpus:(i+1)*cpus])) || moves
 			}
 		}
 		met += n
 		lock.Unlock()
 		lock.Lock()
 	}
-	return nil
+	return moves, nil
 }
 
 // tallyChunk is how many counters are read at a time.

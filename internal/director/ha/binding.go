@@ -36,6 +36,8 @@ func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b B
 		b.Missing, b.Fault = err, err.Error()
 	case !l.Up:
 		b.Fault = fmt.Sprintf("interface %s is down", l.Name)
+	case c.FaultWithoutPeer && len(c.Peers) == 0:
+		b.Fault = "it has no unicast peer"
 	case p.PortOf(l) != "":
 		b.Fault = fmt.Sprintf("interface %s is a port of %s, which takes the adverts that it receives: speak there", l.Name, p.PortOf(l))
 	}
@@ -57,11 +59,24 @@ func source(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (n
 		}
 		return c.SourceIP, nil
 	}
-	own, err := p.PrimaryAddr(c.Interface, func(a netip.Addr) bool { return vips[a] })
+	excluded := func(a netip.Addr) bool { return vips[a] }
+	own, err := p.PrimaryAddr(c.Interface, excluded)
+	if c.IPv6() {
+		own, err = p.PrimaryAddr6(c.Interface, scopeOf(c.Peers), excluded)
+	}
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("address to send from: %w", err)
 	}
 	return own, nil
+}
+
+// scopeOf is netlnk.Global where peers are to be reached over routers, and otherwise
+// netlnk.LinkLocal, which adverts of IPv6 come from (RFC 5798 section 5.1.2.1).
+func scopeOf(peers []conf.Peer) netlnk.Scope {
+	if slices.ContainsFunc(peers, func(p conf.Peer) bool { return !p.Addr.IsLinkLocalUnicast() }) {
+		return netlnk.Global
+	}
+	return netlnk.LinkLocal
 }
 
 // bindVIPs looks at the other devices that VIPs are on. Where one cannot carry them, another

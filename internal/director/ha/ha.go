@@ -75,6 +75,9 @@ type Machine struct {
 	// without waiting, where there is no room. The state machines' goroutines call both.
 	Tell  func(cluster.Event)
 	Learn func(Heard) bool
+	// Lost, unless it is nil, is told of a master that has fallen silent when its instance
+	// is taken over. The state machine's goroutine calls it; it does not wait.
+	Lost func(instance string, peer netip.Addr)
 
 	suspended *atomic.Bool // see Instances.Suspend
 }
@@ -322,7 +325,7 @@ func (s *Instances) find(id lvs.InstanceID) *instance {
 
 // ID names an instance of the configuration.
 func ID(c conf.VRRPInstance) lvs.InstanceID {
-	return lvs.InstanceID{Interface: c.Interface, VRID: c.VRID}
+	return lvs.InstanceID{Interface: c.Interface, VRID: c.VRID, IPv6: c.IPv6()}
 }
 
 // ownerOf is an instance as the owner of its VIPs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"time"
 
 	"weir/conf"
 	"weir/internal/cluster"
@@ -55,25 +56,66 @@ func (silent) Close() error                  { return nil }
 
 // linkOf is what the transport has to know.
 func linkOf(c conf.VRRPInstance) LinkConfig {
-	return LinkConfig{Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, UnicastPeers: c.UnicastPeers()}
+	l := LinkConfig{
+		Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
+		UnicastPeers: c.UnicastPeers(), UnicastTTL: uint8(c.UnicastTTL),
+		PlainChecksum: c.ChecksumAsV2, OldChecksum: vrrp.OldChecksum(c.OldChecksum),
+	}
+	if c.Auth.Type == conf.AuthHeader {
+		l.Auth = vrrp.Key(c.Auth.Password)
+	}
+	for _, k := range c.HMAC.Keys {
+		l.HMAC.Keys = append(l.HMAC.Keys, vrrp.HMACKey{ID: uint8(k.ID), Value: k.Key})
+	}
+	if len(l.HMAC.Keys) > 0 {
+		l.HMAC.Active, l.HMAC.Mode = uint8(c.HMAC.ActiveKey), vrrp.HMACMode(c.HMAC.Mode)
+		l.HMAC.Window = c.HMAC.Window(c.AdvertInterval)
+	}
+	return l
 }
 
 // machineOf is what the state machine has to know.
 func machineOf(c conf.VRRPInstance) vrrp.Config {
 	m := vrrp.Config{
-		Name: c.Name, VRID: c.VRID, Priority: c.Priority,
-		AdvertInterval: c.AdvertInterval, VIPs: Addrs(c.VIPs), Source: c.SourceIP,
+		Name: c.Name, Version: c.Version, VRID: c.VRID, Priority: c.Priority,
+		AdvertInterval: interval(c), DownTimerAdverts: c.DownTimerAdverts, VIPs: Addrs(c.VIPs), Source: c.SourceIP,
 		UnicastPeers: c.UnicastPeers(), CheckUnicastSource: c.CheckSource, StartMaster: c.State == conf.Master,
 		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, GARPDelay: c.GARPDelay,
-		HandOver: vrrp.MaxSkewTime,
+		HandOver:     vrrp.MaxSkewTime,
+		SkipVIPCheck: c.SkipCheckAdvertAddr, LowerNoAdvert: c.LowerPrioNoAdvert,
+		HigherSendAdvert: c.HigherPrioSendAdvert, OwnerIgnoresAdverts: c.OwnerIgnoreAdverts,
 	}
-	if !m.Source.IsValid() {
+	for _, p := range c.Peers {
+		if limits := (vrrp.TTLRange{Min: uint8(p.MinTTL), Max: uint8(p.MaxTTL)}); limits.Min > 0 || limits.Max < vrrp.TTL {
+			if m.PeerTTLs == nil {
+				m.PeerTTLs = map[netip.Addr]vrrp.TTLRange{}
+			}
+			m.PeerTTLs[p.Addr] = limits
+			m.CheckUnicastSource = true // as in keepalived
+		}
+	}
+	switch {
+	case m.Source.IsValid():
+	case c.IPv6():
+		m.Source = netip.IPv6Unspecified()
+	default:
 		m.Source = netip.IPv4Unspecified()
 	}
-	if c.Auth.Type == conf.AuthPass {
+	switch c.Auth.Type {
+	case conf.AuthPass:
 		m.Auth = vrrp.Password(c.Auth.Password)
+	case conf.AuthHeader:
+		m.Auth = vrrp.Key(c.Auth.Password)
 	}
 	return m
+}
+
+// interval is advert_int as the protocol's version can say it.
+func interval(c conf.VRRPInstance) time.Duration {
+	if c.Version == vrrp.Version3 {
+		return c.AdvertInterval.Truncate(10 * time.Millisecond)
+	}
+	return c.AdvertInterval
 }
 
 // takeUp makes the state machine of a process that begins. Where the lease of an

@@ -74,6 +74,18 @@ func (o *owner) Enter(from, to vrrp.State) {
 		}
 	}
 	o.with.VIPs.Move(ownerOf(o.id), placeIn(to))
+	if from == vrrp.Backup && to == vrrp.Master && o.with.Lost != nil {
+		o.tellLost()
+	}
+}
+
+// tellLost tells of the master before, unless it has said that it leaves or is heard still:
+// then this director has the higher priority.
+func (o *owner) tellLost() {
+	peer := o.machine.Snapshot().Peer
+	if peer.Addr.IsValid() && peer.Priority != vrrp.PriorityRelease && time.Since(peer.Heard) >= o.terms.lease {
+		o.with.Lost(o.terms.name, peer.Addr)
+	}
 }
 
 // mostTold bounds how many VIPs of an instance that could not be added are told one by one.

@@ -16,8 +16,11 @@ type Checker struct {
 	weight check.Weight
 	passed bool // up by a check of before
 	// of is the member that the verdict counts for; nil once the check is gone.
-	of   *member
-	stop context.CancelFunc // nil before it runs
+	of     *member
+	stop   context.CancelFunc // nil before it runs
+	runner *check.Runner      // nil before it runs
+	// doubted says that the verdict waits for a probe.
+	doubted bool
 }
 
 // errUnchecked is why a server is out that has not passed a check yet.
@@ -28,8 +31,8 @@ func (errUnchecked) Error() string { return "not checked yet" }
 // ready are the checks that weir can do; with another one it does not run.
 func ready(all []conf.Check) []conf.Check {
 	return slices.DeleteFunc(slices.Clone(all), func(c conf.Check) bool {
-		row, ok := check.RowOf(c.Kind)
-		return !ok || row.Poll == nil
+		_, ok := check.RowOf(c.Kind)
+		return !ok
 	})
 }
 
@@ -72,6 +75,14 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 // Gone says whether a reload has taken the check away.
 func (c *Checker) Gone() bool { return c.of == nil }
 
+// Pool is the pool that the checker's verdict counts for; nil once the check is gone.
+func (c *Checker) Pool() *Pool {
+	if c.of == nil {
+		return nil
+	}
+	return c.of.pool
+}
+
 // String is the check as check.Checker writes it.
 func (c *Checker) String() string { return check.Title(c.spec) }
 
@@ -80,4 +91,10 @@ func (c *Checker) String() string { return check.Title(c.spec) }
 func FromRow(c conf.Check, shared *check.Shared) check.Checker {
 	row, _ := check.RowOf(c.Kind) // ready has found it
 	return row.Poll(c, shared)
+}
+
+// SourceFromRow is FromRow for a check of a kind that is told.
+func SourceFromRow(c conf.Check, shared *check.Shared) check.Source {
+	row, _ := check.RowOf(c.Kind) // ready has found it
+	return row.Follow(c, shared)
 }

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -15,33 +16,80 @@ type Pools []*Pool
 // Next are the pools that another configuration makes of these, and what is different
 // in them. Nothing of these changes; what stays as it is (a pool, or a check that goes
 // on, with its verdict) is shared by both.
-func (all Pools) Next(servers []conf.VirtualServer) (next Pools, changes []Change) {
-	old := all.index()
-	kept := map[*Pool]bool{}
-	for _, vs := range servers {
-		if was := old.key[vs.Keys[0]]; was != nil && !kept[was] && was.is(vs) {
-			kept[was] = true
-			next = append(next, was)
-			continue
-		}
-		p := New(vs)
-		was := old.find(p, kept)
-		if was == nil {
-			changes = append(changes, p.changed(diff.Added))
-		} else {
-			kept[was] = true
-			if c := p.follow(was); c.Kind != "" {
-				changes = append(changes, c)
-			}
-		}
-		next = append(next, p)
+func (all Pools) Next(servers []conf.VirtualServer) (Pools, []Change) {
+	n := all.Begin(servers)
+	for n.Some(math.MaxInt) {
 	}
-	for _, was := range all {
-		if !kept[was] {
-			changes = append(changes, was.changed(diff.Removed))
+	return n.Pools, n.Changes
+}
+
+// Coming are the pools of another configuration while they are worked out, some at a time.
+type Coming struct {
+	Pools   Pools
+	Changes []Change
+	was     Pools
+	old     index
+	kept    map[*Pool]bool
+	left    []conf.VirtualServer // those that are not worked out yet
+	ended   bool
+}
+
+// Begin begins to work out what Next returns. The pools stay those in force until it is
+// done; a verdict meanwhile is taken in by CatchUp.
+func (all Pools) Begin(servers []conf.VirtualServer) *Coming {
+	return &Coming{was: all, old: all.index(), kept: map[*Pool]bool{}, left: servers, Pools: make(Pools, 0, len(servers))}
+}
+
+// Some works out virtual servers until they have so many real servers, and says whether
+// there are more.
+func (n *Coming) Some(servers int) (more bool) {
+	for ; len(n.left) > 0 && servers > 0; n.left = n.left[1:] {
+		n.add(n.left[0])
+		servers -= 1 + len(n.left[0].RealServers)
+	}
+	if len(n.left) > 0 || n.ended {
+		return !n.ended
+	}
+	for _, was := range n.was {
+		if !n.kept[was] {
+			n.Changes = append(n.Changes, was.changed(diff.Removed))
 		}
 	}
-	return next, changes
+	n.ended = true
+	return false
+}
+
+func (n *Coming) add(vs conf.VirtualServer) {
+	if was := n.old.key[vs.Keys[0]]; was != nil && !n.kept[was] && was.is(vs) {
+		n.kept[was] = true
+		n.Pools = append(n.Pools, was)
+		return
+	}
+	p := New(vs)
+	was := n.old.find(p, n.kept)
+	if was == nil {
+		n.Changes = append(n.Changes, p.changed(diff.Added))
+	} else {
+		n.kept[was] = true
+		if c := p.follow(was); c.Kind != "" {
+			n.Changes = append(n.Changes, c)
+		}
+	}
+	n.Pools = append(n.Pools, p)
+	p.Services() // laid out now, when there is time for it
+}
+
+// CatchUp has pools that were worked out from this one, which is still in force, take in a
+// verdict that it has got since.
+func (all Pools) CatchUp(was *Pool) {
+	for i, p := range all {
+		if p.before == was {
+			again := New(p.conf)
+			again.follow(was)
+			all[i] = again
+			return
+		}
+	}
 }
 
 // index finds pools by their services and by their groups.
@@ -80,6 +128,7 @@ func (by index) find(p *Pool, taken map[*Pool]bool) *Pool {
 // follow makes p go on from the pool that was: servers that stay keep their places
 // and verdicts, new ones come behind them, as they would be added one by one.
 func (p *Pool) follow(was *Pool) Change {
+	p.before = was
 	change := Change{Settings: diff.Settings(conf.CompareVirtualServer(was.head(), p.head()))}
 	fresh := make(map[netip.AddrPort]*member, len(p.members))
 	for _, m := range p.members {
@@ -106,7 +155,7 @@ func (p *Pool) follow(was *Pool) Change {
 			stay = append(stay, m)
 		}
 	}
-	p.members = stay
+	p.members, p.services = stay, nil
 	p.quorum = quorum{up: was.quorum.up, since: was.quorum.since}
 	p.settle()
 	if len(change.Settings)+len(change.Servers) > 0 {
@@ -122,7 +171,7 @@ func (p *Pool) follow(was *Pool) Change {
 func (m *member) follow(was *member) []diff.Setting {
 	different := diff.Settings(conf.CompareRealServer(was.conf, m.conf))
 	if len(different) == 0 {
-		m.checkers, m.since = was.checkers, was.since
+		m.checkers, m.since, m.rising = was.checkers, was.since, was.rising
 		return nil
 	}
 	left := slices.Clone(was.checkers)
@@ -141,7 +190,7 @@ func (m *member) follow(was *member) []diff.Setting {
 		left = slices.Delete(left, j, j+1)
 	}
 	if m.in() == was.in() {
-		m.since = was.since
+		m.since, m.rising = was.since, was.rising
 	}
 	return different
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -187,16 +188,16 @@ func TestChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		var asking sync.WaitGroup
 		running, down := 0, new(atomic.Bool)
 		down.Store(true)
 		results := make(chan func() *cluster.Event, 10)
 		k := Checks{
 			Loud: &atomic.Bool{},
 			New:  func(target conf.Check) check.Checker { return answers{target, down} },
-			Start: func(task func(context.Context) error) context.CancelFunc {
-				ctx, stop := context.WithCancel(ctx)
+			Start: func(r *check.Runner) context.CancelFunc {
+				stop := r.Start(ctx, &asking)
 				running++
-				go task(ctx)
 				return func() { running--; stop() }
 			},
 			Report: func(c *Checker, r check.Verdict) { results <- func() *cluster.Event { return c.Judge(r) } },

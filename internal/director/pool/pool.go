@@ -22,6 +22,10 @@ type Pool struct {
 	members []*member
 	conf    conf.VirtualServer
 	quorum  quorum
+	// services are those of Services; nil where a verdict may have changed them since.
+	services []lvs.VirtualServer
+	// before is the pool that this one goes on from, until its checks are run for this one.
+	before *Pool
 }
 
 // member is a real server: in while all its checkers say so.
@@ -31,6 +35,7 @@ type member struct {
 	checkers []*Checker
 	pool     *Pool
 	since    time.Time // when it came in or went out last, or was added
+	rising   time.Time // when it came in last; zero where it has never been out
 }
 
 // New makes a pool with every server in, but those that have to pass a check first, by
@@ -106,6 +111,7 @@ func (p *Pool) TakeUp(left Left) {
 			}
 		}
 	}
+	p.services = nil
 	p.quorum.up = p.weight() >= p.conf.Quorum+p.conf.Hysteresis
 }
 
@@ -145,8 +151,28 @@ func (m *member) weight() int {
 	return min(max(weight, 0), math.MaxInt32)
 }
 
-// Services are the virtual server's, each with the servers that serve.
-func (p *Pool) Services() (all []lvs.VirtualServer) {
+// Services are the virtual server's, each with the servers that serve. They stay the same
+// lists until a verdict changes them; the caller leaves them as they are.
+func (p *Pool) Services() []lvs.VirtualServer {
+	all := p.services
+	if all == nil {
+		all = p.laidOut()
+		if _, rising := p.rampAt(time.Now()); !rising { // their weights would change by themselves
+			p.services = all
+		}
+	}
+	return all
+}
+
+// Doubted has pools that are not in force yet work their services out anew, since checks that
+// they share with those in force have been doubted.
+func (all Pools) Doubted() {
+	for _, p := range all {
+		p.services = nil
+	}
+}
+
+func (p *Pool) laidOut() (all []lvs.VirtualServer) {
 	empty, serving := emptyOf(p.conf), p.serving()
 	for _, key := range p.keys {
 		vs := empty

@@ -46,7 +46,7 @@ func bedOf(left Left, all ...conf.VirtualServer) *bed {
 }
 
 func (b *bed) checks() Checks {
-	return Checks{New: fromRow, Start: func(func(context.Context) error) context.CancelFunc { return func() {} }}
+	return Checks{New: fromRow, Start: func(*check.Runner) context.CancelFunc { return func() {} }}
 }
 
 // become goes on with other virtual servers.

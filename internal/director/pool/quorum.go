@@ -85,11 +85,12 @@ func (p *Pool) sorry() (rs lvs.RealServer, ok bool) {
 func (p *Pool) serving() []lvs.RealServer {
 	sorry, has := p.sorry()
 	lost := has && !p.quorum.up
-	all := make([]lvs.RealServer, 0, len(p.members)+1)
+	rising, _ := p.rampAt(time.Now())
+	all, trusted := make([]lvs.RealServer, 0, len(p.members)+1), p.trusted()
 	for _, m := range p.members {
 		rs := m.server
-		rs.Weight = m.weight()
-		if lost || !m.in() {
+		rs.Weight = rising.weigh(m)
+		if lost || !m.in() || trusted && m.doubted() {
 			rs.Weight = 0
 		}
 		if m.in() && !lost || m.conf.InhibitOnFailure {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -15,15 +16,20 @@ import (
 type Checks struct {
 	// New makes what a check asks with; FromRow is one.
 	New func(conf.Check) check.Checker
-	// Start runs a task beside the others, until it is stopped.
-	Start func(task func(context.Context) error) (stop context.CancelFunc)
-	// Report hands a result to the loop, which calls Judge. The checker's goroutine
-	// calls it.
+	// Follow makes what a check is told by, of a kind that does not ask; SourceFromRow is
+	// one.
+	Follow func(conf.Check) check.Source
+	// Start has a Runner check until it is stopped.
+	Start func(*check.Runner) (stop context.CancelFunc)
+	// Run runs a task beside the others until it is stopped: a Source.
+	Run func(task func(context.Context) error) (stop context.CancelFunc)
+	// Report hands a result to the loop, which calls Judge. A goroutine of the check calls
+	// it.
 	Report func(*Checker, check.Verdict)
 	// Trouble is told when this machine cannot make a check, and with nil when it can
-	// again. The checker's goroutine calls it.
+	// again. A goroutine of the check calls it.
 	Trouble func(*Checker, *check.OwnError)
-	// Loud is checker_log_all_failures. The loop sets it, and the checkers' goroutines
+	// Loud is checker_log_all_failures. The loop sets it, and the checks' goroutines
 	// read it.
 	Loud *atomic.Bool
 	// Slots bounds how many checks are made at once; nil does not.
@@ -34,20 +40,55 @@ type Checks struct {
 // Set has the checkers of the next pools run, and those that only the pools of before
 // have run no more. From then on the members of next count.
 func (k Checks) Set(was, next Pools) {
-	wanted := map[*Checker]bool{}
-	next.eachChecker(func(m *member, c *Checker) {
-		c.of, wanted[c] = m, true
-		if c.stop == nil {
-			c.stop = k.Start(k.runner(c).Run)
-		}
-	})
-	for _, p := range next {
+	k.RunAll(next)
+	k.StopAllBut(next.Set(), was)
+}
+
+// RunAll has the checkers of pools run, and has their members count. Pools may be run some at
+// a time: a verdict of one that is not run yet counts for the pool before (see CatchUp).
+func (k Checks) RunAll(pools Pools) {
+	for _, p := range pools {
+		p.before = nil
 		for _, m := range p.members {
 			m.pool = p
+			for _, c := range m.checkers {
+				c.of = m
+				if c.stop == nil {
+					c.stop = k.begin(c)
+				}
+			}
 		}
 	}
-	was.eachChecker(func(_ *member, c *Checker) {
-		if !wanted[c] {
+}
+
+// Set is pools as a set.
+type Set map[*Pool]bool
+
+// Set makes a set of the pools.
+func (all Pools) Set() Set {
+	set := make(Set, len(all))
+	for _, p := range all {
+		set[p] = true
+	}
+	return set
+}
+
+// Part is the pools from this one on until they have so many real servers, and which one is
+// next; that is 0 after the last.
+func (all Pools) Part(from, servers int) (part Pools, next int) {
+	for i := from; i < len(all); i++ {
+		if servers -= 1 + len(all[i].members); servers <= 0 && i+1 < len(all) {
+			return all[from : i+1], i + 1
+		}
+	}
+	return all[from:], 0
+}
+
+// StopAllBut stops those checkers of pools whose verdicts count for none of these, all of
+// which are run.
+func (k Checks) StopAllBut(stay Set, pools Pools) {
+	pools.eachChecker(func(_ *member, c *Checker) {
+		if c.of == nil || !stay[c.of.pool] {
 			c.of = nil
 			c.stop()
 		}
@@ -62,6 +103,18 @@ func (all Pools) eachChecker(do func(*member, *Checker)) {
 			}
 		}
 	}
+}
+
+// begin has a check ask, or be told, until it is stopped.
+func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
+		c.runner = k.runner(c)
+		return k.Start(c.runner)
+	}
+	source := k.Follow(c.spec)
+	return k.Run(func(ctx context.Context) error {
+		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
+	})
 }
 
 func (k Checks) runner(c *Checker) *check.Runner {
@@ -81,9 +134,13 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight := m.in(), m.weight()
-	c.down, c.weight = r.Reason, r.Weight
+	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	m.pool.services = nil
+	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
+	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
+		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
+		return &e
 	case m.in() == was && (!was || m.weight() == weight):
 		return nil
 	case m.in() == was:
@@ -94,7 +151,9 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	m.since = r.At
 	m.pool.settle()
 	e := cluster.ServerUp(m.pool.name, m.server.AddrPort())
-	if !m.in() {
+	if m.in() {
+		m.rising = time.Now()
+	} else {
 		e = cluster.ServerDown(m.pool.name, m.server.AddrPort(), r.Reason, r.Tries)
 	}
 	return &e

@@ -14,13 +14,18 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"weir/internal/api"
+	"weir/internal/director"
 )
 
 func main() {
@@ -51,11 +56,14 @@ func run(weir string, clients, servers []string, pairs bool) (failed int, err er
 			return 0, err
 		}
 	}
-	stop, err := start(weir, n.config())
+	d, err := start(weir, n.config())
 	if err != nil {
 		return 0, err
 	}
-	defer stop()
+	defer d.stop()
+	if err := d.wait(n); err != nil {
+		return 0, err
+	}
 	for _, c := range n.clients {
 		for _, s := range n.servers {
 			if !pairs || c.number == s.number {
@@ -82,22 +90,28 @@ func try(c, s end) (failed int) {
 	return failed
 }
 
-// start runs weir until stop is called, and prints the hooks that it chooses.
-func start(weir, config string) (stop func(), err error) {
+// running is a weir that runs.
+type running struct {
+	*exec.Cmd
+	client *api.Client
+}
+
+// start runs weir, and prints the hooks that it chooses.
+func start(weir, config string) (d *running, err error) {
 	dir, err := os.MkdirTemp("", "cells")
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "weir.conf")
+	path, runDir := filepath.Join(dir, "weir.conf"), filepath.Join(dir, "run")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return nil, err
 	}
-	c := exec.Command(weir, "run", "-f", path, "--run-dir", filepath.Join(dir, "run"), "--pin-dir", "/sys/fs/bpf/cells")
-	log, err := c.StderrPipe()
+	d = &running{exec.Command(weir, "run", "-f", path, "--run-dir", runDir, "--pin-dir", "/sys/fs/bpf/cells"), api.NewClient(runDir)}
+	log, err := d.StderrPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Start(); err != nil {
+	if err := d.Start(); err != nil {
 		return nil, err
 	}
 	started := make(chan bool, 1)
@@ -112,11 +126,42 @@ func start(weir, config string) (stop func(), err error) {
 		started <- false
 	}()
 	if !<-started {
-		return nil, fmt.Errorf("weir did not start: %w", c.Wait())
+		return nil, fmt.Errorf("weir did not start: %w", d.Wait())
 	}
-	time.Sleep(2 * time.Second) // the checks of next hops and hooks have been made once more by then
-	return func() {
-		_ = c.Process.Signal(os.Interrupt)
-		_ = c.Wait()
-	}, nil
+	return d, nil
+}
+
+// wait waits until weir is on all devices that lead to an end, and has a next hop to each
+// server. A neighbour that is not found yet costs a client's first packet, which it repeats.
+func (d *running) wait(n *network) error {
+	var missing []string
+	for end := time.Now().Add(startPatience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		s, err := d.client.State(context.Background())
+		if err != nil {
+			return err
+		}
+		missing = nil
+		for _, e := range slices.Concat(n.clients, n.servers) {
+			if !slices.ContainsFunc(s.Devices, func(d director.DeviceState) bool { return d.Name == e.device() }) {
+				missing = append(missing, "the device "+e.device())
+			}
+		}
+		for _, server := range s.Servers {
+			if server.Device == "" {
+				missing = append(missing, fmt.Sprintf("a next hop to %s", server.Addr))
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("weir does not have %s", strings.Join(missing, ", "))
+}
+
+// startPatience is how long weir may take to be on all devices; the guest may be emulated.
+const startPatience = 2 * time.Minute
+
+func (d *running) stop() {
+	_ = d.Process.Signal(os.Interrupt)
+	_ = d.Wait()
 }

@@ -216,6 +216,9 @@ func (p *player) connect(from, to netip.AddrPort, hold, rst bool) string {
 	c, who := dial(from, to)
 	switch {
 	case c == nil:
+		// IPVS ends a closed connection whose port is used again by a timer, which
+		// has room for the next client only then.
+		time.Sleep(20 * time.Millisecond)
 	case hold:
 		p.held = append(p.held, &heldConn{c, from, to})
 	default:

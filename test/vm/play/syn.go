@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // sendSYNs carries out "syn N to A:PORT sport P": a SYN of each of N connections. Nobody
 // answers the server's SYN-ACK: makeNet has the client's kernel drop its resets. The same
-// step again sends the same packets.
+// step again sends the same packets. The caller's thread ends with it.
 func sendSYNs(words []string) error {
 	n, err := strconv.Atoi(words[1])
 	if err != nil {
@@ -34,6 +36,13 @@ func sendSYNs(words []string) error {
 		return fmt.Errorf("open a raw socket: %w", err)
 	}
 	defer c.Close()
+	// On one processor the packets pass the director one after the other. On two, IPVS may
+	// make a persistent client's template twice.
+	one := unix.CPUSet{}
+	one.Set(0)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return fmt.Errorf("stay on one processor: %w", err)
+	}
 	for i := range uint16(n) {
 		if _, err := c.Write(synSegment(netip.AddrPortFrom(from, uint16(first)+i), to)); err != nil && !strings.Contains(err.Error(), "refused") {
 			return fmt.Errorf("send a SYN: %w", err)

@@ -1,0 +1,49 @@
+package pool
+
+import "net/netip"
+
+// Doubt has the real servers at an address that are in asked at once, and says how many
+// have a check to be asked by. Until all their checks have answered, they get no new
+// connections where other servers do; the connections that they have go on.
+func (all Pools) Doubt(addr netip.Addr) (n int) {
+	for _, p := range all {
+		for _, m := range p.members {
+			if m.server.Addr == addr && m.in() && m.probe() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// probe has the member's checks asked, and says whether there are any that run.
+func (m *member) probe() (some bool) {
+	for _, c := range m.checkers {
+		if c.runner != nil {
+			c.doubted, some = true, true
+			m.pool.services = nil
+			c.runner.Probe()
+		}
+	}
+	return some
+}
+
+// doubted says whether a probe of the member has not been answered yet.
+func (m *member) doubted() bool {
+	for _, c := range m.checkers {
+		if c.doubted {
+			return true
+		}
+	}
+	return false
+}
+
+// trusted says whether a member that nobody doubts gets new connections.
+func (p *Pool) trusted() bool {
+	for _, m := range p.members {
+		if m.in() && !m.doubted() && m.weight() > 0 {
+			return true
+		}
+	}
+	return false
+}
