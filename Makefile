@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,10 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 conf-diff: root packages ## what the real keepalived has understood of 5,000 files of VRRP and 1,000 of LVS, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
 	$(GO) test ./test/vm -count=1 -v -timeout 4h -run '^TestValues$$' -args -value-files 1000 -value-seed $(firstword $(SEED))
+
+interop: root packages peers ## weir beside the real keepalived and FRR: all modes and events; a million hostile packets
+	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^(TestMatrix|TestFRR|TestWholeWeir)$$' -args -all-cells
+	$(GO) test ./vrrp -count=1 -timeout 1h -run '^TestHostilePackets$$' -args -hostile-packets 1000000
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'these files are not formatted: run gofmt -w'; exit 1; }

@@ -27,7 +27,7 @@ var may = map[string][]string{
 	"internal/netlnk/arp":            {"internal/netlnk"},
 	"internal/netlnk/ndp":            {"internal/netlnk"},
 	"internal/sched":                 {"lvs"},
-	"internal/check":                 {"conf", "conf/pcre", "internal/script", "internal/trackfile", "internal/bfd"},
+	"internal/check":                 {"lvs", "conf", "conf/pcre", "internal/script", "internal/trackfile", "internal/bfd"},
 	"internal/script":                nil,
 	"internal/trackfile":             nil,
 	"internal/bfd":                   nil,

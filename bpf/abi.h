@@ -276,6 +276,13 @@ struct server {
 #define ADDR_NO_MARKS 4    /* there is no service by firewall mark, nor a connection of one */
 #define ADDR_PASSES 7      /* all of them */
 
+/*
+ * The marks of checks through a virtual address (service/check.h), as SO_MARK sets them: the
+ * bits of CHECK_MARK_MASK, and a number of Go's.
+ */
+#define CHECK_MARK 0x77700000
+#define CHECK_MARK_MASK 0xfff00000
+
 struct addr_filter {
 	__u8 flags[ADDR_SLOTS];
 };

@@ -28,7 +28,9 @@
 #include "parse/packet.h"
 #include "sched/locality.h"
 #include "service/addr_filter.h"
+#include "service/check.h"
 #include "service/load.h"
+#include "service/service.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
 #include "slow/send.h"
@@ -155,8 +157,11 @@ int weir_local_out(struct __sk_buff *skb)
 	if (!w)
 		return TC_ACT_UNSPEC;
 	p.local_out = true;
+	w->check = check_mark_of(skb);
 	parsed = parse_pulled(skb, &h, &p);
 	if (parsed == PARSED) {
+		if (w->check && !service_of(&p))
+			return TC_ACT_SHOT; /* not to another server than the check's */
 		p.bytes = skb->len - sizeof(struct ethhdr);
 		p.sender = 0;
 		return skb_route(skb, w, &h, &p);

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -12,7 +13,22 @@ type Beyond struct {
 	// SlowStart is how long the weight of a real server rises after it has come in; 0 gives
 	// it its whole weight at once.
 	SlowStart time.Duration `json:"slow_start"`
+	// CheckViaVIP has each real server checked through the virtual server's address.
+	CheckViaVIP bool `json:"check_via_vip"`
 }
+
+// ViaVIP is what a check through a virtual server's address has of its own.
+type ViaVIP struct {
+	// Server is the real server as it is in the service, and Method how packets reach it.
+	Server netip.AddrPort
+	Method lvs.ForwardMethod
+	// Key is that of the data plane for the check, and Mark that of its packets.
+	Key  lvs.ServiceKey
+	Mark uint32
+}
+
+// IsOwn tells whether a kind of check is one of the weir block's.
+func (k CheckKind) IsOwn() bool { return k == CheckViaVIP }
 
 // SharesByWeight tells whether a scheduler gives servers shares that are as their weights
 // are to each other. To the others a weight is a limit or an order, or nothing.
@@ -21,4 +37,17 @@ func SharesByWeight(s lvs.Scheduler) bool {
 		lvs.WeightedRoundRobin, lvs.WeightedLeastConnection, lvs.ShortestExpectedDelay, lvs.NeverQueue,
 		lvs.SourceHash, lvs.MaglevHash, lvs.PowerOfTwoChoices,
 	}, s)
+}
+
+// Checkable tells whether a service can be checked through its address.
+func Checkable(key lvs.ServiceKey) bool {
+	return key.Protocol == lvs.TCP && key.Port != 0 && key.Mark == 0
+}
+
+// String is the key, which names the server by a number.
+func (v *ViaVIP) String() string {
+	if v == nil {
+		return "none"
+	}
+	return v.Key.String()
 }

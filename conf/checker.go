@@ -25,6 +25,9 @@ const (
 	CheckUDP  CheckKind = "UDP_CHECK"
 	CheckBFD  CheckKind = "BFD_CHECK"
 	CheckFile CheckKind = "FILE_CHECK"
+
+	// CheckViaVIP is that of the weir block, which real servers have beside their own.
+	CheckViaVIP CheckKind = "check_via_vip"
 )
 
 // Check is a check of a real server with what it inherits.
@@ -48,6 +51,7 @@ type Check struct {
 	UDP  *UDPCheck  `json:"udp,omitempty"`
 	BFD  *BFDCheck  `json:"bfd,omitempty"`
 	File *FileCheck `json:"file,omitempty"`
+	Via  *ViaVIP    `json:"-"`
 }
 
 // Bare is the check without the places of its keywords, which hold on to the whole text.

@@ -28,6 +28,8 @@ type RealServer struct {
 	VirtualHost      string  `json:"virtualhost"`
 	SMTPAlert        bool    `json:"smtp_alert"`
 	SNMPName         string  `json:"snmp_name"`
+	// Timers are those of the checks of the weir block, which stand in no block of its own.
+	Timers Timers `json:"-"`
 }
 
 // rawServer is a real_server as it is written.

@@ -221,9 +221,21 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 			c.resolve(r, raw, checked)
 			raw.Checks = append(raw.Checks, c.Check)
 		}
+		raw.RealServer.Timers = raw.ownTimers()
 		servers = append(servers, raw.RealServer)
 	}
 	return servers
+}
+
+// ownTimers are those of a check that says nothing of itself.
+func (s *rawServer) ownTimers() Timers {
+	c := &rawCheck{}
+	c.Timers = checkTimers(CheckTCP)
+	c.Timers.inherit(c, s, s.timers)
+	if !c.Has("warmup") {
+		c.Warmup = c.DelayLoop
+	}
+	return c.Timers
 }
 
 // fits tells whether a service of the server's family is there, which only

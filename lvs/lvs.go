@@ -129,6 +129,8 @@ func MarkKey(mark uint32, ipv6 bool) ServiceKey {
 // "FWM 7 IPv6".
 func (k ServiceKey) String() string {
 	switch {
+	case k.IsCheck():
+		return k.checkString()
 	case k.Mark != 0 && k.Addr.Is6():
 		return fmt.Sprintf("FWM %d IPv6", k.Mark)
 	case k.Mark != 0:

@@ -81,6 +81,14 @@ type Authentication struct {
 	Data [authDataLen]byte // present in the packet with every type; zeros with AH
 }
 
+// onWire is what an advertisement carries of it: not the key of an authentication header.
+func (a Authentication) onWire() Authentication {
+	if a.Type == AuthHeader {
+		a.Data = [authDataLen]byte{}
+	}
+	return a
+}
+
 // Key is the authentication of keepalived's auth_type AH: the key of the authentication
 // header, which no advertisement carries. It is padded as a Password.
 func Key(pass string) Authentication {
@@ -151,11 +159,7 @@ func (a Advertisement) marshal() ([]byte, error) {
 		}
 		b = append(b, vip.AsSlice()...)
 	}
-	switch {
-	case three:
-	case a.Auth.Type == AuthHeader: // the key stays here
-		b = append(b, make([]byte, authDataLen)...)
-	default:
+	if !three {
 		b = append(b, a.Auth.Data[:]...)
 	}
 	return b, nil

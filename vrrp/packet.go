@@ -100,13 +100,13 @@ func (c *Config) check(p *Packet) error {
 		return p.Err
 	case a.VRID != c.VRID:
 		return dropf(DropVRID, "VRID %d, expected %d", a.VRID, c.VRID)
-	case p.Multicast != (len(c.UnicastPeers) == 0):
-		return dropf(DropDestination, "sent by %s, expected %s", castName(p.Multicast), castName(!p.Multicast))
+	}
+	if err := checkIP(p, len(c.UnicastPeers) == 0); err != nil {
+		return err
+	}
+	switch {
 	case c.CheckUnicastSource && !p.Multicast && !slices.Contains(c.UnicastPeers, p.Source):
 		return dropf(DropSource, "not a unicast peer")
-	// A unicast peer may be behind routers, which lower the TTL.
-	case p.Multicast && p.TTL != TTL:
-		return dropf(DropTTL, "TTL %d, expected %d", p.TTL, TTL)
 	case !p.Multicast && !c.PeerTTLs[p.Source].holds(p.TTL):
 		return dropf(DropTTL, "TTL %d, expected %s", p.TTL, c.PeerTTLs[p.Source])
 	case a.version() != c.version():
@@ -126,6 +126,18 @@ func (c *Config) check(p *Packet) error {
 }
 
 func (a *Advertisement) version() uint8 { return cmp.Or(a.Version, Version2) }
+
+// checkIP looks at where a packet was sent, and at its TTL. A unicast peer may be behind
+// routers, which lower it.
+func checkIP(p *Packet, multicast bool) error {
+	switch {
+	case p.Multicast != multicast:
+		return dropf(DropDestination, "sent by %s, expected %s", castName(p.Multicast), castName(multicast))
+	case p.Multicast && p.TTL != TTL:
+		return dropf(DropTTL, "TTL %d, expected %d", p.TTL, TTL)
+	}
+	return nil
+}
 
 func castName(multicast bool) string {
 	if multicast {

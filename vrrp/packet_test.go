@@ -88,12 +88,18 @@ func TestDecodePacketMutations(t *testing.T) {
 }
 
 func packetSeeds(t testing.TB) mutate.Seeds {
-	return mutate.Of(unhex(t, capturedAdvert), []byte{0x4f})
+	return mutate.Of(unhex(t, capturedAdvert), []byte{0x4f}, ipv4Packet(ip31, Group4(), unhex(t, vector3)),
+		ipv6Packet(fe31, Group6(), unhex(t, vector3IPv6)), unhex(t, vectorAH), ipv4Packet(ip31, Group4(), unhex(t, vectorHMAC)))
 }
 
 func checkPacket(t *testing.T, b []byte) {
-	if p := decode(b, peerMAC); p.Err == nil && !p.Source.Is4() {
-		t.Errorf("%x: accepted without a source", b)
+	for _, cfg := range []LinkConfig{
+		{Source: ip32}, {Source: fe32}, {Source: ip32, Auth: Key("1111")}, {Source: ip32, HMAC: testHMAC},
+		{Source: ip32, UnicastPeers: []netip.Addr{ip31}},
+	} {
+		if p := mustWire(t, cfg).receive(b, peerMAC); p.Err == nil && !p.Source.IsValid() {
+			t.Errorf("%x: accepted without a source", b)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (v *Instance) setConfig(cfg Config) {
 	v.cfg, v.log = cfg, v.base.With("instance", cfg.Name)
 	v.advert = Advertisement{
 		Version: cfg.version(), VRID: cfg.VRID, Priority: cfg.Priority, Interval: cfg.AdvertInterval,
-		Auth: cfg.Auth, VIPs: cfg.VIPs,
+		Auth: cfg.Auth.onWire(), VIPs: cfg.VIPs,
 	}
 }
 

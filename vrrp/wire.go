@@ -103,7 +103,10 @@ func (w *wire) receive(b []byte, mac net.HardwareAddr) Packet {
 	if !w.forUs(p) {
 		return p
 	}
-	p.Advertisement, p.Err = w.open(b[:ip.length], ip)
+	// What no signature covers comes first: a packet that fails here leaves no trace.
+	if p.Err = checkIP(&p, len(w.cfg.UnicastPeers) == 0); p.Err == nil {
+		p.Advertisement, p.Err = w.open(b[:ip.length], ip)
+	}
 	return p
 }
 

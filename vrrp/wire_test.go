@@ -135,6 +135,7 @@ func TestAH(t *testing.T) {
 			to := Group4()
 			if name == "unicast" {
 				here.UnicastPeers, to = []netip.Addr{ip32}, ip32
+				there.UnicastPeers = []netip.Addr{ip31}
 			}
 			b, err := mustWire(t, here).packet(advert, to, stamp{number: 77, id: 9})
 			if err != nil {
@@ -157,7 +158,7 @@ func TestAH(t *testing.T) {
 			there.Auth = Password("1111")
 			wantDrop(t, "PASS is expected", mustWire(t, there).receive(b, peerMAC), DropAuthType)
 			there.Auth = Key("1111")
-			plain := ipv4Packet(ip31, Group4(), unhex(t, capturedAdvert[40:]))
+			plain := ipv4Packet(ip31, to, unhex(t, capturedAdvert[40:]))
 			wantDrop(t, "no authentication header", mustWire(t, there).receive(plain, peerMAC), DropAuthType)
 			for i := range b[minIPv4:] { // every byte counts, but for the reserved ones that the ICV covers, too
 				changed := append([]byte(nil), b...)

@@ -12,6 +12,7 @@
 #include "balance/conntrack.h"
 #include "balance/route.h"
 #include "conn/flow_line.h"
+#include "forward/direct.h"
 #include "forward/send.h"
 #include "parse/address.h"
 #include "parse/packet.h"

@@ -9,6 +9,7 @@
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "parse/ports.h"
+#include "service/check.h"
 #include "service/firewall_mark.h"
 #include "service/lease.h"
 
@@ -48,7 +49,7 @@ static INLINE struct service *service_by_mark(const struct packet *p)
 }
 
 /*
- * service_of is the service of a new flow's packet, or NULL: by firewall mark, by
+ * service_of is the service of a new flow's packet, or NULL: of a check, by firewall mark, by
  * address and port, or by address alone (ip_vs_service_find,
  * net/netfilter/ipvs/ip_vs_ctl.c).
  */
@@ -62,6 +63,9 @@ static NOINLINE struct service *service_of(const struct packet *p)
 	struct service_count *n = service_count_of();
 	struct service *svc = NULL;
 
+	key.mark = check_of(p);
+	if (key.mark)
+		return bpf_map_lookup_elem(&services, &key);
 	if (!n)
 		return NULL;
 	if (n->by_mark)

@@ -66,6 +66,7 @@ struct work {
 	struct packet packet;
 	struct next_hop reply_route; /* the next hop back to where the packet came from */
 	bool can_ask; /* the caller of the full path obeys ASK_CONNTRACK */
+	__u32 check;  /* of a packet that this machine sends: the mark of a check, or 0 */
 	bool last_hop; /* the packet may go no farther than to this machine */
 	/* With the verdict FORWARD: */
 	__u32 service, server;   /* indexes */

@@ -134,10 +134,34 @@ func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
 		}
 		lines = append(lines, text)
 	}
+	if text := speaks(in); text != "" {
+		lines = append(lines, text)
+	}
 	if in.Peer != nil {
 		lines = append(lines, fmt.Sprintf("heard %s (%d) %s ago", in.Peer.Addr, in.Peer.Priority, v.since(in.Peer.Heard)))
 	}
 	return lines
+}
+
+// speaks is how an instance speaks to the others, where it is not by plain multicast of
+// version 2.
+func speaks(in cluster.Instance) string {
+	signed := in.Authentication == "AH" || in.Authentication == "auth_hmac"
+	if in.Version < 3 && !signed && len(in.UnicastPeers) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("version %d", in.Version)
+	if in.Authentication != "" && in.Authentication != "none" {
+		text += ", " + in.Authentication
+	}
+	if len(in.UnicastPeers) == 0 {
+		return text + ", multicast"
+	}
+	peers := make([]string, 0, len(in.UnicastPeers))
+	for _, p := range in.UnicastPeers {
+		peers = append(peers, p.String())
+	}
+	return text + ", unicast to " + strings.Join(peers, ", ")
 }
 
 // drift is what other programs and machines have changed, or claim: nothing where there was

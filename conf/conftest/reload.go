@@ -208,6 +208,8 @@ var reloadExamples = map[string]reloadExample{
 	"virtual_server sorry_server_lvs_method": {was: "NAT", now: "DR", around: "sorry_server 10.0.0.8 80\n"},
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
+	"service check_via_vip": {was: "-", now: ""},
+
 	"device hook":     {was: "tc", now: "generic"},
 	"weir mark":       {was: "1 port 80", now: "1 port 81"},
 	"weir deny":       {was: "10.0.0.0/8", now: "10.0.0.0/8 protocol TCP port 80"},

@@ -32,6 +32,9 @@ type Endpoint struct {
 	// Timeout is connect_timeout: how long the server has to connect and, where the kind
 	// of check asks for more, to answer. 0 is no limit but the kernel's own.
 	Timeout time.Duration
+	// Reset ends connections by a reset instead of a FIN, so that the data plane forgets
+	// them soon.
+	Reset bool
 }
 
 func endpointOf(c conf.Check) Endpoint {

@@ -21,6 +21,7 @@ var rows = []Row{
 	{Kind: conf.CheckMisc, Poll: newMisc},
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
+	{Kind: conf.CheckViaVIP, Poll: newViaVIP},
 	{Kind: conf.CheckFile, Follow: newFile},
 	{Kind: conf.CheckBFD, Follow: newBFD},
 }
@@ -41,6 +42,8 @@ func Title(c conf.Check) string {
 	switch c.Kind {
 	case conf.CheckPing:
 		target = c.Connect.Addr().String()
+	case conf.CheckViaVIP:
+		target = c.Connect.String() + " " + c.Via.Server.String()
 	case conf.CheckMisc:
 		target = c.Misc.Path.Command
 	case conf.CheckFile:

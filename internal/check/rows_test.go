@@ -52,6 +52,14 @@ func TestTCPRow(t *testing.T) {
 func TestTitle(t *testing.T) {
 	for _, row := range rows {
 		needs := ""
+		if row.Kind.IsOwn() {
+			at := netip.MustParseAddrPort("192.0.2.2:80")
+			c := conf.Check{Kind: row.Kind, Connect: netip.MustParseAddrPort("192.0.2.1:80"), Via: &conf.ViaVIP{Server: at}}
+			if got, want := Title(c), row.Poll(c, nil).String(); got != want {
+				t.Errorf("Title is %q, the checker's String %q", got, want)
+			}
+			continue
+		}
 		if row.Kind == conf.CheckHTTP || row.Kind == conf.CheckSSL {
 			needs = "url {\npath /\n}"
 		}

@@ -86,7 +86,7 @@ func (e Endpoint) hangUp(conn net.Conn) {
 // freePort has a connection end by a reset where its source port is fixed: the port would
 // stay in TIME_WAIT otherwise, and the next check could not use it for a minute.
 func (e Endpoint) freePort(fd int) {
-	if e.Bind.Port() != 0 {
+	if e.Bind.Port() != 0 || e.Reset {
 		// Where this fails, the connection is closed by a FIN; the next check then
 		// reports that it cannot bind.
 		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})

@@ -67,6 +67,12 @@ type Instance struct {
 	// Since is when it entered the state; the zero time before its first one.
 	Since    time.Time `json:"since"`
 	Priority int       `json:"priority"`
+	// Version is that of the protocol, 2 or 3, and Authentication how advertisements are
+	// authenticated: none, PASS, AH or auth_hmac.
+	Version        int    `json:"version"`
+	Authentication string `json:"authentication"`
+	// UnicastPeers get the advertisements; none is multicast.
+	UnicastPeers []netip.Addr `json:"unicast_peers,omitempty"`
 	// Fault is why the instance cannot take part; empty where it can.
 	Fault string         `json:"fault,omitempty"`
 	VIPs  []netip.Prefix `json:"vips"`

@@ -90,6 +90,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
 	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
+	if m.AnswersARP != nil {
+		d.shared.AnswersARP = d.answersARP
+	}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)

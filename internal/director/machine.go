@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"weir/internal/bfd"
 	"weir/internal/check"
@@ -36,6 +37,9 @@ type Machine struct {
 	// Watch reports changes of links, addresses, routes and neighbours until ctx ends;
 	// then, or when it can report no more, the channel is closed.
 	Watch func(ctx context.Context) (<-chan netlnk.Event, error)
+	// AnswersARP, unless it is nil, says whether the machine at an address on a link, by its
+	// Ethernet address, answers ARP for another address. Checks call it.
+	AnswersARP func(ctx context.Context, server, addr netip.Addr) (mac net.HardwareAddr, answers bool)
 	// Claims are those who hear of addresses: each calls heard for each address that another
 	// machine on a link claims to have, until ctx ends.
 	Claims []func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
@@ -147,8 +151,9 @@ func OnKernel(plane Plane, real Real) Machine {
 			}
 			return link, nil
 		},
-		BFD:   func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
-		Watch: netlnk.Watch, Files: freeFiles,
+		AnswersARP: answersARP,
+		BFD:        func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
+		Watch:      netlnk.Watch, Files: freeFiles,
 		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
 			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
 				return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
@@ -158,6 +163,19 @@ func OnKernel(plane Plane, real Real) Machine {
 			},
 		},
 	}
+}
+
+// arpTimeout is how long a real server has to answer ARP, which it is not to do.
+const arpTimeout = 100 * time.Millisecond
+
+// answersARP asks a machine on a link for an address. Where it cannot, nobody answers.
+func answersARP(ctx context.Context, server, addr netip.Addr) (mac net.HardwareAddr, answers bool) {
+	hop, err := netlnk.Resolve(server)
+	if err != nil || !hop.Valid || hop.Local || hop.Gateway.IsValid() || len(hop.Dst) == 0 {
+		return nil, false
+	}
+	answers, err = arp.Ask(ctx, hop, addr, arpTimeout)
+	return hop.Dst, answers && err == nil
 }
 
 // kernel is Routes of the calling thread's network namespace.

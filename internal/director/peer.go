@@ -1,6 +1,8 @@
 package director
 
 import (
+	"bytes"
+	"context"
 	"net/netip"
 
 	"weir/internal/cluster"
@@ -24,4 +26,19 @@ func (d *Director) peerLost(instance string, peer netip.Addr) {
 	default:
 		go d.post(probe) // unlike another director's advertisements, this is told once
 	}
+}
+
+// answersARP says whether a real server answers ARP for a VIP. Another director may: it is
+// master, or about to be.
+func (d *Director) answersARP(ctx context.Context, server, vip netip.Addr) bool {
+	mac, answers := d.machine.AnswersARP(ctx, server, vip)
+	if !answers {
+		return false
+	}
+	for _, other := range d.machine.Plane.Left.Directors() {
+		if bytes.Equal(other.MAC, mac) {
+			return false
+		}
+	}
+	return true
 }

@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"weir/vrrp"
 )
@@ -20,6 +22,7 @@ var vip = netip.MustParseAddr("192.168.25.100")
 // weir is a vrrp.Instance on a host.
 type weir struct {
 	*vrrp.Instance
+	link *vrrp.Link
 	stop func() // stops it cleanly and waits until it has ended
 }
 
@@ -27,21 +30,29 @@ type weir struct {
 type owner struct {
 	t    *testing.T
 	host *host
+	vip  netip.Addr
+	dead atomic.Bool // its process is: what it has stays as it is
 
 	mu    sync.Mutex
 	heard map[string]string // MAC by address
 }
 
 func (o *owner) Enter(from, to vrrp.State) {
-	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	if o.dead.Load() {
+		return
+	}
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: o.vip.AsSlice(), Mask: net.CIDRMask(o.vip.BitLen(), o.vip.BitLen())}}
+	if o.vip.Is6() {
+		addr.Flags = unix.IFA_F_NODAD
+	}
 	if to == vrrp.Master {
 		if err := o.host.AddrReplace(o.host.dev, addr); err != nil {
-			o.t.Errorf("add %s: %v", vip, err)
+			o.t.Errorf("add %s: %v", o.vip, err)
 		}
 	}
 	if from == vrrp.Master {
 		if err := o.host.AddrDel(o.host.dev, addr); err != nil {
-			o.t.Errorf("remove %s: %v", vip, err)
+			o.t.Errorf("remove %s: %v", o.vip, err)
 		}
 	}
 }
@@ -74,21 +85,25 @@ func seedConfig(h *host, priority uint8) vrrp.Config {
 // startWeir runs an instance on the host until the end of the test.
 func startWeir(t *testing.T, h *host, cfg vrrp.Config) (*weir, *owner) {
 	t.Helper()
+	return runWeir(t, h, cfg, vrrp.LinkConfig{Interface: "ens160", VRID: cfg.VRID, Source: h.addr, UnicastPeers: cfg.UnicastPeers}, vip)
+}
+
+// runWeir runs an instance with this transport, and with one address.
+func runWeir(t *testing.T, h *host, cfg vrrp.Config, on vrrp.LinkConfig, addr netip.Addr) (*weir, *owner) {
+	t.Helper()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	var link *vrrp.Link
 	must(t, within(h.ns, func() (err error) {
-		link, err = vrrp.OpenLink(vrrp.LinkConfig{
-			Interface: "ens160", VRID: cfg.VRID, Source: h.addr, UnicastPeers: cfg.UnicastPeers,
-		}, logger)
+		link, err = vrrp.OpenLink(on, logger)
 		return err
 	}))
-	o := &owner{t: t, host: h, heard: make(map[string]string)}
+	o := &owner{t: t, host: h, vip: addr, heard: make(map[string]string)}
 	instance, err := vrrp.New(cfg, link, o, logger)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- instance.Run(ctx) }()
-	w := &weir{Instance: instance}
+	w := &weir{Instance: instance, link: link}
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -518,8 +518,10 @@ type BpfWork struct {
 		Ifindex uint32
 	}
 	CanAsk   bool
+	_        [3]byte
+	Check    uint32
 	LastHop  bool
-	_        [2]byte
+	_        [3]byte
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod

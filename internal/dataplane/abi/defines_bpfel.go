@@ -11,6 +11,8 @@ const (
 	AddrNotNat         = 2                    // ADDR_NOT_NAT
 	AddrNoMarks        = 4                    // ADDR_NO_MARKS
 	AddrPasses         = 7                    // ADDR_PASSES
+	CheckMark          = 2003828736           // CHECK_MARK
+	CheckMarkMask      = 4293918720           // CHECK_MARK_MASK
 	TableCursor        = 0                    // TABLE_CURSOR
 	TableLength        = 1                    // TABLE_LENGTH
 	TableServers       = 2                    // TABLE_SERVERS

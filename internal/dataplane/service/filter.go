@@ -82,7 +82,7 @@ func (f *filter) service(vs lvs.VirtualServer) {
 
 // addrOf is the address of a service; that of one by firewall mark is not valid.
 func addrOf(key lvs.ServiceKey) netip.Addr {
-	if key.Mark != 0 {
+	if key.ByMark() {
 		return netip.Addr{}
 	}
 	return key.Addr

@@ -12,7 +12,7 @@ func flagsOf(vs lvs.VirtualServer) (flags abi.BpfServiceFlags) {
 	for flag, set := range map[abi.BpfServiceFlags]bool{
 		abi.BpfServiceFlagsSERVICE_PORT:             vs.SHPort,
 		abi.BpfServiceFlagsSERVICE_FALLBACK:         vs.SHFallback,
-		abi.BpfServiceFlagsSERVICE_BY_MARK:          vs.Mark != 0,
+		abi.BpfServiceFlagsSERVICE_BY_MARK:          vs.ByMark(),
 		abi.BpfServiceFlagsSERVICE_ANY_PORT:         vs.Mark == 0 && vs.Port == 0,
 		abi.BpfServiceFlagsSERVICE_ONE_PACKET:       vs.OnePacket,
 		abi.BpfServiceFlagsSERVICE_EXPIRE_NODEST:    vs.Rules.ExpireNoDest,

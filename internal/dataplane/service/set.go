@@ -42,7 +42,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	errs := []error{r.setDirectors(state.Directors)}
 	var changes []*change
 	for _, vs := range changed {
-		c, err := r.prepare(vs, lease[vs.Addr], find)
+		c, err := r.prepare(vs, leaseOf(vs.ServiceKey, lease), find)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("virtual server %s: %w", vs.ServiceKey, err))
 			continue
@@ -76,7 +76,7 @@ func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed
 	defer r.mu.Unlock()
 	for _, vs := range state.Services {
 		s := r.services[vs.ServiceKey]
-		if s != nil && s.holds(vs, lease[vs.Addr]) {
+		if s != nil && s.holds(vs, leaseOf(vs.ServiceKey, lease)) {
 			continue
 		}
 		changed = append(changed, vs)
@@ -116,6 +116,14 @@ func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
 	return reflect.DeepEqual(was, vs)
 }
 
+// leaseOf is the lease by which a service is served: that of its address. Checks need none.
+func leaseOf(key lvs.ServiceKey, lease map[netip.Addr]uint32) uint32 {
+	if key.IsCheck() {
+		return 0
+	}
+	return lease[key.Addr]
+}
+
 // countServices notes which families have a service, and counts those that take a look-up
 // of their own.
 func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
@@ -126,7 +134,7 @@ func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
 			n.Families |= abi.BpfServiceFamilySERVICE_IP6
 		}
 		switch {
-		case key.Mark != 0:
+		case key.ByMark():
 			n.ByMark++
 		case key.Port == 0:
 			n.AnyPort++

@@ -24,6 +24,11 @@ func (in *instance) snapshot() cluster.Instance {
 		Name: in.cfg.Name, ID: in.id, State: stateOf(now.State), Since: now.Since, Priority: int(now.Priority), Fault: cmp.Or(now.Fault, now.Mute),
 		Sent: now.Counters.Sent, Received: now.Counters.Received, Dropped: map[string]uint64{},
 	}
+	s.Version, s.Authentication = int(in.cfg.Version), string(in.cfg.Auth.Type)
+	if len(in.cfg.HMAC.Keys) > 0 {
+		s.Authentication = "auth_hmac"
+	}
+	s.UnicastPeers = in.cfg.UnicastPeers()
 	announced := in.with.VIPs.Counts(ownerOf(in.id))
 	s.GratuitousARPs, s.UnsolicitedNAs = announced.GratuitousARPs, announced.UnsolicitedNAs
 	for _, vip := range in.cfg.Addresses() {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"reflect"
 	"slices"
 
 	"weir/conf"
@@ -59,6 +60,11 @@ func (c *Checker) begin(up, passed bool) {
 // goesOn tells whether a check is still the one that another configuration has: how it
 // begins (alpha, warmup) is past for one that runs.
 func (c *Checker) goesOn(next *Checker) bool {
+	if c.spec.Kind.IsOwn() {
+		a, b := c.spec, next.spec
+		a.Alpha, a.Warmup, b.Alpha, b.Warmup = false, 0, false, 0
+		return reflect.DeepEqual(a, b)
+	}
 	return !slices.ContainsFunc(conf.CompareCheck(&c.spec, &next.spec), func(c conf.Change) bool { return c.Trait != conf.AtStart })
 }
 
@@ -69,7 +75,20 @@ func (c *Checker) asksTheSame(other *Checker) bool {
 	}
 	a, b := c.spec, other.spec
 	a.Timers, b.Timers = conf.Timers{}, conf.Timers{}
+	if a.Kind.IsOwn() {
+		return reflect.DeepEqual(a, b)
+	}
 	return len(conf.CompareCheck(&a, &b)) == 0
+}
+
+// ownOf are the checks of the weir block.
+func ownOf(all []*Checker) (own []*Checker) {
+	for _, c := range all {
+		if c.spec.Kind.IsOwn() {
+			own = append(own, c)
+		}
+	}
+	return own
 }
 
 // Gone says whether a reload has taken the check away.

@@ -170,7 +170,7 @@ func (p *Pool) follow(was *Pool) Change {
 // leaves for a check that has not run yet, and none comes back that was out.
 func (m *member) follow(was *member) []diff.Setting {
 	different := diff.Settings(conf.CompareRealServer(was.conf, m.conf))
-	if len(different) == 0 {
+	if len(different) == 0 && slices.EqualFunc(ownOf(was.checkers), ownOf(m.checkers), (*Checker).goesOn) {
 		m.checkers, m.since, m.rising = was.checkers, was.since, was.rising
 		return nil
 	}

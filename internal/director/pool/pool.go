@@ -6,6 +6,7 @@ package pool
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,19 +46,22 @@ func New(vs conf.VirtualServer) *Pool {
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
-	now := time.Now()
+	now, via := time.Now(), viaChecks(vs)
 	for i := range vs.RealServers {
 		rs := &vs.RealServers[i]
-		m := &member{conf: rs, pool: p, since: now, server: lvs.RealServer{
-			Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower,
-		}}
-		for _, c := range ready(rs.Checks) {
+		m := &member{conf: rs, pool: p, since: now, server: serverOf(rs)}
+		for _, c := range slices.Concat(ready(rs.Checks), via[i]) {
 			m.checkers = append(m.checkers, newChecker(c))
 		}
 		p.members = append(p.members, m)
 	}
 	p.quorum.up = p.weight() >= vs.Quorum+vs.Hysteresis
 	return p
+}
+
+// serverOf is a real server as a configuration has it.
+func serverOf(rs *conf.RealServer) lvs.RealServer {
+	return lvs.RealServer{Addr: rs.Addr, Port: rs.Port, Weight: rs.Weight, Method: rs.Method, Upper: rs.Upper, Lower: rs.Lower}
 }
 
 // emptyOf is a service without its key and servers.
@@ -184,6 +188,9 @@ func (p *Pool) laidOut() (all []lvs.VirtualServer) {
 			}
 		}
 		all = append(all, vs)
+	}
+	for _, m := range p.members {
+		all = append(all, m.viaServices()...)
 	}
 	return all
 }
