@@ -54,8 +54,9 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 	done
 	$(GO) test -count=1 -timeout 1h -run '^TestRecordedScenarios$$' ./internal/dataplane -args -recorded $(CURDIR)/build/recorded/'*.txt'
 
-conf-diff: root packages ## what the real keepalived has understood of 5,000 files, beside weir; SEED="1" for one run again
+conf-diff: root packages ## what the real keepalived has understood of 5,000 files of VRRP and 1,000 of LVS, beside weir; SEED="1" for one run again
 	$(GO) test ./cmd/weir -count=1 -v -timeout 2h -run '^TestValues$$' -args -dump-files 5000 -dump-seed $(firstword $(SEED))
+	$(GO) test ./test/vm -count=1 -v -timeout 4h -run '^TestValues$$' -args -value-files 1000 -value-seed $(firstword $(SEED))
 
 interop: root packages peers ## weir beside the real keepalived and FRR: all modes, events and stories; a million hostile packets
 	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^(TestMatrix|TestFRR|TestWholeWeir)$$' -args -all-cells

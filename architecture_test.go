@@ -63,6 +63,7 @@ var may = map[string][]string{
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
 	"test/mutate":                    nil,
+	"test/values":                    {"conf"},
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
 	"test/vm/cells":                  {"internal/api", "internal/director"},

@@ -159,7 +159,7 @@ func TestService(t *testing.T) {
 	}{
 		{"no check", "real_server 10.0.0.2 80 {\n}", []RealServer{server("10.0.0.2", 1)}, ""},
 		{"no port", "real_server 10.0.0.2 { weight 0 }", []RealServer{server("10.0.0.2", 0)}, "quorum-weight"},
-		{"another port", "real_server 10.0.0.2 8080 { TCP_CHECK { } }", []RealServer{server("10.0.0.2", 1, check("10.0.0.2:80"))}, "dr-port"},
+		{"another port", "real_server 10.0.0.2 8080 { TCP_CHECK { } }", []RealServer{server("10.0.0.2", 1, check("10.0.0.2:8080"))}, "dr-port"},
 		{"weight of all", "weight 5\nreal_server 10.0.0.2 80 {\n}\nreal_server 10.0.0.3 80 {\nweight 6\n}",
 			[]RealServer{server("10.0.0.2", 5), server("10.0.0.3", 6)}, ""},
 		{"check's defaults", "real_server 10.0.0.2 80 {\nTCP_CHECK{\n}\n}", []RealServer{server("10.0.0.2", 1, check("10.0.0.2:80"))}, ""},

@@ -119,7 +119,7 @@ func newParser(f text.Files, o Options) *parser {
 func (p *parser) load(path string) (*Config, text.Diagnostics) {
 	content, err := p.run.Open(path)
 	if err != nil {
-		p.diags.Add(text.Diagnostic{Severity: text.Error, File: path, Message: "cannot be read: " + err.Error()})
+		p.diags.Add(text.Diagnostic{Severity: text.Error, Kind: text.KindFile, File: path, Message: "cannot be read: " + err.Error()})
 		return nil, p.diags.Finish(path, 1)
 	}
 	return p.parse(path, content)

@@ -17,7 +17,7 @@ const weirFailed = "weir cannot read this: "
 func (p *parser) guarded(src *text.Source) (cfg *Config, diags text.Diagnostics, same bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			p.diags.ErrorAt(p.diags.Now, weirFailed+fmt.Sprint(cause),
+			p.diags.ErrorOf(text.KindWeir, p.diags.Now, weirFailed+fmt.Sprint(cause),
 				"this is a mistake in weir, not in the file; please report it with the file", "weir stopped at "+panicAt())
 			cfg, diags, same = nil, p.diags.Finish(src.Name, p.run.Files()), p.parts == nil
 		}

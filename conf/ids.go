@@ -61,7 +61,7 @@ func (o Options) CheckFile(name string, read func() ([]byte, error), ids []strin
 	content, err := read()
 	if err != nil {
 		diags := &text.Collector{}
-		diags.Add(text.Diagnostic{Severity: text.Error, File: name, Message: "cannot be read: " + err.Error()})
+		diags.Add(text.Diagnostic{Severity: text.Error, Kind: text.KindFile, File: name, Message: "cannot be read: " + err.Error()})
 		return nil, diags.Finish(name, 1)
 	}
 	variants := o.Variants(name, content, ids, elsewhere)

@@ -28,7 +28,7 @@ type readBlock struct {
 }
 
 func (r *reader) errorAt(at text.Place, message, hint string, notes ...string) {
-	r.diags.ErrorAt(at, message, hint, notes...)
+	r.diags.ErrorOf(text.KindValue, at, message, hint, notes...)
 }
 
 func (r *reader) warnAt(at text.Place, code, message, hint string, notes ...string) {
@@ -168,7 +168,7 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		near = r.language.elsewhere(word)
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
-	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
+	r.diags.ErrorOf(text.KindKeyword, st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
 }
 
 // tryAs reads a statement as that of another keyword, which was meant, so that what hangs
@@ -216,7 +216,7 @@ func mentionsOf(b *text.Block) func(names ...string) bool {
 // require gives a diagnostic at the block's head when it lacks a keyword.
 func (r *reader) require(b *text.Block, name, hint string) {
 	if !has(b, name) {
-		r.errorAt(b.Owner.All(), fmt.Sprintf("%s has no %s", b.Owner.Title(), name), hint)
+		r.diags.ErrorOf(text.KindMissing, b.Owner.All(), fmt.Sprintf("%s has no %s", b.Owner.Title(), name), hint)
 	}
 }
 
@@ -224,7 +224,7 @@ func (r *reader) require(b *text.Block, name, hint string) {
 func one[V any](r *reader, st *text.Statement, k kind[V]) (V, bool) {
 	var none V
 	if len(st.Words) == 1 {
-		r.errorAt(st.Place(), st.Keyword()+" lacks its value", "expected "+k.expects)
+		r.diags.ErrorOf(text.KindMissing, st.Place(), st.Keyword()+" lacks its value", "expected "+k.expects)
 		return none, false
 	}
 	v, ok := word(r, st, 1, k)
@@ -321,7 +321,7 @@ func (r *reader) misplacedIn(st *text.Statement, list string) bool {
 func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what string) bool {
 	before, taken := first[key]
 	if taken {
-		r.errorAt(at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
+		r.diags.ErrorOf(text.KindTwice, at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
 		return false
 	}
 	first[key] = at

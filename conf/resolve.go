@@ -4,6 +4,11 @@ package conf
 // and the rules that span blocks.
 func resolve(r *reader, raw *rawConfig) *Config {
 	raw.global.derive()
+	for i := range raw.machine.Addresses {
+		if a := &raw.machine.Addresses[i]; a.Device == "" {
+			a.Device = raw.global.DefaultInterface
+		}
+	}
 	raw.resolveFiles()
 	cfg := &Config{
 		Global:         raw.global,

@@ -136,6 +136,10 @@ func resolveGroups(r *reader, raw *rawConfig) {
 			r.warnAt(g.PlaceOf("group"), "sync-group-single", syncSingle, "expected at least two")
 		}
 	}
+	for _, g := range raw.sync {
+		from(g, &raw.global, "smtp_alert", "smtp_alert_vrrp", &g.SMTPAlert, raw.global.SMTPAlertVRRP)
+		raw.join(g)
+	}
 	for _, i := range raw.instances {
 		m := in[i.Name]
 		switch {
@@ -143,6 +147,28 @@ func resolveGroups(r *reader, raw *rawConfig) {
 			i.unweigh(r, raw, "in a vrrp_sync_group")
 		case i.Priority == ownerPriority:
 			i.unweigh(r, raw, "with priority 255")
+		}
+	}
+}
+
+// join gives the members of a group what they have from it. They begin as backup, unless
+// all of them own their addresses: none becomes master before the others can.
+func (raw *rawConfig) join(g *SyncGroup) {
+	var members []*rawInstance
+	owners := true
+	for _, i := range raw.instances {
+		if slices.Contains(g.Members, i.Name) {
+			members = append(members, i)
+			owners = owners && i.State == Master && i.Priority == ownerPriority
+		}
+	}
+	for _, i := range members {
+		if !owners {
+			i.State = Backup
+		}
+		if g.Has("notify_priority_changes") && i.PlaceOf("notify_priority_changes") == raw.global.PlaceOf("vrrp_notify_priority_changes") {
+			i.PriorityChanges = g.PriorityChanges
+			i.note("notify_priority_changes", g.PlaceOf("notify_priority_changes"))
 		}
 	}
 }

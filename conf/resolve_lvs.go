@@ -26,6 +26,11 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 			services = append(services, s.VirtualServer)
 		}
 	}
+	for i := range services { // parts are read without what is global
+		if s := &services[i]; !s.Has("smtp_alert") {
+			s.SMTPAlert = raw.global.SMTPAlertChecker
+		}
+	}
 	return services
 }
 
@@ -168,8 +173,26 @@ func (s *rawService) checkSorry(r *reader) {
 	if a.IsValid() && !s.Has("sorry_server_lvs_method") {
 		s.SorryMethod, s.SorryTunnel = s.Method, s.Tunnel
 	}
+	s.forceSorryPort(r)
+	if s.HASuspend && slices.ContainsFunc(s.Keys, func(k lvs.ServiceKey) bool { return k.Mark != 0 }) {
+		s.HASuspend = false
+		r.warnAt(s.PlaceOf("ha_suspend"), "no-effect", "ha_suspend has no effect with a mark, which is no address", "take it out")
+	}
 	if s.Has("ip_family") && s.address.IsValid() && s.IPv6 != s.address.Is6() {
 		r.errorAt(s.PlaceOf("ip_family"), fmt.Sprintf("ip_family is not that of %s", s.address), "take it out")
+	}
+}
+
+// forceSorryPort settles the sorry server's port, which only NAT changes.
+func (s *rawService) forceSorryPort(r *reader) {
+	given := s.SorryServer.Port()
+	port, single := s.onePort()
+	if !s.SorryServer.IsValid() || s.SorryMethod == lvs.Masquerade || given == port || !single && !s.byMark() {
+		return
+	}
+	s.SorryServer = netip.AddrPortFrom(s.SorryServer.Addr(), port)
+	if given != 0 {
+		r.warnAt(s.PlaceOf("sorry_server"), "dr-port", fmt.Sprintf("sorry_server port %d is read as %d: direct routing changes no port", given, port), fmt.Sprintf("write %d", port))
 	}
 }
 
@@ -264,7 +287,8 @@ func (s *rawService) onePort() (port uint16, single bool) {
 }
 
 // forcePort settles the real server's port, which only NAT changes: it is 0
-// where packets keep one of several. It returns the port that is checked.
+// where packets keep one of several. It returns the port that is checked: the one that is
+// given, if any.
 func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
 	port, single := s.onePort()
 	given := raw.Port
@@ -277,8 +301,8 @@ func (raw *rawServer) forcePort(r *reader, s *rawService) uint16 {
 		return port
 	case single && port != 0:
 		r.warnAt(raw.head.Words[2].Place, "dr-port", fmt.Sprintf("real_server port %d is read as %d: direct routing changes no port", given, port),
-			fmt.Sprintf("write %d", port))
-		return port
+			fmt.Sprintf("write %d; checks go to %d unless connect_port says otherwise", port, given))
+		return given
 	}
 	r.warnAt(raw.head.Words[2].Place, "dr-port", fmt.Sprintf("real_server port %d is only checked: direct routing changes no port", given),
 		"take it out; connect_port says which port is checked")

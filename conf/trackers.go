@@ -83,11 +83,13 @@ type TrackProcess struct {
 func trackProcessBlock() *blockSpec {
 	type P = TrackProcess
 	delay := seconds(0, time.Hour)
-	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, _ any) {
+	return &blockSpec{name: "vrrp_track_process", done: func(r *reader, b *text.Block, into any) {
 		r.require(b, "process", "expected process NAME [ARGUMENT...]")
+		p := into.(*P) // arguments are in no process's short name
+		p.FullCommand = p.FullCommand || len(p.Process) > 1 || p.Has("param_match")
 	}, entries: []*entry{
 		many("process", nonEmpty("a program's name"), func(p *P) *[]string { return &p.Process }, "the program, and its arguments", firstCounts()),
-		value("param_match", oneWord("way to match", "initial", "partial"), func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match", otherwise("all")),
+		optional("param_match", oneWord("way to match", "initial", "partial"), "", func(p *P) *string { return &p.ParamMatch }, "how much of the arguments has to match; without a word all", otherwise("all")),
 		weighted(254, func(p *P) *int { return &p.Weight }, func(p *P) *bool { return &p.Reverse }, "what is added to the priority while enough processes run; 0 is a fault while not"),
 		value("quorum", number(1, 65535), func(p *P) *int { return &p.Quorum }, "so many processes are enough", initially(1)),
 		value("quorum_max", number(0, 65535), func(p *P) *int { return &p.QuorumMax }, "more than so many are too many", otherwise("no limit")),

@@ -215,7 +215,7 @@ func meantValue(noun, word string) string {
 // tellMeant says what is meant by a word that the block does not have, and reads it so.
 func (r *reader) tellMeant(m meant, spec *blockSpec, b *text.Block, st *text.Statement, into any) {
 	b.Unsure = b.Unsure || m.instead == ""
-	r.errorAt(st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(st.Keyword()), spec.where()), m.hint())
+	r.diags.ErrorOf(text.KindKeyword, st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(st.Keyword()), spec.where()), m.hint())
 	if m.instead != "" {
 		b.Statements = append(b.Statements, &text.Statement{Entry: spec.Lookup(m.instead), Words: st.Words, Broken: true})
 		r.tryAs(spec.lookup(m.instead), st, into)

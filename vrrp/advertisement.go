@@ -219,7 +219,9 @@ func unmarshal(b []byte, addrLen int) (read Advertisement, err error) {
 	} else {
 		read.Interval = time.Duration(b[5]) * time.Second
 		read.Auth.Type = AuthType(b[4])
-		copy(read.Auth.Data[:], b[len(b)-authDataLen:])
+		if read.Auth.Type != AuthHeader { // whose data is "ignored on reception" (RFC 2338, 5.3.10)
+			copy(read.Auth.Data[:], b[len(b)-authDataLen:])
+		}
 	}
 	for i := range int(b[3]) {
 		vip, _ := netip.AddrFromSlice(b[headerLen+addrLen*i:][:addrLen])

@@ -34,7 +34,7 @@ const checkSchema = `{
           "column": {"type": "integer", "description": "in characters, from 1 on; 0 as the line"},
           "end_column": {"type": "integer", "description": "behind the last character"},
           "severity": {"enum": ["error", "warning", "note"]},
-          "code": {"type": "string", "description": "the kind of warning or note, see weir check --explain; empty for most errors"},
+          "code": {"type": "string", "minLength": 1, "description": "the kind of warning or note, see weir check --explain; of most errors syntax, unknown-keyword, missing, duplicate, invalid, file or internal, of which more may come; more says that not all are shown"},
           "message": {"type": "string", "description": "what is wrong"},
           "help": {"type": "string", "description": "what was expected, or what to do; may be empty"},
           "notes": {"type": "array", "items": {"type": "string"}, "description": "other places that have to do with it"},

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,7 +19,9 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/conf/text"
 	"weir/internal/netlnk/nstest"
+	"weir/test/values"
 )
 
 var (
@@ -35,14 +36,11 @@ type dumper struct {
 	dir       string
 }
 
-// dumpDevices are the interfaces that files may name.
-var dumpDevices = []string{"eth0", "eth1", "eth2", "eth3", "ens160"}
-
 func newDumper(t *testing.T, n int) *dumper {
 	t.Helper()
 	d := &dumper{namespace: nstest.New(t, fmt.Sprintf("dump%d", n)), dir: t.TempDir()}
 	d.namespace.IP("link", "set", "lo", "up")
-	for i, dev := range dumpDevices {
+	for i, dev := range values.Devices {
 		d.namespace.IP("link", "add", dev, "type", "veth", "peer", "name", dev+"p")
 		d.namespace.IP("link", "set", dev+"p", "up")
 		d.namespace.IP("link", "set", dev, "up")
@@ -96,132 +94,6 @@ func (d *dumper) dump(ctx context.Context, path string) (lines, said []string, e
 	return lines, said, errNoDump
 }
 
-// dumped is a block of a dump: its values by label, and its lists by theirs.
-type dumped struct {
-	values map[string]string
-	lists  map[string][]string
-}
-
-func newDumped() *dumped { return &dumped{map[string]string{}, map[string][]string{}} }
-
-// understood are the blocks of a dump: the global one, and those of instances, scripts and
-// groups by kind and name.
-func understood(lines []string) (blocks map[string]*dumped) {
-	global := newDumped()
-	blocks = map[string]*dumped{"global": global}
-	section, now, list := "", global, ""
-	for _, line := range lines {
-		text := strings.TrimSpace(line)
-		indent := len(line) - len(strings.TrimLeft(line, " "))
-		if strings.HasPrefix(line, "------<") {
-			section, list = strings.Trim(text, "-<> "), ""
-			continue
-		}
-		label, value, valued := strings.Cut(text, " = ")
-		if indent == 1 && section != "Global definitions" {
-			now, list = newDumped(), ""
-			blocks[label+" "+value] = now
-			continue
-		}
-		own := 3
-		if section == "Global definitions" {
-			own = 1
-		}
-		switch {
-		case indent > own && list != "":
-			now.lists[list] = append(now.lists[list], text)
-		case strings.HasSuffix(text, ":"):
-			list = strings.TrimSpace(regexp.MustCompile(`( \(\d+\))? ?:$`).ReplaceAllString(text, ""))
-			now.lists[list] = []string{}
-		case valued:
-			now.values[label], list = value, ""
-		default:
-			now.values[text], list = "", ""
-		}
-	}
-	return blocks
-}
-
-// shownJSON is what "weir show config --json --secrets" prints.
-func shownJSON(cfg *conf.Config) (map[string]any, error) {
-	out, err := cfg.JSON(conf.ShowOptions{Secrets: true})
-	if err != nil {
-		return nil, err
-	}
-	var shown map[string]any
-	if err := json.Unmarshal(out, &shown); err != nil {
-		return nil, err
-	}
-	// keepalived shows the weight of a script where its user has none of its own.
-	weights := map[any]any{}
-	for _, s := range shown["vrrp_script"].([]any) {
-		weights[s.(map[string]any)["vrrp_script"]] = s.(map[string]any)["weight"]
-	}
-	for _, v := range shown["vrrp_instance"].([]any) {
-		list, _ := v.(map[string]any)["track_script"].([]any)
-		for _, track := range list {
-			if track := track.(map[string]any); track["has_weight"] != true && weights[track["name"]] != nil {
-				track["weight"], track["has_weight"] = weights[track["name"]], true
-			}
-		}
-	}
-	return shown, nil
-}
-
-// compareValues lists where keepalived and weir have understood a file differently, and
-// counts the values that they have understood in the same way.
-func compareValues(blocks map[string]*dumped, shown map[string]any) (same int, differences []string) {
-	compare := func(where string, rows []valueRow, d *dumped, v map[string]any) {
-		for _, row := range rows {
-			theirs, ours, compared := row.both(d, v)
-			switch {
-			case !compared:
-			case theirs == ours:
-				same++
-			default:
-				differences = append(differences, fmt.Sprintf("%s: %s: keepalived %q, weir %q", where, row.name(), theirs, ours))
-			}
-		}
-	}
-	compare("global_defs", globalRows, blocks["global"], shown["global_defs"].(map[string]any))
-	for _, kind := range blockRows {
-		for _, v := range shown[kind.keyword].([]any) {
-			v := v.(map[string]any)
-			name := kind.title + " " + fmt.Sprint(v[kind.keyword])
-			d := blocks[name]
-			if d == nil && kind.keyword == "vrrp_script" {
-				continue // one that nothing uses
-			}
-			if d == nil {
-				differences = append(differences, name+" is not there in keepalived")
-				continue
-			}
-			compare(fmt.Sprint(kind.keyword, " ", v[kind.keyword]), kind.rows, d, v)
-		}
-	}
-	return same, differences
-}
-
-// valueClasses are the differences that are known, by what both have: docs/differences.md
-// tells why.
-var valueClasses = []struct {
-	name    string
-	matches *regexp.Regexp
-}{
-	{"skip_check_adv_addr off is on in keepalived", regexp.MustCompile(`skip_check_adv_addr: keepalived "true", weir "false"`)},
-	{"quotes and backslashes in values, of which weir warns", regexp.MustCompile(`(router_id|notification_email_from): keepalived "('|[^"]*\\)`)},
-	{"half seconds in vrrp_script, which 2.2.7 does not know", regexp.MustCompile(`vrrp_script .*: interval: keepalived .*, weir "\d*\.\d+"`)},
-}
-
-func valueClass(difference string) string {
-	for _, c := range valueClasses {
-		if c.matches.MatchString(difference) {
-			return c.name
-		}
-	}
-	return ""
-}
-
 // valueTexts are the files that are compared: the corpus, those of users, and made ones.
 func valueTexts(t *testing.T) (texts []string) {
 	for _, path := range corpusFiles(t) {
@@ -245,7 +117,7 @@ func valueTexts(t *testing.T) (texts []string) {
 		texts = texts[:*dumpFiles/2]
 	}
 	for len(texts) < *dumpFiles {
-		texts = append(texts, makeVRRP(rng))
+		texts = append(texts, values.MakeVRRP(rng))
 	}
 	return texts
 }
@@ -285,7 +157,7 @@ func TestValues(t *testing.T) {
 				}
 				same += count
 				for _, one := range differences {
-					class := valueClass(one)
+					class := values.Class(one)
 					if classes[class]++; class == "" && classes[class] < 40 {
 						t.Errorf("%s\nof (-dump-seed %d)\n%s", one, *dumpSeed, text)
 					}
@@ -322,26 +194,32 @@ func (d *dumper) compare(t *testing.T, text string) (same int, differences []str
 		t.Error(err)
 		return 0, nil, "it is not there"
 	}
-	cfg, _ := conf.Options{ID: "node01"}.Load(path)
+	cfg, diags := conf.Options{ID: "node01"}.Load(path)
 	if cfg == nil {
-		return 0, nil, "weir refuses it"
+		return 0, nil, "weir refuses it: " + firstError(diags)
 	}
 	lines, said, err := d.dump(t.Context(), path)
 	if err != nil {
 		return 0, nil, "keepalived shows nothing"
 	}
-	if i := slices.IndexFunc(said, func(s string) bool { return newerWord.MatchString(s) }); i >= 0 {
-		return 0, nil, "keepalived: " + newerWord.FindString(said[i])
+	if i := slices.IndexFunc(said, func(s string) bool { return values.Newer.MatchString(s) }); i >= 0 {
+		return 0, nil, "keepalived: " + values.Newer.FindString(said[i])
 	}
-	shown, err := shownJSON(cfg)
+	shown, err := values.Shown(cfg)
 	if err != nil {
 		t.Error(err)
 		return 0, nil, "JSON"
 	}
-	same, differences = compareValues(understood(lines), shown)
+	same, differences = values.CompareVRRP(lines, shown)
 	return same, differences, ""
 }
 
-// newerWord is said of words that keepalived 2.2.7 does not know, and of files that it
-// takes only a part of.
-var newerWord = regexp.MustCompile(`[Uu]nknown keyword|Unexpected|[Uu]nmatched|SIGSEGV`)
+// firstError is the message of the first error, without what is the file's own.
+func firstError(diags text.Diagnostics) string {
+	for _, d := range diags.All() {
+		if d.Severity == text.Error {
+			return regexp.MustCompile(`[\w.:/-]*\d[\w.:/-]*|"[^"]*"`).ReplaceAllString(d.Message, "N")
+		}
+	}
+	return ""
+}

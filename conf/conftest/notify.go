@@ -10,7 +10,7 @@ func init() {
 		"global_defs smtp_helo_name":                   {was: "a.example.org", now: "b.example.org"},
 		"global_defs smtp_alert":                       {was: "off", now: "on", around: "smtp_alert_vrrp off\nsmtp_alert_checker off\n"},
 		"global_defs smtp_alert_vrrp":                  {nothing: "it is that of instances which say nothing"},
-		"global_defs smtp_alert_checker":               {was: "off", now: "on"},
+		"global_defs smtp_alert_checker":               {nothing: "it is that of virtual servers which say nothing"},
 		"global_defs no_email_faults":                  {was: "-", now: ""},
 		"global_defs no_checker_emails":                {was: "off", now: "on"},
 		"global_defs rs_init_notifies":                 {was: "off", now: "on"},
@@ -28,9 +28,6 @@ func init() {
 	}
 	for _, keyword := range []string{"notify_priority_changes", "smtp_alert"} {
 		reloadExamples["vrrp_sync_group "+keyword] = reloadExample{was: "off", now: "on", around: aGroup}
-	}
-	for _, keyword := range []string{"notify_master", "notify_backup", "notify_fault", "notify_stop", "notify"} {
-		reloadExamples["vrrp_sync_group "+keyword] = reloadExample{was: `"/bin/true a"`, now: `"/bin/true b"`, around: aGroup}
 	}
 }
 

@@ -427,6 +427,9 @@ func ReloadText(block, keyword, statement string) string {
 func trackers(block, keyword, statement string) string {
 	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n"}[block]
 	must := map[string]string{"vrrp_script": "script /bin/true\n", "vrrp_track_process": "process a\n"}[block]
+	if block == "vrrp_sync_group" && !strings.Contains(statement, "group {") {
+		must = aGroup
+	}
 	if strings.HasPrefix(must, keyword+" ") {
 		must = ""
 	}

@@ -31,6 +31,9 @@ type Diagnostic struct {
 	Severity Severity
 	// Code names a kind of warning, such as protocol-default.
 	Code string
+	// Kind is the code of an error for programs, which nobody can silence or ask about; empty
+	// is KindSyntax. People do not see it.
+	Kind string
 	File string
 	// Line and Column are 1-based; the column counts runes. Line is 0 when
 	// the diagnostic is about the file as a whole.
@@ -57,6 +60,18 @@ type Diagnostic struct {
 	// refused is one for which keepalived -t refuses the file.
 	refused bool
 }
+
+// The kinds of errors, and of what says that there is more.
+const (
+	KindSyntax  = "syntax"          // quotes, braces, includes, the text language
+	KindKeyword = "unknown-keyword" // a word that no block, or not this one, knows
+	KindMissing = "missing"         // a value or a keyword that has to be there
+	KindTwice   = "duplicate"       // what may be there once
+	KindValue   = "invalid"         // any other value, or values that do not go together
+	KindFile    = "file"            // the file cannot be read
+	KindWeir    = "internal"        // a mistake of weir's own
+	kindMore    = "more"            // there are more than are shown
+)
 
 // Diagnostics is all that one or more files gave rise to.
 type Diagnostics struct {
@@ -217,9 +232,14 @@ func (c *Collector) first(d *Diagnostic) bool {
 	return true
 }
 
-// ErrorAt gives an error at its place.
+// ErrorAt gives an error in the text itself at its place.
 func (c *Collector) ErrorAt(at Place, message, hint string, notes ...string) {
-	c.At(Diagnostic{Severity: Error, Message: message, Hint: hint, Notes: notes}, at)
+	c.ErrorOf(KindSyntax, at, message, hint, notes...)
+}
+
+// ErrorOf gives an error of a kind at its place.
+func (c *Collector) ErrorOf(kind string, at Place, message, hint string, notes ...string) {
+	c.At(Diagnostic{Severity: Error, Kind: kind, Message: message, Hint: hint, Notes: notes}, at)
 }
 
 // onceError is an error of many places.
@@ -290,7 +310,7 @@ func (c *Collector) Finish(name string, files int) Diagnostics {
 	c.countOnce()
 	sortByPlace(c.list)
 	for severity, n := range c.Counts {
-		last := Diagnostic{Severity: Severity(severity), File: name}
+		last := Diagnostic{Severity: Severity(severity), Kind: kindMore, File: name}
 		switch {
 		case last.Severity == Error && c.cut:
 			last.Message = fmt.Sprintf("%d errors: the rest is not looked at", MaxDiagnostics)

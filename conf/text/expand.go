@@ -134,7 +134,7 @@ func (l *lexer) forID(line, head string) bool {
 		return true
 	}
 	l.skip(len(line) - len(head) + 1 + len(id))
-	return l.pos < len(l.src.Text) && l.peek(0) != '\n' && l.macro()
+	return l.pos == len(l.src.Text) || l.peek(0) != '\n' && l.macro()
 }
 
 // IDs are the config ids that lines were for or not for, sorted.

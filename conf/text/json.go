@@ -1,6 +1,9 @@
 package text
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // diagnosticJSON is a Diagnostic as programs read it; docs/diagnostics.schema.json says
 // what its members mean.
@@ -24,7 +27,7 @@ type diagnosticJSON struct {
 func (d Diagnostic) MarshalJSON() ([]byte, error) {
 	j := diagnosticJSON{
 		File: printable(d.File), Line: d.Line, Column: d.Column, EndColumn: d.Column,
-		Severity: d.Severity.String(), Code: d.Code, Message: d.Message, Help: d.Hint,
+		Severity: d.Severity.String(), Code: cmp.Or(d.Code, d.Kind, KindSyntax), Message: d.Message, Help: d.Hint,
 		Notes: append([]string{}, d.Notes...), Places: max(1, d.Places),
 		Includes: append([]string{}, d.includes()...), IDs: append([]string{}, d.IDs...), Machine: d.Machine,
 	}

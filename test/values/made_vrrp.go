@@ -1,4 +1,4 @@
-package main
+package values
 
 import (
 	"fmt"
@@ -6,9 +6,12 @@ import (
 	"strings"
 )
 
-// makeVRRP makes a file of VRRP by chance, of words that keepalived 2.2.7 knows.
-func makeVRRP(rng *rand.Rand) string {
-	m := &vrrpMaker{Rand: rng}
+// Devices are the interfaces that made files name.
+var Devices = []string{"eth0", "eth1", "eth2", "eth3", "ens160"}
+
+// MakeVRRP makes a file of VRRP by chance, of words that keepalived 2.2.7 knows.
+func MakeVRRP(rng *rand.Rand) string {
+	m := &maker{Rand: rng}
 	if m.one(2) {
 		m.definitions()
 	}
@@ -16,31 +19,81 @@ func makeVRRP(rng *rand.Rand) string {
 		m.block("global_defs", m.globalLines())
 	}
 	m.block("vrrp_script chk", []string{`script "/bin/true"`, m.pick("interval 1", "interval 2", "interval 0.5"), m.pick("weight 5", "weight -20", "weight 0", "")})
-	for i := range 1 + m.IntN(3) {
+	m.trackers()
+	m.static()
+	n := 1 + m.IntN(3)
+	for i := range n {
 		m.block(fmt.Sprintf("vrrp_instance V%d", i), m.instanceLines(i))
+	}
+	if n > 1 && m.one(2) {
+		m.block("vrrp_sync_group G", m.groupLines(n))
 	}
 	return m.String()
 }
 
-// vrrpMaker writes a file.
-type vrrpMaker struct {
+// trackers are a file and a process to be watched.
+func (m *maker) trackers() {
+	m.block("track_file tf", []string{`file "/tmp/tf"`, m.pick("weight 2", "weight -3", "weight 0", ""), m.pick("init_file 3", "init_file 0 overwrite", "")})
+	m.block("vrrp_track_process tp", []string{
+		m.pick("process nginx", "process nginx -g x", `process "/usr/sbin/nginx -g"`), m.pick("weight 4", "weight -9", ""), m.pick("quorum 2", ""), m.pick("quorum_max 5", ""),
+		m.pick("fork_delay 2", "terminate_delay 1.5", "delay 3", ""), m.pick("full_command", ""), m.pick("param_match initial", "param_match partial", ""),
+	})
+}
+
+// static are addresses, routes and rules of the machine.
+func (m *maker) static() {
+	if m.one(3) {
+		m.block("static_ipaddress", []string{m.pick("203.0.113.1/24 dev eth1", "203.0.113.2 dev eth2 scope link", "203.0.113.3/24 brd 203.0.113.255 dev eth1 label eth1:s", "203.0.113.4"), m.pick("2001:db8:9::1/64 dev eth3", "")})
+	}
+	if m.one(3) {
+		m.block("static_routes", []string{
+			m.pick("198.18.0.0/24 via 198.51.100.9 dev eth0", "src 198.51.100.1 198.18.0.0/24 via 198.51.100.9 dev eth0 metric 7", "198.18.0.0/24 dev eth1 scope link table 100", "blackhole 198.18.1.0/24"),
+			m.pick("default via 198.51.100.8 dev eth0 table 5", "0.0.0.0/0 via 198.51.100.8 dev eth0 table 6 mtu 1400", "2001:db8:8::/64 dev eth2 metric 9", ""),
+		})
+	}
+	if m.one(3) {
+		m.block("static_rules", []string{m.pick("from 198.18.0.0/24 table 100 priority 500", "to 198.18.0.0/24 lookup 5 preference 600", "iif eth1 fwmark 7 table 8 priority 9", "from 198.18.0.1 to 198.18.2.0/24 table main priority 77")})
+	}
+}
+
+// groupLines are those of a sync group of the instances.
+func (m *maker) groupLines(n int) []string {
+	members := "group {\n"
+	for i := range n {
+		members += fmt.Sprintf("V%d\n", i)
+	}
+	lines := []string{members + "}"}
+	for _, choice := range [][]string{
+		{"track_interface {\neth2 weight 3\n}", "track_interface {\neth2\n}"}, {"track_script {\nchk weight 4\n}"}, {"track_file {\ntf weight 3\n}", "track_file {\ntf weight 3 reverse\n}"},
+		{"track_process {\ntp weight 6\n}", "track_process {\ntp\n}"}, {"smtp_alert", "smtp_alert off"}, {"sync_group_tracking_weight"}, {"notify_priority_changes on", "notify_priority_changes"},
+		{`notify_master "/usr/bin/true m"`, "notify_master /usr/bin/true"}, {`notify_backup "/usr/bin/true b"`}, {`notify_fault "/usr/bin/true f 'g h'"`}, {`notify_stop "/usr/bin/true s"`}, {`notify "/usr/bin/true n"`},
+	} {
+		if m.one(3) {
+			lines = append(lines, m.pick(choice...))
+		}
+	}
+	return lines
+}
+
+// maker writes a file.
+type maker struct {
 	*rand.Rand
 	strings.Builder
 	names []string
 }
 
-func (m *vrrpMaker) one(of int) bool { return m.IntN(of) == 0 }
+func (m *maker) one(of int) bool { return m.IntN(of) == 0 }
 
-func (m *vrrpMaker) pick(of ...string) string { return of[m.IntN(len(of))] }
+func (m *maker) pick(of ...string) string { return of[m.IntN(len(of))] }
 
 // definitions define names that lines may use.
-func (m *vrrpMaker) definitions() {
+func (m *maker) definitions() {
 	m.names = []string{"DEV", "PRIO", "ADDR"}
 	fmt.Fprintf(m, "$DEV=%s\n$PRIO=%d\n$ADDR=192.0.2\n", m.pick("eth0", "eth1"), 1+m.IntN(254))
 }
 
 // block writes a block with its lines in some order, and in some layout.
-func (m *vrrpMaker) block(head string, lines []string) {
+func (m *maker) block(head string, lines []string) {
 	m.Shuffle(len(lines), func(i, k int) { lines[i], lines[k] = lines[k], lines[i] })
 	m.WriteString(head + m.pick(" {\n", "\n{\n", " {   # a comment\n"))
 	for _, line := range lines {
@@ -52,7 +105,7 @@ func (m *vrrpMaker) block(head string, lines []string) {
 	m.WriteString("}\n")
 }
 
-func (m *vrrpMaker) globalLines() (lines []string) {
+func (m *maker) globalLines() (lines []string) {
 	for _, choice := range [][]string{
 		{"router_id lb1", "router_id 'a b'", `router_id "x\ty"`}, {"vrrp_version 2", "vrrp_version 3"},
 		{"vrrp_garp_master_delay 3", "vrrp_garp_master_delay 0"}, {"vrrp_garp_master_repeat 2"}, {"vrrp_garp_master_refresh 60"},
@@ -71,8 +124,8 @@ func (m *vrrpMaker) globalLines() (lines []string) {
 	return lines
 }
 
-func (m *vrrpMaker) instanceLines(i int) []string {
-	device, priority, net := m.pick(dumpDevices...), fmt.Sprint(1+m.IntN(254)), fmt.Sprintf("192.0.%d", i)
+func (m *maker) instanceLines(i int) []string {
+	device, priority, net := m.pick(Devices...), fmt.Sprint(1+m.IntN(254)), fmt.Sprintf("192.0.%d", i)
 	if m.names != nil && m.one(2) {
 		device, priority, net = "$DEV", m.pick("$PRIO", "${PRIO}"), "${ADDR}"
 	}
@@ -81,7 +134,7 @@ func (m *vrrpMaker) instanceLines(i int) []string {
 		fmt.Sprintf("virtual_ipaddress {\n%s.%d%s\n%s\n}", net, 1+m.IntN(200), m.pick("", "/24", "/24 dev eth2", "/32 label eth1:x dev eth1", "/24 brd +"), m.pick("", net+".201")),
 	}
 	for _, choice := range [][]string{
-		{"state MASTER", "state BACKUP", "state MASTER\nstate BACKUP"}, {"advert_int 1", "advert_int 3", "advert_int 0.5"}, {"version 2", "version 3"},
+		{"state MASTER", "state BACKUP", "state MASTER\nstate BACKUP"}, {"advert_int 1", "advert_int 3"}, {"version 2", "version 3", "version 3\nadvert_int 0.5"},
 		{"authentication {\nauth_type PASS\nauth_pass 1111\n}", "authentication {\nauth_type PASS\nauth_pass abcdefghijkl\n}", "authentication {\nauth_pass \"a b\"\nauth_type PASS\n}"},
 		{"nopreempt", "nopreempt\npreempt"}, {"preempt_delay 5", "preempt_delay 0.5", "preempt_delay 300"}, {"garp_master_delay 2", "garp_master_delay 0"},
 		{"garp_master_repeat 3", "garp_master_repeat 0"}, {"garp_master_refresh 30"}, {"garp_master_refresh_repeat 2"}, {"garp_lower_prio_delay 1"},
@@ -91,6 +144,10 @@ func (m *vrrpMaker) instanceLines(i int) []string {
 		{"unicast_peer {\n198.51.100.77\n}", "unicast_peer {\n198.51.100.77 min_ttl 5\n198.51.100.78 max_ttl 9\n}", "unicast_peer {\n198.51.100.77 min_ttl 2 max_ttl 100\n}"},
 		{"unicast_src_ip 198.51.100.1", "mcast_src_ip 198.51.100.2"}, {"unicast_ttl 20"}, {"check_unicast_src"},
 		{"track_interface {\neth1\neth2 weight 5\n}", "track_interface {\neth3 weight -7\n}"}, {"track_script {\nchk\n}", "track_script {\nchk weight 9\n}", "track_script {\nchk weight 9 reverse\n}"},
+		{"track_file {\ntf weight 3\n}", "track_file {\ntf\n}"}, {"track_process {\ntp weight -2\n}", "track_process {\ntp\n}"},
+		{"virtual_routes {\n198.19.0.0/24 via 198.51.100.9 dev eth0\n}", "virtual_routes {\nsrc 198.51.100.1 to 198.19.0.0/24 via 198.51.100.9 dev eth0 table 7 metric 3\nblackhole 198.19.1.0/24\n}"},
+		{"virtual_rules {\nfrom 198.19.0.0/24 table 7 priority 40\n}"},
+		{`notify_master "/usr/bin/true m"`}, {"notify_backup /usr/bin/true"}, {`notify_fault "/usr/bin/true f g"`}, {`notify_stop "/usr/bin/true s"`}, {`notify "/usr/bin/true n"`}, {`notify_master_rx_lower_pri "/usr/bin/true l"`},
 		{"virtual_ipaddress_excluded {\n203.0.113." + fmt.Sprint(1+i*9+m.IntN(9)) + "/24\n}"},
 	} {
 		if m.one(4) {
