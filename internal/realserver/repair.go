@@ -9,7 +9,7 @@ import (
 
 // Repair restores what somebody has changed of what Start set up, and returns each
 // difference that it found as a sentence for people; nothing where there is none. What Stop
-// removed stays removed. The director calls it once a second. With an error, the
+// removed stays removed. The director calls it again and again. With an error, the
 // differences may not be repaired.
 func (r *RealServer) Repair() (drifted []string, err error) {
 	s, err := r.load()
