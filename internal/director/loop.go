@@ -17,7 +17,7 @@ var ErrStopped = errors.New("weir is stopping")
 // how often it then compares the machine's addresses and settings with what they are to be.
 const (
 	lookEvery   = time.Second
-	repairEvery = 5 * time.Second
+	repairEvery = 2 * time.Second
 )
 
 // repairSoon is how soon they are where the kernel reports that one has changed: it
