@@ -61,7 +61,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(lookEvery)
+			look.Reset(min(lookEvery, max(0, repairEvery-time.Since(repaired))))
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {

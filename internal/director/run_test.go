@@ -328,7 +328,7 @@ func TestErrorsOfStates(t *testing.T) {
 		for call, n := range map[string]int{"add": 1, "speaker": 1, "renew": 1} {
 			m.Refuse(call, n)
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(6 * time.Second)
 		n.want(cluster.Master, theVIP) // the repair has added it
 		n.wantLogged("add VIP instance=VI_51 vip=192.0.2.100/32 device=eth0 error=refused by the test", 1)
 		n.wantLogged("announce VIP instance=VI_51 vip=192.0.2.100 error=refused by the test", 1)
