@@ -37,8 +37,9 @@ const (
 	boundOut    = seedDelayLoop + seedRetries*seedRetryWait
 	boundSilent = boundOut + (seedRetries+1)*seedConnect
 	boundBack   = seedDelayLoop
-	// The first check comes 1 s and up to the delay loop after the start.
-	boundChecked = time.Second + seedDelayLoop + bootSlack
+	// The first check comes 1 s and up to the delay loop after the start. Both directors
+	// start at once, and the kernel verifies the programs of both.
+	boundChecked = time.Second + seedDelayLoop + 2*bootSlack
 
 	// The standby takes over after the master-down interval (RFC 3768,
 	// section 6.1): three adverts and its skew time; 0.2 s is for the client
