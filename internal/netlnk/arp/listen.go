@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
 )
 
 // Claim is an ARP packet that came in: somebody on a device's link has an IPv4 address.
@@ -27,36 +28,14 @@ func Listen(ctx context.Context, heard func(Claim)) error {
 	if err != nil {
 		return fmt.Errorf("listen for ARP: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "ARP")
-	defer f.Close()
-	defer context.AfterFunc(ctx, func() { f.Close() })()
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("listen for ARP: %w", err)
-	}
-	b := make([]byte, 64)
-	for ctx.Err() == nil {
-		var n int
-		var from unix.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = unix.Recvfrom(int(fd), b, 0)
-			return failed != unix.EAGAIN
-		})
-		if err != nil { // closed
-			return nil
-		}
-		if failed != nil {
-			continue // a device that went down says so once
-		}
-		link, ok := from.(*unix.SockaddrLinklayer)
-		if !ok || link.Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		if c, ok := claimOf(b[:n]); ok {
-			c.Device = link.Ifindex
+	err = netlnk.Receive(ctx, fd, 64, func(packet []byte, from *unix.SockaddrLinklayer) {
+		if c, ok := claimOf(packet); ok {
+			c.Device = from.Ifindex
 			heard(c)
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("listen for ARP: %w", err)
 	}
 	return nil
 }

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"weir/internal/netlnk"
 )
 
 // Claim is a neighbour advertisement that came in: somebody on a device's link has an IPv6
@@ -28,36 +29,17 @@ func Listen(ctx context.Context, heard func(Claim)) error {
 	if err != nil {
 		return fmt.Errorf("listen for neighbour advertisements: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "ND")
-	defer f.Close()
-	defer context.AfterFunc(ctx, func() { f.Close() })()
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("listen for neighbour advertisements: %w", err)
-	}
-	b := make([]byte, 256)
-	for ctx.Err() == nil {
-		var n int
-		var from unix.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = unix.Recvfrom(int(fd), b, 0)
-			return failed != unix.EAGAIN
-		})
-		if err != nil { // closed
-			return nil
+	err = netlnk.Receive(ctx, fd, 256, func(packet []byte, from *unix.SockaddrLinklayer) {
+		if from.Halen != 6 {
+			return
 		}
-		if failed != nil {
-			continue // a device that went down says so once
-		}
-		link, ok := from.(*unix.SockaddrLinklayer)
-		if !ok || link.Pkttype == unix.PACKET_OUTGOING || link.Halen != 6 {
-			continue
-		}
-		if c, ok := claimOf(b[:n], net.HardwareAddr(link.Addr[:6])); ok {
-			c.Device = link.Ifindex
+		if c, ok := claimOf(packet, net.HardwareAddr(from.Addr[:6])); ok {
+			c.Device = from.Ifindex
 			heard(c)
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("listen for neighbour advertisements: %w", err)
 	}
 	return nil
 }
