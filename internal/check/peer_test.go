@@ -43,6 +43,9 @@ func newPair(t *testing.T) pair {
 	nstest.Veth(p.director, "ens160", p.server, "ens160")
 	p.director.Batch("address add "+directorIP+"/24 dev ens160", "address add "+directorIP6+"/64 dev ens160 nodad")
 	p.server.Batch("address add "+serverIP+"/24 dev ens160", "address add "+serverIP6+"/64 dev ens160 nodad")
+	// The kernel refuses a datagram by ICMP only so often a second, and these checks ask more often.
+	sysctl(t, p.server, "ipv4/icmp_ratelimit", "0")
+	sysctl(t, p.server, "ipv6/icmp/ratelimit", "0")
 	return p
 }
 
