@@ -70,7 +70,7 @@ func (n *Namespace) settle(args []string) {
 		return
 	}
 	address, _, _ := strings.Cut(args[2], "/")
-	if !strings.Contains(run(n.t, "-n", n.Name, "link", "show", "dev", args[4]), "LOWER_UP") {
+	if !strings.Contains(address, ":") || !strings.Contains(run(n.t, "-n", n.Name, "link", "show", "dev", args[4]), "LOWER_UP") {
 		return
 	}
 	WaitFor(n.t, address+" among the local addresses of "+n.Name, func() bool {
