@@ -18,7 +18,7 @@ func beyondEntries() []*entry {
 		value("agent_check", port(), func(s *S) *uint16 { return &s.Beyond.Port },
 			"ask an agent at this TCP port of each real server, by HAProxy's agent-check: its line says a percentage of the weight, drain, maint, ready, up, down, fail, stopped or maxconn:N. An agent that does not answer changes nothing", example("9000", "9001")),
 		value("agent_inter", seconds(100*time.Millisecond, time.Hour), func(s *S) *time.Duration { return &s.Beyond.Inter },
-			"how often the agents are asked, and how long they have to answer", initially(2*time.Second), example("2", "0.5")),
+			"how often the agents are asked, and how long they have to answer", initially(2*time.Second)),
 		value("agent_addr", address(), func(s *S) *netip.Addr { return &s.Beyond.Addr },
 			"the address of one agent that answers for all real servers, by agent_send", otherwise("the real server's"), example("192.0.2.5", "192.0.2.6")),
 		value("agent_send", nonEmpty("a line of text"), func(s *S) *string { return &s.Beyond.Send },
