@@ -17,6 +17,8 @@ type Beyond struct {
 	SlowStart time.Duration `json:"slow_start"`
 	// CheckViaVIP has each real server checked through the virtual server's address.
 	CheckViaVIP bool `json:"check_via_vip"`
+	// Spares are the tiers of spare real servers, in the order in which they take part.
+	Spares []SpareTier `json:"spare_tier"`
 	AgentCheck
 }
 

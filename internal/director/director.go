@@ -236,6 +236,7 @@ func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 		if quorum := c.Quorum(); quorum != nil {
 			d.also = append(d.also, *quorum)
 		}
+		d.also = append(d.also, c.Tiers()...)
 		return e
 	})
 }
