@@ -52,6 +52,7 @@ const (
 	PeerNotSentTo    Kind = "unicast_peer_not_sent_to"
 	PeerSentToAgain  Kind = "unicast_peer_sent_to_again"
 	LowerMaster      Kind = "lower_master"
+	LowerMasterGone  Kind = "lower_master_gone"
 	TimerLate        Kind = "vrrp_timer_late"
 	AdvertDropped    Kind = "advert_dropped"
 	FirstCheckPassed Kind = "first_check_passed"
@@ -115,6 +116,7 @@ var byMessage = map[string]row{
 	"vrrp unicast peer not sent to":                                     {kind: PeerNotSentTo},
 	"vrrp unicast peer is sent to again":                                {kind: PeerSentToAgain},
 	"vrrp advert of a lower master":                                     {kind: LowerMaster},
+	"vrrp lower master is heard no more":                                {kind: LowerMasterGone},
 	"vrrp timer ran late, listening again":                              {kind: TimerLate},
 	"vrrp packet dropped":                                               {kind: AdvertDropped},
 	"first check passed":                                                {kind: FirstCheckPassed},
