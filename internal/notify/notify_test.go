@@ -192,7 +192,7 @@ func TestInstance(t *testing.T) {
 	first := b.relay.mails()[1]
 	for _, want := range []string{
 		"HELO lb1.example.org\nMAIL FROM:<weir@example.org>\nRCPT TO:<one@example.org>\nRCPT TO:<two@example.org>\nDATA\nDate: ",
-		"\nFrom: weir <weir@example.org>\nSubject: [LB1] VRRP Instance V1 - Entering MASTER state\nX-Mailer: Keepalived\nTo: One <one@example.org>,\n two@example.org\n\n=> VRRP Instance is now owning VRRP VIPs <=\n\n.\nQUIT\n",
+		"\nFrom: weir <weir@example.org>\nSubject: [LB1] VRRP Instance V1 - Entering MASTER state\nX-Mailer: Keepalived\nTo: One <one@example.org>, two@example.org\n\n=> VRRP Instance is now owning VRRP VIPs <=\n\n.\nQUIT\n",
 	} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the mail is\n%s\nwant in it\n%s", first, want)
@@ -460,4 +460,24 @@ func (r *fakeRelay) wantSubjects(want ...string) {
 		}
 		return fmt.Sprintf("mails %q, want %q", got, want), slices.Equal(got, want)
 	})
+}
+
+// Many who get a mail are named in several lines, none of which is too long for a mail.
+func TestManyRecipients(t *testing.T) {
+	var to []string
+	for n := range 100 {
+		to = append(to, fmt.Sprintf("somebody%d@example.org", n))
+	}
+	got := recipients(to)
+	if strings.Join(strings.Split(got, ",\n "), ", ") != strings.Join(to, ", ") {
+		t.Errorf("%q", got)
+	}
+	for line := range strings.SplitSeq(got, "\n") {
+		if len("To: "+line) > 998 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	if got := recipients([]string{"one@example.org\r\nBcc: two@example.org"}); got != "one@example.org  Bcc: two@example.org" {
+		t.Errorf("a line end in an address: %q", got)
+	}
 }
