@@ -285,7 +285,7 @@ func init() {
 		}
 	}
 	for _, block := range []string{"vrrp_instance", "vrrp_sync_group"} {
-		for keyword, names := range map[string]string{"track_interface": "eth0 eth1", "track_script": "s1 s2", "track_file": "f1 f2", "track_process": "p1 p2"} {
+		for keyword, names := range map[string]string{"track_interface": "eth0 eth1", "track_script": "s1 s2", "track_file": "f1 f2", "track_process": "p1 p2", "track_bfd": "B B2"} {
 			was, now, _ := strings.Cut(names, " ")
 			e := reloadExample{was: "{\n" + was + "\n}", now: "{\n" + now + "\n}"}
 			if block == "vrrp_sync_group" {

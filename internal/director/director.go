@@ -96,7 +96,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	if m.AnswersARP != nil {
 		d.shared.AnswersARP = d.answersARP
 	}
-	d.trackers = track.Trackers{Report: d.tracked, Rules: d.shared.Scripts.Load, Log: log}
+	d.trackers = track.Trackers{Report: d.tracked, Rules: d.shared.Scripts.Load, Sessions: d.bfd, Log: log}
 	for _, vs := range cfg.VirtualServers {
 		p := pool.New(vs)
 		p.TakeUp(m.Plane.Left)
