@@ -209,6 +209,36 @@ func TestInstance(t *testing.T) {
 	}
 }
 
+// Lines and programs have the priority that trackers make, and each change of it is told, also
+// that of an instance in FAULT. Of what a reload does to it an event tells.
+func TestPriorities(t *testing.T) {
+	b := newBed(t, vrrpFile)
+	b.stream.Publish(cluster.DirectorStarted(0, 1))
+	lines := b.fifo("fifo")
+	priority := func(to string) {
+		b.stream.Publish(cluster.Event{Kind: cluster.PriorityChanged, Instance: "V1", To: to})
+	}
+	priority("140") // before it has a state
+	b.state("V1", "backup")
+	b.state("V1", "master")
+	priority("130")
+	b.state("V1", "fault")
+	priority("145")
+	want := []string{
+		`INSTANCE "V1" BACKUP 140`, `INSTANCE "V1" MASTER 140`, `INSTANCE "V1" MASTER_PRIORITY 130`,
+		`INSTANCE "V1" FAULT 130`, `INSTANCE "V1" BACKUP_PRIORITY 145`,
+	}
+	lines(want...)
+	b.notifier.Set(b.parse(strings.Replace(vrrpFile, "priority 150", "priority 160", 1)))
+	lines(want...)
+	priority("155")
+	lines(append(want, `INSTANCE "V1" BACKUP_PRIORITY 155`)...)
+	run := []string{"any of V1 INSTANCE V1 BACKUP 140", "any of V1 INSTANCE V1 FAULT 130", "any of V1 INSTANCE V1 MASTER 140", "backup", "fault", "master a b"}
+	b.told(slices.Clone(run)...) // the end drops those that wait
+	b.stop()
+	b.told(append(run, "any of V1 INSTANCE V1 STOP 155", "stop")...)
+}
+
 // An instance that a reload takes away is DELETED where it has the word, and FAULT otherwise,
 // for which notify_fault is not run.
 func TestDeleted(t *testing.T) {
