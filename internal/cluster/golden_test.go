@@ -91,6 +91,7 @@ func examples() []example {
 		engine(AdvertSentAgain, info("vrrp adverts are sent again", "instance", "VI_1")),
 		engine(PeerNotSentTo, warn("vrrp unicast peer not sent to", "interface", "eth0", "peer", "192.0.2.2", "error", "network is down")),
 		engine(PeerSentToAgain, info("vrrp unicast peer is sent to again", "interface", "eth0", "peer", "192.0.2.2")),
+		engine(PriorityChanged, info("vrrp priority changed", "instance", "VI_1", "from", 100, "to", 80)),
 		engine(LowerMaster, warn("vrrp advert of a lower master", "instance", "VI_1", "source", "192.0.2.2", "priority", 90)),
 		engine(LowerMasterGone, info("vrrp lower master is heard no more", "instance", "VI_1", "source", "192.0.2.2", "times", 3, "after", 2*time.Second)),
 		engine(TimerLate, warn("vrrp timer ran late, listening again", "instance", "VI_1", "late", 1500*time.Millisecond)),
