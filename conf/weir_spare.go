@@ -3,19 +3,9 @@ package conf
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"weir/conf/text"
 )
-
-// SpareTier is a spare_tier: real servers of a virtual_server that take part only while fewer
-// than so many servers of the tiers before it are in. The first tier is all those that no
-// spare_tier names.
-type SpareTier struct {
-	Fewer   int              `json:"fewer_than"`
-	Servers []netip.AddrPort `json:"real_servers"`
-}
 
 const spareWords = "spare_tier N SERVER..."
 
@@ -96,27 +86,4 @@ func (s *rawRules) resolveTiers(r *reader, v *VirtualServer) {
 	if len(s.tiers) > 0 && len(taken) == len(v.RealServers) && len(taken) > 0 {
 		r.warnAt(s.tiers[0].head.All(), "no-effect", "every real server of this virtual_server is a spare one", "leave some out of spare_tier: those serve first")
 	}
-}
-
-// TierOf is the number of a real server's tier: 0 is that of all that no spare_tier names.
-func (b *Beyond) TierOf(server netip.AddrPort) int {
-	for i, tier := range b.Spares {
-		if slices.Contains(tier.Servers, server) {
-			return i + 1
-		}
-	}
-	return 0
-}
-
-// String is the tier as a file has it.
-func (t SpareTier) String() string {
-	words := []string{fmt.Sprint(t.Fewer)}
-	for _, server := range t.Servers {
-		if server.Port() == 0 {
-			words = append(words, server.Addr().String())
-		} else {
-			words = append(words, server.String())
-		}
-	}
-	return strings.Join(words, " ")
 }

@@ -140,6 +140,12 @@ func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
 	if in.Peer != nil {
 		lines = append(lines, fmt.Sprintf("heard %s (%d) %s ago", in.Peer.Addr, in.Peer.Priority, v.since(in.Peer.Heard)))
 	}
+	if o := in.Other; o != nil {
+		lines = append(lines, fmt.Sprintf("TWO MASTERS: %s (%d) for %s", o.Addr, o.Priority, v.since(o.Since)))
+	}
+	for _, c := range in.Conflicts {
+		lines = append(lines, fmt.Sprintf("CONFLICT: %s has %s for %s", c.MAC, c.VIP, v.since(c.Since)))
+	}
 	return lines
 }
 

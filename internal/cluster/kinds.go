@@ -53,7 +53,9 @@ const (
 	AdvertSentAgain  Kind = "advert_sent_again"
 	PeerNotSentTo    Kind = "unicast_peer_not_sent_to"
 	PeerSentToAgain  Kind = "unicast_peer_sent_to_again"
+	PriorityChanged  Kind = "vrrp_priority"
 	LowerMaster      Kind = "lower_master"
+	LowerMasterGone  Kind = "lower_master_gone"
 	TimerLate        Kind = "vrrp_timer_late"
 	AdvertDropped    Kind = "advert_dropped"
 	FirstCheckPassed Kind = "first_check_passed"
@@ -116,7 +118,9 @@ var byMessage = map[string]row{
 	"vrrp adverts are sent again":                                       {kind: AdvertSentAgain},
 	"vrrp unicast peer not sent to":                                     {kind: PeerNotSentTo},
 	"vrrp unicast peer is sent to again":                                {kind: PeerSentToAgain},
+	"vrrp priority changed":                                             {PriorityChanged, map[string]fill{"from": func(e *Event, v any) { e.From = fmt.Sprint(v) }, "to": fillTo}},
 	"vrrp advert of a lower master":                                     {kind: LowerMaster},
+	"vrrp lower master is heard no more":                                {kind: LowerMasterGone},
 	"vrrp timer ran late, listening again":                              {kind: TimerLate},
 	"vrrp packet dropped":                                               {kind: AdvertDropped},
 	"first check passed":                                                {kind: FirstCheckPassed},
