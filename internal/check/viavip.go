@@ -77,10 +77,16 @@ func (c ViaVIP) source(ctx context.Context) netip.Addr {
 // why turns an error of the connection through the virtual address into a reason.
 func (c ViaVIP) why(ctx context.Context, e Endpoint, err error) error {
 	reason := e.reason(ctx, err)
-	if ctx.Err() != nil || c.unreachable(err) {
+	if ctx.Err() != nil {
 		return reason
 	}
 	var own *OwnError
+	if c.unreachable(err) && !errors.As(reason, &own) {
+		return &OwnError{
+			fmt.Errorf("%w: this machine finds no neighbour for %s, which no master has at the moment", reason, c.Target.Addr()),
+			"wait for a director to become master, or see why none does",
+		}
+	}
 	if errors.As(reason, &own) {
 		return reason
 	}
@@ -97,8 +103,9 @@ func (c ViaVIP) why(ctx context.Context, e Endpoint, err error) error {
 	return fmt.Errorf("%w for %s, while it answers at %s: %s", reason, c.Target.Addr(), c.via.Server, c.amiss(err))
 }
 
-// unreachable says whether the kernel had no neighbour for the virtual address and has sent
-// nothing. That is so on a director that is not master, over IPv6, while nobody is.
+// unreachable says whether the kernel had no neighbour for the virtual address, or no route to
+// it, and has sent nothing: the server was not asked. That is so on a director that is not
+// master, over IPv6, while nobody is.
 func (c ViaVIP) unreachable(err error) bool {
 	return c.Target.Addr().Is6() && (errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH))
 }
