@@ -59,6 +59,7 @@ func showStatus(out io.Writer, s cluster.Snapshot) error {
 	v := &statusView{now: s.Time}
 	v.director(s)
 	v.instances(s.Instances)
+	v.sessions(s.Sessions)
 	v.services(s.Services)
 	v.drift(s.Drift)
 	v.conclude(needs(s))
@@ -147,6 +148,23 @@ func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
 		lines = append(lines, fmt.Sprintf("CONFLICT: %s has %s for %s", c.MAC, c.VIP, v.since(c.Since)))
 	}
 	return lines
+}
+
+// sessions are those of BFD.
+func (v *statusView) sessions(list []cluster.Session) {
+	width := 0
+	for _, s := range list {
+		width = max(width, len(s.Name))
+	}
+	head := "\nBFD   "
+	for _, s := range list {
+		state := "up"
+		if !s.Up {
+			state = "down"
+		}
+		v.linef("%s%-*s  %-4s  %s   %s", head, width, s.Name, state, s.Neighbor, s.Reason)
+		head = "      "
+	}
 }
 
 // speaks is how an instance speaks to the others, where it is not by plain multicast of
@@ -268,6 +286,11 @@ func needs(s cluster.Snapshot) (list []string) {
 	for _, in := range s.Instances {
 		if in.State == cluster.Fault || in.Fault != "" {
 			list = append(list, fmt.Sprintf("VRRP instance %s cannot take part: %s", in.Name, cmp.Or(in.Fault, "it is in fault")))
+		}
+	}
+	for _, session := range s.Sessions {
+		if !session.Up && session.Reason != "" {
+			list = append(list, fmt.Sprintf("BFD session %s is down: %s", session.Name, session.Reason))
 		}
 	}
 	for _, service := range s.Services {

@@ -60,10 +60,14 @@ func night() cluster.Snapshot {
 		Director:    cluster.Director{Host: "node01", Started: ago(12*24*time.Hour + 4*time.Hour), Config: "/etc/keepalived/keepalived.conf", Loaded: ago(2*time.Hour + 5*time.Minute)},
 		Devices:     []cluster.Device{{Name: "eth0", Hook: lvs.HookNative}, {Name: "eth1", Hook: lvs.HookTC}},
 		Connections: 1_200_400,
+		Sessions: []cluster.Session{
+			{Name: "east", Neighbor: netip.MustParseAddr("192.168.25.32"), Up: true},
+			{Name: "west", Neighbor: netip.MustParseAddr("2001:db8::32"), Reason: "control detection time expired"},
+		},
 		Instances: []cluster.Instance{
 			{Name: "VI_1", ID: lvs.InstanceID{VRID: 51}, State: cluster.Master, Priority: 100, Since: ago(12 * 24 * time.Hour),
-				VIPs: []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
-				Peer: &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
+				VIPs:      []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
+				Peer:      &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
 				Other:     &cluster.OtherMaster{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Since: ago(3 * time.Second), Adverts: 3},
 				Conflicts: []cluster.Conflict{{VIP: netip.MustParseAddr("192.168.25.100"), MAC: "02:00:00:00:00:99", Since: ago(2 * time.Minute)}}},
 			{Name: "VI_2", ID: lvs.InstanceID{VRID: 52}, State: cluster.Fault, Priority: 90, Since: ago(40 * time.Second), Fault: "eth2 is down"},
@@ -75,7 +79,7 @@ func night() cluster.Snapshot {
 // quiet is the same when all is well.
 func quiet() cluster.Snapshot {
 	s := night()
-	s.Instances, s.Services = s.Instances[:1], s.Services[1:]
+	s.Instances, s.Services, s.Sessions = s.Instances[:1], s.Services[1:], s.Sessions[:1]
 	s.Instances[0].Other, s.Instances[0].Conflicts = nil, nil
 	return s
 }

@@ -20,6 +20,8 @@ type Snapshot struct {
 	// configuration.
 	Instances []Instance `json:"vrrp_instances"`
 	Services  []Service  `json:"virtual_servers"`
+	// Sessions are those of BFD, by their names.
+	Sessions []Session `json:"bfd_sessions,omitempty"`
 	// Connections counts the entries of the connection table at its last sweep.
 	Connections int `json:"connections"`
 	// Packets counts, by reason, the packets that were not forwarded (drop_ went
@@ -91,6 +93,15 @@ type Instance struct {
 	// in all rounds, since the start.
 	GratuitousARPs uint64 `json:"gratuitous_arps_sent"`
 	UnsolicitedNAs uint64 `json:"unsolicited_nas_sent"`
+}
+
+// Session is a session of BFD: a bfd_instance.
+type Session struct {
+	Name     string     `json:"name"`
+	Neighbor netip.Addr `json:"neighbor"`
+	Up       bool       `json:"up"`
+	// Reason is why it is down; empty while it is up, and before it has been up.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Peer is another director of the same virtual router.

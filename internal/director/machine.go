@@ -64,6 +64,8 @@ type Sessions interface {
 	// Set has these sessions be and no others; those that stay go on. An error is that of
 	// a port that cannot be had, and leaves them as they were.
 	Set([]bfd.Config) error
+	// Report lists them.
+	Report() []bfd.Report
 }
 
 // Plane is the data plane, by what it is asked for.

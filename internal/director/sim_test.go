@@ -105,6 +105,16 @@ func (s *sessions) Set(all []bfd.Config) error {
 	return nil
 }
 
+// Report has all sessions down whose path has failed.
+func (s *sessions) Report() (all []bfd.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.set {
+		all = append(all, bfd.Report{Name: c.Name, Neighbor: c.Neighbor, Status: bfd.Status{Been: true, Diagnostic: bfd.DetectionTimeExpired}})
+	}
+	return all
+}
+
 func (s *sessions) Follow(ctx context.Context, _ string, report func(bfd.Status)) {
 	report(bfd.Status{})
 	<-ctx.Done()

@@ -46,6 +46,13 @@ func (d *Director) snapshot() (cluster.Snapshot, pool.Reading) {
 		s.Drift[kind] = cluster.Drift(n)
 	}
 	s.Instances = d.instances.Snapshot()
+	for _, r := range d.bfd.Report() {
+		session := cluster.Session{Name: r.Name, Neighbor: r.Neighbor, Up: r.Status.Up}
+		if !r.Status.Up && r.Status.Been {
+			session.Reason = r.Status.Diagnostic.String()
+		}
+		s.Sessions = append(s.Sessions, session)
+	}
 	for i := range s.Instances {
 		s.Instances[i].Conflicts = d.conflictsOf(&s.Instances[i])
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,6 +139,25 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("loop", func(b *testing.B) {
 		for b.Loop() {
 			d.snapshot()
+		}
+	})
+}
+
+// A snapshot has the sessions of BFD, with the reason of one that has gone down.
+func TestSnapshotHasBFD(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		c := services(virtual(80, server("192.0.2.11")))
+		c.BFDs = []*conf.BFD{{Name: "west", Neighbor: netip.MustParseAddr("192.0.2.9")}}
+		n := s.add(m, c).start()
+		defer n.stop()
+		got, err := n.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []cluster.Session{{Name: "west", Neighbor: netip.MustParseAddr("192.0.2.9"), Reason: "control detection time expired"}}
+		if !slices.Equal(got.Sessions, want) {
+			t.Errorf("sessions %+v, want %+v", got.Sessions, want)
 		}
 	})
 }
