@@ -126,6 +126,15 @@ func (d *Director) handle(e event) {
 	}
 }
 
+// followQuorums has the instances follow the quorums where one may have changed since it was
+// called last: once for many verdicts.
+func (d *Director) followQuorums() {
+	if d.decided && setQuorums(d.cfg.VRRPInstances, d.pools, d.instances) {
+		d.instances.Settle()
+	}
+	d.decided = false
+}
+
 // setSoon has the data plane follow the picture, and then tells what happened. It does not
 // wait for that.
 func (d *Director) setSoon(happened []cluster.Event) {
