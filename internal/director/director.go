@@ -239,6 +239,7 @@ func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 		if quorum != nil {
 			d.also = append(d.also, *quorum)
 		}
+		d.also = append(d.also, c.Tiers()...)
 		d.decided = d.decided || quorum != nil || turned != nil && turned.Kind == cluster.FirstCheckFailed
 		return e
 	})
