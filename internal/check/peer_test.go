@@ -96,8 +96,8 @@ func (c inside) Pace(up bool, t check.Timing, wait time.Duration) time.Duration 
 
 // change does something to the server.
 func (w *watch) change(do func()) {
-	do()
 	w.changed = time.Now()
+	do()
 }
 
 // up waits for the verdict that the server is up.
