@@ -48,6 +48,22 @@ type SpareTier struct {
 	Servers []netip.AddrPort `json:"real_servers"`
 }
 
+// OwnVRRP is what the weir block says of one vrrp_instance that keepalived has no words for.
+type OwnVRRP struct {
+	// TrackQuorum has the instance follow the quorums of the virtual_servers at its
+	// addresses.
+	TrackQuorum QuorumWeight `json:"track_quorum"`
+}
+
+// QuorumWeight is a weight as it is written; empty does not track quorums.
+type QuorumWeight string
+
+// Weight is the number; ok is false where quorums are not tracked. 0 is a fault.
+func (w QuorumWeight) Weight() (n int, ok bool) {
+	n, err := strconv.Atoi(string(w))
+	return n, err == nil
+}
+
 // ViaVIP is what a check through a virtual server's address has of its own.
 type ViaVIP struct {
 	// Server is the real server as it is in the service, and Method how packets reach it.

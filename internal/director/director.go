@@ -154,7 +154,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	d.trackers.Start = start
 	d.instances.Track(ha.TrackingOf(d.cfg), d.trackers.Set(d.cfg))
-	d.setQuorums()
+	setQuorums(d.cfg.VRRPInstances, d.pools, d.instances)
 	if d.machine.TakeOver != nil {
 		d.machine.TakeOver()
 	}
