@@ -27,8 +27,8 @@ func statusCommand() *cobra.Command {
 		Short: "Show the running weir on one screen, and what needs you",
 		Long: `Ask the running weir for its state: the data plane's devices, the VRRP instances
 with the other director, and each virtual server with the real servers that are
-down. The last lines say what needs you: real servers that are down and instances
-that cannot take part.
+down, and the sessions of BFD. The last lines say what needs you: real servers and
+sessions that are down, and instances that cannot take part.
 With --json everything, for programs; docs/api.md has the fields.
 
 The exit code is 0 when nothing needs you, 2 when something does, and 1 when no
