@@ -203,6 +203,25 @@ func (v *statusView) services(list []cluster.Service) {
 		v.linef("%s %-*s  %-4s  %d of %d up  %6s active  %6s/s", sign, width, s.Name, s.Scheduler, up, len(s.Servers),
 			short(uint64(active)), short(s.Traffic.Rates.Connections))
 		v.down(s.Servers)
+		v.agents(s.Servers)
+	}
+}
+
+// agents tells of the servers that are up and whose agents say something of them, the first
+// ones in full.
+func (v *statusView) agents(list []cluster.Server) {
+	const enough = 8
+	n := 0
+	for _, server := range list {
+		if !server.Up || server.Why == "" {
+			continue
+		}
+		if n++; n <= enough {
+			v.linef("    weight %d: %s   %s", server.Weight, server.Addr, server.Why)
+		}
+	}
+	if n > enough {
+		v.linef("    and %d more: weir ls", n-enough)
 	}
 }
 

@@ -128,6 +128,9 @@ func (p *Pool) serving() []lvs.RealServer {
 	for _, m := range p.members {
 		rs := m.server
 		rs.Weight = rising.weigh(m)
+		if most := uint32(m.agent().Most); most > 0 {
+			rs.Upper, rs.Lower = most, min(rs.Lower, most)
+		}
 		if lost || !m.in() || trusted && m.doubted() {
 			rs.Weight = 0
 		}
