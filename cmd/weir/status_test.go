@@ -62,8 +62,8 @@ func night() cluster.Snapshot {
 		Connections: 1_200_400,
 		Instances: []cluster.Instance{
 			{Name: "VI_1", ID: lvs.InstanceID{VRID: 51}, State: cluster.Master, Priority: 100, Since: ago(12 * 24 * time.Hour),
-				VIPs: []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
-				Peer: &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
+				VIPs:      []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
+				Peer:      &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
 				Other:     &cluster.OtherMaster{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Since: ago(3 * time.Second), Adverts: 3},
 				Conflicts: []cluster.Conflict{{VIP: netip.MustParseAddr("192.168.25.100"), MAC: "02:00:00:00:00:99", Since: ago(2 * time.Minute)}}},
 			{Name: "VI_2", ID: lvs.InstanceID{VRID: 52}, State: cluster.Fault, Priority: 90, Since: ago(40 * time.Second), Fault: "eth2 is down"},
