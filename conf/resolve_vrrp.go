@@ -32,7 +32,14 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 		first.check(r, i)
 	}
 	resolveGroups(r, raw)
+	type segment struct {
+		device string
+		ipv6   bool
+	}
+	heard := map[segment]bool{}
 	for _, i := range raw.instances {
+		on := segment{i.Interface, i.ipv6()}
+		i.LogUnknownVRIDs, heard[on] = raw.global.LogUnknownVRIDs && !heard[on], true
 		instances = append(instances, i.VRRPInstance)
 	}
 	return instances

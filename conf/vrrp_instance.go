@@ -71,7 +71,9 @@ type VRRPInstance struct {
 	NotifyDeleted      Script  `json:"notify_deleted"`
 	NotifyMasterRX     Script  `json:"notify_master_rx_lower_pri"`
 	WantsNotifyDeleted bool    `json:"-"`
-	at                 text.Place
+	// LogUnknownVRIDs is log_unknown_vrids, of one instance of each interface and family.
+	LogUnknownVRIDs bool `json:"-"`
+	at              text.Place
 }
 
 // Addresses are all that a master has.

@@ -32,6 +32,7 @@ const (
 type LinkConfig struct {
 	Interface string // its name
 	VRID      uint8  // packets of other VRIDs are not received
+	AllVRIDs  bool   // but one a minute of each is, with an error that says so
 	// Source is the address that adverts are sent from, without a zone: one of the
 	// machine's own addresses, not a VIP. The instance has its family.
 	Source netip.Addr
@@ -96,7 +97,8 @@ type Link struct {
 	reader   sync.WaitGroup
 	close    func() error
 
-	failing map[netip.Addr]string // the last error of each unicast peer; Send's alone
+	failing   map[netip.Addr]string // the last error of each unicast peer; Send's alone
+	strangers strangers             // read's alone
 }
 
 // OpenLink opens the sockets in the network namespace of the calling thread and begins
@@ -285,6 +287,10 @@ func openReceiver(cfg LinkConfig, device *net.Interface) (*packet.Conn, error) {
 	if cfg.Source.Is6() {
 		instructions, ethertype = receiveFilter6(cfg.VRID), unix.ETH_P_IPV6
 	}
+	if cfg.AllVRIDs { // the VRID is compared last
+		i := len(instructions) - 3
+		instructions[i] = bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1} // no router has VRID 0
+	}
 	filter, err := bpf.Assemble(instructions)
 	if err != nil {
 		return nil, err
@@ -417,7 +423,16 @@ func (l *Link) pause() bool {
 
 // deliver puts one packet into Received; it returns false when the link is closed.
 func (l *Link) deliver(b []byte, mac net.HardwareAddr) bool {
-	p := l.wire.receive(b, mac)
+	p, stranger, due := Packet{}, false, false
+	if l.cfg.AllVRIDs {
+		p, stranger, due = l.stranger(b, mac)
+	}
+	switch {
+	case !stranger:
+		p = l.wire.receive(b, mac)
+	case !due:
+		return true
+	}
 	if p.destination.IsValid() && !l.wire.forUs(p) {
 		return true
 	}

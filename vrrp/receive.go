@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -45,6 +46,19 @@ func (v *Instance) learn(interval time.Duration) {
 	}
 }
 
+// Stranger is an Owner that is told of adverts of other virtual routers on its segment.
+type Stranger interface {
+	// OtherVRID tells of an advert with another VRID. It does not wait.
+	OtherVRID(vrid uint8, from netip.Addr)
+}
+
+// tellOtherVRID tells the owner of an advert of another virtual router.
+func (v *Instance) tellOtherVRID(p *Packet) {
+	if owner, wants := v.owner.(Stranger); wants {
+		owner.OtherVRID(p.Advertisement.VRID, p.Source)
+	}
+}
+
 // countDrop counts every drop and logs each reason at most once a minute, since a peer
 // with another password sends an advert each second.
 func (v *Instance) countDrop(p *Packet, err error) {
@@ -52,6 +66,9 @@ func (v *Instance) countDrop(p *Packet, err error) {
 	v.mu.Lock()
 	v.snap.Counters.Drops[reason]++
 	v.mu.Unlock()
+	if reason == DropVRID {
+		v.tellOtherVRID(p)
+	}
 	last := v.lastLogged[reason]
 	if reason == DropVRID || (!last.IsZero() && time.Since(last) < time.Minute) {
 		return

@@ -102,6 +102,7 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
 	"global_defs dynamic_interfaces":      {was: "-", now: ""},
+	"global_defs log_unknown_vrids":       {was: "-", now: ""},
 
 	"global_defs vrrp_garp_lower_prio_delay":      {was: "5", now: "6"},
 	"global_defs vrrp_garp_lower_prio_repeat":     {was: "5", now: "6"},

@@ -67,6 +67,7 @@ func examples() []example {
 			"check", "TCP_CHECK 192.0.2.11:80", "reason", no.Error(), "remedy", "give it one")),
 		typed(ChecksGoOn(no.Error(), 3), info("checks are made again", "reason", no.Error(), "checks", 3)),
 		typed(DirectorHeard("VI_1", server.Addr(), mac), info("another director", "instance", "VI_1", "peer", server.Addr(), "mac", mac.String())),
+		typed(UnknownVRID("eth0", 77, server.Addr()), info("vrrp advert of an unknown virtual router", "interface", "eth0", "vrid", 77, "source", server.Addr())),
 		typed(MasterResumed("VI_1"), info("lease still runs, going on as master", "instance", "VI_1")),
 		typed(LocalServerSet(vips), info("this machine is a real server", "vips", vips)),
 		typed(LocalTunnelServerSet(vips), info("this machine is a real server behind a tunnel", "vips", vips)),

@@ -36,6 +36,7 @@ const (
 	VIPsNotRemoved    Kind = "vips_not_removed"
 	VIPNotAnnounced   Kind = "vip_not_announced"
 	OldVIP            Kind = "old_vip_removed"
+	VRIDUnknown       Kind = "unknown_vrid"
 	LeaseNotRenewed   Kind = "lease_not_renewed"
 	LeaseNotReleased  Kind = "lease_not_released"
 	SourceMoved       Kind = "vrrp_source_changed"
@@ -296,6 +297,15 @@ func ofInstance(kind Kind, level slog.Level, instance, message string, details .
 // DirectorHeard says that the Ethernet address of another director was learned.
 func DirectorHeard(instance string, peer netip.Addr, mac net.HardwareAddr) Event {
 	return ofInstance(OtherDirector, slog.LevelInfo, instance, "another director", Detail{"peer", peer}, Detail{"mac", mac.String()})
+}
+
+// UnknownVRID says that an advertisement of a virtual router came that no instance of this
+// interface is for.
+func UnknownVRID(device string, vrid uint8, from netip.Addr) Event {
+	return Event{
+		Kind: VRIDUnknown, Level: slog.LevelInfo, Device: device, Message: "vrrp advert of an unknown virtual router",
+		Details: []Detail{{"interface", device}, {"vrid", int(vrid)}, {"source", from}},
+	}
 }
 
 // MasterResumed says that this process goes on as the master that the one before it was.

@@ -214,7 +214,23 @@ func (d *Director) forInstances() ha.Machine {
 				return false
 			}
 		},
-		Lost: d.peerLost,
+		Lost: d.peerLost, Unknown: d.unknownVRID,
+	}
+}
+
+// unknownVRID tells of an advert that no instance is for, where log_unknown_vrids says so. It
+// does not wait: another one comes in a minute.
+func (d *Director) unknownVRID(heardBy lvs.InstanceID, vrid uint8, from netip.Addr) {
+	select {
+	case d.events <- func() *cluster.Event {
+		if d.cfg.Global.LogUnknownVRIDs {
+			if e := d.instances.Unknown(heardBy, vrid, from); e != nil {
+				d.stream.Publish(*e)
+			}
+		}
+		return nil
+	}:
+	default:
 	}
 }
 

@@ -82,6 +82,10 @@ type Machine struct {
 	// is taken over. The state machine's goroutine calls it; it does not wait.
 	Lost func(instance string, peer netip.Addr)
 
+	// Unknown, unless it is nil, is told of adverts with another VRID than that of their
+	// interface's instance. The state machine's goroutine calls it; it does not wait.
+	Unknown func(id lvs.InstanceID, vrid uint8, from netip.Addr)
+
 	suspended *atomic.Bool // see Instances.Suspend
 }
 

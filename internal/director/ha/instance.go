@@ -71,7 +71,7 @@ func linkOf(c conf.VRRPInstance) LinkConfig {
 	l := LinkConfig{
 		Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
 		UnicastPeers: c.UnicastPeers(), UnicastTTL: uint8(c.UnicastTTL),
-		PlainChecksum: c.ChecksumAsV2, OldChecksum: vrrp.OldChecksum(c.OldChecksum),
+		AllVRIDs: c.LogUnknownVRIDs, PlainChecksum: c.ChecksumAsV2, OldChecksum: vrrp.OldChecksum(c.OldChecksum),
 	}
 	if c.Auth.Type == conf.AuthHeader {
 		l.Auth = vrrp.Key(c.Auth.Password)

@@ -102,6 +102,13 @@ func (o *owner) GivesWay() {
 	}
 }
 
+// OtherVRID tells of an advert with another VRID.
+func (o *owner) OtherVRID(vrid uint8, from netip.Addr) {
+	if o.with.Unknown != nil {
+		o.with.Unknown(o.id, vrid, from)
+	}
+}
+
 // tellLost tells of the master before, unless it has said that it leaves or is heard still:
 // then this director has the higher priority.
 func (o *owner) tellLost() {
