@@ -35,6 +35,7 @@ func (v *Instance) adopt() {
 	for _, c := range changes {
 		v.setConfig(c.cfg)
 		if c.transport != nil {
+			v.collect(true)
 			v.transport = c.transport
 		}
 		if c.taken != nil {

@@ -15,6 +15,7 @@ import (
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
+	"weir/vrrp/pace"
 )
 
 // owner does what a state machine decides: it is the vrrp.Owner of an instance. All of
@@ -169,6 +170,28 @@ func (o *owner) Sent(at time.Time) {
 		o.with.Tell(cluster.LeaseRenewFailed(o.terms.name, err))
 	}
 }
+
+// Hold is the lease that the thread renews which sends the advertisements.
+func (o *owner) Hold() *pace.Lease {
+	if o.retired.Load() {
+		return nil
+	}
+	lease, err := o.with.Leases.Hold(o.id)
+	if err != nil {
+		return nil // Sent says why
+	}
+	return lease
+}
+
+// Renewed tells of an error of that thread's.
+func (o *owner) Renewed(err error) {
+	if !o.retired.Load() {
+		o.with.Tell(cluster.LeaseRenewFailed(o.terms.name, err))
+	}
+}
+
+// HeldUp tells that this director was held up, and is master no more.
+func (o *owner) HeldUp(d time.Duration) { o.with.Tell(cluster.MasterHeldUp(o.terms.name, d)) }
 
 // knownDirector is another director as its instance's owner knows it.
 type knownDirector struct {
