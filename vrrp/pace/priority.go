@@ -6,19 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lowest is the real-time priority of the thread unless another is set: above everything that
-// has none, which is enough.
+// lowest is the real-time priority of the thread: above everything that has none, which is
+// enough.
 const lowest = 1
 
-// SetPriority sets the thread's real-time priority (SCHED_FIFO), 1 to 99. Its error says that
-// the machine does not allow it; the thread then goes on as it was.
-func SetPriority(priority int) error {
-	if err := begin(); err != nil {
-		return err
-	}
-	return setPriority(shared.thread.tid, priority)
-}
-
+// setPriority sets a thread's real-time priority (SCHED_FIFO), 1 to 99.
 func setPriority(tid, priority int) error {
 	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(priority)}
 	if err := unix.SchedSetAttr(tid, attr, 0); err != nil {
