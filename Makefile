@@ -8,7 +8,7 @@ GO ?= go
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
 TESTS = $(GO) tool gotestsum --format testname -- -count=1
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -107,6 +107,8 @@ bench-checks: root ## 4,000 TCP and 10,000 ICMP checks a second: how late they b
 PARTS ?= hits new live persist expiry
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)
+bench-failover: root ## what a client waits for when the master's machine dies: weir and keepalived, each with its like; ROUNDS=30
+	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^TestFailover$$' -args -failovers $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),30)
 bench-pps: root bench-packages ## packets a second through namespaces
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
 bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1

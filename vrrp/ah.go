@@ -35,12 +35,15 @@ type sequence struct {
 	last uint32
 }
 
-// next is the number of the next advert. It is at least the time in seconds, so that a
-// process that is started again goes on behind the one before.
-func (s *sequence) next() uint32 {
+// nextNumber is the number of an advert that is sent at this time, after one with the number
+// last. It is at least the time in seconds, so that a process that is started again goes on
+// behind the one before.
+func nextNumber(last uint32, at time.Time) uint32 { return max(last+1, uint32(at.Unix())) }
+
+// used is the last number that was sent or received.
+func (s *sequence) used() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = max(s.last+1, uint32(time.Now().Unix()))
 	return s.last
 }
 

@@ -126,16 +126,28 @@ func newSigner(cfg HMAC) (*signer, error) {
 // signs says whether adverts get a trailer.
 func (s *signer) signs() bool { return s != nil && s.cfg.Mode != HMACReceiveOnly }
 
-// next is the time of the next advert: that of the clock, or the last one and one more.
-func (s *signer) next() uint64 {
-	now := time.Now()
-	clock := uint64(uint32(now.Unix()))<<32 | uint64(now.Nanosecond())<<16/uint64(time.Second)<<16
+// nextTime is the time of an advert that is sent at this time, after one with the time last: that
+// of the clock, or the last one and one more.
+func nextTime(last uint64, at time.Time) uint64 {
+	clock := uint64(uint32(at.Unix()))<<32 | uint64(at.Nanosecond())<<16/uint64(time.Second)<<16
+	if last++; after(clock, last) {
+		return clock
+	}
+	return last
+}
+
+// used is the time of the last advert that was sent.
+func (s *signer) used() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sent++; after(clock, s.sent) {
-		s.sent = clock
-	}
 	return s.sent
+}
+
+// use notes the time of an advert that was sent.
+func (s *signer) use(at uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = at
 }
 
 // after compares two times as serial numbers (RFC 1982).

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/vrrp/pace"
 )
 
 // State is a state of RFC 3768 section 6.4, or FAULT. The numbers are those of
@@ -104,6 +106,10 @@ type Instance struct {
 	lowers         int                 // how often one was answered since
 	sendError      string              // of the last advert; empty is none
 	unsentSince    time.Time           // when the first of the adverts failed of which none was sent since
+	tried          time.Time           // when an advert was sent last, or tried
+	pacing         bool                // the transport sends adverts by itself
+	report         pace.Report         // what it has told last
+	lateBy         time.Duration       // how long no advert was sent
 	lastLogged     [numDrops]time.Time // when each drop reason was last logged
 }
 
@@ -176,6 +182,9 @@ func (v *Instance) faultReason() string {
 
 // enter changes the state, logs it, and tells the owner.
 func (v *Instance) enter(to State, why string) {
+	if to != Master {
+		v.collect(true)
+	}
 	v.mu.Lock()
 	from := v.snap.State
 	v.snap.State, v.snap.Since = to, time.Now()
@@ -194,8 +203,9 @@ func (v *Instance) enter(to State, why string) {
 // advertise sends one advert and sets the Adver_Timer. Both the timer and the lease run
 // from the moment before the advert is sent.
 func (v *Instance) advertise(priority uint8) {
+	v.collect(true)
 	advert, at := v.advert, time.Now()
-	advert.Priority = priority
+	advert.Priority, v.tried = priority, at
 	err := v.transport.Send(advert)
 	v.arm(at, v.cfg.AdvertInterval)
 	v.countSent(priority, err)
@@ -207,6 +217,7 @@ func (v *Instance) advertise(priority uint8) {
 	}
 	if err == nil && priority != PriorityRelease {
 		v.owner.Sent(at)
+		v.pace(at)
 	}
 }
 

@@ -46,15 +46,27 @@ func every(first time.Duration, n int, do func(*node)) []step {
 }
 
 // play runs one instance through the steps, stops it at the end, and returns what it
-// wrote down.
+// wrote down. A transport that sends by itself makes no difference, but where it cannot send: it
+// tries beside the instance then.
 func play(t *testing.T, change func(*Config), steps []step, end time.Duration) string {
+	t.Helper()
+	story := playOver(t, false, change, steps, end)
+	if !strings.Contains(story, "no advert") {
+		wantStory(t, "instance with a transport that sends by itself", playOver(t, true, change, steps, end), story)
+	}
+	return story
+}
+
+func playOver(t *testing.T, paced bool, change func(*Config), steps []step, end time.Duration) string {
 	var story string
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
 		if change != nil {
 			change(&cfg)
 		}
-		n := newSegment().add(t, cfg, discard())
+		s := newSegment()
+		s.paced = paced
+		n := s.add(t, cfg, discard())
 		start := time.Now()
 		for len(steps) > 0 && steps[0].at < 0 { // before the start
 			steps[0].do(n)

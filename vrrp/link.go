@@ -88,16 +88,19 @@ type Link struct {
 	targets []netip.Addr
 	log     *slog.Logger
 
-	mu      sync.Mutex // guards send and receive, which Reopen replaces
+	mu      sync.Mutex // guards send, receive and index, which Reopen replaces, and paced
 	send    net.PacketConn
 	receive *packet.Conn
+	index   int    // of the interface
+	paced   *paced // nil is none
 
 	received chan Packet
 	done     chan struct{} // closed by Close
 	reader   sync.WaitGroup
 	close    func() error
 
-	failing   map[netip.Addr]string // the last error of each unicast peer; Send's alone
+	failing   map[netip.Addr]string // the last error of each unicast peer; the instance's goroutine's alone
+	unpaced   bool                  // logged; guarded by mu
 	strangers strangers             // read's alone
 }
 
@@ -113,13 +116,13 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
-	send, receive, err := openSockets(cfg)
+	send, receive, index, err := openSockets(cfg)
 	if err != nil {
 		return nil, err
 	}
 	l := &Link{
 		cfg: cfg, wire: w, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
-		send: send, receive: receive,
+		send: send, receive: receive, index: index,
 		received: make(chan Packet, receiveQueue),
 		done:     make(chan struct{}),
 		failing:  make(map[netip.Addr]string),
@@ -132,27 +135,27 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	return l, nil
 }
 
-func openSockets(cfg LinkConfig) (net.PacketConn, *packet.Conn, error) {
+func openSockets(cfg LinkConfig) (send net.PacketConn, receive *packet.Conn, index int, err error) {
 	device, err := net.InterfaceByName(cfg.Interface)
 	if err != nil {
-		return nil, nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
+		return nil, nil, 0, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
-	send, err := openSender(cfg, device)
+	send, err = openSender(cfg, device)
 	if err != nil {
-		return nil, nil, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
+		return nil, nil, 0, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
 	}
-	receive, err := openReceiver(cfg, device)
+	receive, err = openReceiver(cfg, device)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
+		return nil, nil, 0, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
 	}
-	return send, receive, nil
+	return send, receive, device.Index, nil
 }
 
 // Reopen opens new sockets, for an interface that was deleted and created again under
 // its name: the old ones are bound to the old interface. Send and Received use the new
 // ones from then on. Where they cannot be opened, the old ones stay.
 func (l *Link) Reopen() error {
-	send, receive, err := openSockets(l.cfg)
+	send, receive, index, err := openSockets(l.cfg)
 	if err != nil {
 		return err
 	}
@@ -163,9 +166,10 @@ func (l *Link) Reopen() error {
 		return errors.Join(send.Close(), receive.Close())
 	default:
 	}
+	l.paced.stop() // the instance sends the next one
 	// Closing wakes the reader, which then takes the new socket.
 	err = errors.Join(l.send.Close(), l.receive.Close())
-	l.send, l.receive = send, receive
+	l.send, l.receive, l.index = send, receive, index
 	return err
 }
 
@@ -450,6 +454,7 @@ func (l *Link) Close() error { return l.close() }
 
 func (l *Link) shut() error {
 	l.mu.Lock()
+	l.paced.stop()
 	close(l.done)
 	err := errors.Join(l.send.Close(), l.receive.Close())
 	l.mu.Unlock()

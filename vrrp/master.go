@@ -26,7 +26,11 @@ func (v *Instance) becomeMaster(why string) stateFunc {
 // master is RFC 3768 section 6.4.3.
 func (v *Instance) master(ctx context.Context) stateFunc {
 	for {
-		switch e := v.next(ctx); e.kind {
+		e := v.next(ctx)
+		if v.heldUp() {
+			return v.leaveLate(e)
+		}
+		switch e.kind {
 		// "If a Shutdown event is received": send an advert of priority 0, to INIT.
 		case stopped:
 			return v.handOver
@@ -39,6 +43,7 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 		case reconfigured:
 			refresh := v.cfg.GARPRefresh
 			v.adopt()
+			v.tried = time.Now() // the interval may be a shorter one
 			v.advertise(v.cfg.Priority)
 			if v.cfg.GARPRefresh != refresh {
 				v.refreshAfter(0)
@@ -50,6 +55,10 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			}
 		// "If the Adver_Timer fires": send an advert, reset the timer.
 		case timerFired:
+			if v.paced() {
+				v.arm(time.Now(), v.cfg.AdvertInterval)
+				continue
+			}
 			v.advertise(v.cfg.Priority)
 			if v.unheard() {
 				return v.mute
@@ -82,6 +91,8 @@ func (v *Instance) masterHears(first Packet) bool {
 		v.masterHearsOne(&p, &heard)
 	}
 	switch {
+	case v.heldUp():
+		v.arm(time.Now(), 0) // the state sees it
 	case heard.higher != nil:
 		v.higher = *heard.higher
 		if v.cfg.HigherSendAdvert {

@@ -131,7 +131,7 @@ func authentic(b []byte, w *wire) []byte {
 		if w.signer != nil && len(advert) >= headerLen+hmacLen {
 			trailer := advert[len(advert)-hmacLen:]
 			copy(trailer, []byte{hmacKind, testHMAC.Active, 0, 0})
-			binary.BigEndian.PutUint64(trailer[4:], w.signer.next())
+			binary.BigEndian.PutUint64(trailer[4:], w.stamp().signed)
 			copy(trailer[hmacLen-hmacTag:], tag(w.signer.keys[testHMAC.Active], advert[:len(advert)-hmacTag], netip.AddrFrom4([4]byte(b[12:16]))))
 			advert = advert[:len(advert)-hmacLen]
 		}

@@ -39,6 +39,7 @@ func (v *Instance) adopt() {
 			v.log.Info("vrrp priority changed", "from", int(was), "to", int(v.cfg.Priority))
 		}
 		if c.transport != nil {
+			v.collect(true)
 			v.transport = c.transport
 		}
 		if c.taken != nil {

@@ -20,6 +20,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // synctest bubble.
 type segment struct {
 	start time.Time
+	paced bool // transports send by themselves
 
 	mu    sync.Mutex
 	nodes []*node
@@ -57,8 +58,14 @@ func (s *segment) add(t testing.TB, cfg Config, logger *slog.Logger) *node {
 	n := &node{t: t, segment: s, inbox: make(chan Packet, 64), last: -1}
 	source := cfg.Source.As4()
 	n.mac = net.HardwareAddr{2, 0, 0, 0, 0, source[3]}
+	var transport Transport = n
+	var owner Owner = n
+	if s.paced {
+		p := &pacedNode{node: n}
+		transport, owner = p, p
+	}
 	var err error
-	if n.Instance, err = New(cfg, n, n, logger); err != nil {
+	if n.Instance, err = New(cfg, transport, owner, logger); err != nil {
 		t.Fatal(err)
 	}
 	s.mu.Lock()

@@ -346,6 +346,7 @@ func (v *Instance) recover(context.Context) stateFunc {
 func (v *Instance) handOver(ctx context.Context) stateFunc {
 	if v.suspended.Load() {
 		v.advertise(v.cfg.Priority)
+		v.collect(true)
 		return nil
 	}
 	if v.cfg.HandOver == 0 {

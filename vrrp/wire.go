@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // wire turns adverts into packets and back, for one instance. It has what the protocol
@@ -47,15 +48,47 @@ type stamp struct {
 	signed uint64
 }
 
-func (w *wire) stamp() (s stamp) {
+func (w *wire) stamp() stamp {
+	s := w.after(w.used(), time.Now())
+	w.use(s)
+	return s
+}
+
+// stamps says whether each advert has a stamp of its own.
+func (w *wire) stamps() bool { return w.cfg.Auth.Type == AuthHeader || w.signer.signs() }
+
+// used is the stamp of the last advert that was sent, or of one that was received later.
+func (w *wire) used() (s stamp) {
+	s.id = w.ids
 	if w.cfg.Auth.Type == AuthHeader {
-		w.ids++
-		s.number, s.id = w.seq.next(), w.ids
+		s.number = w.seq.used()
 	}
 	if w.signer.signs() {
-		s.signed = w.signer.next()
+		s.signed = w.signer.used()
 	}
 	return s
+}
+
+// after is the stamp of the advert that is sent at this time, after one with another stamp.
+func (w *wire) after(s stamp, at time.Time) stamp {
+	if w.cfg.Auth.Type == AuthHeader {
+		s.id, s.number = s.id+1, nextNumber(s.number, at)
+	}
+	if w.signer.signs() {
+		s.signed = nextTime(s.signed, at)
+	}
+	return s
+}
+
+// use notes the stamp of an advert that was sent.
+func (w *wire) use(s stamp) {
+	w.ids = s.id
+	if w.cfg.Auth.Type == AuthHeader {
+		w.seq.take(s.number)
+	}
+	if w.signer.signs() {
+		w.signer.use(s.signed)
+	}
 }
 
 // packet is what the socket is given for one target: with AH the whole packet, otherwise what

@@ -150,7 +150,7 @@ func TestAH(t *testing.T) {
 				t.Fatalf("received %+v", p)
 			}
 			wantDrop(t, "again", w.receive(b, peerMAC), DropReplay)
-			if n := w.seq.next(); n <= 77 {
+			if n := w.stamp().number; n <= 77 {
 				t.Errorf("a backup goes on with number %d", n)
 			}
 			there.Auth = Key("1112")
@@ -224,7 +224,7 @@ func TestHMAC(t *testing.T) {
 			t.Errorf("monotonic: %v", p.Err)
 		}
 		// The clock stands still: the counter grows.
-		if a, b := w.signer.next(), w.signer.next(); b != a+1 {
+		if a, b := w.stamp().signed, w.stamp().signed; b != a+1 {
 			t.Errorf("times %x and %x", a, b)
 		}
 	})

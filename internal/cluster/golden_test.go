@@ -69,6 +69,7 @@ func examples() []example {
 		typed(DirectorHeard("VI_1", server.Addr(), mac), info("another director", "instance", "VI_1", "peer", server.Addr(), "mac", mac.String())),
 		typed(UnknownVRID("eth0", 77, server.Addr()), info("vrrp advert of an unknown virtual router", "interface", "eth0", "vrid", 77, "source", server.Addr())),
 		typed(MasterResumed("VI_1"), info("lease still runs, going on as master", "instance", "VI_1")),
+		typed(MasterHeldUp("VI_1", 5*time.Second), warn("this process was held up, the mastership is given up", "instance", "VI_1", "for", 5*time.Second)),
 		typed(LocalServerSet(vips), info("this machine is a real server", "vips", vips)),
 		typed(LocalTunnelServerSet(vips), info("this machine is a real server behind a tunnel", "vips", vips)),
 		typed(PlaneSetFailed(no), fail("set the data plane", "error", no)),

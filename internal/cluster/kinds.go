@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The kinds of what the director does.
@@ -27,6 +28,7 @@ const (
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
 	Resumed           Kind = "resumed"
+	HeldUp            Kind = "held_up"
 	LocalServer       Kind = "local_real_server"
 	LocalTunnelServer Kind = "local_tunnel_real_server"
 	PlaneNotSet       Kind = "data_plane_not_set"
@@ -311,6 +313,12 @@ func UnknownVRID(device string, vrid uint8, from netip.Addr) Event {
 // MasterResumed says that this process goes on as the master that the one before it was.
 func MasterResumed(instance string) Event {
 	return ofInstance(Resumed, slog.LevelInfo, instance, "lease still runs, going on as master")
+}
+
+// MasterHeldUp says that an instance was master and has left, because this process had sent no
+// advertisement for so long that another director had to take over.
+func MasterHeldUp(instance string, d time.Duration) Event {
+	return ofInstance(HeldUp, slog.LevelWarn, instance, "this process was held up, the mastership is given up", Detail{"for", d.Round(time.Millisecond)})
 }
 
 // LocalServerSet says that this machine was set up as a real server for these VIPs.

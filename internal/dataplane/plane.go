@@ -207,6 +207,9 @@ func (p *Plane) Close() error {
 	if p.services != nil {
 		p.services.Close()
 	}
+	if p.leases != nil {
+		p.leases.Close()
+	}
 	p.programs.close()
 	return p.maps.Close()
 }

@@ -17,6 +17,7 @@ import (
 	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/lvs"
+	"weir/vrrp/pace"
 )
 
 // Attachment tells where the data plane gets a device's packets, and why there.
@@ -106,6 +107,10 @@ func (p *Plane) Check(state lvs.Plan) error {
 func (p *Plane) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error {
 	return p.leases.Renew(id, sent, d)
 }
+
+// Hold is the instance's lease for a thread that renews it by itself, until Release or until no
+// state names the instance.
+func (p *Plane) Hold(id lvs.InstanceID) (*pace.Lease, error) { return p.leases.Hold(id) }
 
 // Release ends the instance's lease at once. It is an error for an instance that no
 // state has named.

@@ -16,6 +16,7 @@ import (
 	"weir/internal/dataplane/kmap"
 	"weir/internal/netlnk"
 	"weir/lvs"
+	"weir/vrrp/pace"
 )
 
 // Leases are the instances' leases. They have a lock of their own, under which
@@ -26,14 +27,16 @@ type Leases struct {
 	leases *kmap.Mirror[uint32, abi.BpfLease]
 	vips   *kmap.Mirror[abi.BpfAddr, uint32]
 	by     map[lvs.InstanceID]uint32 // index of each instance's lease
+	held   held
 }
 
 // New takes up the leases that an earlier process left.
 func New(m *abi.Maps, mirrors *kmap.Mirrors) *Leases {
-	l := &Leases{table: m.Leases, by: map[lvs.InstanceID]uint32{}}
+	l := &Leases{table: m.Leases, by: map[lvs.InstanceID]uint32{}, held: held{}}
 	l.leases = kmap.Add(mirrors, abi.BpfMapLeases, m.Leases, &l.mu, func(i uint32, l abi.BpfLease) string {
 		return fmt.Sprintf("%d (VRID %d on device %d)", i, l.Vrid, l.Ifindex)
 	})
+	l.leases.Ours(l.held.ours)
 	l.vips = kmap.Add(mirrors, abi.BpfMapVips, m.Vips, &l.mu, func(a abi.BpfAddr, _ uint32) string { return a.Netip().String() })
 	return l
 }
@@ -53,8 +56,34 @@ func (l *Leases) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error
 	return l.setLease(id, bootTime()-time.Since(sent)+d)
 }
 
+// Hold is the instance's lease for a thread that renews it by itself, until Release or until
+// the instance has none.
+func (l *Leases) Hold(id lvs.InstanceID) (*pace.Lease, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	index, ok := l.by[id]
+	if !ok {
+		return nil, fmt.Errorf("instance %s has no lease", id)
+	}
+	return l.held.hold(l.table, index, l.leases.Wrote()[index])
+}
+
 // Release ends the instance's lease at once.
-func (l *Leases) Release(id lvs.InstanceID) error { return l.setLease(id, 0) }
+func (l *Leases) Release(id lvs.InstanceID) error {
+	l.mu.Lock()
+	if index, ok := l.by[id]; ok {
+		l.held.revoke(index)
+	}
+	l.mu.Unlock()
+	return l.setLease(id, 0)
+}
+
+// Close has no thread renew a lease any more; the leases run on.
+func (l *Leases) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held.revokeAll()
+}
 
 func (l *Leases) setLease(id lvs.InstanceID, until time.Duration) error {
 	l.mu.Lock()
@@ -115,6 +144,7 @@ func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 	}
 	for id, index := range l.by {
 		if _, ok := leases[id]; !ok {
+			l.held.revoke(index)
 			if err := l.leases.Drop(index); err != nil {
 				return nil, fmt.Errorf("end the lease of %s: %w", id, err)
 			}
@@ -159,7 +189,14 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device, taken map[lvs.InstanceID]
 	}
 	if known {
 		lease := l.leases.Wrote()[index]
+		if lease.Ifindex == uint32(on.index) {
+			return index, nil
+		}
+		if now, err := l.read(index); err == nil && l.held[index] != nil {
+			lease.Until = now.Until // the thread has renewed it
+		}
 		lease.Ifindex = uint32(on.index)
+		l.held.changed(index, lease)
 		return index, l.leases.Put(index, lease)
 	}
 	mine := leaseFor(id, on)

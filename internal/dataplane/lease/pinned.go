@@ -3,6 +3,7 @@ package lease
 import (
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -10,10 +11,15 @@ import (
 
 	"weir/internal/dataplane/abi"
 	"weir/lvs"
+	"weir/vrrp/pace"
 )
 
 // Pinned are the leases of a data plane that another process has set up. It makes none.
-type Pinned struct{ table *ebpf.Map }
+type Pinned struct {
+	table *ebpf.Map
+	mu    sync.Mutex // guards held
+	held  held
+}
 
 // OpenPinned opens the leases that are pinned in a folder.
 func OpenPinned(dir string) (*Pinned, error) {
@@ -25,11 +31,27 @@ func OpenPinned(dir string) (*Pinned, error) {
 		table.Close()
 		return nil, fmt.Errorf("open the leases: they are another version's")
 	}
-	return &Pinned{table}, nil
+	return &Pinned{table: table, held: held{}}, nil
 }
 
-// Close closes the table.
-func (p *Pinned) Close() error { return p.table.Close() }
+// Close closes the table. No thread renews a lease any more.
+func (p *Pinned) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held.revokeAll()
+	return p.table.Close()
+}
+
+// Hold is Leases.Hold.
+func (p *Pinned) Hold(id lvs.InstanceID) (*pace.Lease, error) {
+	index, lease, err := p.find(id)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held.hold(p.table, index, lease)
+}
 
 // Renew is Leases.Renew. An error says, too, that there is no such lease.
 func (p *Pinned) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error {
@@ -37,7 +59,16 @@ func (p *Pinned) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error
 }
 
 // Release is Leases.Release.
-func (p *Pinned) Release(id lvs.InstanceID) error { return p.set(id, 0) }
+func (p *Pinned) Release(id lvs.InstanceID) error {
+	index, _, err := p.find(id)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.held.revoke(index)
+	p.mu.Unlock()
+	return p.set(id, 0)
+}
 
 // Leased is Leases.Leased.
 func (p *Pinned) Leased(id lvs.InstanceID) (bool, error) {

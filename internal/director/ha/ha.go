@@ -35,6 +35,7 @@ import (
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
+	"weir/vrrp/pace"
 )
 
 // Leases let the services of an instance forward. Any goroutine may call them, and no
@@ -42,6 +43,9 @@ import (
 type Leases interface {
 	// Renew lets the services forward for d after an advertisement was sent.
 	Renew(id lvs.InstanceID, sent time.Time, d time.Duration) error
+	// Hold is the lease for a thread that renews it by itself, until Release; nil where
+	// there is none that a thread could renew.
+	Hold(id lvs.InstanceID) (*pace.Lease, error)
 	// Release ends that at once.
 	Release(id lvs.InstanceID) error
 	// Leased says whether they forward: after a crash, by the lease of the process

@@ -15,6 +15,7 @@ import (
 	"weir/internal/vip"
 	"weir/lvs"
 	"weir/vrrp"
+	"weir/vrrp/pace"
 )
 
 // owner does what a state machine decides: it is the vrrp.Owner of an instance. All of
@@ -173,12 +174,37 @@ func (o *owner) Sent(at time.Time) {
 	if o.retired.Load() {
 		return
 	}
-	err := o.with.Leases.Renew(o.id, at, o.terms.lease)
+	o.renewed(at, o.with.Leases.Renew(o.id, at, o.terms.lease))
+}
+
+func (o *owner) renewed(at time.Time, err error) {
 	o.health.note(at, o.terms.lease, err)
 	if err != nil {
 		o.with.Tell(cluster.LeaseRenewFailed(o.terms.name, err))
 	}
 }
+
+// Hold is the lease that the thread renews which sends the advertisements.
+func (o *owner) Hold() *pace.Lease {
+	if o.retired.Load() {
+		return nil
+	}
+	lease, err := o.with.Leases.Hold(o.id)
+	if err != nil {
+		return nil // Sent says why
+	}
+	return lease
+}
+
+// Renewed tells what that thread did with it.
+func (o *owner) Renewed(at time.Time, err error) {
+	if !o.retired.Load() {
+		o.renewed(at, err)
+	}
+}
+
+// HeldUp tells that this director was held up, and is master no more.
+func (o *owner) HeldUp(d time.Duration) { o.with.Tell(cluster.MasterHeldUp(o.terms.name, d)) }
 
 // knownDirector is another director as its instance's owner knows it.
 type knownDirector struct {

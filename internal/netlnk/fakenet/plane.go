@@ -8,6 +8,7 @@ import (
 
 	"weir/internal/netlnk"
 	"weir/lvs"
+	"weir/vrrp/pace"
 )
 
 // Set makes a plan the one in force: each of its instances has a lease from then on,
@@ -59,6 +60,9 @@ func (m *Machine) Renew(id lvs.InstanceID, sent time.Time, d time.Duration) erro
 	defer m.mu.Unlock()
 	return m.setLease("renew", id, sent.Add(d))
 }
+
+// Hold is that of ha.Leases: no thread renews a lease of a machine that does not exist.
+func (m *Machine) Hold(lvs.InstanceID) (*pace.Lease, error) { return nil, nil }
 
 // Release is that of ha.Leases.
 func (m *Machine) Release(id lvs.InstanceID) error {
