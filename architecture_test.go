@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"internal/vip":                   {"internal/netlnk", "internal/netlnk/arp", "internal/netlnk/ndp", "internal/drift"},
 	"internal/director/diff":         {"conf"},
 	"internal/director/pool":         {"lvs", "conf", "internal/check", "internal/cluster", "internal/director/diff"},
-	"internal/track":                 {"conf", "internal/script", "internal/trackfile"},
+	"internal/track":                 {"conf", "internal/script", "internal/trackfile", "internal/bfd"},
 	"internal/director/ha":           {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/netlnk", "internal/track", "internal/vip", "internal/director/diff"},
 	"internal/director/setter":       {"lvs"},
 	"internal/director":              {"lvs", "vrrp", "conf", "internal/cluster", "internal/drift", "internal/check", "internal/trackfile", "internal/bfd", "internal/netlnk", "internal/netlnk/arp", "internal/netlnk/ndp", "internal/track", "internal/vip", "internal/director/diff", "internal/director/pool", "internal/director/ha", "internal/director/setter"},

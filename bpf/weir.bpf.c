@@ -54,7 +54,7 @@ int weir_xdp(struct xdp_md *ctx)
 			return XDP_PASS;
 		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
-			return xdp_slow_send(ctx, route_packet());
+			return xdp_slow_send(ctx, slow_route_asking(ctx, true));
 		case NEXT_SLOW_ROUTE:
 			return xdp_slow_send(ctx, slow_route());
 		}
@@ -79,7 +79,7 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 	if (parsed != PARSED) {
 		switch (parsed < PARSED_SLOW ? NEXT_PASS : skb_classify(skb)) {
 		case NEXT_ROUTE:
-			return skb_slow_finish(skb, route_packet());
+			return skb_slow_finish(skb, slow_route_asking(skb, false));
 		case NEXT_SLOW_ROUTE:
 			return skb_slow_finish(skb, slow_route());
 		}
@@ -132,7 +132,7 @@ int weir_behind(struct __sk_buff *skb)
 	switch (skb_classify(skb)) {
 	case NEXT_ROUTE:
 		if (fragment_has_waiting(w) || is_reply_by_tc(&w->packet.key, skb->ifindex))
-			return skb_slow_finish(skb, route_packet());
+			return skb_slow_finish(skb, slow_route_asking(skb, false));
 		break;
 	case NEXT_SLOW_ROUTE:
 		if (parsed == PARSED_FRAGMENT || is_reply_by_tc(&w->packet.key, skb->ifindex))

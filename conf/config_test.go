@@ -146,7 +146,7 @@ func parseWith(t *testing.T, input, code string) *Config {
 func TestService(t *testing.T) {
 	const s = time.Second
 	server := func(addr string, weight int, checks ...Check) RealServer {
-		return RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: weight, Method: lvs.DirectRoute, Checks: checks}
+		return RealServer{Addr: netip.MustParseAddr(addr), Port: 80, Weight: weight, Method: lvs.DirectRoute, Checks: checks, SMTPAlert: true}
 	}
 	check := func(to string) Check {
 		return Check{Kind: CheckTCP, Connect: netip.MustParseAddrPort(to), Timers: Timers{ConnectTimeout: 5 * s, Retry: 1, DelayBeforeRetry: s, DelayLoop: 60 * s, Warmup: 60 * s}}

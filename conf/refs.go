@@ -14,13 +14,13 @@ func refs(r *reader, raw *rawConfig) {
 	}
 	n := raw.names()
 	for _, i := range raw.instances {
-		n.tracks(r, &i.Tracks)
+		n.tracks(r, &i.Tracks, raw.bfds)
 		for _, v := range i.vips {
 			n.look(r, v.at, "track_group", v.TrackGroup)
 		}
 	}
 	for _, g := range raw.sync {
-		n.tracks(r, &g.Tracks)
+		n.tracks(r, &g.Tracks, raw.bfds)
 		n.members(r, &g.given, g.Members)
 	}
 	for i := range raw.machine.TrackGroups {
@@ -92,7 +92,7 @@ func (n names) members(r *reader, g *given, members []string) {
 	}
 }
 
-func (n names) tracks(r *reader, t *Tracks) {
+func (n names) tracks(r *reader, t *Tracks, sessions []*BFD) {
 	for _, list := range []struct {
 		keyword string
 		tracks  []Track
@@ -102,6 +102,12 @@ func (n names) tracks(r *reader, t *Tracks) {
 	} {
 		for _, track := range list.tracks {
 			n.look(r, track.at, list.keyword, track.Name)
+		}
+	}
+	for _, track := range t.BFDs {
+		i := slices.IndexFunc(sessions, func(b *BFD) bool { return b.Name == track.Name })
+		if i >= 0 && sessions[i].CheckerOnly && !sessions[i].VRRPOnly {
+			r.errorAt(track.at, fmt.Sprintf("bfd_instance %s is for checks only", text.Shorten(track.Name)), "take its word checker out, or add vrrp")
 		}
 	}
 }

@@ -27,11 +27,27 @@ func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
 		}
 	}
 	for i := range services { // parts are read without what is global
-		if s := &services[i]; !s.Has("smtp_alert") {
-			s.SMTPAlert = raw.global.SMTPAlertChecker
-		}
+		services[i].resolveAlerts(&raw.global)
 	}
 	return services
+}
+
+// resolveAlerts fills in whether there are mails: about a real server there are, unless
+// somebody says otherwise. A part's real servers are not changed, since a Config of before
+// may have the same.
+func (s *VirtualServer) resolveAlerts(g *Global) {
+	if !s.Has("smtp_alert") {
+		s.SMTPAlert = g.SMTPAlertChecker
+	}
+	if !g.Has("smtp_alert_checker") || g.SMTPAlertChecker {
+		return
+	}
+	s.RealServers = slices.Clone(s.RealServers)
+	for i := range s.RealServers {
+		if one := &s.RealServers[i]; !one.Has("smtp_alert") {
+			one.SMTPAlert = false
+		}
+	}
 }
 
 // resolve fills in the rest, and tells whether there is something to serve.

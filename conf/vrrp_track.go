@@ -44,12 +44,13 @@ func trackEntries[T any](at func(*T) *Tracks) []*entry {
 	block := func(name string, most int, list func(*T) *[]Track, help string) *entry {
 		return section(name, trackBlock(name, most, list), help, plain(func(t *T) *T { return t }))
 	}
-	return append([]*entry{
+	return []*entry{
 		block("track_interface", 253, func(t *T) *[]Track { return &at(t).Interfaces }, "interfaces: without a weight one that is down is a fault"),
 		block("track_script", 253, func(t *T) *[]Track { return &at(t).Scripts }, "vrrp_scripts"),
 		block("track_file", 254, func(t *T) *[]Track { return &at(t).Files }, "track_files"),
 		block("track_process", 254, func(t *T) *[]Track { return &at(t).Processes }, "vrrp_track_processes"),
-	}, yet(block("track_bfd", 253, func(t *T) *[]Track { return &at(t).BFDs }, "bfd_instances"))...)
+		block("track_bfd", 253, func(t *T) *[]Track { return &at(t).BFDs }, "bfd_instances: without a weight one that is down is a fault"),
+	}
 }
 
 // trackBlock is a list of what is watched.

@@ -1,6 +1,8 @@
 package vrrp
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -92,15 +94,83 @@ func packetSeeds(t testing.TB) mutate.Seeds {
 		ipv6Packet(fe31, Group6(), unhex(t, vector3IPv6)), unhex(t, vectorAH), ipv4Packet(ip31, Group4(), unhex(t, vectorHMAC)))
 }
 
+// checkPacket gives a packet to links of each kind. Most packets fail at a checksum or at a
+// signature, so that the code behind them would not run: the same bytes are tried authentic,
+// too.
 func checkPacket(t *testing.T, b []byte) {
 	for _, cfg := range []LinkConfig{
 		{Source: ip32}, {Source: fe32}, {Source: ip32, Auth: Key("1111")}, {Source: ip32, HMAC: testHMAC},
 		{Source: ip32, UnicastPeers: []netip.Addr{ip31}},
 	} {
-		if p := mustWire(t, cfg).receive(b, peerMAC); p.Err == nil && !p.Source.IsValid() {
-			t.Errorf("%x: accepted without a source", b)
+		w := mustWire(t, cfg)
+		for _, packet := range [][]byte{b, authentic(b, w)} {
+			if p := w.receive(packet, peerMAC); p.Err == nil && !p.Source.IsValid() {
+				t.Errorf("%x: accepted without a source", packet)
+			}
 		}
 	}
+}
+
+// authentic is a packet with the checksums, the ICV and the trailer that a link wants, where
+// it is long enough for them.
+func authentic(b []byte, w *wire) []byte {
+	b = bytes.Clone(b)
+	if len(b) < minIPv4 || b[0]>>4 != 4 {
+		return b
+	}
+	header := max(int(b[0]&0xf)*4, minIPv4)
+	b[0] = 0x40 | byte(header/4)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	advert := b[min(header, len(b)):]
+	if w.cfg.Auth.Type == AuthHeader && len(advert) >= ahLen {
+		b[9], advert[0], advert[1] = protocolAH, Protocol, ahWords
+		copy(advert[4:], b[12:16])
+		setSum(advert[ahLen:], b)
+		copy(advert[ahLen-icvLen:], icv(b, header, w.cfg.Auth))
+	} else {
+		if w.signer != nil && len(advert) >= headerLen+hmacLen {
+			trailer := advert[len(advert)-hmacLen:]
+			copy(trailer, []byte{hmacKind, testHMAC.Active, 0, 0})
+			binary.BigEndian.PutUint64(trailer[4:], w.signer.next())
+			copy(trailer[hmacLen-hmacTag:], tag(w.signer.keys[testHMAC.Active], advert[:len(advert)-hmacTag], netip.AddrFrom4([4]byte(b[12:16]))))
+			advert = advert[:len(advert)-hmacLen]
+		}
+		setSum(advert, b)
+	}
+	b[10], b[11] = 0, 0
+	binary.BigEndian.PutUint16(b[10:], checksum(b[:min(header, len(b))]))
+	return b
+}
+
+// Each kind of link takes what authentic makes for it.
+func TestAuthentic(t *testing.T) {
+	for _, tt := range []struct {
+		cfg    LinkConfig
+		packet []byte
+	}{
+		{LinkConfig{Source: ip32}, ipv4Packet(ip31, Group4(), unhex(t, vector3))},
+		{LinkConfig{Source: ip32, Auth: Key("1111")}, unhex(t, vectorAH)},
+		{LinkConfig{Source: ip32, HMAC: testHMAC}, ipv4Packet(ip31, Group4(), unhex(t, vectorHMAC))},
+	} {
+		tt.packet[10]++ // the header's checksum
+		tt.packet[len(tt.packet)-1]++
+		w := mustWire(t, tt.cfg)
+		if p := w.receive(authentic(tt.packet, w), peerMAC); p.Err != nil || p.Advertisement.VRID != 51 {
+			t.Errorf("%+v: %v", p.Advertisement, p.Err)
+		}
+	}
+}
+
+// setSum sets the checksum of the advert in an IPv4 packet.
+func setSum(advert, packet []byte) {
+	if len(advert) < headerLen {
+		return
+	}
+	start := uint32(0)
+	if advert[0]>>4 == Version3 {
+		start = pseudoSum(netip.AddrFrom4([4]byte(packet[12:16])), netip.AddrFrom4([4]byte(packet[16:20])), len(advert))
+	}
+	setChecksum(advert, start)
 }
 
 // testConfig is the seed's first director.

@@ -33,7 +33,11 @@ func (v *Instance) adopt() {
 	v.changes = nil
 	v.mu.Unlock()
 	for _, c := range changes {
+		was := v.cfg.Priority
 		v.setConfig(c.cfg)
+		if v.cfg.Priority != was {
+			v.log.Info("vrrp priority changed", "from", int(was), "to", int(v.cfg.Priority))
+		}
 		if c.transport != nil {
 			v.transport = c.transport
 		}

@@ -60,6 +60,30 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 }
 
 /*
+ * route_asking is route_packet for a hook that can ask the kernel's connection tracking. Ctx
+ * is the hook's context, w this CPU's work.
+ */
+static INLINE enum verdict route_asking(void *ctx, struct work *w, bool xdp)
+{
+	enum verdict v;
+
+	w->can_ask = true;
+	v = route_packet();
+	w->can_ask = false;
+	if (v == ASK_CONNTRACK)
+		v = (xdp ? conntrack_xdp(ctx) : conntrack_tc(ctx)) ? pass(PASS_TRACKED) : route_packet();
+	return v;
+}
+
+/* slow_route_asking is route_asking on the slow path. */
+static INLINE enum verdict slow_route_asking(void *ctx, bool xdp)
+{
+	struct work *w = work_of();
+
+	return w ? route_asking(ctx, w, xdp) : PASS;
+}
+
+/*
  * balance is the path of a parsed packet, and returns the verdict on it. Ctx is the hook's
  * context. At XDP, answers that leave by lo or by another device to which XDP does not send
  * are left to tc.
@@ -79,12 +103,8 @@ static INLINE enum verdict balance(void *ctx, const struct headers *h, const str
 		return PASS;
 	w->packet = *p;
 	set_reply_route(w, h);
-	w->can_ask = true;
 	w->last_hop = on_last_hop(h);
-	v = route_packet();
-	w->can_ask = false;
-	if (v == ASK_CONNTRACK)
-		v = (xdp ? conntrack_xdp(ctx) : conntrack_tc(ctx)) ? pass(PASS_TRACKED) : route_packet();
+	v = route_asking(ctx, w, xdp);
 	w->last_hop = false;
 	return v == FORWARD ? send_on(h, p, sent, w) : v;
 }

@@ -105,12 +105,15 @@ static NOINLINE bool skb_encapsulate(struct __sk_buff *skb, const struct packet 
 }
 
 /*
- * skb_icmp turns the packet into the error and sends it back, within the limit of
- * errors. The skb is one segment afterwards. It returns a tc action.
+ * skb_icmp turns the packet into this CPU's error and sends it back, within the limit of
+ * errors. The skb is one segment afterwards. It returns a tc action. The verifier looks at
+ * it once, not for each caller: it has loops.
  */
-static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
+__noinline int skb_icmp(struct __sk_buff *skb)
 {
-	if (!icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
+	struct icmp_error *e = icmp_of();
+
+	if (!e || !icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
 	    bpf_skb_adjust_room(skb, icmp_grows(e), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return TC_ACT_SHOT;
 	if (e->ip6 ? icmp6_write(skb, true, e) : icmp4_write(skb, true, e))
@@ -125,7 +128,7 @@ static NOINLINE int skb_icmp(struct __sk_buff *skb, struct icmp_error *e)
  */
 static INLINE int skb_error(struct __sk_buff *skb, const struct packet *p, struct icmp_error *e)
 {
-	int sent = e ? skb_icmp(skb, e) : TC_ACT_SHOT;
+	int sent = e ? skb_icmp(skb) : TC_ACT_SHOT;
 
 	return p->local_out && sent != TC_ACT_SHOT ? skb_to_local_node(skb) : sent;
 }

@@ -47,13 +47,18 @@ static NOINLINE bool xdp_encapsulate(struct xdp_md *ctx, __u32 bytes, __u32 tag_
 }
 
 /*
- * xdp_icmp turns the packet into the error and sends it back, within the limit of
- * errors. It returns an XDP action.
+ * xdp_icmp turns the packet into this CPU's error and sends it back, within the limit of
+ * errors. It returns an XDP action. The verifier looks at it once, not for each caller: it
+ * has loops.
  */
-static NOINLINE int xdp_icmp(struct xdp_md *ctx, struct icmp_error *e)
+__noinline int xdp_icmp(struct xdp_md *ctx)
 {
-	int cut = (int)(e->quote + sizeof(struct ethhdr) + e->tag_bytes) - (int)bpf_xdp_get_buff_len(ctx);
+	struct icmp_error *e = icmp_of();
+	int cut;
 
+	if (!e)
+		return XDP_DROP;
+	cut = (int)(e->quote + sizeof(struct ethhdr) + e->tag_bytes) - (int)bpf_xdp_get_buff_len(ctx);
 	if (!icmp_allowed(e) || bpf_xdp_adjust_tail(ctx, cut) || bpf_xdp_adjust_head(ctx, -icmp_grows(e)))
 		return XDP_DROP;
 	if (e->ip6 ? icmp6_write(ctx, false, e) : icmp4_write(ctx, false, e))
@@ -69,7 +74,7 @@ static INLINE int xdp_error(struct xdp_md *ctx, struct icmp_error *e, __u32 tag_
 		return XDP_DROP;
 	if (tag_bytes)
 		icmp_tagged(e, tag_bytes);
-	return xdp_icmp(ctx, e);
+	return xdp_icmp(ctx);
 }
 
 /*

@@ -96,14 +96,22 @@ static INLINE void icmp_notice_half(struct icmp_error *e, const struct headers *
 	e->check = check;
 }
 
+/* icmp_of is this CPU's error, or NULL, which never happens. */
+static INLINE struct icmp_error *icmp_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&icmp_errors, &zero);
+}
+
 /*
  * icmp_about begins an error about a packet, of which the frame has so many bytes from
  * the IP header on. It returns this CPU's error, or NULL, which never happens.
  */
 static INLINE struct icmp_error *icmp_about(const struct headers *h, const struct packet *p, __u32 bytes)
 {
-	__u32 most = p->ip6 ? ICMP6_QUOTE : ICMP4_QUOTE, zero = 0;
-	struct icmp_error *e = bpf_map_lookup_elem(&icmp_errors, &zero);
+	__u32 most = p->ip6 ? ICMP6_QUOTE : ICMP4_QUOTE;
+	struct icmp_error *e = icmp_of();
 
 	if (!e)
 		return NULL;

@@ -203,6 +203,8 @@ type expander struct {
 	text   strings.Builder
 	// rest are the further lines that the line stands for.
 	rest []furtherLines
+	// behind is what follows the use in the line.
+	behind string
 	// stopped leaves the names that follow alone: a repetition reads them.
 	stopped bool
 }
@@ -227,12 +229,16 @@ func (x *expander) line(line string) {
 			return
 		}
 		d, size := x.l.used(line[i:], true)
+		if size == 0 {
+			d, size = x.withoutBraces(line, i)
+		}
 		if size == 0 || !x.l.run.grow(0, x.at, x.l.diags) {
 			x.source.add(&x.text, "$", true, x.at, i, i+1)
 			i++
 			continue
 		}
 		var value strings.Builder
+		x.behind = line[i+size:]
 		x.value(&value, d, i+size == len(line), i, i+size, 0)
 		x.source.add(&x.text, value.String(), false, x.at, i, i+size)
 		i += size
@@ -262,8 +268,14 @@ func (x *expander) value(out *strings.Builder, d definition, last bool, from, to
 			i++
 			continue
 		}
-		x.value(out, inner, last && i+size == len(d.first), from, to, depth+1)
-		i += size
+		behind := x.behind
+		if i += size; i < len(d.first) {
+			x.behind = d.first[i:]
+		} else if d.first[i-1] != '}' {
+			x.sayJoined(d.first[i-size:], from, to)
+		}
+		x.value(out, inner, last && i == len(d.first), from, to, depth+1)
+		x.behind = behind
 	}
 	if d.more != "" {
 		x.rest = append(x.rest, furtherLines{d.name, d.more, from, to})
@@ -278,6 +290,9 @@ func (l *lexer) uses(line string) bool {
 	}
 	for line = decomment(line, true); i < len(line); {
 		if _, size := l.used(line[i:], true); size > 0 {
+			return true
+		}
+		if _, size := l.bare(line, i); size > 0 {
 			return true
 		}
 		next := strings.IndexByte(line[i+1:], '$')
@@ -302,6 +317,40 @@ func (l *lexer) used(text string, last bool) (d definition, size int) {
 		return d, 0
 	}
 	return d, size
+}
+
+// bare is a name with a value of one line that stands, without braces, where it is not
+// replaced: before the rest of a word, outside quotes. What is in quotes may be for a shell.
+func (l *lexer) bare(line string, i int) (d definition, size int) {
+	name := leadingName(line[i+1:])
+	if name == "" || strings.Count(line[:i], `"`)%2 == 1 {
+		return d, 0
+	}
+	d, known := l.run.definitions[name]
+	if !known || d.more != "" {
+		return d, 0
+	}
+	return d, 1 + len(name)
+}
+
+// withoutBraces says that a name is not replaced, and reads it as if it were.
+func (x *expander) withoutBraces(line string, i int) (definition, int) {
+	d, size := x.l.bare(line, i)
+	if size > 0 {
+		name := line[i+1 : i+size]
+		x.l.diags.ErrorOnce("bare "+name, x.at.further(i, size), fmt.Sprintf("$%s is not replaced before %s", Shorten(name), Quote(line[i+size:i+size+1])), "write ${"+Shorten(name)+"}")
+	}
+	return d, size
+}
+
+// sayJoined warns where a value ends with a name without braces, and the line goes on with
+// the same word: keepalived looks for the name when both stand together.
+func (x *expander) sayJoined(use string, from, to int) {
+	if x.behind == "" || strings.ContainsRune(" \t\r\v\f,)", rune(x.behind[0])) {
+		return
+	}
+	at := x.at.further(from, to-from)
+	x.l.diags.WarnAt(at, "name-joined", fmt.Sprintf("keepalived replaces no %s before %s, weir does", Quote(use), Quote(x.behind[:1])), fmt.Sprintf("write ${%s} where it is a part of another value", use[1:]))
 }
 
 // grow counts what lines stand for, and tells whether that is still within

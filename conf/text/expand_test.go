@@ -42,7 +42,7 @@ func TestTextLanguage(t *testing.T) {
 		{"a definition for one id", "@node01 $A=1\n@node02 $A=2\nx $A", "x 1"},
 		{"use with braces", "$A=1\nx${A}y ${A}", "x1y 1"},
 		{"use without braces", "$A=1\nx$A $A", "x1 1"},
-		{"a name without braces ends at a blank", "$A=1\n$A.1", "$A.1"},
+		{"a name without braces ends at a blank", "$A=1\n\"$A.1\"", "$A.1"},
 		{"late", "$B=${A}x\n$A=1\n${B}\n$A=2\n${B}", "1x|2x"},
 		{"within one another", "$A=1\n$B=<${A}>\n$C=[${B}]\n${C}", "[<1>]"},
 		{"a name that nothing defines", "a$b ${c}", "a$b ${c}"},
@@ -124,6 +124,8 @@ func TestTextMistakes(t *testing.T) {
 		{"~LST({a,b) x", "without its partner"},
 		{"$A=${A}${A}\n${A}", "stand for too much text"},
 		{"$A=" + strings.Repeat("x", 1000) + "\n~SEQ(i,100000) $A", "stand for too much text"},
+		{"$A=1\n$A.1\nx$A/$A", `$A is not replaced before "."`},
+		{"~SEQ(i,3) x$i/24", `$i is not replaced before "/"`},
 		{"$A=~SEQ(i,2) $B\n$B=$A\n$A", ""},
 	}
 	for _, tt := range tests {

@@ -120,6 +120,7 @@ func (d *Director) handle(e event) {
 			}
 		}
 	}
+	d.carefully("quorums that instances follow", d.followQuorums)
 	if len(happened) > 0 {
 		d.carefully("the wanted state of the data plane", func() { d.setSoon(happened) })
 	}

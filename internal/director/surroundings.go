@@ -30,10 +30,11 @@ type surroundings struct {
 	shared atomic.Pointer[netlnk.Picture]
 }
 
-// has says whether this machine had an address at the last look. Any goroutine may call it.
+// has says whether this machine had an address at the last look, such as a master's VIP. Any
+// goroutine may call it.
 func (s *surroundings) has(a netip.Addr) bool {
 	picture := s.shared.Load()
-	return picture != nil && picture.Local(a)
+	return picture != nil && picture.Has(a)
 }
 
 // heard forgets what a report of the kernel makes doubtful, and says whether it makes

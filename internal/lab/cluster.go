@@ -123,7 +123,10 @@ func (c *Cluster) plugIn(name string, addr netip.Prefix) (*Namespace, error) {
 	if err := ns.SetUp(c.opts.Device); err != nil {
 		return nil, err
 	}
-	return ns, c.fabric.AddPort(bridgeName, name)
+	if err := c.fabric.AddPort(bridgeName, name); err != nil {
+		return nil, err
+	}
+	return ns, errors.Join(ns.waitCarrier(c.opts.Device), c.fabric.waitCarrier(name))
 }
 
 // macOf makes a locally administered unicast address that ends in the last

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -73,6 +74,27 @@ func (n *Namespace) link(name string) (netlink.Link, error) {
 
 // SetUp brings a link up.
 func (n *Namespace) SetUp(name string) error { return n.setState(name, n.handle.LinkSetUp, "up") }
+
+// carrierTimeout bounds the wait for a carrier.
+const carrierTimeout = time.Minute
+
+// waitCarrier waits until the kernel has seen the carrier of a link that is up at both ends. Before,
+// a bridge does not forward from it or to it: the kernel works such news off some time later
+// (net/core/link_watch.c).
+func (n *Namespace) waitCarrier(name string) error {
+	for deadline := time.Now().Add(carrierTimeout); ; time.Sleep(time.Millisecond) {
+		link, err := n.link(name)
+		if err != nil {
+			return err
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("link %s in %s has no carrier after %v: it is %s", name, n.Name, carrierTimeout, link.Attrs().OperState)
+		}
+	}
+}
 
 // SetDown takes a link down; the other end of the cable loses its carrier.
 func (n *Namespace) SetDown(name string) error { return n.setState(name, n.handle.LinkSetDown, "down") }

@@ -12,6 +12,7 @@ type Picture struct {
 	byName    map[string]Link
 	addresses map[string][]Address    // by device, in the kernel's order
 	own       map[netip.Addr][]string // devices that have the address, which weir has not added
+	all       map[netip.Addr]bool     // whoever has added them
 }
 
 // Look takes a picture of the calling thread's network namespace. It leaves out the names
@@ -34,12 +35,13 @@ func Look() (*Picture, error) {
 
 // NewPicture makes a picture of these devices and addresses.
 func NewPicture(links []Link, addresses []Address) *Picture {
-	p := &Picture{links: links, byName: make(map[string]Link, len(links)), addresses: map[string][]Address{}, own: map[netip.Addr][]string{}}
+	p := &Picture{links: links, byName: make(map[string]Link, len(links)), addresses: map[string][]Address{}, own: map[netip.Addr][]string{}, all: make(map[netip.Addr]bool, len(addresses))}
 	for _, l := range links {
 		p.byName[l.Name] = l
 	}
 	for _, a := range addresses {
 		p.addresses[a.Dev] = append(p.addresses[a.Dev], a)
+		p.all[a.Prefix.Addr()] = true
 		if addr := a.Prefix.Addr(); a.AddedBy != AddedByWeir {
 			p.own[addr] = append(p.own[addr], a.Dev)
 		}
@@ -88,6 +90,9 @@ func (p *Picture) Local(addr netip.Addr) bool {
 	devices := p.own[addr.WithZone("")]
 	return len(devices) > 0 && (addr.Zone() == "" || slices.Contains(devices, addr.Zone()))
 }
+
+// Has says whether this machine has an address now, be it a VIP that weir has added.
+func (p *Picture) Has(addr netip.Addr) bool { return p.all[addr] }
 
 // Scope is how far an IPv6 address reaches.
 type Scope uint8

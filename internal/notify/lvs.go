@@ -176,7 +176,7 @@ func (n *Notifier) quorumChanged(e cluster.Event) {
 func (n *Notifier) tellRemoved(was subjects) {
 	for _, name := range was.vrrpOrder {
 		if i := was.instances[name]; n.instances[name] == nil {
-			n.tellInstance(i, deleted, fmt.Sprint(i.cfg.Priority))
+			n.tellInstance(i, deleted)
 		}
 	}
 	for _, name := range was.order {

@@ -186,7 +186,26 @@ func (l *letter) title() string { return cut(fmt.Sprintf("[%s] %s", l.router, l.
 // text is the mail with its headers (RFC 5322), its lines ended by \n.
 func (l *letter) text() string {
 	return fmt.Sprintf("Date: %s\nFrom: %s\nSubject: %s\nX-Mailer: Keepalived\nTo: %s\n\n%s\n\n",
-		l.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"), line(l.relay.from), l.title(), line(strings.Join(l.to, ",\n ")), cut(l.body, mostBody))
+		l.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"), line(l.relay.from), l.title(), recipients(l.to), cut(l.body, mostBody))
+}
+
+// recipients is the value of To: in one line, as keepalived has it, while a line may be so long.
+func recipients(to []string) (value string) {
+	const most = 900 // RFC 5322 has 998 bytes
+	length := 0
+	for i, one := range to {
+		one = line(one)
+		switch length += len(one) + len(", "); {
+		case i == 0:
+		case length > most:
+			value += ",\n "
+			length = len(one)
+		default:
+			value += ", "
+		}
+		value += one
+	}
+	return value
 }
 
 // cut is a text as one line of at most so many bytes.
@@ -195,12 +214,5 @@ func cut(s string, most int) string {
 	return s[:min(len(s), most)]
 }
 
-// line is a header's value without line ends that would begin another header.
-func line(s string) string {
-	s = strings.ReplaceAll(s, "\r", " ")
-	parts := strings.Split(s, ",\n ")
-	for i, p := range parts {
-		parts[i] = strings.ReplaceAll(p, "\n", " ")
-	}
-	return strings.Join(parts, ",\n ")
-}
+// line is a header's value without line ends, which would begin another header.
+func line(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }

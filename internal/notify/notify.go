@@ -141,6 +141,8 @@ func (n *Notifier) handle(e cluster.Event) {
 		n.quorumChanged(e)
 	case cluster.VRRPState:
 		n.stateChanged(e)
+	case cluster.PriorityChanged:
+		n.priorityChanged(e)
 	case cluster.LowerMaster:
 		n.lowerMaster(e)
 	}

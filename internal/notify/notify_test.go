@@ -192,7 +192,7 @@ func TestInstance(t *testing.T) {
 	first := b.relay.mails()[1]
 	for _, want := range []string{
 		"HELO lb1.example.org\nMAIL FROM:<weir@example.org>\nRCPT TO:<one@example.org>\nRCPT TO:<two@example.org>\nDATA\nDate: ",
-		"\nFrom: weir <weir@example.org>\nSubject: [LB1] VRRP Instance V1 - Entering MASTER state\nX-Mailer: Keepalived\nTo: One <one@example.org>,\n two@example.org\n\n=> VRRP Instance is now owning VRRP VIPs <=\n\n.\nQUIT\n",
+		"\nFrom: weir <weir@example.org>\nSubject: [LB1] VRRP Instance V1 - Entering MASTER state\nX-Mailer: Keepalived\nTo: One <one@example.org>, two@example.org\n\n=> VRRP Instance is now owning VRRP VIPs <=\n\n.\nQUIT\n",
 	} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the mail is\n%s\nwant in it\n%s", first, want)
@@ -207,6 +207,36 @@ func TestInstance(t *testing.T) {
 	if _, err := os.Stat(b.dir + "/fifo"); err == nil {
 		t.Error("the FIFO is left behind")
 	}
+}
+
+// Lines and programs have the priority that trackers make, and each change of it is told, also
+// that of an instance in FAULT. Of what a reload does to it an event tells.
+func TestPriorities(t *testing.T) {
+	b := newBed(t, vrrpFile)
+	b.stream.Publish(cluster.DirectorStarted(0, 1))
+	lines := b.fifo("fifo")
+	priority := func(to string) {
+		b.stream.Publish(cluster.Event{Kind: cluster.PriorityChanged, Instance: "V1", To: to})
+	}
+	priority("140") // before it has a state
+	b.state("V1", "backup")
+	b.state("V1", "master")
+	priority("130")
+	b.state("V1", "fault")
+	priority("145")
+	want := []string{
+		`INSTANCE "V1" BACKUP 140`, `INSTANCE "V1" MASTER 140`, `INSTANCE "V1" MASTER_PRIORITY 130`,
+		`INSTANCE "V1" FAULT 130`, `INSTANCE "V1" BACKUP_PRIORITY 145`,
+	}
+	lines(want...)
+	b.notifier.Set(b.parse(strings.Replace(vrrpFile, "priority 150", "priority 160", 1)))
+	lines(want...)
+	priority("155")
+	lines(append(want, `INSTANCE "V1" BACKUP_PRIORITY 155`)...)
+	run := []string{"any of V1 INSTANCE V1 BACKUP 140", "any of V1 INSTANCE V1 FAULT 130", "any of V1 INSTANCE V1 MASTER 140", "backup", "fault", "master a b"}
+	b.told(slices.Clone(run)...) // the end drops those that wait
+	b.stop()
+	b.told(append(run, "any of V1 INSTANCE V1 STOP 155", "stop")...)
 }
 
 // An instance that a reload takes away is DELETED where it has the word, and FAULT otherwise,
@@ -460,4 +490,24 @@ func (r *fakeRelay) wantSubjects(want ...string) {
 		}
 		return fmt.Sprintf("mails %q, want %q", got, want), slices.Equal(got, want)
 	})
+}
+
+// Many who get a mail are named in several lines, none of which is too long for a mail.
+func TestManyRecipients(t *testing.T) {
+	var to []string
+	for n := range 100 {
+		to = append(to, fmt.Sprintf("somebody%d@example.org", n))
+	}
+	got := recipients(to)
+	if strings.Join(strings.Split(got, ",\n "), ", ") != strings.Join(to, ", ") {
+		t.Errorf("%q", got)
+	}
+	for line := range strings.SplitSeq(got, "\n") {
+		if len("To: "+line) > 998 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	if got := recipients([]string{"one@example.org\r\nBcc: two@example.org"}); got != "one@example.org  Bcc: two@example.org" {
+		t.Errorf("a line end in an address: %q", got)
+	}
 }

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"weir/conf"
@@ -13,6 +14,8 @@ import (
 type instance struct {
 	cfg   conf.VRRPInstance
 	state string // MASTER, BACKUP or FAULT; empty before the first
+	// priority is the effective one, with the weights of trackers.
+	priority int
 	// mailed is the state that the last mail told of.
 	mailed string
 }
@@ -34,9 +37,9 @@ func (n *Notifier) takeInstances(cfg *conf.Config) {
 	instances, groups := map[string]*instance{}, map[string]*group{}
 	n.order.instances, n.order.groups = nil, nil
 	for _, c := range cfg.VRRPInstances {
-		i := &instance{cfg: c}
+		i := &instance{cfg: c, priority: int(c.Priority)}
 		if was := n.instances[c.Name]; was != nil {
-			i.state, i.mailed = was.state, was.mailed
+			i.state, i.mailed, i.priority = was.state, was.mailed, was.priority
 		}
 		instances[c.Name] = i
 		n.order.instances = append(n.order.instances, c.Name)
@@ -61,7 +64,7 @@ func (n *Notifier) stateChanged(e cluster.Event) {
 		return // INIT is the end, which is told once for all
 	}
 	i.state = state
-	n.tellInstance(i, state, priorityOf(e, i))
+	n.tellInstance(i, state)
 	for _, name := range n.order.groups {
 		g := n.groups[name]
 		if !slices.Contains(g.cfg.Members, e.Instance) || g.state == state {
@@ -73,15 +76,6 @@ func (n *Notifier) stateChanged(e cluster.Event) {
 			n.tellGroup(g, state)
 		}
 	}
-}
-
-// priorityOf is an instance's priority when something happened to it: the effective one,
-// where the event says it.
-func priorityOf(e cluster.Event, i *instance) string {
-	if p := e.Detail("priority"); p != "" && e.Kind == cluster.VRRPState {
-		return p
-	}
-	return fmt.Sprint(i.cfg.Priority)
 }
 
 // scriptOf is the program for a state.
@@ -100,7 +94,8 @@ func scriptOf(c *conf.Notify, state string) conf.Script {
 }
 
 // tellInstance tells of an instance's state.
-func (n *Notifier) tellInstance(i *instance, state, priority string) {
+func (n *Notifier) tellInstance(i *instance, state string) {
+	priority := fmt.Sprint(i.priority)
 	own := scriptOf(&i.cfg.Notify, state)
 	if state == deleted {
 		own = i.cfg.NotifyDeleted
@@ -182,24 +177,45 @@ func (n *Notifier) lowerMaster(e cluster.Event) {
 		n.tell(occasion{
 			subject: "INSTANCE " + i.cfg.Name,
 			scripts: []command{{Script: i.cfg.NotifyMasterRX}},
-			line:    vrrpLine("INSTANCE", i.cfg.Name, "MASTER_RX_LOWER_PRI", priorityOf(e, i)),
+			line:    vrrpLine("INSTANCE", i.cfg.Name, "MASTER_RX_LOWER_PRI", fmt.Sprint(i.priority)),
 		})
 	}
 }
 
-// tellPriorities tells of priorities that another configuration changes.
+// priorityChanged tells that trackers have changed a priority.
+func (n *Notifier) priorityChanged(e cluster.Event) {
+	if i := n.instances[e.Instance]; i != nil {
+		if priority, err := strconv.Atoi(e.To); err == nil {
+			n.tellPriority(i, priority)
+		}
+	}
+}
+
+// tellPriorities tells of priorities that another configuration changes, where no trackers
+// do, too: of those an event tells.
 func (n *Notifier) tellPriorities(was subjects) {
 	for _, name := range n.order.instances {
 		i, old := n.instances[name], was.instances[name]
-		if old == nil || old.cfg.Priority == i.cfg.Priority || !i.cfg.PriorityChanges || i.state == "" {
-			continue
+		if old != nil && i.priority == int(old.cfg.Priority) {
+			n.tellPriority(i, int(i.cfg.Priority))
 		}
-		word := "BACKUP_PRIORITY"
-		if i.state == master {
-			word = "MASTER_PRIORITY"
-		}
-		n.tell(occasion{subject: "INSTANCE " + name, line: vrrpLine("INSTANCE", name, word, fmt.Sprint(i.cfg.Priority))})
 	}
+}
+
+// tellPriority tells of another priority. An instance that is no master is a backup there.
+func (n *Notifier) tellPriority(i *instance, priority int) {
+	if i.priority == priority {
+		return
+	}
+	i.priority = priority
+	if !i.cfg.PriorityChanges || i.state == "" {
+		return
+	}
+	word := "BACKUP_PRIORITY"
+	if i.state == master {
+		word = "MASTER_PRIORITY"
+	}
+	n.tell(occasion{subject: "INSTANCE " + i.cfg.Name, line: vrrpLine("INSTANCE", i.cfg.Name, word, fmt.Sprint(priority))})
 }
 
 // repeatStates writes the states again after a reload, where the configuration says so.
@@ -209,7 +225,7 @@ func (n *Notifier) repeatStates() {
 	}
 	for _, name := range n.order.instances {
 		if i := n.instances[name]; i.state != "" {
-			n.tell(occasion{line: vrrpLine("INSTANCE", name, i.state, fmt.Sprint(i.cfg.Priority))})
+			n.tell(occasion{line: vrrpLine("INSTANCE", name, i.state, fmt.Sprint(i.priority))})
 		}
 	}
 	for _, name := range n.order.groups {
@@ -223,7 +239,7 @@ func (n *Notifier) repeatStates() {
 func (n *Notifier) stopInstances() {
 	for _, name := range n.order.instances {
 		i := n.instances[name]
-		n.tellInstance(i, stop, fmt.Sprint(i.cfg.Priority))
+		n.tellInstance(i, stop)
 	}
 	for _, name := range n.order.groups {
 		n.tellGroup(n.groups[name], stop)

@@ -1,5 +1,5 @@
 // Package track watches what the priorities and faults of VRRP instances hang on: programs
-// that are run, processes, and numbers in files. It says what is so; what that weighs, who
+// that are run, processes, numbers in files, and sessions of BFD. It says what is so; what that weighs, who
 // asked knows.
 package track
 
@@ -22,7 +22,7 @@ const (
 	KindScript  Kind = "vrrp_script"
 	KindProcess Kind = "vrrp_track_process"
 	KindFile    Kind = "track_file"
-	KindBFD     Kind = "bfd_instance" // nobody watches these yet
+	KindBFD     Kind = "bfd_instance"
 )
 
 // Key names a tracker.
@@ -33,7 +33,8 @@ type Key struct {
 
 // Verdict is what a tracker says.
 type Verdict struct {
-	// Good says that the program succeeds, or that enough processes run.
+	// Good says that the program succeeds, that enough processes run, or that the session
+	// is up.
 	Good bool
 	// Number is that in the file.
 	Number int64
@@ -59,7 +60,9 @@ type Trackers struct {
 	Make func(Key) Tracker
 	// Rules are what holds for scripts.
 	Rules func() *script.Rules
-	Log   *slog.Logger
+	// Sessions are those of BFD, which have been set when Set is called.
+	Sessions Sessions
+	Log      *slog.Logger
 
 	files   trackfile.Files
 	procs   processes
@@ -147,7 +150,7 @@ func (t *Trackers) begin(k Key, spec any) *running {
 func (t *Trackers) wanted(c *conf.Config) map[Key]any {
 	used := map[Key]bool{}
 	note := func(list conf.Tracks) {
-		for kind, tracks := range map[Kind][]conf.Track{KindScript: list.Scripts, KindProcess: list.Processes, KindFile: list.Files} {
+		for kind, tracks := range map[Kind][]conf.Track{KindScript: list.Scripts, KindProcess: list.Processes, KindFile: list.Files, KindBFD: list.BFDs} {
 			for _, track := range tracks {
 				used[Key{kind, track.Name}] = true
 			}
@@ -174,6 +177,9 @@ func (t *Trackers) wanted(c *conf.Config) map[Key]any {
 	for _, f := range c.TrackFiles {
 		add(Key{KindFile, f.Name}, fileOf(f))
 	}
+	for _, b := range c.BFDs {
+		add(Key{KindBFD, b.Name}, bfdOf(b))
+	}
 	return all
 }
 
@@ -187,6 +193,8 @@ func (t *Trackers) tracker(k Key, spec any) Tracker {
 		return &scriptTracker{scriptSpec: spec, name: k.Name, rules: t.Rules, log: t.Log}
 	case processSpec:
 		return &processTracker{processSpec: spec, all: &t.procs, log: t.Log}
+	case bfdSpec:
+		return &bfdTracker{bfdSpec: spec, name: k.Name, sessions: t.Sessions}
 	default:
 		return &fileTracker{fileSpec: spec.(fileSpec), files: &t.files}
 	}

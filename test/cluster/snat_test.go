@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,10 +43,12 @@ weir {
 }
 `
 
+// The ports are others than the server's, so that an answer which misses the translation's way
+// back does not find the socket either.
 const snatRules = `table ip nat {
 	chain post {
 		type nat hook postrouting priority srcnat;
-		oifname "ens160" ip saddr 10.2.0.0/24 snat to 192.168.25.100
+		oifname "ens160" ip saddr 10.2.0.0/24 meta l4proto { tcp, udp } snat to 192.168.25.100:20000-30000
 	}
 }
 `
@@ -67,7 +71,9 @@ func TestServersBehindSNAT(t *testing.T) {
 					want          string
 				}{
 					{server, "tcp4", "192.168.25.10:8080", "192.168.25.100"}, {server, "udp4", "192.168.25.10:53", "192.168.25.100"},
+					{server, "udp4 in fragments", "192.168.25.10:53", "192.168.25.100"},
 					{c.Client(), "tcp4", "192.168.25.100:80", "192.168.25.10"}, {c.Client(), "udp4", "192.168.25.100:53", "192.168.25.10"},
+					{c.Client(), "udp4 in fragments", "192.168.25.100:53", "192.168.25.10"},
 				} {
 					if got, err := askWho(tt.from, tt.network, tt.what); err != nil || got != tt.want {
 						t.Errorf("%s %s: asked as %q, %v, want %s", tt.network, tt.what, got, err, tt.want)
@@ -115,7 +121,8 @@ func startSNAT(t *testing.T, hook string) (*cluster, *lab.Namespace) {
 	return c, server
 }
 
-// tellWho answers everybody with the address that they ask from, until the test ends.
+// tellWho answers everybody with the address that they ask from, until the test ends; a
+// datagram's answer is as long as the question.
 func (c *cluster) tellWho(ns *lab.Namespace, tcp, udp string) {
 	c.t.Helper()
 	var listener net.Listener
@@ -141,17 +148,20 @@ func (c *cluster) tellWho(ns *lab.Namespace, tcp, udp string) {
 	}()
 	go func() {
 		for {
-			_, from, err := socket.ReadFrom(make([]byte, 64))
+			question := make([]byte, 1<<16)
+			n, from, err := socket.ReadFrom(question)
 			if err != nil {
 				return
 			}
-			socket.WriteTo(host(from), from)
+			socket.WriteTo(append(host(from), question[1:n]...), from)
 		}
 	}()
 }
 
-// askWho asks tellWho.
+// askWho asks tellWho; by "udp4 in fragments" with a datagram, and for an answer, that no device
+// takes in one packet.
 func askWho(ns *lab.Namespace, network, addr string) (string, error) {
+	network, fragments := strings.CutSuffix(network, " in fragments")
 	var conn net.Conn
 	if err := ns.Do(func() (err error) {
 		conn, err = net.DialTimeout(network, addr, 2*time.Second)
@@ -161,10 +171,14 @@ func askWho(ns *lab.Namespace, network, addr string) (string, error) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := conn.Write([]byte("?")); err != nil {
+	question := []byte("?")
+	if fragments {
+		question = append(question, make([]byte, 3000)...)
+	}
+	if _, err := conn.Write(question); err != nil {
 		return "", err
 	}
-	answer := make([]byte, 64)
+	answer := make([]byte, 1<<16)
 	n, err := conn.Read(answer)
-	return string(answer[:n]), err
+	return string(bytes.TrimRight(answer[:n], "\x00")), err
 }

@@ -17,6 +17,8 @@ type lvsDump struct {
 	groups  map[string][]string
 	servers []*serverDump
 	checks  []*checkDump
+	// bfds are the checks of BFD sessions, which are not among the others.
+	bfds []*checkDump
 }
 
 type serverDump struct {
@@ -60,7 +62,32 @@ func CompareLVS(dump []string, shown map[string]any) (same int, differences []st
 	for _, check := range checks {
 		c.differ("a check %s is there only in keepalived", check.title)
 	}
+	c.bfdAlphas(d, shown)
 	return c.same, c.differences
+}
+
+// bfdAlphas compares which checks of a BFD session have alpha. keepalived has these checks in
+// an order of its own; those of each real server are compared by server.
+func (c *comparison) bfdAlphas(d *lvsDump, shown map[string]any) {
+	var theirs, ours []string
+	for _, check := range d.bfds {
+		_, on := check.values["Alpha is ON"]
+		theirs = append(theirs, fmt.Sprintf("%s alpha %v", check.values["Name"], on))
+	}
+	for _, v := range objects(shown["virtual_server"]) {
+		for _, r := range objects(v["real_server"]) {
+			for _, check := range objects(r["checks"]) {
+				if bfd, ok := check["bfd"].(map[string]any); ok {
+					ours = append(ours, fmt.Sprintf("%v alpha %v", bfd["name"], check["alpha"]))
+				}
+			}
+		}
+	}
+	if slices.Equal(sorted(theirs), sorted(ours)) {
+		c.same += len(ours)
+		return
+	}
+	c.differ("BFD_CHECK: keepalived %q, weir %q", sorted(theirs), sorted(ours))
 }
 
 // server compares a virtual server, its real servers and their checks, which are taken from
@@ -80,7 +107,7 @@ func (c *comparison) server(where string, d *serverDump, v map[string]any, check
 		c.rows(at, realRows, d.reals[i], r)
 		for _, check := range objects(r["checks"]) {
 			kind := plainText(check["check"])
-			if kind == "BFD_CHECK" { // keepalived has them in another order
+			if kind == "BFD_CHECK" { // see bfdAlphas
 				continue
 			}
 			if len(checks) == 0 {
@@ -162,7 +189,13 @@ func understoodLVS(lines []string) *lvsDump {
 		}
 		r.line(text, len(line)-len(strings.TrimLeft(line, " ")))
 	}
-	d.checks = slices.DeleteFunc(d.checks, func(c *checkDump) bool { return c.values["Keepalive method"] == "BFD_CHECK" })
+	d.checks = slices.DeleteFunc(d.checks, func(c *checkDump) bool {
+		if c.values["Keepalive method"] != "BFD_CHECK" {
+			return false
+		}
+		d.bfds = append(d.bfds, c)
+		return true
+	})
 	return d
 }
 
@@ -215,6 +248,9 @@ func (r *lvsReader) entries(first, last, port string) {
 	}
 }
 
+// trackedBFDs is the list of a real server's BFD sessions.
+const trackedBFDs = "Tracked BFDs"
+
 func (r *lvsReader) serverLine(text string, indent int) {
 	p := pairs(text)
 	label, value, valued := strings.Cut(text, " = ")
@@ -247,6 +283,10 @@ func (r *lvsReader) serverLine(text string, indent int) {
 		r.server().sorry.values[label] = value
 	case strings.HasPrefix(text, "quorum = "):
 		maps.Copy(r.now.values, p)
+	case strings.HasPrefix(text, "Tracked BFDs"):
+		r.now.lists[trackedBFDs] = []string{}
+	case r.now.lists[trackedBFDs] != nil && indent == 5: // the last of a real server
+		r.now.lists[trackedBFDs] = append(r.now.lists[trackedBFDs], text)
 	default:
 		r.now.values[label] = value
 	}

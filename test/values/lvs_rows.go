@@ -114,6 +114,21 @@ var realRows = []valueRow{
 	command("RS down notify script", "notify_down.command"),
 	present("VirtualHost", "virtualhost", unquoted, plainText),
 	word("SNMP name", "snmp_name"),
+	yes("Using smtp notification", "smtp_alert", "yes"),
+	{label: trackedBFDs, member: "checks", theirs: func(d *dumped, label string) (string, bool) {
+		return strings.Join(sorted(d.lists[label]), ", "), true
+	}, ours: sessions},
+}
+
+// sessions are the BFD sessions among the checks of a real server.
+func sessions(v any) string {
+	var names []string
+	for _, check := range objects(v) {
+		if bfd, ok := check["bfd"].(map[string]any); ok {
+			names = append(names, plainText(bfd["name"]))
+		}
+	}
+	return strings.Join(sorted(names), ", ")
 }
 
 // checkRows are the values of all kinds of checks.

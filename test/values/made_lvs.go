@@ -11,11 +11,17 @@ func MakeLVS(rng *rand.Rand) string {
 	if m.one(2) {
 		m.block("global_defs", m.some(4, lvsGlobals))
 	}
+	for i, name := range sessionNames {
+		m.block("bfd_instance "+name, append([]string{fmt.Sprintf("neighbor_ip 192.0.2.%d", 250+i)}, m.some(3, [][]string{{"source_ip 192.0.2.249"}, {"min_rx 100"}, {"multiplier 4"}})...))
+	}
 	for i := range 1 + m.IntN(3) {
 		m.server(i)
 	}
 	return m.String()
 }
+
+// sessionNames are the BFD sessions of made files.
+var sessionNames = []string{"bfd0", "bfd1"}
 
 // some are lines of some of the choices, each in one form: one choice in so many.
 func (m *maker) some(of int, choices [][]string) (lines []string) {
@@ -112,7 +118,7 @@ var serverLines = [][]string{
 }
 
 var realLines = [][]string{
-	{"weight 3", "weight 0", "weight 200"}, {"inhibit_on_failure"}, {`notify_up "/usr/bin/true u"`}, {"notify_down /usr/bin/true"}, {"smtp_alert"},
+	{"weight 3", "weight 0", "weight 200"}, {"inhibit_on_failure"}, {`notify_up "/usr/bin/true u"`}, {"notify_down /usr/bin/true"}, {"smtp_alert", "smtp_alert off"},
 	{"delay_loop 9"}, {"retry 5"}, {"delay_before_retry 4"}, {"warmup 2"}, {"alpha"}, {"connect_timeout 8"}, {"virtualhost real.example.org"}, {"snmp_name real"},
 	{"uthreshold 100\n  lthreshold 10", "uthreshold 100", ""},
 }
@@ -130,6 +136,11 @@ func (m *maker) real(i, k int, family string, masquerade bool, protocol string) 
 	}
 	for range m.IntN(3) {
 		lines = append(lines, m.check(family, protocol))
+	}
+	for _, name := range sessionNames {
+		if m.one(5) {
+			lines = append(lines, "BFD_CHECK {\n  name "+name+m.pick("", "\n  alpha", "\n  alpha no", "\n  alpha true")+"\n  }")
+		}
 	}
 	inner.blockOf(fmt.Sprintf("real_server %s %s", address, m.pick("80", "443", "8080")), lines)
 	return inner.String()

@@ -305,7 +305,7 @@ func optionsOf(v map[string]any, names map[string]string) (options []string) {
 			name = as
 		}
 		if name != "" {
-			options = append(options, strings.TrimSpace(name+" "+plainText(o["value"])))
+			options = append(options, plainMark(strings.TrimSpace(name+" "+plainText(o["value"]))))
 		}
 	}
 	return sorted(options)
@@ -333,11 +333,26 @@ func ruleLine(line string) string {
 		if table := map[string]string{"lookup 254": "lookup main", "lookup 255": "lookup local", "lookup 253": "lookup default"}[option]; table != "" {
 			option = table
 		}
-		if option = strings.Replace(option, "fwmark 0x", "fwmark ", 1); option != "from all" && option != "to all" && option != "tos 0x0" && option != "protocol 18" && !strings.HasPrefix(option, "priority 163") {
+		if option = plainMark(option); option != "from all" && option != "to all" && option != "tos 0x0" && option != "protocol 18" && !strings.HasPrefix(option, "priority 163") {
 			options = append(options, option)
 		}
 	}
 	return strings.Join(sorted(options), ", ")
+}
+
+// plainMark is an option with a mark, and perhaps its mask, in decimals.
+func plainMark(option string) string {
+	marks, ok := strings.CutPrefix(option, "fwmark ")
+	if !ok {
+		return option
+	}
+	parts := strings.Split(marks, "/")
+	for i, part := range parts {
+		if n, err := strconv.ParseUint(part, 0, 32); err == nil {
+			parts[i] = fmt.Sprint(n)
+		}
+	}
+	return "fwmark " + strings.Join(parts, "/")
 }
 
 func ruleMember(v map[string]any) string {

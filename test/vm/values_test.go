@@ -21,7 +21,7 @@ var (
 	valueSeed  = flag.Uint64("value-seed", 1, "the seed of the files that TestValues makes")
 )
 
-// dumpScript has the real keepalived's checker process read each file of a folder, four at a
+// dumpScript has the real keepalived's checker process read each file of a folder, some at a
 // time, each in a network namespace of its own, and keeps what it shows of it. When the dump
 // has begun, keepalived is told to end, which it does behind the dump.
 const dumpScript = `
@@ -44,10 +44,10 @@ one() {
 worker() {
 	ip netns add "n$1"
 	ip -n "n$1" link set lo up
-	for ((i = $1; i < ${#files[@]}; i += 4)); do one "${files[i]}" "$1"; done
+	for ((i = $1; i < ${#files[@]}; i += workers)); do one "${files[i]}" "$1"; done
 }
-files=("$dir"/*.conf)
-for n in 0 1 2 3; do worker $n & done
+files=("$dir"/*.conf) workers=12 # which wait most of the time
+for ((n = 0; n < workers; n++)); do worker $n & done
 wait
 echo "$(ls "$dir"/*.dump | wc -l) dumps"
 `

@@ -138,6 +138,7 @@ func TestTrackersJudge(t *testing.T) {
 			t.Scripts = []*conf.TrackScript{{Name: "s", Weight: weight}}
 			t.Files = []*conf.TrackFile{{Name: "f", Weight: 2}}
 			t.Processes = []*conf.TrackProcess{{Name: "p", Weight: weight}}
+			t.BFDs = []*conf.BFD{{Name: "b", Weight: weight}}
 		}
 	}
 	for _, tt := range []struct {
@@ -163,6 +164,12 @@ func TestTrackersJudge(t *testing.T) {
 		{"a file below all", conf.Tracks{Files: []conf.Track{{Name: "f"}}}, 0, verdict("track_file", "f", false, -127), 1, "track_file f has the number -127"},
 		{"a file at the bottom", conf.Tracks{Files: []conf.Track{{Name: "f"}}}, 0, verdict("track_file", "f", false, -126), 1, ""},
 		{"a file above all", conf.Tracks{Files: []conf.Track{{Name: "f"}}}, 0, verdict("track_file", "f", false, 1<<31), 254, ""},
+		{"a session is up", conf.Tracks{BFDs: []conf.Track{{Name: "b"}}}, 10, verdict("bfd_instance", "b", true, 0), 110, ""},
+		{"a session is down", conf.Tracks{BFDs: []conf.Track{{Name: "b"}}}, -10, verdict("bfd_instance", "b", false, 0), 90, ""},
+		{"a session begins", conf.Tracks{BFDs: []conf.Track{{Name: "b"}}}, -10, nil, 90, ""},
+		{"a session begins, without weight", conf.Tracks{BFDs: []conf.Track{{Name: "b"}}}, 0, nil, 100, "bfd_instance b is down"},
+		{"a session without weight", conf.Tracks{BFDs: []conf.Track{{Name: "b"}}}, 0, verdict("bfd_instance", "b", true, 0), 100, ""},
+		{"a session in reverse", conf.Tracks{BFDs: []conf.Track{{Name: "b", HasWeight: true, Reverse: true}}}, 0, verdict("bfd_instance", "b", true, 0), 100, "bfd_instance b is up, and is reversed"},
 	} {
 		for _, inGroup := range []bool{false, true} {
 			t.Run(fmt.Sprint(tt.name, " group ", inGroup), func(t *testing.T) {

@@ -179,6 +179,9 @@ func (in *instance) build(resume bool) (err error) {
 	in.owner.machine = in.machine
 	if err == nil {
 		in.machine.SetFault(in.own)
+		if c.Priority != in.cfg.Priority { // its trackers have said so already
+			in.with.Log.Info("vrrp priority changed", "instance", in.cfg.Name, "from", int(in.cfg.Priority), "to", int(c.Priority))
+		}
 	}
 	return err
 }

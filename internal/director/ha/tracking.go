@@ -14,11 +14,12 @@ type Tracking struct {
 	Scripts   []*conf.TrackScript
 	Processes []*conf.TrackProcess
 	Files     []*conf.TrackFile
+	BFDs      []*conf.BFD
 }
 
 // TrackingOf is that of a configuration.
 func TrackingOf(c *conf.Config) Tracking {
-	return Tracking{c.SyncGroups, c.TrackScripts, c.TrackProcesses, c.TrackFiles}
+	return Tracking{c.SyncGroups, c.TrackScripts, c.TrackProcesses, c.TrackFiles, c.BFDs}
 }
 
 // groupOf is the sync group that an instance is a member of; nil is none.
@@ -55,6 +56,9 @@ func (s *Instances) Judge(k track.Key, v track.Verdict) {
 	s.verdicts[k] = v
 	s.settle()
 }
+
+// Settle works out again what the instances follow.
+func (s *Instances) Settle() { s.settle() }
 
 // settle gives every instance the fault and the priority that follow from its binding, its
 // trackers, and its group.
@@ -130,7 +134,15 @@ func (s *Instances) judge(in *instance) (fault string, weight int) {
 				}
 			}
 		}
+		for _, w := range t.BFDs {
+			for _, c := range s.tracking.BFDs {
+				if c.Name == w.Name {
+					j.session(track.Key{Kind: track.KindBFD, Name: c.Name}, weightOf(w, c.Weight, c.Reverse))
+				}
+			}
+		}
 	}
+	j.quorums(in.cfg, s.quorums)
 	if !j.waiting {
 		in.waits = false
 	}
@@ -196,6 +208,22 @@ func (j *judgement) program(k track.Key, w weighing, bad string) {
 		j.fail("%s %s does not fail, and is reversed", k.Kind, k.Name)
 	case v.Good == w.reverse:
 		j.fail("%s %s %s", k.Kind, k.Name, bad)
+	}
+}
+
+// session is one of BFD: up or down. One that has not been up yet is down, as in keepalived;
+// an instance that runs already waits for what becomes of it.
+func (j *judgement) session(k track.Key, w weighing) {
+	v, known := j.verdicts[k]
+	j.waiting = j.waiting || !known && j.waits
+	switch {
+	case !known && !j.waits:
+	case w.weight != 0:
+		j.weight += w.change(v.Good)
+	case v.Good && w.reverse:
+		j.fail("%s %s is up, and is reversed", k.Kind, k.Name)
+	case !v.Good && !w.reverse:
+		j.fail("%s %s is down", k.Kind, k.Name)
 	}
 }
 

@@ -4,7 +4,6 @@
 package pool
 
 import (
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,11 +45,11 @@ func New(vs conf.VirtualServer) *Pool {
 	if vs.Group != "" {
 		p.name = "group " + vs.Group
 	}
-	now, via := time.Now(), viaChecks(vs)
+	now, via, agents := time.Now(), viaChecks(vs), agentChecks(vs)
 	for i := range vs.RealServers {
 		rs := &vs.RealServers[i]
 		m := &member{conf: rs, pool: p, since: now, server: serverOf(rs)}
-		for _, c := range slices.Concat(ready(rs.Checks), via[i]) {
+		for _, c := range slices.Concat(ready(rs.Checks), via[i], agents[i]) {
 			m.checkers = append(m.checkers, newChecker(c))
 		}
 		p.members = append(p.members, m)
@@ -147,13 +146,7 @@ func (m *member) reason() error {
 }
 
 // weight is what the configuration says, and what all its checks make of it.
-func (m *member) weight() int {
-	weight := m.server.Weight
-	for _, c := range m.checkers {
-		weight += c.weight.Change(m.server.Weight)
-	}
-	return min(max(weight, 0), math.MaxInt32)
-}
+func (m *member) weight() int { return m.times(1) }
 
 // Services are the virtual server's, each with the servers that serve. They stay the same
 // lists until a verdict changes them; the caller leaves them as they are.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -71,6 +72,43 @@ func (all Pools) Quorums() (events []cluster.Event) {
 	return events
 }
 
+// Loss is a virtual server whose quorum is lost.
+type Loss struct {
+	Name string
+	// Unchecked says that checks which have not been made yet may still give it.
+	Unchecked bool
+}
+
+// Lost are the addresses of virtual servers whose quorums are lost, each with one of them:
+// one that checks have found so, where there is any.
+func (all Pools) Lost() map[netip.Addr]Loss {
+	lost := map[netip.Addr]Loss{}
+	for _, p := range all {
+		if p.quorum.up {
+			continue
+		}
+		loss := Loss{p.name, p.mayGain()}
+		p.Addresses(func(a netip.Addr) {
+			if known, is := lost[a]; !is || known.Unchecked && !loss.Unchecked {
+				lost[a] = loss
+			}
+		})
+	}
+	return lost
+}
+
+// mayGain says whether the quorum would be held with the members that no check has been made
+// of yet.
+func (p *Pool) mayGain() bool {
+	sum := p.weight()
+	for _, m := range p.members {
+		if _, unchecked := m.reason().(errUnchecked); unchecked {
+			sum += m.weight()
+		}
+	}
+	return sum > 0 && sum >= p.conf.Quorum+p.conf.Hysteresis
+}
+
 // sorry is the sorry server, by its own forward method; ok is false where there is none.
 func (p *Pool) sorry() (rs lvs.RealServer, ok bool) {
 	a := p.conf.SorryServer
@@ -90,6 +128,9 @@ func (p *Pool) serving() []lvs.RealServer {
 	for _, m := range p.members {
 		rs := m.server
 		rs.Weight = rising.weigh(m)
+		if most := uint32(m.agent().Most); most > 0 {
+			rs.Upper, rs.Lower = most, min(rs.Lower, most)
+		}
 		if lost || !m.in() || trusted && m.doubted() {
 			rs.Weight = 0
 		}

@@ -54,7 +54,7 @@ func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 		}
 		server := cluster.Server{
 			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.weight(),
-			Up: true, Since: m.since,
+			Up: true, Since: m.since, Why: m.why(),
 		}
 		if reason := m.reason(); reason != nil {
 			server.Up, server.Reason = false, reason.Error()

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,7 +42,9 @@ func New(t testing.TB, name string) *Namespace {
 // IP runs "ip ARGS" in the namespace and returns what it printed.
 func (n *Namespace) IP(args ...string) string {
 	n.t.Helper()
-	return run(n.t, append([]string{"-n", n.Name}, args...)...)
+	out := run(n.t, append([]string{"-n", n.Name}, args...)...)
+	n.settle(args)
+	return out
 }
 
 // Batch runs several commands of ip by one process, which is faster; each is one line
@@ -53,6 +56,26 @@ func (n *Namespace) Batch(commands ...string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("ip -batch: %v\n%s\n%s", err, strings.Join(commands, "\n"), out)
 	}
+	for _, command := range commands {
+		n.settle(strings.Fields(command))
+	}
+}
+
+// settle waits until the kernel has put an IPv6 address into its table of local addresses after
+// "ip addr add ADDRESS dev DEVICE nodad": it does so some time after the command has ended
+// (net/ipv6/addrconf.c, addrconf_dad_work). A device without a carrier gets none.
+func (n *Namespace) settle(args []string) {
+	n.t.Helper()
+	if len(args) < 6 || !strings.HasPrefix(args[0], "a") || args[1] != "add" || args[3] != "dev" || !slices.Contains(args, "nodad") {
+		return
+	}
+	address, _, _ := strings.Cut(args[2], "/")
+	if !strings.Contains(address, ":") || !strings.Contains(run(n.t, "-n", n.Name, "link", "show", "dev", args[4]), "LOWER_UP") {
+		return
+	}
+	WaitFor(n.t, address+" among the local addresses of "+n.Name, func() bool {
+		return run(n.t, "-n", n.Name, "-6", "route", "show", "table", "local", address) != ""
+	})
 }
 
 // Do runs fn on this goroutine with its thread in the namespace. Goroutines that fn
