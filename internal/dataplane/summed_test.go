@@ -225,7 +225,11 @@ func (v vnet) packet(f frame, partial bool) []byte {
 
 func (v vnet) send(t *testing.T, packet []byte) {
 	t.Helper()
-	if _, err := unix.Write(int(v), packet); err != nil {
+	_, err := unix.Write(int(v), packet)
+	if errors.Is(err, unix.EINVAL) && packet[1] == vnetUDP {
+		t.Skip("before Linux 6.2 the header knows no datagrams in one")
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
