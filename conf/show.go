@@ -114,6 +114,10 @@ func (s *shower) statement(e *entry, st *text.Statement, in readBlock, depth int
 		words = append(words, w.Written())
 	}
 	origin := st.Place().String()
+	if e != nil && e.flag != nil && !e.flag(in.into) { // what contradicts it has its way
+		s.line(depth, "# "+e.name, "off: "+origin)
+		return
+	}
 	switch {
 	case e != nil && e.secret && !s.Secrets && len(words) > 1:
 		words[len(words)-1] = e.instead

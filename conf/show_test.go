@@ -92,7 +92,7 @@ func TestShownMeansTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range archives {
+	for _, path := range append(archives, "testdata/realistic.txtar") {
 		files := memory{}
 		for _, f := range readArchive(t, path).files {
 			files[f.name] = f.text
