@@ -26,8 +26,10 @@ const (
 	CheckBFD  CheckKind = "BFD_CHECK"
 	CheckFile CheckKind = "FILE_CHECK"
 
-	// CheckViaVIP is that of the weir block, which real servers have beside their own.
+	// CheckViaVIP and CheckAgent are those of the weir block, which real servers have beside
+	// their own.
 	CheckViaVIP CheckKind = "check_via_vip"
+	CheckAgent  CheckKind = "agent_check"
 )
 
 // Check is a check of a real server with what it inherits.
@@ -52,6 +54,8 @@ type Check struct {
 	BFD  *BFDCheck  `json:"bfd,omitempty"`
 	File *FileCheck `json:"file,omitempty"`
 	Via  *ViaVIP    `json:"-"`
+	// Agent is what is asked of the agent of agent_check.
+	Agent *AgentQuestion `json:"-"`
 }
 
 // Bare is the check without the places of its keywords, which hold on to the whole text.

@@ -169,7 +169,13 @@ func (c *comparison) unnamed(path []string, spec *blockSpec, name string, was, n
 				return
 			}
 		}
-	case "rules", "beyond":
+	case "beyond":
+		own := "service"
+		if spec.name == "vrrp_instance" {
+			own = "vrrp"
+		}
+		c.blocks(path, c.language.root.lookup("weir").inner.lookup(own).inner, was, now)
+	case "rules":
 		c.blocks(path, c.language.root.lookup("weir").inner.lookup("service").inner, was, now)
 	case "path": // the file of a FILE_CHECK's track_file
 		c.value(path, spec.lookup("track_file"), was, now)

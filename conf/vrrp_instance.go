@@ -67,9 +67,10 @@ type VRRPInstance struct {
 	ReceiveBuffer        int    `json:"kernel_rx_buf_size"`
 	SyncInterface        string `json:"lvs_sync_daemon_interface"`
 	Notify
-	NotifyDeleted      Script `json:"notify_deleted"`
-	NotifyMasterRX     Script `json:"notify_master_rx_lower_pri"`
-	WantsNotifyDeleted bool   `json:"-"`
+	Beyond             OwnVRRP `json:"beyond"`
+	NotifyDeleted      Script  `json:"notify_deleted"`
+	NotifyMasterRX     Script  `json:"notify_master_rx_lower_pri"`
+	WantsNotifyDeleted bool    `json:"-"`
 	at                 text.Place
 }
 

@@ -150,6 +150,7 @@ var meantWords = []meant{
 	{"UDP_CHECK", "data send", "payload", ""},
 	{"UDP_CHECK", "reply expect receive", "require_reply", ""},
 	{"BFD_CHECK", "bfd instance bfd_instance", "name", ""},
+	{"weir", "vrrp_instance instance", "vrrp", ""},
 	{"bfd_instance", "neighbor neighbour peer peer_ip", "neighbor_ip", ""},
 	{"bfd_instance", "source src_ip local_ip", "source_ip", ""},
 	{"bfd_instance", "detect_mult detect_multiplier mult", "multiplier", ""},

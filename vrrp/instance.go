@@ -91,6 +91,7 @@ type Instance struct {
 	announce *time.Timer  // the second gratuitous ARP
 	again    Announcement // what it is for
 	refresh  *time.Timer  // the next refresh of gratuitous ARP
+	others   *time.Timer  // until another master is taken to be gone
 	// deafUntil is when StartDelay is over.
 	deafUntil time.Time
 	// preemptFrom is when PreemptDelay began to run; zero while the master has at
@@ -128,6 +129,7 @@ func New(cfg Config, transport Transport, owner Owner, logger *slog.Logger) (*In
 // told of INIT before Run returns. See Suspend for the other way.
 func (v *Instance) Run(ctx context.Context) error {
 	v.timer, v.announce, v.refresh = time.NewTimer(time.Hour), time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	v.others = time.NewTimer(time.Hour)
 	v.stopTimers()
 	for state := stateFunc(v.initial); state != nil; {
 		state = state(ctx)
@@ -182,6 +184,7 @@ func (v *Instance) enter(to State, why string) {
 		v.snap.Counters.BecameMaster++
 	case from == Master:
 		v.snap.Counters.ReleasedMaster++
+		v.snap.Other = OtherMaster{}
 	}
 	v.mu.Unlock()
 	v.log.Info("vrrp state changed", "from", from.String(), "to", to.String(), "why", why)
@@ -248,4 +251,5 @@ func (v *Instance) stopTimers() {
 	v.timer.Stop()
 	v.announce.Stop()
 	v.refresh.Stop()
+	v.others.Stop()
 }

@@ -214,6 +214,19 @@ func TestStates(t *testing.T) {
 				2s advert 0, MASTER > INIT`,
 		},
 		{
+			name:   "a lower master that is heard no more: announced again",
+			config: func(c *Config) { c.Resume = true },
+			steps:  []step{{ms(500), hear(99)}, {ms(550), hear(99)}},
+			end:    ms(4000),
+			want: `0s advert 100, lease, INIT > MASTER, announce
+				500ms advert 100, lease, announce
+				1.5s advert 100, lease
+				2.5s advert 100, lease
+				3.5s advert 100, lease
+				3.55s announce
+				4s advert 0, MASTER > INIT`,
+		},
+		{
 			name:   "owner of the addresses, other VIPs: believed (7.1)",
 			config: func(c *Config) { c.Resume = true },
 			steps: []step{{ms(300), func(n *node) {

@@ -61,6 +61,8 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 		case refreshDue:
 			v.tellNeighbours(Refreshed)
 			v.refreshAfter(0)
+		case otherSilent:
+			v.otherGone()
 		// "If an ADVERTISEMENT is received".
 		case packetReceived:
 			if v.masterHears(e.packet) {
@@ -157,6 +159,7 @@ func (v *Instance) answer() {
 // learned its MAC address.
 func (v *Instance) answerLower(r rival) {
 	now := time.Now()
+	v.noteOther(r)
 	v.lowers++
 	if v.lowerTold.IsZero() || now.Sub(v.lowerTold) >= tellEvery {
 		v.log.Warn("vrrp advert of a lower master", "source", r.source.String(), "priority", int(r.priority), "times", v.lowers)

@@ -14,6 +14,7 @@ type Snapshot struct {
 	Mute     string    // why it is in FAULT though SetFault says that it can take part: its adverts cannot be sent
 	Config   Config    // the one in force
 	Peer     Peer      // the sender of the last valid advert
+	Other    OtherMaster
 	Counters Counters
 }
 

@@ -60,6 +60,7 @@ const (
 	reconfigured                        // Reconfigure was called
 	groupMoved                          // Follow was called
 	refreshDue                          // gratuitous ARP of a master, again and again
+	otherSilent                         // another master is heard no more
 )
 
 // next waits for one event. Of several that are due it takes one at random.
@@ -81,6 +82,8 @@ func (v *Instance) next(ctx context.Context) event {
 		return event{kind: announceDue}
 	case <-v.refresh.C:
 		return event{kind: refreshDue}
+	case <-v.others.C:
+		return event{kind: otherSilent}
 	}
 }
 

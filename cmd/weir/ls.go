@@ -21,7 +21,8 @@ func lsCommand() *cobra.Command {
 		Long: `Ask the running weir for its virtual servers and their real servers: scheduler,
 forwarding method, weight, state, live connections (active and inactive), and
 what passes in a second. A virtual server's row has the sums of its real servers'
-connections. With --json the list, for programs; docs/api.md has the fields.
+connections. Behind a real server that has an agent (agent_check) stands what it
+makes of the weight. With --json the list, for programs; docs/api.md has the fields.
 
 The exit code is 0, or 1 when no weir answers.`,
 		Args: cobra.NoArgs,
@@ -54,9 +55,9 @@ func showServices(out io.Writer, services []cluster.Service) error {
 		}
 	}
 	var b strings.Builder
-	row := func(name, how, weight, state, active, inactive string, r cluster.Rates) {
-		line := fmt.Sprintf("%-*s  %-5s %6s  %-5s %6s %8s %6s %6s %6s", width, name, how, weight, state, active, inactive,
-			short(r.Connections), short(r.InPackets), short(r.InBytes))
+	row := func(name, how, weight, state, active, inactive string, r cluster.Rates, why string) {
+		line := fmt.Sprintf("%-*s  %-5s %6s  %-5s %6s %8s %6s %6s %6s  %s", width, name, how, weight, state, active, inactive,
+			short(r.Connections), short(r.InPackets), short(r.InBytes), why)
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	fmt.Fprintf(&b, "%-*s  %-5s %6s  %-5s %6s %8s %6s %6s %6s\n", width, "", "how", "weight", "state", "active", "inactive", "conn/s", "pkt/s", "byte/s")
@@ -68,14 +69,14 @@ func showServices(out io.Writer, services []cluster.Service) error {
 				up++
 			}
 		}
-		row(s.Name, string(s.Scheduler), "", fmt.Sprintf("%d/%d", up, len(s.Servers)), short(uint64(active)), short(uint64(inactive)), s.Traffic.Rates)
+		row(s.Name, string(s.Scheduler), "", fmt.Sprintf("%d/%d", up, len(s.Servers)), short(uint64(active)), short(uint64(inactive)), s.Traffic.Rates, "")
 		for _, server := range s.Servers {
 			state := "up"
 			if !server.Up {
 				state = "down"
 			}
 			row("  "+server.Addr.String(), server.Method, strconv.Itoa(server.Weight), state,
-				short(uint64(server.Active)), short(uint64(server.Inactive)), server.Traffic.Rates)
+				short(uint64(server.Active)), short(uint64(server.Inactive)), server.Traffic.Rates, server.Why)
 		}
 	}
 	_, err := io.WriteString(out, b.String())

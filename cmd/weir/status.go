@@ -140,6 +140,12 @@ func (v *statusView) instanceDetails(in cluster.Instance) (lines []string) {
 	if in.Peer != nil {
 		lines = append(lines, fmt.Sprintf("heard %s (%d) %s ago", in.Peer.Addr, in.Peer.Priority, v.since(in.Peer.Heard)))
 	}
+	if o := in.Other; o != nil {
+		lines = append(lines, fmt.Sprintf("TWO MASTERS: %s (%d) for %s", o.Addr, o.Priority, v.since(o.Since)))
+	}
+	for _, c := range in.Conflicts {
+		lines = append(lines, fmt.Sprintf("CONFLICT: %s has %s for %s", c.MAC, c.VIP, v.since(c.Since)))
+	}
 	return lines
 }
 
@@ -197,6 +203,25 @@ func (v *statusView) services(list []cluster.Service) {
 		v.linef("%s %-*s  %-4s  %d of %d up  %6s active  %6s/s", sign, width, s.Name, s.Scheduler, up, len(s.Servers),
 			short(uint64(active)), short(s.Traffic.Rates.Connections))
 		v.down(s.Servers)
+		v.agents(s.Servers)
+	}
+}
+
+// agents tells of the servers that are up and whose agents say something of them, the first
+// ones in full.
+func (v *statusView) agents(list []cluster.Server) {
+	const enough = 8
+	n := 0
+	for _, server := range list {
+		if !server.Up || server.Why == "" {
+			continue
+		}
+		if n++; n <= enough {
+			v.linef("    weight %d: %s   %s", server.Weight, server.Addr, server.Why)
+		}
+	}
+	if n > enough {
+		v.linef("    and %d more: weir ls", n-enough)
 	}
 }
 

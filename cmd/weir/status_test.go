@@ -63,7 +63,9 @@ func night() cluster.Snapshot {
 		Instances: []cluster.Instance{
 			{Name: "VI_1", ID: lvs.InstanceID{VRID: 51}, State: cluster.Master, Priority: 100, Since: ago(12 * 24 * time.Hour),
 				VIPs: []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
-				Peer: &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)}},
+				Peer: &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
+				Other:     &cluster.OtherMaster{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Since: ago(3 * time.Second), Adverts: 3},
+				Conflicts: []cluster.Conflict{{VIP: netip.MustParseAddr("192.168.25.100"), MAC: "02:00:00:00:00:99", Since: ago(2 * time.Minute)}}},
 			{Name: "VI_2", ID: lvs.InstanceID{VRID: 52}, State: cluster.Fault, Priority: 90, Since: ago(40 * time.Second), Fault: "eth2 is down"},
 		},
 		Services: []cluster.Service{web, dns},
@@ -74,6 +76,7 @@ func night() cluster.Snapshot {
 func quiet() cluster.Snapshot {
 	s := night()
 	s.Instances, s.Services = s.Instances[:1], s.Services[1:]
+	s.Instances[0].Other, s.Instances[0].Conflicts = nil, nil
 	return s
 }
 

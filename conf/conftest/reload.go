@@ -250,6 +250,7 @@ var reloadExamples = map[string]reloadExample{
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
 	"service check_via_vip": {was: "-", now: ""},
+	"service agent_inter":   {was: "2", now: "0.5", around: "agent_check 9000\n"},
 
 	"device hook":     {was: "tc", now: "generic"},
 	"weir mark":       {was: "1 port 80", now: "1 port 81"},
@@ -325,6 +326,7 @@ var Blocks = map[string]string{
 	"SSL_GET url":                "url {\npath /b\n}\n",
 	"weir device":                "device e9 {\n}\n",
 	"weir service":               "",
+	"weir vrrp":                  "",
 }
 
 // reloadFile has every block, and a place for a statement in each.
@@ -381,7 +383,7 @@ tables {
 <tables>}
 timeouts {
 <timeouts>}
-<service>}
+<service><vrrp>}
 `
 
 // ReloadText is a file with a statement in one of its blocks.
@@ -408,6 +410,8 @@ func ReloadText(block, keyword, statement string) string {
 		statement = "SSL {\n" + statement + "}\n"
 	case block == "service" && statement != "":
 		statement = "service TCP 10.0.0.1 80 {\n" + statement + "}\n"
+	case block == "vrrp" && statement != "":
+		statement = "vrrp V {\n" + statement + "}\n"
 	}
 	if block == "track_file" && keyword != "file" {
 		statement = "file /none/F\n" + statement
@@ -452,7 +456,7 @@ func trackers(block, keyword, statement string) string {
 func plainReload(text string) string {
 	text = strings.Replace(text, "<bfd_instance>", "neighbor_ip 10.1.9.3\n", 1)
 	text = strings.Replace(text, "<track_file>", "file /none/F\n", 1)
-	for _, b := range strings.Fields("global_defs vrrp_instance authentication auth_hmac ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service") {
+	for _, b := range strings.Fields("global_defs vrrp_instance authentication auth_hmac ip_family virtual_server real_server TCP_CHECK SSL weir device tables timeouts service vrrp") {
 		text = strings.Replace(text, "<"+b+">", "", 1)
 	}
 	return strings.Replace(text, "<>", "", 1)

@@ -68,14 +68,28 @@ type Weight struct {
 	// check's weight).
 	Absolute bool
 	N        int
+	// Agent is what the server's agent says (agent_check), among others the percentage of
+	// the configured weight.
+	Agent AgentState
 }
 
 // Change is what has to be added to the configured weight. The changes of all of a
 // server's checkers add up, as in keepalived; the sum may lie outside of the weights
 // that a server can have, 0 to 2³¹−1.
-func (w Weight) Change(configured int) int {
-	if w.Absolute {
-		return w.N - configured
+func (w Weight) Change(configured int) int { return w.ChangeOf(configured, 1) }
+
+// ChangeOf is Change where all weights are multiplied by a number: a percentage of a small
+// weight is no whole number. It is not 0 where the percentage is not.
+func (w Weight) ChangeOf(configured, times int) int {
+	switch {
+	case w.Absolute:
+		return (w.N - configured) * times
+	case w.Agent.Weighs:
+		part := (configured*times*w.Agent.Percent + 50) / 100
+		if part == 0 && configured > 0 && w.Agent.Percent > 0 {
+			part = 1
+		}
+		return part - configured*times
 	}
-	return w.N
+	return w.N * times
 }

@@ -22,6 +22,7 @@ var rows = []Row{
 	{Kind: conf.CheckPing, Poll: newPing},
 	{Kind: conf.CheckUDP, Poll: newUDP},
 	{Kind: conf.CheckViaVIP, Poll: newViaVIP},
+	{Kind: conf.CheckAgent, Poll: newAgent},
 	{Kind: conf.CheckFile, Follow: newFile},
 	{Kind: conf.CheckBFD, Follow: newBFD},
 }

@@ -54,7 +54,7 @@ func TestTitle(t *testing.T) {
 		needs := ""
 		if row.Kind.IsOwn() {
 			at := netip.MustParseAddrPort("192.0.2.2:80")
-			c := conf.Check{Kind: row.Kind, Connect: netip.MustParseAddrPort("192.0.2.1:80"), Via: &conf.ViaVIP{Server: at}}
+			c := conf.Check{Kind: row.Kind, Connect: netip.MustParseAddrPort("192.0.2.1:80"), Via: &conf.ViaVIP{Server: at}, Agent: &conf.AgentQuestion{}}
 			if got, want := Title(c), row.Poll(c, nil).String(); got != want {
 				t.Errorf("Title is %q, the checker's String %q", got, want)
 			}

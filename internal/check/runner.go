@@ -201,6 +201,8 @@ type standing struct {
 	unasked bool
 	// probed says that the last try was a probe.
 	probed bool
+	// said is what the agent says of a server that it has taken out.
+	said string
 }
 
 // judge takes in the outcome of one try and returns how long to wait for the next.
@@ -234,9 +236,13 @@ func (r *Runner) fail(s *standing, reason error) time.Duration {
 	if s.alive && !s.probed && s.failed <= r.Timing.Retry {
 		return r.Timing.DelayBeforeRetry
 	}
-	if s.up || s.unasked {
+	said := ""
+	if out := (*AgentOut)(nil); errors.As(reason, &out) {
+		said = out.Error()
+	}
+	if s.up || s.unasked || said != s.said {
 		r.Report(Verdict{Reason: reason, At: time.Now(), Tries: s.failed})
 	}
-	*s = standing{}
+	*s = standing{said: said}
 	return r.Timing.DelayLoop
 }

@@ -17,10 +17,12 @@ const (
 	RealServerWeight  Kind = "real_server_weight"
 	CheckChanged      Kind = "check_changed"
 	FirstCheckFailed  Kind = "first_check_failed"
+	RealServerAgent   Kind = "real_server_agent"
 	RealServerAnswers Kind = "real_server_answers"
 	DirectorLost      Kind = "director_lost"
 	QuorumGained      Kind = "quorum_gained"
 	QuorumLost        Kind = "quorum_lost"
+	SpareTierChanged  Kind = "spare_tier"
 	ChecksNotMade     Kind = "checks_not_made"
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
@@ -53,6 +55,7 @@ const (
 	PeerSentToAgain  Kind = "unicast_peer_sent_to_again"
 	PriorityChanged  Kind = "vrrp_priority"
 	LowerMaster      Kind = "lower_master"
+	LowerMasterGone  Kind = "lower_master_gone"
 	TimerLate        Kind = "vrrp_timer_late"
 	AdvertDropped    Kind = "advert_dropped"
 	FirstCheckPassed Kind = "first_check_passed"
@@ -117,6 +120,7 @@ var byMessage = map[string]row{
 	"vrrp unicast peer is sent to again":                                {kind: PeerSentToAgain},
 	"vrrp priority changed":                                             {PriorityChanged, map[string]fill{"from": func(e *Event, v any) { e.From = fmt.Sprint(v) }, "to": fillTo}},
 	"vrrp advert of a lower master":                                     {kind: LowerMaster},
+	"vrrp lower master is heard no more":                                {kind: LowerMasterGone},
 	"vrrp timer ran late, listening again":                              {kind: TimerLate},
 	"vrrp packet dropped":                                               {kind: AdvertDropped},
 	"first check passed":                                                {kind: FirstCheckPassed},
@@ -189,13 +193,32 @@ func ServerDown(virtualServer string, realServer netip.AddrPort, reason error, t
 	return e
 }
 
-// ServerWeight says that a real server's checks give it another weight.
-func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int) Event {
-	return Event{
+// ServerWeight says that a real server's checks give it another weight, and why where an agent
+// does.
+func ServerWeight(virtualServer string, realServer netip.AddrPort, from, to int, why string) Event {
+	e := Event{
 		Kind: RealServerWeight, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "weight of a real server",
-		From: strconv.Itoa(from), To: strconv.Itoa(to),
+		From: strconv.Itoa(from), To: strconv.Itoa(to), Reason: why,
 		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"from", from}, {"to", to}},
 	}
+	if why != "" {
+		e.Details = append(e.Details, Detail{"why", why})
+	}
+	return e
+}
+
+// AgentSays says what a real server's agent has said by now that changes neither whether the
+// server is in nor its weight, and what is amiss with the agent: the server stays as it is.
+func AgentSays(virtualServer string, realServer netip.AddrPort, says, amiss string) Event {
+	e := Event{
+		Kind: RealServerAgent, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "agent of a real server", Reason: amiss,
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"says", says}},
+	}
+	if amiss != "" {
+		e.Level = slog.LevelWarn
+		e.Details = append(e.Details, Detail{"amiss", amiss})
+	}
+	return e
 }
 
 // PeerLost says that a master has fallen silent, that this director takes its instance over,
@@ -223,6 +246,18 @@ func QuorumChanged(virtualServer string, up bool, weight, bound int) Event {
 	if !up {
 		e.Kind, e.Level, e.Message, e.From, e.To = QuorumLost, slog.LevelWarn, "quorum lost", "up", "down"
 	}
+	return e
+}
+
+// SpareTierTurned says that a tier of spare servers takes part from now on, since fewer than so
+// many servers of those before it are in, or that it rests again.
+func SpareTierTurned(virtualServer string, tier int, takesPart bool, fewer int) Event {
+	e := Event{Kind: SpareTierChanged, VirtualServer: virtualServer, Message: "spare real servers", From: "up", To: "down"}
+	state := "resting"
+	if takesPart {
+		e.From, e.To, state = "down", "up", "serving"
+	}
+	e.Details = []Detail{{"virtual_server", virtualServer}, {"tier", tier}, {"fewer_than", fewer}, {"state", state}}
 	return e
 }
 

@@ -78,6 +78,10 @@ type Instance struct {
 	VIPs  []netip.Prefix `json:"vips"`
 	// Peer is the director that sent the last valid advertisement; nil before one.
 	Peer *Peer `json:"peer,omitempty"`
+	// Other is another master that this one hears: two have the VIPs; nil is none.
+	Other *OtherMaster `json:"other_master,omitempty"`
+	// Conflicts are VIPs that another machine claims while this one is master.
+	Conflicts []Conflict `json:"conflicts,omitempty"`
 	// Sent and Received count valid advertisements since the start, and Dropped
 	// those that were not valid, by reason.
 	Sent     uint64            `json:"adverts_sent"`
@@ -94,6 +98,22 @@ type Peer struct {
 	Addr     netip.Addr `json:"address"`
 	Priority int        `json:"priority"`
 	Heard    time.Time  `json:"heard"`
+}
+
+// OtherMaster is a master of lower priority that a master hears, and how many advertisements
+// it has sent since.
+type OtherMaster struct {
+	Addr     netip.Addr `json:"address"`
+	Priority int        `json:"priority"`
+	Since    time.Time  `json:"since"`
+	Adverts  uint64     `json:"adverts"`
+}
+
+// Conflict is a VIP that a machine with this Ethernet address claims.
+type Conflict struct {
+	VIP   netip.Addr `json:"vip"`
+	MAC   string     `json:"mac"`
+	Since time.Time  `json:"since"`
 }
 
 // Service is a virtual server: one service of it, where it is that of a group.
@@ -116,6 +136,10 @@ type Server struct {
 	Up     bool      `json:"up"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason,omitempty"`
+	// Why is what its agent makes of the weight, or why it has no word of it, or that it is a
+	// spare server that rests; empty where it is as the configuration and the other checks
+	// have it.
+	Why string `json:"why,omitempty"`
 	// Checkers are its checks as people write them: "TCP_CHECK 192.168.25.32:80".
 	Checkers []string `json:"checkers,omitempty"`
 	// Active and Inactive are its live connections, Persistent its templates.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"weir/internal/cluster"
 )
 
 // driftConflict is another machine on a link that has an address of this one's.
@@ -26,10 +28,22 @@ type conflicts struct {
 	ours   map[netip.Addr]bool
 	claims map[netip.Addr]claim // one for each address
 
-	// The loop's own: when each address was asked for last, and any of them.
+	// The loop's own: what is claimed at the moment, when each address was asked for last, and
+	// any of them.
+	open     map[netip.Addr]*conflict
 	asked    map[netip.Addr]time.Time
 	askedAny time.Time
 }
+
+// conflict is an address that this machine has and another one claims.
+type conflict struct {
+	mac              net.HardwareAddr
+	since, announced time.Time
+}
+
+// announceEvery is the least time between two announcements of a VIP that another machine
+// claims.
+const announceEvery = 5 * time.Second
 
 // claim is who claimed an address last.
 type claim struct {
@@ -130,20 +144,48 @@ func (d *Director) askForConflicts() {
 	}
 }
 
-// noteConflicts enters the addresses that this machine has and another one claims.
+// noteConflicts enters the addresses that this machine has and another one claims. VIPs among
+// them are announced again after a claim, and once more when nobody claims them any more.
 func (d *Director) noteConflicts() {
-	recent := d.conflicts.recent()
-	if len(recent) == 0 {
+	recent, was := d.conflicts.recent(), d.conflicts.open
+	if len(recent) == 0 && len(was) == 0 {
 		return
 	}
+	open, again := map[netip.Addr]*conflict{}, map[netip.Addr]bool{}
 	for addr, h := range d.instances.Held() {
 		c, claimed := recent[addr]
 		if !claimed || c.at.Before(h.Since.Add(conflictAfter)) {
 			continue
 		}
 		l, err := d.surroundings.picture.Link(h.Device)
-		if err == nil && l.Index == c.device && !bytes.Equal(l.MAC, c.mac) {
-			d.drift.Note(driftConflict, fmt.Sprintf("%s on %s", addr, h.Device), fmt.Errorf("another machine has it, too: %s", c.mac))
+		if err != nil || l.Index != c.device || bytes.Equal(l.MAC, c.mac) {
+			continue
+		}
+		d.drift.Note(driftConflict, fmt.Sprintf("%s on %s", addr, h.Device), fmt.Errorf("another machine has it, too: %s", c.mac))
+		o := was[addr]
+		if o == nil {
+			o = &conflict{since: c.at}
+		}
+		o.mac, open[addr] = c.mac, o
+		if c.at.After(o.announced) && time.Since(o.announced) >= announceEvery {
+			o.announced, again[addr] = time.Now(), true
 		}
 	}
+	for addr := range was {
+		if open[addr] == nil {
+			again[addr] = true
+		}
+	}
+	d.conflicts.open = open
+	d.instances.AnnounceAgain(again)
+}
+
+// conflictsOf are the VIPs of an instance that another machine claims.
+func (d *Director) conflictsOf(in *cluster.Instance) (all []cluster.Conflict) {
+	for _, vip := range in.VIPs {
+		if c := d.conflicts.open[vip.Addr()]; c != nil {
+			all = append(all, cluster.Conflict{VIP: vip.Addr(), MAC: c.mac.String(), Since: c.since})
+		}
+	}
+	return all
 }

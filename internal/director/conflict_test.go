@@ -5,7 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"weir/internal/cluster"
 )
 
 // An address that this machine has and another one claims is told once and counted; what
@@ -55,9 +58,68 @@ func TestConflicts(t *testing.T) {
 		if n.logged("drift cannot be repaired") != 2 {
 			t.Errorf("told %d times, want once for each", n.logged("drift cannot be repaired"))
 		}
+		if got := n.instance(); len(got.Conflicts) != 1 || got.Conflicts[0].VIP != vip || got.Conflicts[0].MAC != other.String() {
+			t.Errorf("the snapshot has %+v", got.Conflicts)
+		}
+		announced := n.instance().GratuitousARPs
+		claims(l.Index, vip, other)
+		time.Sleep(announceEvery)
+		if got := n.instance().GratuitousARPs; got != announced+1 {
+			t.Errorf("%d announcements after another claim, want %d", got, announced+1)
+		}
 		time.Sleep(2 * conflictFor)
+		if got := n.instance(); got.GratuitousARPs != announced+2 || len(got.Conflicts) != 0 {
+			t.Errorf("%d announcements when it is over, want %d; conflicts %+v", got.GratuitousARPs, announced+2, got.Conflicts)
+		}
 		if n.logged("drift is gone") != 2 {
 			t.Error("it is not told that they are over")
+		}
+	})
+}
+
+// instance is the first one of the snapshot.
+func (n *node) instance() cluster.Instance {
+	n.t.Helper()
+	synctest.Wait()
+	s, err := n.Snapshot(n.t.Context())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return s.Instances[0]
+}
+
+// Two masters that have not heard each other: when they do, the lower one leaves, the other
+// tells of it while it hears it and when it is over, and announces its VIPs at both times.
+func TestTwoMasters(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m1, m2 := s.segment.Machine("192.0.2.1/24"), s.segment.Machine("192.0.2.2/24")
+		higher := vrrpOn(51, 150, theVIP)
+		higher.GARPLowerRepeat = 1
+		first, second := s.add(m1, cfg(higher)).start(), s.add(m2, cfg(vrrpOn(51, 100, theVIP))).start()
+		defer first.stop()
+		defer second.stop()
+		time.Sleep(10 * time.Second)
+		s.segment.Cut(m2, true)
+		time.Sleep(10*time.Second + 300*time.Millisecond)
+		first.want(cluster.Master, theVIP)
+		second.want(cluster.Master, theVIP)
+		announced := first.instance().GratuitousARPs
+		for sent := first.instance().Sent; first.instance().Sent == sent; {
+			time.Sleep(time.Millisecond)
+		}
+		s.segment.Cut(m2, false) // the next advertisement is the other one's
+		time.Sleep(2 * time.Second)
+		first.want(cluster.Master, theVIP)
+		second.want(cluster.Backup, "")
+		if other := first.instance().Other; other == nil || other.Addr != netip.MustParseAddr("192.0.2.2") || other.Priority != 100 {
+			t.Errorf("the snapshot has the other master %+v", other)
+		}
+		time.Sleep(10 * time.Second)
+		first.wantLogged("vrrp advert of a lower master instance=VI_51 source=192.0.2.2 priority=100 times=1", 1)
+		first.wantLogged("vrrp lower master is heard no more instance=VI_51 source=192.0.2.2 times=1", 1)
+		now := first.instance()
+		if now.Other != nil || now.GratuitousARPs < announced+2 {
+			t.Errorf("when it is over: other master %+v, %d announcements, want %d", now.Other, now.GratuitousARPs, announced+2)
 		}
 	})
 }

@@ -55,6 +55,7 @@ type Director struct {
 	coming       *coming         // what a reload that is under way leads to; nil without one
 	asked        bool            // the event that is handled is a question
 	also         []cluster.Event // what the event that is handled leads to, beside its own
+	decided      bool            // a quorum may have changed that instances follow
 
 	// What follows is any goroutine's.
 	plane     setter.Setter
@@ -153,6 +154,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	d.trackers.Start = start
 	d.instances.Track(ha.TrackingOf(d.cfg), d.trackers.Set(d.cfg))
+	setQuorums(d.cfg.VRRPInstances, d.pools, d.instances)
 	if d.machine.TakeOver != nil {
 		d.machine.TakeOver()
 	}
@@ -233,9 +235,12 @@ func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 		if e == nil && turned != nil {
 			d.stream.Publish(*turned)
 		}
-		if quorum := c.Quorum(); quorum != nil {
+		quorum := c.Quorum()
+		if quorum != nil {
 			d.also = append(d.also, *quorum)
 		}
+		d.also = append(d.also, c.Tiers()...)
+		d.decided = d.decided || quorum != nil || turned != nil && turned.Kind == cluster.FirstCheckFailed
 		return e
 	})
 }

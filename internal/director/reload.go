@@ -231,6 +231,8 @@ func (d *Director) tellQuorums() {
 	for _, e := range d.pools.Quorums() {
 		d.stream.Publish(e)
 	}
+	d.decided = true
+	d.followQuorums()
 }
 
 // try is carefully for what may fail: a panic is an error, too.

@@ -46,5 +46,8 @@ func (d *Director) snapshot() (cluster.Snapshot, pool.Reading) {
 		s.Drift[kind] = cluster.Drift(n)
 	}
 	s.Instances = d.instances.Snapshot()
+	for i := range s.Instances {
+		s.Instances[i].Conflicts = d.conflictsOf(&s.Instances[i])
+	}
 	return s, d.pools.Read()
 }

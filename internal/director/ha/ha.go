@@ -122,6 +122,7 @@ type Instances struct {
 	static    vip.Wanted // of no instance
 	tracking  Tracking
 	verdicts  map[track.Key]track.Verdict // what the trackers say
+	quorums   map[netip.Addr]Quorum       // of virtual servers that have lost theirs
 }
 
 // New makes instances of which there are none yet.

@@ -37,6 +37,9 @@ func (in *instance) snapshot() cluster.Instance {
 	if now.Peer.Addr.IsValid() {
 		s.Peer = &cluster.Peer{Addr: now.Peer.Addr, Priority: int(now.Peer.Priority), Heard: now.Peer.Heard}
 	}
+	if o := now.Other; o.Addr.IsValid() {
+		s.Other = &cluster.OtherMaster{Addr: o.Addr, Priority: int(o.Priority), Since: o.Since, Adverts: o.Adverts}
+	}
 	for reason, n := range now.Counters.Drops.ByName() {
 		if n > 0 {
 			s.Dropped[reason] = n

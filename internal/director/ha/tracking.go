@@ -57,6 +57,9 @@ func (s *Instances) Judge(k track.Key, v track.Verdict) {
 	s.settle()
 }
 
+// Settle works out again what the instances follow.
+func (s *Instances) Settle() { s.settle() }
+
 // settle gives every instance the fault and the priority that follow from its binding, its
 // trackers, and its group.
 func (s *Instances) settle() {
@@ -139,6 +142,8 @@ func (s *Instances) judge(in *instance) (fault string, weight int) {
 			}
 		}
 	}
+	j.quorums(in.cfg, s.quorums)
+	j.isBroken(in)
 	if !j.waiting {
 		in.waits = false
 	}

@@ -1,6 +1,10 @@
 package pool
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"weir/conf"
+)
 
 // Doubt has the real servers at an address that are in asked at once, and says how many
 // have a check to be asked by. Until all their checks have answered, they get no new
@@ -19,7 +23,7 @@ func (all Pools) Doubt(addr netip.Addr) (n int) {
 // probe has the member's checks asked, and says whether there are any that run.
 func (m *member) probe() (some bool) {
 	for _, c := range m.checkers {
-		if c.runner != nil {
+		if c.runner != nil && c.spec.Kind != conf.CheckAgent { // which does not ask whether it serves
 			c.doubted, some = true, true
 			m.pool.services = nil
 			c.runner.Probe()
@@ -40,8 +44,9 @@ func (m *member) doubted() bool {
 
 // trusted says whether a member that nobody doubts gets new connections.
 func (p *Pool) trusted() bool {
+	tiers := p.takesPart()
 	for _, m := range p.members {
-		if m.in() && !m.doubted() && m.weight() > 0 {
+		if m.in() && !m.rests(tiers) && !m.doubted() && m.weight() > 0 {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -29,10 +30,11 @@ type quorum struct {
 	told *cluster.Event
 }
 
-// weight is that of all members that are in.
+// weight is that of all members that are in and no spare servers that rest.
 func (p *Pool) weight() (sum int) {
+	tiers := p.takesPart()
 	for _, m := range p.members {
-		if m.in() {
+		if m.in() && !m.rests(tiers) {
 			sum += m.weight()
 		}
 	}
@@ -41,6 +43,7 @@ func (p *Pool) weight() (sum int) {
 
 // settle works out whether the quorum is held from now on.
 func (p *Pool) settle() {
+	p.settleTiers()
 	sum, need := p.weight(), p.conf.Quorum+p.conf.Hysteresis
 	if p.quorum.up {
 		need = p.conf.Quorum - p.conf.Hysteresis
@@ -67,8 +70,46 @@ func (all Pools) Quorums() (events []cluster.Event) {
 			events = append(events, *p.quorum.told)
 			p.quorum.told = nil
 		}
+		events, p.told = append(events, p.told...), nil
 	}
 	return events
+}
+
+// Loss is a virtual server whose quorum is lost.
+type Loss struct {
+	Name string
+	// Unchecked says that checks which have not been made yet may still give it.
+	Unchecked bool
+}
+
+// Lost are the addresses of virtual servers whose quorums are lost, each with one of them:
+// one that checks have found so, where there is any.
+func (all Pools) Lost() map[netip.Addr]Loss {
+	lost := map[netip.Addr]Loss{}
+	for _, p := range all {
+		if p.quorum.up {
+			continue
+		}
+		loss := Loss{p.name, p.mayGain()}
+		p.Addresses(func(a netip.Addr) {
+			if known, is := lost[a]; !is || known.Unchecked && !loss.Unchecked {
+				lost[a] = loss
+			}
+		})
+	}
+	return lost
+}
+
+// mayGain says whether the quorum would be held with the members that no check has been made
+// of yet.
+func (p *Pool) mayGain() bool {
+	sum := p.weight()
+	for _, m := range p.members {
+		if _, unchecked := m.reason().(errUnchecked); unchecked {
+			sum += m.weight()
+		}
+	}
+	return sum > 0 && sum >= p.conf.Quorum+p.conf.Hysteresis
 }
 
 // sorry is the sorry server, by its own forward method; ok is false where there is none.
@@ -79,21 +120,25 @@ func (p *Pool) sorry() (rs lvs.RealServer, ok bool) {
 
 // serving are the servers as the data plane has them. A server that is out stays with
 // weight 0 where inhibit_on_failure says so: it gets no new connections, and keeps those
-// that it has. So do, while the sorry server serves, those that are in, and with
+// that it has. So do spare servers that rest and, while the sorry server serves, those that are in, and with
 // sorry_server_inhibit the sorry server while it does not. The table changes at one
 // stroke: at no moment is it without a server that there could be.
 func (p *Pool) serving() []lvs.RealServer {
 	sorry, has := p.sorry()
 	lost := has && !p.quorum.up
 	rising, _ := p.rampAt(time.Now())
-	all, trusted := make([]lvs.RealServer, 0, len(p.members)+1), p.trusted()
+	all, trusted, tiers := make([]lvs.RealServer, 0, len(p.members)+1), p.trusted(), p.takesPart()
 	for _, m := range p.members {
+		resting := m.in() && m.rests(tiers)
 		rs := m.server
 		rs.Weight = rising.weigh(m)
-		if lost || !m.in() || trusted && m.doubted() {
+		if most := uint32(m.agent().Most); most > 0 {
+			rs.Upper, rs.Lower = most, min(rs.Lower, most)
+		}
+		if lost || !m.in() || resting || trusted && m.doubted() {
 			rs.Weight = 0
 		}
-		if m.in() && !lost || m.conf.InhibitOnFailure {
+		if (m.in() && !lost || m.conf.InhibitOnFailure) && (!resting || p.staysIdle()) {
 			all = append(all, rs)
 		}
 	}

@@ -28,30 +28,33 @@ type ramp struct {
 // rampAt works out by how much the pool's weights are multiplied; ok is false where no
 // server rises.
 func (p *Pool) rampAt(now time.Time) (r ramp, ok bool) {
-	if p.conf.Beyond.SlowStart == 0 || !conf.SharesByWeight(p.conf.Scheduler) {
-		return ramp{scale: 1}, false
+	r = ramp{now, 0, 1}
+	if !conf.SharesByWeight(p.conf.Scheduler) {
+		return r, false
 	}
-	r = ramp{now, p.conf.Beyond.SlowStart, 1}
+	whole := p.wholes()
+	r.over, r.scale = p.conf.Beyond.SlowStart, whole
 	most := 1
 	for _, m := range p.members {
-		most = max(most, m.weight())
-		if w := m.weight(); w > 0 && m.rises(r) {
+		w := m.times(whole)
+		most = max(most, w)
+		if w > 0 && m.rises(r) {
 			ok = true
-			r.scale = max(r.scale, (leastSteps+w-1)/w)
+			r.scale = max(r.scale, whole*((leastSteps+w-1)/w))
 		}
 	}
-	if most > math.MaxInt32/r.scale {
+	if most > math.MaxInt32/(r.scale/whole) {
 		r.scale = 1
 	}
 	return r, ok
 }
 
-// steps is how many there are in the rise of a weight.
-func (r ramp) steps(weight int) int { return min(max(weight*r.scale, leastSteps), mostSteps) }
+// steps is how many there are in the rise of a member's weight.
+func (r ramp) steps(m *member) int { return min(max(m.times(r.scale), leastSteps), mostSteps) }
 
 // step is on which step of its rise a member is: all of them once it has risen.
 func (m *member) step(r ramp) (step, of int) {
-	of = r.steps(m.weight())
+	of = r.steps(m)
 	passed := max(r.now.Sub(m.rising), 0)
 	if m.rising.IsZero() || passed >= r.over {
 		return of, of
@@ -70,7 +73,7 @@ func (m *member) rises(r ramp) bool {
 
 // weigh is a member's weight in the data plane: 1 at least, where it gets connections at all.
 func (r ramp) weigh(m *member) int {
-	weight := m.weight() * r.scale
+	weight := m.times(r.scale)
 	if weight == 0 || !m.rises(r) {
 		return weight
 	}

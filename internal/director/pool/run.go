@@ -124,8 +124,10 @@ func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
 }
 
 func (k Checks) runner(c *Checker) *check.Runner {
+	asks := k.New(c.spec)
+	c.resume(asks)
 	return &check.Runner{
-		Checker: suspendable{k.New(c.spec), func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
+		Checker: suspendable{asks, func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
@@ -140,18 +142,21 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	if m == nil {
 		return nil // a reload has taken the check away
 	}
-	was, weight, doubted := m.in(), m.weight(), m.doubted()
+	was, weight, doubted, said := m.in(), m.weight(), m.doubted(), m.agent()
 	m.pool.services = nil
 	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
 	switch {
 	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
 		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
 		return &e
-	case m.in() == was && (!was || m.weight() == weight):
+	case m.in() == was && (!was || m.weight() == weight) && m.agent() == said:
 		return nil
+	case m.in() == was && (!was || m.weight() == weight):
+		e := cluster.AgentSays(m.pool.name, m.server.AddrPort(), m.agent().String(), m.agent().Amiss)
+		return &e
 	case m.in() == was:
 		m.pool.settle()
-		e := cluster.ServerWeight(m.pool.name, m.server.AddrPort(), weight, m.weight())
+		e := cluster.ServerWeight(m.pool.name, m.server.AddrPort(), weight, m.weight(), m.why())
 		return &e
 	}
 	m.since = r.At
