@@ -64,11 +64,12 @@ var may = map[string][]string{
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
 	"test/mutate":                    nil,
+	"test/postbox":                   nil,
 	"test/values":                    {"conf"},
 	"test/conformance":               {"lvs"},
 	"test/bench/floor":               nil,
 	"test/vm/cells":                  {"internal/api", "internal/director"},
-	"test/vm/stories":                {"conf", "internal/check", "internal/cluster", "internal/director/pool", "internal/notify"},
+	"test/vm/stories":                {"conf", "internal/check", "internal/cluster", "internal/director/pool", "internal/notify", "lvs", "test/postbox"},
 	"test/vm/play":                   {"lvs", "internal/dataplane", "test/conformance"},
 }
 

@@ -144,8 +144,13 @@ func (n *Notifier) checkChanged(e cluster.Event) {
 
 // firstCheckFailed tells of a real server that began down, by alpha, and stays so.
 func (n *Notifier) firstCheckFailed(e cluster.Event) {
-	if s, one := n.find(e); one != nil && !one.up {
-		n.tellServer(s, one)
+	s, one := n.find(e)
+	if one == nil || one.up {
+		return
+	}
+	n.tellServer(s, one)
+	if n.mailsServer(one) && !n.cfg.Global.NoCheckerEmails {
+		n.mailCheck(s, one, e, false)
 	}
 }
 

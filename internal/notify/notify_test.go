@@ -313,10 +313,10 @@ func TestServers(t *testing.T) {
 	lvs(lines...)
 	run := []string{"down 11", "up 12", "up 11", "quorum up", "down 11", "quorum down"}
 	b.told(run...)
-	b.relay.wantSubjects(
+	b.relay.wantSubjects("[LB1] Realserver [10.0.0.11]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN",
 		"[LB1] Realserver [10.0.0.11]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - UP", "[LB1] Virtualserver [10.0.0.1]:tcp:80 - UP",
 		"[LB1] Realserver [10.0.0.11]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN", "[LB1] Virtualserver [10.0.0.1]:tcp:80 - DOWN")
-	for i, want := range []string{"=> TCP CHECK succeed on service <=", "=> Gained quorum 2+0=2 <= 2 <=", "=> TCP CHECK failed on service <=", "=> Lost quorum 2+0=2 <= 1 <="} {
+	for i, want := range []string{"=> TCP CHECK failed on service <=", "=> TCP CHECK succeed on service <=", "=> Gained quorum 2+0=2 <= 2 <=", "=> TCP CHECK failed on service <=", "=> Lost quorum 2+0=2 <= 1 <="} {
 		if mail := b.relay.mails()[i]; !strings.Contains(mail, "\n"+want+"\n") {
 			t.Errorf("mail %d is\n%s\nwant %s", i, mail, want)
 		}
