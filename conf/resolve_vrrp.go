@@ -35,6 +35,8 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	for _, i := range raw.instances {
 		instances = append(instances, i.VRRPInstance)
 	}
+	resolveDevices(&raw.global, instances)
+	checkVMACs(r, raw.instances, instances)
 	return instances
 }
 
