@@ -258,10 +258,13 @@ SEC("tc")
 int weir_egress(struct __sk_buff *skb)
 {
 	struct cursor c = { (void *)(long)skb->data, (void *)(long)skb->data_end };
-	struct ethhdr *eth = take(&c, sizeof(*eth));
 	struct packet p = {};
+	struct ethhdr *eth;
 	struct headers h;
 
+	if (skb->ingress_ifindex && skb->protocol == bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC; /* it is forwarded: neither ARP nor from here */
+	eth = take(&c, sizeof(*eth));
 	if (!eth)
 		return TC_ACT_UNSPEC;
 	if (eth->h_proto == bpf_htons(ETH_P_ARP))

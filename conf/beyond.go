@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -17,6 +18,8 @@ type Beyond struct {
 	SlowStart time.Duration `json:"slow_start"`
 	// CheckViaVIP has each real server checked through the virtual server's address.
 	CheckViaVIP bool `json:"check_via_vip"`
+	// Spares are the tiers of spare real servers, in the order in which they take part.
+	Spares []SpareTier `json:"spare_tier"`
 	AgentCheck
 }
 
@@ -37,17 +40,28 @@ type AgentCheck struct {
 // AgentQuestion is what a server's agent is asked.
 type AgentQuestion struct{ Send string }
 
-// Check is the check of a real server by its agent.
-func (a AgentCheck) Check(addr netip.Addr, port uint16) Check {
-	at := addr
-	if a.Addr.IsValid() {
-		at = a.Addr
-	}
-	return Check{
-		Kind: CheckAgent, Connect: netip.AddrPortFrom(at, a.Port),
-		Timers: Timers{DelayLoop: a.Inter, Warmup: min(a.Inter, time.Second), ConnectTimeout: a.Inter},
-		Agent:  &AgentQuestion{strings.ReplaceAll(a.Send, "%s", netip.AddrPortFrom(addr, port).String())},
-	}
+// SpareTier is a spare_tier: real servers of a virtual_server that take part only while fewer
+// than so many servers of the tiers before it are in. The first tier is all those that no
+// spare_tier names.
+type SpareTier struct {
+	Fewer   int              `json:"fewer_than"`
+	Servers []netip.AddrPort `json:"real_servers"`
+}
+
+// OwnVRRP is what the weir block says of one vrrp_instance that keepalived has no words for.
+type OwnVRRP struct {
+	// TrackQuorum has the instance follow the quorums of the virtual_servers at its
+	// addresses.
+	TrackQuorum QuorumWeight `json:"track_quorum"`
+}
+
+// QuorumWeight is a weight as it is written; empty does not track quorums.
+type QuorumWeight string
+
+// Weight is the number; ok is false where quorums are not tracked. 0 is a fault.
+func (w QuorumWeight) Weight() (n int, ok bool) {
+	n, err := strconv.Atoi(string(w))
+	return n, err == nil
 }
 
 // ViaVIP is what a check through a virtual server's address has of its own.
@@ -91,4 +105,27 @@ func (a *AgentQuestion) String() string {
 		return "none"
 	}
 	return strconv.Quote(a.Send)
+}
+
+// TierOf is the number of a real server's tier: 0 is that of all that no spare_tier names.
+func (b *Beyond) TierOf(server netip.AddrPort) int {
+	for i, tier := range b.Spares {
+		if slices.Contains(tier.Servers, server) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// String is the tier as a file has it.
+func (t SpareTier) String() string {
+	words := []string{fmt.Sprint(t.Fewer)}
+	for _, server := range t.Servers {
+		if server.Port() == 0 {
+			words = append(words, server.Addr().String())
+		} else {
+			words = append(words, server.String())
+		}
+	}
+	return strings.Join(words, " ")
 }

@@ -42,6 +42,8 @@ func valueText(v reflect.Value) string {
 		return x.String()
 	case lvs.AccessRule:
 		return accessText(x)
+	case SpareTier:
+		return x.String()
 	case lvs.MarkRule:
 		return markText(x)
 	}

@@ -43,9 +43,14 @@ func (s *blockSpec) Listed(word string) bool {
 	return s.line != nil && (s.words == nil || s.words(word))
 }
 
-// Guess is the keyword with a block that a word was meant to be, nil where it is near
-// none.
-func (s *blockSpec) Guess(word string) *text.Keyword {
+// Guess is the keyword with a block that a statement's was meant to be, nil where it is near
+// none. A block with a name that belongs outside any block is that: it stands where it may
+// not.
+func (s *blockSpec) Guess(st *text.Statement) *text.Keyword {
+	word := st.Keyword()
+	if outer := s.root.lookup(word); outer != nil && outer.inner != nil && len(st.Words) > 1 {
+		return &outer.keyword
+	}
 	var blocks []string
 	for _, e := range s.entries {
 		if e.inner != nil {

@@ -137,6 +137,8 @@ type blockSpec struct {
 	name    string
 	entries []*entry
 	byName  map[string]*entry
+	// root is the table of what stands outside any block.
+	root *blockSpec
 	// line reads one line of a block without keywords (a list of addresses),
 	// and expects says what such a line holds.
 	line    func(r *reader, st *text.Statement, into any)
@@ -174,6 +176,7 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 		return
 	}
 	seen[s] = true
+	s.root = l.root
 	s.byName = make(map[string]*entry, len(s.entries))
 	for _, e := range s.entries {
 		if s.byName[e.name] != nil {

@@ -15,8 +15,11 @@ type reader struct {
 	// said are diagnostics that are given once for several places, in order.
 	said  map[any]*repeat
 	order []any
-	// root is the whole text.
-	root *text.Block
+	// root is the whole text, config what it is read into.
+	root   *text.Block
+	config any
+	// pasted is behind a section of another program's file, outside any block.
+	pasted bool
 	// blocks are those that were read; nil where nobody asks for them.
 	blocks map[*text.Block]readBlock
 }
@@ -38,7 +41,7 @@ func (r *reader) warnAt(at text.Place, code, message, hint string, notes ...stri
 // block reads a block's statements into its raw form.
 func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 	if r.root == nil {
-		r.root = b
+		r.root, r.config = b, into
 	}
 	if r.blocks != nil {
 		r.blocks[b] = readBlock{spec, into}
@@ -61,12 +64,16 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			spec.line(r, st, into)
 		case st.Entry == nil:
 			r.unknown(spec, b, st, into)
-			if st.Guess() != nil {
+			switch {
+			case r.outer(spec, st):
+				st.Guess().Row.(*entry).read(r, st, r.config)
+			case st.Guess() != nil:
 				st.Guess().Row.(*entry).read(r, st, into)
 			}
 		default:
 			var counts bool
 			if given, counts = r.again(b, given, st); counts {
+				r.pasted = false
 				r.sayEffect(entryOf(st), st, b)
 				r.read(st, into)
 			}
@@ -144,6 +151,15 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		r.diags.ErrorOnce(text.ShellCause, st.All(), text.ShellLine, "take it out")
 		return
 	}
+	if spec.name == "" && r.section(st) {
+		b.Unsure = true
+		return
+	}
+	if r.outer(spec, st) {
+		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs outside any block")
+		b.Unsure = true
+		return
+	}
 	if m, ok := spec.meantBy(word); ok {
 		r.tellMeant(m, spec, b, st, into)
 		return
@@ -169,6 +185,22 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		hint = fmt.Sprintf("did you mean %q, which belongs %s?", near, r.language.home(near))
 	}
 	r.diags.ErrorOf(text.KindKeyword, st.Place(), fmt.Sprintf("unknown keyword %q %s", text.Shorten(word), spec.where()), hint)
+}
+
+// outer tells whether a statement opens, inside a block, one that belongs outside any.
+func (r *reader) outer(spec *blockSpec, st *text.Statement) bool {
+	return spec.name != "" && st.Guess() != nil && st.Guess().Row.(*entry) == r.language.root.lookup(st.Keyword())
+}
+
+// section takes the lines of a section of HAProxy: it has no braces, so that the lines behind
+// its head belong to it up to one that keepalived knows.
+func (r *reader) section(st *text.Statement) bool {
+	if !slices.Contains([]string{"frontend", "backend", "listen"}, st.Keyword()) || st.Block != nil {
+		return r.pasted && st.Block == nil && text.Nearest(st.Keyword(), r.language.root.names()) == ""
+	}
+	r.pasted = true
+	r.diags.ErrorOnce("section", st.Place(), text.Quote(st.Keyword())+" begins a section of HAProxy", "take it out, and the lines behind it")
+	return true
 }
 
 // tryAs reads a statement as that of another keyword, which was meant, so that what hangs

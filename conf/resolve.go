@@ -25,7 +25,7 @@ func resolve(r *reader, raw *rawConfig) *Config {
 		Weir:           raw.weir.resolve(&raw.global),
 	}
 	raw.weir.resolveRules(r, cfg.VirtualServers)
-	raw.weir.resolveVRRP(r, cfg.VRRPInstances, cfg.VirtualServers)
+	raw.weir.vrrp.resolve(r, cfg.VRRPInstances, cfg.VirtualServers)
 	raw.weir.resolveExcluded(r)
 	return cfg
 }

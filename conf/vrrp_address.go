@@ -3,7 +3,9 @@ package conf
 import (
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,12 +171,44 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	case slices.Contains(addressFlags, name):
 		v.Flags, used, ok = append(v.Flags, name), 0, true
 	default:
-		r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), "expected "+addressHint)
+		v.sayUnknown(r, st, n)
 	}
 	if ok && st.Words[n].Text == "track_group" {
 		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: st.Words[n].Text, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok
+}
+
+// sayUnknown tells of a word that is none of an address's: what other files have there is told
+// how to write.
+func (v *VIP) sayUnknown(r *reader, st *text.Statement, n int) {
+	name, hint := st.Words[n].Text, "expected "+addressHint
+	if _, c := hostAddress().parse(name); c == nil {
+		if strings.HasSuffix(st.Words[n-1].Place.Text(), ",") { // which was said
+			return
+		}
+		hint = "write each address on a line of its own"
+	}
+	if bits := maskBits(name); bits > 0 && n == 1 {
+		hint = fmt.Sprintf("write %s/%d", v.Prefix.Addr(), bits)
+	} else if n == 1 && interfaceLike.MatchString(name) {
+		hint = "write dev " + name
+	}
+	r.errorAt(st.Words[n].Place, fmt.Sprintf("unknown word %s after an address", text.Quote(name)), hint)
+}
+
+// interfaceLike is how interfaces are called.
+var interfaceLike = regexp.MustCompile(`^(eth|en[opsx]|bond|br|team|vlan|ib|wg|tun|tap)[0-9][a-z0-9.:]*$`)
+
+// maskBits is the length of a mask such as 255.255.255.0, 0 of any other word.
+func maskBits(word string) int {
+	addr, err := netip.ParseAddr(word)
+	if err != nil || !addr.Is4() {
+		return 0
+	}
+	mask := net.IPMask(addr.AsSlice())
+	ones, _ := mask.Size()
+	return ones
 }
 
 func broadcast() kind[string] {
@@ -228,6 +262,9 @@ func hostAddress() kind[netip.Prefix] {
 	any := address()
 	return kind[netip.Prefix]{addressHint, func(word string) (netip.Prefix, *complaint) {
 		base, length, masked := strings.Cut(word, "/")
+		if host, zone, ok := strings.Cut(base, "%"); ok {
+			return netip.Prefix{}, &complaint{what: text.Quote(base) + " has a zone", hint: "write " + strings.TrimSuffix(host+"/"+length, "/") + " dev " + zone}
+		}
 		addr, c := any.parse(base)
 		if c != nil {
 			return netip.Prefix{}, c
@@ -235,6 +272,9 @@ func hostAddress() kind[netip.Prefix] {
 		bits := addr.BitLen()
 		if masked {
 			n, c := number(1, addr.BitLen()).parse(length)
+			if ones := maskBits(length); c != nil && ones > 0 {
+				return netip.Prefix{}, &complaint{what: fmt.Sprintf("%s is not a mask's length", text.Quote(length)), hint: fmt.Sprintf("write %s/%d", base, ones)}
+			}
 			if c != nil {
 				return netip.Prefix{}, &complaint{what: fmt.Sprintf("%s is not a mask's length", text.Quote(length)), hint: fmt.Sprintf("expected 1 to %d", addr.BitLen())}
 			}

@@ -60,7 +60,7 @@ type rawWeir struct {
 	order    []*rawDevice
 	devices  map[string]*rawDevice
 	services []*rawRules
-	vrrp     []*rawVRRP
+	vrrp     rawVRRPs
 }
 
 // rawDevice is a device as it is written.
@@ -86,7 +86,7 @@ func weirBlock() *blockSpec {
 		always(section("tables", tablesBlock(), "the sizes of the data plane's tables", plain(func(w *W) *Tables { return &w.Tables })), func(w *W) *Tables { return &w.Tables }),
 		always(section("timeouts", timeoutsBlock(), "how long a connection lives in each state after its last packet", plain(func(w *W) *Timeouts { return &w.Timeouts })), func(w *W) *Timeouts { return &w.Timeouts }),
 		section("service", rulesBlock(), "the same rules for one virtual_server, and what goes beyond keepalived", rulesHead),
-		section("vrrp", ownVRRPBlock(), "what goes beyond keepalived for one vrrp_instance", ownVRRPHead),
+		section("vrrp", ownVRRPBlock(), "what goes beyond keepalived for one vrrp_instance", func(r *reader, st *text.Statement, w *W) *rawVRRP { return w.vrrp.begin(r, st) }),
 	}
 	return &blockSpec{name: "weir", entries: append(entries, ruleEntries(func(w *W) *Rules { return &w.Rules })...)}
 }

@@ -15,6 +15,7 @@ func beyondEntries() []*entry {
 			"how long the weight of a real server that comes in rises to what it is to be; 0 is not at all. For schedulers that share by weight: wrr, wlc, sed, nq, sh, mh, twos", initially(time.Duration(0)), example("5", "6")),
 		present("check_via_vip", func(s *S) *bool { return &s.Beyond.CheckViaVIP },
 			"check each real server through the virtual server's address as well, by the way of the clients' packets: by direct routing, a tunnel or NAT. For TCP, with a port"),
+		spareTier(),
 		value("agent_check", port(), func(s *S) *uint16 { return &s.Beyond.Port },
 			"ask an agent at this TCP port of each real server, by HAProxy's agent-check: its line says a percentage of the weight, drain, maint, ready, up, down, fail, stopped or maxconn:N. An agent that does not answer changes nothing", example("9000", "9001")),
 		value("agent_inter", seconds(100*time.Millisecond, time.Hour), func(s *S) *time.Duration { return &s.Beyond.Inter },
@@ -35,6 +36,7 @@ func (s *rawRules) resolveBeyond(r *reader, v *VirtualServer) {
 	if s.CheckViaVIP && !slices.ContainsFunc(v.Keys, Checkable) {
 		r.warnAt(s.PlaceOf("check_via_vip"), "no-effect", "check_via_vip has no effect here: it is for TCP services with an address and a port", "take it out")
 	}
+	s.resolveTiers(r, v)
 	s.resolveAgent(r)
 	v.Beyond = s.Beyond
 }

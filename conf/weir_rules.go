@@ -21,6 +21,7 @@ type rawRules struct {
 	given
 	Rules
 	Beyond
+	tiers   []rawTier
 	service rawService
 	head    *text.Statement
 }

@@ -7,15 +7,18 @@
 #define WEIR_HOOK_TC_CHECKSUM_H
 
 #include "base/bpf.h"
+#include "forward/checksum.h"
+#include "forward/nat.h"
+#include "hook/tc_summed.h"
 #include "parse/packet.h"
 #include "verdict/work.h"
 
 /*
- * skb_update_l4_csum corrects the transport checksum by what sent says has changed. It
- * returns 0, or a negative error.
+ * skb_update_by_helpers is skb_update_l4_csum by the kernel's helpers. They know what the skb
+ * is; before Linux 6.16 they leave skb->csum wrong with IPv6.
  */
-static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
-				      const struct sent *sent)
+static NOINLINE long skb_update_by_helpers(struct __sk_buff *skb, const struct headers *h,
+					   const struct packet *p, const struct sent *sent)
 {
 	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
@@ -23,6 +26,38 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 	if (err || sent->old_port == sent->new_port)
 		return err;
 	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+}
+
+/* What a hop less to live takes off the sum of an IPv6 packet: the limit is the low byte of its word. */
+#define HOP_SUM bpf_htons(1)
+
+/*
+ * skb_update_l4_csum corrects the transport checksum by what sent says has changed, as the
+ * kernel's NAT does, and skb->csum, the sum from the IP header on. In that, all changes take
+ * each other back but for two: the transport checksum's share for an IPv4 address, which the IP
+ * header's own checksum takes back already, and the hops of IPv6 that the packet has lost (hops
+ * is HOP_SUM or 0). It returns 0, or a negative error.
+ */
+static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct headers *h, const struct packet *p,
+				      const struct sent *sent, __u32 hops)
+{
+	enum summed summed;
+
+	if (summed_by == SUMMED_BY_HELPERS)
+		return skb_update_by_helpers(skb, h, p, sent);
+	if (!h->check)
+		return -1;
+	summed = skb_summed(skb);
+	if (summed == CHECKSUM_PARTIAL) {
+		*h->check = ~csum_apply(~*h->check, sent->csum);
+		return 0;
+	}
+	if (summed == CHECKSUM_COMPLETE)
+		bpf_csum_update(skb, ~(h->ip4 ? sent->csum : hops));
+	if (p->protocol == IPPROTO_UDP && !*h->check) /* it has no checksum (RFC 768, RFC 6936) */
+		return 0;
+	update_l4_csum(h, p, sent);
+	return 0;
 }
 
 /* The byte of the TCP header whose high 4 bits are the header's length, in 32-bit words. */
@@ -67,7 +102,7 @@ static INLINE long skb_local_out_csum(struct __sk_buff *skb, const struct header
 {
 	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 
-	if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
+	if (sent->nat && skb_update_l4_csum(skb, h, p, sent, HOP_SUM))
 		return -1;
 	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
 		return 0;

@@ -151,14 +151,14 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 	case LOCAL_CLIENT:
 		return skb_to_local_client(skb, h, p, sent);
 	case LOCAL_NODE:
-		if (sent->nat && skb_update_l4_csum(skb, h, p, sent))
+		if (sent->nat && skb_update_l4_csum(skb, h, p, sent, 0))
 			return TC_ACT_SHOT;
 		if (p->local_out && skb->ifindex != LO_IFINDEX)
 			return skb_to_local_node(skb);
 		break;
 	case FORWARD:
 		if (p->local_out ? skb_local_out_csum(skb, h, p, sent)
-				 : sent->nat && skb_update_l4_csum(skb, h, p, sent))
+				 : sent->nat && skb_update_l4_csum(skb, h, p, sent, HOP_SUM))
 			return TC_ACT_SHOT;
 		if (sent->ifindex != skb->ifindex && skb->vlan_present && !skb_untag(skb))
 			return TC_ACT_SHOT;

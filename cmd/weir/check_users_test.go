@@ -21,6 +21,8 @@ var userDifferences = map[string]string{
 	"strict-unicast":    "words of later versions: 2.4.3 refuses it",
 	"flags-off":         "keepalived does not look at what stands behind the keyword",
 	"flags-words":       "keepalived does not look at what stands behind the keyword",
+	"names-joined":      "keepalived looks for the name with what follows it",
+	"templates":         "keepalived crashes",
 	"service-flags":     "keepalived does not look at what stands behind the keyword",
 }
 

@@ -160,7 +160,10 @@ func (l *lexer) withoutWords(line []Token, from, was int) []Token {
 
 // foreignComment tells whether a line begins as a comment does in other languages.
 func (l *lexer) foreignComment(first Token) bool {
-	for _, sign := range []string{"//", "/*", ";"} {
+	for _, sign := range []string{"//", "/*", "--", ";"} {
+		if sign == "--" && first.Text != sign {
+			continue // an option, or a line of a drawing
+		}
 		if strings.HasPrefix(first.Text, sign) && (first.Text != ";" || l.first == len(l.tokens) || first.alone()) {
 			at := first.Place
 			at.end = at.start + int32(len(sign))

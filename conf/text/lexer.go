@@ -2,6 +2,7 @@ package text
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,6 +79,7 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 	}
 	l.tokens = make([]Token, 0, min(around/5+len(l.cuts)+8, MaxTokens+2))
 	if l.isText() {
+		l.sayLong()
 		l.all()
 	}
 	l.emit(endToken, "", l.here())
@@ -113,11 +115,33 @@ func (l *lexer) lineEnds() {
 	}
 }
 
+// maxTheirs is the longest line in bytes, without its end, that keepalived reads.
+const maxTheirs = 1022
+
+// sayLong warns of the first line of a file that is too long for keepalived (read_line in
+// lib/parser.c): 2.4.3 leaves its beginning out, and 2.2.7 reads its rest as another line.
+func (l *lexer) sayLong() {
+	at := l.here()
+	for rest := l.src.Text; l.run != nil && len(rest) > maxTheirs; {
+		line, after, _ := strings.Cut(rest, "\n")
+		if len(line) > maxTheirs {
+			at.end = at.start + int32(len(line))
+			l.diags.WarnAt(at, "long-line", fmt.Sprintf("keepalived cannot read a line of %d bytes, weir does", len(line)), fmt.Sprintf("expected at most %d bytes", maxTheirs))
+			return
+		}
+		at.start, at.line, rest = at.start+int32(len(line))+1, at.line+1, after
+	}
+}
+
 // isText refuses a file with a NUL byte: a binary, or UTF-16.
 func (l *lexer) isText() bool {
 	nul := strings.IndexByte(l.src.Text, 0)
 	if nul < 0 {
 		return true
+	}
+	if strings.HasPrefix(l.src.Text, "\xff\xfe") || strings.HasPrefix(l.src.Text, "\xfe\xff") {
+		l.diags.ErrorAt(l.here(), "this is UTF-16", "save it as UTF-8")
+		return false
 	}
 	for l.pos < nul {
 		l.next()
@@ -207,7 +231,7 @@ func (l *lexer) token() {
 	case l.skipOddBlank(), l.curlyQuote():
 	case c == '}':
 		l.brace(closeToken)
-	case c == '{' && l.placeholder():
+	case (c == '{' || c == '<') && l.placeholder():
 	case c == '{' && l.pair() == 0:
 		l.brace(openToken)
 	default:
@@ -215,20 +239,25 @@ func (l *lexer) token() {
 	}
 }
 
-// placeholder takes a {{ name }} that nobody has filled in.
+// placeholders are the brackets of templates: of Jinja, Go and Ruby.
+var placeholders = [][2]string{{"{{", "}}"}, {"{%", "%}"}, {"<%", "%>"}}
+
+// placeholder takes a {{ name }} that nobody has filled in. The file is a template: that is
+// one mistake.
 func (l *lexer) placeholder() bool {
-	if !strings.HasPrefix(l.src.Text[l.pos:], "{{") {
+	text := l.src.Text[l.pos:min(len(l.src.Text), l.pos+maxName)]
+	i := slices.IndexFunc(placeholders, func(p [2]string) bool { return strings.HasPrefix(text, p[0]) })
+	if i < 0 {
 		return false
 	}
-	text := l.src.Text[l.pos:min(len(l.src.Text), l.pos+maxName)]
-	end := strings.Index(text, "}}")
+	end := strings.Index(text, placeholders[i][1])
 	if end < 0 || strings.ContainsRune(text[:end], '\n') {
 		return false
 	}
 	at := l.here()
 	l.skip(end + 2)
 	at.end = int32(l.pos)
-	l.diags.ErrorAt(at, "the placeholder "+at.Text()+" is not filled in", "expected the value itself")
+	l.diags.ErrorOnce("placeholder", at, "the placeholder "+at.Text()+" is not filled in", "expected the value itself: this is a template")
 	l.emit(wordToken, at.Text(), at)
 	l.tokens[len(l.tokens)-1].broken = true
 	return true

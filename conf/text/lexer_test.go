@@ -76,6 +76,7 @@ func TestLexMistakes(t *testing.T) {
 		{"double quote before CRLF", "a \"b\r\nc", `1:3 the quote " is not closed`},
 		{"single quote at a word's start", "a 'b\nc", "1:3 the quote ' is not closed"},
 		{"comment in single quotes", "a 'b # c'", "1:3 the quote ' is not closed"},
+		{"UTF-16", "\xff\xfea\x00", "1:1 this is UTF-16"},
 		{"NUL", "a\nb\x00{", "2:2 a NUL byte: this is not a text file"},
 	}
 	for _, tt := range tests {

@@ -20,7 +20,7 @@ type Grammar interface {
 	Holder(word string) string
 	// Guess is the keyword with a block that an unknown word was meant to be, nil
 	// where it is near none.
-	Guess(word string) *Keyword
+	Guess(st *Statement) *Keyword
 	// Near tells whether a word is near one that may stand in the block.
 	Near(word string) bool
 	// Listed tells whether the block is a list, of which a word may begin a line.
@@ -240,7 +240,7 @@ func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
 	var guess *Keyword
 	if b.top().spec != nil && st.Entry == nil && !st.Broken {
-		guess = b.top().spec.Guess(st.Keyword())
+		guess = b.top().spec.Guess(st)
 	}
 	switch {
 	case guess != nil:

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +32,9 @@ func answering(t *testing.T, answer func(net.Conn)) *Agent {
 			}()
 		}
 	}()
-	words := conf.AgentCheck{Port: l.Addr().(*net.TCPAddr).AddrPort().Port(), Inter: 30 * time.Second}
-	return newAgent(words.Check(netip.MustParseAddr("127.0.0.1"), 80), nil).(*Agent)
+	c := conf.Check{Kind: conf.CheckAgent, Connect: l.Addr().(*net.TCPAddr).AddrPort(), Agent: &conf.AgentQuestion{}}
+	c.ConnectTimeout = 30 * time.Second
+	return newAgent(c, nil).(*Agent)
 }
 
 func say(line string) func(net.Conn) {
@@ -121,8 +121,7 @@ func TestAgentSays(t *testing.T) {
 		heard <- string(buffer[:n])
 		say("down # by request\n")(c)
 	})
-	words := conf.AgentCheck{Port: 1, Inter: time.Second, Send: "weight of %s?"}
-	a.Send = words.Check(netip.MustParseAddr("2001:db8::1"), 80).Agent.Send
+	a.Send = "weight of [2001:db8::1]:80?"
 	_, err := a.Check(t.Context())
 	if asked := <-heard; asked != "weight of [2001:db8::1]:80?\n" {
 		t.Errorf("the agent is sent %q", asked)

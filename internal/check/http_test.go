@@ -54,7 +54,7 @@ func httpOf(t *testing.T, kind conf.CheckKind, server, words string) *check.HTTP
 	if kind == conf.CheckSSL {
 		port = "443"
 	}
-	return checkOf(t, kind, server+" "+port, "connect_timeout 0.2\n"+words).(*check.HTTP)
+	return checkOf(t, kind, server+" "+port, "connect_timeout 1\n"+words).(*check.HTTP)
 }
 
 func sum(body string) string { return fmt.Sprintf("%x", md5.Sum([]byte(body))) }
@@ -63,9 +63,12 @@ func sum(body string) string { return fmt.Sprintf("%x", md5.Sum([]byte(body))) }
 // and that comes back.
 func TestHTTP(t *testing.T) {
 	for _, tt := range []struct {
-		kind   conf.CheckKind
-		server string
-	}{{conf.CheckHTTP, serverIP}, {conf.CheckHTTP, serverIP6}, {conf.CheckSSL, serverIP}, {conf.CheckSSL, serverIP6}} {
+		kind           conf.CheckKind
+		server, silent string
+	}{
+		{conf.CheckHTTP, serverIP, "/: "}, {conf.CheckHTTP, serverIP6, "/: "},
+		{conf.CheckSSL, serverIP, "TLS handshake: "}, {conf.CheckSSL, serverIP6, "TLS handshake: "},
+	} {
 		t.Run(fmt.Sprint(tt.kind, " ", tt.server), func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
@@ -84,8 +87,8 @@ func TestHTTP(t *testing.T) {
 			w.down("connection refused")
 			nginx.start()
 			w.up()
-			w.change(func() { p.server.IP("link", "set", "ens160", "down") })
-			w.down("no answer within 200ms")
+			w.change(nginx.pause)
+			w.down(tt.silent + "no answer within 1s")
 		})
 	}
 }

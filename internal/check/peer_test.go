@@ -22,7 +22,7 @@ const (
 	loop    = 100 * time.Millisecond
 	apart   = 50 * time.Millisecond
 	retries = 2
-	timeout = 200 * time.Millisecond
+	timeout = time.Second
 )
 
 // pair is a director and a real server, each in a namespace of its own, with addresses of
@@ -96,8 +96,8 @@ func (c inside) Pace(up bool, t check.Timing, wait time.Duration) time.Duration 
 
 // change does something to the server.
 func (w *watch) change(do func()) {
-	do()
 	w.changed = time.Now()
+	do()
 }
 
 // up waits for the verdict that the server is up.
@@ -177,6 +177,14 @@ func (s *program) start() {
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// pause has the program do nothing any more; the kernel still takes its connections.
+func (s *program) pause() {
+	s.t.Helper()
+	if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -38,7 +38,7 @@ func TestPing(t *testing.T) {
 			w := p.watch(t, ping(tt.target))
 			w.up()
 			w.change(func() { sysctl(t, p.server, tt.silence, "1") })
-			w.down("no answer within 200ms")
+			w.down("no answer within 1s")
 			w.change(func() { sysctl(t, p.server, tt.silence, "0") })
 			w.up()
 			w.change(func() { p.server.IP("link", "set", "ens160", "down") })

@@ -82,7 +82,7 @@ func TestSMTPAnswers(t *testing.T) {
 		{"byte by byte", drip("", "220-hello\r\n"), "greeting: no answer within 300ms"},
 		{"a reset", func(c net.Conn) { say("220 hello\r\n")(c); time.Sleep(20 * time.Millisecond); reset(c) }, "HELO: "},
 	} {
-		err := against(t, conf.CheckSMTP, hostile{do: tt.do}, func(c net.Conn) net.Conn { return c })
+		err := against(t, conf.CheckSMTP, hostile{do: tt.do, want: tt.want}, func(c net.Conn) net.Conn { return c })
 		if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}

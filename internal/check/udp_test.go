@@ -17,7 +17,7 @@ import (
 // udpOf is UDP_CHECK as a configuration has it, of port 53 of a server.
 func udpOf(t *testing.T, server, words string) check.UDP {
 	t.Helper()
-	c := checkOf(t, conf.CheckUDP, server+" 53", "connect_timeout 0.2\n"+words)
+	c := checkOf(t, conf.CheckUDP, server+" 53", "connect_timeout 1\n"+words)
 	return c.(check.UDP)
 }
 

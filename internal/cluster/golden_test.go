@@ -62,6 +62,7 @@ func examples() []example {
 		typed(PeerLost("VI_1", server.Addr(), 2), warn("the master is lost, its real servers are probed", "instance", "VI_1", "peer", server.Addr(), "real_servers", 2)),
 		typed(QuorumChanged(service, true, 3, 2), info("quorum gained", "virtual_server", service, "weight", 3, "bound", 2)),
 		typed(QuorumChanged(service, false, 0, 1), warn("quorum lost", "virtual_server", service, "weight", 0, "bound", 1)),
+		typed(SpareTierTurned(service, 1, true, 2), info("spare real servers", "virtual_server", service, "tier", 1, "fewer_than", 2, "state", "serving")),
 		typed(ChecksFailHere("TCP_CHECK 192.0.2.11:80", no, "give it one"), fail("checks cannot be made: the trouble is this machine's, and no real server is taken out for it",
 			"check", "TCP_CHECK 192.0.2.11:80", "reason", no.Error(), "remedy", "give it one")),
 		typed(ChecksGoOn(no.Error(), 3), info("checks are made again", "reason", no.Error(), "checks", 3)),

@@ -22,6 +22,7 @@ const (
 	DirectorLost      Kind = "director_lost"
 	QuorumGained      Kind = "quorum_gained"
 	QuorumLost        Kind = "quorum_lost"
+	SpareTierChanged  Kind = "spare_tier"
 	ChecksNotMade     Kind = "checks_not_made"
 	ChecksMadeAgain   Kind = "checks_made_again"
 	OtherDirector     Kind = "other_director"
@@ -245,6 +246,18 @@ func QuorumChanged(virtualServer string, up bool, weight, bound int) Event {
 	if !up {
 		e.Kind, e.Level, e.Message, e.From, e.To = QuorumLost, slog.LevelWarn, "quorum lost", "up", "down"
 	}
+	return e
+}
+
+// SpareTierTurned says that a tier of spare servers takes part from now on, since fewer than so
+// many servers of those before it are in, or that it rests again.
+func SpareTierTurned(virtualServer string, tier int, takesPart bool, fewer int) Event {
+	e := Event{Kind: SpareTierChanged, VirtualServer: virtualServer, Message: "spare real servers", From: "up", To: "down"}
+	state := "resting"
+	if takesPart {
+		e.From, e.To, state = "down", "up", "serving"
+	}
+	e.Details = []Detail{{"virtual_server", virtualServer}, {"tier", tier}, {"fewer_than", fewer}, {"state", state}}
 	return e
 }
 

@@ -136,8 +136,9 @@ type Server struct {
 	Up     bool      `json:"up"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason,omitempty"`
-	// Why is what its agent makes of the weight, or why it has no word of it; empty where
-	// it is as the configuration and the other checks have it.
+	// Why is what its agent makes of the weight, or why it has no word of it, or that it is a
+	// spare server that rests; empty where it is as the configuration and the other checks
+	// have it.
 	Why string `json:"why,omitempty"`
 	// Checkers are its checks as people write them: "TCP_CHECK 192.168.25.32:80".
 	Checkers []string `json:"checkers,omitempty"`

@@ -43,7 +43,11 @@ func benchDirect(b *testing.B, flows int) {
 		m.establish(b, flows, syn(1))
 		m.hit(b, "pass/xdp", m.xdp, notOurs, known, 2)
 		m.hit(b, "pass/tc", m.tc, notOurs, known, ^uint32(0))
-		m.hit(b, "pass/egress", m.wrapped(b, abi.BpfProgWeirEgress), notOurs, known, ^uint32(0))
+		egress := m.wrapped(b, abi.BpfProgWeirEgress)
+		m.hit(b, "pass/egress", egress, notOurs, known, ^uint32(0))
+		m.from = m.index
+		m.hit(b, "forwarded/egress", egress, notOurs, known, ^uint32(0))
+		m.from = 0
 		m.hit(b, "ip4/xdp", m.xdp, ack, known, 3)
 		m.hit(b, "ip4/tc", m.tc, ack, known, 7)
 		m.forget(b)

@@ -25,6 +25,7 @@ type meter struct {
 	*bench
 	floor   *floor.Programs
 	xdp, tc *ebpf.Program // behind the wrapper
+	from    int           // the index of the device that an skb came in by; 0: this machine sends it
 }
 
 // withFloor runs the body with a data plane, and with the floor's programs, whose
@@ -95,7 +96,7 @@ func (m *meter) repeat(b *testing.B, program *ebpf.Program, packet []byte, flows
 	b.Helper()
 	context := any(xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(m.index)})
 	if program.Type() == ebpf.SchedCLS {
-		context = skbContext{Ifindex: uint32(m.index)}
+		context = skbContext{Ifindex: uint32(m.index), IngressIfindex: uint32(m.from)}
 	}
 	if err := m.floor.SetPacket(packet, flows); err != nil {
 		b.Fatal(err)

@@ -97,6 +97,9 @@ func Open(o Options) (*Plane, error) {
 	if err := size(spec, o); err != nil {
 		return nil, err
 	}
+	if err := setSummed(spec); err != nil {
+		return nil, fmt.Errorf("say how packets tell who sums them: %w", err)
+	}
 	if err := setConntrack(spec); err != nil {
 		return nil, fmt.Errorf("say what the kernel's connection tracking can be asked: %w", err)
 	}

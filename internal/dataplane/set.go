@@ -14,6 +14,7 @@ import (
 	"weir/internal/dataplane/mark"
 	"weir/internal/dataplane/nexthop"
 	"weir/internal/dataplane/service"
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -116,6 +117,10 @@ func (p *Plane) Leased(id lvs.InstanceID) (bool, error) { return p.leases.Leased
 
 // Directors are those whose packets are not forwarded again at the moment.
 func (p *Plane) Directors() []lvs.Director { return p.directors.List() }
+
+// Off are the devices that the data plane was taken off and cannot be attached to again, by
+// their names.
+func (p *Plane) Off() map[string]drift.Failure { return p.ledger.Failing(attach.Kind) }
 
 // Attachments lists the devices that the data plane is attached to, beside lo.
 func (p *Plane) Attachments() []Attachment { return p.devices.Attachments() }

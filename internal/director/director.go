@@ -157,7 +157,7 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	d.trackers.Start = start
 	d.instances.Track(ha.TrackingOf(d.cfg), d.trackers.Set(d.cfg))
-	d.setQuorums()
+	setQuorums(d.cfg.VRRPInstances, d.pools, d.instances)
 	if d.machine.TakeOver != nil {
 		d.machine.TakeOver()
 	}
@@ -246,6 +246,7 @@ func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 		if quorum != nil {
 			d.also = append(d.also, *quorum)
 		}
+		d.also = append(d.also, c.Tiers()...)
 		d.decided = d.decided || quorum != nil || turned != nil && turned.Kind == cluster.FirstCheckFailed
 		return e
 	})

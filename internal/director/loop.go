@@ -57,6 +57,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
+			d.carefully("a look at the data plane's devices", d.lookForBroken)
 			d.carefully("the addresses that other machines claim", d.noteConflicts)
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
@@ -124,6 +125,32 @@ func (d *Director) handle(e event) {
 	if len(happened) > 0 {
 		d.carefully("the wanted state of the data plane", func() { d.setSoon(happened) })
 	}
+}
+
+// stepDownAfter is for how long the data plane has to be off a device before masters that need
+// it step down: it is attached again within a second where it can be.
+const stepDownAfter = 5 * time.Second
+
+// lookForBroken has masters step down whose data plane does not work.
+func (d *Director) lookForBroken() {
+	broken := map[string]string{}
+	if d.machine.Plane.Off != nil && len(d.pools) > 0 {
+		for device, off := range d.machine.Plane.Off() {
+			if time.Since(off.Since) >= stepDownAfter {
+				broken[device] = off.Why
+			}
+		}
+	}
+	d.instances.LookForBroken(broken)
+}
+
+// followQuorums has the instances follow the quorums where one may have changed since it was
+// called last: once for many verdicts.
+func (d *Director) followQuorums() {
+	if d.decided && setQuorums(d.cfg.VRRPInstances, d.pools, d.instances) {
+		d.instances.Settle()
+	}
+	d.decided = false
 }
 
 // setSoon has the data plane follow the picture, and then tells what happened. It does not

@@ -13,6 +13,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
+	"weir/internal/drift"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/arp"
 	"weir/internal/netlnk/ndp"
@@ -85,6 +86,9 @@ type Plane struct {
 	Counters  Counters
 	// Run keeps next hops fresh until ctx ends.
 	Run func(ctx context.Context) error
+	// Off, unless it is nil, tells of devices that the data plane was taken off and cannot be
+	// attached to again, by their names. The loop calls it once a second.
+	Off func() map[string]drift.Failure
 }
 
 // Forwarder forwards.

@@ -48,6 +48,7 @@ type entry struct {
 	since, last time.Time // when its drift was first and last noted
 	times       int       // how often it has drifted
 	failing     bool      // its last repair failed
+	failure     Failure   // if so, how
 	seen        bool      // it was noted in this look
 }
 
@@ -69,6 +70,11 @@ func (l *Ledger) Note(kind, name string, err error) {
 	}
 	was := e.failing
 	e.last, e.seen, e.failing = now, true, err != nil
+	if err != nil {
+		if e.failure.Why = err.Error(); !was {
+			e.failure.Since = now
+		}
+	}
 	if !was {
 		count.Found++
 		e.times++
@@ -90,6 +96,25 @@ func (l *Ledger) Note(kind, name string, err error) {
 	default:
 		l.tell(kind, slog.LevelWarn, "drift repaired", at...)
 	}
+}
+
+// Failure is a drift that cannot be repaired: since when, and why.
+type Failure struct {
+	Since time.Time
+	Why   string
+}
+
+// Failing lists the drifts of a kind that cannot be repaired, by the names of the things.
+func (l *Ledger) Failing(kind string) map[string]Failure {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[string]Failure{}
+	for t, e := range l.open {
+		if t.kind == kind && e.failing {
+			all[t.name] = e.failure
+		}
+	}
+	return all
 }
 
 // Done ends a look: drifts that were not noted in it have ended.

@@ -140,6 +140,7 @@ func (n *Notifier) handle(e cluster.Event) {
 	case cluster.QuorumGained, cluster.QuorumLost:
 		n.quorumChanged(e)
 	case cluster.VRRPState:
+		n.fifos.set(n.cfg) // an instance may begin before the director says that it runs
 		n.stateChanged(e)
 	case cluster.PriorityChanged:
 		n.priorityChanged(e)

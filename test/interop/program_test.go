@@ -40,10 +40,10 @@ func (p *program) keepalivedCommand(t *testing.T) *exec.Cmd {
 	if err != nil {
 		t.Fatalf("%v: install it (apt-get install keepalived)", err)
 	}
-	return exec.Command(path, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"))
+	return exec.Command(path, "--vrrp", "-n", "-l", "-D", "-f", p.file("conf"), "-p", p.file("pid"), "-r", p.file("vrrp.pid"), "-b", p.file("bfd.pid"))
 }
 
-// startProgram starts weir or keepalived with a configuration. At the end of the test it is
+// startProgram starts weir, keepalived or BIRD with a configuration. At the end of the test it is
 // stopped, and where the test failed its log is shown.
 func startProgram(t *testing.T, h *host, name, text string) *program {
 	t.Helper()
@@ -56,6 +56,12 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 		t.Cleanup(func() { os.RemoveAll(pins) })
 	case "keepalived":
 		p.cmd = p.keepalivedCommand(t)
+	case "bird":
+		path, err := exec.LookPath("bird")
+		if err != nil {
+			t.Fatalf("%v: test/peers/install installs it", err)
+		}
+		p.cmd = exec.Command(path, "-f", "-c", p.file("conf"), "-s", p.file("ctl"))
 	}
 	log, err := os.Create(p.file("log"))
 	must(t, err)

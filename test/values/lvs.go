@@ -71,7 +71,7 @@ func CompareLVS(dump []string, shown map[string]any) (same int, differences []st
 func (c *comparison) bfdAlphas(d *lvsDump, shown map[string]any) {
 	var theirs, ours []string
 	for _, check := range d.bfds {
-		_, on := check.values["Alpha is ON"]
+		on := check.values["Alpha is"] == "ON"
 		theirs = append(theirs, fmt.Sprintf("%s alpha %v", check.values["Name"], on))
 	}
 	for _, v := range objects(shown["virtual_server"]) {

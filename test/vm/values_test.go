@@ -22,8 +22,9 @@ var (
 )
 
 // dumpScript has the real keepalived's checker process read each file of a folder, some at a
-// time, each in a network namespace of its own, and keeps what it shows of it. When the dump
-// has begun, keepalived is told to end, which it does behind the dump.
+// time, each in a network namespace of its own, and keeps what it shows of it. It is told to
+// end when a check begins, which is behind the dump, or nothing more comes: it is killed five
+// seconds later, also in the middle of the dump.
 const dumpScript = `
 export dir=$PWD/%s
 one() {
@@ -32,9 +33,12 @@ one() {
 	mkdir "/tmp/$net"
 	ip netns exec "$net" keepalived -n -l -d -C --no_bfd -i node01 -f "$1" -p "/tmp/$net/p" -c "/tmp/$net/c" -b "/tmp/$net/b" >"/tmp/$net/log" 2>&1 &
 	pid=$!
-	for ((tries = 0; tries < 600; tries++)); do
+	for ((tries = quiet = was = 0; tries < 600 && quiet < 20; tries++)); do
 		kill -0 $pid 2>/dev/null || break
-		! grep -qsF 'LVS Topology' "/tmp/$net/log" || break
+		! grep -qsF ' Activating ' "/tmp/$net/log" || break
+		size=$(stat -c %%s "/tmp/$net/log")
+		if [ "$size" != "$was" ] || ! grep -qsF 'LVS Topology' "/tmp/$net/log"; then quiet=0; else quiet=$((quiet + 1)); fi
+		was=$size
 		sleep 0.1
 	done
 	kill $pid 2>/dev/null
@@ -141,6 +145,9 @@ func compareDump(t *testing.T, path string) (same int, differences []string, why
 		case values.Newer.MatchString(line):
 			return 0, nil, "keepalived: " + values.Newer.FindString(line)
 		}
+	}
+	if cut := "forcing termination"; strings.Contains(string(log), cut) && !strings.Contains(string(log), " Activating ") {
+		return 0, nil, "keepalived: " + cut
 	}
 	if !slices.Contains(lines, "------< LVS Topology >------") { // it has ended before, without the files of SSL, say
 		return 0, nil, "keepalived shows nothing"

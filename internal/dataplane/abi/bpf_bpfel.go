@@ -666,6 +666,9 @@ const (
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarSummedAt            = "summed_at"
+	BpfVarSummedBy            = "summed_by"
+	BpfVarSummedShift         = "summed_shift"
 	BpfVarVlanDevices         = "vlan_devices"
 )
 
@@ -782,6 +785,9 @@ type BpfVariableSpecs struct {
 	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
+	SummedBy           *ebpf.VariableSpec `ebpf:"summed_by"`
+	SummedShift        *ebpf.VariableSpec `ebpf:"summed_shift"`
 	VlanDevices        *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
@@ -904,6 +910,9 @@ type BpfVariables struct {
 	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.Variable `ebpf:"not_of_addr"`
+	SummedAt           *ebpf.Variable `ebpf:"summed_at"`
+	SummedBy           *ebpf.Variable `ebpf:"summed_by"`
+	SummedShift        *ebpf.Variable `ebpf:"summed_shift"`
 	VlanDevices        *ebpf.Variable `ebpf:"vlan_devices"`
 }
 

@@ -41,4 +41,7 @@ const (
 	SpanLeast          = 4096                 // SPAN_LEAST
 	SweepDue           = 512                  // SWEEP_DUE
 	CutAtATime         = 1024                 // CUT_AT_A_TIME
+	SummedByHelpers    = 0                    // SUMMED_BY_HELPERS
+	SummedByMemory     = 1                    // SUMMED_BY_MEMORY
+	SummedByMember     = 2                    // SUMMED_BY_MEMBER
 )

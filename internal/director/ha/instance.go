@@ -33,6 +33,8 @@ type instance struct {
 	unopened bool
 	// own is why it cannot take part by itself, in words; empty where it can.
 	own string
+	// broken is why the data plane does not work for it; empty where it does.
+	broken string
 	// synced is its sync group; nil is none.
 	synced *syncGroup
 	// weight is what its trackers add to its priority.

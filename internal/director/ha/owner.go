@@ -27,6 +27,7 @@ type owner struct {
 	heard   map[netip.Addr]knownDirector
 	met     time.Time                   // when a new director was heard last
 	member  atomic.Pointer[groupMember] // of its sync group; nil is none
+	health  leaseHealth
 	// retired says that no configuration has the instance any more: it has no lease.
 	retired atomic.Bool
 }
@@ -165,7 +166,9 @@ func (o *owner) Sent(at time.Time) {
 	if o.retired.Load() {
 		return
 	}
-	if err := o.with.Leases.Renew(o.id, at, o.terms.lease); err != nil {
+	err := o.with.Leases.Renew(o.id, at, o.terms.lease)
+	o.health.note(at, o.terms.lease, err)
+	if err != nil {
 		o.with.Tell(cluster.LeaseRenewFailed(o.terms.name, err))
 	}
 }

@@ -143,6 +143,7 @@ func (s *Instances) judge(in *instance) (fault string, weight int) {
 		}
 	}
 	j.quorums(in.cfg, s.quorums)
+	j.isBroken(in)
 	if !j.waiting {
 		in.waits = false
 	}

@@ -2,6 +2,9 @@ package pool
 
 import (
 	"math"
+	"net/netip"
+	"strings"
+	"time"
 
 	"weir/conf"
 	"weir/internal/check"
@@ -14,9 +17,22 @@ func agentChecks(vs conf.VirtualServer) [][]conf.Check {
 		return all
 	}
 	for i, rs := range vs.RealServers {
-		all[i] = []conf.Check{vs.Beyond.AgentCheck.Check(rs.Addr, rs.Port)}
+		all[i] = []conf.Check{agentCheck(vs.Beyond.AgentCheck, netip.AddrPortFrom(rs.Addr, rs.Port))}
 	}
 	return all
+}
+
+// agentCheck is the check of a real server by its agent.
+func agentCheck(words conf.AgentCheck, server netip.AddrPort) conf.Check {
+	at := server.Addr()
+	if words.Addr.IsValid() {
+		at = words.Addr
+	}
+	return conf.Check{
+		Kind: conf.CheckAgent, Connect: netip.AddrPortFrom(at, words.Port),
+		Timers: conf.Timers{DelayLoop: words.Inter, Warmup: min(words.Inter, time.Second), ConnectTimeout: words.Inter},
+		Agent:  &conf.AgentQuestion{Send: strings.ReplaceAll(words.Send, "%s", server.String())},
+	}
 }
 
 // agent is what the member's agent has said; the zero AgentState where it has none.

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +163,18 @@ func cancelled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// An agent is asked at its server's address, or all are at the one of agent_addr.
+func TestAgentsAddress(t *testing.T) {
+	words := conf.AgentCheck{Port: 9000, Inter: 2 * time.Second, Send: "weight of %s?"}
+	server := netip.MustParseAddrPort("[2001:db8::1]:80")
+	c := agentCheck(words, server)
+	if c.Connect.String() != "[2001:db8::1]:9000" || c.Agent.Send != "weight of [2001:db8::1]:80?" || c.DelayLoop != 2*time.Second || c.ConnectTimeout != 2*time.Second {
+		t.Errorf("the server is asked by %+v", c)
+	}
+	words.Addr = netip.MustParseAddr("192.0.2.5")
+	if c := agentCheck(words, server); c.Connect.String() != "192.0.2.5:9000" {
+		t.Errorf("with agent_addr %s is asked", c.Connect)
+	}
 }

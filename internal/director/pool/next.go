@@ -157,6 +157,7 @@ func (p *Pool) follow(was *Pool) Change {
 	}
 	p.members, p.services = stay, nil
 	p.quorum = quorum{up: was.quorum.up, since: was.quorum.since}
+	p.tiers = was.tiers
 	p.settle()
 	if len(change.Settings)+len(change.Servers) > 0 {
 		change.Kind, change.Service = diff.Changed, p.title()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/conf"
+	"weir/internal/cluster"
 	"weir/lvs"
 )
 
@@ -22,6 +23,10 @@ type Pool struct {
 	members []*member
 	conf    conf.VirtualServer
 	quorum  quorum
+	// tiers are those of spare servers that take part, as takesPart has them, and told is
+	// what has changed of that, until it is told.
+	tiers []bool
+	told  []cluster.Event
 	// services are those of Services; nil where a verdict may have changed them since.
 	services []lvs.VirtualServer
 	// before is the pool that this one goes on from, until its checks are run for this one.
@@ -36,6 +41,7 @@ type member struct {
 	pool     *Pool
 	since    time.Time // when it came in or went out last, or was added
 	rising   time.Time // when it came in last; zero where it has never been out
+	tier     int       // 0 but for a spare server, see takesPart
 }
 
 // New makes a pool with every server in, but those that have to pass a check first, by
@@ -48,13 +54,13 @@ func New(vs conf.VirtualServer) *Pool {
 	now, via, agents := time.Now(), viaChecks(vs), agentChecks(vs)
 	for i := range vs.RealServers {
 		rs := &vs.RealServers[i]
-		m := &member{conf: rs, pool: p, since: now, server: serverOf(rs)}
+		m := &member{conf: rs, pool: p, since: now, server: serverOf(rs), tier: vs.Beyond.TierOf(netip.AddrPortFrom(rs.Addr, rs.Port))}
 		for _, c := range slices.Concat(ready(rs.Checks), via[i], agents[i]) {
 			m.checkers = append(m.checkers, newChecker(c))
 		}
 		p.members = append(p.members, m)
 	}
-	p.quorum.up = p.weight() >= vs.Quorum+vs.Hysteresis
+	p.begin()
 	return p
 }
 
@@ -115,6 +121,12 @@ func (p *Pool) TakeUp(left Left) {
 		}
 	}
 	p.services = nil
+	p.begin()
+}
+
+// begin works out how the quorum and the tiers of spare servers are at first.
+func (p *Pool) begin() {
+	p.tiers = p.takesPart()
 	p.quorum.up = p.weight() >= p.conf.Quorum+p.conf.Hysteresis
 }
 

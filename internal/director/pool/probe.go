@@ -44,8 +44,9 @@ func (m *member) doubted() bool {
 
 // trusted says whether a member that nobody doubts gets new connections.
 func (p *Pool) trusted() bool {
+	tiers := p.takesPart()
 	for _, m := range p.members {
-		if m.in() && !m.doubted() && m.weight() > 0 {
+		if m.in() && !m.rests(tiers) && !m.doubted() && m.weight() > 0 {
 			return true
 		}
 	}

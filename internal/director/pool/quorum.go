@@ -30,10 +30,11 @@ type quorum struct {
 	told *cluster.Event
 }
 
-// weight is that of all members that are in.
+// weight is that of all members that are in and no spare servers that rest.
 func (p *Pool) weight() (sum int) {
+	tiers := p.takesPart()
 	for _, m := range p.members {
-		if m.in() {
+		if m.in() && !m.rests(tiers) {
 			sum += m.weight()
 		}
 	}
@@ -42,6 +43,7 @@ func (p *Pool) weight() (sum int) {
 
 // settle works out whether the quorum is held from now on.
 func (p *Pool) settle() {
+	p.settleTiers()
 	sum, need := p.weight(), p.conf.Quorum+p.conf.Hysteresis
 	if p.quorum.up {
 		need = p.conf.Quorum - p.conf.Hysteresis
@@ -68,6 +70,7 @@ func (all Pools) Quorums() (events []cluster.Event) {
 			events = append(events, *p.quorum.told)
 			p.quorum.told = nil
 		}
+		events, p.told = append(events, p.told...), nil
 	}
 	return events
 }
@@ -117,24 +120,25 @@ func (p *Pool) sorry() (rs lvs.RealServer, ok bool) {
 
 // serving are the servers as the data plane has them. A server that is out stays with
 // weight 0 where inhibit_on_failure says so: it gets no new connections, and keeps those
-// that it has. So do, while the sorry server serves, those that are in, and with
+// that it has. So do spare servers that rest and, while the sorry server serves, those that are in, and with
 // sorry_server_inhibit the sorry server while it does not. The table changes at one
 // stroke: at no moment is it without a server that there could be.
 func (p *Pool) serving() []lvs.RealServer {
 	sorry, has := p.sorry()
 	lost := has && !p.quorum.up
 	rising, _ := p.rampAt(time.Now())
-	all, trusted := make([]lvs.RealServer, 0, len(p.members)+1), p.trusted()
+	all, trusted, tiers := make([]lvs.RealServer, 0, len(p.members)+1), p.trusted(), p.takesPart()
 	for _, m := range p.members {
+		resting := m.in() && m.rests(tiers)
 		rs := m.server
 		rs.Weight = rising.weigh(m)
 		if most := uint32(m.agent().Most); most > 0 {
 			rs.Upper, rs.Lower = most, min(rs.Lower, most)
 		}
-		if lost || !m.in() || trusted && m.doubted() {
+		if lost || !m.in() || resting || trusted && m.doubted() {
 			rs.Weight = 0
 		}
-		if m.in() && !lost || m.conf.InhibitOnFailure {
+		if (m.in() && !lost || m.conf.InhibitOnFailure) && (!resting || p.staysIdle()) {
 			all = append(all, rs)
 		}
 	}

@@ -48,6 +48,7 @@ func (all Pools) Read() Reading {
 func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 	s := cluster.Service{Group: p.group, Scheduler: p.conf.Scheduler, Servers: make([]cluster.Server, 0, len(p.members))}
 	u := unfinished{key: key, checkers: make([][]*Checker, 0, len(p.members))}
+	tiers := p.takesPart()
 	for _, m := range p.members {
 		if !fits(m.server, key) {
 			continue
@@ -55,6 +56,9 @@ func (p *Pool) read(key lvs.ServiceKey) (cluster.Service, unfinished) {
 		server := cluster.Server{
 			Addr: as(m.server, key).AddrPort(), Method: m.server.Method.String(), Weight: m.weight(),
 			Up: true, Since: m.since, Why: m.why(),
+		}
+		if m.in() && m.rests(tiers) {
+			server.Weight, server.Why = 0, m.spareText()
 		}
 		if reason := m.reason(); reason != nil {
 			server.Up, server.Reason = false, reason.Error()
