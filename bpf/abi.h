@@ -15,6 +15,7 @@
 
 #define TICK_SHIFT 26
 
+#define MAX_VMACS 1024
 #define MAX_VIPS 4096 /* the size of a table as compiled, in both objects */
 
 struct addr {

@@ -31,6 +31,7 @@
 #include "service/check.h"
 #include "service/load.h"
 #include "service/service.h"
+#include "service/vmac.h"
 #include "slow/classify.h"
 #include "slow/fragment.h"
 #include "slow/send.h"
@@ -38,6 +39,20 @@
 #include "verdict/work.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * xdp_vmac says whose address a frame to another address than the device's is to, and makes
+ * one to this machine's virtual router one to the device.
+ */
+static INLINE enum vmac xdp_vmac(struct ethhdr *eth, void *end, __u32 ifindex)
+{
+	__u64 own;
+	enum vmac v = vmac_of(eth, end, ifindex, &own);
+
+	if (v == VMAC_MASTER)
+		set_mac(eth->h_dest, device_mac);
+	return v;
+}
 
 /* weir_xdp balances what comes in by a device, at XDP. */
 SEC("xdp.frags")
@@ -52,6 +67,16 @@ int weir_xdp(struct xdp_md *ctx)
 	if (parsed != PARSED) {
 		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
 			return XDP_PASS;
+		if (device_mac && mac_word(h.eth->h_dest) != device_mac) {
+			switch (xdp_vmac(h.eth, end, ctx->ingress_ifindex)) {
+			case VMAC_NONE:
+				return XDP_PASS;
+			case VMAC_STANDBY:
+				return XDP_DROP;
+			case VMAC_MASTER:
+				break;
+			}
+		}
 		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
 			return xdp_slow_send(ctx, slow_route_asking(ctx, true));
@@ -60,8 +85,16 @@ int weir_xdp(struct xdp_md *ctx)
 		}
 		return XDP_PASS;
 	}
-	if (device_mac && mac_word(h.eth->h_dest) != device_mac)
-		return XDP_PASS;
+	if (device_mac && mac_word(h.eth->h_dest) != device_mac) {
+		switch (xdp_vmac(h.eth, end, ctx->ingress_ifindex)) {
+		case VMAC_NONE:
+			return XDP_PASS;
+		case VMAC_STANDBY:
+			return XDP_DROP;
+		case VMAC_MASTER:
+			break;
+		}
+	}
 	return xdp_finish(ctx, &h, &p, &sent, balance(ctx, &h, &p, &sent, true), 0);
 }
 
@@ -89,11 +122,42 @@ static INLINE int tc_balance(struct __sk_buff *skb)
 	return skb_finish(skb, &h, &p, &sent, balance(skb, &h, &p, &sent, false), true, false);
 }
 
+/*
+ * tc_vmac says whose address a frame to another address than the device's is to, and makes
+ * one to this machine's virtual router one to the device. Only IP packets count.
+ */
+static INLINE enum vmac tc_vmac(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+	enum vmac v;
+	__u64 own;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end ||
+	    (eth->h_proto != bpf_htons(ETH_P_IP) && eth->h_proto != bpf_htons(ETH_P_IPV6)))
+		return VMAC_NONE;
+	v = vmac_of(eth, (void *)(long)skb->data_end, skb->ifindex, &own);
+	if (v != VMAC_MASTER)
+		return v;
+	set_mac(eth->h_dest, own);
+	return bpf_skb_change_type(skb, PACKET_HOST) ? VMAC_NONE : VMAC_MASTER;
+}
+
 /* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
 SEC("tc")
 int weir_tc(struct __sk_buff *skb)
 {
-	return skb->pkt_type == PACKET_HOST ? tc_balance(skb) : TC_ACT_UNSPEC;
+	if (skb->pkt_type == PACKET_HOST)
+		return tc_balance(skb);
+	if (skb->pkt_type != PACKET_OTHERHOST)
+		return TC_ACT_UNSPEC;
+	switch (tc_vmac(skb)) {
+	case VMAC_MASTER:
+		return tc_balance(skb);
+	case VMAC_STANDBY:
+		return TC_ACT_SHOT;
+	default:
+		return TC_ACT_UNSPEC;
+	}
 }
 
 /* weir_tc_l3 is weir_tc for a device without Ethernet. */
@@ -204,7 +268,7 @@ int weir_egress(struct __sk_buff *skb)
 	if (!eth)
 		return TC_ACT_UNSPEC;
 	if (eth->h_proto == bpf_htons(ETH_P_ARP))
-		return arp_silenced(&c) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+		return arp_silenced(&c) || vmac_silenced(eth, skb->ifindex) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
 		return TC_ACT_SHOT;
 	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
@@ -212,6 +276,8 @@ int weir_egress(struct __sk_buff *skb)
 	if (parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
 	    local_out_wanted(&p.key))
 		bpf_tail_call(skb, &tails, 0);
+	if (p.protocol == IPPROTO_IGMP || p.protocol == IPPROTO_ICMPV6)
+		return vmac_guards(eth, c.end, skb->ifindex) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	return TC_ACT_UNSPEC;
 }
 

@@ -83,12 +83,12 @@ func vrrpDefaults() []*entry {
 		value("vrrp_delay_after_boot", seconds(0, maxMicro), func(g *G) *time.Duration { return &g.DelayAfterBoot }, "how long after the machine's start VRRP waits", reloads(AtStart)),
 		value("default_interface", device(), func(g *G) *string { return &g.DefaultInterface }, "where static addresses go that name no device", initially("eth0")),
 		optional("dynamic_interfaces", oneWord("option", "allow_if_changes"), "on", func(g *G) *string { return &g.DynamicInterfaces }, "interfaces may appear later"),
+		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
+		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of virtual routers that no instance of their interface is for, once a minute each"),
 	}, yet(
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-		value("vmac_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACPrefix }, "the beginning of a generated device's name", initially("vrrp"), firstCounts()),
-		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 	)...)
 	return append(entries,
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),

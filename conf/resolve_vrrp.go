@@ -42,6 +42,8 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 		i.LogUnknownVRIDs, heard[on] = raw.global.LogUnknownVRIDs && !heard[on], true
 		instances = append(instances, i.VRRPInstance)
 	}
+	resolveDevices(&raw.global, instances)
+	checkVMACs(r, raw.instances, instances)
 	return instances
 }
 

@@ -19,6 +19,8 @@ type VIP struct {
 	// Prefix keeps the whole address, not only the network.
 	Prefix netip.Prefix `json:"address"`
 	Device string       `json:"dev"`
+	// Base is the interface below, where the device is a macvlan of the instance's.
+	Base string `json:"-"`
 	// Broadcast is an address, + or -.
 	Broadcast  string       `json:"broadcast"`
 	Scope      string       `json:"scope"`
@@ -171,7 +173,7 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	default:
 		v.sayUnknown(r, st, n)
 	}
-	if ok && slices.Contains([]string{"use_vmac", "track_group"}, st.Words[n].Text) {
+	if ok && st.Words[n].Text == "track_group" {
 		r.once("address "+st.Words[n].Text, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: st.Words[n].Text, Message: st.Words[n].Text + " of an address is accepted and has no effect yet"}, st.Words[n].Place)
 	}
 	return used, ok

@@ -104,33 +104,34 @@ func peerBlock() *blockSpec {
 
 // Macvlan is use_vmac: a device with the instance's own MAC address.
 type Macvlan struct {
-	On        bool   `json:"on"`
-	Name      string `json:"name"`
-	Interface string `json:"interface"`
-	MAC       string `json:"mac"`
-	Notify    bool   `json:"netlink_notify_msg"`
-	Group     int    `json:"group"`
+	On bool `json:"on"`
+	// Name is the device's; use_vmac without one has one made of vmac_prefix.
+	Name string `json:"name"`
+	// MAC is of five or six octets; five get the VRID as the sixth. Empty is the RFC's.
+	MAC    string `json:"mac"`
+	Notify bool   `json:"netlink_notify_msg"`
+	// Group is nil where it is the interface's.
+	Group *int `json:"group"`
 }
 
 // Ipvlan is use_ipvlan.
 type Ipvlan struct {
-	On        bool       `json:"on"`
-	Name      string     `json:"name"`
-	Interface string     `json:"interface"`
-	Addr      netip.Addr `json:"address"`
-	Mode      string     `json:"mode"`
-	Group     int        `json:"group"`
+	On    bool       `json:"on"`
+	Name  string     `json:"name"`
+	Addr  netip.Addr `json:"address"`
+	Mode  string     `json:"mode"`
+	Group *int       `json:"group"`
 }
 
 const (
-	macvlanWords = "[[NAME] INTERFACE] [MAC] [netlink_notify_msg] [group N]"
-	ipvlanWords  = "[[NAME] INTERFACE] [IP] [bridge|private|vepa] [group N]"
+	macvlanWords = "[[name] DEVICE] [MAC] [netlink_notify_msg] [group N]"
+	ipvlanWords  = "[[name] DEVICE] [IP] [bridge|private|vepa] [group N]"
 )
 
 func readMacvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 	v := &i.VMAC
 	*v = Macvlan{On: true}
-	return r.link(st, &v.Name, &v.Interface, &v.Group, macvlanWords, func(word string) bool {
+	return r.link(st, &v.Name, &v.Group, macvlanWords, func(word string) bool {
 		if word == "netlink_notify_msg" {
 			v.Notify = true
 			return true
@@ -149,7 +150,7 @@ func readMacvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 func readIpvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 	v := &i.IPVLAN
 	*v = Ipvlan{On: true, Mode: "bridge"}
-	return r.link(st, &v.Name, &v.Interface, &v.Group, ipvlanWords, func(word string) bool {
+	return r.link(st, &v.Name, &v.Group, ipvlanWords, func(word string) bool {
 		if word == "bridge" || word == "private" || word == "vepa" {
 			v.Mode = word
 			return true
@@ -167,34 +168,30 @@ func readIpvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 	})
 }
 
-// link reads the words of a device that is made: names first, then what own
-// takes, and its group.
-func (r *reader) link(st *text.Statement, name, base *string, group *int, expects string, own func(string) bool) (ok bool) {
-	var names []string
+// link reads the words of a device that is made: its name, with the word name before it or
+// without, what own takes, and its group.
+func (r *reader) link(st *text.Statement, name *string, group **int, expects string, own func(string) bool) (ok bool) {
 	for n := 1; n < len(st.Words); n++ {
 		switch part := st.Words[n].Text; {
 		case part == "group":
-			if *group, ok = after(r, st, n, number(0, math.MaxInt32)); !ok {
-				return false
-			}
-			n++
-		case own(part):
-		case len(names) < 2:
-			d, ok := word(r, st, n, device())
+			number, ok := after(r, st, n, number(0, math.MaxInt32))
 			if !ok {
 				return false
 			}
-			names = append(names, d)
+			*group = &number
+			n++
+		case own(part):
+		case part == "name" && *name == "" && n+1 < len(st.Words):
+			n++
+			fallthrough
+		case *name == "":
+			if *name, ok = word(r, st, n, device()); !ok {
+				return false
+			}
 		default:
 			r.errorAt(st.Words[n].Place, fmt.Sprintf("%s: unknown word %s", st.Keyword(), text.Quote(part)), "expected "+expects)
 			return false
 		}
-	}
-	switch len(names) {
-	case 1:
-		*name = names[0]
-	case 2:
-		*name, *base = names[0], names[1]
 	}
 	return true
 }

@@ -251,6 +251,15 @@ func (i InstanceID) String() string {
 type Instance struct {
 	ID   InstanceID
 	VIPs []netip.Addr
+	// VirtualMACs are Ethernet addresses of its own: what is sent to them on these devices
+	// is for this machine while it is master.
+	VirtualMACs []VirtualMAC
+}
+
+// VirtualMAC is the Ethernet address of a virtual router on a device.
+type VirtualMAC struct {
+	Device string
+	MAC    net.HardwareAddr
 }
 
 // Hook is where on a device the data plane sees the packets that come in.

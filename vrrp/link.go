@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,14 @@ const (
 // LinkConfig says from where to where the adverts of one instance go, and how they look.
 type LinkConfig struct {
 	Interface string // its name
-	VRID      uint8  // packets of other VRIDs are not received
-	AllVRIDs  bool   // but one a minute of each is, with an error that says so
+	// Sender is the device that adverts leave by and come in by, where it is a macvlan over
+	// the interface (use_vmac): the kernel hands it alone what has its own Ethernet address
+	// as the source, as the adverts of another machine have. With IPv6 it has the source
+	// address. Empty is the interface.
+	Sender string
+	VRID   uint8 // packets of other VRIDs are not received
+	// AllVRIDs has one a minute of each other VRID received, with an error that says so.
+	AllVRIDs bool
 	// Source is the address that adverts are sent from, without a zone: one of the
 	// machine's own addresses, not a VIP. The instance has its family.
 	Source netip.Addr
@@ -140,15 +147,21 @@ func openSockets(cfg LinkConfig) (send net.PacketConn, receive *packet.Conn, ind
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
-	send, err = openSender(cfg, device)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("vrrp sender on %q from %s: %w", cfg.Interface, cfg.Source, err)
+	sender := device
+	if cfg.Sender != "" && cfg.Sender != cfg.Interface {
+		if sender, err = net.InterfaceByName(cfg.Sender); err != nil {
+			return nil, nil, 0, fmt.Errorf("vrrp sender on %q: %w", cfg.Sender, err)
+		}
 	}
-	receive, err = openReceiver(cfg, device)
+	send, err = openSender(cfg, device, sender)
 	if err != nil {
-		return nil, nil, 0, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", cfg.Interface, err), send.Close())
+		return nil, nil, 0, fmt.Errorf("vrrp sender on %q from %s: %w", sender.Name, cfg.Source, err)
 	}
-	return send, receive, device.Index, nil
+	receive, err = openReceiver(cfg, sender)
+	if err != nil {
+		return nil, nil, 0, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", sender.Name, err), send.Close())
+	}
+	return send, receive, sender.Index, nil
 }
 
 // Reopen opens new sockets, for an interface that was deleted and created again under
@@ -201,11 +214,11 @@ func (l *Link) sockets() (net.PacketConn, *packet.Conn) {
 // openSender opens the raw socket. This socket also joins the group, and as long as it is
 // open the kernel does not answer unicast adverts with "protocol unreachable". A filter
 // drops the copies of received packets that it would get.
-func openSender(cfg LinkConfig, device *net.Interface) (net.PacketConn, error) {
+func openSender(cfg LinkConfig, device, sender *net.Interface) (net.PacketConn, error) {
 	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if ctlErr := c.Control(func(fd uintptr) {
-			if err = unix.BindToDevice(int(fd), device.Name); err == nil && cfg.Auth.Type == AuthHeader {
+			if err = unix.BindToDevice(int(fd), sender.Name); err == nil && cfg.Auth.Type == AuthHeader {
 				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_HDRINCL, 1)
 			}
 		}); ctlErr != nil {
@@ -218,13 +231,13 @@ func openSender(cfg LinkConfig, device *net.Interface) (net.PacketConn, error) {
 		network = "ip6"
 	}
 	if source.Is6() && source.IsLinkLocalUnicast() {
-		source = source.WithZone(device.Name)
+		source = source.WithZone(sender.Name)
 	}
 	conn, err := bind.ListenPacket(context.Background(), fmt.Sprintf("%s:%d", network, cfg.protocol()), source.String())
 	if err != nil {
 		return nil, err
 	}
-	if err := setSender(conn, cfg, device); err != nil {
+	if err := setSender(conn, cfg, device, sender); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
@@ -236,14 +249,14 @@ type option struct {
 	err  error
 }
 
-func setSender(conn net.PacketConn, cfg LinkConfig, device *net.Interface) error {
+func setSender(conn net.PacketConn, cfg LinkConfig, device, sender *net.Interface) error {
 	reject, err := bpf.Assemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})
 	if err != nil {
 		return err
 	}
-	set, join := options4(conn, cfg, device, reject)
+	set, join := options4(conn, cfg, sender, reject)
 	if cfg.Source.Is6() {
-		set, join = options6(conn, cfg, device, reject)
+		set, join = options6(conn, cfg, sender, reject)
 	}
 	for _, s := range set {
 		if s.err != nil {
@@ -253,8 +266,15 @@ func setSender(conn net.PacketConn, cfg LinkConfig, device *net.Interface) error
 	if len(cfg.UnicastPeers) > 0 {
 		return nil
 	}
-	if err := join(device, &net.IPAddr{IP: cfg.group().AsSlice()}); err != nil {
-		return fmt.Errorf("join group %s: %w", cfg.group(), err)
+	// On the interface below, too: its report of the group is one that a standby may send.
+	on := []*net.Interface{device}
+	if sender != device {
+		on = append(on, sender)
+	}
+	for _, d := range on {
+		if err := join(d, &net.IPAddr{IP: cfg.group().AsSlice()}); err != nil {
+			return fmt.Errorf("join group %s on %s: %w", cfg.group(), d.Name, err)
+		}
 	}
 	return nil
 }
@@ -361,7 +381,7 @@ func (l *Link) Send(a Advertisement) error {
 func (l *Link) addr(a netip.Addr) *net.IPAddr {
 	to := &net.IPAddr{IP: a.AsSlice()}
 	if a.Is6() && (a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast()) {
-		to.Zone = l.cfg.Interface
+		to.Zone = cmp.Or(l.cfg.Sender, l.cfg.Interface)
 	}
 	return to
 }

@@ -155,6 +155,12 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_down_timer_adverts":      {was: "3", now: "4"},
 	"global_defs v3_checksum_as_v2":            {was: "-", now: ""},
 
+	"global_defs vmac_prefix":      {nothing: "it is that of devices which have no name of their own"},
+	"global_defs vmac_addr_prefix": {nothing: "it is that of devices which have no name of their own"},
+	"vrrp_instance use_vmac":       {was: "v1", now: "v2"},
+	"vrrp_instance use_vmac_addr":  {was: "-", now: ""},
+	"vrrp_instance vmac_xmit_base": {was: "-", now: "", around: "use_vmac\n"},
+
 	"vrrp_instance lower_prio_no_advert":    {was: "off", now: "on"},
 	"vrrp_instance higher_prio_send_advert": {was: "off", now: "on"},
 	"vrrp_instance owner_ignore_adverts":    {was: "off", now: "on", around: "priority 255\n"},

@@ -158,7 +158,9 @@ func (d *Director) noteConflicts() {
 			continue
 		}
 		l, err := d.surroundings.picture.Link(h.Device)
-		if err != nil || l.Index != c.device || bytes.Equal(l.MAC, c.mac) {
+		base, _ := d.surroundings.picture.Link(h.Base) // which hears of it as well
+		here := l.Index == c.device || base.Index == c.device && h.Base != ""
+		if err != nil || !here || bytes.Equal(l.MAC, c.mac) {
 			continue
 		}
 		d.drift.Note(driftConflict, fmt.Sprintf("%s on %s", addr, h.Device), fmt.Errorf("another machine has it, too: %s", c.mac))

@@ -118,6 +118,9 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.PutStatic(); err != nil {
 		return err
 	}
+	if err := d.makeVMACs(d.cfg.VRRPInstances); err != nil {
+		return err
+	}
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)
@@ -161,6 +164,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.Run(start); err != nil {
 		return err
 	}
+	d.dropVMACs(d.cfg.VRRPInstances)
 	d.watchConflicts()
 	for _, claims := range d.machine.Claims {
 		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
@@ -176,6 +180,9 @@ func (d *Director) Run(ctx context.Context) error {
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
 	err = tasks.Wait()
 	asking.Wait()
+	if len(d.instances.Kept()) == 0 { // otherwise the keeper needs them
+		d.dropVMACs(nil)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"weir/internal/director/ha"
 	"weir/internal/drift"
 	"weir/internal/vip"
+	"weir/internal/vmac"
 )
 
 // Kept is a mastership that a process leaves for the next one.
@@ -41,21 +43,30 @@ func Keep(ctx context.Context, m Machine, log *slog.Logger, kept []Kept, leaving
 		Failed:  func(failed []vip.Failure) { log.Warn("keep VIPs", "error", vip.Join(failed)) },
 		Unheard: func(label string, a netip.Addr, err error) { log.Warn("announce VIP", "vip", a, "error", err) },
 	})
-	return ha.Keep(ctx, ha.Machine{
+	err := ha.Keep(ctx, ha.Machine{
 		Leases: m.Plane.Leases, VIPs: vips, Log: log,
 		Open:  func(c ha.LinkConfig) (ha.Transport, error) { return m.OpenLink(c, log) },
 		Tell:  func(e cluster.Event) { log.Log(context.Background(), e.Level, e.Message, "why", e.Reason) },
 		Learn: func(ha.Heard) bool { return true },
 	}, kept, leaving)
+	if !leaving.Load() && m.VMACs != nil {
+		_, failed := m.VMACs.RemoveOthers(nil)
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
-// RemoveVIPs removes the addresses that a weir that has ended has left on devices, and
-// lists them in words.
+// RemoveVIPs removes the addresses that a weir that has ended has left on devices, and the
+// devices that it has made for them, and lists them in words.
 func RemoveVIPs() (removed []string, err error) {
 	log := slog.New(slog.DiscardHandler)
 	left, err := vip.New(vip.Kernel{}, vip.Kernel{}, drift.NewLedger(log), vip.Reports{}).ClearLeft()
 	for _, a := range left {
 		removed = append(removed, a.String())
 	}
-	return removed, err
+	devices, failed := vmac.Kernel{}.RemoveOthers(nil)
+	for _, name := range devices {
+		removed = append(removed, "device "+name)
+	}
+	return removed, errors.Join(err, failed)
 }

@@ -18,6 +18,7 @@ import (
 	"weir/internal/netlnk/arp"
 	"weir/internal/netlnk/ndp"
 	"weir/internal/vip"
+	"weir/internal/vmac"
 	"weir/lvs"
 	"weir/vrrp"
 )
@@ -29,6 +30,8 @@ type Machine struct {
 	Plane Plane
 	Real  Real
 
+	// VMACs are the devices of use_vmac.
+	VMACs     VMACs
 	Addresses vip.Addresses
 	Announcer vip.Announcer
 	Routes    Routes
@@ -57,6 +60,14 @@ type Machine struct {
 	// Files is how many files this process may open beside those that it has; nil is any
 	// number. It is asked once everything but the checks is open.
 	Files func() int
+}
+
+// VMACs makes and removes devices with Ethernet addresses of their own. Both are idempotent.
+type VMACs interface {
+	// Make has these devices be there. One whose base does not exist is left out.
+	Make([]vmac.Device) error
+	// RemoveOthers removes what weir has made but for these, and names it.
+	RemoveOthers([]vmac.Device) (removed []string, err error)
 }
 
 // Sessions are those of BFD.
@@ -156,7 +167,7 @@ type Resolver interface {
 // OnKernel is a machine that has this data plane and is a real server by this.
 func OnKernel(plane Plane, real Real) Machine {
 	return Machine{
-		Plane: plane, Real: real, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
+		Plane: plane, Real: real, VMACs: vmac.Kernel{}, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
 		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
 			link, err := vrrp.OpenLink(c, log)
 			if err != nil {

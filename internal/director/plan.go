@@ -1,6 +1,8 @@
 package director
 
 import (
+	"slices"
+
 	"weir/internal/director/ha"
 	"weir/lvs"
 )
@@ -22,7 +24,17 @@ func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
-	plan.Everywhere, plan.Excluded = len(p.pools) > 0, p.cfg.Weir.Excluded
+	plan.Everywhere, plan.Excluded = len(p.pools) > 0, p.excluded()
 	plan.Directors = append(d.instances.Directors(), d.adopted...)
 	return plan
+}
+
+// excluded are the devices that the data plane is not to be on: those that the configuration
+// says, and the macvlan devices of instances, whose packets it sees on the interfaces below.
+func (p picture) excluded() []string {
+	names := slices.Clone(p.cfg.Weir.Excluded)
+	for _, v := range ha.VMACs(p.cfg.VRRPInstances) {
+		names = append(names, v.Name)
+	}
+	return names
 }

@@ -213,6 +213,7 @@ func (d *Director) commit(c *coming) {
 		func() { was, stay = d.pools, c.pools.Set() },
 		func() { d.picture, d.inForce, d.loaded, c.prepared = c.picture, c.wanted, time.Now(), false },
 		func() { d.instances.Follow(c.wanted.instances, d.drift) },
+		func() { d.dropVMACs(c.cfg.VRRPInstances) },
 		d.watchConflicts,
 	)
 	_ = d.eachPart(doing, func() pool.Pools { return c.pools }, func(part pool.Pools) error {
@@ -255,6 +256,10 @@ func (d *Director) prepare(c *coming, undo *[]func() error) error {
 	var plan lvs.Plan
 	if err := d.turn("the preparation of a reload", func() (err error) {
 		if err = c.pools.Validate(); err != nil {
+			return err
+		}
+		*undo = append(*undo, func() error { d.dropVMACs(d.cfg.VRRPInstances); return nil })
+		if err = d.makeVMACs(c.cfg.VRRPInstances); err != nil {
 			return err
 		}
 		if c.wanted, err = d.want(c.picture); err != nil {

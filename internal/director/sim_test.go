@@ -20,6 +20,7 @@ import (
 	"weir/internal/director/ha"
 	"weir/internal/netlnk/fakenet"
 	"weir/internal/vip"
+	"weir/internal/vmac"
 	"weir/lvs"
 	"weir/vrrp"
 )
@@ -124,7 +125,7 @@ func (s *sessions) Follow(ctx context.Context, _ string, report func(bfd.Status)
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
-		Real:  real, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
+		Real:  real, VMACs: &vmacs{machine: m}, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
 		BFD: func(*slog.Logger) Sessions { return &sessions{} },
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
@@ -283,3 +284,32 @@ type nothing struct{}
 
 func (nothing) Serving(lvs.ServiceKey) ([]netip.AddrPort, bool) { return nil, false }
 func (nothing) Directors() []lvs.Director                       { return nil }
+
+// vmacs makes devices on a machine; they are gone with the director's.
+type vmacs struct {
+	machine *fakenet.Machine
+	made    []string
+}
+
+func (v *vmacs) Make(wanted []vmac.Device) error {
+	for _, d := range wanted {
+		if !slices.Contains(v.made, d.Name) {
+			v.made = append(v.made, d.Name)
+			v.machine.Plug(d.Name, 100+len(v.made), "fe80::1/64")
+			v.machine.SetMAC(d.Name, d.MAC)
+		}
+	}
+	return nil
+}
+
+func (v *vmacs) RemoveOthers(wanted []vmac.Device) (removed []string, err error) {
+	v.made = slices.DeleteFunc(v.made, func(name string) bool {
+		if slices.ContainsFunc(wanted, func(d vmac.Device) bool { return d.Name == name }) {
+			return false
+		}
+		v.machine.Unplug(name)
+		removed = append(removed, name)
+		return true
+	})
+	return removed, nil
+}

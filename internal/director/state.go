@@ -115,7 +115,7 @@ func (d *Director) State(ctx context.Context) (s State, err error) {
 // out those that the configuration excludes, and lo, where packets only leave.
 func (s *State) everywhere(p picture) error {
 	s.Devices = slices.DeleteFunc(s.Devices, func(d DeviceState) bool {
-		return d.Name == "lo" || slices.Contains(p.cfg.Weir.Excluded, d.Name)
+		return d.Name == "lo" || slices.Contains(p.excluded(), d.Name)
 	})
 	if len(p.pools) == 0 {
 		return nil
@@ -126,7 +126,7 @@ func (s *State) everywhere(p picture) error {
 	}
 	for _, name := range names {
 		named := slices.ContainsFunc(s.Devices, func(d DeviceState) bool { return d.Name == name })
-		if !named && !slices.Contains(p.cfg.Weir.Excluded, name) {
+		if !named && !slices.Contains(p.excluded(), name) {
 			s.Devices = append(s.Devices, DeviceState{name, lvs.HookAuto})
 		}
 	}

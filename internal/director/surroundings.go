@@ -7,10 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/conf"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
 	"weir/internal/netlnk"
+	"weir/internal/vmac"
 	"weir/lvs"
 )
 
@@ -139,6 +141,7 @@ func (d *Director) follow() {
 		return
 	}
 	begun := time.Now()
+	d.keepVMACs()
 	w, err := d.want(d.picture)
 	d.surroundings.took = time.Since(begun)
 	if err != nil {
@@ -191,4 +194,40 @@ func differences(was, now []lvs.Device) (begins, ends []string) {
 		return names
 	}
 	return names(now, was), names(was, now)
+}
+
+// makeVMACs makes the devices that instances need, where some are missing. The next look at
+// the surroundings finds them.
+func (d *Director) makeVMACs(cfgs []conf.VRRPInstance) error {
+	wanted := ha.VMACs(cfgs)
+	if d.surroundings.picture != nil && !vmac.Lacks(wanted, d.surroundings.picture) {
+		return nil
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	err := d.machine.VMACs.Make(wanted)
+	d.surroundings.heard(netlnk.Overrun)
+	if err != nil {
+		return fmt.Errorf("devices of use_vmac: %w", err)
+	}
+	return nil
+}
+
+// dropVMACs removes the devices that no instance needs.
+func (d *Director) dropVMACs(cfgs []conf.VRRPInstance) {
+	if _, err := d.machine.VMACs.RemoveOthers(ha.VMACs(cfgs)); err != nil {
+		d.log.Warn("remove devices of use_vmac", "error", err)
+	}
+}
+
+// keepVMACs has a device that somebody has deleted, or that came with its base, be there
+// again.
+func (d *Director) keepVMACs() {
+	if err := d.surroundings.look(); err != nil {
+		return
+	}
+	if err := d.makeVMACs(d.cfg.VRRPInstances); err != nil {
+		d.retry(err)
+	}
 }

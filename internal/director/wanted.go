@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -80,7 +81,7 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 	for _, c := range p.cfg.VRRPInstances {
 		auto(c.Interface)
 		for _, vip := range c.Addresses() {
-			auto(vip.Device)
+			auto(cmp.Or(vip.Base, vip.Device)) // what comes on a macvlan comes by its base first
 			ofInstance[vip.Prefix.Addr()] = true
 		}
 	}

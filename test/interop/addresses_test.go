@@ -205,6 +205,60 @@ static_routes {
 static_rules {
     from 10.30.0.0/16 table 100 priority 300
 }`},
+	{name: "use_vmac", inside: `
+use_vmac
+virtual_ipaddress {
+    192.168.25.100
+    192.168.25.101/24
+    192.168.25.102 dev ens160
+    10.9.0.1/16 dev ens192
+}
+virtual_ipaddress_excluded {
+    10.10.0.1/16
+    2001:db8::100
+}`},
+	{name: "use_vmac by name", inside: `
+use_vmac v51 02:00:00:00:07
+vmac_xmit_base
+virtual_ipaddress {
+    192.168.25.100
+    10.9.0.1/16 use_vmac dev ens192
+}
+virtual_routes {
+    10.20.0.0/16 dev v51
+}`},
+	{name: "use_vmac_addr", inside: `
+use_vmac
+use_vmac_addr
+virtual_ipaddress {
+    192.168.25.100
+    10.9.0.1/16 dev ens192
+    10.10.0.1/16 dev ens192
+}`, outside: `
+global_defs {
+    vmac_prefix mac
+    vmac_addr_prefix other
+}`},
+	{name: "use_vmac IPv6", inside: `
+use_vmac
+virtual_ipaddress {
+    192.168.25.100
+}`, outside: `
+vrrp_instance VI_6 {
+    state MASTER
+    interface ens160
+    virtual_router_id 51
+    priority 200
+    version 3
+    use_vmac
+    track_interface {
+        ens224
+    }
+    virtual_ipaddress {
+        fe80::77
+        2001:db8::200/64 preferred_lft forever
+    }
+}`},
 	{name: "all together", inside: `
 virtual_ipaddress {
     192.168.25.100/32 dev ens160 label ens160:0
@@ -315,6 +369,9 @@ var noise = regexp.MustCompile(`^\d+: |\\ .*| proto 0x77| proto \[?119\]?|link/e
 func machineText(t *testing.T, h *host) string {
 	t.Helper()
 	var lines []string
+	for _, l := range macvlans(t, h) {
+		lines = append(lines, "macvlan "+l)
+	}
 	for _, args := range []string{"-o link", "-o addr", "route show table all", "-6 route show table all", "rule", "-6 rule"} {
 		out, err := exec.Command("ip", append([]string{"-n", h.name}, strings.Fields(args)...)...).CombinedOutput()
 		if err != nil {
@@ -329,4 +386,25 @@ func machineText(t *testing.T, h *host) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// shown is what is compared of a macvlan device.
+var shown = regexp.MustCompile(`^\d+: (\S+): .* link/ether (\S+) .* macvlan mode (\S+) .* addrgenmode (\S+)`)
+
+// macvlans are the macvlan devices of a machine, with what is below, their Ethernet addresses
+// and modes.
+func macvlans(t *testing.T, h *host) (lines []string) {
+	t.Helper()
+	out, err := exec.Command("ip", "-n", h.name, "-d", "-o", "link", "show", "type", "macvlan").CombinedOutput()
+	if err != nil {
+		t.Fatalf("list macvlan devices: %v: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if m := shown.FindStringSubmatch(strings.ReplaceAll(line, "\\", " ")); m != nil {
+			lines = append(lines, strings.Join(m[1:], " "))
+		} else {
+			t.Fatalf("ip says %q of a macvlan device", line)
+		}
+	}
+	return lines
 }

@@ -645,6 +645,7 @@ const (
 	BpfMapTemplates           = "templates"
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
+	BpfMapVmacs               = "vmacs"
 	BpfMapWorks               = "works"
 	BpfMapXdpExits            = "xdp_exits"
 	BpfProgWeirBehind         = "weir_behind"
@@ -769,6 +770,7 @@ type BpfMapSpecs struct {
 	Templates      *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips           *ebpf.MapSpec `ebpf:"vips"`
+	Vmacs          *ebpf.MapSpec `ebpf:"vmacs"`
 	Works          *ebpf.MapSpec `ebpf:"works"`
 	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
@@ -847,6 +849,7 @@ type BpfMaps struct {
 	Templates      *ebpf.Map `ebpf:"templates"`
 	Timeouts       *ebpf.Map `ebpf:"timeouts"`
 	Vips           *ebpf.Map `ebpf:"vips"`
+	Vmacs          *ebpf.Map `ebpf:"vmacs"`
 	Works          *ebpf.Map `ebpf:"works"`
 	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
 }
@@ -891,6 +894,7 @@ func (m *BpfMaps) Close() error {
 		m.Templates,
 		m.Timeouts,
 		m.Vips,
+		m.Vmacs,
 		m.Works,
 		m.XdpExits,
 	)

@@ -26,6 +26,7 @@ type Leases struct {
 	mu     sync.Mutex // guards the fields below
 	leases *kmap.Mirror[uint32, abi.BpfLease]
 	vips   *kmap.Mirror[abi.BpfAddr, uint32]
+	vmacs  *kmap.Mirror[uint64, uint64]
 	by     map[lvs.InstanceID]uint32 // index of each instance's lease
 	held   held
 }
@@ -38,6 +39,7 @@ func New(m *abi.Maps, mirrors *kmap.Mirrors) *Leases {
 	})
 	l.leases.Ours(l.held.ours)
 	l.vips = kmap.Add(mirrors, abi.BpfMapVips, m.Vips, &l.mu, func(a abi.BpfAddr, _ uint32) string { return a.Netip().String() })
+	l.vmacs = kmap.Add(mirrors, abi.BpfMapVmacs, m.Vmacs, &l.mu, vmacName)
 	return l
 }
 
@@ -128,7 +130,7 @@ func (l *Leases) read(index uint32) (lease abi.BpfLease, err error) {
 // Set gives each instance a lease, keeping those that run, and says by which lease
 // each VIP is served. An instance whose device is missing has one, too.
 func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
-	devices := findDevices(instances)
+	devices, virtual := findDevices(instances), findVirtual(instances)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	vips, leases := map[netip.Addr]uint32{}, map[lvs.InstanceID]uint32{}
@@ -151,7 +153,7 @@ func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 		}
 	}
 	l.by = leases
-	return vips, l.setVIPs(vips)
+	return vips, errors.Join(l.setVIPs(vips), l.setVMACs(virtual))
 }
 
 // device is the kernel's answer about an interface's name.

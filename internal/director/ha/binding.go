@@ -88,23 +88,28 @@ func (b *Binding) bindVIPs(c conf.VRRPInstance, p *netlnk.Picture) {
 	var seen []string
 	for _, a := range c.Addresses() {
 		l, err := p.Link(a.Device)
-		if err != nil && b.Missing == nil {
-			b.Missing = fmt.Errorf("VIP %s: %w", a.Prefix, err)
+		below, missing := l, err
+		if a.Base != "" {
+			below, missing = p.Link(a.Base) // what is above it weir makes itself
+		}
+		if missing != nil && b.Missing == nil {
+			b.Missing = fmt.Errorf("VIP %s: %w", a.Prefix, missing)
 		}
 		if err == nil && !slices.Contains(seen, a.Device) {
 			seen = append(seen, a.Device)
 			b.heardAs += a.Device + " " + l.MAC.String() + " "
 		}
-		if a.Device == c.Interface || a.NoTrack || b.Fault != "" {
+		if below.Name == c.Interface || a.NoTrack || b.Fault != "" {
 			continue
 		}
 		switch {
-		case err != nil:
-			b.Fault = fmt.Sprintf("VIP %s: %v", a.Prefix, err)
-		case !l.Up:
-			b.Fault = fmt.Sprintf("interface %s of VIP %s is down", l.Name, a.Prefix)
+		case missing != nil:
+			b.Fault = fmt.Sprintf("VIP %s: %v", a.Prefix, missing)
+		case !below.Up:
+			b.Fault = fmt.Sprintf("interface %s of VIP %s is down", below.Name, a.Prefix)
 		}
 	}
+	b.bindVMACs(c, p)
 }
 
 // on is an instance's configuration with the address that its advertisements come from.

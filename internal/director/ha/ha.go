@@ -249,6 +249,7 @@ func (s *Instances) ForgetDirectors() (some bool) {
 // Holding is where this machine has an address, and since when.
 type Holding struct {
 	Device string
+	Base   string    // below the device, where it is a macvlan
 	Since  time.Time // zero where it was there before
 }
 
@@ -268,7 +269,7 @@ func (s *Instances) Held() map[netip.Addr]Holding {
 			continue
 		}
 		for _, a := range in.cfg.Addresses() {
-			held[a.Prefix.Addr()] = Holding{a.Device, snap.Since}
+			held[a.Prefix.Addr()] = Holding{a.Device, a.Base, snap.Since}
 		}
 	}
 	return held
@@ -372,7 +373,7 @@ func Addrs(vips []conf.VIP) (list []netip.Addr) {
 // Plan is what the data plane is to know of instances.
 func Plan(cfgs []conf.VRRPInstance) (all []lvs.Instance) {
 	for _, c := range cfgs {
-		all = append(all, lvs.Instance{ID: ID(c), VIPs: Addrs(c.Addresses())})
+		all = append(all, lvs.Instance{ID: ID(c), VIPs: Addrs(c.Addresses()), VirtualMACs: virtualMACs(c)})
 	}
 	return all
 }

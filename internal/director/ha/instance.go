@@ -69,7 +69,7 @@ func (silent) Close() error                  { return nil }
 // linkOf is what the transport has to know.
 func linkOf(c conf.VRRPInstance) LinkConfig {
 	l := LinkConfig{
-		Interface: c.Interface, VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
+		Interface: c.Interface, Sender: c.Sender(), VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
 		UnicastPeers: c.UnicastPeers(), UnicastTTL: uint8(c.UnicastTTL),
 		AllVRIDs: c.LogUnknownVRIDs, PlainChecksum: c.ChecksumAsV2, OldChecksum: vrrp.OldChecksum(c.OldChecksum),
 	}
@@ -146,7 +146,9 @@ func (in *instance) takeUp() error {
 		return err
 	}
 	if !resume {
-		if err := in.with.VIPs.Clear(ownerOf(in.id)); err != nil {
+		// A lease that has run out was not given up: frames to a virtual router's Ethernet
+		// address would still be this machine's.
+		if err := errors.Join(in.with.VIPs.Clear(ownerOf(in.id)), in.with.Leases.Release(in.id)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -81,7 +82,7 @@ func (s *Instances) prepare(c conf.VRRPInstance, b Binding, undo *[]func() error
 func devicesOf(c conf.VRRPInstance) map[string]bool {
 	names := map[string]bool{c.Interface: true}
 	for _, a := range c.Addresses() {
-		names[a.Device] = true
+		names[cmp.Or(a.Base, a.Device)] = true
 	}
 	return names
 }
