@@ -104,17 +104,14 @@ func understood(lines []string) (blocks map[string]*dumped) {
 	return blocks
 }
 
-// vipLine is "192.0.2.1/24 dev eth0@eth1 scope global label x" as the address, its device
-// and label.
+// vipLine is "192.0.2.1/24 dev vrrp.51@eth0 scope global label x" as the address, its device
+// without the one below, and label.
 func vipLine(line string) string {
 	words := strings.Fields(line)
 	text := strings.TrimSuffix(strings.TrimSuffix(words[0], "/32"), "/128")
 	for i := 1; i+1 < len(words); i++ {
 		if words[i] == "dev" || words[i] == "label" {
-			name := words[i+1]
-			if _, base, ok := strings.Cut(name, "@"); ok {
-				name = base
-			}
+			name, _, _ := strings.Cut(words[i+1], "@")
 			text += " " + words[i] + " " + name
 		}
 	}
