@@ -47,10 +47,11 @@ func TestOneEthernetAddressForAllMachines(t *testing.T) {
 	c.must(c.node01.KillWeir())
 	c.waitState(c.node02, mark, "master", 10*time.Second)
 	c.waitVIP(c.node02)
-	c.waitAnswer(5 * time.Second)
+	c.waitHeard(c.node02)
+	c.waitAnswer()
 	t.Run("the master's process killed for good", func(t *testing.T) { c.wantNoLoop(t, c.node02, c.node01) })
 	mark = time.Now()
-	c.must(c.node01.StartWeir(c.within(20 * time.Second)))
+	c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
 	c.waitState(c.node01, mark, "master", 15*time.Second)
 	c.waitHeard(c.node01)
 	t.Run("both have heard each other", func(t *testing.T) { c.wantNoLoop(t, c.node01, c.node02) })
@@ -159,9 +160,9 @@ func TestStandbyAsClient(t *testing.T) {
 					c.must(answers.AddRoute(netip.MustParsePrefix(to), netip.MustParseAddr("192.168.25.31")))
 				}
 			}
-			c.must(c.Start(c.within(30 * time.Second)))
+			c.must(c.Start(c.within(2 * time.Minute)))
 			c.waitState(c.node01, time.Time{}, "master", 10*time.Second)
-			c.waitAnswer(5 * time.Second)
+			c.waitAnswer()
 			asked := func(when string) {
 				for name, ns := range map[string]*lab.Namespace{"a client": c.Client(), "the standby": c.node02.Namespace(), "a machine behind it": far} {
 					if st := lab.Requests(c.within(30*time.Second), ns, "192.168.25.100:80", 20); st.Failures() > 0 {
@@ -188,9 +189,9 @@ func TestDirectorAsGateway(t *testing.T) {
 	for _, n := range []*lab.Node{c.node01, c.node02} {
 		n.Spec.Web = n.Spec.Name + " service"
 	}
-	c.must(c.Start(c.within(30 * time.Second)))
+	c.must(c.Start(c.within(2 * time.Minute)))
 	c.waitState(c.node01, time.Time{}, "master", 10*time.Second)
-	c.waitAnswer(5 * time.Second)
+	c.waitAnswer()
 	c.takeOverAndBack()
 	ask := func(master *lab.Node) {
 		t.Helper()

@@ -97,14 +97,14 @@ func TestFirewallAndRules(t *testing.T) {
 	wantDropped("after a reload")
 	c.must(director.StopWeir(c.within(10 * time.Second)))
 	mark = time.Now()
-	c.must(director.StartWeir(c.within(20 * time.Second)))
+	c.must(director.StartWeir(c.within(2 * time.Minute)))
 	wantDropped("after a restart")
 	if _, err := director.WaitFrom(c.within(10*time.Second), mark, "a word about the firewall", lab.IsKind(model.FirewallUnasked)); err != nil {
 		t.Error(err)
 	}
 	c.must(director.KillWeir())
 	wantDropped("while weir is dead")
-	c.must(director.StartWeir(c.within(20 * time.Second)))
+	c.must(director.StartWeir(c.within(2 * time.Minute)))
 	wantDropped("after a crash")
 	if out := c.mustVerb(director, "deny", "--list"); !strings.Contains(out, "192.168.25.10/32") || !strings.Contains(out, "in 59m") {
 		t.Errorf("the list is\n%s", out)

@@ -86,7 +86,7 @@ func (c *cluster) waitNeighbour(addr string, n *lab.Node) {
 	c.t.Helper()
 	mac, err := n.Namespace().MAC("ens160")
 	c.must(err)
-	for ctx := c.within(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for ctx := c.within(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		entry := c.client("neighbour", "show", addr)
 		if strings.Contains(entry, mac.String()) {
 			return

@@ -58,11 +58,11 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	}
 	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02"), late: watchLateness(t)}
 	t.Cleanup(c.close)
-	if err := c.Start(c.within(30 * time.Second)); err != nil {
+	if err := c.Start(c.within(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	c.waitState(c.node01, time.Time{}, "master", 10*time.Second)
-	c.waitAnswer(5 * time.Second)
+	c.waitAnswer()
 	return c
 }
 
@@ -114,7 +114,7 @@ func (c *cluster) waitServer(director *lab.Node, from time.Time, server *lab.Nod
 // waitVIP waits until a machine has the VIP on its device.
 func (c *cluster) waitVIP(n *lab.Node) {
 	c.t.Helper()
-	ctx := c.within(2 * time.Second)
+	ctx := c.within(time.Minute)
 	for poll := time.NewTicker(5 * time.Millisecond); ; {
 		addrs, err := n.Namespace().Addrs("ens160")
 		c.must(err)
@@ -143,9 +143,9 @@ func (c *cluster) waitHeard(n *lab.Node) {
 }
 
 // waitAnswer makes requests until one is answered.
-func (c *cluster) waitAnswer(d time.Duration) {
+func (c *cluster) waitAnswer() {
 	c.t.Helper()
-	ctx := c.within(d)
+	ctx := c.within(time.Minute)
 	for {
 		if c.Requests(ctx, 1).Answered() == 1 {
 			return

@@ -301,7 +301,7 @@ func (c *cluster) wantSteady(what string, l *listener, from time.Time) {
 func TestManyVIPs(t *testing.T) {
 	c, l := startMany(t)
 	begun := time.Now()
-	c.must(c.Start(c.within(30 * time.Second)))
+	c.must(c.Start(c.within(2 * time.Minute)))
 	became := c.waitState(c.node01, begun, model.Master, 15*time.Second)
 	c.must(l.waitHeard(c.within(30*time.Second), 10, begun)) // five times at once, and five more after two seconds
 	c.wantSteady("it becomes master", l, begun)

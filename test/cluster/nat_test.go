@@ -72,8 +72,8 @@ func startNAT(t *testing.T, scheduler, hook string) *cluster {
 	}
 	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
 	t.Cleanup(c.close)
-	c.must(c.Start(c.within(30 * time.Second)))
-	c.waitAnswer(5 * time.Second)
+	c.must(c.Start(c.within(2 * time.Minute)))
+	c.waitAnswer()
 	return c
 }
 

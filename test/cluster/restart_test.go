@@ -125,7 +125,7 @@ func restartUnderLoad(t *testing.T, w wish) {
 			c.reload(w)
 		} else {
 			step.do()
-			c.must(c.node01.StartWeir(c.within(20 * time.Second)))
+			c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
 		}
 		time.Sleep(*restartPause)
 	}
@@ -167,7 +167,7 @@ func TestRestartOfADirectorWithoutVRRP(t *testing.T) {
 	begun := time.Now()
 	c.must(director.TerminateWeir(c.within(10 * time.Second)))
 	time.Sleep(300 * time.Millisecond)
-	c.must(director.StartWeir(c.within(20 * time.Second)))
+	c.must(director.StartWeir(c.within(2 * time.Minute)))
 	load.Settle()
 	stop()
 	for range cap(streams) {
@@ -190,6 +190,7 @@ func TestSIGTERMForGood(t *testing.T) {
 	begun := time.Now()
 	c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
 	c.waitState(c.node02, time.Time{}, "master", 10*time.Second)
+	c.waitHeard(c.node02)
 	stream.Settle()
 	st := stream.Stats(begun, time.Now())
 	c.wantAtMost("SIGTERM of the master: the clients' longest gap", st.LongestGap, 500*time.Millisecond)
@@ -205,7 +206,7 @@ func TestSIGTERMForGood(t *testing.T) {
 	stream.Resume()
 	// It comes back much later, and takes over in order.
 	mark := time.Now()
-	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+	c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
 	c.waitState(c.node02, mark, "backup", 15*time.Second)
 	c.waitHeard(c.node01)                                           // until then both answer, and open connections may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200) // its turn goes on from before
@@ -260,7 +261,7 @@ func TestStopRemovesEverything(t *testing.T) {
 			t.Errorf("%s: a stop of nothing: exit code %d, want 1", tt.name, code)
 		}
 		mark := time.Now()
-		c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+		c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
 		c.waitState(c.node01, mark, "master", 15*time.Second)
 	}
 }

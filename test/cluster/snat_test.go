@@ -117,7 +117,7 @@ func startSNAT(t *testing.T, hook string) (*cluster, *lab.Namespace) {
 	t.Cleanup(c.close)
 	c.tellWho(c.Client(), "0.0.0.0:8080", "0.0.0.0:53")
 	c.tellWho(server, "0.0.0.0:80", "0.0.0.0:53")
-	c.must(c.Start(c.within(30 * time.Second)))
+	c.must(c.Start(c.within(2 * time.Minute)))
 	return c, server
 }
 

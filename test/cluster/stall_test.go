@@ -86,7 +86,7 @@ func TestAdvertsThroughEverything(t *testing.T) {
 	l, err := listen(built.Client())
 	must(err)
 	t.Cleanup(l.close)
-	must(c.Start(c.within(30 * time.Second)))
+	must(c.Start(c.within(2 * time.Minute)))
 	c.waitState(c.node01, time.Time{}, model.Master, 30*time.Second)
 
 	c.late = watchEachCPU(t)

@@ -88,7 +88,7 @@ func startVia(t *testing.T) *cluster {
 	}
 	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("master"), node02: built.Node("standby")}
 	t.Cleanup(c.close)
-	c.must(c.Start(c.within(30 * time.Second)))
+	c.must(c.Start(c.within(2 * time.Minute)))
 	return c
 }
 

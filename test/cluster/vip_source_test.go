@@ -78,7 +78,7 @@ func TestIPv6VIPIsNoSource(t *testing.T) {
 	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
 	t.Cleanup(c.close)
 	c.serve6(c.node02)
-	c.must(c.Start(c.within(30 * time.Second)))
+	c.must(c.Start(c.within(2 * time.Minute)))
 	c.waitState(c.node01, time.Time{}, model.Master, 10*time.Second)
 	c.waitConnect(10 * time.Second)
 	if _, err := c.node01.Wait(c.within(10*time.Second), "the first check", lab.IsFirstCheck("["+serverAddress6+"]:80")); err != nil {
@@ -204,7 +204,7 @@ func TestOldVIPsGoAtTheNextStart(t *testing.T) {
 	c.must(c.node01.KillWeir())
 	mark := time.Now()
 	c.write(c.node01, with("192.168.25.103"))
-	c.must(c.node01.StartWeir(c.within(10 * time.Second)))
+	c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
 	c.waitState(c.node01, mark, model.Master, 5*time.Second)
 	if have := fmt.Sprint(c.addrs("ens160")); !nobody(false) || !strings.Contains(have, foreign) || !strings.Contains(have, "192.168.25.103/32") {
 		t.Errorf("the master has %v and %v", c.addrs("ens160"), c.addrs("lo"))
@@ -220,7 +220,7 @@ func TestOldVIPsGoAtTheNextStart(t *testing.T) {
 	if told != 4 {
 		t.Errorf("%d old VIPs were told of, want 4", told)
 	}
-	c.waitAnswer(5 * time.Second)
+	c.waitAnswer()
 }
 
 // addrs are the addresses of a device of node01.

@@ -39,7 +39,7 @@ const (
 	grace = 200 * time.Millisecond
 	// starting is how long a program may take to start and to send or receive what the test
 	// waits for. Nothing is measured by it.
-	starting = 15 * time.Second
+	starting = 2 * time.Minute
 )
 
 // pair is a segment with weir's host and keepalived's.
