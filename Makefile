@@ -31,8 +31,12 @@ test: root packages bench-packages peers ## everything that must hold, and how l
 quick: lint ## the tests of the rooms, but for the data plane's
 	$(TESTS) -timeout 60m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
 
+# In two halves side by side: a test of it keeps one core busy.
+HALF = ^(Test|Fuzz)[A-L]
 packets: ## the data plane: packets through its programs, beside the models
-	$(TESTS) -timeout 90m ./internal/dataplane/...
+	@$(TESTS) -timeout 90m -run '$(HALF)' ./internal/dataplane/... & other=$$!; status=0; \
+	$(TESTS) -timeout 90m -skip '$(HALF)' ./internal/dataplane/... || status=$$?; \
+	wait $$other || status=$$?; exit $$status
 
 # One package after the other: clusters have deadlines to keep.
 whole: ## whole clusters in network namespaces

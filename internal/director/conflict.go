@@ -1,7 +1,6 @@
 package director
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -160,7 +159,7 @@ func (d *Director) noteConflicts() {
 		l, err := d.surroundings.picture.Link(h.Device)
 		base, _ := d.surroundings.picture.Link(h.Base) // which hears of it as well
 		here := l.Index == c.device || base.Index == c.device && h.Base != ""
-		if err != nil || !here || bytes.Equal(l.MAC, c.mac) {
+		if err != nil || !here || d.surroundings.ownMAC(c.mac) {
 			continue
 		}
 		d.drift.Note(driftConflict, fmt.Sprintf("%s on %s", addr, h.Device), fmt.Errorf("another machine has it, too: %s", c.mac))

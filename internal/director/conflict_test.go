@@ -16,6 +16,8 @@ import (
 func TestConflicts(t *testing.T) {
 	simulate(t, func(t *testing.T, s *site) {
 		m := s.segment.Machine("192.0.2.1/24")
+		m.Plug("eth9", 9, "198.51.100.9/24")
+		m.SetMAC("eth9", net.HardwareAddr{2, 0, 0, 0, 0, 9})
 		n := s.add(m, cfg(vrrpOn(51, 100, theVIP))).start()
 		defer n.stop()
 		picture, err := m.Look()
@@ -25,6 +27,10 @@ func TestConflicts(t *testing.T) {
 		l, err := picture.Link("eth0")
 		if err != nil {
 			t.Fatal(err)
+		}
+		second, err := picture.Link("eth9")
+		if err != nil || len(second.MAC) != 6 {
+			t.Fatal(second, err)
 		}
 		vip := netip.MustParsePrefix(theVIP).Addr()
 		other := net.HardwareAddr{2, 0, 0, 0, 0, 0x99}
@@ -45,6 +51,7 @@ func TestConflicts(t *testing.T) {
 			want   uint64
 		}{
 			{"its own announcement", l.Index, vip, l.MAC, 0},
+			{"an answer by another device of its own", l.Index, vip, second.MAC, 0},
 			{"another address", l.Index, netip.MustParseAddr("192.0.2.77"), other, 0},
 			{"on another device", l.Index + 1, vip, other, 0},
 			{"a master's VIP", l.Index, vip, other, 1},

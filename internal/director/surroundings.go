@@ -1,7 +1,9 @@
 package director
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -37,6 +39,12 @@ type surroundings struct {
 func (s *surroundings) has(a netip.Addr) bool {
 	picture := s.shared.Load()
 	return picture != nil && picture.Has(a)
+}
+
+// ownMAC says whether a device of this machine has an Ethernet address. The kernel answers for
+// an address by each of them that is on the address's segment.
+func (s *surroundings) ownMAC(mac net.HardwareAddr) bool {
+	return slices.ContainsFunc(s.picture.Links(), func(l netlnk.Link) bool { return bytes.Equal(l.MAC, mac) })
 }
 
 // heard forgets what a report of the kernel makes doubtful, and says whether it makes

@@ -21,7 +21,7 @@ import (
 var (
 	hostileTime = flag.Duration("hostile-time", 6*time.Second, "how long TestHostileNeighbour sends; 60s is the long form")
 	hostileRate = flag.Int("hostile-rate", 2000, "how many frames it sends a second")
-	hostileSeed = flag.Uint64("hostile-seed", uint64(time.Now().UnixNano()), "what their order follows from")
+	hostileSeed = flag.Uint64("hostile-seed", 1, "what their order follows from")
 )
 
 // A neighbour sends whatever VRRP, ARP, ND and ICMP there is: valid, forged, replayed and
@@ -257,7 +257,7 @@ func (h *hostile) brokenAdverts() []func() []byte {
 		broken(func(b []byte) []byte { b[0] = 0x22; return b }),                            // type 2
 		broken(func(b []byte) []byte { b[3] = 255; return b }),                             // 255 VIPs
 		broken(func(b []byte) []byte { return b[:h.random.IntN(len(b))] }),                 // cut short
-		broken(func(b []byte) []byte { return append(b, h.garbage(1300)...) }),             // and too long
+		broken(func(b []byte) []byte { return append(append(b, 1), h.garbage(1300)...) }),  // and too long
 		broken(func([]byte) []byte { return h.garbage(200) }),                              // anything
 		func() []byte { f := h.says(h.addr(), vrrp.TTL, whole()); f[14] = 0x4f; return f }, // options that are not there
 		func() []byte { f := h.says(h.addr(), vrrp.TTL, whole()); f[20] = 0x20; return f }, // a first fragment

@@ -225,7 +225,7 @@ virtual_ipaddress {
     10.9.0.1/16 use_vmac dev ens192
 }
 virtual_routes {
-    10.20.0.0/16 dev v51
+    10.20.0.0/16 dev ens160
 }`},
 	{name: "use_vmac_addr", inside: `
 use_vmac
