@@ -637,6 +637,28 @@ func TestMasterThatCannotSend(t *testing.T) {
 	}
 }
 
+// A lower master, whose adverts come just before those of this one are due, keeps a master that
+// cannot send in place no longer: each answer to it sets the timer anew.
+func TestMasterThatCannotSendHearsALowerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig()
+		cfg.Resume = true
+		n := newSegment().add(t, cfg, discard())
+		n.run()
+		time.Sleep(500 * time.Millisecond)
+		n.failSends(errNoLink)
+		for range 6 {
+			time.Sleep(900 * time.Millisecond)
+			n.inbox <- testPacket(1)
+		}
+		synctest.Wait()
+		if got := n.Snapshot().State; got != Fault {
+			t.Errorf("%s %s after its last advert, want %s", got, 5400*time.Millisecond, Fault)
+		}
+		n.stop()
+	})
+}
+
 func TestRunAfterCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newSegment().add(t, testConfig(), discard())

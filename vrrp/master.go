@@ -60,9 +60,6 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 				continue
 			}
 			v.advertise(v.cfg.Priority)
-			if v.unheard() {
-				return v.mute
-			}
 		// keepalived's garp_master_delay.
 		case announceDue:
 			v.tellNeighbours(v.again)
@@ -77,6 +74,10 @@ func (v *Instance) master(ctx context.Context) stateFunc {
 			if v.masterHears(e.packet) {
 				return v.yield
 			}
+		}
+		// An answer to another master sets the Adver_Timer anew, too.
+		if v.unheard() {
+			return v.mute
 		}
 	}
 }
