@@ -28,6 +28,10 @@ type receiver struct {
 	done  sync.WaitGroup
 }
 
+// inherited is how long a port that was closed may still be in use: a program that is being
+// started has this process's sockets until its execve.
+const inherited = 500 * time.Millisecond
+
 // listen hands what comes to a port to take, one datagram at a time for each family. A
 // family that the machine does not have is left out.
 func listen(port uint16, take func(datagram)) (*receiver, error) {
@@ -35,6 +39,9 @@ func listen(port uint16, take func(datagram)) (*receiver, error) {
 	for _, network := range []string{"udp4", "udp6"} {
 		lc := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error { return control(c, askForMore(network)) }}
 		conn, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+		for end := time.Now().Add(inherited); errors.Is(err, unix.EADDRINUSE) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			conn, err = lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+		}
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) && network == "udp6" {
 			continue
 		}
