@@ -29,8 +29,8 @@ type receiver struct {
 }
 
 // inherited is how long a port that was closed may still be in use: a program that is being
-// started has this process's sockets until its execve.
-const inherited = 500 * time.Millisecond
+// started has this process's sockets until its execve. Tests change it.
+var inherited = 500 * time.Millisecond
 
 // listen hands what comes to a port to take, one datagram at a time for each family. A
 // family that the machine does not have is left out.
@@ -38,10 +38,7 @@ func listen(port uint16, take func(datagram)) (*receiver, error) {
 	r := &receiver{}
 	for _, network := range []string{"udp4", "udp6"} {
 		lc := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error { return control(c, askForMore(network)) }}
-		conn, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
-		for end := time.Now().Add(inherited); errors.Is(err, unix.EADDRINUSE) && time.Now().Before(end); time.Sleep(time.Millisecond) {
-			conn, err = lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
-		}
+		conn, err := listenPatiently(lc, network, port)
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) && network == "udp6" {
 			continue
 		}
@@ -54,6 +51,17 @@ func listen(port uint16, take func(datagram)) (*receiver, error) {
 		r.done.Go(func() { receive(udp, take) })
 	}
 	return r, nil
+}
+
+// listenPatiently listens on a port, and waits where it is still in use. The kernel reports no end
+// of that, so it asks each millisecond.
+func listenPatiently(lc net.ListenConfig, network string, port uint16) (conn net.PacketConn, err error) {
+	for end := time.Now().Add(inherited); ; time.Sleep(time.Millisecond) {
+		conn, err = lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+		if !errors.Is(err, unix.EADDRINUSE) || !time.Now().Before(end) {
+			return conn, err
+		}
+	}
 }
 
 // askForMore has the kernel say how far a datagram has come and where it was sent to.
