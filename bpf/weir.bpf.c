@@ -41,17 +41,26 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
- * xdp_vmac says whose address a frame to another address than the device's is to, and makes
- * one to this machine's virtual router one to the device.
+ * xdp_is_ours says whether a frame is to the device, or to this machine's virtual router: then it
+ * is made one to the device. Where it is not, action is what becomes of it.
  */
-static INLINE enum vmac xdp_vmac(struct ethhdr *eth, void *end, __u32 ifindex)
+static INLINE bool xdp_is_ours(struct ethhdr *eth, void *end, __u32 ifindex, int *action)
 {
 	__u64 own;
-	enum vmac v = vmac_of(eth, end, ifindex, &own);
 
-	if (v == VMAC_MASTER)
+	if (!device_mac || mac_word(eth->h_dest) == device_mac)
+		return true;
+	switch (vmac_of(eth, end, ifindex, &own)) {
+	case VMAC_MASTER:
 		set_mac(eth->h_dest, device_mac);
-	return v;
+		return true;
+	case VMAC_STANDBY:
+		*action = XDP_DROP;
+		return false;
+	default:
+		*action = XDP_PASS;
+		return false;
+	}
 }
 
 /* weir_xdp balances what comes in by a device, at XDP. */
@@ -63,20 +72,13 @@ int weir_xdp(struct xdp_md *ctx)
 	struct sent sent = {};
 	struct headers h;
 	enum parsed parsed = parse(data, end, &h, &p);
+	int action;
 
 	if (parsed != PARSED) {
 		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
 			return XDP_PASS;
-		if (device_mac && mac_word(h.eth->h_dest) != device_mac) {
-			switch (xdp_vmac(h.eth, end, ctx->ingress_ifindex)) {
-			case VMAC_NONE:
-				return XDP_PASS;
-			case VMAC_STANDBY:
-				return XDP_DROP;
-			case VMAC_MASTER:
-				break;
-			}
-		}
+		if (!xdp_is_ours(h.eth, end, ctx->ingress_ifindex, &action))
+			return action;
 		switch (xdp_classify(ctx)) {
 		case NEXT_ROUTE:
 			return xdp_slow_send(ctx, slow_route_asking(ctx, true));
@@ -85,16 +87,8 @@ int weir_xdp(struct xdp_md *ctx)
 		}
 		return XDP_PASS;
 	}
-	if (device_mac && mac_word(h.eth->h_dest) != device_mac) {
-		switch (xdp_vmac(h.eth, end, ctx->ingress_ifindex)) {
-		case VMAC_NONE:
-			return XDP_PASS;
-		case VMAC_STANDBY:
-			return XDP_DROP;
-		case VMAC_MASTER:
-			break;
-		}
-	}
+	if (!xdp_is_ours(h.eth, end, ctx->ingress_ifindex, &action))
+		return action;
 	return xdp_finish(ctx, &h, &p, &sent, balance(ctx, &h, &p, &sent, true), 0);
 }
 

@@ -205,7 +205,7 @@ static_routes {
 static_rules {
     from 10.30.0.0/16 table 100 priority 300
 }`},
-	{name: "use_vmac", inside: `
+	{name: "use_vmac", short: true, inside: `
 use_vmac
 virtual_ipaddress {
     192.168.25.100
