@@ -173,6 +173,9 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 	if err := unfit(d.wanted, l); err != nil {
 		return err
 	}
+	if err := a.takeOffLeft(d.name, d.index); err != nil {
+		return err
+	}
 	if !l.Layer3 {
 		if d.egress, err = a.attachEgress(d.index); err != nil {
 			return fmt.Errorf("attach the program at egress: %w", err)
