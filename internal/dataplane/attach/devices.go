@@ -159,7 +159,7 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	a.by[w.Name] = d
 	switch {
 	case d.hook == hookEgress:
-	case avoid != "" && isXDP(d.hook):
+	case isXDP(d.hook) && (avoid != "" || d.software && d.hook == lvs.HookNative):
 		a.log.Warn("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
 	default:
 		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
