@@ -26,6 +26,7 @@ var remarkTexts = map[string]string{
 	"vmac-unicast":          bareInstance + "use_vmac\nunicast_peer {\n10.0.0.3\n}\n}\n",
 	"long-line":             "global_defs {\nrouter_id " + strings.Repeat("x", 1100) + "\n}\n",
 	"name-joined":           "$A=a\n$B=$A\nglobal_defs {\nrouter_id ${B}.1\n}\n",
+	"keepalived-refuses":    "static_rules {\nsport 80 table 3 priority 4\n}\n",
 	"method-default":        "virtual_server 10.0.0.1 80 {\nprotocol TCP\nlb_algo rr\nreal_server 10.0.0.2 80 {\n}\n}\n",
 	"no-effect":             service("10.0.0.1 80", "protocol TCP\nops"),
 	"no-meaning":            "global_defs {\nprocess_names\n}\n",

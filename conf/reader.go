@@ -216,6 +216,10 @@ func (r *reader) outside(st *text.Statement) any {
 // section takes the lines of a section of HAProxy: it has no braces, so that the lines behind
 // its head belong to it up to one that keepalived knows.
 func (r *reader) section(st *text.Statement) bool {
+	if st.Block != nil && slices.Contains([]string{"server", "upstream", "http", "events", "stream", "location"}, st.Keyword()) && st.Guess() == nil {
+		r.diags.ErrorOnce("section", st.Place(), text.Quote(st.Keyword())+" begins a block of nginx", "take it out")
+		return true
+	}
 	if !slices.Contains([]string{"frontend", "backend", "listen"}, st.Keyword()) || st.Block != nil {
 		return r.pasted && st.Block == nil && text.Nearest(st.Keyword(), r.language.root.names()) == ""
 	}

@@ -15,6 +15,9 @@ type remark struct {
 	explain string
 }
 
+// codeRefuses is the kind of what weir does and keepalived does not.
+const codeRefuses = "keepalived-refuses"
+
 // remarks are all kinds, sorted.
 var remarks = []remark{
 	{"comment-in-word", false, "a # or ! in the middle of a word begins a comment: the word ends before it"},
@@ -24,6 +27,7 @@ var remarks = []remark{
 	{"given-twice", false, "a keyword or a block stands twice: one of them counts"},
 	{"hysteresis", true, "hysteresis has to be below quorum, which could never be lost otherwise"},
 	{"include-missing", false, "an include matches no file"},
+	{codeRefuses, true, "keepalived refuses or drops what weir does as it is written"},
 	{"listed-twice", true, "a real server, a tracker or a script stands twice: the first one counts"},
 	{"long-line", true, "keepalived reads at most 1,022 bytes of a line: 2.4.3 leaves the beginning out, 2.2.7 takes the rest for another line"},
 	{"method-default", true, "a virtual_server without lb_kind is forwarded by NAT"},

@@ -28,6 +28,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	var instances []VRRPInstance
 	for _, i := range raw.instances {
 		r.diags.Now = i.head.All()
+		_, i.twice = first.names[i.Name]
 		i.resolve(r, &raw.global, first)
 		first.check(r, i)
 	}
@@ -322,6 +323,9 @@ func (i *rawInstance) resolveExcluded(r *reader, first *taken) {
 func (i *rawInstance) givenBefore(r *reader, first *taken, vip VIP) bool {
 	addr := vip.Prefix.Addr()
 	before, taken := first.vips[addr]
+	if i.twice {
+		return taken
+	}
 	if taken {
 		r.warnAt(vip.at, "vip-twice", fmt.Sprintf("virtual address %s is given twice", addr), "take one of them out", "first given at "+before.String())
 	} else {

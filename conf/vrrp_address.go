@@ -159,7 +159,9 @@ func (v *VIP) option(r *reader, st *text.Statement, n int) (used int, ok bool) {
 	case name == "label":
 		v.Label, ok = after(r, st, n, addressLabel())
 	case name == "peer":
-		v.Peer, ok = after(r, st, n, network())
+		if v.Peer, ok = after(r, st, n, network()); ok && strings.Contains(st.Words[n+1].Text, "/") {
+			r.warnAt(st.Words[n+1].Place, codeRefuses, "keepalived reads no mask behind peer, weir does, as ip address has it", "write the address alone where its mask is that of a host")
+		}
 	case name == "track_group":
 		v.TrackGroup, ok = after(r, st, n, nonEmpty("a track_group's name"))
 	case name == "preferred_lft":

@@ -106,6 +106,9 @@ type rawInstance struct {
 	peerAt   map[netip.Addr]text.Place
 	mentions func(names ...string) bool
 	noVIPs   bool
+	// twice is an instance whose name an earlier one has: that it has the same addresses is
+	// not said as well.
+	twice bool
 }
 
 // instanceBlock is the table of vrrp_instance.

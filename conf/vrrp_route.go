@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"weir/conf/text"
@@ -20,16 +19,9 @@ type Route struct {
 	Words string `json:"route"`
 }
 
-// Rule is a line of virtual_rules or static_rules, as "ip rule" has it.
-type Rule struct {
-	Options []Option `json:"options"`
-	Words   string   `json:"rule"`
-}
-
 // routeWords are the words of a route line.
 func routeWords() []lineWord {
 	small, big := number(0, math.MaxUint16), number(0, math.MaxUint32)
-	name := nonEmpty("a name or a number")
 	var all []lineWord
 	for _, part := range [][]lineWord{
 		{{name: "encap", rest: true}},
@@ -38,17 +30,22 @@ func routeWords() []lineWord {
 		lineWordOf("from", network6()),
 		lineWordOf("dev oif vrf", device()),
 		lineWordOf("scope", scope()),
-		lineWordOf("table realms protocol tos dsfield", name),
+		lineWordOf("table", numbered(math.MaxUint32)),
+		lineWordOf("protocol tos dsfield", numbered(math.MaxUint8)),
+		lineWordOf("realms", realms()),
 		lineWordOf("features", oneWord("feature", "ecn")),
 		lineWordOf("metric preference priority", big),
-		lockable(lineWordOf("mtu advmss hoplimit rtt rttvar reordering window cwnd ssthresh rto_min initcwnd initrwnd", nonEmpty("a number"))),
+		lockable(lineWordOf("mtu advmss reordering cwnd ssthresh", ruleNumber(math.MaxUint32))),
+		lockable(lineWordOf("rtt rttvar rto_min", roundTrip())),
+		lineWordOf("hoplimit", ruleNumber(math.MaxUint8)),
+		lineWordOf("window initcwnd initrwnd", ruleNumber(math.MaxUint32)),
 		lockable(lineWordOf("congctl", nonEmpty("the name of an algorithm"))),
 		lineWordOf("quickack fastopen_no_cookie", number(0, 1)),
 		lineWordOf("pref", preference()),
 		lineWordOf("ttl-propagate", oneWord("option", "enabled", "disabled")),
 		lineWordOf("expires", big),
 		lineWordOf("weight", number(1, 256)),
-		lineWordOf("track_group", name),
+		lineWordOf("track_group", nonEmpty("a name")),
 		lineWordOf("id ttl", small),
 	} {
 		all = append(all, part...)
@@ -119,14 +116,17 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 		}
 		g := grammar{what: "route", words: words, bare: bare}
 		var ok bool
-		if route.Options, ok = g.read(r, st); !ok {
+		if route.Options, ok = g.read(r, st); !ok || groupOutside(r, st, name) {
 			return
 		}
 		if !found {
 			r.errorAt(st.All(), "a route without a destination", "expected "+expects)
 			return
 		}
-		if !route.says("dev") && !route.says("oif") && !route.says("no_track") {
+		if !route.check(r, st) {
+			return
+		}
+		if !route.says("dev") && !route.says("oif") && !route.says("no_track") && !route.Unready() {
 			r.warnAt(st.Place(), "route-untracked", "a route without a device is not watched", "write dev INTERFACE, or no_track")
 		}
 		if route.Unready() {
@@ -137,6 +137,88 @@ func routeBlock[T any](name string, add func(*T, Route)) *blockSpec {
 	})
 	spec.words = func(word string) bool { return word == "to" || knows(words, word) }
 	return spec
+}
+
+// groupOutside refuses track_group on a line of an instance: it belongs to those of the
+// machine.
+func groupOutside(r *reader, st *text.Statement, list string) bool {
+	i := slices.IndexFunc(st.Words, func(w text.Token) bool { return w.Text == "track_group" })
+	if i < 0 || strings.HasPrefix(list, "static") {
+		return false
+	}
+	r.errorAt(st.Words[i].Place, "track_group has no meaning in "+list, "take it out: the instance's own routes and rules follow it anyway")
+	return true
+}
+
+// familyOf is that of an address or a network, 0 of all of them.
+func familyOf(word string) int {
+	word, _, _ = strings.Cut(word, "/")
+	switch a, err := netip.ParseAddr(word); {
+	case word == "default6" || err == nil && a.Is6():
+		return 6
+	case err == nil:
+		return 4
+	}
+	return 0
+}
+
+// otherFamily is the first word of a line that says another family than the line before it
+// does, "" where none is; of is that of the destination, 0 where that says none. What belongs to
+// next hops does not count.
+func otherFamily(options []Option, of int, words map[string]int) string {
+	for _, o := range options {
+		its, says := words[o.Name]
+		if o.Name == "nexthop" {
+			break
+		}
+		if says && its == 0 {
+			its = familyOf(o.Value)
+		}
+		if its != 0 && of != 0 && its != of {
+			return o.Name
+		}
+		of = max(of, its)
+	}
+	return ""
+}
+
+// routeFamilies are the words of a route that belong to a family: 0 is that of the value.
+var routeFamilies = map[string]int{"src": 0, "from": 6, "expires": 6, "pref": 6, "realms": 4}
+
+// check holds the words of a route to one family, and tells what keepalived does not do.
+func (t *Route) check(r *reader, st *text.Statement) bool {
+	of := 0
+	if t.To.IsValid() {
+		of = familyOf(t.To.Addr().String())
+	}
+	if other := otherFamily(t.Options, of, routeFamilies); other != "" {
+		r.errorAt(st.All(), fmt.Sprintf("a route of IPv4 and IPv6 at once: %s is of another family", other), "expected words of one family")
+		return false
+	}
+	for _, o := range t.Options {
+		if o.Name == "nexthop" {
+			break
+		}
+		if (o.Name == "via" || o.Name == "gw") && of != 0 && (o.Value == "inet6" && of == 4 || familyOf(o.Value) != 0 && familyOf(o.Value) != of) {
+			r.warnAt(st.Place(), codeRefuses, "keepalived makes no route by a gateway of another family, weir does", "write a gateway of the same family")
+		}
+	}
+	sayUnlike(r, st, t.Options)
+	return true
+}
+
+// sayUnlike warns of words that keepalived reads otherwise: it replaces the protocol of what it
+// tracks by its own, which is 18, and skips the word behind a family's name.
+func sayUnlike(r *reader, st *text.Statement, options []Option) {
+	tracked := !slices.ContainsFunc(options, func(o Option) bool { return o.Name == "no_track" })
+	for _, o := range options {
+		switch {
+		case o.Name == "protocol" && tracked && o.Value != "keepalived" && atoi(o.Value) != 18:
+			r.warnAt(st.Place(), codeRefuses, "keepalived sets the protocol of what it tracks to keepalived, weir to "+o.Value, "write no_track, or take protocol out")
+		case o.Name == "inet" || o.Name == "inet6":
+			r.warnAt(st.Place(), codeRefuses, "keepalived skips the word behind "+o.Name+", weir does not", "take it out where an address says the family")
+		}
+	}
 }
 
 // Unready tells whether weir cannot make the route yet.
@@ -160,133 +242,4 @@ func (t *Route) says(word string) bool {
 // via tells whether text is the address behind "via inet6".
 func via(line, text string) bool {
 	return strings.Contains(line, "inet6 "+text) || strings.Contains(line, "inet "+text)
-}
-
-// ruleWords are the words of a rule line.
-func ruleWords() []lineWord {
-	name := nonEmpty("a name or a number")
-	var all []lineWord
-	for _, part := range [][]lineWord{
-		flagWords("not inet inet6 no_track type nop l3mdev blackhole unreachable prohibit"),
-		lineWordOf("from to", allOrNetwork()),
-		lineWordOf("iif dev oif", device()),
-		lineWordOf("tos dsfield realms ipproto track_group", name),
-		lineWordOf("table lookup", ruleTable()),
-		lineWordOf("fwmark", markMask()),
-		lineWordOf("priority preference order", ruleNumber(math.MaxUint32)),
-		lineWordOf("goto", number(0, math.MaxUint32)),
-		lineWordOf("protocol", number(0, 255)),
-		lineWordOf("tunnel-id", nonEmpty("a number")),
-		lineWordOf("suppress_prefixlength sup_pl suppress_ifgroup sup_group", name),
-		lineWordOf("uidrange", nonEmpty("A-B")),
-		lineWordOf("sport dport", nonEmpty("a port, or two with - between")),
-	} {
-		all = append(all, part...)
-	}
-	return all
-}
-
-// check wants an action of a rule, and warns where it has no priority.
-func (t *Rule) check(r *reader, st *text.Statement) bool {
-	actions := t.all("table", "lookup", "goto", "nop", "l3mdev", "blackhole", "unreachable", "prohibit")
-	priority := t.all("priority", "preference", "order")
-	switch {
-	case len(actions) == 0:
-		r.errorAt(st.All(), "a rule without an action", "expected table TABLE, goto N, nop, blackhole, unreachable or prohibit")
-		return false
-	case len(actions) > 1:
-		r.errorAt(st.All(), fmt.Sprintf("a rule with two actions: %s and %s", actions[0].Name, actions[1].Name), "take one of them out")
-		return false
-	case actions[0].Name == "goto" && (len(priority) == 0 || atoi(priority[0].Value) >= atoi(actions[0].Value)):
-		r.errorAt(st.All(), "a rule goes to one that stands before it, or to itself", "expected priority N, with N less than that of goto")
-		return false
-	case !slices.Contains([]string{"table", "lookup", "l3mdev"}, actions[0].Name) && len(t.all("realms", "suppress_prefixlength", "sup_pl", "suppress_ifgroup", "sup_group")) > 0:
-		r.errorAt(st.All(), "realms and suppress_ words belong to a rule with a table", "expected table TABLE")
-		return false
-	}
-	if len(priority) == 0 && actions[0].Name != "l3mdev" {
-		r.warnAt(st.Place(), "rule-priority", "a rule without a priority stands before all others", "write priority N")
-	}
-	return true
-}
-
-// all are the options with one of some names.
-func (t *Rule) all(names ...string) (list []Option) {
-	for _, o := range t.Options {
-		if slices.Contains(names, o.Name) {
-			list = append(list, o)
-		}
-	}
-	return list
-}
-
-// atoi is a number that has been read before.
-func atoi(word string) int {
-	n, _ := strconv.ParseInt(word, 0, 64)
-	return int(n)
-}
-
-// ruleNumber is a number up to most in any base, as C has them.
-func ruleNumber(most uint64) kind[uint64] {
-	return kind[uint64]{fmt.Sprintf("a number from 0 to %d", most), func(word string) (uint64, *complaint) {
-		n, err := strconv.ParseUint(word, 0, 64)
-		if err != nil || n > most || strings.Contains(word, "_") {
-			return 0, complain("%s is not a number from 0 to %d", text.Quote(word), most)
-		}
-		return n, nil
-	}}
-}
-
-// markMask is a firewall mark, with or without a mask behind it.
-func markMask() kind[string] {
-	n := ruleNumber(math.MaxUint32)
-	return kind[string]{"MARK or MARK/MASK", func(word string) (string, *complaint) {
-		mark, mask, masked := strings.Cut(word, "/")
-		_, c := n.parse(mark)
-		if c == nil && masked {
-			_, c = n.parse(mask)
-		}
-		return word, c
-	}}
-}
-
-// ruleTable is a routing table by name or number, of which 0 is none.
-func ruleTable() kind[string] {
-	return kind[string]{"a table's name or number", func(word string) (string, *complaint) {
-		if n, err := strconv.ParseUint(word, 0, 32); word == "" || err == nil && n == 0 {
-			return "", complain("%s is no table", text.Quote(word))
-		}
-		return word, nil
-	}}
-}
-
-func allOrNetwork() kind[string] {
-	n := network()
-	return kind[string]{"a network, all or default", func(text string) (string, *complaint) {
-		if text == "all" || text == "any" || text == "default" {
-			return text, nil
-		}
-		_, c := n.parse(text)
-		return text, c
-	}}
-}
-
-// ruleBlock is a list of rules.
-func ruleBlock[T any](name string, add func(*T, Rule)) *blockSpec {
-	const expects = "from NETWORK to NETWORK table TABLE and the other words of ip rule"
-	g := grammar{what: "rule", words: ruleWords(), bare: func(string) bool { return false }}
-	spec := list(name, expects, func(r *reader, st *text.Statement, into *T) {
-		if !knows(g.words, st.Keyword()) && r.misplacedIn(st, name) {
-			return
-		}
-		rule := Rule{Words: wordsOf(st.Words)}
-		var ok bool
-		if rule.Options, ok = g.read(r, st); !ok || !rule.check(r, st) {
-			return
-		}
-		add(into, rule)
-		note(into, name, st.Place())
-	})
-	spec.words = func(word string) bool { return knows(g.words, word) }
-	return spec
 }

@@ -10,6 +10,7 @@ import (
 // userDifferences are the files of users that weir and keepalived 2.2.7 judge
 // differently, each with its reason. A file of 0 is one that keepalived takes.
 var userDifferences = map[string]string{
+	"html-entities":     "keepalived takes an entity for a part of the program's name",
 	"curly-quotes":      "keepalived takes quotes of printed text for a part of the program's name",
 	"defines-itself":    "keepalived frees the value while it reads it",
 	"comments-behind":   "keepalived does not look at what stands behind the value",

@@ -2,6 +2,8 @@ package text
 
 import (
 	"fmt"
+	"html"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -38,7 +40,18 @@ func (l *lexer) oddBlank() (name string, size int) {
 	if name = oddBlanks[c]; name == "" {
 		return "", 0
 	}
-	return fmt.Sprintf("U+%04X, a %s,", c, name), size
+	article := "a"
+	if strings.ContainsRune("aeiou", rune(name[0])) {
+		article = "an"
+	}
+	return fmt.Sprintf("U+%04X, %s %s,", c, article, name), size
+}
+
+// invisibleAt tells whether a text begins with a character that has no width: it stands
+// within a word as well as around it.
+func invisibleAt(text string) bool {
+	c, _ := utf8.DecodeRuneInString(text)
+	return strings.ContainsRune("\u200b\u200e\u200f\u2060\ufeff", c)
 }
 
 // skipOddBlank takes a character that looks like a blank.
@@ -49,8 +62,12 @@ func (l *lexer) skipOddBlank() bool {
 	}
 	at := l.here()
 	at.end += int32(size)
-	l.next()
-	l.diags.ErrorOnce("blank", at, name+" where a blank is meant", "put a blank in its place")
+	invisible := invisibleAt(l.src.Text[l.pos:])
+	if l.next(); invisible {
+		l.diags.ErrorOnce("invisible", at, name+" which nobody sees", "take it out")
+	} else {
+		l.diags.ErrorOnce("blank", at, name+" where a blank is meant", "put a blank in its place")
+	}
 	return true
 }
 
@@ -101,9 +118,10 @@ func (l *lexer) tidy(line []Token) []Token {
 	if l.comments || len(line) == 0 {
 		return line
 	}
-	if first := line[0]; first.kind == wordToken && l.foreignComment(first) {
+	if first := line[0]; first.kind == wordToken && (l.foreignComment(first) || l.markup(first) || l.removed(first)) {
 		return l.withoutWords(line, 0, len(line))
 	}
+	line = l.added(line)
 	if line[0].kind == wordToken && slices.Contains(freeText, line[0].Text) {
 		return line
 	}
@@ -111,6 +129,7 @@ func (l *lexer) tidy(line []Token) []Token {
 	for i := range line {
 		t := line[i]
 		if t.kind == wordToken && !t.broken {
+			l.entity(&t)
 			if i > 0 && line[i-1].kind == wordToken && isComment(&t) {
 				l.diags.ErrorOnce("comment", t.Place, fmt.Sprintf("%q begins no comment", t.Text), "write #")
 				return l.withoutWords(append(kept, line[i:]...), len(kept), len(line))
@@ -224,4 +243,60 @@ func (b *builder) assignsAgain(st *Statement) {
 
 func (b *builder) assigned(at Token, sign string) {
 	b.diags.ErrorOnce("assign", at.Place, fmt.Sprintf("no %q stands between a keyword and its value", sign), "expected a blank")
+}
+
+// tag is how a tag of HTML that stands around a text begins.
+var tag = regexp.MustCompile(`(?i)^<(!doctype|!--|/?(html|head|body|pre|code|div|p|span|br|title|meta|table|tbody|tr|td|h[1-6]|a|ul|li)\b)`)
+
+// markup takes a line of HTML.
+func (l *lexer) markup(first Token) bool {
+	if !strings.HasPrefix(first.Text, "<") || !tag.MatchString(first.Text) {
+		return false
+	}
+	l.diags.ErrorOnce("html", first.Place, "a line of HTML", "take it out")
+	return true
+}
+
+// entity reads an entity of HTML as its character.
+func (l *lexer) entity(t *Token) {
+	if !strings.Contains(t.Text, "&") || t.Text != t.Place.Text() {
+		return
+	}
+	if plain := html.UnescapeString(t.Text); plain != t.Text && strings.Contains(t.Text, ";") {
+		l.diags.ErrorOnce("entity", t.Place, "an entity of HTML", "write the character itself")
+		t.Text = plain
+	}
+}
+
+// The lines of a patch: what is taken out, and what comes.
+const patchLine, patchHint = "a line of a patch", "take the lines with - out, and the sign of those with +"
+
+// changes tells whether a word at the start of a line is the sign of a patch's, or begins with
+// it.
+func changes(first Token, sign string) bool {
+	rest, ok := strings.CutPrefix(first.Text, sign)
+	return ok && (rest == "" || rest[0] >= 'a' && rest[0] <= 'z') && first.Place.column == 1 && !first.Place.Src.expanded
+}
+
+// removed takes a line that a patch takes out.
+func (l *lexer) removed(first Token) bool {
+	if !changes(first, "-") {
+		return false
+	}
+	l.diags.ErrorOnce("patch", first.Place, patchLine, patchHint)
+	return true
+}
+
+// added takes the sign away from a line that comes with a patch.
+func (l *lexer) added(line []Token) []Token {
+	first := line[0]
+	if first.kind != wordToken || !changes(first, "+") {
+		return line
+	}
+	l.diags.ErrorOnce("patch", first.Place, patchLine, patchHint)
+	if line[0].Text = first.Text[1:]; line[0].Text == "" {
+		line = slices.Delete(line, 0, 1)
+		l.tokens = l.tokens[:len(l.tokens)-1]
+	}
+	return line
 }

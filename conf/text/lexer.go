@@ -72,7 +72,7 @@ const byteOrderMark = "\ufeff"
 func lex(src *Source, diags *Collector, run *Reading) []Token {
 	l := &lexer{src: src, line: 1, column: 1, diags: diags, run: run, most: MostTokens(len(src.Text))}
 	if strings.HasPrefix(src.Text, byteOrderMark) {
-		l.pos = len(byteOrderMark)
+		l.sayMark()
 	}
 	around := len(src.Text)
 	if run != nil && run.parts != nil {
@@ -82,12 +82,34 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 		}
 	}
 	l.tokens = make([]Token, 0, min(around/5+len(l.cuts)+8, l.most+2))
-	if l.isText() {
+	if l.isText() && !l.oldLineEnds() {
 		l.sayLong()
 		l.all()
 	}
 	l.emit(endToken, "", l.here())
 	return l.tokens
+}
+
+// sayMark goes behind the mark at the start of a file. keepalived takes it for a part of the
+// first word.
+func (l *lexer) sayMark() {
+	at := l.here()
+	at.end += int32(len(byteOrderMark))
+	l.pos = len(byteOrderMark)
+	if l.run != nil {
+		l.diags.WarnAt(at, "keepalived-refuses", "the file begins with a byte order mark: keepalived takes it for a part of the first word", "save it as UTF-8 without a mark")
+	}
+}
+
+// oldLineEnds refuses a text whose lines end with a carriage return alone, as those of old
+// Macintoshes do: it would be one line.
+func (l *lexer) oldLineEnds() bool {
+	lines := strings.TrimRight(l.src.Text, "\r\n")
+	if l.run == nil || strings.Contains(lines, "\n") || !strings.Contains(lines, "\r") {
+		return false
+	}
+	l.diags.ErrorAt(l.here(), "the lines end with a carriage return alone", "save it with line feeds: keepalived reads one line")
+	return true
 }
 
 // all cuts the whole text.
@@ -330,7 +352,7 @@ func (l *lexer) plain() bool {
 		if isBlank(c) || c == '\n' || c == '#' || c == '!' {
 			break
 		}
-		if c >= utf8.RuneSelf && oddBlankAt(l.src.Text[end:]) {
+		if c >= utf8.RuneSelf && oddBlankAt(l.src.Text[end:]) && !invisibleAt(l.src.Text[end:]) {
 			break
 		}
 		if c >= utf8.RuneSelf || c == '"' || c == '\'' || c == '\\' || c == '{' {
@@ -378,11 +400,18 @@ func (l *lexer) word() {
 				broken = true
 			}
 		case c == '{':
-			for n := l.pair(); n > 0; {
+			n := l.pair()
+			if n == 0 {
+				broken = true
+				l.openName(at)
+			}
+			for n > 0 {
 				s := l.next()
 				n -= len(s)
 				text.WriteString(s)
 			}
+		case c >= utf8.RuneSelf && invisibleAt(l.src.Text[l.pos:]):
+			l.skipOddBlank()
 		case c == '\\' && l.peek(1) == '\\':
 			text.WriteString(l.next())
 			text.WriteString(l.next())
@@ -402,9 +431,23 @@ func (l *lexer) wordEnds() bool {
 	c := l.peek(0)
 	if c >= utf8.RuneSelf {
 		_, size := l.oddBlank()
-		return size > 0
+		return size > 0 && !invisibleAt(l.src.Text[l.pos:])
 	}
-	return c == '\n' || isBlank(c) || beginsComment(l.src.Text[l.pos:]) > 0 || c == '{' && l.pair() == 0 || l.continues()
+	return c == '\n' || isBlank(c) || beginsComment(l.src.Text[l.pos:]) > 0 || c == '{' && l.pair() == 0 && !l.opensName() || l.continues()
+}
+
+// opensName tells whether the brace here is that of a ${NAME} which is not closed.
+func (l *lexer) opensName() bool {
+	c := l.peek(1)
+	return l.pos > 0 && l.src.Text[l.pos-1] == '$' && (c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+}
+
+// openName takes a name whose brace is not closed, in the word that begins at a place.
+func (l *lexer) openName(at Place) {
+	l.next()
+	l.skip(len(leadingName(l.src.Text[l.pos:])))
+	at.end = int32(l.pos)
+	l.diags.ErrorAt(at, "the brace of "+Quote(at.Text())+" is not closed", "write ${NAME}")
 }
 
 // singleQuoted tells whether the ' here begins a quoted string. One that does
