@@ -163,12 +163,20 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	return errors.Join(err, plane.Remove()) // it was never in service
 }
 
+// realServers is how many a configuration has.
+func realServers(cfg *conf.Config) (n int) {
+	for _, vs := range cfg.VirtualServers {
+		n += len(vs.RealServers)
+	}
+	return n
+}
+
 // openPlane loads the data plane, and takes up what an earlier process has left of it.
 func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (*dataplane.Plane, error) {
 	tables := cfg.Weir.Tables
 	plane, err := dataplane.Open(dataplane.Options{
 		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
-		Services: tables.Services, RealServers: tables.Servers, Lock: locks.pins,
+		Services: tables.Services, RealServers: tables.Servers, Expected: realServers(cfg), Lock: locks.pins,
 	})
 	if err != nil {
 		os.Remove(o.pinDir) // where nothing is pinned

@@ -23,11 +23,12 @@ import (
 type need struct {
 	options                                            Options
 	connections, templates, services, servers, reserve uint64
+	process                                            uint64 // beside the tables
 }
 
 // needOf adds up the tables of an object whose sizes are set.
 func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
-	n.options = o
+	n.options, n.process = o, besides+uint64(o.Expected)*perServer
 	cpus := uint64(ebpf.MustPossibleCPU())
 	for name, m := range spec.Maps {
 		part := &n.reserve
@@ -80,7 +81,12 @@ func tableBytes(m *ebpf.MapSpec, cpus uint64) uint64 {
 }
 
 // besides is what the programs, while the kernel verifies them, and the process itself take.
-const besides = 48 << 20
+// PerServer is what the process takes for each real server of a configuration, measured with
+// 40,000 of them.
+const (
+	besides   = 48 << 20
+	perServer = 3 << 10
+)
 
 // String tells what the tables take.
 func (n need) String() string {
@@ -97,7 +103,7 @@ func (n need) remedy(limit uint64) string {
 	for times := 0; ; times++ {
 		fits := times >= 2
 		if limit > 0 {
-			fits = times >= 1 && smaller.all()+besides <= limit
+			fits = times >= 1 && smaller.all()+n.process <= limit
 		}
 		if fits || smaller.options.Connections/2 < fewestEntries {
 			break
@@ -133,9 +139,9 @@ func (n need) explain(err error) error {
 // warn says before the tables are made that the process's limit of memory is below what they
 // take: the kernel may end the process then, which can say nothing any more.
 func (n need) warn(log *slog.Logger) {
-	if limit := memoryLimit(); limit > 0 && n.all()+besides > limit {
+	if limit := memoryLimit(); limit > 0 && n.all()+n.process > limit {
 		log.Warn("the limit of memory may be too low for the data plane", "limit", mib(limit), "tables", mib(n.all()),
-			"programs_and_process", mib(besides), "remedy", n.remedy(limit))
+			"programs_and_process", mib(n.process), "remedy", n.remedy(limit))
 	}
 }
 

@@ -47,7 +47,7 @@ func TestNeedIsWhatTheKernelTakes(t *testing.T) {
 func TestErrorsAboutMemoryNameTheTables(t *testing.T) {
 	n := need{
 		options:     Options{Connections: 1 << 20, Templates: 1 << 18, RealServers: 1 << 16, Services: 1 << 12},
-		connections: 400 << 20, templates: 32 << 20, servers: 14 << 20, services: 1 << 20, reserve: 8 << 20,
+		connections: 400 << 20, templates: 32 << 20, servers: 14 << 20, services: 1 << 20, reserve: 8 << 20, process: besides,
 	}
 	for limit, want := range map[uint64]string{
 		0:         "connections 262144 templates 65536 servers 65536 services 4096 } } take some 131 MiB",
@@ -58,6 +58,11 @@ func TestErrorsAboutMemoryNameTheTables(t *testing.T) {
 		if got := n.remedy(limit); !strings.HasSuffix(got, "weir { tables { "+want) {
 			t.Errorf("with %s: %s, want %s", mib(limit), got, want)
 		}
+	}
+	many := n
+	many.process += 40_000 * perServer // the tables fit into 512 MiB, and the process beside them does not
+	if got, want := many.remedy(512<<20), "connections 524288 templates 131072 servers 65536 services 4096 } } take some 239 MiB"; !strings.HasSuffix(got, want) {
+		t.Errorf("with many servers: %s, want %s", got, want)
 	}
 	for errno, told := range map[unix.Errno]bool{unix.ENOMEM: true, unix.E2BIG: true, unix.EPERM: false, unix.EINVAL: false} {
 		err := n.explain(fmt.Errorf("map create: %w", errno))

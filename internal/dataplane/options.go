@@ -26,6 +26,9 @@ type Options struct {
 	// Services bounds the virtual servers, and RealServers the real servers of all
 	// of them together. What was removed counts while connections refer to it.
 	Services, RealServers int
+	// Expected is how many real servers the configuration has, by which the process's own
+	// memory is estimated; 0 is a few.
+	Expected int
 	// CacheLines bounds the destinations that lblc and lblcr remember.
 	CacheLines int
 	// Cycle bounds the turns of wrr that are laid out in a table, 8 bytes each. A
