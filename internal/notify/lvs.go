@@ -311,7 +311,7 @@ func checkBody(kind string, passed bool, reason string) string {
 		if passed {
 			return "=> CHECK succeed on service <="
 		}
-		return "=> CHECK failed on service : HTTP/SSL request failed <="
+		return "=> CHECK failed on service : HTTP request failed <="
 	case conf.CheckSMTP:
 		if passed {
 			return "=> CHECK succeed on service <="
