@@ -110,13 +110,15 @@ sorry-server: root ## the quorum lost and gained 20 times under 1,000 requests a
 	$(GO) test ./test/cluster -count=1 -v -run '^TestSorryServerUnderLoad$$' -args -quorum-turns 20 -quorum-rate 1000
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
+# Three forward methods, 100 steps each: 0.6 s, and a restart of 2 s, or of 9 s on a machine
+# with a load of 25. That is 15 to 45 minutes; the streams of one method last up to 15.
 restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams
-	$(GO) test ./test/cluster -count=1 -v -timeout 20m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 10m $(if $(SEED),-restart-seed $(firstword $(SEED)))
+	$(GO) test ./test/cluster -count=1 -v -timeout 120m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 30m $(if $(SEED),-restart-seed $(firstword $(SEED)))
 hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N repeats one run
 	$(GO) test ./test/cluster -count=1 -v -run '^TestHostileNeighbour$$' -args -hostile-time 60s $(if $(SEED),-hostile-seed $(firstword $(SEED)))
-bench-scale: root ## start and reload with 2,000 virtual servers and 40,000 real servers; a master of 2,000 VIPs
+bench-scale: root ## rest, memory, check, start and reload of up to 10,000 virtual servers with 20 real servers each; a master of 2,000 VIPs
 	$(GO) test ./internal/director -count=1 -run '^$$' -bench '^BenchmarkLargeReloads$$' -benchtime 1x
-	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs)$$' -benchtime 1x
+	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs|AtRest)$$' -benchtime 1x -timeout 60m
 bench-checks: root ## 4,000 TCP and 10,000 ICMP checks a second: how late they begin, beside bare timers; PERCENT=10 for fewer
 	@$(GO) test -c -o /tmp/weir-check.test ./internal/check && unshare -n sh -c 'ip link set lo up && exec /tmp/weir-check.test -test.run "^$$" -test.bench "^BenchmarkScale$$" -test.benchtime 1x -scale-percent $(or $(PERCENT),100)'; status=$$?; rm -f /tmp/weir-check.test; exit $$status
 PARTS ?= hits new live persist expiry

@@ -23,7 +23,7 @@ func (p *Plane) repairSeen() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.services.Exits())
+	p.devices.Repair(p.services.Exits(), false)
 }
 
 // repairContents compares what is in the kernel with what was written, and puts back what
@@ -35,7 +35,7 @@ func (p *Plane) repairContents() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.services.Exits())
+	p.devices.Repair(p.services.Exits(), true)
 	drifted, err := p.conns.RepairHalfOpen()
 	if drifted {
 		p.ledger.Note(abi.BpfMapConnLimits, "half-open connections", err)

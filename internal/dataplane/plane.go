@@ -61,7 +61,14 @@ type Plane struct {
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
 	anew      bool        // what was pinned did not fit and has been removed
-	cutAgain  atomic.Bool // connections of denied clients are to be ended once more
+	// resolved is when the next hops to all servers were found last, how long that took, and
+	// what had been written of servers before. It is that of Run's goroutine.
+	resolved struct {
+		at      time.Time
+		took    time.Duration
+		changes uint64
+	}
+	cutAgain atomic.Bool // connections of denied clients are to be ended once more
 }
 
 // programs are those that belong to no device.

@@ -14,13 +14,18 @@ import (
 	"weir/internal/netlnk"
 )
 
-// refreshEvery is how often the next hops to the servers are looked at even when nothing
-// was heard, so that neighbours are confirmed; searchEvery is how often where the MAC
-// address of one is not known.
+// Even when nothing was heard, neighbours are confirmed each refreshEvery, or each searchEvery
+// where the MAC address of one is not known; and the kernel is asked for the next hops to all
+// servers each resolveEvery.
 const (
 	refreshEvery = 10 * time.Second
 	searchEvery  = 2 * time.Second
+	resolveEvery = time.Minute
 )
+
+// The kernel is asked about many servers for no more than this part of a CPU's time: resolveShare
+// where it has reported a change, unaskedShare where it has not.
+const resolveShare, unaskedShare = 20, 100
 
 // renewAfter is how many comparisons after the start the program for local traffic
 // that an earlier process left is replaced.
@@ -73,7 +78,7 @@ func (p *Plane) Run(ctx context.Context) error {
 				refresh.Reset(p.resolve())
 			}
 		case <-refresh.C:
-			refresh.Reset(p.resolve())
+			refresh.Reset(p.confirm())
 		case <-compare.C:
 			if compared++; compared%contentsAfter == 0 {
 				p.repairContents()
@@ -157,6 +162,7 @@ func (p *Plane) concerns(e netlnk.Event) bool {
 // answers.
 func (p *Plane) resolve() (again time.Duration) {
 	begun, again := time.Now(), refreshEvery
+	p.resolved.changes = p.services.Changes()
 	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
 	for _, addr := range p.services.Addrs() {
@@ -176,7 +182,35 @@ func (p *Plane) resolve() (again time.Duration) {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.services.Exits())
-	// With many servers it takes a while: no more than a twentieth of a CPU.
-	return max(again, 20*time.Since(begun))
+	p.devices.Repair(p.services.Exits(), true)
+	p.resolved.at, p.resolved.took = time.Now(), time.Since(begun)
+	return max(again, resolveShare*p.resolved.took)
+}
+
+// confirm has the kernel confirm the neighbours that packets are sent to, and look for those
+// that it does not know: what it finds it reports. Where servers have changed, or the last look
+// was long ago, it finds all next hops anew. It returns when to do so again.
+func (p *Plane) confirm() (again time.Duration) {
+	begun := time.Now()
+	if p.resolved.changes != p.services.Changes() || begun.Sub(p.resolved.at) >= max(resolveEvery, unaskedShare*p.resolved.took) {
+		return p.resolve()
+	}
+	neighbours, missing := p.services.Neighbours()
+	if again = refreshEvery; missing {
+		again = searchEvery
+	}
+	news, err := netlnk.RefreshAll(neighbours)
+	if err != nil {
+		p.log.Debug("confirm the neighbours of real servers", "error", err)
+	}
+	if news {
+		return p.resolve()
+	}
+	if err := p.followDirectors(p.directors.Refresh()); err != nil {
+		p.log.Error("follow other directors", "error", err)
+	}
+	if rest, ok := p.directors.PutOff(); ok {
+		again = min(again, rest)
+	}
+	return max(again, resolveShare*time.Since(begun))
 }

@@ -1,6 +1,7 @@
 package netlnk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -117,6 +118,40 @@ func Refresh(dst netip.Addr) error {
 		return err
 	}
 	return refresh(n, hop.Index, key)
+}
+
+// KnownNeighbour is one that packets leave to by a device.
+type KnownNeighbour struct {
+	Device int // its index
+	Addr   netip.Addr
+	MAC    net.HardwareAddr // as it is known; empty where it is not
+}
+
+// RefreshAll does what Refresh does for neighbours of which the routes are known, and says
+// whether the kernel knows another MAC address of one. It goes on after an error, and returns
+// the first; of a device without neighbours it does nothing.
+func RefreshAll(all []KnownNeighbour) (news bool, first error) {
+	layer3s := map[int]bool{}
+	for _, one := range all {
+		without, known := layer3s[one.Device]
+		if !known {
+			l, err := netlink.LinkByIndex(one.Device)
+			without = err != nil || layer3(l.Attrs())
+			layer3s[one.Device] = without
+		}
+		if without {
+			continue
+		}
+		n, err := neighbour(one.Device, one.Addr)
+		news = news || n.State&usable != 0 && len(n.HardwareAddr) == 6 && !bytes.Equal(n.HardwareAddr, one.MAC)
+		if err == nil {
+			err = refresh(n, one.Device, one.Addr)
+		}
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	return news, first
 }
 
 func refresh(n netlink.Neigh, index int, key netip.Addr) error {

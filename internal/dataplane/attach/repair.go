@@ -32,18 +32,21 @@ const Kind = "attachments"
 
 // Repair attaches the data plane again where it is not, because somebody took it off
 // or because the device was made anew, and pins again what is on the devices. Where the
-// exits ask for other hooks by now, it changes to them.
-func (a *Devices) Repair(exits Exits) {
+// exits ask for other hooks by now, it changes to them. Where around is false it asks only for
+// what the kernel does not report: whether its programs and pins are where they were put.
+func (a *Devices) Repair(exits Exits, around bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	around = around || !slices.Equal(a.exits, exits)
 	a.exits = exits
-	others := a.lookAgain()
-	a.repairDevices()
-	if others {
+	others := around && a.lookAgain()
+	a.repairDevices(around)
+	switch {
+	case others:
 		a.setAgain()
-		return
+	case around:
+		a.chooseAgain()
 	}
-	a.chooseAgain()
 }
 
 // chooseAgain changes to other hooks where the choice is another one by now.
@@ -60,11 +63,15 @@ func (a *Devices) chooseAgain() {
 }
 
 // repairDevices attaches the data plane again where it is not.
-func (a *Devices) repairDevices() {
+func (a *Devices) repairDevices(around bool) {
 	attached, failed := false, false
 	a.repairTail()
 	for _, w := range a.want {
 		if a.found[w.Name] && a.by[w.Name] == nil { // it has come, or cannot be used
+			continue
+		}
+		if d := a.by[w.Name]; !around && d != nil && d.wanted == w.Hook && !d.off() {
+			a.repairPins(d)
 			continue
 		}
 		did, err := a.repairDevice(w)
@@ -103,7 +110,7 @@ func (a *Devices) repairDevice(w lvs.Device) (did repair, err error) {
 	did = cameAnew
 	if same {
 		a.repairPins(d)
-		if !slices.ContainsFunc(d.attachments(), (*attachment).off) {
+		if !d.off() {
 			return nothing, nil
 		}
 		did = takenOff
@@ -130,6 +137,9 @@ func (a *Devices) repairDevice(w lvs.Device) (did repair, err error) {
 	delete(a.retries, w.Name)
 	return did, a.moved(w.Name)
 }
+
+// off says whether a program is not on the device any more.
+func (d *device) off() bool { return slices.ContainsFunc(d.attachments(), (*attachment).off) }
 
 // repairPins pins again what is on a device.
 func (a *Devices) repairPins(d *device) {

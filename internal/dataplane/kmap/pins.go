@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -27,7 +29,8 @@ type Pins struct {
 
 	mu    sync.Mutex // guards the fields below
 	at    map[string]Pin
-	owned *os.File // the folder, between Own and Disown
+	kept  folderTime // of the folder when all pins were last found in it
+	owned *os.File   // the folder, between Own and Disown
 }
 
 // NewPins notes where these tables are pinned in the folder, whose lock is the caller's
@@ -141,18 +144,55 @@ func (p *Pins) notePins() (err error) {
 func (p *Pins) Repair(note func(name string, err error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := os.Stat(p.dir); err != nil {
+	now, err := folderTimeOf(p.dir)
+	if err == nil && now.same(p.kept) {
+		return
+	}
+	if err != nil {
 		err := p.remakePinDir()
 		note(p.dir, err)
 		if err != nil {
 			return
 		}
 	}
+	lost := err != nil
 	for name, at := range p.at {
 		if at.Lost() {
+			lost = true
 			note(name, p.repinTable(name, p.tables[name]))
 		}
 	}
+	if p.kept = now; lost {
+		p.kept = folderTime{}
+	}
+}
+
+// folderTime is which folder a path leads to, and when something in it was pinned, unpinned or
+// renamed last.
+type folderTime struct {
+	device, inode uint64
+	changed       time.Time
+	looked        time.Time
+}
+
+// folderTick is more than the kernel's clock of files goes on at a time.
+const folderTick = 100 * time.Millisecond
+
+func folderTimeOf(path string) (folderTime, error) {
+	looked := time.Now()
+	info, err := os.Stat(path)
+	if err != nil {
+		return folderTime{}, err
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	return folderTime{st.Dev, st.Ino, info.ModTime(), looked}, nil
+}
+
+// same says whether nothing in the folder has changed since an earlier look at it. Where that
+// was right behind a change, another one may have the same time.
+func (f folderTime) same(before folderTime) bool {
+	return f.device == before.device && f.inode == before.inode && f.changed.Equal(before.changed) &&
+		before.looked.Sub(before.changed) > folderTick
 }
 
 func (p *Pins) remakePinDir() error {

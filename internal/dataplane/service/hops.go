@@ -17,6 +17,7 @@ type paths struct {
 	servers    map[netip.Addr][]*server // by their addresses
 	exits      []int                    // the devices, in order
 	neighbours map[neighbour]netlnk.NextHop
+	unreached  bool // there is a server without a route
 }
 
 // neighbour is one that packets are sent to.
@@ -40,6 +41,7 @@ func (r *Registry) allPaths() *paths {
 		addr, hop := key.addr.Addr(), s.hop
 		all.servers[addr] = append(all.servers[addr], s)
 		if hop.Local || hop.Index == 0 {
+			all.unreached = all.unreached || !hop.Local
 			continue
 		}
 		exits[hop.Index] = true
@@ -77,6 +79,26 @@ func (r *Registry) Concerns(device int, n netlnk.NeighbourReport) bool {
 	defer r.mu.Unlock()
 	hop, ours := r.allPaths().neighbours[neighbour{device, n.Addr}]
 	return ours && n.Usable && (!hop.Valid || string(hop.Dst) != string(n.MAC[:]))
+}
+
+// Neighbours are those that packets to the servers in service are sent to. Missing says that a
+// server has no next hop, or its neighbour is not known.
+func (r *Registry) Neighbours() (all []netlnk.KnownNeighbour, missing bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	paths := r.allPaths()
+	for n, hop := range paths.neighbours {
+		all = append(all, netlnk.KnownNeighbour{Device: n.device, Addr: n.addr, MAC: hop.Dst})
+		missing = missing || !hop.Valid
+	}
+	return all, missing || paths.unreached
+}
+
+// Changes counts what was written of servers: their next hops, too.
+func (r *Registry) Changes() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changes
 }
 
 // SetHops writes the next hops that were found, of the servers that are in service

@@ -86,12 +86,14 @@ func (r *Registry) Persistent() bool {
 func (r *Registry) Remembers() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range r.services {
-		if remembers(s.scheduler) {
-			return true
-		}
+	return r.remembering > 0
+}
+
+func one(yes bool) int {
+	if yes {
+		return 1
 	}
-	return false
+	return 0
 }
 
 func remembers(scheduler lvs.Scheduler) bool {

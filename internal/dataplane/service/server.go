@@ -55,6 +55,7 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 // putServer writes the server's entry as the data plane reads it.
 func (r *Registry) putServer(key serverKey, s *server) error {
 	r.paths = nil
+	r.changes++
 	entry := abi.BpfServer{
 		Addr: abi.AddrOf(key.addr.Addr()), Port: abi.Port(key.addr.Port()),
 		Method: uint8(s.method), Service: key.service, Swept: r.epoch(), Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),

@@ -86,6 +86,9 @@ func (r ramp) weigh(m *member) int {
 func (all Pools) NextStep(now time.Time) (wait time.Duration, ok bool) {
 	wait = math.MaxInt64
 	for _, p := range all {
+		if p.conf.Beyond.SlowStart <= 0 {
+			continue
+		}
 		r, rising := p.rampAt(now)
 		if !rising {
 			continue
