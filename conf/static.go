@@ -45,12 +45,12 @@ func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
 		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone; without a name the default one", firstCounts()),
 		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names", firstCounts()),
-		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
 		}),
 	)
 	entries = append(entries,
+		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),

@@ -50,6 +50,11 @@ type Config struct {
 	// StartMaster is keepalived's "state MASTER": at its start the instance waits for
 	// an advert for one advert interval instead of three.
 	StartMaster bool
+	// OthersPriority is the highest priority of the other directors, 1 to 254, where it is known
+	// (keepalived's timer_expired_backup): after a stall a master is taken to have lost the
+	// addresses only once that one's Master_Down_Interval is over. 0 is that any may have
+	// taken over.
+	OthersPriority uint8
 	// NoPreempt leaves a master of lower priority in place (Preempt_Mode False).
 	NoPreempt bool
 	// PreemptDelay is how long a master of lower priority is left in place, counted
@@ -98,11 +103,16 @@ func (c *Config) masterInterval() time.Duration { return cmp.Or(c.learnt, c.Adve
 // priority takes over first (RFC 3768 section 6.1). In version 3 it is that part of the
 // master's interval (RFC 5798 section 6.1).
 func (c *Config) SkewTime() time.Duration {
+	return c.skew(c.Priority, c.masterInterval())
+}
+
+// skew is the Skew_Time of a priority, by a master with this interval.
+func (c *Config) skew(priority uint8, interval time.Duration) time.Duration {
 	unit := time.Second
 	if c.version() == Version3 {
-		unit = c.masterInterval()
+		unit = interval
 	}
-	return time.Duration(256-int(c.Priority)) * unit / 256
+	return time.Duration(256-int(priority)) * unit / 256
 }
 
 // MasterDownInterval is after what time without an advert a backup takes over (RFC 3768
@@ -112,8 +122,14 @@ func (c *Config) MasterDownInterval() time.Duration {
 }
 
 // Lease is for how long after an advert was sent no backup takes over: each waits
-// longer than this by its skew time.
-func (c *Config) Lease() time.Duration { return c.downAdverts() * c.AdvertInterval }
+// longer than this by its skew time. With OthersPriority the shortest skew time is part of it.
+func (c *Config) Lease() time.Duration {
+	lease := c.downAdverts() * c.AdvertInterval
+	if c.OthersPriority > 0 {
+		lease += c.skew(c.OthersPriority, c.AdvertInterval)
+	}
+	return lease
+}
 
 func (c *Config) downAdverts() time.Duration {
 	return time.Duration(cmp.Or(c.DownTimerAdverts, defaultDownTimerAdverts))

@@ -101,6 +101,9 @@ func TestHeldUp(t *testing.T) {
 		}
 	}
 	resumes := func(c *Config) { c.Resume = true }
+	others := func(priority uint8) func(*Config) {
+		return func(c *Config) { c.Resume, c.NoPreempt, c.OthersPriority = true, true, priority }
+	}
 	for _, tt := range []struct {
 		name   string
 		config func(*Config)
@@ -128,6 +131,21 @@ func TestHeldUp(t *testing.T) {
 			8.5s advert 100, lease
 			9.5s advert 100, lease
 			10s advert 0, MASTER > INIT`},
+		// timer_expired_backup: with priority 100 nobody takes over before 3.609375 s.
+		{"the others are known to wait longer", others(100), []step{{ms(400), asleep(ms(3100))}, {ms(500), hear(0)}},
+			`0s advert 100, lease, INIT > MASTER, announce
+			3.6s advert 100, lease
+			4.6s advert 100, lease
+			5.6s advert 100, lease
+			6.6s advert 100, lease
+			7.6s advert 100, lease
+			8.6s advert 100, lease
+			9.6s advert 100, lease
+			10s advert 0, MASTER > INIT`},
+		{"one of priority 254 may have taken over", others(254), []step{{ms(400), asleep(ms(3100))}, {ms(500), hear(50)}, {ms(4200), hear(50)}, {ms(5200), hear(50)}, {ms(6200), hear(50)}, {ms(7200), hear(50)}, {ms(8200), hear(50)}, {ms(9200), hear(50)}},
+			`0s advert 100, lease, INIT > MASTER, announce
+			3.6s MASTER > BACKUP
+			10s BACKUP > INIT`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantStory(t, "instance", playOver(t, false, tt.config, tt.steps, ms(10000)), tt.want)

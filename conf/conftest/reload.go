@@ -173,6 +173,8 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance mcast_dst_ip":            {was: "224.0.0.98", now: "224.0.0.99"},
 	"vrrp_instance v3_checksum_as_v2":       {was: "off", now: "on"},
 	"vrrp_instance down_timer_adverts":      {was: "3", now: "4"},
+	"vrrp_instance timer_expired_backup":    {was: "100", now: "200", around: "nopreempt\n"},
+	"vrrp_instance thread_timer_expired":    {was: "100", now: "200", around: "nopreempt\n", reports: "timer_expired_backup"},
 	"vrrp_instance unicast_ttl":             {was: "64", now: "65", around: "unicast_peer {\n10.1.1.1\n}\n"},
 	"vrrp_instance unicast_fault_no_peer":   {was: "-", now: ""},
 	"vrrp_instance old_unicast_checksum":    {was: "-", now: "", around: "unicast_peer {\n10.1.1.1\n}\n"},
@@ -276,6 +278,7 @@ var reloadExamples = map[string]reloadExample{
 	"tables services":    {was: "2048", now: "4096"},
 	"tables servers":     {was: "2048", now: "4096"},
 
+	" interface_up_down_delays":     {was: "{\neth0 1 2\n}", now: "{\neth0 1 3\n}"},
 	" static_ipaddress":             {was: "{\n10.77.0.1/32 dev eth0\n}", now: "{\n10.77.0.2/32 dev eth0\n}"},
 	" static_routes":                {was: "{\n10.77.1.0/24 dev eth0\n}", now: "{\n10.77.2.0/24 dev eth0\n}"},
 	" static_rules":                 {was: "{\nfrom 10.77.1.0/24 table 7 priority 7\n}", now: "{\nfrom 10.77.1.0/24 table 7 priority 8\n}"},

@@ -75,7 +75,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	d := &Director{
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
-		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes},
+		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes, log: log},
 		reloads: make(chan struct{}, 1),
 	}
 	d.plane.Set = func(plan lvs.Plan) error {
@@ -85,6 +85,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
 		Unheard: func(label string, a netip.Addr, err error) { stream.Publish(cluster.VIPAnnounceFailed(label, a, err)) },
 	})
+	d.surroundings.setDelays(delaysOf(cfg))
 	d.vips.SetPaces(pacesOf(cfg))
 	d.instances = ha.New(d.forInstances())
 	fromRow := func(c conf.Check) check.Checker { return pool.FromRow(c, &d.shared) }

@@ -62,7 +62,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(min(lookEvery, max(0, repairEvery-time.Since(repaired))))
+			look.Reset(d.surroundings.rest(min(lookEvery, max(0, repairEvery-time.Since(repaired)))))
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
@@ -71,7 +71,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			}
 			drifted = drifted || mayDrift(report.Kind)
 			if d.surroundings.heard(report.Kind) && !soon {
-				look.Reset(min(max(repairSoon, repairRest*d.surroundings.took), lookEvery))
+				look.Reset(d.surroundings.rest(min(max(repairSoon, repairRest*d.surroundings.took), lookEvery)))
 				soon = true
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/conf"
 	"weir/internal/cluster"
 )
 
@@ -436,4 +437,96 @@ func TestBusyLoop(t *testing.T) {
 			t.Errorf("the first one knows the directors %v, want the second one", got)
 		}
 	})
+}
+
+// interface_up_down_delays: a change of an interface counts once it has lasted for its delay.
+func TestHeldBackChanges(t *testing.T) {
+	simulate(t, func(t *testing.T, s *site) {
+		m := s.segment.Machine("192.0.2.1/24")
+		c := cfg(vrrpOn(51, 150, theVIP))
+		c.Machine.UpDownDelays = []conf.InterfaceDelay{{Interface: "eth0", Down: 1500 * time.Millisecond, Up: 2500 * time.Millisecond}}
+		n := s.add(m, c).start()
+		defer n.stop()
+		time.Sleep(5 * time.Second)
+		n.want(cluster.Master, theVIP)
+
+		m.SetUp("eth0", false)
+		time.Sleep(1400 * time.Millisecond)
+		n.want(cluster.Master, theVIP)
+		m.SetUp("eth0", true)
+		time.Sleep(2 * time.Second)
+		n.want(cluster.Master, theVIP)
+		n.wantLogged("change of an interface undone before its delay was over", 1)
+
+		m.SetUp("eth0", false)
+		time.Sleep(1500*time.Millisecond + repairSoon)
+		n.want(cluster.Fault, "")
+		m.SetUp("eth0", true)
+		time.Sleep(2400 * time.Millisecond)
+		n.want(cluster.Fault, "")
+		time.Sleep(100*time.Millisecond + repairSoon)
+		n.want(cluster.Backup, "")
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
+		n.wantLogged("change of an interface is held back", 3)
+
+		// A reload's delays count for a change that is held back already.
+		m.SetUp("eth0", false)
+		time.Sleep(time.Second)
+		n.want(cluster.Master, theVIP)
+		if _, err := n.Reload(cfg(vrrpOn(51, 150, theVIP))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		n.want(cluster.Fault, "")
+
+		// A device that is deleted, and one that comes, are seen at once.
+		if _, err := n.Reload(c); err != nil {
+			t.Fatal(err)
+		}
+		m.SetUp("eth0", true)
+		time.Sleep(repairSoon)
+		n.want(cluster.Backup, "") // it has not been up since the delays came
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
+		m.Unplug("eth0")
+		time.Sleep(repairSoon)
+		synctest.Wait()
+		if s, err := n.Snapshot(t.Context()); err != nil || s.Instances[0].State != cluster.Fault {
+			t.Errorf("without its device it is %s, %v", s.Instances[0].State, err)
+		}
+		m.Plug("eth0", 9, "192.0.2.1/24")
+		time.Sleep(4 * time.Second)
+		n.want(cluster.Master, theVIP)
+	})
+}
+
+// A backup that hears nothing because its interface is down must not take over before its delay
+// is over.
+func TestDelaysAreBounded(t *testing.T) {
+	const most = 2*time.Second - time.Second/256
+	for _, tt := range []struct {
+		adverts        int
+		down, up       time.Duration
+		isDown, isUp   time.Duration
+		otherInterface bool
+	}{
+		{0, time.Second, 5 * time.Second, time.Second, 5 * time.Second, false},
+		{0, 5 * time.Second, time.Second, most, time.Second, false},
+		{3, 5 * time.Second, 5 * time.Second, most, most, false},
+		{1, time.Second, time.Second, 0, 0, false},
+		{1, 5 * time.Second, time.Second, 5 * time.Second, time.Second, true},
+	} {
+		in := vrrpOn(51, 150, theVIP)
+		in.DownTimerAdverts = tt.adverts
+		d := conf.InterfaceDelay{Interface: "eth0", Down: tt.down, Up: tt.up}
+		if tt.otherInterface {
+			d.Interface = "eth1"
+		}
+		c := cfg(in)
+		c.Machine.UpDownDelays = []conf.InterfaceDelay{d}
+		if got := delaysOf(c)[d.Interface]; got.Down != tt.isDown || got.Up != tt.isUp {
+			t.Errorf("%+v: got %v and %v", tt, got.Down, got.Up)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package director
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,6 +31,8 @@ type surroundings struct {
 	changed  bool                  // something has been reported that was not followed yet
 	failed   string                // why that was so, the last time
 	took     time.Duration         // the last look
+	held     heldLinks
+	log      *slog.Logger
 	// shared is picture, for other goroutines than the loop's.
 	shared atomic.Pointer[netlnk.Picture]
 }
@@ -70,6 +73,7 @@ func (s *surroundings) look() error {
 	if err != nil {
 		return err
 	}
+	s.held.hold(picture, time.Now(), s.log)
 	s.picture, s.fresh, s.hops = picture, true, nil
 	s.shared.Store(picture)
 	s.links = map[int]string{}
@@ -145,6 +149,7 @@ func (s *surroundings) close() {
 // What cannot be done is tried again each second. While a reload holds instances ready, it
 // waits for that.
 func (d *Director) follow() {
+	d.surroundings.release()
 	if d.coming != nil && d.coming.prepared || !d.surroundings.changed && !d.instances.Unopened() {
 		return
 	}

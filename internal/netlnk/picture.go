@@ -62,6 +62,17 @@ func (p *Picture) SameDevices(o *Picture) bool {
 	return len(p.byName) == len(o.byName)
 }
 
+// SetUp has the picture show a device as up or down, whatever it was. It is for whoever has
+// taken the picture, before others see it.
+func (p *Picture) SetUp(dev string, up bool) {
+	for i := range p.links {
+		if p.links[i].Name == dev {
+			p.links[i].Up = up
+			p.byName[dev] = p.links[i]
+		}
+	}
+}
+
 // Addresses are a device's addresses, in the kernel's order.
 func (p *Picture) Addresses(dev string) []Address { return p.addresses[dev] }
 

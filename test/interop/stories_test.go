@@ -21,6 +21,7 @@ type story struct {
 	rival string // another director of the segment, which steps start
 	steps []step
 	short bool     // it is told in short runs, too
+	whole bool     // weir's part is played by the program itself
 	ours  []string // weir's states of VI_1, where they are others on purpose
 }
 
@@ -40,13 +41,32 @@ type stage struct {
 	rival *program
 }
 
-// states reads the states that keepalived's log tells of.
+// keepalived reads the states that keepalived's log tells of.
 func (st *stage) keepalived(text string) (state func(string) string, of func(string) []string) {
-	p := startProgram(st.t, st.host, "keepalived", text)
-	entering := regexp.MustCompile(`(?i)\((VI_\d)\):? entering (\w+) state`)
+	return st.program("keepalived", text, `(?i)\((VI_\d)\):? entering (\w+) state`)
+}
+
+// weir reads the states that weir's log tells of.
+func (st *stage) weir(text string) (state func(string) string, of func(string) []string) {
+	return st.program("weir", smallTables+text, `msg="vrrp state changed".* instance=(VI_\d) from=\w+ to=(\w+)`)
+}
+
+// weirOf is weir as the story wants it.
+func (st *stage) weirOf(text string) (state func(string) string, of func(string) []string) {
+	if st.story.whole {
+		return st.weir(text)
+	}
+	d := startDirector(st.t, st.host, text)
+	return d.state, d.of
+}
+
+// program starts one whose log says so what state an instance enters.
+func (st *stage) program(name, text, entering string) (state func(string) string, of func(string) []string) {
+	p := startProgram(st.t, st.host, name, text)
+	enters := regexp.MustCompile(entering)
 	read := func() *stated {
 		s := &stated{}
-		for _, m := range entering.FindAllStringSubmatch(p.log(st.t), -1) {
+		for _, m := range enters.FindAllStringSubmatch(p.log(st.t), -1) {
 			s.note(m[1], m[2])
 		}
 		return s
@@ -96,6 +116,11 @@ func remove(name string) func(*stage) {
 func rivalStarts(st *stage) { st.rival = startProgram(st.t, st.other, "keepalived", st.story.rival) }
 func rivalStops(st *stage)  { st.rival.stop() }
 func nothing(*stage)        {}
+
+// inTurn does one thing after another.
+func inTurn(first, second func(*stage)) func(*stage) {
+	return func(st *stage) { first(st); second(st) }
+}
 
 // waitFor gives what is to change nothing its time.
 func waitFor(d time.Duration) func(*stage) { return func(*stage) { time.Sleep(d) } }
@@ -175,6 +200,15 @@ var stories = []story{
 		steps: []step{{nothing, "MASTER MASTER"}, {rivalStarts, "MASTER MASTER"}, {down("ens224"), "BACKUP BACKUP"}, {rivalStops, "MASTER MASTER"}}},
 	{name: "a script with a reversed weight", conf: fmt.Sprintf(flagScript, "weight -20 reverse") + instance(1, "ens160", 80, "track_script {\nflag\n}"), rival: instance(1, "ens160", 90, ""),
 		steps: []step{{nothing, "MASTER"}, {rivalStarts, "BACKUP"}, {write("bad", ""), "MASTER"}, {remove("bad"), "BACKUP"}}},
+	{name: "changes of a tracked interface that are held back", short: true, whole: true,
+		conf: "interface_up_down_delays {\nens224 4 4\n}\n" + instance(1, "ens160", 100, "track_interface {\nens224\n}"),
+		steps: []step{
+			{nothing, "MASTER"}, {inTurn(down("ens224"), up("ens224")), "MASTER"}, {waitFor(5 * time.Second), "MASTER"},
+			{down("ens224"), "FAULT"}, {inTurn(up("ens224"), down("ens224")), "FAULT"}, {waitFor(5 * time.Second), "FAULT"}, {up("ens224"), "MASTER"},
+		}},
+	{name: "changes of an instance's interface that are held back", whole: true,
+		conf:  "interface_up_down_delays {\nens160 1 1.5\n}\n" + instance(1, "ens160", 100, ""),
+		steps: []step{{nothing, "MASTER"}, {inTurn(down("ens160"), up("ens160")), "MASTER"}, {down("ens160"), "FAULT"}, {up("ens160"), "MASTER"}}},
 	{name: "preempt_delay", conf: instance(1, "ens160", 100, "preempt_delay 3\ntrack_interface {\nens224\n}"), rival: instance(1, "ens160", 90, ""),
 		steps: []step{{nothing, "MASTER"}, {rivalStarts, "MASTER"}, {down("ens224"), "FAULT"}, {up("ens224"), "BACKUP"}, {nothing, "MASTER"}}},
 }
@@ -189,16 +223,16 @@ func TestStoriesLikeKeepalived(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			ours, theirs := newStage(t, &s), newStage(t, &s)
-			weir := startDirector(t, ours.host, strings.ReplaceAll(s.conf, "DIR", ours.dir))
+			weir, of := ours.weirOf(strings.ReplaceAll(s.conf, "DIR", ours.dir))
 			keepalived, told := theirs.keepalived(strings.ReplaceAll(s.conf, "DIR", theirs.dir))
 			for n, step := range s.steps {
 				step.do(ours)
 				step.do(theirs)
-				waitStates(t, fmt.Sprintf("weir, step %d", n+1), step.want, weir.state)
+				waitStates(t, fmt.Sprintf("weir, step %d", n+1), step.want, weir)
 				waitStates(t, fmt.Sprintf("keepalived, step %d", n+1), step.want, keepalived)
 			}
 			for _, name := range []string{"VI_1", "VI_2"} {
-				got, want := weir.of(name), told(name)
+				got, want := of(name), told(name)
 				if s.ours != nil && name == "VI_1" {
 					want = s.ours
 				}

@@ -96,6 +96,7 @@ func machineOf(c conf.VRRPInstance) vrrp.Config {
 		HandOver: vrrp.MaxSkewTime, LowerDelay: c.GARPLowerDelay, GARPRefresh: c.GARPRefresh,
 		SkipVIPCheck: c.SkipCheckAdvertAddr, LowerNoAdvert: c.LowerPrioNoAdvert,
 		HigherSendAdvert: c.HigherPrioSendAdvert, OwnerIgnoresAdverts: c.OwnerIgnoreAdverts,
+		OthersPriority: uint8(c.TimerExpiredBackup),
 	}
 	for _, p := range c.Peers {
 		if limits := (vrrp.TTLRange{Min: uint8(p.MinTTL), Max: uint8(p.MaxTTL)}); limits.Min > 0 || limits.Max < vrrp.TTL {
