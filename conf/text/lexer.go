@@ -214,7 +214,7 @@ func (l *lexer) token() {
 		l.lineEnds()
 	case isBlank(c):
 		l.next()
-	case c == '#' || c == '!':
+	case c == '#', c == '!', c == '\\' && beginsComment(l.src.Text[l.pos:]) > 0:
 		at := l.here()
 		if end := strings.IndexByte(l.src.Text[l.pos:], '\n'); end >= 0 {
 			l.pos += end
@@ -313,24 +313,23 @@ func (l *lexer) plain() bool {
 	l.column += int32(end - l.pos)
 	l.pos = end
 	l.emit(wordToken, at.Text(), at)
-	l.cutByComment(at)
+	l.cutByComment(at, l.src.Text[l.pos:])
 	return true
 }
 
 // cutByComment warns of a word that ends where a comment begins, as a password with a #
-// in it does.
-func (l *lexer) cutByComment(word Place) {
-	c, next := l.peek(0), l.peek(1)
-	if l.comments || c != '#' && c != '!' || next <= ' ' || next == c {
+// in it does. rest is what follows the word.
+func (l *lexer) cutByComment(word Place, rest string) {
+	size := beginsComment(rest)
+	if size == 0 || l.comments || len(rest) == size || rest[size] <= ' ' || rest[size] == rest[size-1] {
 		return
 	}
-	rest := l.src.Text[l.pos:]
 	if end := strings.IndexAny(rest, " \t\r\n"); end >= 0 {
 		rest = rest[:end]
 	}
 	meant := word
 	meant.end += int32(len(rest))
-	l.diags.WarnAt(meant, "comment-in-word", fmt.Sprintf("%c begins a comment here: of %s only %s is read", c, Quote(meant.Text()), Quote(word.Text())),
+	l.diags.WarnAt(meant, "comment-in-word", fmt.Sprintf("%c begins a comment here: of %s only %s is read", rest[size-1], Quote(meant.Text()), Quote(word.Text())),
 		"put \"...\" around it, or a blank before the comment")
 }
 
@@ -354,8 +353,8 @@ func (l *lexer) word() {
 				n -= len(s)
 				text.WriteString(s)
 			}
-		case c == '\\' && (l.peek(1) == '#' || l.peek(1) == '!'):
-			l.next()
+		case c == '\\' && l.peek(1) == '\\':
+			text.WriteString(l.next())
 			text.WriteString(l.next())
 		default:
 			text.WriteString(l.next())
@@ -365,7 +364,7 @@ func (l *lexer) word() {
 	l.emit(wordToken, text.String(), at)
 	l.tokens[len(l.tokens)-1].broken = broken
 	if !broken {
-		l.cutByComment(at)
+		l.cutByComment(at, l.src.Text[l.pos:])
 	}
 }
 
@@ -375,7 +374,7 @@ func (l *lexer) wordEnds() bool {
 		_, size := l.oddBlank()
 		return size > 0
 	}
-	return c == '\n' || isBlank(c) || c == '#' || c == '!' || c == '{' && l.pair() == 0 || l.continues()
+	return c == '\n' || isBlank(c) || beginsComment(l.src.Text[l.pos:]) > 0 || c == '{' && l.pair() == 0 || l.continues()
 }
 
 // singleQuoted tells whether the ' here begins a quoted string. One that does

@@ -12,6 +12,7 @@ import (
 
 	model "weir/internal/cluster"
 	"weir/internal/lab"
+	"weir/internal/netlnk/nstest"
 )
 
 // shell runs a line of a shell on a node, with weir and its run folder as $WEIR and $RUN
@@ -134,7 +135,7 @@ func TestLostRunFolder(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
 	c.must(os.RemoveAll(c.node01.RunDir()))
-	waitFor(t, "weir answers again", func() bool {
+	nstest.WaitFor(t, "weir answers again", func() bool {
 		_, code := c.weir(c.node01, "plan")
 		return code == 0
 	})
