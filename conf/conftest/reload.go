@@ -262,6 +262,7 @@ var reloadExamples = map[string]reloadExample{
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
 	"service check_via_vip": {was: "-", now: ""},
+	"service passive":       {was: "-", now: ""},
 	"service agent_inter":   {was: "2", now: "0.5", around: "agent_check 9000\n"},
 
 	"device hook":     {was: "tc", now: "generic"},

@@ -92,6 +92,10 @@ type Plane struct {
 	// Off, unless it is nil, tells of devices that the data plane was taken off and cannot be
 	// attached to again, by their names. The loop calls it once a second.
 	Off func() map[string]drift.Failure
+	// Opened, unless it is nil, tells what became of the TCP connections since its last call.
+	// A goroutine of its own calls it, twice a second, while a virtual server has the word
+	// passive.
+	Opened func() ([]lvs.Opened, error)
 }
 
 // Forwarder forwards.
