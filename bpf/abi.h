@@ -540,7 +540,8 @@ struct lease {
 	__u32 ifindex; /* the VRRP instance that has the lease: interface, VRID, family */
 	__u8 vrid;
 	__u8 ipv6;
-	__u8 zero[2];
+	__u8 no_accept; /* its addresses take nothing but what is for services; of lease 0: any has this */
+	__u8 zero;
 };
 
 struct counter {
@@ -576,6 +577,7 @@ enum reason {
 	DROP_FRAGMENT,       /* a fragment of a packet whose first fragment was dropped */
 	DROP_DENIED,         /* a rule denies its client */
 	PASS_TRACKED,        /* it answers a connection that the kernel tracks */
+	DROP_NOT_ACCEPTED,   /* it is for no service, and to an address with no_accept */
 	REASONS,
 };
 

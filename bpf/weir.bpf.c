@@ -13,6 +13,7 @@
 #include "conn/expiry.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
+#include "hook/tc_accept.h"
 #include "hook/tc_finish.h"
 #include "hook/tc_guard.h"
 #include "hook/tc_l3.h"
@@ -136,9 +137,8 @@ static INLINE enum vmac tc_vmac(struct __sk_buff *skb)
 	return bpf_skb_change_type(skb, PACKET_HOST) ? VMAC_NONE : VMAC_MASTER;
 }
 
-/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
-SEC("tc")
-int weir_tc(struct __sk_buff *skb)
+/* tc_in is what weir_tc decides. */
+static INLINE int tc_in(struct __sk_buff *skb)
 {
 	if (skb->pkt_type == PACKET_HOST)
 		return tc_balance(skb);
@@ -152,6 +152,13 @@ int weir_tc(struct __sk_buff *skb)
 	default:
 		return TC_ACT_UNSPEC;
 	}
+}
+
+/* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
+SEC("tc")
+int weir_tc(struct __sk_buff *skb)
+{
+	return tc_accept(skb, tc_in(skb));
 }
 
 /* weir_tc_l3 is weir_tc for a device without Ethernet. */
@@ -176,13 +183,8 @@ static INLINE bool tc_mend_type(struct __sk_buff *skb)
 	       device_mac && mac_word(eth->h_dest) == device_mac && !bpf_skb_change_type(skb, PACKET_HOST);
 }
 
-/*
- * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
- * of packets: fragments that have to wait, those that others wait for, and answers to
- * local clients and to those by whose devices XDP does not send.
- */
-SEC("tc")
-int weir_behind(struct __sk_buff *skb)
+/* tc_behind is what weir_behind decides. */
+static INLINE int tc_behind(struct __sk_buff *skb)
 {
 	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
@@ -210,6 +212,17 @@ int weir_behind(struct __sk_buff *skb)
 			return skb_slow_finish(skb, slow_route());
 	}
 	return TC_ACT_UNSPEC;
+}
+
+/*
+ * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
+ * of packets: fragments that have to wait, those that others wait for, and answers to
+ * local clients and to those by whose devices XDP does not send; and what goes up the stack.
+ */
+SEC("tc")
+int weir_behind(struct __sk_buff *skb)
+{
+	return tc_accept(skb, tc_behind(skb));
 }
 
 /*

@@ -254,6 +254,9 @@ type Instance struct {
 	// VirtualMACs are Ethernet addresses of its own: what is sent to them on these devices
 	// is for this machine while it is master.
 	VirtualMACs []VirtualMAC
+	// NoAccept says that as master this machine takes nothing that is sent to its addresses
+	// but what is for services.
+	NoAccept bool
 }
 
 // VirtualMAC is the Ethernet address of a virtual router on a device.

@@ -119,6 +119,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance dont_track_primary":         {was: "-", now: ""},
 	"vrrp_instance garp_master_refresh":        {was: "5", now: "6"},
 	"vrrp_instance garp_master_refresh_repeat": {was: "5", now: "6"},
+	"vrrp_instance no_accept":                  {was: "-", now: "", reports: "accept"},
 	"vrrp_instance garp_extra_if":              {was: "5", now: "6"},
 	"vrrp_instance vmac_garp_intvl":            {was: "5", now: "6"},
 	"vrrp_instance garp_lower_prio_delay":      {was: "5", now: "6"},
@@ -367,6 +368,7 @@ garp_lower_prio_delay 5
 garp_lower_prio_repeat 5
 garp_master_refresh 60
 garp_master_refresh_repeat 1
+garp_extra_if 0
 lower_prio_no_advert off
 higher_prio_send_advert off
 skip_check_adv_addr off

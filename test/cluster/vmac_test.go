@@ -22,15 +22,15 @@ import (
 // virtualMAC is the Ethernet address of the virtual router 51 (RFC 9568 section 7.3).
 var virtualMAC = net.HardwareAddr{0, 0, 0x5e, 0, 1, 51}
 
-// vmacConfig is a director with an Ethernet address of the instance's: priority, forwarding
-// method, servers, hook.
-const vmacConfig = `
+// pairConfig is a director of two: priority, a keyword of the instance, forwarding method,
+// servers, hook.
+const pairConfig = `
 vrrp_instance VI_1 {
     interface ens160
     virtual_router_id 51
     priority %d
     advert_int 1
-    use_vmac
+    %s
     virtual_ipaddress {
         192.168.25.100
         192.168.25.101
@@ -49,9 +49,9 @@ weir {
 }
 `
 
-// startVMAC builds two directors. By direct routing both are servers as well, beside node03;
+// buildPair builds two directors whose instance has a keyword. By direct routing both are servers as well, beside node03;
 // behind NAT node03 is the server, and answers by the second VIP.
-func startVMAC(t *testing.T, kind, hook string) *cluster {
+func buildPair(t *testing.T, keyword, kind, hook string) *cluster {
 	t.Helper()
 	servers, names := []string{"192.168.25.33"}, []string{"client", "node01", "node02", "node03"}
 	if kind == "DR" {
@@ -61,8 +61,8 @@ func startVMAC(t *testing.T, kind, hook string) *cluster {
 		Options: lab.Options{Executable: executable, Logger: slog.New(slog.DiscardHandler)},
 		Client:  netip.MustParsePrefix("192.168.25.10/24"), Target: netip.MustParseAddrPort("192.168.25.100:80"),
 		Nodes: []lab.NodeSpec{
-			{Name: "node01", Addr: netip.MustParsePrefix("192.168.25.31/24"), Config: fmt.Sprintf(vmacConfig, 100, kind, realServers(servers...), hook)},
-			{Name: "node02", Addr: netip.MustParsePrefix("192.168.25.32/24"), Config: fmt.Sprintf(vmacConfig, 90, kind, realServers(servers...), hook)},
+			{Name: "node01", Addr: netip.MustParsePrefix("192.168.25.31/24"), Config: fmt.Sprintf(pairConfig, 100, keyword, kind, realServers(servers...), hook)},
+			{Name: "node02", Addr: netip.MustParsePrefix("192.168.25.32/24"), Config: fmt.Sprintf(pairConfig, 90, keyword, kind, realServers(servers...), hook)},
 			{Name: "node03", Addr: netip.MustParsePrefix("192.168.25.33/24"), Web: "node03 service"},
 		},
 		Prepare: func(c *lab.Cluster) error {
@@ -236,7 +236,7 @@ func TestVirtualEthernetAddress(t *testing.T) {
 		for _, hook := range []string{"tc", "generic", "native"} {
 			t.Run(kind+" "+hook, func(t *testing.T) {
 				t.Parallel()
-				c := startVMAC(t, kind, hook)
+				c := buildPair(t, "use_vmac", kind, hook)
 				first, second := watchPort(t, c, "node01"), watchPort(t, c, "node02")
 				c.must(c.Start(c.within(2 * time.Minute)))
 				c.waitState(c.node01, time.Time{}, model.Master, 30*time.Second)

@@ -259,12 +259,13 @@ type BpfJiffies struct {
 }
 
 type BpfLease struct {
-	_       structs.HostLayout
-	Until   uint64
-	Ifindex uint32
-	Vrid    uint8
-	Ipv6    uint8
-	Zero    [2]uint8
+	_        structs.HostLayout
+	Until    uint64
+	Ifindex  uint32
+	Vrid     uint8
+	Ipv6     uint8
+	NoAccept uint8
+	Zero     uint8
 }
 
 type BpfLimits struct {
@@ -357,7 +358,8 @@ const (
 	BpfReasonDROP_FRAGMENT       BpfReason = 20
 	BpfReasonDROP_DENIED         BpfReason = 21
 	BpfReasonPASS_TRACKED        BpfReason = 22
-	BpfReasonREASONS             BpfReason = 23
+	BpfReasonDROP_NOT_ACCEPTED   BpfReason = 23
+	BpfReasonREASONS             BpfReason = 24
 )
 
 type BpfScheduler uint32

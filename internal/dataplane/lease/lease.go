@@ -134,12 +134,17 @@ func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	vips, leases := map[netip.Addr]uint32{}, map[lvs.InstanceID]uint32{}
+	noAccept := false
 	for _, in := range instances {
 		index, err := l.leaseOf(in.ID, devices[in.ID.Interface], leases)
 		if err != nil {
 			return nil, fmt.Errorf("lease of %s: %w", in.ID, err)
 		}
 		leases[in.ID] = index
+		noAccept = noAccept || in.NoAccept
+		if err := l.setNoAccept(index, in.NoAccept); err != nil {
+			return nil, fmt.Errorf("lease of %s: %w", in.ID, err)
+		}
 		for _, vip := range in.VIPs {
 			vips[vip] = index
 		}
@@ -153,7 +158,7 @@ func (l *Leases) Set(instances []lvs.Instance) (map[netip.Addr]uint32, error) {
 		}
 	}
 	l.by = leases
-	return vips, errors.Join(l.setVIPs(vips), l.setVMACs(virtual))
+	return vips, errors.Join(l.setNoAccept(0, noAccept), l.setVIPs(vips), l.setVMACs(virtual))
 }
 
 // device is the kernel's answer about an interface's name.
@@ -225,6 +230,25 @@ func (l *Leases) leaseOf(id lvs.InstanceID, on device, taken map[lvs.InstanceID]
 		return 0, fmt.Errorf("all %d leases are taken", l.table.MaxEntries()-1)
 	}
 	return free, l.leases.Put(free, mine)
+}
+
+// setNoAccept says whether the addresses of a lease take nothing but what is for services; of
+// lease 0 it says whether any does.
+func (l *Leases) setNoAccept(index uint32, refuses bool) error {
+	var flag uint8
+	if refuses {
+		flag = 1
+	}
+	lease := l.leases.Wrote()[index]
+	if lease.NoAccept == flag {
+		return nil
+	}
+	if now, err := l.read(index); err == nil && l.held[index] != nil {
+		lease.Until = now.Until // the thread has renewed it
+	}
+	lease.NoAccept = flag
+	l.held.changed(index, lease)
+	return l.leases.Put(index, lease)
 }
 
 // Move has the leases of a device follow it to its new index. A device that is

@@ -32,6 +32,7 @@ var reasonNames = map[abi.BpfReason]string{
 	abi.BpfReasonNOTE_FRAGMENT_HELD:  "note_fragment_held",
 	abi.BpfReasonDROP_FRAGMENT:       "drop_fragment",
 	abi.BpfReasonDROP_DENIED:         "drop_denied",
+	abi.BpfReasonDROP_NOT_ACCEPTED:   "drop_not_accepted",
 	abi.BpfReasonPASS_TRACKED:        "pass_tracked",
 }
 

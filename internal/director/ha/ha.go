@@ -404,7 +404,7 @@ func Addrs(vips []conf.VIP) (list []netip.Addr) {
 // Plan is what the data plane is to know of instances.
 func Plan(cfgs []conf.VRRPInstance) (all []lvs.Instance) {
 	for _, c := range cfgs {
-		all = append(all, lvs.Instance{ID: ID(c), VIPs: Addrs(c.Addresses()), VirtualMACs: virtualMACs(c)})
+		all = append(all, lvs.Instance{ID: ID(c), VIPs: Addrs(c.Addresses()), VirtualMACs: virtualMACs(c), NoAccept: !c.Accept && c.Priority < vrrp.PriorityOwner})
 	}
 	return all
 }
