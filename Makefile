@@ -6,7 +6,12 @@ GO ?= go
 # What the tests need beside Go: the real keepalived to compare with, and the
 # pinned clang that the committed BPF objects were built with.
 PACKAGES = iproute2 nftables iptables keepalived clang-19 llvm-19 libbpf-dev linux-libc-dev
-TESTS = $(GO) tool gotestsum --format testname -- -count=1
+SUM = $(GO) tool gotestsum --format testname
+TESTS = $(SUM) -- -count=1
+# Tests with real processes, timers of protocols and sockets. One that fails is run once more,
+# and fails the run if it fails again. Both results are printed, and the summary at the end
+# has the first one, too. More than six failures are run no second time.
+TWICE = $(SUM) --rerun-fails=1 --rerun-fails-max-failures=6
 
 .PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
@@ -29,7 +34,7 @@ test: root packages bench-packages peers ## everything that must hold, and how l
 
 # The times after which tests are ended are for a machine on which much else runs.
 quick: lint ## the tests of the rooms, but for the data plane's
-	$(TESTS) -timeout 60m $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane')
+	$(TWICE) --packages "$$(echo $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane'))" -- -count=1 -timeout 60m
 
 # In two halves side by side: a test of it keeps one core busy.
 HALF = ^(Test|Fuzz)[A-L]
@@ -38,9 +43,12 @@ packets: ## the data plane: packets through its programs, beside the models
 	$(TESTS) -timeout 90m -skip '$(HALF)' ./internal/dataplane/... || status=$$?; \
 	wait $$other || status=$$?; exit $$status
 
-# One package after the other: clusters have deadlines to keep.
+# One package after the other: clusters have deadlines to keep. The packages of random
+# scenarios run once: a second run would have other scenarios.
+SEEDED = /test/(conformance|surround)
 whole: ## whole clusters in network namespaces
-	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -v /test/vm)
+	$(TWICE) --packages "$$(echo $$($(GO) list ./test/... | grep -vE '/test/vm|$(SEEDED)'))" -- -count=1 -p 1 -timeout 90m
+	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -E '$(SEEDED)')
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100
@@ -98,6 +106,8 @@ bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, 
 	@$(MAKE) --no-print-directory random restarts
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
+sorry-server: root ## the quorum lost and gained 20 times under 1,000 requests a second: none fails
+	$(GO) test ./test/cluster -count=1 -v -run '^TestSorryServerUnderLoad$$' -args -quorum-turns 20 -quorum-rate 1000
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
 restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams

@@ -45,10 +45,14 @@ func (s *blockSpec) Listed(word string) bool {
 
 // Guess is the keyword with a block that a statement's was meant to be, nil where it is near
 // none. A block with a name that belongs outside any block is that: it stands where it may
-// not.
-func (s *blockSpec) Guess(st *text.Statement) *text.Keyword {
+// not. But it is the block's own that is meant where it begins with a word of that one, or
+// holds nothing.
+func (s *blockSpec) Guess(st *text.Statement, first string) *text.Keyword {
 	word := st.Keyword()
 	if outer := s.root.lookup(word); outer != nil && outer.inner != nil && len(st.Words) > 1 {
+		if own := s.ownOf(word); own != nil && (first == "" || own.inner.lookup(first) != nil && outer.inner.lookup(first) == nil) {
+			return &own.keyword
+		}
 		return &outer.keyword
 	}
 	var blocks []string
@@ -65,4 +69,17 @@ func (s *blockSpec) Guess(st *text.Statement) *text.Keyword {
 		return nil
 	}
 	return s.Lookup(near)
+}
+
+// ownOf is the keyword with a block that the block has for a word that belongs outside any,
+// nil where it has none.
+func (s *blockSpec) ownOf(outer string) *entry {
+	m, ok := s.meantBy(outer)
+	if !ok {
+		return nil
+	}
+	if e := s.lookup(m.instead); e != nil && e.inner != nil && e.inner.line == nil {
+		return e
+	}
+	return nil
 }

@@ -43,6 +43,7 @@ var remarkTexts = map[string]string{
 	"not-here":              bareInstance + "}\n",
 	"quotes":                "global_defs {\nrouter_id 'a'\n}\n",
 	"raised":                "global_defs {\nvrrp_garp_master_repeat 0\n}\n",
+	"rounded":               bareInstance + "version 3\nadvert_int 0.015\n}\n",
 	"route-untracked":       "static_routes {\n10.0.0.0/8 via 10.1.1.1\n}\n",
 	"rule-priority":         "static_rules {\nfrom 10.0.0.0/8 table 3\n}\n",
 	"scheduler-default":     "virtual_server 10.0.0.1 80 {\nprotocol TCP\nlb_kind NAT\nreal_server 10.0.0.2 80 {\n}\n}\n",

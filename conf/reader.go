@@ -66,7 +66,7 @@ func (r *reader) block(spec *blockSpec, b *text.Block, into any) {
 			r.unknown(spec, b, st, into)
 			switch {
 			case r.outer(spec, st):
-				st.Guess().Row.(*entry).read(r, st, r.config)
+				st.Guess().Row.(*entry).read(r, st, r.outside(st))
 			case st.Guess() != nil:
 				st.Guess().Row.(*entry).read(r, st, into)
 			}
@@ -156,7 +156,13 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 		return
 	}
 	if r.outer(spec, st) {
-		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), "it belongs outside any block")
+		hint := "it belongs outside any block"
+		if own := spec.ownOf(word); own != nil {
+			m, _ := spec.meantBy(word)
+			hint += "; for what goes beyond keepalived, " + m.hint()
+			st.Block.Unsure = true // what it lacks may be in the right block
+		}
+		r.errorAt(st.Place(), fmt.Sprintf("keyword %q is misplaced %s", word, spec.where()), hint)
 		b.Unsure = true
 		return
 	}
@@ -190,6 +196,21 @@ func (r *reader) unknown(spec *blockSpec, b *text.Block, st *text.Statement, int
 // outer tells whether a statement opens, inside a block, one that belongs outside any.
 func (r *reader) outer(spec *blockSpec, st *text.Statement) bool {
 	return spec.name != "" && st.Guess() != nil && st.Guess().Row.(*entry) == r.language.root.lookup(st.Keyword())
+}
+
+// renewable is a configuration that gives an empty one, for blocks that stand in it twice.
+type renewable interface{ another(l *language) any }
+
+// outside is what a block that stands inside another is read into: the configuration, or
+// an empty one where a block of the same name stands where it may.
+func (r *reader) outside(st *text.Statement) any {
+	c, ok := r.config.(renewable)
+	if ok && slices.ContainsFunc(r.root.Statements, func(other *text.Statement) bool {
+		return other.Title() == st.Title() && other.Entry != nil
+	}) {
+		return c.another(r.language)
+	}
+	return r.config
 }
 
 // section takes the lines of a section of HAProxy: it has no braces, so that the lines behind

@@ -49,6 +49,7 @@ var remarks = []remark{
 	{"quorum-weight", true, "a quorum above the servers' weights could never be reached"},
 	{"quotes", false, "keepalived reads ' and \\ as parts of a value, unless it is a program"},
 	{"raised", true, "a number below the least is read as the least"},
+	{"rounded", true, "an interval is finer than what an advertisement can say, and is rounded"},
 	{"route-untracked", true, "a route that names no device is not watched"},
 	{"rule-priority", true, "a rule without a priority stands before all others"},
 	{"scheduler-default", true, "a virtual_server without lb_algo is scheduled by wlc"},

@@ -127,7 +127,10 @@ func (i *rawInstance) resolveVersion(r *reader, g *Global) {
 
 // maxAdvert3 is what version 3's field of 12 bits holds, in hundredths of a
 // second (RFC 9568, 5.2.7).
-const maxAdvert3 = 4095 * 10 * time.Millisecond
+const maxAdvert3 = 4095 * advertUnit3
+
+// advertUnit3 is the unit of version 3's field: a hundredth of a second.
+const advertUnit3 = 10 * time.Millisecond
 
 // resolveAdvert holds the interval to what the version's field can say: version
 // 2's is a byte of whole seconds (RFC 3768, 5.3.7).
@@ -137,8 +140,11 @@ func (i *rawInstance) resolveAdvert(r *reader) {
 	case !i.Has("advert_int"):
 	case i.Version == 2 && (d%time.Second != 0 || d < time.Second):
 		r.errorAt(at, fmt.Sprintf("advert_int: %s is not whole seconds", text.Seconds(d)), "VRRP version 2 sends whole seconds, from 1 to 255")
-	case i.Version == 3 && d > maxAdvert3:
+	case i.Version == 3 && d >= maxAdvert3+advertUnit3:
 		r.errorAt(at, fmt.Sprintf("advert_int: %s is out of range", text.Seconds(d)), "VRRP version 3 sends hundredths of a second, up to 40.95")
+	case i.Version == 3 && d%advertUnit3 != 0:
+		i.AdvertInterval = min((d + advertUnit3/2).Truncate(advertUnit3), maxAdvert3)
+		r.warnAt(at, "rounded", fmt.Sprintf("advert_int: %s is read as %s", text.Seconds(d), text.Seconds(i.AdvertInterval)), "VRRP version 3 sends hundredths of a second")
 	}
 }
 

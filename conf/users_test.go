@@ -16,9 +16,11 @@ import (
 //
 //	LINE error WORDS             an error on this line, whose text holds the words
 //	LINE warning CODE [WORDS]    a warning or a note of this kind
-//	shows WORDS                  "weir show config" has a line that begins so
+//	shows WORDS                  the Config has this value
+//	writes LINE                  "weir show config" writes this line
 //
-// All errors and warnings have to be wanted; notes only may be.
+// All errors and warnings have to be wanted; notes only may be. A file with lines for
+// config ids is read for each of them, as "weir check" does it.
 func TestUsers(t *testing.T) {
 	archives, err := filepath.Glob("testdata/users/*.txtar")
 	if err != nil || len(archives) == 0 {
@@ -41,7 +43,7 @@ func TestUsers(t *testing.T) {
 // wantUser holds a file to what is wanted of it.
 func wantUser(t *testing.T, texts memory, file, want string) {
 	t.Helper()
-	cfg, diags := parseMemory(texts, file)
+	cfg, diags := parseEveryID(texts, file)
 	missing, over := matchDiagnostics(want, diags.All())
 	for _, line := range missing {
 		t.Errorf("lacks: %s", line)
@@ -49,30 +51,62 @@ func wantUser(t *testing.T, texts memory, file, want string) {
 	for _, d := range over {
 		t.Errorf("not wanted: %d %s %s %s; %s", d.Line, d.Severity, d.Code, d.Message, d.Hint)
 	}
-	var shown bytes.Buffer
-	if cfg != nil {
-		if err := cfg.showTree(&shown); err != nil {
-			t.Fatal(err)
-		}
-	}
-	has := map[string]int{}
-	for line := range strings.SplitSeq(shown.String(), "\n") {
-		words := line[:max(0, strings.LastIndex(line, " # "))]
-		if words == "" {
-			words = line
-		}
-		has[strings.Join(strings.Fields(words), " ")]++
-	}
-	for line := range strings.SplitSeq(want, "\n") {
-		if words, ok := strings.CutPrefix(line, "shows "); ok {
-			if has[words]--; has[words] < 0 {
-				t.Errorf("does not show %q:\n%s", words, shown.String())
-			}
-		}
-	}
+	wantShown(t, cfg, want)
 	if t.Failed() {
 		t.Logf("%s\n%s", texts[file], rendered(t, diags, false))
 	}
+}
+
+// wantShown holds what was understood of a file to the wanted lines about it.
+func wantShown(t *testing.T, cfg *Config, want string) {
+	t.Helper()
+	var tree bytes.Buffer
+	var written string
+	if cfg != nil {
+		if err := cfg.showTree(&tree); err != nil {
+			t.Fatal(err)
+		}
+		written = showOf(t, cfg, ShowOptions{})
+	}
+	values, lines := map[string]int{}, map[string]int{}
+	for line := range strings.SplitSeq(tree.String(), "\n") {
+		if comment := strings.LastIndex(line, " # "); comment > 0 {
+			line = line[:comment]
+		}
+		values[strings.Join(strings.Fields(line), " ")]++
+	}
+	for line := range strings.SplitSeq(written, "\n") {
+		lines[strings.Join(strings.Fields(line), " ")]++
+	}
+	for line := range strings.SplitSeq(want, "\n") {
+		if words, ok := strings.CutPrefix(line, "shows "); ok {
+			if values[words]--; values[words] < 0 {
+				t.Errorf("does not show %q:\n%s", words, tree.String())
+			}
+		}
+		if words, ok := strings.CutPrefix(line, "writes "); ok {
+			if lines[words]--; lines[words] < 0 {
+				t.Errorf("does not write %q:\n%s", words, written)
+			}
+		}
+	}
+}
+
+// parseEveryID reads the file called name for a host that no line is for, and for each
+// config id that lines are for.
+func parseEveryID(m memory, name string) (*Config, text.Diagnostics) {
+	ids := []string{"node01"}
+	var config *Config
+	var read []text.Diagnostics
+	for i := 0; i < len(ids); i++ {
+		p := newParser(m, Options{ID: ids[i], Linter: TestLinter, Show: true})
+		cfg, diags := p.parse(name, []byte(m[name]))
+		if read = append(read, diags); i == 0 {
+			config = cfg
+			ids = append(ids, p.run.IDs()...)
+		}
+	}
+	return config, text.Merge(ids, read)
 }
 
 // matchDiagnostics are the wanted lines that no diagnostic is, and the errors and
@@ -80,7 +114,7 @@ func wantUser(t *testing.T, texts memory, file, want string) {
 func matchDiagnostics(want string, list []text.Diagnostic) (missing []string, over []text.Diagnostic) {
 	used := make([]bool, len(list))
 	for line := range strings.SplitSeq(want, "\n") {
-		if line == "" || strings.HasPrefix(line, "shows ") {
+		if line == "" || strings.HasPrefix(line, "shows ") || strings.HasPrefix(line, "writes ") {
 			continue
 		}
 		found := false
@@ -115,6 +149,6 @@ func isWanted(line string, d text.Diagnostic) bool {
 		return false
 	}
 	n, err := strconv.Atoi(number)
-	all := d.Message + "; " + d.Hint + fmt.Sprint(d.Notes)
+	all := d.Message + "; " + d.Hint + fmt.Sprint(d.Notes, d.IDs)
 	return err == nil && n == d.Line && strings.Contains(all, words)
 }

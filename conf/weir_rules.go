@@ -63,6 +63,9 @@ func bit() kind[bool] {
 // rulesHead reads which virtual_server is meant: PROTOCOL IP PORT, fwmark MARK
 // or group NAME.
 func rulesHead(r *reader, st *text.Statement, w *rawWeir) *rawRules {
+	if r.language.root.lookup(st.Keyword()) != nil {
+		return nil
+	}
 	s := &rawRules{head: st}
 	from := 1
 	if len(st.Words) > 1 && st.Words[1].Text != "fwmark" && st.Words[1].Text != "group" {

@@ -40,7 +40,7 @@ type rawVRRPs []*rawVRRP
 // begin reads which vrrp_instance is meant.
 func (all *rawVRRPs) begin(r *reader, st *text.Statement) *rawVRRP {
 	name, ok := one(r, st, nonEmpty("the name of a vrrp_instance"))
-	if !ok {
+	if !ok || r.language.root.lookup(st.Keyword()) != nil {
 		return nil
 	}
 	if i := slices.IndexFunc(*all, func(v *rawVRRP) bool { return v.name == name }); i >= 0 {

@@ -34,7 +34,7 @@ weir {
 		{"vrrp W {\ntrack_quorum 5\n}", "there is no vrrp_instance W"},
 		{"vrrp V {\ntrack_quorum 5\n}\nvrrp V {\n}", "vrrp V is given twice"},
 		{"vrrp V {\ntrack_quorum 254\n}", "out of range"},
-		{"vrrp_instance V {\ntrack_quorum 254\n}", "it belongs in vrrp"},
+		{"vrrp_instance V {\ntrack_quorum 25\n}", "write weir { vrrp NAME"},
 	} {
 		cfg, diags := Parse("main.conf", []byte(strings.Replace(file, "BLOCK", tt.block, 1)))
 		said := fmt.Sprint(diags.All())

@@ -18,7 +18,8 @@ type meant struct {
 	words string
 	// instead is the keyword of the same block that is meant, "" where there is none.
 	instead string
-	// why is the hint, where "did you mean" would not do.
+	// why is the hint, where "did you mean" would not do. With instead as well, the words
+	// belong outside any block, and the block has one for the same thing.
 	why string
 }
 
@@ -150,7 +151,8 @@ var meantWords = []meant{
 	{"UDP_CHECK", "data send", "payload", ""},
 	{"UDP_CHECK", "reply expect receive", "require_reply", ""},
 	{"BFD_CHECK", "bfd instance bfd_instance", "name", ""},
-	{"weir", "vrrp_instance instance", "vrrp", ""},
+	{"weir", "vrrp_instance instance", "vrrp", "write weir { vrrp NAME { … } }"},
+	{"weir", "virtual_server", "service", "write weir { service TCP IP PORT { … } }"},
 	{"bfd_instance", "neighbor neighbour peer peer_ip", "neighbor_ip", ""},
 	{"bfd_instance", "source src_ip local_ip", "source_ip", ""},
 	{"bfd_instance", "detect_mult detect_multiplier mult", "multiplier", ""},

@@ -31,35 +31,40 @@ var userDifferences = map[string]string{
 // the programs of the machine.
 func TestUserVerdicts(t *testing.T) {
 	j := newJudge(t)
+	for stem, text := range userFiles(t) {
+		if stem == "stands-for-itself" {
+			continue // keepalived comes to no end
+		}
+		path := filepath.Join(j.dir, "keepalived.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want, said := j.verdict(t, path)
+		got := configTest(t, "-t", "-f", path)
+		if differs := got%exitSecurity != want%exitSecurity; differs != (userDifferences[stem] != "") {
+			t.Errorf("%s: exit code %d, keepalived's %d:\n%s\nof\n%s", stem, got, want, said, text)
+		}
+	}
+}
+
+// userFiles are what users write, by name.
+func userFiles(t *testing.T) map[string]string {
+	t.Helper()
 	archives, err := filepath.Glob("../../conf/testdata/users/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatal(archives, err)
 	}
-	made := 0
+	files := map[string]string{}
 	for _, archive := range archives {
-		content, err := os.ReadFile(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for part := range strings.SplitSeq(string(content), "\n-- ") {
+		for part := range strings.SplitSeq(readText(t, archive), "\n-- ") {
 			name, text, _ := strings.Cut(part, " --\n")
-			stem, isFile := strings.CutSuffix(name, ".conf")
-			if !isFile || stem == "stands-for-itself" {
-				continue // keepalived comes to no end
-			}
-			made++
-			path := filepath.Join(j.dir, "keepalived.conf")
-			if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			want, said := j.verdict(t, path)
-			got := configTest(t, "-t", "-f", path)
-			if differs := got%exitSecurity != want%exitSecurity; differs != (userDifferences[stem] != "") {
-				t.Errorf("%s: exit code %d, keepalived's %d:\n%s\nof\n%s", stem, got, want, said, text)
+			if stem, isFile := strings.CutSuffix(name, ".conf"); isFile {
+				files[stem] = text + "\n"
 			}
 		}
 	}
-	if made < 80 {
-		t.Errorf("%d files", made)
+	if len(files) < 80 {
+		t.Errorf("%d files", len(files))
 	}
+	return files
 }

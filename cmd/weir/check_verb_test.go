@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,8 +197,10 @@ func TestCheckPromisesRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for i, text := range []string{"", warned, noted, notReady, "x\n"} {
-		path := filepath.Join(dir, string(rune('a'+i)))
+	texts := userFiles(t)
+	maps.Copy(texts, map[string]string{"empty": "", "warned": warned, "noted": noted, "not-ready": notReady, "unknown": "x\n"})
+	for name, text := range texts {
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -100,16 +101,10 @@ func valueTexts(t *testing.T) (texts []string) {
 	for _, path := range corpusFiles(t) {
 		texts = append(texts, readText(t, path))
 	}
-	archives, err := filepath.Glob("../../conf/testdata/users/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, archive := range archives {
-		for part := range strings.SplitSeq(readText(t, archive), "\n-- ") {
-			name, text, _ := strings.Cut(part, " --\n")
-			if strings.HasSuffix(name, ".conf") && name != "stands-for-itself.conf" && name != "names-joined.conf" {
-				texts = append(texts, text+"\n")
-			}
+	files := userFiles(t)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if name != "stands-for-itself" && name != "names-joined" {
+			texts = append(texts, files[name])
 		}
 	}
 	rng := rand.New(rand.NewPCG(*dumpSeed, 2))

@@ -49,6 +49,7 @@ func (l *lexer) define(line, head, name string) {
 		if end := strings.IndexByte(line, '\n'); end >= 0 {
 			line = line[:end]
 		}
+		l.sayCutIn(l.here().further(0, len(line)))
 		l.skip(len(line))
 		if strings.TrimRight(line, "\r") == "" {
 			break
@@ -74,7 +75,7 @@ func (l *lexer) define(line, head, name string) {
 		l.diags.ErrorAt(at, "$"+Shorten(name)+" defines itself while it is used", "expected another name; keepalived loses the rest of its value")
 		return
 	}
-	d := definition{name, unescape(first), more.String()}
+	d := definition{name, first, more.String()}
 	if l.run.grow(len(d.first)+len(d.more), at, l.diags) {
 		l.run.definitions[name] = d
 	}
@@ -83,49 +84,57 @@ func (l *lexer) define(line, head, name string) {
 // continued is a line of a value without comments and blanks around it, and whether
 // a backslash has it go on with the next one.
 func continued(line string) (value string, goesOn bool) {
-	value = strings.Trim(decomment(line, false), " \t\r")
+	value = strings.Trim(decomment(line), " \t\r")
 	if value, goesOn = strings.CutSuffix(value, "\\"); goesOn {
 		value = strings.TrimRight(value, " \t")
 	}
 	return value, goesOn
 }
 
-// unescape takes the backslashes away that have a # or ! begin no comment, as keepalived
-// does when it reads a line: where the name is used, a comment begins there.
-func unescape(value string) string {
-	if !strings.Contains(value, `\#`) && !strings.Contains(value, `\!`) {
-		return value
-	}
-	var b strings.Builder
-	quoted := false
-	for i := 0; i < len(value); i++ {
-		quoted = quoted != (value[i] == '"')
-		if value[i] == '\\' && i+1 < len(value) {
-			if i++; quoted || value[i] != '#' && value[i] != '!' {
-				b.WriteByte('\\')
-			}
-		}
-		b.WriteByte(value[i])
-	}
-	return b.String()
+// decomment is a line up to its comment, without blanks at its end.
+func decomment(line string) string {
+	return strings.TrimRight(line[:commentOf(line)], " \t\r\v\f")
 }
 
-// decomment is a line up to its comment. A # or ! behind a backslash begins none,
-// unless the line is used: keepalived takes the backslash away when it reads the line,
-// and looks for comments again when it has replaced names.
-func decomment(line string, used bool) string {
+// commentOf is where the comment of a line begins, its end where it has none. A backslash
+// before # or ! has it begin all the same, except in quotes: keepalived's parent takes it
+// away, and its children read what the parent has written (read_line in lib/parser.c).
+func commentOf(line string) int {
 	quoted := false
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
+		case !quoted && beginsComment(line[i:]) > 0:
+			return i
 		case c == '"':
 			quoted = !quoted
-		case c == '\\' && (quoted || !used || i+1 == len(line) || line[i+1] != '#' && line[i+1] != '!'):
+		case c == '\\':
 			i++
-		case c == '\\', !quoted && (c == '#' || c == '!'):
-			return strings.TrimRight(line[:i], " \t\r\v\f")
 		}
 	}
-	return strings.TrimRight(line, " \t\r\v\f")
+	return len(line)
+}
+
+// beginsComment is the length of what begins a comment at the start of a text, which is not
+// in quotes: # or !, also behind a backslash. It is 0 where none begins.
+func beginsComment(text string) int {
+	size := 1
+	if strings.HasPrefix(text, `\`) {
+		size = 2
+	}
+	if len(text) < size || text[size-1] != '#' && text[size-1] != '!' {
+		return 0
+	}
+	return size
+}
+
+// sayCutIn is cutByComment for a line that is not cut into words.
+func (l *lexer) sayCutIn(line Place) {
+	content := line.Text()
+	end := commentOf(content)
+	start := 1 + strings.LastIndexAny(content[:end], " \t\r\v\f")
+	if start < end {
+		l.cutByComment(line.further(start, end-start), content[end:])
+	}
 }
 
 // use is the name that text, which begins with $, uses, and how many bytes the
@@ -168,9 +177,9 @@ func (run *Reading) own(l *lexer, name string) (string, bool) {
 	case name == "_INSTANCE":
 		return run.configID(), true
 	case name == "_HASH":
-		return `\#`, true
+		return "#", true
 	case name == "_BANG":
-		return `\!`, true
+		return "!", true
 	case words[0] == "_RANDOM" && len(words) <= 3:
 		return random(words[1:])
 	case words[0] == "_ENV" && len(words) == 2:

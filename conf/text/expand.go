@@ -89,7 +89,9 @@ func (l *lexer) macro() bool {
 	if head[0] == '@' {
 		return l.forID(line, head)
 	}
+	at := l.here().further(0, len(line))
 	if name := definedName(head); name != "" {
+		l.sayCutIn(at)
 		l.define(line, head, name)
 		return true
 	}
@@ -97,7 +99,7 @@ func (l *lexer) macro() bool {
 	if !repeated && (l.resolved || !l.uses(line)) {
 		return false
 	}
-	at := l.here().further(0, len(line))
+	l.sayCutIn(at)
 	l.skip(len(line))
 	switch {
 	case l.src.depth() >= maxNesting:
@@ -163,7 +165,7 @@ func (run *Reading) configID() string {
 func (l *lexer) expand(at Place) {
 	e := &Source{Name: l.src.Name, order: l.src.order, line: at, expanded: true}
 	x := &expander{l: l, source: e, at: at}
-	x.line(decomment(at.Text(), true))
+	x.line(decomment(at.Text()))
 	if e.Text = x.text.String(); !l.run.grow(len(e.Text)+1, at, l.diags) {
 		return
 	}
@@ -188,7 +190,7 @@ func (l *lexer) expand(at Place) {
 // read reads a text in the place of a line. It is resolved where its names have been
 // replaced.
 func (l *lexer) read(e *Source, resolved bool) {
-	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, tokens: l.tokens, first: len(l.tokens), resolved: resolved}
+	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, most: l.most, tokens: l.tokens, first: len(l.tokens), resolved: resolved}
 	inner.all()
 	inner.emit(lineToken, "", inner.here())
 	inner.lineEnds()
@@ -288,7 +290,7 @@ func (l *lexer) uses(line string) bool {
 	if i < 0 {
 		return false
 	}
-	for line = decomment(line, true); i < len(line); {
+	for line = decomment(line); i < len(line); {
 		if _, size := l.used(line[i:], true); size > 0 {
 			return true
 		}

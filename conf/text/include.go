@@ -24,7 +24,7 @@ const (
 	// no file includes itself.
 	maxIncludeDepth = 32
 	maxIncludes     = 4096
-	maxIncluded     = 16 << 20 // bytes in all
+	maxIncluded     = MaxFile // bytes in all
 	// maxBraces bounds the patterns one include may stand for.
 	maxBraces = 256
 )
@@ -102,6 +102,9 @@ func (run *Reading) include(l *lexer, line []Token) {
 		return
 	}
 	at, pattern := words[1].Place, words[1].Text
+	if strings.ContainsAny(at.Text(), `"'\`) {
+		l.diags.WarnAt(at, "quotes", line[0].Text+": keepalived takes quotes for a part of the file's name, and reads nothing; weir reads "+Quote(pattern), "take the quotes out")
+	}
 	if len(in.paths) > maxIncludeDepth {
 		in.tooMany(l, at)
 		return

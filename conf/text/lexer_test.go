@@ -19,7 +19,7 @@ func TestLex(t *testing.T) {
 		{"columns count runes", "名前 é x", "1:1 名前|1:4 é|1:6 x"},
 		{"bytes that are no UTF-8 count one", "\xff\xfe x", "1:1 \xff\xfe|1:4 x"},
 		{"comments", "a #b\n!c\nd!e\nf#{", "1:1 a|;|;|3:1 d|;|4:1 f"},
-		{"comment signs escaped", `a\#b \!c`, "1:1 a#b|1:6 !c"},
+		{"comment signs behind a backslash", "a\\#b c\n\\!d\ne\\\\!f", "1:1 a|;|;|3:1 e\\\\"},
 		{"comment signs in quotes", `"a #b" "!c"`, "1:1 a #b|1:8 !c"},
 		{"a comment ends single quotes' reach", "b'c # d'", "1:1 b'c"},
 		{"quotes", `"a b" 'c d' "" x`, `1:1 a b|1:7 c d|1:13 |1:16 x`},

@@ -23,7 +23,7 @@ const maxTurns = 1 << 20
 // repeat reads a line that begins, some bytes behind at's start, with ~SEQ or ~LST:
 // what stands behind it as often as the names have values. They keep the last one.
 func (l *lexer) repeat(at Place, from int) {
-	line := decomment(at.Text(), false)
+	line := decomment(at.Text())
 	if from >= len(line) {
 		return
 	}

@@ -19,8 +19,8 @@ type Grammar interface {
 	// no block inside this one may.
 	Holder(word string) string
 	// Guess is the keyword with a block that an unknown word was meant to be, nil
-	// where it is near none.
-	Guess(st *Statement) *Keyword
+	// where it is near none. first is the word that its block begins with, "" for none.
+	Guess(st *Statement, first string) *Keyword
 	// Near tells whether a word is near one that may stand in the block.
 	Near(word string) bool
 	// Listed tells whether the block is a list, of which a word may begin a line.
@@ -240,7 +240,7 @@ func (b *builder) opened(st *Statement, brace Token) {
 	inner := innerOf(st.Entry)
 	var guess *Keyword
 	if b.top().spec != nil && st.Entry == nil && !st.Broken {
-		guess = b.top().spec.Guess(st)
+		guess = b.top().spec.Guess(st, b.firstInside())
 	}
 	switch {
 	case guess != nil:
@@ -257,6 +257,19 @@ func (b *builder) opened(st *Statement, brace Token) {
 	default:
 		b.push(st, inner, brace)
 	}
+}
+
+// firstInside is the word that the block whose brace was read last begins with, "" where
+// it begins with none.
+func (b *builder) firstInside() string {
+	i := b.next
+	for b.tokens[i].kind == lineToken {
+		i++
+	}
+	if b.tokens[i].kind != wordToken {
+		return ""
+	}
+	return b.tokens[i].Text
 }
 
 func (b *builder) push(st *Statement, spec Grammar, open Token) {

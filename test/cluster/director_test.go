@@ -140,6 +140,7 @@ func (c *cluster) takeOverAndBack() {
 	c.must(c.Switch().SetUp("node01"))
 	c.waitState(c.node01, mark, "master", 10*time.Second)
 	c.waitState(c.node02, mark, "backup", 10*time.Second)
+	c.waitNoVIP(c.node02)
 	c.waitHeard(c.node01)
 }
 

@@ -114,20 +114,22 @@ func (c *cluster) waitServer(director *lab.Node, from time.Time, server *lab.Nod
 // waitVIP waits until a machine has the VIP on its device.
 func (c *cluster) waitVIP(n *lab.Node) {
 	c.t.Helper()
-	ctx := c.within(time.Minute)
-	for poll := time.NewTicker(5 * time.Millisecond); ; {
-		addrs, err := n.Namespace().Addrs("ens160")
-		c.must(err)
-		if slices.Contains(addrs, netip.MustParsePrefix("192.168.25.100/32")) {
-			poll.Stop()
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			c.t.Fatalf("%s has %v on ens160, not the VIP: %v", n.Spec.Name, addrs, context.Cause(ctx))
-		}
-	}
+	nstest.WaitFor(c.t, n.Spec.Name+" has the VIP", func() bool { return c.hasVIP(n) })
+}
+
+// waitNoVIP waits until a machine has given the VIP up: until then it answers its own
+// requests to the VIP itself.
+func (c *cluster) waitNoVIP(n *lab.Node) {
+	c.t.Helper()
+	nstest.WaitFor(c.t, n.Spec.Name+" gives the VIP up", func() bool { return !c.hasVIP(n) })
+}
+
+// hasVIP says whether a machine has the VIP on its device.
+func (c *cluster) hasVIP(n *lab.Node) bool {
+	c.t.Helper()
+	addrs, err := n.Namespace().Addrs("ens160")
+	c.must(err)
+	return slices.Contains(addrs, netip.MustParsePrefix("192.168.25.100/32"))
 }
 
 // waitHeard waits until the client has this machine's MAC address for the VIP.

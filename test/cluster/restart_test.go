@@ -197,7 +197,7 @@ func TestSIGTERMForGood(t *testing.T) {
 	if most := 2; st.Failures() > most || st.Failures() > st.Failed[lab.Reset] {
 		t.Errorf("SIGTERM of the master: %s; want at most %d reset", st, most)
 	}
-	waitFor(t, "node01 gives the VIP up", func() bool { return !c.hasVIP(c.node01) })
+	c.waitNoVIP(c.node01)
 	if _, err := os.Stat(c.node01.PinDir()); err != nil {
 		t.Errorf("the data plane is gone: %v", err)
 	}
@@ -210,23 +210,6 @@ func TestSIGTERMForGood(t *testing.T) {
 	c.waitState(c.node02, mark, "backup", 15*time.Second)
 	c.waitHeard(c.node01)                                           // until then both answer, and open connections may be reset
 	c.wantNear(c.Requests(c.within(60*time.Second), 300), 100, 200) // its turn goes on from before
-}
-
-// hasVIP says whether a machine has the VIP on its device.
-func (c *cluster) hasVIP(n *lab.Node) bool {
-	c.t.Helper()
-	addrs, err := n.Namespace().Addrs("ens160")
-	c.must(err)
-	return slices.Contains(addrs, netip.MustParsePrefix("192.168.25.100/32"))
-}
-
-func waitFor(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
 }
 
 // "weir stop --remove" leaves nothing: whether weir runs, waits for a restart, has ended
