@@ -145,9 +145,9 @@ __noinline int route_packet(void)
 
 	if (!w)
 		return PASS;
-	w->victim.word = 0;
+	w->victim.expiry = 0;
 	v = route_flow(w);
-	if (w->victim.word)
+	if (w->victim.expiry)
 		half_open_evict(w);
 	return v;
 }
