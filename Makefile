@@ -106,6 +106,8 @@ bench: root bench-packages ## all benchmarks in one table; JSON=1 for programs, 
 	@$(MAKE) --no-print-directory random restarts
 random: root ## 10 million random packets through the program; SEED=N repeats one run
 	$(GO) test ./internal/dataplane -count=1 -v -run '^TestRandomPackets$$' -args -packets 10000000 -seed $(firstword $(SEED))
+sorry-server: root ## the quorum lost and gained 20 times under 1,000 requests a second: none fails
+	$(GO) test ./test/cluster -count=1 -v -run '^TestSorryServerUnderLoad$$' -args -quorum-turns 20 -quorum-rate 1000
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
 restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams

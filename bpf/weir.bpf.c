@@ -164,6 +164,19 @@ int weir_tc_l3(struct __sk_buff *skb)
 }
 
 /*
+ * tc_mend_type has the stack take a frame that weir_xdp has made one to the device, and says
+ * whether it is one. veth has said whose a frame is before its XDP program changes that, and
+ * does not look again for a frame to the device itself (veth_xdp_rcv_skb in drivers/net/veth.c).
+ */
+static INLINE bool tc_mend_type(struct __sk_buff *skb)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	return skb->pkt_type == PACKET_OTHERHOST && (void *)(eth + 1) <= (void *)(long)skb->data_end &&
+	       device_mac && mac_word(eth->h_dest) == device_mac && !bpf_skb_change_type(skb, PACKET_HOST);
+}
+
+/*
  * weir_behind stands at tc ingress where weir_xdp is at XDP, which leaves it three kinds
  * of packets: fragments that have to wait, those that others wait for, and answers to
  * local clients and to those by whose devices XDP does not send.
@@ -178,7 +191,7 @@ int weir_behind(struct __sk_buff *skb)
 
 	if (vlan_devices && skb->vlan_present)
 		return TC_ACT_UNSPEC;
-	if (!w || skb->pkt_type != PACKET_HOST || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
+	if (!w || (skb->pkt_type != PACKET_HOST && !tc_mend_type(skb)) || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
 		return TC_ACT_UNSPEC;
 	parsed = parse_skb(skb, &h, &p);
 	if (parsed == PARSED && !passes_by(&p.key) && is_reply_by_tc(&p.key, skb->ifindex)) {

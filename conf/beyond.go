@@ -18,6 +18,8 @@ type Beyond struct {
 	SlowStart time.Duration `json:"slow_start"`
 	// CheckViaVIP has each real server checked through the virtual server's address.
 	CheckViaVIP bool `json:"check_via_vip"`
+	// Passive has a real server asked at once whose new connections get no answer.
+	Passive bool `json:"passive"`
 	// Spares are the tiers of spare real servers, in the order in which they take part.
 	Spares []SpareTier `json:"spare_tier"`
 	AgentCheck

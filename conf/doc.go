@@ -151,7 +151,7 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 		return nil, p.diags.Finish(src.Name, 1), true
 	}
 	file := p.run.File(filepath.Clean(src.Name), src, &p.diags)
-	if !p.parts.readAll(p.language, p.options.Linter, p.run.Tokens) {
+	if !p.parts.readAll(p.language, p.options.Linter) {
 		return nil, diags, false
 	}
 	root := text.Build(file, &p.diags, p.run, p.language.root)

@@ -68,7 +68,7 @@ func vrrpDefaults() []*entry {
 	type G = Global
 	extra := custom("vrrp_garp_extra_if", "[all] whole seconds from 1 to 86400", "gratuitous ARPs on other interfaces of VIPs, so often",
 		func(r *reader, st *text.Statement, g *G) bool { return readExtraGARP(r, st, 1, &g.GARPExtra) })
-	entries := append([]*entry{
+	return append([]*entry{
 		value("vrrp_version", vrrpVersion(), func(g *G) *uint8 { return &g.Version }, "the protocol's version", initially(uint8(2))),
 		value("vrrp_garp_master_delay", wholeSeconds(0, maxMicroWhole), func(g *G) *time.Duration { return &g.GARPDelay }, "when the second set of gratuitous ARPs follows the first; 0 is none", initially(5*time.Second)),
 		atLeastOne("vrrp_garp_master_repeat", func(g *G) *int { return &g.GARPRepeat }, "how many times a set announces each address", initially(5)),
@@ -87,10 +87,14 @@ func vrrpDefaults() []*entry {
 		value("vmac_addr_prefix", nonEmpty("a name's beginning"), func(g *G) *string { return &g.VMACAddrPrefix }, "the same for use_vmac_addr", otherwise("vmac_prefix"), firstCounts()),
 		present("vrrp_check_unicast_src", func(g *G) *bool { return &g.CheckUnicastSource }, "take unicast advertisements only from configured peers"),
 		present("log_unknown_vrids", func(g *G) *bool { return &g.LogUnknownVRIDs }, "log advertisements of virtual routers that no instance of their interface is for, once a minute each"),
-	}, yet(
 		extra, obsolete("vrrp_vmac_garp_intvl", extra),
-	)...)
-	return append(entries,
+	}, protocolDefaults()...)
+}
+
+// protocolDefaults are the global twins of protocolEntries, and what belongs to them.
+func protocolDefaults() []*entry {
+	type G = Global
+	return []*entry{
 		onOff("vrrp_notify_priority_changes", func(g *G) *bool { return &g.NotifyPriorityChanges }, "lines in the FIFO when a priority changes"),
 		onOff("vrrp_lower_prio_no_advert", func(g *G) *bool { return &g.LowerPrioNoAdvert }, "do not answer an advertisement of lower priority"),
 		onOff("vrrp_higher_prio_send_advert", func(g *G) *bool { return &g.HigherPrioSendAdvert }, "send a last advertisement before giving way"),
@@ -101,7 +105,7 @@ func vrrpDefaults() []*entry {
 		value("vrrp_mcast_group6", group6(), func(g *G) *netip.Addr { return &g.Group6 }, "the IPv6 group of advertisements", initially(netip.MustParseAddr("ff02::12"))),
 		value("vrrp_down_timer_adverts", number(1, 100), func(g *G) *int { return &g.DownTimerAdverts }, "how many advertisements are missed before a standby takes over", initially(3)),
 		present("v3_checksum_as_v2", func(g *G) *bool { return &g.ChecksumAsV2 }, "version 3's IPv4 checksum without the pseudo header"),
-	)
+	}
 }
 
 func vrrpFirewall() []*entry {

@@ -103,14 +103,18 @@ func (ps *parts) take(number int) *text.Keyword {
 }
 
 // readAll reads the parts, many of them on all CPUs, and tells whether that could be
-// done. tokens counts those around them.
-func (ps *parts) readAll(l *language, linter Linter, tokens int) bool {
+// done. Many words in short parts are left to the reading of the whole, which bounds them.
+func (ps *parts) readAll(l *language, linter Linter) bool {
 	if ps == nil {
 		return true
 	}
 	var next, read, remarks atomic.Int64
 	var failed atomic.Bool
-	read.Store(int64(tokens))
+	size := 0
+	for _, p := range ps.list {
+		size += len(p.src.Text)
+	}
+	most := int64(text.MostInParts(size))
 	work := func() {
 		defer func() {
 			if recover() != nil {
@@ -125,7 +129,7 @@ func (ps *parts) readAll(l *language, linter Linter, tokens int) bool {
 					p.server.forget()
 				}
 			}
-			if p.solo == nil || read.Add(int64(p.tokens)) > text.MaxTokens || remarks.Add(int64(len(p.read)+len(p.resolved))) > text.MaxDiagnostics {
+			if p.solo == nil || read.Add(int64(p.tokens)) > most || remarks.Add(int64(len(p.read)+len(p.resolved))) > text.MaxDiagnostics {
 				failed.Store(true)
 			}
 		}

@@ -198,15 +198,17 @@ func (r *reader) outer(spec *blockSpec, st *text.Statement) bool {
 	return spec.name != "" && st.Guess() != nil && st.Guess().Row.(*entry) == r.language.root.lookup(st.Keyword())
 }
 
+// renewable is a configuration that gives an empty one, for blocks that stand in it twice.
+type renewable interface{ another(l *language) any }
+
 // outside is what a block that stands inside another is read into: the configuration, or
-// one of its own where a block of the same name stands where it may.
+// an empty one where a block of the same name stands where it may.
 func (r *reader) outside(st *text.Statement) any {
-	c, ok := r.config.(*rawConfig)
+	c, ok := r.config.(renewable)
 	if ok && slices.ContainsFunc(r.root.Statements, func(other *text.Statement) bool {
 		return other.Title() == st.Title() && other.Entry != nil
 	}) {
-		c.unsure = true
-		return newRaw(r.language)
+		return c.another(r.language)
 	}
 	return r.config
 }

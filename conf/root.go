@@ -43,6 +43,12 @@ func newRaw(l *language) *rawConfig {
 	return c
 }
 
+// another is an empty configuration, for what stands twice; this one lacks it then.
+func (c *rawConfig) another(l *language) any {
+	c.unsure = true
+	return newRaw(l)
+}
+
 func (c *rawConfig) note(keyword string, at text.Place) { c.machine.note(keyword, at) }
 func (c *rawConfig) fresh(s *blockSpec) bool            { return c.machine.fresh(s) }
 

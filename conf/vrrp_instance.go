@@ -166,7 +166,6 @@ func instanceLater() []*entry {
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
 		present("promote_secondaries", func(i *I) *bool { return &i.PromoteSecondaries }, "further addresses stay when the first of a network goes"),
 		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
-		extra, obsolete("vmac_garp_intvl", extra),
 		expired, obsolete("thread_timer_expired", expired),
 		custom("no_accept", "", "a master that does not own its addresses answers nothing that is sent to them", func(r *reader, st *text.Statement, i *I) bool {
 			i.Accept = false
@@ -175,6 +174,7 @@ func instanceLater() []*entry {
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries,
+		extra, obsolete("vmac_garp_intvl", extra),
 		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "VIPs on other interfaces get a macvlan, too"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),

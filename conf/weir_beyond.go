@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/conf/text"
+	"weir/lvs"
 )
 
 // beyondEntries are the keywords of Beyond, in service of the weir block.
@@ -17,6 +18,8 @@ func beyondEntries() []*entry {
 			"how long the weight of a real server that comes in rises to what it is to be; 0 is not at all. For schedulers that share by weight: wrr, wlc, sed, nq, sh, mh, twos", initially(time.Duration(0)), example("5", "6")),
 		present("check_via_vip", func(s *S) *bool { return &s.Beyond.CheckViaVIP },
 			"check each real server through the virtual server's address as well, by the way of the clients' packets: by direct routing, a tunnel or NAT. For TCP, with a port"),
+		present("passive", func(s *S) *bool { return &s.Beyond.Passive },
+			"probe a real server at once by its checks where clients get no answer to their last three new connections to it; it is out where it fails to answer within a second. For TCP"),
 		spareTier(),
 		value("agent_check", port(), func(s *S) *uint16 { return &s.Beyond.Port },
 			"ask an agent at this TCP port of each real server, by HAProxy's agent-check: its line says a percentage of the weight, drain, maint, ready, up, down, fail, stopped or maxconn:N. An agent that does not answer changes nothing", example("9000", "9001")),
@@ -38,9 +41,23 @@ func (s *rawRules) resolveBeyond(r *reader, v *VirtualServer) {
 	if s.CheckViaVIP && !slices.ContainsFunc(v.Keys, Checkable) {
 		r.warnAt(s.PlaceOf("check_via_vip"), "no-effect", "check_via_vip has no effect here: it is for TCP services with an address and a port", "take it out")
 	}
+	s.resolvePassive(r, v)
 	s.resolveTiers(r, v)
 	s.resolveAgent(r)
 	v.Beyond = s.Beyond
+}
+
+// resolvePassive tells of virtual servers where nobody is probed for passive.
+func (s *rawRules) resolvePassive(r *reader, v *VirtualServer) {
+	tcp := func(key lvs.ServiceKey) bool { return key.Protocol == lvs.TCP || key.Mark != 0 }
+	checked := func(rs RealServer) bool { return len(rs.Checks) > 0 || s.CheckViaVIP }
+	switch {
+	case !s.Passive:
+	case !slices.ContainsFunc(v.Keys, tcp):
+		r.warnAt(s.PlaceOf("passive"), "no-effect", "passive has no effect here: it is for TCP services", "take it out")
+	case len(v.RealServers) > 0 && !slices.ContainsFunc(v.RealServers, checked):
+		r.warnAt(s.PlaceOf("passive"), "no-effect", "passive has no effect here: no real server has a check to be probed by", "give them one, such as TCP_CHECK")
+	}
 }
 
 // resolveAgent tells of words that say how agents are asked where none is.

@@ -494,7 +494,7 @@ func TestSnapshot(t *testing.T) {
 		if got.State != Master || got.Since.Sub(start) != 609375*time.Microsecond || got.Priority != 100 {
 			t.Errorf("got %s since %s at priority %d, want MASTER since 609.375ms at 100", got.State, got.Since.Sub(start), got.Priority)
 		}
-		if want := (Peer{netip.MustParseAddr("192.168.25.32"), 0, start}); got.Peer != want {
+		if want := (Peer{netip.MustParseAddr("192.168.25.32"), 0, start, time.Second}); got.Peer != want {
 			t.Errorf("got peer %v, want %v", got.Peer, want)
 		}
 		want := Counters{Received: 2, PriorityZeroReceived: 1, Sent: 2, BecameMaster: 1}

@@ -29,7 +29,7 @@ func (v *Instance) accept(p *Packet) bool {
 	if p.Advertisement.Priority == PriorityRelease {
 		v.snap.Counters.PriorityZeroReceived++
 	}
-	v.snap.Peer = Peer{Addr: p.Source, Priority: p.Advertisement.Priority, Heard: time.Now()}
+	v.snap.Peer = Peer{Addr: p.Source, Priority: p.Advertisement.Priority, Heard: time.Now(), Interval: p.Advertisement.Interval}
 	v.mu.Unlock()
 	if p.TTL == TTL {
 		v.owner.Heard(p.Source, p.MAC)

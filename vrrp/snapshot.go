@@ -22,7 +22,8 @@ type Snapshot struct {
 type Peer struct {
 	Addr     netip.Addr // invalid before the first valid advert
 	Priority uint8
-	Heard    time.Time // when its last advert was taken in
+	Heard    time.Time     // when its last advert was taken in
+	Interval time.Duration // between its adverts, as the last one says
 }
 
 // Counters count from New on. They never decrease.

@@ -40,7 +40,11 @@ func showChanges(out io.Writer, answer api.Answer, done, colour bool) error {
 	v := &changesView{colour: colour}
 	c := answer.Changes
 	if c.Empty() {
-		fmt.Fprintf(v, "No change: weir does what %s says.\n", answer.File)
+		file := answer.File
+		if filepath.Base(file) == stdinName {
+			file = "standard input"
+		}
+		fmt.Fprintf(v, "No change: weir does what %s says.\n", file)
 		_, err := io.WriteString(out, v.String())
 		return err
 	}

@@ -47,9 +47,13 @@ func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err er
 	return lines, q.close, err
 }
 
-// ignorePipes keeps the process alive where the reader of its log has ended. Programs that
-// it starts get the signal as ever.
-func ignorePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+// ignorePipes keeps the process alive where the reader of its log has ended, and running
+// where that is a terminal that lets only its foreground job write (stty tostop). Programs
+// that it starts get SIGPIPE as ever.
+func ignorePipes() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	signal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
+}
 
 // endWithin is how long a process that is told to end may take. Whatever hangs then is left
 // behind: leases run out, as those of one that was killed.

@@ -49,9 +49,11 @@ func TestShowChanges(t *testing.T) {
 	if !strings.Contains(coloured.String(), "    \x1b[31m- 192.168.25.44:80") || !strings.HasSuffix(coloured.String(), "are touched.  Done.\n") {
 		t.Errorf("coloured, and done: %q", &coloured)
 	}
-	plain.Reset()
-	if err := showChanges(&plain, api.Answer{File: "/etc/new.conf"}, false, false); err != nil || plain.String() != "No change: weir does what /etc/new.conf says.\n" {
-		t.Errorf("%v, printed %q", err, &plain)
+	for file, called := range map[string]string{"/etc/new.conf": "/etc/new.conf", "/etc/" + stdinName: "standard input"} {
+		plain.Reset()
+		if err := showChanges(&plain, api.Answer{File: file}, false, false); err != nil || plain.String() != "No change: weir does what "+called+" says.\n" {
+			t.Errorf("%s: %v, printed %q", file, err, &plain)
+		}
 	}
 }
 

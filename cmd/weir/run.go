@@ -132,7 +132,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		log.Warn(err.Error())
 	}
 	machine := director.OnKernel(
-		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off},
+		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
 	begun := false

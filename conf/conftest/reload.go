@@ -108,6 +108,8 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_garp_lower_prio_repeat":     {was: "5", now: "6"},
 	"global_defs vrrp_garp_master_refresh":        {was: "5", now: "6"},
 	"global_defs vrrp_garp_master_refresh_repeat": {was: "5", now: "6"},
+	"global_defs vrrp_garp_extra_if":              {was: "5", now: "6"},
+	"global_defs vrrp_vmac_garp_intvl":            {was: "5", now: "6"},
 	"global_defs vrrp_garp_interval":              {was: "1", now: "2"},
 	"global_defs vrrp_gna_interval":               {was: "1", now: "2"},
 	"global_defs vrrp_min_garp":                   {was: "off", now: "on", around: "vrrp_garp_master_delay 5\nvrrp_garp_master_repeat 5\n"},
@@ -117,6 +119,8 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance dont_track_primary":         {was: "-", now: ""},
 	"vrrp_instance garp_master_refresh":        {was: "5", now: "6"},
 	"vrrp_instance garp_master_refresh_repeat": {was: "5", now: "6"},
+	"vrrp_instance garp_extra_if":              {was: "5", now: "6"},
+	"vrrp_instance vmac_garp_intvl":            {was: "5", now: "6"},
 	"vrrp_instance garp_lower_prio_delay":      {was: "5", now: "6"},
 	"vrrp_instance garp_lower_prio_repeat":     {was: "5", now: "6"},
 
@@ -257,6 +261,7 @@ var reloadExamples = map[string]reloadExample{
 	"url regex_no_match":                     {was: "-", now: "", around: "regex ok\n"},
 
 	"service check_via_vip": {was: "-", now: ""},
+	"service passive":       {was: "-", now: ""},
 	"service agent_inter":   {was: "2", now: "0.5", around: "agent_check 9000\n"},
 
 	"device hook":     {was: "tc", now: "generic"},

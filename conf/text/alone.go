@@ -35,7 +35,7 @@ func (p Place) AsPart(text string) *Source {
 
 // LexAlone cuts a part into tokens, which are put into room.
 func LexAlone(src *Source, diags *Collector, room []Token) *Lexed {
-	l := &lexer{src: src, line: 1, column: 1, diags: diags, tokens: slices.Grow(room[:0], len(src.Text)/5+8)}
+	l := &lexer{src: src, line: 1, column: 1, diags: diags, most: MostTokens(len(src.Text)), tokens: slices.Grow(room[:0], len(src.Text)/5+8)}
 	l.all()
 	l.emit(endToken, "", l.here())
 	return &Lexed{src: src, Tokens: l.tokens}

@@ -190,7 +190,7 @@ func (l *lexer) expand(at Place) {
 // read reads a text in the place of a line. It is resolved where its names have been
 // replaced.
 func (l *lexer) read(e *Source, resolved bool) {
-	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, tokens: l.tokens, first: len(l.tokens), resolved: resolved}
+	inner := &lexer{src: e, line: 1, column: 1, diags: l.diags, run: l.run, most: l.most, tokens: l.tokens, first: len(l.tokens), resolved: resolved}
 	inner.all()
 	inner.emit(lineToken, "", inner.here())
 	inner.lineEnds()

@@ -76,7 +76,7 @@ func endsInComment(line string) bool {
 	if head := strings.TrimLeft(line, " \t\r"); definedName(head) != "" || strings.HasPrefix(head, "~") {
 		return false
 	}
-	l := &lexer{src: &Source{Text: line}, line: 1, column: 1, diags: &Collector{}, comments: true}
+	l := &lexer{src: &Source{Text: line}, line: 1, column: 1, diags: &Collector{}, most: leastTokens, comments: true}
 	l.all()
 	n := len(l.tokens)
 	return n > 0 && l.tokens[n-1].kind == commentToken
@@ -155,7 +155,7 @@ func (f *formatter) blank() {
 // words lays out a line of words and braces, behind a config id if there is one.
 func (f *formatter) words(line, id string, number int) {
 	src := &Source{Name: f.name, Text: line}
-	l := &lexer{src: src, line: int32(number), column: 1, diags: &f.diags, comments: true}
+	l := &lexer{src: src, line: int32(number), column: 1, diags: &f.diags, most: leastTokens, comments: true}
 	if !l.isText() {
 		return
 	}

@@ -24,7 +24,7 @@ const (
 	// no file includes itself.
 	maxIncludeDepth = 32
 	maxIncludes     = 4096
-	maxIncluded     = 16 << 20 // bytes in all
+	maxIncluded     = MaxFile // bytes in all
 	// maxBraces bounds the patterns one include may stand for.
 	maxBraces = 256
 )

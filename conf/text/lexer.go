@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // tokenKind is what a token is to the block tree.
@@ -45,6 +48,7 @@ type lexer struct {
 	column int32
 	diags  *Collector
 	tokens []Token
+	most   int // that there may be
 	// first is the index of the line's first token.
 	first int
 	// run is what the files of a run share; without it a text is only words.
@@ -66,7 +70,7 @@ const byteOrderMark = "\ufeff"
 
 // lex cuts the source into tokens; the last is always an endToken.
 func lex(src *Source, diags *Collector, run *Reading) []Token {
-	l := &lexer{src: src, line: 1, column: 1, diags: diags, run: run}
+	l := &lexer{src: src, line: 1, column: 1, diags: diags, run: run, most: MostTokens(len(src.Text))}
 	if strings.HasPrefix(src.Text, byteOrderMark) {
 		l.sayMark()
 	}
@@ -77,7 +81,7 @@ func lex(src *Source, diags *Collector, run *Reading) []Token {
 			around -= c.size
 		}
 	}
-	l.tokens = make([]Token, 0, min(around/5+len(l.cuts)+8, MaxTokens+2))
+	l.tokens = make([]Token, 0, min(around/5+len(l.cuts)+8, l.most+2))
 	if l.isText() && !l.oldLineEnds() {
 		l.sayLong()
 		l.all()
@@ -205,13 +209,39 @@ func (l *lexer) next() string {
 	return s
 }
 
-// MaxTokens bounds the words, braces and lines of a file: of a configuration of
-// 10 MB, and of one that is nothing but short words.
-const MaxTokens = 1_200_000
+const (
+	// leastTokens are the words, braces and lines that any file may have: those of a
+	// configuration of 10 MB, and of one of leastSize bytes that is nothing but short words.
+	leastTokens, leastSize = 1_200_000, 10 << 20
+	// bytesPerToken is more than the memory that a word takes while a file is read.
+	bytesPerToken = 256
+)
+
+// memory is how many bytes this machine has.
+var memory = sync.OnceValue(func() uint64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0 // as much as the least takes
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
+})
+
+// MostTokens bounds the words, braces and lines of a file of so many bytes: a longer file may
+// have one more for each two bytes, as long as reading them takes no more than a quarter of
+// the machine's memory.
+func MostTokens(size int) int { return mostTokens(size, memory()) }
+
+// MostInParts bounds the words of parts of so many bytes in all, of which few are held at a time.
+func MostInParts(size int) int { return max(leastTokens, size/5) }
+
+func mostTokens(size int, memory uint64) int {
+	more := max(0, size-leastSize) / 2
+	return max(leastTokens, min(leastTokens+more, int(memory/4/bytesPerToken)))
+}
 
 func (l *lexer) emit(kind tokenKind, text string, at Place) {
-	if len(l.tokens) == MaxTokens && kind != endToken {
-		l.diags.Stop(at, "too much to read", fmt.Sprintf("expected at most %d words and lines in a file", MaxTokens))
+	if len(l.tokens) >= l.most && kind != endToken {
+		l.diags.Stop(at, "too much to read", fmt.Sprintf("expected at most %d words and lines in a file of %d bytes", l.most, len(l.src.Text)))
 		return
 	}
 	at.end = max(at.end, at.start)

@@ -59,6 +59,7 @@ func examples() []example {
 		typed(AgentSays(service, server, "maxconn:30", "no answer within 2s"), warn("agent of a real server", "virtual_server", service, "real_server", "192.0.2.11:80",
 			"says", "maxconn:30", "amiss", "no answer within 2s")),
 		typed(ServerAnswers(service, server), info("real server answers the probe", "virtual_server", service, "real_server", "192.0.2.11:80")),
+		typed(ServerSilent(service, server, 3), warn("real server answers no new connections, it is probed", "virtual_server", service, "real_server", "192.0.2.11:80", "connections", 3)),
 		typed(PeerLost("VI_1", server.Addr(), 2), warn("the master is lost, its real servers are probed", "instance", "VI_1", "peer", server.Addr(), "real_servers", 2)),
 		typed(QuorumChanged(service, true, 3, 2), info("quorum gained", "virtual_server", service, "weight", 3, "bound", 2)),
 		typed(QuorumChanged(service, false, 0, 1), warn("quorum lost", "virtual_server", service, "weight", 0, "bound", 1)),

@@ -20,6 +20,7 @@ const (
 	FirstCheckFailed  Kind = "first_check_failed"
 	RealServerAgent   Kind = "real_server_agent"
 	RealServerAnswers Kind = "real_server_answers"
+	RealServerSilent  Kind = "real_server_silent"
 	DirectorLost      Kind = "director_lost"
 	QuorumGained      Kind = "quorum_gained"
 	QuorumLost        Kind = "quorum_lost"
@@ -236,6 +237,15 @@ func ServerAnswers(virtualServer string, realServer netip.AddrPort) Event {
 	return Event{
 		Kind: RealServerAnswers, VirtualServer: virtualServer, RealServer: realServer.String(), Message: "real server answers the probe",
 		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}},
+	}
+}
+
+// ServerSilent says that clients got no answer to their last connections to a real server, how
+// many these were, and that the server is asked at once.
+func ServerSilent(virtualServer string, realServer netip.AddrPort, connections int) Event {
+	return Event{
+		Kind: RealServerSilent, VirtualServer: virtualServer, RealServer: realServer.String(), Level: slog.LevelWarn, Message: "real server answers no new connections, it is probed",
+		Details: []Detail{{"virtual_server", virtualServer}, {"real_server", realServer.String()}, {"connections", connections}},
 	}
 }
 

@@ -145,13 +145,16 @@ func TestXDPSaysWhatItLoses(t *testing.T) {
 	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookNative}}
 	withPlane(t, lvs.Plan{}, func(b *bench) {
 		b.ns.Batch("link add br0 type bridge", "link set br0 up", "addr add 198.51.100.1/24 dev br0")
-		const lost = "the configuration says so, but XDP loses packets: packets leave by br0, a bridge device, to which XDP does not send"
+		const (
+			asked = "the configuration says so, but packets whose sender leaves checksums to its device are lost: turn that off there (ethtool -K DEVICE tx off)"
+			lost  = asked + ", but XDP loses packets: packets leave by br0, a bridge device, to which XDP does not send"
+		)
 		for _, step := range []struct {
 			name, why string
 			do        func() error
 		}{
 			{"the plan is set", lost, func() error { return b.Set(plan) }},
-			{"the route is another", "the configuration says so", func() error {
+			{"the route is another", asked, func() error {
 				b.ns.Batch("route add 198.51.100.11 via 192.0.2.12")
 				b.resolve()
 				return nil

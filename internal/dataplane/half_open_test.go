@@ -2,7 +2,10 @@ package dataplane
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"weir/internal/dataplane/abi"
 	"weir/lvs"
@@ -170,4 +173,52 @@ func (b *bench) halfOpen(t testing.TB) (n int) {
 		t.Errorf("%d connections are half open, and %d are counted", n, r.HalfOpen)
 	}
 	return n
+}
+
+// What became of new connections is counted a second after they began, by server: those that
+// the client has acknowledged, and those that it has not.
+func TestOpened(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		plan lvs.Plan
+	}{
+		{"direct routing", twoServers(lvs.RoundRobin)},
+		{"NAT", planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 80), masqueraded("192.0.2.12", 80)))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			withPlane(t, tt.plan, func(b *bench) {
+				now := time.Now()
+				opened := func(after time.Duration) (list []string) {
+					counts, err := b.conns.Opened(now.Add(after))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, o := range b.services.Opened(counts) {
+						list = append(list, fmt.Sprintf("%s %s: %d answered, %d not", o.Service, o.Server, o.Answered, o.Unanswered))
+					}
+					slices.Sort(list)
+					return list
+				}
+				opened(0)
+				for port := 1; port <= 10; port++ {
+					b.pick(t, places[0], syn(port))
+					b.pick(t, places[0], syn(port)) // again: it is the same connection
+				}
+				for _, port := range []int{1, 2, 3, 5} { // of one server two, of the other one all but one
+					b.pick(t, places[0], syn(port).with("A"))
+				}
+				if got := opened(500 * time.Millisecond); got != nil {
+					t.Errorf("before the second is over: %q", got)
+				}
+				got, want := opened(1600*time.Millisecond), 2
+				sum := strings.Join(got, "; ")
+				if len(got) != want || !strings.Contains(sum, "3 answered, 2 not") || !strings.Contains(sum, "1 answered, 4 not") {
+					t.Errorf("after it: %q", got)
+				}
+				if got := opened(3 * time.Second); got != nil {
+					t.Errorf("once more: %q", got)
+				}
+			})
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"weir/internal/cluster"
+	"weir/internal/director/ha"
 )
 
 // driftConflict is another machine on a link that has an address of this one's.
@@ -32,6 +34,7 @@ type conflicts struct {
 	open     map[netip.Addr]*conflict
 	asked    map[netip.Addr]time.Time
 	askedAny time.Time
+	probed   map[netip.Addr]time.Time // when standbys that hear no master asked for their VIPs
 }
 
 // conflict is an address that this machine has and another one claims.
@@ -115,18 +118,22 @@ func (d *Director) listenForConflicts(ctx context.Context, claims func(context.C
 	return nil
 }
 
-// askForConflicts asks other machines for VIPs that this one has had for a while. Those that
-// it was given a moment ago its predecessor may still have. There is no time for it before:
-// a master that takes over has to have its VIPs at once.
+// askForConflicts asks other machines for VIPs: those that this one is about to have, and
+// those that it has had for a while. Those that it was given a moment ago its predecessor may
+// still have.
 func (d *Director) askForConflicts() {
-	if d.machine.Ask == nil || time.Since(d.conflicts.askedAny) < askRest {
+	if d.machine.Ask == nil {
+		return
+	}
+	d.probe()
+	if time.Since(d.conflicts.askedAny) < askRest {
 		return
 	}
 	now, due, left := time.Now(), map[string][]netip.Addr{}, askMost
 	asked := map[netip.Addr]time.Time{}
 	for addr, h := range d.instances.Held() {
 		last := d.conflicts.asked[addr]
-		if addr.Is4() && !h.Since.IsZero() && now.Sub(h.Since) >= conflictAfter && now.Sub(last) >= askEvery && left > 0 {
+		if !h.Since.IsZero() && now.Sub(h.Since) >= conflictAfter && now.Sub(last) >= askEvery && left > 0 {
 			left--
 			last = now
 			due[h.Device] = append(due[h.Device], addr)
@@ -134,6 +141,39 @@ func (d *Director) askForConflicts() {
 		asked[addr] = last
 	}
 	d.conflicts.asked, d.conflicts.askedAny = asked, now
+	d.askOn(due)
+}
+
+// probe asks for the VIPs of standbys that hear no master, as RFC 5227 section 2.1 and RFC
+// 4862 section 5.4 have it before an address is used: once each time, and where there is time
+// for it, because a take-over waits for nothing. Who answers has a VIP that no master has.
+func (d *Director) probe() {
+	now, due, left := time.Now(), map[string][]netip.Addr{}, askMost
+	probed := map[netip.Addr]time.Time{}
+	for _, w := range d.instances.Silent() {
+		for _, v := range w.VIPs {
+			addr := v.Prefix.Addr()
+			last := d.conflicts.probed[addr]
+			if last.Before(w.Since) && left > 0 {
+				left--
+				last = now
+				device := cmp.Or(v.Base, v.Device) // a standby's macvlan says nothing
+				due[device] = append(due[device], addr)
+			}
+			probed[addr] = last
+		}
+	}
+	for addr := range d.instances.Held() {
+		if at, asked := d.conflicts.probed[addr]; asked && time.Since(at) < conflictFor {
+			probed[addr] = at
+		}
+	}
+	d.conflicts.probed = probed
+	d.askOn(due)
+}
+
+// askOn asks for addresses on their devices.
+func (d *Director) askOn(due map[string][]netip.Addr) {
 	for device, addrs := range due {
 		go func() {
 			if err := d.machine.Ask(device, addrs); err != nil {
@@ -141,6 +181,17 @@ func (d *Director) askForConflicts() {
 			}
 		}()
 	}
+}
+
+// counts says whether a claim to an address that this machine has is that of another machine,
+// and not the predecessor's: it was made when the VIP was here for a while, or it answers a
+// question of the time before, since which no other director was heard.
+func (d *Director) counts(addr netip.Addr, c claim, h ha.Holding) bool {
+	if !c.at.Before(h.Since.Add(conflictAfter)) {
+		return true
+	}
+	at, probed := d.conflicts.probed[addr]
+	return probed && !c.at.Before(at) && c.at.After(h.Heard)
 }
 
 // noteConflicts enters the addresses that this machine has and another one claims. VIPs among
@@ -153,7 +204,7 @@ func (d *Director) noteConflicts() {
 	open, again := map[netip.Addr]*conflict{}, map[netip.Addr]bool{}
 	for addr, h := range d.instances.Held() {
 		c, claimed := recent[addr]
-		if !claimed || c.at.Before(h.Since.Add(conflictAfter)) {
+		if !claimed || !d.counts(addr, c, h) {
 			continue
 		}
 		l, err := d.surroundings.picture.Link(h.Device)

@@ -62,6 +62,7 @@ type Director struct {
 	panics    panics
 	conflicts conflicts
 	reloads   chan struct{} // holds one while a plan or a reload is under way
+	passive   passive
 }
 
 // event is something that happened: it changes the picture. Where the data plane has to
@@ -103,6 +104,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		p.TakeUp(m.Plane.Left)
 		d.pools = append(d.pools, p)
 	}
+	d.passive.wanted.Store(d.pools.Passive())
+	d.passive.tell = d.opened
 	return d
 }
 
@@ -175,6 +178,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
 	start(d.machine.Plane.Run)
+	start(func(ctx context.Context) error { d.passive.run(ctx, d.machine.Plane.Opened, d.log); return nil })
 	// Before the loop, which is the one to tell of later things.
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
@@ -265,5 +269,15 @@ func (d *Director) checked(c *pool.Checker, r check.Verdict) {
 		d.also = append(d.also, c.Tiers()...)
 		d.decided = d.decided || quorum != nil || turned != nil && turned.Kind == cluster.FirstCheckFailed
 		return e
+	})
+}
+
+// opened hands to the loop what became of new connections.
+func (d *Director) opened(all []lvs.Opened) {
+	d.post(func() *cluster.Event {
+		for _, e := range d.pools.Opened(all, time.Now()) {
+			d.stream.Publish(e)
+		}
+		return nil
 	})
 }

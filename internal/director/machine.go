@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,8 +49,8 @@ type Machine struct {
 	// Claims are those who hear of addresses: each calls heard for each address that another
 	// machine on a link claims to have, until ctx ends.
 	Claims []func(ctx context.Context, heard func(device int, a netip.Addr, mac net.HardwareAddr)) error
-	// Ask, unless it is nil, asks on a device whether other machines have IPv4 addresses;
-	// Claims hear who answers. A goroutine of its own calls it.
+	// Ask, unless it is nil, asks on a device whether other machines have addresses; Claims
+	// hear who answers. A goroutine of its own calls it.
 	Ask func(device string, addrs []netip.Addr) error
 	// TakeOver, unless it is nil, is called once the data plane is set up, and before any
 	// instance begins: whoever keeps the masterships until now has to let go.
@@ -91,6 +92,10 @@ type Plane struct {
 	// Off, unless it is nil, tells of devices that the data plane was taken off and cannot be
 	// attached to again, by their names. The loop calls it once a second.
 	Off func() map[string]drift.Failure
+	// Opened, unless it is nil, tells what became of the TCP connections since its last call.
+	// A goroutine of its own calls it, twice a second, while a virtual server has the word
+	// passive.
+	Opened func() ([]lvs.Opened, error)
 }
 
 // Forwarder forwards.
@@ -177,7 +182,7 @@ func OnKernel(plane Plane, real Real) Machine {
 		},
 		AnswersARP: answersARP,
 		BFD:        func(log *slog.Logger) Sessions { return &bfd.Speaker{Log: log} },
-		Watch:      netlnk.Watch, Files: freeFiles, Ask: arp.AskAll,
+		Watch:      netlnk.Watch, Files: freeFiles, Ask: askAll,
 		Claims: []func(context.Context, func(int, netip.Addr, net.HardwareAddr)) error{
 			func(ctx context.Context, heard func(int, netip.Addr, net.HardwareAddr)) error {
 				return arp.Listen(ctx, func(c arp.Claim) { heard(c.Device, c.Addr, c.MAC) })
@@ -200,6 +205,25 @@ func answersARP(ctx context.Context, server, addr netip.Addr) (mac net.HardwareA
 	}
 	answers, err = arp.Ask(ctx, hop, addr, arpTimeout)
 	return hop.Dst, answers && err == nil
+}
+
+// askAll asks for IPv4 addresses by ARP, and for the others by neighbour solicitations.
+func askAll(device string, addrs []netip.Addr) (err error) {
+	var four, six []netip.Addr
+	for _, a := range addrs {
+		if a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	if len(four) > 0 {
+		err = arp.AskAll(device, four)
+	}
+	if len(six) > 0 {
+		err = errors.Join(err, ndp.AskAll(device, six))
+	}
+	return err
 }
 
 // kernel is Routes of the calling thread's network namespace.

@@ -60,3 +60,19 @@ type genlHeader [4]byte
 
 func (h genlHeader) Len() int          { return len(h) }
 func (h genlHeader) Serialize() []byte { return h[:] }
+
+// XDPProgram is the number of the program that a device, by its index, has at XDP, in native
+// mode or in generic mode; 0 is none. The error wraps ErrNoDevice where there is no such device.
+func XDPProgram(index int) (id int, err error) {
+	l, err := netlink.LinkByIndex(index)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return 0, fmt.Errorf("device %d: %w", index, ErrNoDevice)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask for the program at XDP of device %d: %w", index, err)
+	}
+	if x := l.Attrs().Xdp; x != nil {
+		id = int(x.ProgId)
+	}
+	return id, nil
+}

@@ -36,6 +36,7 @@ func (e *Engine) Move(o Owner, to Place) (known bool) {
 	case from == Here:
 		e.begins(h, removing)
 	}
+	e.tellExtraAfter(h, h.Extra.Delay+h.Extra.Every)
 	return true
 }
 

@@ -141,8 +141,12 @@ func (e *Engine) commit(all []Wanted) {
 		if h == nil {
 			h = &holding{}
 		}
+		was := h.Extra
 		h.Wanted = w
 		h.version++
+		if was.Every != w.Extra.Every || (len(was.Addresses) == 0) != (len(w.Extra.Addresses) == 0) {
+			e.tellExtraAfter(h, w.Extra.Every)
+		}
 		next = append(next, h)
 	}
 	for _, h := range e.owners {
@@ -150,6 +154,11 @@ func (e *Engine) commit(all []Wanted) {
 	}
 	for _, h := range next {
 		h.gone = false
+	}
+	for _, h := range e.owners {
+		if h.gone {
+			e.tellExtraAfter(h, 0)
+		}
 	}
 	e.owners = next
 }

@@ -61,6 +61,7 @@ type Wanted struct {
 	Entries []netlnk.Entry
 	// Rounds is how often each address is announced at once; 0 is once.
 	Rounds int
+	Extra  Extra
 }
 
 // Place is where an owner's addresses are to be.
@@ -123,6 +124,7 @@ type holding struct {
 	lost          []Address // to be mended
 	announce      bool      // once its addresses are added
 	counts        Counts
+	extra         *telling // nil is none
 }
 
 // New makes an engine without owners. Drift of addresses is noted in the ledger.

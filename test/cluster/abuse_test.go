@@ -102,6 +102,22 @@ func TestLogWithoutAReader(t *testing.T) {
 	}
 }
 
+// Signals that mean nothing to weir, and to some other program something, do nothing.
+func TestSignalsOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	for _, s := range []syscall.Signal{
+		syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGTTIN, syscall.SIGTTOU,
+		syscall.SIGXFSZ, syscall.SIGXCPU, syscall.SIGIO, syscall.SIGWINCH, syscall.SIGPWR, syscall.SIGCHLD, syscall.Signal(36),
+	} {
+		c.must(syscall.Kill(c.node01.Weir().Pid(), s))
+		if out, code := c.weir(c.node01, "plan"); code != 0 {
+			t.Fatalf("after %s: weir plan ends with %d:\n%s", s, code, out)
+		}
+	}
+	c.wantSplit(100, 200)
+}
+
 // With --log json every line is JSON, diagnostics included, and the first one has the version.
 func TestJSONLogIsJSONAlone(t *testing.T) {
 	t.Parallel()

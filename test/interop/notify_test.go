@@ -197,8 +197,10 @@ func ends(l *listener) {
 	l.ended = true
 }
 
-// tales are told by "make interop".
+// tales are told by "make interop", and the short one in other runs.
 var tales = []tale{
+	{story: story{name: "a device goes and comes back", short: true, conf: channels + instance(1, "ens160", 100, telling("VI_1", ofInstances...))},
+		acts: []act{{on(nothing), `"VI_1" MASTER 100`}, {on(down("ens160")), `"VI_1" FAULT 100`}, {on(up("ens160")), `"VI_1" MASTER 100`}}},
 	{story: story{name: "an instance", rival: instance(1, "ens160", 200, ""),
 		conf: channels + fmt.Sprintf(numberFile, "weight 1\ninit_file 0") +
 			instance(1, "ens160", 100, "track_file {\nn\n}\n"+telling("VI_1", ofInstances...)) + instance(2, "ens192", 100, telling("VI_2", ofInstances...))},

@@ -159,7 +159,7 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	a.by[w.Name] = d
 	switch {
 	case d.hook == hookEgress:
-	case avoid != "" && isXDP(d.hook):
+	case isXDP(d.hook) && (avoid != "" || d.software && d.hook == lvs.HookNative):
 		a.log.Warn("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
 	default:
 		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
@@ -171,6 +171,9 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 // at the place that was asked for, or, on auto, at the best that works.
 func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 	if err := unfit(d.wanted, l); err != nil {
+		return err
+	}
+	if err := a.takeOffLeft(d.name, d.index); err != nil {
 		return err
 	}
 	if !l.Layer3 {

@@ -8,6 +8,10 @@ import (
 	"weir/lvs"
 )
 
+// unfinished is why native XDP on a software device loses packets: what their sender has left
+// to be done is not told along with a frame that XDP sends on.
+const unfinished = ", but packets whose sender leaves checksums to its device are lost: turn that off there (ethtool -K DEVICE tx off)"
+
 // option is a place on a device, and why it is the one.
 type option struct {
 	hook lvs.Hook
@@ -25,6 +29,9 @@ func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []option {
 	switch wanted {
 	case lvs.HookNative, lvs.HookGeneric, lvs.HookTC:
 		why := "the configuration says so"
+		if wanted == lvs.HookNative && software(l) {
+			why += unfinished
+		}
 		if avoid != "" && wanted != lvs.HookTC {
 			why += ", but XDP loses packets: " + avoid
 		}

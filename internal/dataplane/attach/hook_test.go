@@ -40,6 +40,25 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+// Native XDP that was asked for says what it loses where frames come from this machine's own
+// memory.
+func TestChoicesSayWhatIsLost(t *testing.T) {
+	for _, tt := range []struct {
+		hook lvs.Hook
+		link netlnk.Link
+		want bool
+	}{
+		{lvs.HookNative, netlnk.Link{Kind: "veth", Driver: "veth"}, true},
+		{lvs.HookNative, netlnk.Link{Kind: "device", Driver: "virtio_net"}, false},
+		{lvs.HookGeneric, netlnk.Link{Kind: "veth", Driver: "veth"}, false},
+		{lvs.HookTC, netlnk.Link{Kind: "veth", Driver: "veth"}, false},
+	} {
+		if why := choices(tt.hook, tt.link, "")[0].why; strings.Contains(why, "are lost") != tt.want {
+			t.Errorf("%s on %s: %s", tt.hook, tt.link.Kind, why)
+		}
+	}
+}
+
 func TestUnfit(t *testing.T) {
 	tun := netlnk.Link{Name: "tun0", Kind: "tun", Layer3: true}
 	card := netlnk.Link{Name: "eth0", Kind: "device", MAC: make([]byte, 6)}

@@ -54,6 +54,9 @@ type Table struct {
 	epoch    atomic.Uint32 // the number of the last sweep of everything
 	live     atomic.Int64  // connections that the last sweep of any kind met
 
+	looking sync.Mutex // guards opened
+	opened  opened
+
 	mu         sync.Mutex // guards the fields below, and runs of the sweeps
 	clocks     *kmap.Mirror[uint32, abi.BpfClock]
 	limits     *kmap.Mirror[uint32, uint32] // the time-outs, in ticks

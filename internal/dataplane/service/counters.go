@@ -113,3 +113,18 @@ func (r *Registry) Stats() (services map[lvs.ServiceKey]stats.ServiceStats, serv
 	}
 	return services, servers, nil
 }
+
+// Opened names those servers in service that connections were counted of, by their indexes.
+func (r *Registry) Opened(counts map[uint32]lvs.Opened) (all []lvs.Opened) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, s := range r.services {
+		for _, server := range s.servers {
+			if o, ok := counts[server.index]; ok {
+				o.Service, o.Server = key, server.key.addr
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}

@@ -251,6 +251,8 @@ type Holding struct {
 	Device string
 	Base   string    // below the device, where it is a macvlan
 	Since  time.Time // zero where it was there before
+	// Heard is when another director of its virtual router was heard last.
+	Heard time.Time
 }
 
 // Held lists the addresses that this machine has for instances: those that they speak from,
@@ -269,13 +271,42 @@ func (s *Instances) Held() map[netip.Addr]Holding {
 			continue
 		}
 		for _, a := range in.cfg.Addresses() {
-			held[a.Prefix.Addr()] = Holding{a.Device, a.Base, snap.Since}
+			held[a.Prefix.Addr()] = Holding{Device: a.Device, Base: a.Base, Since: snap.Since, Heard: snap.Peer.Heard}
 		}
 	}
 	return held
 }
 
-// Claimed lists the addresses that Held may list.
+// Waiting are the VIPs of a standby that hears no master, and takes over unless it does.
+type Waiting struct {
+	VIPs  []conf.VIP
+	Since time.Time // when it last heard of a master, or began to listen
+}
+
+// Silent lists the standbys that have heard no master for so long that one on the link would
+// have been heard: one and a half of its advertisements' intervals. One that has said that it
+// leaves is about to remove its VIPs, and does not count.
+func (s *Instances) Silent() (all []Waiting) {
+	for _, in := range s.list {
+		if in.machine == nil {
+			continue
+		}
+		snap := in.machine.Snapshot()
+		if snap.State != vrrp.Backup || snap.Peer.Addr.IsValid() && snap.Peer.Priority == vrrp.PriorityRelease {
+			continue
+		}
+		since := snap.Since
+		if snap.Peer.Heard.After(since) {
+			since = snap.Peer.Heard
+		}
+		if time.Since(since) >= max(snap.Config.AdvertInterval, snap.Peer.Interval)*3/2 {
+			all = append(all, Waiting{in.cfg.Addresses(), since})
+		}
+	}
+	return all
+}
+
+// Claimed lists the addresses that Held and Silent may list.
 func (s *Instances) Claimed() (list []netip.Addr) {
 	for _, in := range s.list {
 		if in.cfg.SourceIP.IsValid() {

@@ -15,7 +15,27 @@ func wantedOf(c conf.VRRPInstance) vip.Wanted {
 	for _, a := range c.Addresses() {
 		w.Addresses = append(w.Addresses, addressOf(a))
 	}
+	w.Extra = vip.Extra{Every: c.GARPExtra.Interval, Delay: c.GARPDelay, Addresses: extraOf(c)}
 	return w
+}
+
+// extraOf is the first address on each device but that by which advertisements leave: on
+// macvlan devices alone, unless garp_extra_if says all (vrrp_send_vmac_update in keepalived's
+// vrrp.c). Of an instance's own macvlan device that is one where vmac_xmit_base is set.
+func extraOf(c conf.VRRPInstance) (extra []vip.Address) {
+	own := c.Interface
+	if c.VMAC.On {
+		own = c.VMAC.Name
+	}
+	seen := map[string]bool{}
+	for _, a := range c.Addresses() {
+		if a.Base == "" && !c.GARPExtra.All || a.Device == own && !c.VMACXmitBase || seen[a.Device] {
+			continue
+		}
+		seen[a.Device] = true
+		extra = append(extra, addressOf(a))
+	}
+	return extra
 }
 
 // addressOf is an address with what its line says of it. With a peer, the mask is the peer's.

@@ -42,6 +42,7 @@ type member struct {
 	since    time.Time // when it came in or went out last, or was added
 	rising   time.Time // when it came in last; zero where it has never been out
 	tier     int       // 0 but for a spare server, see takesPart
+	silence  silence
 }
 
 // New makes a pool with every server in, but those that have to pass a check first, by

@@ -20,13 +20,22 @@ func (all Pools) Doubt(addr netip.Addr) (n int) {
 	return n
 }
 
-// probe has the member's checks asked, and says whether there are any that run.
+// probe has the member's checks asked, and doubts it until they have answered. It says whether
+// there are any that run.
 func (m *member) probe() (some bool) {
+	return m.eachToAsk(func(c *Checker) {
+		c.doubted = true
+		m.pool.services = nil
+		c.runner.Probe()
+	})
+}
+
+// eachToAsk calls do for the checks that can be asked at once, and says whether there is one.
+func (m *member) eachToAsk(do func(*Checker)) (some bool) {
 	for _, c := range m.checkers {
 		if c.runner != nil && c.spec.Kind != conf.CheckAgent { // which does not ask whether it serves
-			c.doubted, some = true, true
-			m.pool.services = nil
-			c.runner.Probe()
+			some = true
+			do(c)
 		}
 	}
 	return some

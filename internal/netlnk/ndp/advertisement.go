@@ -1,5 +1,5 @@
 // Package ndp announces IPv6 addresses on Ethernet by unsolicited neighbour
-// advertisements.
+// advertisements, and asks who has them by neighbour solicitations.
 package ndp
 
 import (
@@ -74,10 +74,10 @@ func (a Advertisement) MarshalBinary() ([]byte, error) {
 	return b, nil
 }
 
-// checksum is the ICMPv6 checksum of an IPv6 packet whose checksum field is 0 (RFC 4443
-// section 2.3, RFC 8200 section 8.1).
+// checksum is the ICMPv6 checksum of an IPv6 packet of an even length whose checksum field
+// is 0 (RFC 4443 section 2.3, RFC 8200 section 8.1).
 func checksum(packet []byte) uint16 {
-	sum := uint32(protocolICMPv6 + messageSize)
+	sum := uint32(protocolICMPv6 + len(packet) - headerSize)
 	for i := 8; i < len(packet); i += 2 { // from the source address on
 		sum += uint32(binary.BigEndian.Uint16(packet[i:]))
 	}
