@@ -8,6 +8,9 @@ import (
 	"weir/conf/text"
 )
 
+// codeRefuses is the kind of what weir does and keepalived does not.
+const codeRefuses = "keepalived-refuses"
+
 // Option is a word of a route or a rule, with its value.
 type Option struct {
 	Name  string `json:"name"`

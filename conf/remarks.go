@@ -15,9 +15,6 @@ type remark struct {
 	explain string
 }
 
-// codeRefuses is the kind of what weir does and keepalived does not.
-const codeRefuses = "keepalived-refuses"
-
 // remarks are all kinds, sorted.
 var remarks = []remark{
 	{"comment-in-word", false, "a # or ! in the middle of a word begins a comment: the word ends before it"},
