@@ -33,6 +33,8 @@ type entry struct {
 	initial any
 	// otherwise is the default in words, where it is no value of its own.
 	otherwise string
+	// derived is the keyword whose value, as it is written, decides on the default.
+	derived string
 	// effect is what the keyword does in weir, and why says why nothing.
 	effect effect
 	why    string
@@ -74,6 +76,11 @@ func begins[T, V any](at func(*T) *V, v V) option {
 
 // otherwise is a default in words: what another keyword says.
 func otherwise(words string) option { return func(e *entry) { e.otherwise = words } }
+
+// derivedFrom is a default that follows from what another keyword says.
+func derivedFrom(keyword, words string) option {
+	return func(e *entry) { e.derived, e.otherwise = keyword, words }
+}
 
 // value is a keyword with one value, which is stored where at says.
 func value[T, V any](name string, k kind[V], at func(*T) *V, help string, options ...option) *entry {

@@ -60,7 +60,7 @@ func (s *shower) line(depth int, text, origin string) {
 
 // block writes what stands in a block, and the defaults of what does not.
 func (s *shower) block(b *text.Block, in readBlock, depth int) {
-	said := map[string]bool{}
+	said, changed := map[string]bool{}, map[string]bool{}
 	for i, st := range b.Statements {
 		if st.Broken || in.spec.line == nil && st.Entry == nil {
 			continue
@@ -73,10 +73,27 @@ func (s *shower) block(b *text.Block, in readBlock, depth int) {
 			continue
 		}
 		s.statement(e, st, in, depth)
+		if e != nil && e.word != nil && len(st.Words) == 2 && e.word(in.into) != st.Words[1].Text {
+			changed[e.name] = true
+		}
 	}
-	if in.spec.line == nil && !s.filled[in] && !s.NoDefaults && !s.follows(b, in) {
+	switch {
+	case in.spec.line != nil || s.filled[in] || s.follows(b, in):
+	case s.NoDefaults:
+		s.derived(in, said, changed, depth)
+	default:
 		s.filled[in] = true
 		s.defaults(in, said, depth)
+	}
+}
+
+// derived writes the defaults that follow from keywords whose values are not shown as they
+// were given: from the values that are shown others would follow.
+func (s *shower) derived(in readBlock, said, changed map[string]bool, depth int) {
+	for _, e := range in.spec.entries {
+		if changed[e.derived] && !said[e.name] {
+			s.value(e, in.into, "default", depth)
+		}
 	}
 }
 

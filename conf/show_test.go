@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,7 +99,8 @@ func TestShownMeansTheSame(t *testing.T) {
 		for _, f := range readArchive(t, path).files {
 			files[f.name] = f.text
 		}
-		for name, text := range files {
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			text := files[name]
 			if strings.HasSuffix(name, ".conf") && !strings.Contains(text, "_RANDOM") {
 				if count(files, name) {
 					texts = append(texts, text)

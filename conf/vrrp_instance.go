@@ -119,7 +119,7 @@ func instanceBlock() *blockSpec {
 		value("state", oneWord("state", Master, Backup), func(i *I) *State { return &i.State }, "the state to begin in", otherwise("MASTER with priority 255, BACKUP otherwise"), reloads(AtStart), masterStays),
 		value("interface", vrrpDevice(), func(i *I) *string { return &i.Interface }, "where advertisements are sent and heard", reloads(Anew)),
 		value("virtual_router_id", number[uint8](1, 255), func(i *I) *uint8 { return &i.VRID }, "the instance's number, the same on all its directors", reloads(Anew)),
-		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", otherwise("100, or 255 with state MASTER")),
+		value("priority", number[uint8](1, 255), func(i *I) *uint8 { return &i.Priority }, "the highest becomes master; 255 is the addresses' owner", derivedFrom("state", "100, or 255 with state MASTER")),
 		value("advert_int", seconds(10*time.Millisecond, 255*time.Second), func(i *I) *time.Duration { return &i.AdvertInterval }, "the time between advertisements: whole seconds in version 2, hundredths up to 40.95 in version 3", initially(time.Second)),
 		value("version", vrrpVersion(), func(i *I) *uint8 { return &i.Version }, "the protocol's version", otherwise("vrrp_version; 3 for IPv6")),
 		section("authentication", authBlock(), "the password of version 2", plain(whole)),
