@@ -200,7 +200,7 @@ var stories = []story{
 		steps: []step{{nothing, "MASTER MASTER"}, {rivalStarts, "MASTER MASTER"}, {down("ens224"), "BACKUP BACKUP"}, {rivalStops, "MASTER MASTER"}}},
 	{name: "a script with a reversed weight", conf: fmt.Sprintf(flagScript, "weight -20 reverse") + instance(1, "ens160", 80, "track_script {\nflag\n}"), rival: instance(1, "ens160", 90, ""),
 		steps: []step{{nothing, "MASTER"}, {rivalStarts, "BACKUP"}, {write("bad", ""), "MASTER"}, {remove("bad"), "BACKUP"}}},
-	{name: "changes of a tracked interface that are held back", short: true, whole: true,
+	{name: "changes of a tracked interface that are held back", whole: true,
 		conf: "interface_up_down_delays {\nens224 4 4\n}\n" + instance(1, "ens160", 100, "track_interface {\nens224\n}"),
 		steps: []step{
 			{nothing, "MASTER"}, {inTurn(down("ens224"), up("ens224")), "MASTER"}, {waitFor(5 * time.Second), "MASTER"},
