@@ -244,3 +244,30 @@ func (d *Director) keepVMACs() {
 		d.retry(err)
 	}
 }
+
+// setDelays gives devices other delays, which count for what is held back, too.
+func (s *surroundings) setDelays(delays map[string]conf.InterfaceDelay) {
+	links := map[string]*heldLink{}
+	for name := range delays {
+		if l, ok := s.held.links[name]; ok {
+			links[name] = l
+		}
+	}
+	s.held = heldLinks{delays, links}
+	s.fresh, s.changed = false, true
+}
+
+// release has changes seen that were held back for long enough.
+func (s *surroundings) release() {
+	if next := s.held.next(); !next.IsZero() && time.Until(next) <= 0 {
+		s.heard(netlnk.LinkChanged)
+	}
+}
+
+// rest is for how long nothing that is held back is to be seen, at most this.
+func (s *surroundings) rest(most time.Duration) time.Duration {
+	if next := s.held.next(); !next.IsZero() {
+		return max(0, min(most, time.Until(next)))
+	}
+	return most
+}
