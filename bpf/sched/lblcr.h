@@ -46,14 +46,22 @@ static INLINE void walk_begin(struct walk *w, const struct cache_line *line)
  */
 static INLINE struct member_block *walk_block(struct walk *w, __u32 *n)
 {
-	__u32 last = w->left - 1;
+	__u32 last = w->left - 1, count = last % BLOCK_MEMBERS + 1;
 
 	if (!w->left)
 		return NULL;
-	*n = last % BLOCK_MEMBERS + 1;
-	w->left -= *n;
+	w->left -= count;
+	asm volatile("" : "+r"(count)); /* so that the loops over members keep a bound of their own */
+	*n = count;
 	w->at.block = last / BLOCK_MEMBERS + 1;
 	return bpf_map_lookup_elem(&member_blocks, &w->at);
+}
+
+/* block_member is the member at a place of its block. */
+static INLINE __u32 *block_member(struct member_block *b, __u32 at)
+{
+	asm volatile("" : "+r"(at)); /* so that the verifier sees that it is bounded */
+	return &b->server[at % BLOCK_MEMBERS];
 }
 
 /* walk_take makes a member of this block the one that was found. */
@@ -74,7 +82,7 @@ static long set_min(__u32 turn, struct walk *w)
 	if (!b)
 		return !w->left;
 	for (__u32 i = 0; i < BLOCK_MEMBERS && i < n; i++) {
-		__u32 at = (n - 1 - i) % BLOCK_MEMBERS, server = b->server[at];
+		__u32 at = n - 1 - i, server = *block_member(b, at);
 		struct load *l = load_of(server);
 
 		if (l && w->load * l->weight > overhead(l) * w->weight && !load_full(l) && server_present(server))
@@ -92,7 +100,7 @@ static long set_max(__u32 turn, struct walk *w)
 	if (!b)
 		return !w->left;
 	for (__u32 i = 0; i < BLOCK_MEMBERS && i < n; i++) {
-		__u32 at = (n - 1 - i) % BLOCK_MEMBERS, server = b->server[at];
+		__u32 at = n - 1 - i, server = *block_member(b, at);
 		struct load *l = load_of(server);
 
 		if (l && l->weight &&
@@ -117,7 +125,7 @@ static long set_find(__u32 turn, struct member_search *s)
 	if (!b)
 		return !s->walk.left;
 	for (__u32 i = 0; i < BLOCK_MEMBERS && i < n; i++)
-		if (b->server[i] == s->wanted) {
+		if (*block_member(b, i) == s->wanted) {
 			s->walk.server = s->wanted;
 			return 1;
 		}
@@ -155,7 +163,7 @@ static INLINE void set_append(struct cache_key *at, struct cache_line *line, __u
 	}
 	if (!b)
 		return; /* there is no room */
-	b->server[line->size % BLOCK_MEMBERS] = server;
+	*block_member(b, line->size) = server;
 	line->size++;
 	line->modified = tick();
 }
@@ -182,7 +190,7 @@ static INLINE __u32 *set_member(struct cache_key *at, __u32 place)
 
 	at->block = place / BLOCK_MEMBERS + 1;
 	b = bpf_map_lookup_elem(&member_blocks, at);
-	return b ? &b->server[place % BLOCK_MEMBERS] : NULL;
+	return b ? block_member(b, place) : NULL;
 }
 
 /* set_close_up moves the member behind a place to that place, for bpf_loop. */
