@@ -145,9 +145,9 @@ __noinline int route_packet(void)
 
 	if (!w)
 		return PASS;
-	w->victim.expiry = 0;
+	w->victim.word = 0;
 	v = route_flow(w);
-	if (w->victim.expiry)
+	if (w->victim.word)
 		half_open_evict(w);
 	return v;
 }

@@ -8,30 +8,16 @@
 #include "base/clock.h"
 #include "base/maps.h"
 #include "conn/entry.h"
-#include "conn/expiry.h"
 #include "conn/table_full.h"
-#include "conn/word.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/*
- * half_open_conn is the connection at a place of the ring if it is still half open, or
- * NULL. It stores the connection's key: the expiry entry may become another one's.
- */
-static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow_key *key)
+/* half_open_still says whether the connection at this place of the ring is half open. */
+static INLINE bool half_open_still(const struct half_open *h)
 {
-	struct expiry_entry *e = expiry_at(h->expiry);
-	struct conn *c;
-	__u64 word;
+	struct conn *c = bpf_map_lookup_elem(&conns, &h->key);
 
-	if (!h->expiry || !e || !e->taken)
-		return NULL;
-	*key = e->key;
-	c = bpf_map_lookup_elem(&conns, key);
-	if (!c || c->expiry != h->expiry)
-		return NULL;
-	word = c->word;
-	return conn_state(word) == STATE_SYN_RECV && conn_incarnation(word) == h->incarnation ? c : NULL;
+	return c && c->word == h->word;
 }
 
 /*
@@ -40,15 +26,14 @@ static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow
  */
 static INLINE bool half_open_evict(struct work *w)
 {
-	struct conn *c = half_open_conn(&w->victim, &w->victim_key);
+	const struct flow_key *key = &w->victim.key;
+	__u64 word = w->victim.word;
 	struct conn_limits *limits = conn_limits_of();
-	__u64 word;
+	struct conn *c;
 
-	w->victim.expiry = 0;
-	if (!c)
-		return false;
-	word = c->word;
-	if (conn_state(word) != STATE_SYN_RECV || !conn_delete(&w->victim_key, c, word))
+	w->victim.word = 0;
+	c = word ? bpf_map_lookup_elem(&conns, key) : NULL;
+	if (!c || c->word != word || !conn_delete(key, c, word))
 		return false;
 	note(NOTE_RECYCLED);
 	if (limits)
@@ -69,8 +54,8 @@ static long recycle_one(__u32 turn, struct work **w)
 	if (!limits || !limits->limit)
 		return 1;
 	at = (limits->turn + turn) % limits->limit;
-	h = bpf_map_lookup_elem(&half_open_ring, &at);
-	if (!h || !half_open_conn(h, &(*w)->victim_key))
+	h = bpf_map_lookup_elem(&half_opens, &at);
+	if (!h || !half_open_still(h))
 		return 0;
 	(*w)->victim = *h;
 	return 1;

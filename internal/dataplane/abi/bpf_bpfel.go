@@ -46,12 +46,12 @@ type BpfCacheKey struct {
 	_       structs.HostLayout
 	To      BpfAddr
 	Service uint32
-	Block   uint32
+	Server  uint32
 }
 
 type BpfCacheLine struct {
 	_        structs.HostLayout
-	Server   uint32
+	Head     uint32
 	Used     uint32
 	Modified uint32
 	Size     uint32
@@ -215,9 +215,9 @@ type BpfFragmentKey struct {
 }
 
 type BpfHalfOpen struct {
-	_           structs.HostLayout
-	Expiry      uint32
-	Incarnation uint32
+	_    structs.HostLayout
+	Key  BpfFlowKey
+	Word uint64
 }
 
 type BpfHeld struct {
@@ -310,9 +310,10 @@ type BpfMarkRule struct {
 	Zero      [7]uint8
 }
 
-type BpfMemberBlock struct {
-	_      structs.HostLayout
-	Server [32]uint32
+type BpfMember struct {
+	_    structs.HostLayout
+	Next uint32
+	Zero uint32
 }
 
 type BpfMethod uint32
@@ -562,10 +563,9 @@ type BpfWork struct {
 		Ttl      uint8
 		_        [1]byte
 	}
-	Victim    BpfHalfOpen
-	VictimKey BpfFlowKey
-	OtherKey  BpfFlowKey
-	Slow      struct {
+	Victim   BpfHalfOpen
+	OtherKey BpfFlowKey
+	Slow     struct {
 		_        structs.HostLayout
 		Kind     uint32
 		TagBytes uint32
@@ -622,7 +622,7 @@ const (
 	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
-	BpfMapHalfOpenRing        = "half_open_ring"
+	BpfMapHalfOpens           = "half_opens"
 	BpfMapHeldFragments       = "held_fragments"
 	BpfMapHeldTurns           = "held_turns"
 	BpfMapIcmpErrors          = "icmp_errors"
@@ -631,7 +631,7 @@ const (
 	BpfMapLocalAddrs          = "local_addrs"
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
-	BpfMapMemberBlocks        = "member_blocks"
+	BpfMapMembers             = "members"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
@@ -747,7 +747,7 @@ type BpfMapSpecs struct {
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	HalfOpenRing   *ebpf.MapSpec `ebpf:"half_open_ring"`
+	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
 	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.MapSpec `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
@@ -756,7 +756,7 @@ type BpfMapSpecs struct {
 	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
-	MemberBlocks   *ebpf.MapSpec `ebpf:"member_blocks"`
+	Members        *ebpf.MapSpec `ebpf:"members"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
@@ -826,7 +826,7 @@ type BpfMaps struct {
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
-	HalfOpenRing   *ebpf.Map `ebpf:"half_open_ring"`
+	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
 	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.Map `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
@@ -835,7 +835,7 @@ type BpfMaps struct {
 	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
-	MemberBlocks   *ebpf.Map `ebpf:"member_blocks"`
+	Members        *ebpf.Map `ebpf:"members"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
@@ -871,7 +871,7 @@ func (m *BpfMaps) Close() error {
 		m.FlowKnobs,
 		m.FlowLines,
 		m.Fragments,
-		m.HalfOpenRing,
+		m.HalfOpens,
 		m.HeldFragments,
 		m.HeldTurns,
 		m.IcmpErrors,
@@ -880,7 +880,7 @@ func (m *BpfMaps) Close() error {
 		m.LocalAddrs,
 		m.MarkLists,
 		m.MarkRules,
-		m.MemberBlocks,
+		m.Members,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,
