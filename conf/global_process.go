@@ -26,6 +26,7 @@ type Processes struct {
 	CheckerProcessName    string        `json:"checker_process_name"`
 	BFDProcessName        string        `json:"bfd_process_name"`
 	VRRP                  Scheduling    `json:"vrrp"`
+	VRRPRTPriority        int           `json:"vrrp_rt_priority"` // of the thread that sends advertisements; 0 is none given
 	Checker               Scheduling    `json:"checker"`
 	BFD                   Scheduling    `json:"bfd"`
 	MaxAutoPriority       int           `json:"max_auto_priority"`
@@ -82,6 +83,7 @@ func processEntries() []*entry {
 		optional("max_auto_priority", number(-1, 99), 99, func(g *G) *int { return &g.MaxAutoPriority }, "the real-time priority up to which a late process is raised", initially(0)),
 		value("min_auto_priority_delay", number(1, 10_000_000), func(g *G) *int { return &g.MinAutoDelay }, "how late a process has to be before its priority is raised, in microseconds", initially(1_000_000)),
 	)...)
+	entries = append(entries, value("vrrp_rt_priority", number(1, 99), func(g *G) *int { return &g.VRRPRTPriority }, "the real-time priority of the thread that sends advertisements"))
 	entries = append(entries, schedulingEntries("vrrp", func(g *G) *Scheduling { return &g.VRRP })...)
 	entries = append(entries, schedulingEntries("checker", func(g *G) *Scheduling { return &g.Checker })...)
 	entries = append(entries, schedulingEntries("bfd", func(g *G) *Scheduling { return &g.BFD })...)
@@ -92,17 +94,20 @@ func processEntries() []*entry {
 	return append(entries, bufferEntries("process_monitor", func(g *G) *Buffers { return &g.ProcessMonitorBuffers })...)
 }
 
-// schedulingEntries are the keywords of one process.
+// schedulingEntries are the keywords of one process that have nothing to act on.
 func schedulingEntries(process string, at func(*Global) *Scheduling) []*entry {
 	type G = Global
 	limit := value(process+"_rlimit_rttime", number(2, math.MaxInt32), func(g *G) *int { return &at(g).RLimitRT }, "how long the process may run in real time without a pause, in microseconds", initially(10000))
-	return ignored(oneProcess,
+	var entries []*entry
+	if process != "vrrp" {
+		entries = append(entries, value(process+"_rt_priority", number(1, 99), func(g *G) *int { return &at(g).RTPriority }, "the real-time priority of the process"))
+	}
+	return ignored(oneProcess, append(entries,
 		value(process+"_priority", number(-20, 19), func(g *G) *int { return &at(g).Priority }, "the nice value of the process"),
-		value(process+"_rt_priority", number(1, 99), func(g *G) *int { return &at(g).RTPriority }, "the real-time priority of the process"),
 		limit, synonym(process+"_rlimit_rtime", limit),
 		present(process+"_no_swap", func(g *G) *bool { return &at(g).NoSwap }, "the memory of the process is never swapped out"),
 		many(process+"_cpu_affinity", number(0, 4095), func(g *G) *[]int { return &at(g).CPUAffinity }, "the CPUs that the process runs on"),
-	)
+	)...)
 }
 
 // bufferEntries are the keywords of one netlink socket.

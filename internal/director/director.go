@@ -118,6 +118,7 @@ func (d *Director) Run(ctx context.Context) error {
 		return err
 	}
 	d.shared.Client.Store(client)
+	ha.SetPriority(&d.cfg.Global)
 	d.instances.SetStatic(d.cfg.Machine, d.cfg.Global.DefaultInterface)
 	if err := d.instances.PutStatic(); err != nil {
 		return err

@@ -202,6 +202,7 @@ func (d *Director) commit(c *coming) {
 	}
 	steps(
 		func() {
+			ha.SetPriority(&c.cfg.Global)
 			d.surroundings.setDelays(delaysOf(c.cfg))
 			d.vips.SetPaces(pacesOf(c.cfg))
 			d.shared.Scripts.Store(check.ScriptsOf(&c.cfg.Global))

@@ -245,6 +245,12 @@ func TestThread(t *testing.T) {
 	if attr, err := unix.SchedGetAttr(shared.thread.tid, 0); err != nil || attr.Policy != unix.SCHED_FIFO || attr.Priority != lowest {
 		t.Errorf("scheduled by %+v, %v; want SCHED_FIFO", attr, err)
 	}
+	for _, priority := range []int{20, 99, 0} {
+		SetPriority(priority)
+		if attr, err := unix.SchedGetAttr(shared.thread.tid, 0); err != nil || attr.Policy != unix.SCHED_FIFO || int(attr.Priority) != max(priority, lowest) {
+			t.Errorf("with priority %d it is scheduled by %+v, %v", priority, attr, err)
+		}
+	}
 	status, err := os.ReadFile(dir + "/status")
 	if err != nil || !strings.Contains(string(status), "SigBlk:\tfffffff") {
 		t.Errorf("%v; signals are not blocked:\n%s", err, status)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lowest is the real-time priority of the thread: above everything that has none, which is
-// enough.
+// lowest is the real-time priority of the thread unless SetPriority says otherwise: above
+// everything that has none, which is enough.
 const lowest = 1
 
 // setPriority sets a thread's real-time priority (SCHED_FIFO), 1 to 99.
@@ -19,9 +19,21 @@ func setPriority(tid, priority int) error {
 	return nil
 }
 
-// raise has the thread run before others, as far as the machine allows it.
+// SetPriority sets the real-time priority of the thread that sends, 1 to 99; 0 is the lowest. A
+// thread that does not run yet begins with it. Where the machine does not allow it, the thread
+// has no real-time priority, and the first place among those without.
+func SetPriority(priority int) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.priority = priority
+	if shared.thread.tid > 0 {
+		raise(shared.thread.tid)
+	}
+}
+
+// raise has the thread run before others, as far as the machine allows it. shared.mu is held.
 func raise(tid int) {
-	if setPriority(tid, lowest) != nil {
+	if setPriority(tid, max(lowest, shared.priority)) != nil {
 		const first = -20
 		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, first)
 	}

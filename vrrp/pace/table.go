@@ -83,10 +83,11 @@ type cell struct {
 
 // shared is the one thread of the process.
 var shared struct {
-	once   sync.Once
-	err    error
-	thread thread
-	mu     sync.Mutex // guards which slots are taken
+	once     sync.Once
+	err      error
+	thread   thread
+	mu       sync.Mutex // guards which slots are taken
+	priority int        // that SetPriority has set; guarded by mu
 }
 
 type thread struct {
@@ -136,8 +137,10 @@ func start() error {
 	if tid < 0 {
 		return fmt.Errorf("make a thread: %w", unix.Errno(-tid))
 	}
+	shared.mu.Lock()
 	shared.thread.tid = tid
 	raise(tid)
+	shared.mu.Unlock()
 	_ = os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", tid), []byte("weir-adverts"), 0) // its name helps people alone
 	return nil
 }

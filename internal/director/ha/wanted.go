@@ -7,6 +7,7 @@ import (
 	"weir/conf"
 	"weir/internal/netlnk"
 	"weir/internal/vip"
+	"weir/vrrp/pace"
 )
 
 // wantedOf are an instance's addresses, routes and rules.
@@ -105,3 +106,6 @@ func (s *Instances) PutStatic() error {
 	s.machine.VIPs.Wait(Static)
 	return nil
 }
+
+// SetPriority sets the real-time priority of the thread that sends the adverts (vrrp_rt_priority).
+func SetPriority(g *conf.Global) { pace.SetPriority(g.VRRPRTPriority) }
