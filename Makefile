@@ -47,8 +47,10 @@ packets: ## the data plane: packets through its programs, beside the models
 # scenarios run once: a second run would have other scenarios.
 SEEDED = /test/(conformance|surround)
 whole: ## whole clusters in network namespaces
-	$(TWICE) --packages "$$(echo $$($(GO) list ./test/... | grep -vE '/test/vm|$(SEEDED)'))" -- -count=1 -p 1 -timeout 90m
-	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -E '$(SEEDED)')
+	@status=0; \
+	$(TWICE) --packages "$$(echo $$($(GO) list ./test/... | grep -vE '/test/vm|$(SEEDED)'))" -- -count=1 -p 1 -timeout 90m || status=$$?; \
+	$(TESTS) -p 1 -timeout 90m $$($(GO) list ./test/... | grep -E '$(SEEDED)') || status=$$?; \
+	exit $$status
 
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom) $(shell od -An -N4 -tu4 /dev/urandom)
 N ?= 100

@@ -27,12 +27,7 @@ func TestVIPsThatAnotherMachineHas(t *testing.T) {
 			{Name: "node02", Addr: netip.MustParsePrefix("192.168.25.32/24"), Web: "node02 service"},
 		},
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02"), late: watchLateness(t)}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	for _, addr := range []string{"192.168.25.100/24", vip6 + "/64"} {
 		args := []string{"addr", "add", addr, "dev", "ens160"}
 		if strings.Contains(addr, ":") {

@@ -121,12 +121,7 @@ func behind(t *testing.T, kind string, servers ...string) (*cluster, *lab.Namesp
 			far.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.66.0.1")),
 		)
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	return c, far
 }
 

@@ -80,7 +80,7 @@ func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 	if err := os.WriteFile(limited, []byte("#!/bin/sh\nulimit -n 128\nexec setpriv --bounding-set=-sys_resource "+executable+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	built, err := lab.NewCluster(lab.ClusterOptions{
+	c := build(t, lab.ClusterOptions{
 		Options: lab.Options{Executable: limited},
 		Client:  netip.MustParsePrefix("192.168.25.10/24"), Target: netip.MustParseAddrPort("192.168.25.100:80"),
 		Nodes: []lab.NodeSpec{
@@ -96,11 +96,6 @@ func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 			return nil
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(c.close)
 	c.serve6(c.node02)
 	c.must(ip("route", "add", "10.77.0.0/24", "dev", "ens160")(c.node01))
 	for n := 20; n < 220; n++ { // frames to an address that no machine has
@@ -108,7 +103,7 @@ func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 	}
 	c.must(c.Start(c.within(2 * time.Minute)))
 	c.waitState(c.node01, time.Time{}, model.Master, 10*time.Second)
-	_, err = c.node01.Wait(c.within(time.Minute), "checks that cannot be made", lab.IsKind(model.ChecksNotMade))
+	_, err := c.node01.Wait(c.within(time.Minute), "checks that cannot be made", lab.IsKind(model.ChecksNotMade))
 	c.must(err)
 	_, err = c.node01.Wait(c.within(time.Minute), "a silent server down", func(e model.Event) bool { return e.Kind == model.RealServerDown })
 	c.must(err)

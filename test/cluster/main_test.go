@@ -41,6 +41,18 @@ type cluster struct {
 	late           *lateness
 }
 
+// build builds a cluster, whose machines run nothing yet.
+func build(t *testing.T, opts lab.ClusterOptions) *cluster {
+	t.Helper()
+	built, err := lab.NewCluster(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02"), late: watchLateness(t)}
+	t.Cleanup(c.close)
+	return c
+}
+
 // start builds the seed's cluster with edited configurations, and waits until node01 is
 // master and a first request is answered.
 func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
@@ -52,12 +64,7 @@ func start(t *testing.T, edit func(*lab.ClusterOptions)) *cluster {
 	if edit != nil {
 		edit(&opts)
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, node01: built.Node("node01"), node02: built.Node("node02"), late: watchLateness(t)}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	if err := c.Start(c.within(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}

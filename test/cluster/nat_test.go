@@ -66,12 +66,7 @@ func startNAT(t *testing.T, scheduler, hook string) *cluster {
 			return nil
 		},
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	c.must(c.Start(c.within(2 * time.Minute)))
 	c.waitAnswer()
 	return c

@@ -109,12 +109,7 @@ func startSNAT(t *testing.T, hook string) (*cluster, *lab.Namespace) {
 			server.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("10.2.0.1")), nft(director, snatRules),
 		)
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t)}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	c.tellWho(c.Client(), "0.0.0.0:8080", "0.0.0.0:53")
 	c.tellWho(server, "0.0.0.0:80", "0.0.0.0:53")
 	c.must(c.Start(c.within(2 * time.Minute)))

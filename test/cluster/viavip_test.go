@@ -71,7 +71,7 @@ func startVia(t *testing.T) *cluster {
 		return []string{"start", "--vip", "192.168.25.100", "--method", method, "--state", filepath.Join(t.TempDir(), "realserver.json")}
 	}
 	dr1.RealServer, dr2.RealServer, tun.RealServer = server("direct"), server("direct"), append(server("tunnel"), "--decap", "bpf")
-	built, err := lab.NewCluster(lab.ClusterOptions{
+	c := build(t, lab.ClusterOptions{
 		Options: lab.Options{Executable: executable},
 		Client:  netip.MustParsePrefix("192.168.25.10/24"),
 		Target:  netip.MustParseAddrPort("192.168.25.100:80"),
@@ -83,11 +83,7 @@ func startVia(t *testing.T) *cluster {
 			return c.Node("nat").Namespace().AddRoute(netip.MustParsePrefix("192.168.25.10/32"), netip.MustParseAddr("192.168.25.1"))
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("master"), node02: built.Node("standby")}
-	t.Cleanup(c.close)
+	c.node01, c.node02 = c.Node("master"), c.Node("standby")
 	c.must(c.Start(c.within(2 * time.Minute)))
 	return c
 }

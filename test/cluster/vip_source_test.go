@@ -56,7 +56,7 @@ virtual_server 2001:db8:25::100 80 {
 // those of any length.
 func TestIPv6VIPIsNoSource(t *testing.T) {
 	t.Parallel()
-	built, err := lab.NewCluster(lab.ClusterOptions{
+	c := build(t, lab.ClusterOptions{
 		Options: lab.Options{Executable: executable}, IPv6: true,
 		Client: netip.MustParsePrefix("192.168.25.10/24"), Target: netip.MustParseAddrPort("192.168.25.100:80"),
 		Nodes: []lab.NodeSpec{
@@ -72,11 +72,6 @@ func TestIPv6VIPIsNoSource(t *testing.T) {
 			return c.Client().AddAddr("ens160", netip.MustParsePrefix("2001:db8:25::10/64"))
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(c.close)
 	c.serve6(c.node02)
 	c.must(c.Start(c.within(2 * time.Minute)))
 	c.waitState(c.node01, time.Time{}, model.Master, 10*time.Second)

@@ -83,12 +83,7 @@ func buildPair(t *testing.T, keyword, kind, hook string) *cluster {
 		}
 		opts.Nodes[2].RealServer = []string{"start", "--vip", "192.168.25.100", "--state", t.TempDir() + "/realserver.json"}
 	}
-	built, err := lab.NewCluster(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{Cluster: built, t: t, late: watchLateness(t), node01: built.Node("node01"), node02: built.Node("node02")}
-	t.Cleanup(c.close)
+	c := build(t, opts)
 	return c
 }
 
