@@ -27,7 +27,6 @@ func (r *Registry) adopt() error {
 			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
 		}
 		r.services[key.LVS()] = s
-		r.remembering += one(remembers(s.scheduler))
 		r.serviceIndexes.claim(value.Index)
 		services[value.Index] = s
 	}

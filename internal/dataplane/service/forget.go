@@ -44,7 +44,6 @@ func (r *Registry) Forget(epoch uint32) error {
 		if !s.present && !used[s.index] {
 			r.serviceIndexes.free(s.index)
 			delete(r.services, key)
-			r.remembering -= one(remembers(s.scheduler))
 			forgot = true
 		}
 	}

@@ -86,14 +86,12 @@ func (r *Registry) Persistent() bool {
 func (r *Registry) Remembers() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.remembering > 0
-}
-
-func one(yes bool) int {
-	if yes {
-		return 1
+	for _, s := range r.services {
+		if remembers(s.scheduler) {
+			return true
+		}
 	}
-	return 0
+	return false
 }
 
 func remembers(scheduler lvs.Scheduler) bool {

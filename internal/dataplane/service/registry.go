@@ -47,7 +47,6 @@ type Registry struct {
 	mayForget, mayPersist bool
 	paths                 *paths // nil before it is asked for, and where a server has changed
 	changes               uint64 // how many servers' entries have been written
-	remembering           int    // services whose scheduler remembers destinations
 
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]

@@ -217,7 +217,7 @@ func (r *Registry) enter(c *change) error {
 // the cache of destinations of the scheduler before.
 func (r *Registry) schedulerIs(s *service, now lvs.Scheduler) error {
 	before := s.scheduler
-	s.scheduler, r.remembering = now, r.remembering+one(remembers(now))-one(remembers(before))
+	s.scheduler = now
 	if before == now || !remembers(before) {
 		return nil
 	}
