@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -174,8 +173,8 @@ func (d *Director) Run(ctx context.Context) error {
 	for _, claims := range d.machine.Claims {
 		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
 	}
-	var asking sync.WaitGroup // the checks that run
-	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	crew := check.NewCrew(ctx) // the checks that run
+	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(crew) }
 	d.checks.Run = start
 	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
@@ -185,7 +184,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
 	err = tasks.Wait()
-	asking.Wait()
+	crew.Wait()
 	if len(d.instances.Kept()) == 0 { // otherwise the keeper needs them
 		d.dropVMACs(nil)
 	}

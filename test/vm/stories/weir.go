@@ -42,10 +42,10 @@ func (d *director) startWeir() error {
 	}
 	shared := &check.Shared{}
 	shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
-	var asking sync.WaitGroup
+	crew := check.NewCrew(ctx)
 	checks := pool.Checks{
 		New:     func(c conf.Check) check.Checker { return pool.FromRow(c, shared) },
-		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) },
+		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(crew) },
 		Trouble: func(*pool.Checker, *check.OwnError) {},
 		Loud:    &atomic.Bool{}, Log: stream.Logger(),
 		Report: func(c *pool.Checker, v check.Verdict) {
@@ -76,7 +76,7 @@ func (d *director) startWeir() error {
 	}
 	d.end = func() {
 		stop()
-		asking.Wait()
+		crew.Wait()
 		<-told
 	}
 	return nil
