@@ -50,6 +50,7 @@ type Director struct {
 	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
+	following    followers
 	troubles     troubles
 	coming       *coming         // what a reload that is under way leads to; nil without one
 	asked        bool            // the event that is handled is a question
@@ -75,10 +76,10 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes, log: log},
-		reloads: make(chan struct{}, 1),
+		reloads: make(chan struct{}, 1), following: newFollowers(),
 	}
 	d.plane.Set = func(plan lvs.Plan) error {
-		return d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(plan) })
+		return d.try(stateWanted, func() error { return d.machine.Plane.Forwarder.Set(plan) })
 	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
