@@ -135,8 +135,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	begun := false
+	begun, memory := false, newMemory()
 	machine.TakeOver = func() {
+		memory.taken()
 		begun, taken = true, true
 		if plane.Anew() { // nothing says here that this director is master
 			if err := holder.handOver(takeWithin); err != nil {
@@ -148,7 +149,10 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	notifier, tellEnd, told := startNotifying(cfg, stream)
 	defer told()
-	machine.Reloaded = notifier.Set
+	machine.Reloaded = func(cfg *conf.Config) {
+		memory.taken()
+		notifier.Set(cfg)
+	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
 	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,7 +61,7 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 	n := second * int(scaleLoop/time.Second)
 	before, dropped := runtime.NumGoroutine(), backlogDrops(b)
 	ctx, cancel := context.WithCancel(b.Context())
-	var asking sync.WaitGroup
+	crew := check.NewCrew(ctx)
 	checks, timers := make([]*lateness, n), make([]*lateness, 1000)
 	var wrong atomic.Int64
 	for i := range checks {
@@ -76,12 +75,12 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 			Report:  func(v check.Verdict) { wrong.Add(1); b.Logf("%s: %v", target, v.Reason) },
 			Trouble: func(own *check.OwnError) { wrong.Add(1); b.Logf("%s: %v", target, own) },
 		}
-		r.Start(ctx, &asking)
+		r.Start(crew)
 	}
 	for i := range timers {
 		timers[i] = &lateness{Checker: nothing{}}
 		r := check.Runner{Checker: timers[i], Timing: check.Timing{DelayLoop: scaleLoop, Warmup: scaleLoop}, Log: slog.New(slog.DiscardHandler)}
-		r.Start(ctx, &asking)
+		r.Start(crew)
 	}
 	files, goroutines := 0, 0
 	for ; time.Since(began) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
@@ -93,7 +92,7 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 	}
 	ended := time.Since(began)
 	cancel()
-	asking.Wait()
+	crew.Wait()
 	if left := runtime.NumGoroutine() - before; left > 0 {
 		time.Sleep(time.Second) // those that end
 		if left = runtime.NumGoroutine() - before; left > 0 {

@@ -28,6 +28,9 @@ const repairSoon = 10 * time.Millisecond
 // next one that a report asks for, at most lookEvery.
 const repairRest = 4
 
+// stateWanted names what a panic is told with.
+const stateWanted = "the wanted state of the data plane"
+
 // mostAtOnce bounds how many events wait for the data plane to follow.
 const mostAtOnce = 4096
 
@@ -48,9 +51,16 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case <-step.C:
 			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
 		case <-ctx.Done():
+			if d.following.wanted {
+				d.carefully("the last state of the data plane", d.handOverNow)
+			}
 			return nil
 		case e := <-d.events:
 			d.handle(e)
+		case took := <-d.following.took:
+			d.carefully(stateWanted, func() { d.followed(took) })
+		case <-d.following.timer.C:
+			d.carefully(stateWanted, d.handOver)
 		case <-look.C:
 			d.carefully("a look at the surroundings", d.follow)
 			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
@@ -123,7 +133,7 @@ func (d *Director) handle(e event) {
 	}
 	d.carefully("quorums that instances follow", d.followQuorums)
 	if len(happened) > 0 {
-		d.carefully("the wanted state of the data plane", func() { d.setSoon(happened) })
+		d.carefully(stateWanted, func() { d.setSoon(happened) })
 	}
 }
 
@@ -151,19 +161,6 @@ func (d *Director) followQuorums() {
 		d.instances.Settle()
 	}
 	d.decided = false
-}
-
-// setSoon has the data plane follow the picture, and then tells what happened. It does not
-// wait for that.
-func (d *Director) setSoon(happened []cluster.Event) {
-	d.plane.Soon(d.plan(), func(err error) {
-		if err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err))
-		}
-		for _, what := range happened {
-			d.stream.Publish(what)
-		}
-	})
 }
 
 // post hands an event to the loop, unless it has stopped.
