@@ -251,6 +251,14 @@ type BpfIcmpError struct {
 	TagBytes uint32
 	Tags     [2]uint32
 	Chunk    [64]uint8
+	Head     struct {
+		_    structs.HostLayout
+		Dst  [6]uint8
+		Src  [6]uint8
+		Tags [2]uint32
+		Type uint16
+	}
+	_ [2]byte
 }
 
 type BpfJiffies struct {
