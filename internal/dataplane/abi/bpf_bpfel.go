@@ -46,12 +46,12 @@ type BpfCacheKey struct {
 	_       structs.HostLayout
 	To      BpfAddr
 	Service uint32
-	Server  uint32
+	Block   uint32
 }
 
 type BpfCacheLine struct {
 	_        structs.HostLayout
-	Head     uint32
+	Server   uint32
 	Used     uint32
 	Modified uint32
 	Size     uint32
@@ -318,10 +318,9 @@ type BpfMarkRule struct {
 	Zero      [7]uint8
 }
 
-type BpfMember struct {
-	_    structs.HostLayout
-	Next uint32
-	Zero uint32
+type BpfMemberBlock struct {
+	_      structs.HostLayout
+	Server [32]uint32
 }
 
 type BpfMethod uint32
@@ -639,7 +638,7 @@ const (
 	BpfMapLocalAddrs          = "local_addrs"
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
-	BpfMapMembers             = "members"
+	BpfMapMemberBlocks        = "member_blocks"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
@@ -764,7 +763,7 @@ type BpfMapSpecs struct {
 	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
-	Members        *ebpf.MapSpec `ebpf:"members"`
+	MemberBlocks   *ebpf.MapSpec `ebpf:"member_blocks"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
@@ -843,7 +842,7 @@ type BpfMaps struct {
 	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
-	Members        *ebpf.Map `ebpf:"members"`
+	MemberBlocks   *ebpf.Map `ebpf:"member_blocks"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
@@ -888,7 +887,7 @@ func (m *BpfMaps) Close() error {
 		m.LocalAddrs,
 		m.MarkLists,
 		m.MarkRules,
-		m.Members,
+		m.MemberBlocks,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,
