@@ -447,10 +447,13 @@ struct conn_limits {
 	__u64 zero[4];
 };
 
-/* A place in the ring: a half-open connection's key, and its word while it is half open. */
+/*
+ * A place in the ring: the place of a half-open connection's expiry entry, counted from 1,
+ * and the connection's incarnation. 0 and 0: there is none.
+ */
 struct half_open {
-	struct flow_key key;
-	__u64 word;
+	__u32 expiry;
+	__u32 incarnation;
 };
 
 /*

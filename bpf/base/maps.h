@@ -62,7 +62,7 @@ struct {
 } expiry_entries SEC(".maps");
 MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
-MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
+MAP(half_open_ring, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
 /* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
 struct {

@@ -134,6 +134,8 @@ var formerNames = map[string]string{
 	"own_addrs": abi.BpfMapLocalAddrs,
 	"ends":      "", // there is none any more
 	"members":   "", // the sets of lblcr begin anew
+	// Connections that are half open now expire, whatever takes their places.
+	"half_opens": "",
 }
 
 // load makes or opens the tables and the programs that belong to no device. Where it fails,

@@ -215,9 +215,9 @@ type BpfFragmentKey struct {
 }
 
 type BpfHalfOpen struct {
-	_    structs.HostLayout
-	Key  BpfFlowKey
-	Word uint64
+	_           structs.HostLayout
+	Expiry      uint32
+	Incarnation uint32
 }
 
 type BpfHeld struct {
@@ -570,9 +570,10 @@ type BpfWork struct {
 		Ttl      uint8
 		_        [1]byte
 	}
-	Victim   BpfHalfOpen
-	OtherKey BpfFlowKey
-	Slow     struct {
+	Victim    BpfHalfOpen
+	VictimKey BpfFlowKey
+	OtherKey  BpfFlowKey
+	Slow      struct {
 		_        structs.HostLayout
 		Kind     uint32
 		TagBytes uint32
@@ -629,7 +630,7 @@ const (
 	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
-	BpfMapHalfOpens           = "half_opens"
+	BpfMapHalfOpenRing        = "half_open_ring"
 	BpfMapHeldFragments       = "held_fragments"
 	BpfMapHeldTurns           = "held_turns"
 	BpfMapIcmpErrors          = "icmp_errors"
@@ -754,7 +755,7 @@ type BpfMapSpecs struct {
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
+	HalfOpenRing   *ebpf.MapSpec `ebpf:"half_open_ring"`
 	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.MapSpec `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
@@ -833,7 +834,7 @@ type BpfMaps struct {
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
-	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
+	HalfOpenRing   *ebpf.Map `ebpf:"half_open_ring"`
 	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.Map `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
@@ -878,7 +879,7 @@ func (m *BpfMaps) Close() error {
 		m.FlowKnobs,
 		m.FlowLines,
 		m.Fragments,
-		m.HalfOpens,
+		m.HalfOpenRing,
 		m.HeldFragments,
 		m.HeldTurns,
 		m.IcmpErrors,
