@@ -12,17 +12,12 @@ type effect uint8
 const (
 	// The zero effect is a keyword that does what it says; notYet is one whose feature is still to come: weir goes on without.
 	notYet effect = iota + 1
-	// needed is one without whose feature weir cannot go on: it refuses to run.
-	needed
 	// meaningless is one that has nothing to act on in weir.
 	meaningless
 )
 
 // yet marks keywords whose features are still to come.
 func yet(entries ...*entry) []*entry { return marked(notYet, "", entries) }
-
-// mustWait marks keywords that weir cannot run without.
-func mustWait(entries ...*entry) []*entry { return marked(needed, "", entries) }
 
 // ignored marks keywords that have nothing to act on in weir, and why.
 func ignored(why string, entries ...*entry) []*entry { return marked(meaningless, why, entries) }
@@ -48,11 +43,6 @@ func (r *reader) sayEffect(e *entry, st *text.Statement, b *text.Block) {
 	switch e.effect {
 	case notYet:
 		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeNotYet, Subject: name, Message: name + " is accepted and has no effect yet"}, st.Place())
-	case needed:
-		r.once(e, text.Diagnostic{
-			Severity: text.Warning, Code: codeNotReady, Message: name + " is accepted, but weir cannot do it yet",
-			Hint: `"weir run" refuses this file`, Unready: true,
-		}, st.Place())
 	case meaningless:
 		r.once(e, text.Diagnostic{Severity: text.Note, Code: codeMeaningless, Subject: name, Message: name + " has no meaning in weir: " + e.why}, st.Place())
 	}

@@ -51,7 +51,7 @@ func notYetWords() (words []string) {
 		}
 		seen[s] = true
 		for _, e := range s.entries {
-			if e.effect == notYet || e.effect == needed {
+			if e.effect == notYet {
 				words = append(words, strings.TrimSpace(s.name+" "+e.name))
 			}
 			if e.inner != nil {

@@ -30,8 +30,7 @@ weir reads keepalived.conf. This page lists every keyword of it, and of the
 that reads the file takes that block for unknown words and goes on.
 
 **Effect** says what weir makes of a keyword: *yes*; *not yet*, where it is
-accepted and weir goes on without; *needed*, where ` + "`weir run`" + ` refuses a file
-that has it until weir can do it; *none*, with the reason.
+accepted and weir goes on without; *none*, with the reason.
 
 ## The text
 
@@ -136,8 +135,6 @@ func (e *entry) effects() string {
 	switch e.effect {
 	case notYet:
 		return "not yet"
-	case needed:
-		return "needed"
 	case meaningless:
 		return "none: " + e.why
 	}

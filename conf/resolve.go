@@ -10,6 +10,7 @@ func resolve(r *reader, raw *rawConfig) *Config {
 		}
 	}
 	raw.resolveFiles()
+	raw.machine.resolveNamespace(r)
 	cfg := &Config{
 		Global:         raw.global,
 		Machine:        raw.machine,

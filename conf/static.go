@@ -43,7 +43,6 @@ type TrackGroup struct {
 // and the static blocks; machine is where they go.
 func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
-		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers alone; without a name the default one", firstCounts()),
 		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names", firstCounts()),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
@@ -55,9 +54,10 @@ func machineEntries[C any](machine func(*C) *Machine) []*entry {
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
 	)
-	entries = append(entries, mustWait(
-		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in", firstCounts()),
-	)...)
+	entries = append(entries,
+		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in", firstCounts(), reloads(Restart), example("blue", "red")),
+		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers; without a name the default one. It has to be that of net_namespace", firstCounts(), reloads(Restart), example("blue", "red")),
+	)
 	entries = append(entries, ignored(oneProcess,
 		present("use_pid_dir", func(c *C) *bool { return &machine(c).PIDDir }, "files of process numbers in a folder"),
 		value("child_wait_time", wholeSeconds(0, maxTimer), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
@@ -144,4 +144,12 @@ func sslBlock() *blockSpec {
 		value("key", nonEmpty("a path"), func(s *S) *string { return &s.Key }, "the file of that certificate's key, in PEM"),
 		ignored("SSL_GET does not verify the server's certificate, as in keepalived, unless verify_certificates in the weir block says so", value("ca", nonEmpty("a path"), func(s *S) *string { return &s.CA }, "the authority's certificate"))[0],
 	}}
+}
+
+// resolveNamespace refuses virtual servers in another network namespace than the rest: one
+// process forwards, checks and speaks VRRP, and does so in one.
+func (m *Machine) resolveNamespace(r *reader) {
+	if m.Has("net_namespace_ipvs") && m.NetNamespaceIPVS != m.NetNamespace {
+		r.pending("a net_namespace_ipvs other than net_namespace", m.PlaceOf("net_namespace_ipvs"))
+	}
 }

@@ -15,12 +15,14 @@ import (
 // askOptions are the flags of the verbs that ask the weir that runs.
 type askOptions struct {
 	runDir string
+	space  string // the network namespace of the weir that runs
 	asJSON bool
 	empty  bool
 }
 
 func (o *askOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.runDir, "run-dir", defaultRun("").runDir, "`folder` of the weir that runs")
+	addNamespaceFlag(cmd, &o.space, &o.runDir, nil)
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 }
 

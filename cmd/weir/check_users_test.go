@@ -18,6 +18,7 @@ var userDifferences = map[string]string{
 	"auth-hmac-dropped": "words of later versions",
 	"checksum":          "words of later versions",
 	"as-weir-does":      "words of later versions",
+	"global":            "words of later versions",
 	"notify-quotes":     "keepalived 2.2.7 takes a backslash away before it looks for quotes, 2.4.3 does not",
 	"strict-unicast":    "words of later versions: 2.4.3 refuses it",
 	"flags-off":         "keepalived does not look at what stands behind the keyword",

@@ -50,7 +50,7 @@ const (
 }
 `
 	// notReady is right, but "weir run" cannot do it: nothing is read in its place.
-	notReady = "net_namespace blue\n"
+	notReady = "net_namespace_ipvs blue\n"
 	warned   = "virtual_server 192.0.2.1 80 {\n  lb_kind NAT\n  lb_algo rr\n  real_server 192.0.2.9 80 {\n  }\n}\n"
 	noted    = "global_defs {\n  umask 022\n  json_version 2\n}\n"
 )
@@ -65,7 +65,7 @@ func TestCheckVerb(t *testing.T) {
 		never    string
 	}{
 		{"standard input", "", []string{"-"}, 0, []string{"(standard input): ok: 0 VRRP instances"}, ""},
-		{"what cannot run", notReady, []string{"-"}, 1, []string{"(standard input):1:1: error: net_namespace", "[not-ready]", "1 error in"}, ""},
+		{"what cannot run", notReady, []string{"-"}, 1, []string{"(standard input):1:20: error: a net_namespace_ipvs", "[not-ready]", "1 error in"}, ""},
 		{"what cannot be silenced", notReady, []string{"--silence=not-ready", "-"}, 1, []string{"cannot be silenced"}, ""},
 		{"warnings", warned, []string{"-"}, 0, []string{"[protocol-default]"}, ""},
 		{"strict", warned, []string{"--strict", "-"}, 2, []string{"[protocol-default]"}, ""},

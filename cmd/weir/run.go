@@ -28,6 +28,9 @@ import (
 type runOptions struct {
 	config, runDir, pinDir, log string
 	empty                       bool
+	space                       string // the network namespace that the file names
+	// fixedRunDir and fixedPinDir say that a folder is the caller's, whatever net_namespace is.
+	fixedRunDir, fixedPinDir bool
 }
 
 // runCommand is "weir run": the director itself.
@@ -45,9 +48,16 @@ again; where it is not, it hands them over to the standby. "weir stop" hands ove
 at once, and "weir stop --remove" takes the data plane away. A real server stays
 one: its address on lo goes with "weir realserver stop".
 
+Where the file says net_namespace NAME, weir runs in that network namespace, with
+/run/weir/NAME and /sys/fs/bpf/weir-NAME: the other verbs find it by
+--net-namespace NAME.
+
 "weir reload" or SIGHUP has it take up a changed file.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.fixedRunDir, o.fixedPinDir = cmd.Flags().Changed("run-dir"), cmd.Flags().Changed("pin-dir")
+			return run(cmd.Context(), o)
+		},
 	}
 	flags := cmd.Flags()
 	d := defaultRun("/etc/keepalived/keepalived.conf")
@@ -71,6 +81,13 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer flush()
+	if o, err = inNamespace(o); err != nil {
+		if o.log == jsonLog {
+			slog.New(lines).Error("weir ends", "error", err)
+			return errSilent
+		}
+		return err
+	}
 	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
@@ -97,6 +114,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	loader := &conf.Loader{Linter: lint.Rules}
 	cfg, err := readConfig(loader, o, log)
 	if err != nil {
+		return err
+	}
+	if err := o.sameAsEntered(cfg); err != nil {
 		return err
 	}
 	host, err := thisHost()

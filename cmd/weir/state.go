@@ -13,7 +13,7 @@ import (
 
 // showStateCommand is "weir show state [FILE]".
 func showStateCommand() *cobra.Command {
-	var runDir string
+	var runDir, space string
 	cmd := &cobra.Command{
 		Use:   "state [FILE]",
 		Short: "Show what a start with a file would set up on this machine, or what the running weir has",
@@ -40,6 +40,7 @@ Times, counters, results of checks and who is master are no part of it.`,
 		},
 	}
 	cmd.Flags().StringVar(&runDir, "run-dir", defaultRun("").runDir, "`folder` of the weir that runs")
+	addNamespaceFlag(cmd, &space, &runDir, nil)
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 // stopOptions are the flags of "weir stop".
 type stopOptions struct {
 	runDir, pinDir string
+	space          string // the network namespace of the weir that runs
 	remove         bool
 	within         time.Duration
 }
@@ -39,11 +40,19 @@ With --remove the data plane is taken away as well, with all connections and wit
 addresses that weir has left on devices, whether weir runs or not. A package that
 is removed calls this.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return stopWeir(cmd.Context(), cmd.OutOrStdout(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.space != "" { // what is to be handed over or taken away is there
+				if err := enterNamespace(o.space); err != nil {
+					return fmt.Errorf("net namespace %s: %w", o.space, err)
+				}
+			}
+			return stopWeir(cmd.Context(), cmd.OutOrStdout(), o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.runDir, "run-dir", d.runDir, "`folder` of the weir that runs")
 	flags.StringVar(&o.pinDir, "pin-dir", d.pinDir, "`folder` of the data plane's pins")
+	addNamespaceFlag(cmd, &o.space, &o.runDir, &o.pinDir)
 	flags.BoolVar(&o.remove, "remove", false, "take the data plane away, with all connections")
 	return cmd
 }

@@ -90,6 +90,14 @@ func (p Place) String() string {
 	return fmt.Sprintf("%s:%d", p.Src.Name, p.line)
 }
 
+// WithColumn is a place as FILE:LINE:COLUMN, both counted from 1; the zero Place is empty.
+func (p Place) WithColumn() string {
+	if p = p.written(); p.Src == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", p.Src.Name, p.line, p.column)
+}
+
 // further is the place of size bytes that begin some bytes behind p's start, on
 // the same line.
 func (p Place) further(bytes, size int) Place {
