@@ -177,16 +177,16 @@ struct row {
 
 /*
  * The cache of lblc and lblcr (sched/locality.h): the server of a destination, or its set
- * of servers, whose members are a chain from head on, newest first.
+ * of servers, whose members stand in blocks, oldest first.
  */
 struct cache_key {
 	struct addr to;
 	__u32 service;
-	__u32 server; /* the index of a member; 0 for the line itself */
+	__u32 block; /* the number of a block of members; 0 for the line itself */
 };
 
 struct cache_line {
-	__u32 head;     /* a server's index, or NO_SERVER */
+	__u32 server;   /* of lblc: the server's index; of lblcr: NO_SERVER */
 	__u32 used;     /* the tick in which it was last used */
 	__u32 modified; /* the tick in which its set last changed */
 	__u32 size;     /* the number of members */
@@ -194,9 +194,11 @@ struct cache_line {
 	__u32 zero;
 };
 
-struct member {
-	__u32 next; /* a server's index, or NO_SERVER */
-	__u32 zero;
+/* Members of a set: servers' indexes. What stands behind the set's size means nothing. */
+#define BLOCK_MEMBERS 32
+
+struct member_block {
+	__u32 server[BLOCK_MEMBERS];
 };
 
 /* The argument of weir_limits: a server's new thresholds. */
@@ -445,10 +447,13 @@ struct conn_limits {
 	__u64 zero[4];
 };
 
-/* A place in the ring: a half-open connection's key, and its word while it is half open. */
+/*
+ * A place in the ring: the place of a half-open connection's expiry entry, counted from 1,
+ * and the connection's incarnation. 0 and 0: there is none.
+ */
 struct half_open {
-	struct flow_key key;
-	__u64 word;
+	__u32 expiry;
+	__u32 incarnation;
 };
 
 /*

@@ -374,7 +374,7 @@ int weir_sweep_templates(struct sweep *s)
 
 /*
  * weir_sweep_cache looks at every line of the cache of lblc and lblcr, and at every
- * member of its sets.
+ * block of its sets' members.
  */
 SEC("syscall")
 int weir_sweep_cache(struct cache_sweep *s)
@@ -382,7 +382,7 @@ int weir_sweep_cache(struct cache_sweep *s)
 	struct cache_sweep found = { .epoch = s->epoch, .now = s->now, .goal = s->goal };
 
 	bpf_for_each_map_elem(&cache, cache_sweep_line, &found, 0);
-	bpf_for_each_map_elem(&members, cache_sweep_member, &found, 0);
+	bpf_for_each_map_elem(&member_blocks, cache_sweep_block, &found, 0);
 	s->lines = found.lines;
 	return 0;
 }

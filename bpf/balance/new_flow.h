@@ -101,8 +101,8 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return pass(PASS_PASSIVE);
 	if (from_director(p, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
-	if (access_denied(p))
-		return DROP;
+	if (access_denied(&p->key, 1))
+		return drop(DROP_DENIED);
 	if (svc->flags & SERVICE_ANY_PORT && w->can_ask)
 		return ASK_CONNTRACK;
 	w->service = svc->index;

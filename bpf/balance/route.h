@@ -145,10 +145,10 @@ __noinline int route_packet(void)
 
 	if (!w)
 		return PASS;
-	w->victim.word = 0;
+	w->victim.expiry = 0;
 	v = route_flow(w);
-	if (w->victim.word)
-		half_open_evict(w);
+	if (w->victim.expiry)
+		half_open_evict();
 	return v;
 }
 

@@ -26,7 +26,7 @@
 #define MAX_MARK_LISTS 8192
 #define MAX_MARK_RULES 65536
 #define MAX_CACHE_LINES 65536
-#define MAX_CACHE_MEMBERS 262144
+#define MAX_MEMBER_BLOCKS 131072
 
 /* MAP declares a table that is pinned by its name, so that it survives the process. */
 #define MAP(name_, type_, key_, value_, size_)                                                     \
@@ -62,7 +62,7 @@ struct {
 } expiry_entries SEC(".maps");
 MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
-MAP(half_opens, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
+MAP(half_open_ring, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
 /* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
 struct {
@@ -125,7 +125,7 @@ MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} name_ SEC(".maps")
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
-SPARSE_HASH(members, struct cache_key, struct member, MAX_CACHE_MEMBERS);
+SPARSE_HASH(member_blocks, struct cache_key, struct member_block, MAX_MEMBER_BLOCKS);
 /* The program that weir_egress calls: weir_local_out. */
 MAP(tails, BPF_MAP_TYPE_PROG_ARRAY, __u32, __u32, 1);
 

@@ -32,7 +32,7 @@ static NOINLINE void cut_entry(__u32 place)
 	if (!c || c->expiry != place)
 		return;
 	state = conn_state(c->word);
-	if (state == STATE_REPLY || state == STATE_GONE || !denied_by(&e->key))
+	if (state == STATE_REPLY || state == STATE_GONE || !access_denied(&e->key, 0))
 		return;
 	for (__u32 i = 0; i < CUT_TRIES; i++) /* packets change the word meanwhile */
 		if (conn_delete(&e->key, c, c->word))

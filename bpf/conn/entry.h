@@ -53,7 +53,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 		return;
 	expiry_set_state(c, next, now);
 	load_move(conn_server(word), state, next);
-	half_open_move(key, fresh, state, next);
+	half_open_move(c->expiry, fresh, state, next);
 	flow_invalidate(key, c, word);
 }
 
@@ -77,7 +77,7 @@ static INLINE void delete_reply(const struct flow_key *key, __u64 word)
 static INLINE void conn_count_out(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), -1);
-	half_open_move(key, 0, conn_state(word), STATE_GONE);
+	half_open_move(0, 0, conn_state(word), STATE_GONE);
 	template_count_conn(&c->of.template, -1);
 	flow_invalidate(key, c, word);
 	delete_reply(key, word);
@@ -95,11 +95,14 @@ static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 serv
 	return c;
 }
 
-/* conn_count_in adds a new connection, with this word, to all counts. */
-static INLINE void conn_count_in(struct work *w, __u64 word)
+/*
+ * conn_count_in adds a new connection, with this word and the expiry entry at this place,
+ * to all counts.
+ */
+static INLINE void conn_count_in(struct work *w, __u32 expiry, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), 1);
-	half_open_move(&w->packet.key, word, STATE_NONE, conn_state(word));
+	half_open_move(expiry, word, STATE_NONE, conn_state(word));
 	template_count_conn(&w->template, 1);
 }
 
@@ -132,14 +135,14 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 		old->service = w->service;
 		conn_count_out(&p->key, old, word);
 		old->of.template = w->template;
-		conn_count_in(w, fresh);
+		conn_count_in(w, old->expiry, fresh);
 		return fresh;
 	}
 	draft = conn_new_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
 	draft->expiry = expiry_take(&p->key, server, expiry_due(state, now));
 	if (draft->expiry && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
-		conn_count_in(w, fresh);
+		conn_count_in(w, draft->expiry, fresh);
 		return fresh;
 	}
 	expiry_release(draft->expiry);
@@ -154,10 +157,10 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 }
 
 /*
- * conn_delete deletes a connection whose word was read. It returns false where another
+ * conn_remove deletes a connection whose word was read. It returns false where another
  * CPU has changed the word first; that CPU then counts.
  */
-static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u64 word)
+static INLINE bool conn_remove(const struct flow_key *key, struct conn *c, __u64 word)
 {
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
 		return false;
@@ -165,6 +168,12 @@ static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u
 	expiry_release(c->expiry);
 	bpf_map_delete_elem(&conns, key);
 	return true;
+}
+
+/* conn_delete is conn_remove as a function of its own. */
+static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u64 word)
+{
+	return conn_remove(key, c, word);
 }
 
 #endif

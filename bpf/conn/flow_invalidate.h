@@ -93,18 +93,21 @@ static INLINE bool flow_search_reply(struct flow_search *h, const struct flow_ke
 
 /*
  * flow_invalidate empties all lines of a connection. Whoever has changed the
- * connection's word calls it, with the word before.
+ * connection's word calls it, with the word before. It is a global function, so that the
+ * verifier goes through its loops once, and not for each path that leads here. It returns 0.
  */
-static NOINLINE void flow_invalidate(const struct flow_key *key, struct conn *c, __u64 word)
+__noinline int flow_invalidate(const struct flow_key *key, struct conn *c, __u64 word)
 {
-	struct flow_search h = { .key = *key };
+	struct flow_search h = {};
 
-	if (!c->cached)
-		return;
+	if (!key || !c || !c->cached)
+		return 0;
+	h.key = *key;
 	h.cpus = __sync_lock_test_and_set(&c->cached, 0);
 	bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
 	if (flow_search_reply(&h, key, word))
 		bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
+	return 0;
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/table_full.h"
+#include "conn/word.h"
 #include "verdict/work.h"
 
 /*
@@ -19,7 +20,7 @@
  * victim of this packet. So the half-open connections never exceed one and a half times
  * the ring.
  */
-static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
+static NOINLINE void half_open_enter(__u32 expiry, __u64 word)
 {
 	struct conn_limits *limits = conn_limits_of();
 	struct work *w = work_of();
@@ -30,13 +31,13 @@ static NOINLINE void half_open_enter(const struct flow_key *key, __u64 word)
 		return;
 	__sync_fetch_and_add(&limits->half_open, 1);
 	at = __sync_fetch_and_add(&limits->turn, 1) % limits->limit;
-	h = bpf_map_lookup_elem(&half_opens, &at);
+	h = bpf_map_lookup_elem(&half_open_ring, &at);
 	if (!h)
 		return;
 	if (limits->half_open > limits->limit / 2)
 		w->victim = *h;
-	h->key = *key;
-	h->word = word;
+	h->expiry = expiry;
+	h->incarnation = conn_incarnation(word);
 }
 
 /*
@@ -53,16 +54,16 @@ static INLINE void half_open_leave(void)
 
 /*
  * half_open_move keeps the ring and its count when a connection changes from one state
- * to another. The word is the connection's new one.
+ * to another. Expiry is the place of its expiry entry, the word its new one.
  */
-static INLINE void half_open_move(const struct flow_key *key, __u64 word, __u32 from, __u32 to)
+static INLINE void half_open_move(__u32 expiry, __u64 word, __u32 from, __u32 to)
 {
 	if (from == to)
 		return;
 	if (from == STATE_SYN_RECV)
 		half_open_leave();
 	if (to == STATE_SYN_RECV)
-		half_open_enter(key, word);
+		half_open_enter(expiry, word);
 }
 
 #endif

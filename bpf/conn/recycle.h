@@ -8,32 +8,52 @@
 #include "base/clock.h"
 #include "base/maps.h"
 #include "conn/entry.h"
+#include "conn/expiry.h"
 #include "conn/table_full.h"
+#include "conn/word.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/* half_open_still says whether the connection at this place of the ring is half open. */
-static INLINE bool half_open_still(const struct half_open *h)
+/*
+ * half_open_conn is the connection at a place of the ring if it is still half open, or
+ * NULL. It stores the connection's key: the expiry entry may become another one's.
+ */
+static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow_key *key)
 {
-	struct conn *c = bpf_map_lookup_elem(&conns, &h->key);
+	struct expiry_entry *e = expiry_at(h->expiry);
+	struct conn *c;
+	__u64 word;
 
-	return c && c->word == h->word;
+	if (!h->expiry || !e || !e->taken)
+		return NULL;
+	*key = e->key;
+	c = bpf_map_lookup_elem(&conns, key);
+	if (!c || c->expiry != h->expiry)
+		return NULL;
+	word = c->word;
+	return conn_state(word) == STATE_SYN_RECV && conn_incarnation(word) == h->incarnation ? c : NULL;
 }
 
 /*
  * half_open_evict deletes this packet's victim (half_open_enter) if it is still half
- * open, and says whether it did.
+ * open, and says whether it did. It is a global function, so that it is verified once, and
+ * not for each verdict on the packet.
  */
-static INLINE bool half_open_evict(struct work *w)
+__noinline int half_open_evict(void)
 {
-	const struct flow_key *key = &w->victim.key;
-	__u64 word = w->victim.word;
 	struct conn_limits *limits = conn_limits_of();
+	struct work *w = work_of();
 	struct conn *c;
+	__u64 word;
 
-	w->victim.word = 0;
-	c = word ? bpf_map_lookup_elem(&conns, key) : NULL;
-	if (!c || c->word != word || !conn_delete(key, c, word))
+	if (!w)
+		return false;
+	c = half_open_conn(&w->victim, &w->victim_key);
+	w->victim.expiry = 0;
+	if (!c)
+		return false;
+	word = c->word;
+	if (conn_state(word) != STATE_SYN_RECV || !conn_remove(&w->victim_key, c, word))
 		return false;
 	note(NOTE_RECYCLED);
 	if (limits)
@@ -54,8 +74,8 @@ static long recycle_one(__u32 turn, struct work **w)
 	if (!limits || !limits->limit)
 		return 1;
 	at = (limits->turn + turn) % limits->limit;
-	h = bpf_map_lookup_elem(&half_opens, &at);
-	if (!h || !half_open_still(h))
+	h = bpf_map_lookup_elem(&half_open_ring, &at);
+	if (!h || !half_open_conn(h, &(*w)->victim_key))
 		return 0;
 	(*w)->victim = *h;
 	return 1;
@@ -68,7 +88,7 @@ static long recycle_one(__u32 turn, struct work **w)
 static INLINE bool recycle_half_open(struct work *w)
 {
 	bpf_loop(RECYCLE_TURNS, recycle_one, &w, 0);
-	return half_open_evict(w);
+	return half_open_evict();
 }
 
 #endif

@@ -41,6 +41,12 @@ static INLINE bool conn_nat(__u64 word)
 	return METHOD_OF(conn_method(word)) == METHOD_NAT;
 }
 
+/* conn_incarnation is the number of the connection's incarnation, of 24 bits. */
+static INLINE __u32 conn_incarnation(__u64 word)
+{
+	return word >> WORD_INCARNATION_SHIFT;
+}
+
 /* conn_has_reply says whether the connection has an entry for its other direction. */
 static INLINE bool conn_has_reply(__u64 word)
 {

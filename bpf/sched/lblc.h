@@ -26,7 +26,7 @@ static NOINLINE __u32 schedule_lblc(const struct service *svc, const struct flow
 
 	if (line) {
 		line->used = now;
-		server = line->head;
+		server = line->server;
 		l = load_of(server);
 		if (l && l->weight && server_present(server) && !overloaded(svc->index, server))
 			return server;
@@ -35,7 +35,7 @@ static NOINLINE __u32 schedule_lblc(const struct service *svc, const struct flow
 	if (server == NO_SERVER)
 		return NO_SERVER;
 	if (line)
-		line->head = server;
+		line->server = server;
 	else
 		cache_add(&at, server, now);
 	return server;

@@ -67,14 +67,14 @@ __noinline int overloaded(__u32 service, __u32 server)
 }
 
 /*
- * cache_add makes the destination's line. False: another CPU was faster, or there is no
- * room.
+ * cache_add makes the destination's line, with lblc's server, or for lblcr NO_SERVER and no
+ * member. It does nothing where another CPU was faster, or there is no room.
  */
-static INLINE bool cache_add(const struct cache_key *key, __u32 server, __u32 now)
+static INLINE void cache_add(const struct cache_key *key, __u32 server, __u32 now)
 {
-	struct cache_line line = { .head = server, .used = now, .modified = now, .size = 1 };
+	struct cache_line line = { .server = server, .used = now, .modified = now };
 
-	return !bpf_map_update_elem(&cache, key, &line, BPF_NOEXIST);
+	bpf_map_update_elem(&cache, key, &line, BPF_NOEXIST);
 }
 
 /*
@@ -101,20 +101,23 @@ static long cache_sweep_line(void *map, struct cache_key *key, struct cache_line
 		return 0;
 	}
 	s->lines++;
-	cache_holds(line->head, s->epoch);
+	cache_holds(line->server, s->epoch);
 	return 0;
 }
 
-/* cache_sweep_member deletes a member whose line has gone, for bpf_for_each_map_elem. */
-static long cache_sweep_member(void *map, struct cache_key *key, struct member *m, struct cache_sweep *s)
+/* cache_sweep_block deletes a block whose line has gone, for bpf_for_each_map_elem. */
+static long cache_sweep_block(void *map, struct cache_key *key, struct member_block *b, struct cache_sweep *s)
 {
-	struct cache_key line = { .to = key->to, .service = key->service };
+	struct cache_key at = { .to = key->to, .service = key->service };
+	struct cache_line *line = bpf_map_lookup_elem(&cache, &at);
+	__u32 before = (key->block - 1) * BLOCK_MEMBERS;
 
-	if (!bpf_map_lookup_elem(&cache, &line)) {
+	if (!line) {
 		bpf_map_delete_elem(map, key);
 		return 0;
 	}
-	cache_holds(key->server, s->epoch);
+	for (__u32 i = 0; i < BLOCK_MEMBERS && before + i < line->size; i++)
+		cache_holds(b->server[i], s->epoch);
 	return 0;
 }
 

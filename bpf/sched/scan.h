@@ -76,6 +76,38 @@ static INLINE bool scan_one(struct pick *p, __u32 server)
 	return idle;
 }
 
+/*
+ * scan_row_wlc is scan_one for each server of a row, by wlc: with 64 servers this is a
+ * third of a new connection's cost, so the best so far stays in registers. Nothing is
+ * better than no server: its load is 1, with the weight 0.
+ */
+static INLINE void scan_row_wlc(struct pick *p, const struct row *row, __u32 slots)
+{
+	__u64 load = p->server == NO_SERVER ? 1 : p->load;
+	__u32 server, best = p->server, weight = p->weight;
+
+	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++) {
+		struct load *l;
+		__u64 its_load;
+		__u32 its_weight;
+
+		server = row->word[i];
+		l = bpf_map_lookup_elem(&loads, &server);
+		if (!l)
+			continue;
+		its_weight = l->weight;
+		its_load = overhead(l);
+		if (load * its_weight <= its_load * weight || load_full(l))
+			continue;
+		best = server;
+		weight = its_weight;
+		load = its_load;
+	}
+	p->server = best;
+	p->weight = weight;
+	p->load = load;
+}
+
 /* scan looks at a row of the list, for bpf_loop. */
 static long scan(__u32 turn, struct pick *p)
 {
@@ -84,6 +116,10 @@ static long scan(__u32 turn, struct pick *p)
 
 	if (!row)
 		return 1;
+	if (p->scheduler == SCHED_WLC) {
+		scan_row_wlc(p, row, slots);
+		return 0;
+	}
 	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++)
 		if (scan_one(p, row->word[i]))
 			return 1;

@@ -14,9 +14,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "parse/address.h"
-#include "parse/packet.h"
 #include "parse/ports.h"
-#include "verdict/verdict.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -71,22 +69,15 @@ static NOINLINE struct access_rule *access_match(const struct flow_key *k, __u32
 	return NULL;
 }
 
-/*
- * denied_by is the rule that denies a client's packets with this key, or NULL. Without
- * any rule nothing is asked.
- */
-static NOINLINE struct access_rule *denied_by(const struct flow_key *k)
+/* denied_by is the rule that denies a client's packets with this key, or NULL. */
+static INLINE struct access_rule *denied_by(const struct flow_key *k, __u32 kinds)
 {
-	__u32 zero = 0, best = 0, rank;
-	__u32 *kinds = bpf_map_lookup_elem(&access_kinds, &zero);
 	struct access_rule *r, *by = NULL;
-	__u64 now;
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 best = 0, rank;
 
-	if (!kinds || !*kinds)
-		return NULL;
-	now = bpf_ktime_get_boot_ns();
 	for (__u32 kind = 0; kind <= (ACCESS_BY_PROTOCOL | ACCESS_BY_PORT); kind++) {
-		if (!(*kinds >> kind & 1))
+		if (!(kinds >> kind & 1))
 			continue;
 		r = access_match(k, kind, now);
 		if (!r)
@@ -100,15 +91,23 @@ static NOINLINE struct access_rule *denied_by(const struct flow_key *k)
 	return best & 1 ? by : NULL;
 }
 
-/* access_denied says whether a rule denies the packet, and counts it. */
-static INLINE bool access_denied(const struct packet *p)
+/*
+ * access_denied says whether a rule denies a client's packets with this key, and adds so many
+ * packets to the rule's count. Without any rule nothing is asked. It is a global function, so
+ * that the verifier goes through its loops once, and not for each path that leads here.
+ */
+__noinline int access_denied(const struct flow_key *k, __u32 packets)
 {
-	struct access_rule *r = denied_by(&p->key);
+	__u32 zero = 0, *kinds = bpf_map_lookup_elem(&access_kinds, &zero);
+	struct access_rule *r;
 
+	if (!k || !kinds || !*kinds)
+		return false;
+	r = denied_by(k, *kinds);
 	if (!r)
 		return false;
-	__sync_fetch_and_add(&r->packets, 1);
-	note(DROP_DENIED);
+	if (packets)
+		__sync_fetch_and_add(&r->packets, packets);
 	return true;
 }
 

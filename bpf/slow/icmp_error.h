@@ -19,6 +19,16 @@
 #define CHUNK 64
 
 /*
+ * An Ethernet header with as many VLAN tags as there may be. With fewer tags its front
+ * is used.
+ */
+struct eth_head {
+	__u8 dst[6], src[6];
+	__u32 tags[MAX_TAGS];
+	__be16 type;
+} __attribute__((packed));
+
+/*
  * The error that this CPU is sending, with everything about the packet that is needed
  * once the packet's bytes have moved.
  */
@@ -38,7 +48,9 @@ struct icmp_error {
 	bool ip6;
 	__u32 tag_bytes; /* how many bytes of VLAN tags the error gets */
 	__u32 tags[MAX_TAGS];
-	__u8 chunk[CHUNK]; /* bytes that are summed: the stack has no room for them */
+	/* What the stack has no room for: bytes that are summed, and the frame's header. */
+	__u8 chunk[CHUNK];
+	struct eth_head head;
 };
 
 struct {

@@ -36,11 +36,15 @@ static INLINE long store_bytes(void *ctx, bool skb, __u32 at, void *from, __u32 
 }
 
 /*
- * csum_bytes adds n bytes of the frame to a sum. It is negative where the frame does not
+ * csum_chunks adds n bytes of the frame to a sum. It is negative where the frame does not
  * have them.
  */
-static INLINE __s64 csum_bytes(void *ctx, bool skb, struct icmp_error *e, __u32 at, __u32 n, __u32 sum)
+static INLINE __s64 csum_chunks(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum)
 {
+	struct icmp_error *e = icmp_of();
+
+	if (!e)
+		return -1;
 	for (__u32 i = 0; i < CHUNKS; i++) {
 		__u32 now = n < CHUNK ? n : CHUNK;
 
@@ -59,6 +63,23 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, struct icmp_error *e, __u32 
 	return sum;
 }
 
+/* One for each hook: global functions, whose loop the verifier goes through once. */
+__noinline __s64 csum_xdp(struct xdp_md *ctx, __u32 at, __u32 n, __u32 sum)
+{
+	return csum_chunks(ctx, false, at, n, sum);
+}
+
+__noinline __s64 csum_skb(struct __sk_buff *skb, __u32 at, __u32 n, __u32 sum)
+{
+	return csum_chunks(skb, true, at, n, sum);
+}
+
+/* csum_bytes is csum_chunks by the hook's function. */
+static INLINE __s64 csum_bytes(void *ctx, bool skb, __u32 at, __u32 n, __u32 sum)
+{
+	return skb ? csum_skb(ctx, at, n, sum) : csum_xdp(ctx, at, n, sum);
+}
+
 /*
  * csum_quote adds what an error quotes, from a place in the frame on, to a sum. It is
  * negative where the frame does not have it.
@@ -73,7 +94,7 @@ static INLINE __s64 csum_bytes(void *ctx, bool skb, struct icmp_error *e, __u32 
  */
 static INLINE __s64 csum_quote(void *ctx, bool skb, struct icmp_error *e, __u32 at, __u32 sum)
 {
-	__s64 l4 = csum_bytes(ctx, skb, e, at + e->l4, e->quote - e->l4, 0);
+	__s64 l4 = csum_bytes(ctx, skb, at + e->l4, e->quote - e->l4, 0);
 	__u16 check, rest;
 
 	if (l4 < 0)
@@ -88,36 +109,26 @@ static INLINE __s64 csum_quote(void *ctx, bool skb, struct icmp_error *e, __u32 
 		l4 = (__u64)(__u16)~rest + check;
 	}
 	l4 += sum;
-	return csum_bytes(ctx, skb, e, at, e->l4, (__u32)l4 + (l4 >> 32));
+	return csum_bytes(ctx, skb, at, e->l4, (__u32)l4 + (l4 >> 32));
 }
 
-/*
- * An Ethernet header with as many VLAN tags as there may be. With fewer tags its front
- * is used.
- */
-struct eth_head {
-	__u8 dst[6], src[6];
-	__u32 tags[MAX_TAGS];
-	__be16 type;
-} __attribute__((packed));
-
 /* eth_write writes the frame's Ethernet header and VLAN tags. */
-static INLINE long eth_write(void *ctx, bool skb, const struct icmp_error *e, __be16 type)
+static INLINE long eth_write(void *ctx, bool skb, struct icmp_error *e, __be16 type)
 {
-	struct eth_head head;
+	struct eth_head *head = &e->head;
 
-	__builtin_memcpy(head.dst, e->back.dst, 6);
-	__builtin_memcpy(head.src, e->back.src, 6);
-	head.tags[0] = e->tag_bytes ? e->tags[0] : type;
-	head.tags[1] = e->tag_bytes > TAG_BYTES ? e->tags[1] : type;
-	head.type = type;
+	__builtin_memcpy(head->dst, e->back.dst, 6);
+	__builtin_memcpy(head->src, e->back.src, 6);
+	head->tags[0] = e->tag_bytes ? e->tags[0] : type;
+	head->tags[1] = e->tag_bytes > TAG_BYTES ? e->tags[1] : type;
+	head->type = type;
 	switch (e->tag_bytes) {
 	case TAG_BYTES:
-		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + TAG_BYTES);
+		return store_bytes(ctx, skb, 0, head, sizeof(struct ethhdr) + TAG_BYTES);
 	case 2 * TAG_BYTES:
-		return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr) + 2 * TAG_BYTES);
+		return store_bytes(ctx, skb, 0, head, sizeof(struct ethhdr) + 2 * TAG_BYTES);
 	}
-	return store_bytes(ctx, skb, 0, &head, sizeof(struct ethhdr));
+	return store_bytes(ctx, skb, 0, head, sizeof(struct ethhdr));
 }
 
 /* icmp4_write writes the headers of an ICMP error in front of what it quotes; 0: it did. */

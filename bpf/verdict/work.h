@@ -80,7 +80,8 @@ struct work {
 	struct template_key template; /* of the new connection; place 0: it has none */
 	struct template template_draft;
 	struct outer outer;
-	struct half_open victim;   /* a connection to evict; word 0: none */
+	struct half_open victim;   /* a connection to evict; expiry 0: none */
+	struct flow_key victim_key;
 	struct flow_key other_key; /* a scratch key */
 	struct slow_packet slow;
 	struct fragment fragment_draft;

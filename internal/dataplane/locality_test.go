@@ -176,6 +176,37 @@ func (b *bench) ageCache(t *testing.T, change func(*abi.BpfCacheLine)) (lines in
 	return len(all)
 }
 
+// A set of lblcr whose members fill several blocks, held to the model: it grows to all
+// servers, and each day that passes takes one out, wherever that one stands.
+func TestSetsOfSeveralBlocks(t *testing.T) {
+	var servers []lvs.RealServer
+	for i := range 70 {
+		servers = append(servers, real(fmt.Sprintf("10.1.0.%d", 11+i), 1+i%3))
+	}
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		b.ns.IP("route", "add", "10.1.0.0/16", "via", "192.0.2.11")
+		b.set(t, localityPlan(lvs.LocalityReplicated, servers...))
+		l := localityRun{bench: b, cache: sched.Cache{Replicated: true}, all: servers, servers: servers}
+		to, most, least := netip.MustParseAddr("10.8.0.1"), uint32(0), uint32(0)
+		for port := 1; port <= 330; port++ {
+			if port > 250 && port%2 == 0 {
+				l.day(t)
+			}
+			want, _ := l.cache.Pick(to, l.loadsByAddr(t), l.now)
+			f := syn(port).towards(netip.AddrPortFrom(to, 80).String())
+			b.pick(t, places[0], f)
+			server := entry[abi.BpfServer](b.maps.Servers, uint32(b.conn(t, f).Word))
+			if got := numberOf(lvs.RealServer{Addr: server.AddrPort().Addr()}); got != want {
+				t.Fatalf("connection %d went to server %d, want %d", port, got, want)
+			}
+			b.ageCache(t, func(line *abi.BpfCacheLine) { most, least = max(most, line.Size), line.Size })
+		}
+		if most != 70 || least > 40 {
+			t.Errorf("the set had %d members at the most, and %d at last: want 70, and 40 or fewer", most, least)
+		}
+	})
+}
+
 // Lines that nobody used for a day leave, with their members; what is used stays,
 // and so does the number of a server that only the cache still refers to.
 func TestCacheExpires(t *testing.T) {
@@ -198,10 +229,10 @@ func TestCacheExpires(t *testing.T) {
 		b.sweepUntil(t, 0)
 		b.sweepUntil(t, 0)
 		var key abi.BpfCacheKey
-		var m abi.BpfMember
+		var m abi.BpfMemberBlock
 		lines = b.ageCache(t, func(*abi.BpfCacheLine) {})
 		_, servers := b.known(t)
-		if entries := b.maps.Members.Iterate(); lines != 0 || servers != 1 || entries.Next(&key, &m) {
+		if entries := b.maps.MemberBlocks.Iterate(); lines != 0 || servers != 1 || entries.Next(&key, &m) {
 			t.Errorf("after a day %d lines and %d servers, want 0 and 1, and no members", lines, servers)
 		}
 	})

@@ -33,7 +33,7 @@ func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
 	for name, m := range spec.Maps {
 		part := &n.reserve
 		switch name {
-		case abi.BpfMapConns, abi.BpfMapExpiryEntries, abi.BpfMapHalfOpens, abi.BpfMapFlowLines:
+		case abi.BpfMapConns, abi.BpfMapExpiryEntries, abi.BpfMapHalfOpenRing, abi.BpfMapFlowLines:
 			part = &n.connections
 		case abi.BpfMapTemplates:
 			part = &n.templates

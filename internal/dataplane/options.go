@@ -41,14 +41,14 @@ type Options struct {
 
 // The default sizes, with what each entry takes.
 const (
-	DefaultConnections = 1 << 20 // 236 bytes, and 128 of the flow cache
+	DefaultConnections = 1 << 20 // 229 bytes, and 128 of the flow cache
 	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
 	DefaultRealServers = 1 << 16 // 120 bytes, and 40 more for each CPU
 	DefaultCacheLines  = 1 << 16 // memory is taken line by line
 )
 
-// membersPerLine is for how many servers of a line there is room, on average.
-const membersPerLine = 4
+// blocksPerLine is for how many blocks of members of a line there is room, on average.
+const blocksPerLine = 2
 
 // checked are the options with the defaults in their places.
 func (o Options) checked() (Options, error) {
@@ -90,7 +90,7 @@ func size(spec *ebpf.CollectionSpec, o Options) error {
 			spec.Maps[name].MaxEntries = uint32(*entries)
 		}
 	}
-	spec.Maps[abi.BpfMapMembers].MaxEntries = uint32(o.CacheLines * membersPerLine)
+	spec.Maps[abi.BpfMapMemberBlocks].MaxEntries = uint32(o.CacheLines * blocksPerLine)
 	spec.Maps[abi.BpfMapVips].MaxEntries = max(spec.Maps[abi.BpfMapVips].MaxEntries, uint32(o.Services))
 	return conn.Size(spec, uint32(o.Connections))
 }

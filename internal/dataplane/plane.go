@@ -125,13 +125,17 @@ func Open(o Options) (*Plane, error) {
 	return p, nil
 }
 
-// formerNames are the names that earlier versions pinned tables by, with the names of now.
-// The tables' contents are as they were.
+// formerNames are the names that earlier versions pinned tables by, with the names of now,
+// and the same contents. A table whose layout has changed has a name of its own instead, so
+// that the others are taken up: with "" the one of before is left out.
 var formerNames = map[string]string{
 	"cards":     abi.BpfMapExpiryEntries,
 	"rooms":     abi.BpfMapConnLimits,
 	"own_addrs": abi.BpfMapLocalAddrs,
 	"ends":      "", // there is none any more
+	"members":   "", // the sets of lblcr begin anew
+	// Connections that are half open now expire, whatever takes their places.
+	"half_opens": "",
 }
 
 // load makes or opens the tables and the programs that belong to no device. Where it fails,

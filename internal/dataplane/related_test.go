@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,7 +237,7 @@ func TestErrorsKeepNothingAlive(t *testing.T) {
 	r := relateds[0]
 	withPlane(t, planOf(r.plan(lvs.DirectRoute).Services[0]), func(b *bench) {
 		f := r.open(t, b, places[0], "tcp")
-		b.age(t, f, 50e9)
+		b.age(t, f, 5*time.Second)
 		before := b.conn(t, f)
 		answer := frame{dst: clientMAC, src: rs1MAC, from: f.to, to: f.from, proto: "tcp", flags: "R"}
 		in := icmpError{dst: ourMAC, src: clientMAC, from: r.router, to: r.vip, head: errors4[0], about: answer, ttl: 60}

@@ -39,7 +39,7 @@ func TestTimeoutsFollowThePlan(t *testing.T) {
 			silent   time.Duration // the established one, 1; and the half open one, 2
 			live     int
 		}{
-			{"the kernel's", lvs.Timeouts{}, 50 * time.Second, 2},
+			{"the kernel's", lvs.Timeouts{}, 30 * time.Second, 2},
 			{"longer than the kernel's", lvs.Timeouts{Established: 2 * time.Hour, SynRecv: 2 * time.Hour}, time.Hour, 2},
 			{"one of them is the kernel's again", lvs.Timeouts{Established: 2 * time.Hour}, time.Hour, 1},
 			{"shorter", lvs.Timeouts{Established: 20 * time.Second}, 30 * time.Second, 0},

@@ -85,11 +85,12 @@ type listener struct {
 	mu      sync.Mutex
 	adverts map[netip.Addr][]time.Time // by sender, by the kernel's clock
 	heard   map[netip.Addr][]time.Time // the announcements of each VIP
+	syns    map[netip.Addr][]time.Time // the first segments of TCP to port 80 of each address
 	late    time.Duration
 }
 
 func listen(ns *lab.Namespace) (*listener, error) {
-	l := &listener{stop: make(chan struct{}), adverts: map[netip.Addr][]time.Time{}, heard: map[netip.Addr][]time.Time{}}
+	l := &listener{stop: make(chan struct{}), adverts: map[netip.Addr][]time.Time{}, heard: map[netip.Addr][]time.Time{}, syns: map[netip.Addr][]time.Time{}}
 	err := ns.Do(func() (err error) {
 		if l.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
@@ -183,6 +184,10 @@ func (l *listener) take(b []byte, at time.Time) {
 		if len(payload) >= 28 && payload[9] == 112 && payload[22] > 0 { // VRRP, not of priority 0
 			a := netip.AddrFrom4([4]byte(payload[12:16]))
 			l.adverts[a] = append(l.adverts[a], at)
+		}
+		if len(payload) >= 40 && payload[0] == 0x45 && payload[9] == unix.IPPROTO_TCP && binary.BigEndian.Uint16(payload[22:]) == 80 && payload[33] == 2 {
+			a := netip.AddrFrom4([4]byte(payload[16:20]))
+			l.syns[a] = append(l.syns[a], at)
 		}
 	case unix.ETH_P_IPV6:
 		if len(payload) >= 64 && payload[6] == unix.IPPROTO_ICMPV6 && payload[40] == 136 && payload[24] == 0xff {

@@ -133,7 +133,7 @@ func atRest(b *testing.B, size restSize) {
 }
 
 // runningTime is how long the threads of a process have run on a CPU.
-func runningTime(b *testing.B, pid int) (all time.Duration) {
+func runningTime(b testing.TB, pid int) (all time.Duration) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(files) == 0 {
 		b.Fatalf("the threads of process %d: %v", pid, err)

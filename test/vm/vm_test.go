@@ -130,7 +130,7 @@ func crash(t *testing.T, run int) bool {
 // kind are forwarded correctly. Each takes seconds there, for the verifier and for making the
 // network, so that only few are run.
 var fixtures = []string{
-	"TestAttach$", "TestAttachmentOutlivesTheProcess$",
+	"TestVerifierWork$", "TestAttach$", "TestAttachmentOutlivesTheProcess$",
 	"TestDirectRouting$/(xdp|tc)/IPv4_TCP_SYN$",
 	"TestMasquerade$/(xdp_IPv4_TCP|tc_IPv6_UDP)$",
 	"TestOwnPackets$", "TestDirectorAsItsOwnClient$",

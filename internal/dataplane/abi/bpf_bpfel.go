@@ -46,12 +46,12 @@ type BpfCacheKey struct {
 	_       structs.HostLayout
 	To      BpfAddr
 	Service uint32
-	Server  uint32
+	Block   uint32
 }
 
 type BpfCacheLine struct {
 	_        structs.HostLayout
-	Head     uint32
+	Server   uint32
 	Used     uint32
 	Modified uint32
 	Size     uint32
@@ -215,9 +215,9 @@ type BpfFragmentKey struct {
 }
 
 type BpfHalfOpen struct {
-	_    structs.HostLayout
-	Key  BpfFlowKey
-	Word uint64
+	_           structs.HostLayout
+	Expiry      uint32
+	Incarnation uint32
 }
 
 type BpfHeld struct {
@@ -251,6 +251,14 @@ type BpfIcmpError struct {
 	TagBytes uint32
 	Tags     [2]uint32
 	Chunk    [64]uint8
+	Head     struct {
+		_    structs.HostLayout
+		Dst  [6]uint8
+		Src  [6]uint8
+		Tags [2]uint32
+		Type uint16
+	}
+	_ [2]byte
 }
 
 type BpfJiffies struct {
@@ -310,10 +318,9 @@ type BpfMarkRule struct {
 	Zero      [7]uint8
 }
 
-type BpfMember struct {
-	_    structs.HostLayout
-	Next uint32
-	Zero uint32
+type BpfMemberBlock struct {
+	_      structs.HostLayout
+	Server [32]uint32
 }
 
 type BpfMethod uint32
@@ -563,9 +570,10 @@ type BpfWork struct {
 		Ttl      uint8
 		_        [1]byte
 	}
-	Victim   BpfHalfOpen
-	OtherKey BpfFlowKey
-	Slow     struct {
+	Victim    BpfHalfOpen
+	VictimKey BpfFlowKey
+	OtherKey  BpfFlowKey
+	Slow      struct {
 		_        structs.HostLayout
 		Kind     uint32
 		TagBytes uint32
@@ -622,7 +630,7 @@ const (
 	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
-	BpfMapHalfOpens           = "half_opens"
+	BpfMapHalfOpenRing        = "half_open_ring"
 	BpfMapHeldFragments       = "held_fragments"
 	BpfMapHeldTurns           = "held_turns"
 	BpfMapIcmpErrors          = "icmp_errors"
@@ -631,7 +639,7 @@ const (
 	BpfMapLocalAddrs          = "local_addrs"
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
-	BpfMapMembers             = "members"
+	BpfMapMemberBlocks        = "member_blocks"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
@@ -747,7 +755,7 @@ type BpfMapSpecs struct {
 	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	HalfOpens      *ebpf.MapSpec `ebpf:"half_opens"`
+	HalfOpenRing   *ebpf.MapSpec `ebpf:"half_open_ring"`
 	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.MapSpec `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
@@ -756,7 +764,7 @@ type BpfMapSpecs struct {
 	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
 	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
-	Members        *ebpf.MapSpec `ebpf:"members"`
+	MemberBlocks   *ebpf.MapSpec `ebpf:"member_blocks"`
 	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
@@ -826,7 +834,7 @@ type BpfMaps struct {
 	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
 	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
-	HalfOpens      *ebpf.Map `ebpf:"half_opens"`
+	HalfOpenRing   *ebpf.Map `ebpf:"half_open_ring"`
 	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
 	HeldTurns      *ebpf.Map `ebpf:"held_turns"`
 	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
@@ -835,7 +843,7 @@ type BpfMaps struct {
 	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
 	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
-	Members        *ebpf.Map `ebpf:"members"`
+	MemberBlocks   *ebpf.Map `ebpf:"member_blocks"`
 	Reasons        *ebpf.Map `ebpf:"reasons"`
 	ServerStats    *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
@@ -871,7 +879,7 @@ func (m *BpfMaps) Close() error {
 		m.FlowKnobs,
 		m.FlowLines,
 		m.Fragments,
-		m.HalfOpens,
+		m.HalfOpenRing,
 		m.HeldFragments,
 		m.HeldTurns,
 		m.IcmpErrors,
@@ -880,7 +888,7 @@ func (m *BpfMaps) Close() error {
 		m.LocalAddrs,
 		m.MarkLists,
 		m.MarkRules,
-		m.Members,
+		m.MemberBlocks,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,

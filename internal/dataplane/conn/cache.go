@@ -40,7 +40,7 @@ func cacheGoal(lines, limit uint32) uint32 {
 
 // ForgetDestinations empties the caches of services: each belongs to the scheduler.
 func ForgetDestinations(m *abi.Maps, services map[uint32]bool) error {
-	for _, table := range []*ebpf.Map{m.Cache, m.Members} {
+	for _, table := range []*ebpf.Map{m.Cache, m.MemberBlocks} {
 		var key abi.BpfCacheKey
 		var value []byte
 		var gone []abi.BpfCacheKey

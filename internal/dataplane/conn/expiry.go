@@ -40,7 +40,7 @@ func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 		return fmt.Errorf("size the expiry entries: %w", err)
 	}
 	spec.Maps[abi.BpfMapConns].MaxEntries = connections
-	spec.Maps[abi.BpfMapHalfOpens].MaxEntries = max(1, connections/6)
+	spec.Maps[abi.BpfMapHalfOpenRing].MaxEntries = max(1, connections/6)
 	if err := sizeFlows(spec, connections); err != nil {
 		return fmt.Errorf("size the flow cache: %w", err)
 	}

@@ -15,10 +15,10 @@ func (t *Table) setHalfOpen() (changed bool, err error) {
 	if err := t.maps.ConnLimits.Lookup(uint32(0), &r); err != nil {
 		return false, fmt.Errorf("read the half-open limit: %w", err)
 	}
-	if r.Limit == t.maps.HalfOpens.MaxEntries() {
+	if r.Limit == t.maps.HalfOpenRing.MaxEntries() {
 		return false, nil
 	}
-	r.Limit = t.maps.HalfOpens.MaxEntries()
+	r.Limit = t.maps.HalfOpenRing.MaxEntries()
 	if err := t.maps.ConnLimits.Put(uint32(0), r); err != nil {
 		return true, fmt.Errorf("set how many connections may be half open: %w", err)
 	}

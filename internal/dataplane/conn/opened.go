@@ -78,24 +78,31 @@ func (o *opened) next(now time.Time, turn, places uint64) (from, to uint64) {
 // made room for another, says nothing.
 func (t *Table) countOpened(place uint32, counts map[uint32]lvs.Opened) error {
 	var half abi.BpfHalfOpen
-	if err := t.maps.HalfOpens.Lookup(place, &half); err != nil {
+	if err := t.maps.HalfOpenRing.Lookup(place, &half); err != nil {
 		return fmt.Errorf("read a half-open connection: %w", err)
 	}
+	if half.Expiry == 0 {
+		return nil
+	}
+	var e abi.BpfExpiryEntry
+	if err := t.maps.ExpiryEntries.Lookup(half.Expiry-1, &e); err != nil {
+		return fmt.Errorf("read an expiry entry: %w", err)
+	}
 	var c abi.BpfConn
-	switch err := t.maps.Conns.Lookup(half.Key, &c); {
+	switch err := t.maps.Conns.Lookup(e.Key, &c); {
 	case errors.Is(err, ebpf.ErrKeyNotExist):
 		return nil
 	case err != nil:
 		return fmt.Errorf("read a connection: %w", err)
 	}
 	state, _, server := c.Read()
-	count := counts[server]
-	switch {
-	case c.Word == half.Word:
-		count.Unanswered++
-	case state == abi.BpfConnStateSTATE_SYN_RECV || state == abi.BpfConnStateSTATE_GONE:
+	if c.Expiry != half.Expiry || uint32(c.Word>>abi.WordIncarnationShift) != half.Incarnation || state == abi.BpfConnStateSTATE_GONE {
 		return nil
-	default:
+	}
+	count := counts[server]
+	if state == abi.BpfConnStateSTATE_SYN_RECV {
+		count.Unanswered++
+	} else {
 		count.Answered++
 	}
 	counts[server] = count

@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,7 +15,11 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/pool"
 	"weir/internal/notify"
+	"weir/lvs"
 )
+
+// methods are as ipvsadm has them.
+var methods = map[lvs.ForwardMethod]string{lvs.Masquerade: "Masq", lvs.DirectRoute: "Route", lvs.Tunnel: "Tunnel"}
 
 // startWeir begins weir's pools with their checks, and a notifier.
 func (d *director) startWeir() error {
@@ -46,7 +51,8 @@ func (d *director) startWeir() error {
 	checks := pool.Checks{
 		New:     func(c conf.Check) check.Checker { return pool.FromRow(c, shared) },
 		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(crew) },
-		Trouble: func(*pool.Checker, *check.OwnError) {},
+		Trouble: func(_ *pool.Checker, own *check.OwnError) { stream.Logger().Warn("a check fails here", "error", own) },
+		Here:    here,
 		Loud:    &atomic.Bool{}, Log: stream.Logger(),
 		Report: func(c *pool.Checker, v check.Verdict) {
 			mu.Lock()
@@ -68,16 +74,28 @@ func (d *director) startWeir() error {
 		mu.Lock()
 		defer mu.Unlock()
 		var all []string
-		for _, rs := range pools[0].Services()[0].RealServers {
-			all = append(all, fmt.Sprintf("%s=%d", rs.AddrPort(), rs.Weight))
+		service := pools[0].Services()[0]
+		for _, rs := range service.RealServers {
+			all = append(all, fmt.Sprintf("%s %s %d", rs.AddrPort(), methods[rs.Method], rs.Weight))
 		}
-		slices.Sort(all)
-		return short(all), nil
+		return tableOf(fmt.Sprintf("%s %s:%d %s", service.Protocol, service.Addr, service.Port, service.Scheduler), all), nil
 	}
+	d.look = d.table
 	d.end = func() {
 		stop()
 		crew.Wait()
 		<-told
 	}
 	return nil
+}
+
+// here says whether the namespace has an address.
+func here(addr netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == addr {
+			return true
+		}
+	}
+	return err != nil
 }
