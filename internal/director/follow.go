@@ -18,6 +18,9 @@ const (
 // followers are the changes that the data plane has not been told to follow yet. The loop
 // alone uses them.
 type followers struct {
+	// hand has the data plane follow the picture. It has what happened told, and a value put
+	// into took, once it has followed.
+	hand func(happened []cluster.Event, took chan<- time.Duration)
 	// wanted says that the picture has changed, and happened is what to tell when the data
 	// plane has followed it.
 	wanted   bool
@@ -30,23 +33,20 @@ type followers struct {
 	timer  *time.Timer // fires at rested, where something is wanted
 }
 
-func newFollowers() followers {
-	f := followers{took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour)}
+func newFollowers(hand func([]cluster.Event, chan<- time.Duration)) followers {
+	f := followers{hand: hand, took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour)}
 	f.timer.Stop()
 	return f
 }
 
-// setSoon has the data plane follow the picture, and then tells what happened. It does not
-// wait for that.
-func (d *Director) setSoon(happened []cluster.Event) {
-	d.following.wanted, d.following.happened = true, append(d.following.happened, happened...)
-	d.handOver()
+// soon has the data plane follow, at once or when it has rested.
+func (f *followers) soon(happened []cluster.Event) {
+	f.wanted, f.happened = true, append(f.happened, happened...)
+	f.next()
 }
 
-// handOver hands the picture to the data plane where that has rested and something is to
-// follow.
-func (d *Director) handOver() {
-	f := &d.following
+// next hands the picture over where something is to follow and the data plane has rested.
+func (f *followers) next() {
 	if !f.wanted || f.under {
 		return
 	}
@@ -54,32 +54,19 @@ func (d *Director) handOver() {
 		f.timer.Reset(rest)
 		return
 	}
-	d.handOverNow()
+	f.now()
 }
 
-func (d *Director) handOverNow() {
-	f, begun := &d.following, time.Now()
-	happened, took := f.happened, f.took
+// now hands the picture over.
+func (f *followers) now() {
+	happened := f.happened
 	f.wanted, f.happened = false, nil
-	plan := d.plan()
-	f.under = true // not before: a panic comes from there
-	d.plane.Soon(plan, func(err error) {
-		if err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err))
-		}
-		for _, what := range happened {
-			d.stream.Publish(what)
-		}
-		select {
-		case took <- time.Since(begun):
-		default: // the loop has ended
-		}
-	})
+	f.hand(happened, f.took)
+	f.under = true // not before: a panic comes from hand
 }
 
 // followed notes that the data plane has followed, and how long that took.
-func (d *Director) followed(took time.Duration) {
-	d.following.under = false
-	d.following.rested = time.Now().Add(min(followRest*took, mostRest))
-	d.handOver()
+func (f *followers) followed(took time.Duration) {
+	f.under, f.rested = false, time.Now().Add(min(followRest*took, mostRest))
+	f.next()
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/beat"
 	"weir/internal/cluster"
 	"weir/internal/netlnk"
 )
@@ -52,18 +53,19 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
 		case <-ctx.Done():
 			if d.following.wanted {
-				d.carefully("the last state of the data plane", d.handOverNow)
+				d.carefully(stateWanted, d.following.now)
 			}
 			return nil
 		case e := <-d.events:
 			d.handle(e)
 		case took := <-d.following.took:
-			d.carefully(stateWanted, func() { d.followed(took) })
+			d.carefully(stateWanted, func() { d.following.followed(took) })
 		case <-d.following.timer.C:
-			d.carefully(stateWanted, d.handOver)
+			d.carefully(stateWanted, d.following.next)
 		case <-look.C:
 			d.carefully("a look at the surroundings", d.follow)
-			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
+			// Not for each of many routes, and not later than it is due at the next look.
+			if drifted || time.Since(repaired)+beat.Until(lookEvery) > repairEvery+repairSoon {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
@@ -72,7 +74,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(d.surroundings.rest(min(lookEvery, max(0, repairEvery-time.Since(repaired)))))
+			look.Reset(d.surroundings.rest(beat.Until(lookEvery)))
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
@@ -161,6 +163,27 @@ func (d *Director) followQuorums() {
 		d.instances.Settle()
 	}
 	d.decided = false
+}
+
+// setSoon has the data plane follow the picture, and then tells what happened. It does not
+// wait for that.
+func (d *Director) setSoon(happened []cluster.Event) { d.following.soon(happened) }
+
+// handOver hands the picture to the data plane.
+func (d *Director) handOver(happened []cluster.Event, took chan<- time.Duration) {
+	begun := time.Now()
+	d.plane.Soon(d.plan(), func(err error) {
+		if err != nil {
+			d.stream.Publish(cluster.PlaneSetFailed(err))
+		}
+		for _, what := range happened {
+			d.stream.Publish(what)
+		}
+		select {
+		case took <- time.Since(begun):
+		default: // the loop has ended
+		}
+	})
 }
 
 // post hands an event to the loop, unless it has stopped.

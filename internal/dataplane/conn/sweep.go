@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"weir/internal/beat"
 	"weir/internal/dataplane/abi"
 )
 
@@ -68,7 +69,10 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 		return restShort, nil
 	}
 	err = t.endSweep()
-	return max(sweepLeast-time.Since(t.expiry.begun), time.Millisecond), err
+	if time.Since(t.expiry.begun) < sweepLeast {
+		return beat.Until(sweepLeast), err
+	}
+	return time.Millisecond, err
 }
 
 // pauseFor is the time between two sweeps of so many templates.
