@@ -78,7 +78,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes, log: log},
 		reloads: make(chan struct{}, 1),
 	}
-	d.following = newFollowers(d.handOver)
+	d.following = newFollowers(func(then func(error)) { d.plane.Soon(d.plan(), then) }, stream.Publish)
 	d.plane.Set = func(plan lvs.Plan) error {
 		return d.try(stateWanted, func() error { return d.machine.Plane.Forwarder.Set(plan) })
 	}

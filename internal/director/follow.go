@@ -18,9 +18,6 @@ const (
 // followers are the changes that the data plane has not been told to follow yet. The loop
 // alone uses them.
 type followers struct {
-	// hand has the data plane follow the picture. It has what happened told, and a value put
-	// into took, once it has followed.
-	hand func(happened []cluster.Event, took chan<- time.Duration)
 	// wanted says that the picture has changed, and happened is what to tell when the data
 	// plane has followed it.
 	wanted   bool
@@ -31,22 +28,28 @@ type followers struct {
 	took   chan time.Duration
 	rested time.Time
 	timer  *time.Timer // fires at rested, where something is wanted
+
+	// handTo hands the picture to the data plane, and does not wait until that has followed.
+	handTo func(then func(err error))
+	tell   func(cluster.Event)
 }
 
-func newFollowers(hand func([]cluster.Event, chan<- time.Duration)) followers {
-	f := followers{hand: hand, took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour)}
+func newFollowers(handTo func(then func(err error)), tell func(cluster.Event)) followers {
+	f := followers{took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour), handTo: handTo, tell: tell}
 	f.timer.Stop()
 	return f
 }
 
-// soon has the data plane follow, at once or when it has rested.
+// soon has the data plane follow the picture, and then tells what happened. It does not wait
+// for that.
 func (f *followers) soon(happened []cluster.Event) {
 	f.wanted, f.happened = true, append(f.happened, happened...)
-	f.next()
+	f.handOver()
 }
 
-// next hands the picture over where something is to follow and the data plane has rested.
-func (f *followers) next() {
+// handOver hands the picture to the data plane where that has rested and something is to
+// follow.
+func (f *followers) handOver() {
 	if !f.wanted || f.under {
 		return
 	}
@@ -54,19 +57,30 @@ func (f *followers) next() {
 		f.timer.Reset(rest)
 		return
 	}
-	f.now()
+	f.handOverNow()
 }
 
-// now hands the picture over.
-func (f *followers) now() {
-	happened := f.happened
+func (f *followers) handOverNow() {
+	begun, happened, took, tell := time.Now(), f.happened, f.took, f.tell
 	f.wanted, f.happened = false, nil
-	f.hand(happened, f.took)
-	f.under = true // not before: a panic comes from hand
+	f.handTo(func(err error) {
+		if err != nil {
+			tell(cluster.PlaneSetFailed(err))
+		}
+		for _, what := range happened {
+			tell(what)
+		}
+		select {
+		case took <- time.Since(begun):
+		default: // the loop has ended
+		}
+	})
+	f.under = true // not before: a panic comes from there
 }
 
 // followed notes that the data plane has followed, and how long that took.
 func (f *followers) followed(took time.Duration) {
-	f.under, f.rested = false, time.Now().Add(min(followRest*took, mostRest))
-	f.next()
+	f.under = false
+	f.rested = time.Now().Add(min(followRest*took, mostRest))
+	f.handOver()
 }

@@ -50,10 +50,10 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		}
 		select {
 		case <-step.C:
-			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
+			d.carefully("a step of a slow start", func() { d.following.soon(nil) })
 		case <-ctx.Done():
 			if d.following.wanted {
-				d.carefully(stateWanted, d.following.now)
+				d.carefully("the last state of the data plane", d.following.handOverNow)
 			}
 			return nil
 		case e := <-d.events:
@@ -61,7 +61,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case took := <-d.following.took:
 			d.carefully(stateWanted, func() { d.following.followed(took) })
 		case <-d.following.timer.C:
-			d.carefully(stateWanted, d.following.next)
+			d.carefully(stateWanted, d.following.handOver)
 		case <-look.C:
 			d.carefully("a look at the surroundings", d.follow)
 			// Not for each of many routes, and not later than it is due at the next look.
@@ -103,7 +103,7 @@ func (d *Director) forgetDirectors() {
 	if !some {
 		return
 	}
-	d.setSoon(nil)
+	d.following.soon(nil)
 }
 
 // mayDrift says whether addresses may have changed by what a report tells of. Where thousands
@@ -135,7 +135,7 @@ func (d *Director) handle(e event) {
 	}
 	d.carefully("quorums that instances follow", d.followQuorums)
 	if len(happened) > 0 {
-		d.carefully(stateWanted, func() { d.setSoon(happened) })
+		d.carefully(stateWanted, func() { d.following.soon(happened) })
 	}
 }
 
@@ -163,27 +163,6 @@ func (d *Director) followQuorums() {
 		d.instances.Settle()
 	}
 	d.decided = false
-}
-
-// setSoon has the data plane follow the picture, and then tells what happened. It does not
-// wait for that.
-func (d *Director) setSoon(happened []cluster.Event) { d.following.soon(happened) }
-
-// handOver hands the picture to the data plane.
-func (d *Director) handOver(happened []cluster.Event, took chan<- time.Duration) {
-	begun := time.Now()
-	d.plane.Soon(d.plan(), func(err error) {
-		if err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err))
-		}
-		for _, what := range happened {
-			d.stream.Publish(what)
-		}
-		select {
-		case took <- time.Since(begun):
-		default: // the loop has ended
-		}
-	})
 }
 
 // post hands an event to the loop, unless it has stopped.

@@ -173,7 +173,7 @@ func (d *Director) follow() {
 		d.inForce.devices = w.devices
 		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
 		// What fails, the data plane tries again itself.
-		d.setSoon(nil)
+		d.following.soon(nil)
 	}
 	if !d.inForce.served.same(w.served) {
 		err := d.serveHere(w.served)
