@@ -78,7 +78,7 @@ func run(ctx context.Context, o runOptions) error {
 		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
 		time.AfterFunc(endWithin, endAtOnce(log, flush))
 	})
-	err = serve(ctx, o, stream)
+	err = withRemedy(serve(ctx, o, stream))
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
 		log.Error("weir ends", "error", err)
 		return errSilent
@@ -135,8 +135,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
 	)
-	begun := false
+	begun, memory := false, newMemory()
 	machine.TakeOver = func() {
+		memory.taken()
 		begun, taken = true, true
 		if plane.Anew() { // nothing says here that this director is master
 			if err := holder.handOver(takeWithin); err != nil {
@@ -148,7 +149,10 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	notifier, tellEnd, told := startNotifying(cfg, stream)
 	defer told()
-	machine.Reloaded = notifier.Set
+	machine.Reloaded = func(cfg *conf.Config) {
+		memory.taken()
+		notifier.Set(cfg)
+	}
 	d := director.New(cfg, machine, stream)
 	d.Suspend(true)
 	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
@@ -180,7 +184,7 @@ func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (
 	})
 	if err != nil {
 		os.Remove(o.pinDir) // where nothing is pinned
-		return nil, withRemedy(err)
+		return nil, err
 	}
 	if plane.Adopted() && !o.empty && len(cfg.VirtualServers)+len(cfg.VRRPInstances) == 0 {
 		err := fmt.Errorf("%s has no virtual_server and no vrrp_instance, and an earlier weir has left services: to take all of them away, say weir run --empty, or weir stop --remove", o.config)

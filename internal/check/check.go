@@ -73,6 +73,31 @@ type Weight struct {
 	Agent AgentState
 }
 
+// Kept is the weight for who keeps it: nil for the zero Weight, which most checks have and
+// which then takes no memory.
+func (w Weight) Kept() *Weight {
+	if w == (Weight{}) {
+		return nil
+	}
+	return &w
+}
+
+// Value is the weight that has been kept; nil is the zero Weight.
+func (w *Weight) Value() Weight {
+	if w == nil {
+		return Weight{}
+	}
+	return *w
+}
+
+// keep is another weight to be kept: the same one where it is equal.
+func (w *Weight) keep(next Weight) *Weight {
+	if w.Value() == next {
+		return w
+	}
+	return next.Kept()
+}
+
 // Change is what has to be added to the configured weight. The changes of all of a
 // server's checkers add up, as in keepalived; the sum may lie outside of the weights
 // that a server can have, 0 to 2³¹−1.

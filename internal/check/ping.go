@@ -157,9 +157,30 @@ func (c Ping) openAs(kind int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Connect(fd, sockaddr(c.Target)); err != nil {
+	if err := connect(fd, kind, c.Target); err != nil {
 		_ = unix.Close(fd)
-		return nil, os.NewSyscallError("connect", err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "icmp"), nil
 }
+
+// connect has a socket hear only the target from now on. A raw socket has heard everybody until
+// then: on a machine with thousands of checks its buffer may be full of the answers to others.
+func connect(fd, kind int, target netip.AddrPort) error {
+	if err := unix.Connect(fd, sockaddr(target)); err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	if kind != unix.SOCK_RAW {
+		return nil
+	}
+	none := []byte{0}
+	for range rawBacklog {
+		if _, _, err := unix.Recvfrom(fd, none, unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil {
+			return nil // it is empty
+		}
+	}
+	return nil
+}
+
+// rawBacklog is more packets than the buffer of a raw socket holds.
+const rawBacklog = 4096

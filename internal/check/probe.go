@@ -33,9 +33,12 @@ func (r *Runner) Probe() {
 // try asks the server once: by a probe where one is due. given is true where it was given up
 // for a probe, which is due.
 func (p *polling) try() (weight Weight, reason error, given bool) {
-	asking, end := context.WithCancel(p.ctx)
+	asking, end := context.WithCancel(p.crew.ctx)
 	defer end()
 	p.mu.Lock()
+	if p.stopped {
+		end()
+	}
 	p.s.probed, p.due, p.giveUp = p.due, false, end
 	p.mu.Unlock()
 	if p.s.probed {

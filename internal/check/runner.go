@@ -47,8 +47,8 @@ type Runner struct {
 	// Passed says that the server has passed this check before, with other timing: it
 	// has its retries from the start.
 	Passed bool
-	// Weight is what the check made of the weight then.
-	Weight Weight
+	// Weight is what the check made of the weight then; nil is the zero Weight.
+	Weight *Weight
 
 	polling *polling // nil before Start
 }
@@ -59,42 +59,45 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.Timing.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", r.Checker, err)
 	}
-	var asking sync.WaitGroup
-	r.Start(ctx, &asking)
-	asking.Wait()
+	crew := NewCrew(ctx)
+	r.Start(crew)
+	crew.Wait()
 	return nil
 }
 
-// Start begins to check, with a Timing that is valid, until ctx ends or stop is called.
-// Between two checks nothing but a timer is held. Asking counts the Runner until it has
+// Start begins to check, with a Timing that is valid, until the crew ends or stop is called.
+// Between two checks nothing but a timer is held. The crew counts the Runner until it has
 // ended and its last check, if one is being made, has returned.
-func (r *Runner) Start(ctx context.Context, asking *sync.WaitGroup) (stop context.CancelFunc) {
+func (r *Runner) Start(crew *Crew) (stop func()) {
 	wait := firstDelay
 	if r.Timing.Warmup > 0 {
 		wait += rand.N(r.Timing.Warmup)
 	}
-	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight, unasked: r.Timing.Alpha}, asking: asking}
+	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight, unasked: r.Timing.Alpha}, crew: crew}
 	r.polling = p
-	p.ctx, stop = context.WithCancel(ctx)
-	asking.Add(1)
+	ended := crew.add(p)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.timer = time.AfterFunc(wait, p.turn)
-	context.AfterFunc(p.ctx, p.end)
-	return stop
+	p.mu.Unlock()
+	if ended {
+		p.stop()
+	}
+	return p.stop
 }
 
 // polling is a Runner that has been started.
 type polling struct {
 	*Runner
-	s      standing // that of the turns, which follow one another
-	ctx    context.Context
-	asking *sync.WaitGroup
-	// mu guards the setting of the timer against the end of ctx.
+	s            standing // that of the turns, which follow one another
+	crew         *Crew
+	before, next *polling // in the crew's list
+	// mu guards what follows, and the setting of the timer against the end.
 	mu    sync.Mutex
 	timer *time.Timer
+	// stopped says that no turn is to follow.
+	stopped bool
 	// due says that a probe is to be made, and giveUp ends the try under way, nil while
-	// there is none. Both are guarded by mu.
+	// there is none.
 	due    bool
 	giveUp context.CancelFunc
 }
@@ -102,13 +105,14 @@ type polling struct {
 // turn makes one check and sets the timer for the next.
 func (p *polling) turn() {
 	var wait time.Duration
-	if p.ctx.Err() == nil {
+	if !p.over() {
 		wait = p.once()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil {
-		p.asking.Done()
+	if p.stopped || p.crew.ctx.Err() != nil {
+		p.stopped = true
+		p.crew.remove(p)
 		return
 	}
 	if p.due {
@@ -117,19 +121,33 @@ func (p *polling) turn() {
 	p.timer.Reset(wait)
 }
 
-// end is called when ctx has ended: where no turn is under way, none follows.
-func (p *polling) end() {
+// stop ends the try under way, if there is one; where none is, none follows.
+func (p *polling) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.timer.Stop() {
-		p.asking.Done()
+	if p.stopped {
+		return
 	}
+	p.stopped = true
+	if p.giveUp != nil {
+		p.giveUp()
+	}
+	if p.timer.Stop() { // otherwise the turn that is under way sees it
+		p.crew.remove(p)
+	}
+}
+
+// over says whether the Runner has been stopped, or its crew.
+func (p *polling) over() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped || p.crew.ctx.Err() != nil
 }
 
 // once makes one check and returns how long to wait for the next.
 func (p *polling) once() time.Duration {
 	weight, reason, given := p.try()
-	if p.ctx.Err() != nil || given {
+	if p.over() || given {
 		return 0 // an interrupted check says nothing about the server
 	}
 	if p.unable(&p.s, reason) {
@@ -146,7 +164,7 @@ func (p *polling) once() time.Duration {
 // restate reports the verdict as it is where a probe has not led to one.
 func (r *Runner) restate(s *standing) {
 	if s.probed && s.up {
-		r.Report(Verdict{Up: true, Weight: s.weight, At: time.Now(), Tries: 1})
+		r.Report(Verdict{Up: true, Weight: s.weight.Value(), At: time.Now(), Tries: 1})
 	}
 	s.probed = false
 }
@@ -187,9 +205,10 @@ func (r *Runner) ask(ctx context.Context) (weight Weight, reason error) {
 
 // standing is what a Runner knows of its server.
 type standing struct {
-	// up and weight are the verdict as last reported, or as assumed at the start.
+	// up and weight are the verdict as last reported, or as assumed at the start; a nil
+	// weight is the zero one.
 	up     bool
-	weight Weight
+	weight *Weight
 	// alive says that a check has confirmed up: only then there are retries.
 	alive bool
 	// failed counts the failed tries since the last try that succeeded, or since the
@@ -218,10 +237,10 @@ func (r *Runner) judge(s *standing, weight Weight, reason error) time.Duration {
 	if s.up && !s.alive {
 		r.Log.Info("first check passed", "check", r.Checker.String())
 	}
-	if !s.up || s.weight != weight || s.probed {
+	if !s.up || s.weight.Value() != weight || s.probed {
 		r.Report(Verdict{Up: true, Weight: weight, At: time.Now(), Tries: 1})
 	}
-	*s = standing{up: true, alive: true, weight: weight}
+	*s = standing{up: true, alive: true, weight: s.weight.keep(weight)}
 	return r.Timing.DelayLoop
 }
 

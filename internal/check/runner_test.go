@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,14 +284,14 @@ func TestBadTiming(t *testing.T) {
 // last check has returned.
 func TestRunnersAtRestHoldNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asking sync.WaitGroup
-		before, stops := runtime.NumGoroutine(), []context.CancelFunc{}
+		crew := NewCrew(t.Context())
+		before, stops := runtime.NumGoroutine(), []func(){}
 		for range 1000 {
 			r := Runner{
 				Checker: &server{state: between(forever, forever, nil), start: time.Now()}, Timing: seed(),
 				Report: func(Verdict) {}, Log: slog.New(slog.DiscardHandler),
 			}
-			stops = append(stops, r.Start(t.Context(), &asking))
+			stops = append(stops, r.Start(crew))
 		}
 		time.Sleep(time.Minute + delayLoop/2)
 		synctest.Wait()
@@ -302,23 +301,23 @@ func TestRunnersAtRestHoldNoGoroutine(t *testing.T) {
 		for _, stop := range stops {
 			stop()
 		}
-		asking.Wait()
+		crew.Wait()
 	})
 }
 
 // A check that is being made when it is stopped is told so, and says nothing any more.
 func TestRunnerStopsAmidACheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asking sync.WaitGroup
+		crew := NewCrew(t.Context())
 		r := Runner{
 			Checker: &server{state: between(0, forever, errSilent), start: time.Now()}, Timing: seed(),
 			Report: func(v Verdict) { t.Errorf("reported %+v", v) }, Log: slog.New(slog.DiscardHandler),
 		}
 		start := time.Now()
-		stop := r.Start(t.Context(), &asking)
+		stop := r.Start(crew)
 		time.Sleep(firstDelay + connectTimeout/2)
 		stop()
-		asking.Wait()
+		crew.Wait()
 		if took := time.Since(start); took != firstDelay+connectTimeout/2 {
 			t.Errorf("ended after %v, want at once", took)
 		}

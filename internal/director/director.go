@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +50,7 @@ type Director struct {
 	bfd          Sessions
 	adopted      []lvs.Director // directors that an earlier process had heard
 	surroundings surroundings
+	following    followers
 	troubles     troubles
 	coming       *coming         // what a reload that is under way leads to; nil without one
 	asked        bool            // the event that is handled is a question
@@ -78,8 +78,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes, log: log},
 		reloads: make(chan struct{}, 1),
 	}
+	d.following = newFollowers(func(then func(error)) { d.plane.Soon(d.plan(), then) }, stream.Publish)
 	d.plane.Set = func(plan lvs.Plan) error {
-		return d.try("the wanted state of the data plane", func() error { return d.machine.Plane.Forwarder.Set(plan) })
+		return d.try(stateWanted, func() error { return d.machine.Plane.Forwarder.Set(plan) })
 	}
 	d.vips = vip.New(m.Addresses, m.Announcer, d.drift, vip.Reports{
 		Failed:  func(failed []vip.Failure) { ha.MoveFailed(stream.Publish, failed) },
@@ -105,7 +106,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		p.TakeUp(m.Plane.Left)
 		d.pools = append(d.pools, p)
 	}
-	d.passive.wanted.Store(d.pools.Passive())
+	d.passive.changed = make(chan struct{}, 1)
+	d.passive.want(d.pools.Passive())
 	d.passive.tell = d.opened
 	return d
 }
@@ -174,8 +176,8 @@ func (d *Director) Run(ctx context.Context) error {
 	for _, claims := range d.machine.Claims {
 		start(func(ctx context.Context) error { return d.listenForConflicts(ctx, claims) })
 	}
-	var asking sync.WaitGroup // the checks that run
-	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) }
+	crew := check.NewCrew(ctx) // the checks that run
+	d.checks.Start = func(r *check.Runner) context.CancelFunc { return r.Start(crew) }
 	d.checks.Run = start
 	d.checks.Slots = slots(d.machine.Files)
 	d.checks.Set(nil, d.pools)
@@ -185,7 +187,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.stream.Publish(cluster.DirectorStarted(len(d.pools), d.instances.Len()))
 	start(func(ctx context.Context) error { return d.loop(ctx, watch) })
 	err = tasks.Wait()
-	asking.Wait()
+	crew.Wait()
 	if len(d.instances.Kept()) == 0 { // otherwise the keeper needs them
 		d.dropVMACs(nil)
 	}

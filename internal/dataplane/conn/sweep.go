@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"weir/internal/beat"
 	"weir/internal/dataplane/abi"
 )
 
@@ -60,7 +61,10 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 		return restShort, nil
 	}
 	err = t.endSweep()
-	return max(sweepLeast-time.Since(t.expiry.begun), time.Millisecond), err
+	if time.Since(t.expiry.begun) < sweepLeast {
+		return beat.Until(sweepLeast), err
+	}
+	return time.Millisecond, err
 }
 
 // Sweep sweeps everything now. Where every is true, it looks at connections that are
@@ -82,15 +86,15 @@ func (t *Table) sweeping() bool { return t.expiry.sweeping || t.clients.sweeping
 // sweepOn looks at some more expiry entries, of the connections and then of the templates. It
 // says whether these were the last, and how many of them were due.
 func (t *Table) sweepOn() (done bool, due uint32, err error) {
-	if !t.expiry.sweeping {
-		done, err = t.sweepTemplates()
-		return done, t.clients.args.Due, err
-	}
-	done, err = t.sweepExpiry()
-	if done && err == nil {
+	if t.expiry.sweeping {
+		if done, err := t.sweepExpiry(); !done || err != nil {
+			return false, t.expiry.args.Due, err
+		}
+		due = t.expiry.args.Due
 		t.clients.begin(t.epoch.Load(), t.expiry.args.All == 1)
 	}
-	return false, t.expiry.args.Due, err
+	done, err = t.sweepTemplates() // at once: at rest, one wake-up does for both
+	return done, due + t.clients.args.Due, err
 }
 
 // sweepAll goes on with a sweep until it has looked at the last expiry entry.

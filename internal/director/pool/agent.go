@@ -39,7 +39,7 @@ func agentCheck(words conf.AgentCheck, server netip.AddrPort) conf.Check {
 func (m *member) agent() check.AgentState {
 	for _, c := range m.checkers {
 		if c.spec.Kind == conf.CheckAgent {
-			return check.AgentOf(c.weight, c.down)
+			return check.AgentOf(c.weight.Value(), c.down)
 		}
 	}
 	return check.AgentState{}
@@ -48,7 +48,7 @@ func (m *member) agent() check.AgentState {
 // resume has the checker of an agent go on from what its agent has said to an earlier one.
 func (c *Checker) resume(asks check.Checker) {
 	if agent, ok := asks.(*check.Agent); ok {
-		agent.Resume(check.AgentOf(c.weight, c.down))
+		agent.Resume(check.AgentOf(c.weight.Value(), c.down))
 	}
 }
 
@@ -73,6 +73,9 @@ func (m *member) why() string {
 func (m *member) times(scale int) int {
 	weight := m.server.Weight * scale
 	for _, c := range m.checkers {
+		if c.weight == nil {
+			continue
+		}
 		weight += c.weight.ChangeOf(m.server.Weight, scale)
 		if c.weight.Agent.Drains() {
 			return 0

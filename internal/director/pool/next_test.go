@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -144,8 +143,8 @@ func TestVerdictsSurvive(t *testing.T) {
 			if goesOn := len(checkers) > 0 && checkers[0] == checker; goesOn != tt.goesOn {
 				t.Errorf("its check goes on: %v, want %v", goesOn, tt.goesOn)
 			}
-			if len(checkers) > 0 && !tt.goesOn && checkers[0].spec.Alpha != tt.proves {
-				t.Errorf("it has to prove itself: %v, want %v", checkers[0].spec.Alpha, tt.proves)
+			if len(checkers) > 0 && !tt.goesOn && checkers[0].asked().Alpha != tt.proves {
+				t.Errorf("it has to prove itself: %v, want %v", checkers[0].asked().Alpha, tt.proves)
 			}
 			// The verdict of a check that is gone comes too late.
 			if then := checker.Judge(check.Verdict{Reason: errors.New("late")}); !tt.goesOn && then != nil {
@@ -188,7 +187,7 @@ func TestChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var asking sync.WaitGroup
+		crew := check.NewCrew(ctx)
 		running, down := 0, new(atomic.Bool)
 		down.Store(true)
 		results := make(chan func() *cluster.Event, 10)
@@ -196,7 +195,7 @@ func TestChecks(t *testing.T) {
 			Loud: &atomic.Bool{},
 			New:  func(target conf.Check) check.Checker { return answers{target, down} },
 			Start: func(r *check.Runner) context.CancelFunc {
-				stop := r.Start(ctx, &asking)
+				stop := r.Start(crew)
 				running++
 				return func() { running--; stop() }
 			},

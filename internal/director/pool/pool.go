@@ -29,6 +29,7 @@ type Pool struct {
 	told  []cluster.Event
 	// services are those of Services; nil where a verdict may have changed them since.
 	services []lvs.VirtualServer
+	paths    paths
 	// before is the pool that this one goes on from, until its checks are run for this one.
 	before *Pool
 }
@@ -56,8 +57,11 @@ func New(vs conf.VirtualServer) *Pool {
 	for i := range vs.RealServers {
 		rs := &vs.RealServers[i]
 		m := &member{conf: rs, pool: p, since: now, server: serverOf(rs), tier: vs.Beyond.TierOf(netip.AddrPortFrom(rs.Addr, rs.Port))}
-		for _, c := range slices.Concat(ready(rs.Checks), via[i], agents[i]) {
-			m.checkers = append(m.checkers, newChecker(c))
+		if all := slices.Concat(ready(rs.Checks), ready(via[i]), ready(agents[i])); len(all) > 0 {
+			m.checkers = make([]*Checker, len(all))
+			for n, c := range all {
+				m.checkers[n] = newChecker(c)
+			}
 		}
 		p.members = append(p.members, m)
 	}

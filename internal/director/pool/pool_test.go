@@ -45,8 +45,8 @@ func bedOf(left Left, all ...conf.VirtualServer) *bed {
 	return b
 }
 
-func (b *bed) checks() Checks {
-	return Checks{New: fromRow, Start: func(*check.Runner) context.CancelFunc { return func() {} }}
+func (b *bed) checks() *Checks {
+	return &Checks{New: fromRow, Start: func(*check.Runner) context.CancelFunc { return func() {} }}
 }
 
 // become goes on with other virtual servers.
@@ -126,7 +126,7 @@ func TestServersThatWereOutStayOutUntilTheyPassACheck(t *testing.T) {
 		t.Errorf("in are %q; want .11, which was in, and .13, which nothing checks", got)
 	}
 	for i, m := range b.pools[0].members[:2] {
-		if c := m.checkers[0].spec; c.Alpha != (i == 1) || c.Warmup != 0 {
+		if c := m.checkers[0].asked(); c.Alpha != (i == 1) || c.Warmup != 0 {
 			t.Errorf("%s: alpha %v, warm-up %s; want .12 alone to prove itself, and at once", m.server.Addr, c.Alpha, c.Warmup)
 		}
 	}

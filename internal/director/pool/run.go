@@ -43,22 +43,22 @@ type Checks struct {
 
 // Set has the checkers of the next pools run, and those that only the pools of before
 // have run no more. From then on the members of next count.
-func (k Checks) Set(was, next Pools) {
+func (k *Checks) Set(was, next Pools) {
 	k.RunAll(next)
 	k.StopAllBut(next.Set(), was)
 }
 
 // RunAll has the checkers of pools run, and has their members count. Pools may be run some at
 // a time: a verdict of one that is not run yet counts for the pool before (see CatchUp).
-func (k Checks) RunAll(pools Pools) {
+func (k *Checks) RunAll(pools Pools) {
 	for _, p := range pools {
 		p.before = nil
+		by := p.suspendBy()
 		for _, m := range p.members {
 			m.pool = p
 			for _, c := range m.checkers {
 				c.of = m
-				by := p.suspendBy()
-				c.suspendBy.Store(&by)
+				c.suspendBy.Store(by)
 				if c.stop == nil {
 					c.stop = k.begin(c)
 				}
@@ -92,7 +92,7 @@ func (all Pools) Part(from, servers int) (part Pools, next int) {
 
 // StopAllBut stops those checkers of pools whose verdicts count for none of these, all of
 // which are run.
-func (k Checks) StopAllBut(stay Set, pools Pools) {
+func (k *Checks) StopAllBut(stay Set, pools Pools) {
 	pools.eachChecker(func(_ *Pool, _ *member, c *Checker) {
 		if c.of == nil || !stay[c.of.pool] {
 			c.of = nil
@@ -112,22 +112,22 @@ func (all Pools) eachChecker(do func(*Pool, *member, *Checker)) {
 }
 
 // begin has a check ask, or be told, until it is stopped.
-func (k Checks) begin(c *Checker) (stop context.CancelFunc) {
+func (k *Checks) begin(c *Checker) (stop context.CancelFunc) {
 	if row, _ := check.RowOf(c.spec.Kind); row.Follow == nil {
 		c.runner = k.runner(c)
 		return k.Start(c.runner)
 	}
-	source := k.Follow(c.spec)
+	source := k.Follow(c.asked())
 	return k.Run(func(ctx context.Context) error {
 		return source.Run(ctx, func(r check.Verdict) { k.Report(c, r) })
 	})
 }
 
-func (k Checks) runner(c *Checker) *check.Runner {
-	asks := k.New(c.spec)
+func (k *Checks) runner(c *Checker) *check.Runner {
+	asks := k.New(c.asked())
 	c.resume(asks)
 	return &check.Runner{
-		Checker: suspendable{asks, func() bool { return k.suspended(c) }}, Timing: check.TimingOf(c.spec.Timers), Passed: c.passed, Weight: c.weight,
+		Checker: suspendable{asks, k, c}, Timing: check.TimingOf(c.timers()), Passed: c.passed, Weight: c.weight,
 		Report:  func(r check.Verdict) { k.Report(c, r) },
 		Trouble: func(own *check.OwnError) { k.Trouble(c, own) },
 		Slots:   k.Slots,
@@ -144,7 +144,7 @@ func (c *Checker) Judge(r check.Verdict) *cluster.Event {
 	}
 	was, weight, doubted, said := m.in(), m.weight(), m.doubted(), m.agent()
 	m.pool.services = nil
-	c.down, c.weight, c.doubted = r.Reason, r.Weight, false
+	c.down, c.weight, c.doubted = r.Reason, r.Weight.Kept(), false
 	switch {
 	case was && m.in() && m.weight() == weight && doubted && !m.doubted():
 		e := cluster.ServerAnswers(m.pool.name, m.server.AddrPort())
@@ -177,7 +177,7 @@ func (all Pools) Validate() (err error) {
 		if c.stop != nil || err != nil {
 			return
 		}
-		if e := check.TimingOf(c.spec.Timers).Validate(); e != nil {
+		if e := check.TimingOf(c.timers()).Validate(); e != nil {
 			err = fmt.Errorf("virtual server %s: real server %s: %w", m.pool.name, m.server.AddrPort(), e)
 		}
 	})

@@ -13,11 +13,12 @@ import (
 // addresses (ha_suspend). Its verdict stays as it is meanwhile.
 type suspendable struct {
 	check.Checker
-	suspended func() bool
+	checks *Checks
+	of     *Checker
 }
 
 func (s suspendable) Check(ctx context.Context) (check.Weight, error) {
-	if s.suspended() {
+	if s.checks.suspended(s.of) {
 		return check.Weight{}, check.ErrUnfinished
 	}
 	return s.Checker.Check(ctx)
@@ -25,19 +26,20 @@ func (s suspendable) Check(ctx context.Context) (check.Weight, error) {
 
 // Pace is that of the check where it has one.
 func (s suspendable) Pace(up bool, timing check.Timing, wait time.Duration) time.Duration {
-	if paced, ok := s.Checker.(check.Paced); ok && !s.suspended() {
+	if paced, ok := s.Checker.(check.Paced); ok && !s.checks.suspended(s.of) {
 		return paced.Pace(up, timing, wait)
 	}
 	return wait
 }
 
 // suspendBy are the addresses without which a virtual server's checks are suspended: none
-// without ha_suspend, and none where it has only marks, as in keepalived.
-func (p *Pool) suspendBy() []netip.Addr {
+// without ha_suspend, and none where it has only marks, as in keepalived. Nil is none.
+func (p *Pool) suspendBy() *[]netip.Addr {
 	if !p.conf.HASuspend {
 		return nil
 	}
-	return addressesOf(p.keys)
+	by := addressesOf(p.keys)
+	return &by
 }
 
 func addressesOf(keys []lvs.ServiceKey) (list []netip.Addr) {
@@ -50,7 +52,7 @@ func addressesOf(keys []lvs.ServiceKey) (list []netip.Addr) {
 }
 
 // suspended says whether a check is not to be made now. Any goroutine may call it.
-func (k Checks) suspended(c *Checker) bool {
+func (k *Checks) suspended(c *Checker) bool {
 	addrs := c.suspendBy.Load()
 	if addrs == nil || len(*addrs) == 0 || k.Here == nil {
 		return false

@@ -14,6 +14,10 @@ import (
 // one stroke: one with more servers is a step of its own.
 const StepServers = 512
 
+// serviceCost is for how many changed servers the change of a virtual server counts, whatever
+// it changes: its table is made anew.
+const serviceCost = 4
+
 // Setter hands states over. Its methods may be called by any goroutine; one that is called
 // first counts first.
 type Setter struct {
@@ -142,7 +146,7 @@ func (s *Setter) cut(most int) state {
 	later := map[lvs.ServiceKey]bool{}
 	changed := 0
 	for i, key := range append(first, rest...) {
-		n := 1 + max(len(s.has.services[key].RealServers), len(s.wanted.services[key].RealServers))
+		n := serviceCost + changedServers(s.has.services[key].RealServers, s.wanted.services[key].RealServers)
 		if len(later) == 0 && (i == 0 || n <= most-changed) {
 			changed += n
 			continue

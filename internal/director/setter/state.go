@@ -50,6 +50,27 @@ func same(a, b lvs.VirtualServer) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// changedServers is how many servers have come, gone or changed between two lists. Where
+// servers in the midst have come or gone, those behind them count, too.
+func changedServers(was, now []lvs.RealServer) (n int) {
+	short := min(len(was), len(now))
+	first, last := 0, 0 // how many are the same at the two ends
+	for first < short && was[first] == now[first] {
+		first++
+	}
+	for last < short-first && was[len(was)-1-last] == now[len(now)-1-last] {
+		last++
+	}
+	was, now = was[first:len(was)-last], now[first:len(now)-last]
+	n = max(len(was), len(now))
+	for i := range min(len(was), len(now)) {
+		if was[i] == now[i] {
+			n--
+		}
+	}
+	return n
+}
+
 // towards is the state that another one is on the way to, where these services are still as
 // they are here. A VIP or a device that either of the two needs is there.
 func (s state) towards(next state, later map[lvs.ServiceKey]bool) state {

@@ -47,10 +47,10 @@ func (d *director) startWeir() error {
 	}
 	shared := &check.Shared{}
 	shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
-	var asking sync.WaitGroup
+	crew := check.NewCrew(ctx)
 	checks := pool.Checks{
 		New:     func(c conf.Check) check.Checker { return pool.FromRow(c, shared) },
-		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(ctx, &asking) },
+		Start:   func(r *check.Runner) context.CancelFunc { return r.Start(crew) },
 		Trouble: func(_ *pool.Checker, own *check.OwnError) { stream.Logger().Warn("a check fails here", "error", own) },
 		Here:    here,
 		Loud:    &atomic.Bool{}, Log: stream.Logger(),
@@ -83,7 +83,7 @@ func (d *director) startWeir() error {
 	d.look = d.table
 	d.end = func() {
 		stop()
-		asking.Wait()
+		crew.Wait()
 		<-told
 	}
 	return nil
