@@ -149,27 +149,31 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 /*
  * template_assign makes the template, or gives an old one to this server. It returns the
  * template's server, which is another one where another CPU was faster. Without room for
- * the template it counts NOTE_TABLE_FULL, and the connection is served without one.
+ * the template it counts NOTE_TABLE_FULL, and the connection is served without one. It is
+ * a global function, so that it is verified once. Persist is the service's time-out in ticks.
  */
-static INLINE __u32 template_assign(struct work *w, struct template *t, const struct service *svc,
-				    __u32 server, __u32 now)
+__noinline __u32 template_assign(struct template *t, __u32 server, __u32 persist, __u32 now)
 {
-	struct template *draft = &w->template_draft;
+	struct template *draft;
+	struct work *w = work_of();
 	__u32 place;
 
+	if (!w)
+		return server;
+	draft = &w->template_draft;
 	if (t) {
 		t->stamp = now;
-		t->timeout = svc->persist;
+		t->timeout = persist;
 		__sync_fetch_and_and(&t->expiry, ~TEMPLATE_INVALID);
 		if (template_set_server(t, t->server, server))
-			template_entry_reuse(t, server, now + svc->persist + 1);
+			template_entry_reuse(t, server, now + persist + 1);
 		return server;
 	}
-	place = template_entry_take(&w->template, server, now + svc->persist + 1);
+	place = template_entry_take(&w->template, server, now + persist + 1);
 	draft->server = server;
 	draft->expiry = place << TEMPLATE_PLACE_SHIFT;
 	draft->stamp = now;
-	draft->timeout = svc->persist;
+	draft->timeout = persist;
 	draft->controls = 0;
 	if (!bpf_map_update_elem(&templates, &w->template, draft, BPF_NOEXIST)) {
 		template_count(server, 1);
