@@ -64,7 +64,7 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 	CGO_ENABLED=0 $(GO) build -o build/guest/play ./test/vm/play
 	rm -rf build/recorded; mkdir -p build/recorded
 	for seed in $(SEED); do \
-		test/vm/run -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
+		test/vm/run -c 1 -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
 	done
 	$(GO) test -count=1 -timeout 1h -run '^TestRecordedScenarios$$' ./internal/dataplane -args -recorded $(CURDIR)/build/recorded/'*.txt'
 
