@@ -11,6 +11,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "conn/template_expiry.h"
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "parse/ports.h"
@@ -74,7 +75,7 @@ static INLINE bool template_usable(const struct template *t, const struct servic
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
-	if (t->invalid || !s || !l || !(s->flags & SERVER_PRESENT))
+	if (t->expiry & TEMPLATE_INVALID || !s || !l || !(s->flags & SERVER_PRESENT))
 		return false;
 	return l->weight || !(svc->flags & SERVICE_EXPIRE_QUIESCENT);
 }
@@ -137,7 +138,7 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 			found.good = true;
 			return found;
 		}
-		t->invalid = 1;
+		__sync_fetch_and_or(&t->expiry, TEMPLATE_INVALID);
 	}
 	if (free)
 		w->template.place = free;
@@ -154,16 +155,19 @@ static INLINE __u32 template_assign(struct work *w, struct template *t, const st
 				    __u32 server, __u32 now)
 {
 	struct template *draft = &w->template_draft;
+	__u32 place;
 
 	if (t) {
 		t->stamp = now;
 		t->timeout = svc->persist;
-		t->invalid = 0;
-		template_set_server(t, t->server, server);
+		__sync_fetch_and_and(&t->expiry, ~TEMPLATE_INVALID);
+		if (template_set_server(t, t->server, server))
+			template_entry_reuse(t, server, now + svc->persist + 1);
 		return server;
 	}
+	place = template_entry_take(&w->template, server, now + svc->persist + 1);
 	draft->server = server;
-	draft->invalid = 0;
+	draft->expiry = place << TEMPLATE_PLACE_SHIFT;
 	draft->stamp = now;
 	draft->timeout = svc->persist;
 	draft->controls = 0;
@@ -171,6 +175,7 @@ static INLINE __u32 template_assign(struct work *w, struct template *t, const st
 		template_count(server, 1);
 		return server;
 	}
+	template_entry_release(place);
 	t = bpf_map_lookup_elem(&templates, &w->template);
 	if (t)
 		return t->server; /* another CPU was faster */
