@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"internal/netlnk/arp":            {"internal/netlnk"},
 	"internal/netlnk/ndp":            {"internal/netlnk"},
 	"internal/sched":                 {"lvs"},
-	"internal/check":                 {"lvs", "conf", "conf/pcre", "internal/script", "internal/trackfile", "internal/bfd"},
+	"internal/check":                 {"lvs", "conf", "internal/beat", "conf/pcre", "internal/script", "internal/trackfile", "internal/bfd"},
 	"internal/script":                nil,
 	"internal/notify":                {"lvs", "conf", "internal/cluster", "internal/script"},
 	"internal/trackfile":             nil,
