@@ -114,7 +114,9 @@ func atRest(b *testing.B, size restSize) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(0, "ns/op")
+	figures := ""
 	report := func(value, bar float64, unit string) {
+		figures += fmt.Sprintf(" %.4g %s", value, unit)
 		b.ReportMetric(value, unit)
 		if bar > 0 {
 			b.ReportMetric(bar, unit+"-bar")
@@ -130,6 +132,9 @@ func atRest(b *testing.B, size restSize) {
 	report(milliseconds(reloaded), size.reload, "ms-reload")
 	report(startCPU.Seconds(), 0, "s-start-cpu")
 	report(milliseconds(reloadCPU), 0, "ms-reload-cpu")
+	if b.Failed() { // then nothing else tells the figures
+		b.Log(figures)
+	}
 }
 
 // runningTime is how long the threads of a process have run on a CPU.
