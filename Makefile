@@ -64,7 +64,7 @@ record: root packages ## record random scenarios of the real IPVS in the guest, 
 	CGO_ENABLED=0 $(GO) build -o build/guest/play ./test/vm/play
 	rm -rf build/recorded; mkdir -p build/recorded
 	for seed in $(SEED); do \
-		test/vm/run -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
+		test/vm/run -c 1 -t 7200 . "build/guest/play -record -seed $$seed -n $(N) >build/recorded/$$seed.txt"; \
 	done
 	$(GO) test -count=1 -timeout 1h -run '^TestRecordedScenarios$$' ./internal/dataplane -args -recorded $(CURDIR)/build/recorded/'*.txt'
 
@@ -121,10 +121,10 @@ hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N 
 bench-scale: root ## rest, memory, check, start and reload of up to 10,000 virtual servers with 20 real servers each; a master of 2,000 VIPs
 	$(GO) test ./internal/director -count=1 -run '^$$' -bench '^BenchmarkLargeReloads$$' -benchtime 1x
 	$(GO) test ./test/cluster -count=1 -run '^$$' -bench '^Benchmark(Scale|ManyVIPs|AtRest)$$' -benchtime 1x -timeout 60m
-bench-checks: root ## 4,000 TCP and 10,000 ICMP checks a second, and 40,000 servers beside two CPU hogs: how late they begin, beside bare timers; PERCENT=10 for fewer
+bench-checks: root ## 6,667 TCP and 10,000 ICMP checks a second, and 40,000 servers beside two CPU hogs: their CPU, how late they begin, beside bare timers; PERCENT=10 for fewer
 	@$(GO) test -c -o /tmp/weir-check.test ./internal/check && unshare -n sh -c 'ip link set lo up && sysctl -qw net.core.somaxconn=65535 && exec /tmp/weir-check.test -test.run "^$$" -test.bench "^BenchmarkScale$$" -test.benchtime 1x -scale-percent $(or $(PERCENT),100)'; status=$$?; rm -f /tmp/weir-check.test; exit $$status
 	$(GO) test ./test/cluster -count=1 -v -timeout 20m -run '^TestChecksOfManyServers$$' -args -checked-servers 40000 -checked-loop 12 -checked-time 5m -checked-hogs 2
-PARTS ?= hits new live persist expiry
+PARTS ?= hits new live persist expiry templates
 bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMIT beside that commit, PARTS=hits for fewer
 	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)
 bench-failover: root ## what a client waits for when the master's machine dies: weir and keepalived, each with its like; ROUNDS=30

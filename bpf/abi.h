@@ -139,10 +139,29 @@ struct template_key {
 
 struct template {
 	__u32 server;   /* the server's index, TEMPLATE_EXPIRED or TEMPLATE_DELETING */
-	__u32 invalid;  /* 1: no new connection uses it */
+	__u32 expiry;   /* the place of its expiry entry << TEMPLATE_PLACE_SHIFT, and TEMPLATE_INVALID */
 	__u32 stamp;    /* the tick of its last new connection */
 	__u32 timeout;  /* ticks after the stamp */
 	__s32 controls; /* the number of its connections */
+};
+
+/* No new connection uses the template. Versions before had nothing but this in its word. */
+#define TEMPLATE_INVALID 1
+#define TEMPLATE_PLACE_SHIFT 1
+
+/* The expiry entry of a template (conn/template_expiry.h), as that of a connection. */
+struct template_entry {
+	struct template_key key;
+	__u32 taken; /* the server's index + 1, with EXPIRY_ORPHAN; 0: the entry is free */
+	__u32 due;   /* the tick from which on the template may expire */
+};
+
+/* The table of the templates' expiry entries, which Go replaces by a larger one. */
+struct template_table {
+	__u32 first;    /* free entries are looked for from this one on, */
+	__u32 entries;  /* and before this one; 0: there is no table */
+	__u32 cursor;   /* how many entries were tried in searches for a free one */
+	__u32 unlisted; /* how many templates have got none */
 };
 
 /*

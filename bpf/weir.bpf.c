@@ -13,6 +13,7 @@
 #include "conn/expiry.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
+#include "conn/template_expiry.h"
 #include "hook/tc_accept.h"
 #include "hook/tc_finish.h"
 #include "hook/tc_guard.h"
@@ -361,13 +362,32 @@ int weir_cut(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-/* weir_sweep_templates looks at every template. */
+/* weir_sweep_templates is weir_sweep for the templates. */
 SEC("syscall")
 int weir_sweep_templates(struct sweep *s)
 {
 	struct sweep found = *s;
 
-	bpf_for_each_map_elem(&templates, sweep_template, &found, 0);
+	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some_templates, &found, 0) * ENTRIES_PER_TURN;
+	*s = found;
+	return 0;
+}
+
+/*
+ * weir_list_templates looks at every template, and gives each an expiry entry that has none:
+ * those of a version without such entries, and those that came when there was no room. It
+ * tells how many it has given one.
+ */
+SEC("syscall")
+int weir_list_templates(struct sweep *s)
+{
+	struct sweep found = *s;
+	struct template_table *table = template_table_of();
+
+	if (!table)
+		return 0;
+	table->unlisted = 0;
+	bpf_for_each_map_elem(&templates, list_template, &found, 0);
 	*s = found;
 	return 0;
 }

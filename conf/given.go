@@ -9,7 +9,10 @@ import (
 // given notes where the keywords of a block stand. Every block of a Config has
 // one, so that each value can say where it comes from; a keyword without a place
 // is a default, or inherited.
-type given struct {
+type given struct{ *notes }
+
+// notes are apart, so that a block without any, as a Loader keeps it, is small.
+type notes struct {
 	places []origin
 	// lines are where the words of a list stand.
 	lines []text.Place
@@ -24,38 +27,54 @@ type origin struct {
 	at      text.Place
 }
 
+// own are the notes, which are made where there are none.
+func (g *given) own() *notes {
+	if g.notes == nil {
+		g.notes = &notes{}
+	}
+	return g.notes
+}
+
 // fresh tells whether the defaults of a table are still to be filled in.
 func (g *given) fresh(s *blockSpec) bool {
-	if slices.Contains(g.filled, s) {
+	n := g.own()
+	if slices.Contains(n.filled, s) {
 		return false
 	}
-	g.filled = append(g.filled, s)
+	n.filled = append(n.filled, s)
 	return true
 }
 
 func (g *given) note(keyword string, at text.Place) {
+	n := g.own()
 	if i := g.index(keyword); i >= 0 {
-		g.places[i].at = at
+		n.places[i].at = at
 		return
 	}
-	if g.places == nil {
-		g.places = make([]origin, 0, 8)
+	if n.places == nil {
+		n.places = make([]origin, 0, 8)
 	}
-	g.places = append(g.places, origin{keyword, at})
+	n.places = append(n.places, origin{keyword, at})
 }
 
 // noteLine remembers where a word of a list stands.
-func (g *given) noteLine(at text.Place) { g.lines = append(g.lines, at) }
+func (g *given) noteLine(at text.Place) {
+	n := g.own()
+	n.lines = append(n.lines, at)
+}
 
 // listed is where the word of a list stands whose number is n, from 0 on.
 func (g *given) listed(n int) text.Place {
-	if n < len(g.lines) {
+	if g.notes != nil && n < len(g.lines) {
 		return g.lines[n]
 	}
 	return text.Place{}
 }
 
 func (g *given) index(keyword string) int {
+	if g.notes == nil {
+		return -1
+	}
 	for i := range g.places {
 		if g.places[i].keyword == keyword {
 			return i

@@ -20,6 +20,9 @@ type entry struct {
 	// stand without one.
 	inner    *blockSpec
 	optional bool
+	// fixed is a keyword behind which so many values stand; one that may stand or not does not count.
+	fixed bool
+	count int
 	// keyword is what the tree of blocks has to know of it.
 	keyword text.Keyword
 	// read takes a statement into the raw block it stands in.
@@ -84,7 +87,7 @@ func derivedFrom(keyword, words string) option {
 
 // value is a keyword with one value, which is stored where at says.
 func value[T, V any](name string, k kind[V], at func(*T) *V, help string, options ...option) *entry {
-	e := &entry{name: name, slot: name, help: help, expects: k.expects}
+	e := &entry{name: name, slot: name, help: help, expects: k.expects, fixed: true, count: 1}
 	for _, o := range options {
 		o(e)
 	}
@@ -190,7 +193,7 @@ func (l *language) index(s *blockSpec, seen map[*blockSpec]bool) {
 			continue
 		}
 		s.byName[e.name] = e
-		if e.keyword = (text.Keyword{Optional: e.optional, Row: e}); e.inner != nil {
+		if e.keyword = (text.Keyword{Optional: e.optional, Fixed: e.fixed, Values: e.count, Row: e}); e.inner != nil {
 			e.keyword.Inner = e.inner
 		}
 		l.homes[e.name] = append(l.homes[e.name], s)
@@ -253,7 +256,7 @@ func either(words []string) string {
 // optional is a keyword whose value may be left out, which bare stands for then.
 func optional[T, V any](name string, k kind[V], bare V, at func(*T) *V, help string, options ...option) *entry {
 	e := value(name, k, at, help, options...)
-	e.expects = "[" + e.expects + "]"
+	e.expects, e.count = "["+e.expects+"]", 0
 	read := e.read
 	e.read = func(r *reader, st *text.Statement, into any) {
 		if len(st.Words) > 1 {
@@ -272,7 +275,7 @@ func present[T any](name string, at func(*T) *bool, help string, options ...opti
 		*at(into) = true
 		return r.alone(st)
 	}, options...)
-	e.flag = func(into any) bool { return *at(into.(*T)) }
+	e.fixed, e.flag = true, func(into any) bool { return *at(into.(*T)) }
 	return e
 }
 

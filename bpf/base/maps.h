@@ -64,6 +64,22 @@ MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
 MAP(half_open_ring, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
+/* The templates' expiry entries: one table of as many as Go has found to be needed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP);
+			__type(key, __u32);
+			__uint(value_size, sizeof(struct template_entry));
+			__uint(max_entries, 1);
+		});
+} template_entries SEC(".maps");
+MAP(template_tables, BPF_MAP_TYPE_ARRAY, __u32, struct template_table, 1);
 /* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -11,6 +11,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "conn/template_expiry.h"
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "parse/ports.h"
@@ -74,7 +75,7 @@ static INLINE bool template_usable(const struct template *t, const struct servic
 	struct server *s = bpf_map_lookup_elem(&servers, &index);
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
-	if (t->invalid || !s || !l || !(s->flags & SERVER_PRESENT))
+	if (t->expiry & TEMPLATE_INVALID || !s || !l || !(s->flags & SERVER_PRESENT))
 		return false;
 	return l->weight || !(svc->flags & SERVICE_EXPIRE_QUIESCENT);
 }
@@ -137,7 +138,7 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 			found.good = true;
 			return found;
 		}
-		t->invalid = 1;
+		__sync_fetch_and_or(&t->expiry, TEMPLATE_INVALID);
 	}
 	if (free)
 		w->template.place = free;
@@ -148,29 +149,37 @@ static INLINE struct template_search template_find(struct work *w, const struct 
 /*
  * template_assign makes the template, or gives an old one to this server. It returns the
  * template's server, which is another one where another CPU was faster. Without room for
- * the template it counts NOTE_TABLE_FULL, and the connection is served without one.
+ * the template it counts NOTE_TABLE_FULL, and the connection is served without one. It is
+ * a global function, so that it is verified once. Persist is the service's time-out in ticks.
  */
-static INLINE __u32 template_assign(struct work *w, struct template *t, const struct service *svc,
-				    __u32 server, __u32 now)
+__noinline __u32 template_assign(struct template *t, __u32 server, __u32 persist, __u32 now)
 {
-	struct template *draft = &w->template_draft;
+	struct template *draft;
+	struct work *w = work_of();
+	__u32 place;
 
+	if (!w)
+		return server;
+	draft = &w->template_draft;
 	if (t) {
 		t->stamp = now;
-		t->timeout = svc->persist;
-		t->invalid = 0;
-		template_set_server(t, t->server, server);
+		t->timeout = persist;
+		__sync_fetch_and_and(&t->expiry, ~TEMPLATE_INVALID);
+		if (template_set_server(t, t->server, server))
+			template_entry_reuse(t, server, now + persist + 1);
 		return server;
 	}
+	place = template_entry_take(&w->template, server, now + persist + 1);
 	draft->server = server;
-	draft->invalid = 0;
+	draft->expiry = place << TEMPLATE_PLACE_SHIFT;
 	draft->stamp = now;
-	draft->timeout = svc->persist;
+	draft->timeout = persist;
 	draft->controls = 0;
 	if (!bpf_map_update_elem(&templates, &w->template, draft, BPF_NOEXIST)) {
 		template_count(server, 1);
 		return server;
 	}
+	template_entry_release(place);
 	t = bpf_map_lookup_elem(&templates, &w->template);
 	if (t)
 		return t->server; /* another CPU was faster */

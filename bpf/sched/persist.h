@@ -26,7 +26,7 @@ static INLINE __u32 schedule_persistent(struct work *w, const struct service *sv
 		return found.at->server;
 	}
 	server = schedule(svc, &w->packet);
-	return server == NO_SERVER ? server : template_assign(w, found.at, svc, server, now);
+	return server == NO_SERVER ? server : template_assign(found.at, server, svc->persist, now);
 }
 
 #endif

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/internal/beat"
 	"weir/internal/cluster"
 	"weir/internal/netlnk"
 )
@@ -16,7 +17,7 @@ const firewallEvery = 2 * time.Second
 // firewall that packets to services do not pass.
 func watchFirewall(ctx context.Context, events *cluster.Stream) error {
 	var told []string
-	look := time.NewTicker(firewallEvery)
+	look := time.NewTimer(beat.Until(firewallEvery))
 	defer look.Stop()
 	for {
 		if chains, err := netlnk.FirewallChains(); err != nil {
@@ -31,6 +32,7 @@ func watchFirewall(ctx context.Context, events *cluster.Stream) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
+			look.Reset(beat.Until(firewallEvery))
 		}
 	}
 }

@@ -47,8 +47,13 @@ func readInput(ctx context.Context, in io.Reader, path string) ([]byte, error) {
 	if path == "-" {
 		return readWithin(ctx, func() (io.ReadCloser, error) { return io.NopCloser(in), nil }, inputWithin)
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, errors.New("it is a directory")
+	if info, err := os.Stat(path); err == nil {
+		switch {
+		case info.IsDir():
+			return nil, errors.New("it is a directory")
+		case info.Mode()&os.ModeSocket != 0:
+			return nil, errors.New("it is a socket")
+		}
 	}
 	return readWithin(ctx, func() (io.ReadCloser, error) { return os.Open(path) }, inputWithin)
 }

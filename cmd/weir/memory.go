@@ -11,7 +11,7 @@ const (
 	restAfter = 5 * time.Second
 	// restPercent is by how many per cent of what is in use the heap may grow then before
 	// garbage is collected: there is little of it between two reloads.
-	restPercent = 50
+	restPercent = 40
 )
 
 // memory gives back what a start and reloads have taken for a moment. With thousands of

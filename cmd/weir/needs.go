@@ -70,10 +70,28 @@ func (h host) needs() error {
 	return errors.New("this process is not root's, and lacks " + strings.Join(lacks, ", ") + ": run it as root, or give it these (AmbientCapabilities= of the unit)")
 }
 
-// withRemedy says what to do about an error of a limit of this process.
+// remedies are what to do about errors of the system that a start ends with.
+var remedies = []struct {
+	errno unix.Errno
+	what  string
+}{
+	{unix.EMFILE, "raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)"},
+	{unix.ENFILE, "raise the limit of open files of this machine (sysctl fs.file-max)"},
+	{unix.ENOSPC, "its file system is full: make room there" + anotherFolder},
+	{unix.EDQUOT, "the quota of its file system is used up: make room there" + anotherFolder},
+	{unix.EROFS, "its file system is mounted read-only: mount it for writing" + anotherFolder},
+	{unix.ENOTDIR, "a file stands where a folder has to be: move it away" + anotherFolder},
+	{unix.ELOOP, "a symbolic link stands there, which weir does not follow: remove it" + anotherFolder},
+}
+
+const anotherFolder = ", or give weir another folder (--run-dir, --pin-dir)"
+
+// withRemedy says what to do about an error of the system.
 func withRemedy(err error) error {
-	if errors.Is(err, unix.EMFILE) {
-		return fmt.Errorf("%w: raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)", err)
+	for _, r := range remedies {
+		if errors.Is(err, r.errno) {
+			return fmt.Errorf("%w: %s", err, r.what)
+		}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,10 @@ func TestNeeds(t *testing.T) {
 // TestWithRemedy is an error of a limit, and one that is none.
 func TestWithRemedy(t *testing.T) {
 	for want, err := range map[string]error{
-		"load the data plane: too many open files: raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)": fmt.Errorf("load the data plane: %w", unix.EMFILE),
+		"load the data plane: too many open files: raise the limit of open files (LimitNOFILE= of the unit, or ulimit -n)":                                                                        fmt.Errorf("load the data plane: %w", unix.EMFILE),
+		"open the lock: open /run/weir/weir.lock: no space left on device: its file system is full: make room there, or give weir another folder (--run-dir, --pin-dir)":                          fmt.Errorf("open the lock: %w", &fs.PathError{Op: "open", Path: "/run/weir/weir.lock", Err: unix.ENOSPC}),
+		"make the folder for pins: mkdir /sys/fs/bpf/weir: read-only file system: its file system is mounted read-only: mount it for writing, or give weir another folder (--run-dir, --pin-dir)": fmt.Errorf("make the folder for pins: %w", &fs.PathError{Op: "mkdir", Path: "/sys/fs/bpf/weir", Err: unix.EROFS}),
+		"make the run folder: mkdir /run/weir: not a directory: a file stands where a folder has to be: move it away, or give weir another folder (--run-dir, --pin-dir)":                         fmt.Errorf("make the run folder: %w", &fs.PathError{Op: "mkdir", Path: "/run/weir", Err: unix.ENOTDIR}),
 		"no such device": unix.ENODEV,
 	} {
 		if got := withRemedy(err); got.Error() != want {

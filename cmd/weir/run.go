@@ -95,7 +95,7 @@ func run(ctx context.Context, o runOptions) error {
 		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
 		time.AfterFunc(endWithin, endAtOnce(log, flush))
 	})
-	err = serve(ctx, o, stream)
+	err = withRemedy(serve(ctx, o, stream))
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
 		log.Error("weir ends", "error", err)
 		return errSilent
@@ -204,7 +204,7 @@ func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (
 	})
 	if err != nil {
 		os.Remove(o.pinDir) // where nothing is pinned
-		return nil, withRemedy(err)
+		return nil, err
 	}
 	if plane.Adopted() && !o.empty && len(cfg.VirtualServers)+len(cfg.VRRPInstances) == 0 {
 		err := fmt.Errorf("%s has no virtual_server and no vrrp_instance, and an earlier weir has left services: to take all of them away, say weir run --empty, or weir stop --remove", o.config)

@@ -1,11 +1,16 @@
 package text
 
+import "fmt"
+
 // Keyword is a keyword as the kind of block that it stands in knows it.
 type Keyword struct {
 	// Inner is the kind of the block that the keyword opens, nil where it opens none.
 	Inner Grammar
 	// Optional is a keyword that may also stand without its block.
 	Optional bool
+	// Fixed is a keyword behind which so many Values stand, and what follows them is too much.
+	Fixed  bool
+	Values int
 	// Row is what the grammar itself has to know of the keyword.
 	Row any
 }
@@ -136,6 +141,8 @@ type builder struct {
 	skew skew
 	// surplus is the last brace that was too many.
 	surplus Place
+	// crowded is the end of the last line of several keywords.
+	crowded Place
 }
 
 // Build makes the tree of a file and of all that it includes, which run has read. Root
@@ -206,6 +213,7 @@ func (b *builder) statement() {
 	}
 	st.Words = b.tokens[first:b.next:b.next]
 	b.diags.Now = st.Place()
+	b.split(st)
 	b.assigns(st)
 	if b.special(st) {
 		return
@@ -219,6 +227,29 @@ func (b *builder) statement() {
 	case innerOf(st.Entry) != nil && !st.Entry.Optional:
 		b.unopened(st)
 	}
+}
+
+// split ends a statement behind its values where another keyword of its block follows: both are
+// read, and one diagnostic for the line says that they stand together.
+func (b *builder) split(st *Statement) {
+	spec := b.top().spec
+	if spec == nil {
+		return
+	}
+	e := spec.Lookup(st.Keyword())
+	if e == nil || !e.Fixed || len(st.Words) <= e.Values+1 {
+		return
+	}
+	next := st.Words[e.Values+1]
+	if spec.Lookup(next.Text) == nil {
+		return
+	}
+	if line := st.Words[len(st.Words)-1].Place; line != b.crowded {
+		b.crowded = line
+		b.diags.ErrorAt(next.Place, fmt.Sprintf("%s stands on the line of %s", next.Text, st.Keyword()), "write each keyword on a line of its own")
+	}
+	b.next -= len(st.Words) - e.Values - 1
+	st.Words = st.Words[: e.Values+1 : e.Values+1]
 }
 
 // brace takes the opening brace of the statement just read, on its line or

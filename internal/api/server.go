@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
+	"weir/internal/beat"
 	"weir/internal/cluster"
 	"weir/internal/director"
 )
@@ -96,13 +97,14 @@ const lookEvery = time.Second
 
 // keepSocket makes the socket again, with its folder, where somebody has removed it.
 func (s *Server) keepSocket(ctx context.Context, server *http.Server) {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTimer(beat.Until(lookEvery))
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
+			look.Reset(beat.Until(lookEvery))
 		}
 		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
 			continue

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"weir/internal/beat"
 )
 
 // Runner repeats a checker and reports its verdicts.
@@ -77,13 +79,17 @@ func (r *Runner) Start(crew *Crew) (stop func()) {
 	r.polling = p
 	ended := crew.add(p)
 	p.mu.Lock()
-	p.timer = time.AfterFunc(wait, p.turn)
+	p.timer = time.AfterFunc(beat.Grid(wait, grid), p.turn)
 	p.mu.Unlock()
 	if ended {
 		p.stop()
 	}
 	return p.stop
 }
+
+// grid is between the instants at which checks begin: each begins up to half as much before or
+// behind its time, and those of an instant wake the process up once.
+const grid = 10 * time.Millisecond
 
 // polling is a Runner that has been started.
 type polling struct {
@@ -116,9 +122,10 @@ func (p *polling) turn() {
 		return
 	}
 	if p.due {
-		wait = 0
+		p.timer.Reset(0)
+		return
 	}
-	p.timer.Reset(wait)
+	p.timer.Reset(beat.Grid(wait, grid))
 }
 
 // stop ends the try under way, if there is one; where none is, none follows.

@@ -295,7 +295,13 @@ func TestRunnersAtRestHoldNoGoroutine(t *testing.T) {
 		}
 		time.Sleep(time.Minute + delayLoop/2)
 		synctest.Wait()
-		if now := runtime.NumGoroutine(); now > before+10 {
+		now := runtime.NumGoroutine()
+		// The runtime counts those that have ended while it collects their stacks.
+		for n := 0; now > before+10 && n < 10; n++ {
+			runtime.GC()
+			now = runtime.NumGoroutine()
+		}
+		if now > before+10 {
 			t.Errorf("%d goroutines with 1,000 Runners, %d before", now, before)
 		}
 		for _, stop := range stops {

@@ -1,12 +1,14 @@
 package check_test
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,9 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/conf"
 	"weir/internal/check"
 )
+
+var scaleServer = flag.Bool("scale-server", false, "be what BenchmarkScale checks")
 
 var scalePercent = flag.Int("scale-percent", 100, "how much of its checks BenchmarkScale makes")
 
@@ -27,24 +33,28 @@ func BenchmarkScale(b *testing.B) {
 	if all, err := net.Interfaces(); err != nil || len(all) > 4 {
 		b.Fatalf("it takes a network namespace of its own (make bench-checks): %d devices, %v", len(all), err)
 	}
-	l, err := net.Listen("tcp4", "0.0.0.0:80")
+	if *scaleServer {
+		serveScale(b)
+		return
+	}
+	server := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^$", "-test.bench", "^BenchmarkScale$", "-scale-server")
+	ready, err := server.StdoutPipe()
+	if err == nil {
+		err = server.Start()
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_ = c.Close() // the check has reset it
-		}
+	defer func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
 	}()
+	for lines := bufio.NewScanner(ready); lines.Scan() && lines.Text() != scaleReady; {
+	}
 	for _, kind := range []struct {
 		kind   conf.CheckKind
 		second int
-	}{{conf.CheckTCP, 4000}, {conf.CheckPing, 10000}} {
+	}{{conf.CheckTCP, 6667}, {conf.CheckPing, 10000}} {
 		second := kind.second * *scalePercent / 100
 		b.Run(fmt.Sprintf("%s/%d", kind.kind, second), func(b *testing.B) {
 			for b.Loop() {
@@ -54,11 +64,45 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
+// scaleReady is what the process says that is checked, once it can be.
+const scaleReady = "the server of BenchmarkScale listens"
+
+// serveScale accepts connections until the process is killed. It is a process of its own, so
+// that what it takes of a CPU does not count for the checks.
+func serveScale(b *testing.B) {
+	l, err := net.Listen("tcp4", "0.0.0.0:80")
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Println(scaleReady)
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = c.Close() // the check has reset it
+	}
+}
+
+// cpuTime is how long this process has run on a CPU.
+func cpuTime(b *testing.B) time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // scaleLoop is the time between two checks of a server.
 const scaleLoop = 2 * time.Second
 
+// mostPerCheck is how many microseconds of a CPU a TCP check may take.
+const mostPerCheck = 45
+
 func scale(b *testing.B, kind conf.CheckKind, second int) {
 	n := second * int(scaleLoop/time.Second)
+	var used time.Duration // of a CPU, while so many checks were made
+	made := int64(0)
 	before, dropped := runtime.NumGoroutine(), backlogDrops(b)
 	ctx, cancel := context.WithCancel(b.Context())
 	crew := check.NewCrew(ctx)
@@ -84,6 +128,9 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 	}
 	files, goroutines := 0, 0
 	for ; time.Since(began) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
+		if used == 0 && time.Since(began) > 2*scaleLoop { // all make their checks by then
+			used, made = cpuTime(b), madeBy(checks)
+		}
 		open, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
 			b.Fatal(err)
@@ -91,6 +138,7 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 		files, goroutines = max(files, len(open)), max(goroutines, runtime.NumGoroutine())
 	}
 	ended := time.Since(began)
+	used, made = cpuTime(b)-used, madeBy(checks)-made
 	cancel()
 	crew.Wait()
 	if left := runtime.NumGoroutine() - before; left > 0 {
@@ -108,6 +156,14 @@ func scale(b *testing.B, kind conf.CheckKind, second int) {
 	b.ReportMetric(ms(late, 0.999), "ms-late-p99.9")
 	b.ReportMetric(ms(bare, 0.999), "ms-bare-p99.9")
 	b.ReportMetric(float64(dropped), "frames-dropped-by-the-machine")
+	each := float64(used.Microseconds()) / float64(made)
+	b.ReportMetric(each, "µs-cpu/check")
+	if kind == conf.CheckTCP && *scalePercent == 100 {
+		b.ReportMetric(mostPerCheck, "µs-cpu/check-bar")
+		if each > mostPerCheck {
+			b.Errorf("%.1f µs of a CPU for a check, want at most %d", each, mostPerCheck)
+		}
+	}
 	b.ReportMetric(float64(files), "files")
 	b.ReportMetric(float64(goroutines), "goroutines")
 	b.ReportMetric(0, "ns/op")
@@ -140,6 +196,7 @@ func (nothing) String() string { return "nothing" }
 // lateness notes how late each check begins after the one before.
 type lateness struct {
 	check.Checker
+	made  atomic.Int64
 	ended time.Time
 	late  []time.Duration
 }
@@ -149,8 +206,17 @@ func (l *lateness) Check(ctx context.Context) (check.Weight, error) {
 		l.late = append(l.late, time.Since(l.ended)-scaleLoop)
 	}
 	w, err := l.Checker.Check(ctx)
+	l.made.Add(1)
 	l.ended = time.Now()
 	return w, err
+}
+
+// madeBy is how many checks have ended.
+func madeBy(all []*lateness) (n int64) {
+	for _, l := range all {
+		n += l.made.Load()
+	}
+	return n
 }
 
 func together(all []*lateness) (late []time.Duration) {

@@ -41,6 +41,45 @@ func BenchmarkExpiry(b *testing.B) {
 	}
 }
 
+// BenchmarkTemplates is `bench templates`: what the sweep of so many templates costs, beside
+// as many connections, and how long one step of it takes at the most.
+func BenchmarkTemplates(b *testing.B) {
+	for _, n := range []int{1, 100_000, 1_000_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			plan := manyServers(lvs.RoundRobin, 2)
+			plan.Services[0].Persistence = lvs.Persistence{Timeout: time.Hour}
+			withFloor(b, tableFor(max(1<<20, n+n/2)), plan, func(m *meter) {
+				m.each(b, floor.Flows{Count: uint32(n), Scattered: true}, syn(1), syn(1).with("A"))
+				for range 4 { // until each template has an expiry entry
+					if err := m.conns.Sweep(false); err != nil {
+						b.Fatal(err)
+					}
+				}
+				m.report(b, "share", "%", func() float64 { return m.sweepShare(b) })
+				m.report(b, "step", "ms", func() float64 { return m.longestStep(b) })
+			})
+		})
+	}
+}
+
+// longestStep is how long the longest step of a sweep takes, in milliseconds: the least of
+// some sweeps, since the machine does other things as well.
+func (m *meter) longestStep(b *testing.B) float64 {
+	least := math.Inf(1)
+	for range 5 {
+		var most time.Duration
+		for first := m.conns.Epoch(); m.conns.Epoch() < first+2; {
+			begun := time.Now()
+			if _, err := m.conns.SweepSome(); err != nil {
+				b.Fatal(err)
+			}
+			most = max(most, time.Since(begun))
+		}
+		least = min(least, float64(most)/float64(time.Millisecond))
+	}
+	return least
+}
+
 // report measures once, whatever b.N is, and tells the figure.
 func (m *meter) report(b *testing.B, name, unit string, measure func() float64) {
 	figure := math.NaN()

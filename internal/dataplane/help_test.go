@@ -98,6 +98,27 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 	older[abi.BpfTemplateKey](t, b.maps.Templates, func(t *abi.BpfTemplate) { t.Stamp -= ticks })
 	b.eachLine(t, func(l *abi.BpfFlowLine) { l.Used -= ticks })
 	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) { c.Due -= ticks })
+	b.eachTemplateEntry(t, func(e *abi.TemplateEntry) { e.Due -= ticks })
+}
+
+// eachTemplateEntry may change every expiry entry of a template.
+func (b *bench) eachTemplateEntry(t testing.TB, change func(*abi.TemplateEntry)) {
+	t.Helper()
+	var table *ebpf.Map
+	if err := b.maps.TemplateEntries.Lookup(uint32(0), &table); err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	for i := range table.MaxEntries() {
+		e := entry[abi.TemplateEntry](table, i)
+		before := e
+		if change(&e); e == before {
+			continue
+		}
+		if err := table.Put(i, e); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // eachLine may change every line of the flow cache.

@@ -157,6 +157,7 @@ func (m *meter) forget(b *testing.B) {
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)
 	})
+	m.eachTemplateEntry(b, func(e *abi.TemplateEntry) { *e = abi.TemplateEntry{} })
 	for index := range written[uint32, abi.BpfServer](m.maps.Servers) {
 		load := entry[abi.BpfLoad](m.maps.Loads, index)
 		load.Active, load.Inactive, load.Persistent = 0, 0, 0

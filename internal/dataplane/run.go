@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/beat"
 	"weir/internal/dataplane/icmp"
 	"weir/internal/dataplane/nexthop"
 	"weir/internal/dataplane/stats"
@@ -57,8 +58,8 @@ func (p *Plane) Run(ctx context.Context) error {
 	defer outer.Close()
 	others.Go(func() { p.devices.Renew(ctx, renewAfter*p.compareEvery) })
 	others.Go(func() { p.conns.Run(ctx) })
-	refresh, estimate := time.NewTimer(searchEvery), time.NewTicker(stats.EstimateEvery)
-	compare, compared := time.NewTicker(p.compareEvery), 0
+	refresh, estimate := time.NewTimer(searchEvery), time.NewTimer(beat.Until(stats.EstimateEvery))
+	compare, compared := time.NewTimer(beat.Until(p.compareEvery)), 0
 	defer compare.Stop()
 	defer refresh.Stop()
 	defer estimate.Stop()
@@ -86,12 +87,14 @@ func (p *Plane) Run(ctx context.Context) error {
 				p.repairSeen()
 			}
 			p.followRules()
+			compare.Reset(beat.Until(p.compareEvery))
 		case e := <-outer.Heard:
 			p.tellOfError(outer, e)
 		case <-estimate.C:
 			if err := p.services.Estimate(); err != nil {
 				p.log.Error("estimate rates", "error", err)
 			}
+			estimate.Reset(beat.Until(stats.EstimateEvery))
 		}
 	}
 }

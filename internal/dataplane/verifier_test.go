@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -94,6 +95,10 @@ func verifierLog(t *testing.T, spec *ebpf.CollectionSpec, tables *ebpf.Collectio
 		MapReplacements: tables.Maps,
 		Programs:        ebpf.ProgramOptions{LogLevel: level},
 	})
+	var refused *ebpf.VerifierError
+	if errors.As(err, &refused) {
+		t.Fatalf("%s: %+v", name, refused)
+	}
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

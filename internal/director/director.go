@@ -76,8 +76,9 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		machine: m, stream: stream, log: log, events: make(chan event, 64), stopped: make(chan struct{}),
 		drift: drift.NewLedger(log), began: now, loaded: now, picture: picture{cfg: withoutServices(cfg)},
 		adopted: m.Plane.Left.Directors(), surroundings: surroundings{routes: m.Routes, log: log},
-		reloads: make(chan struct{}, 1), following: newFollowers(),
+		reloads: make(chan struct{}, 1),
 	}
+	d.following = newFollowers(func(then func(error)) { d.plane.Soon(d.plan(), then) }, stream.Publish)
 	d.plane.Set = func(plan lvs.Plan) error {
 		return d.try(stateWanted, func() error { return d.machine.Plane.Forwarder.Set(plan) })
 	}
@@ -105,7 +106,8 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		p.TakeUp(m.Plane.Left)
 		d.pools = append(d.pools, p)
 	}
-	d.passive.wanted.Store(d.pools.Passive())
+	d.passive.changed = make(chan struct{}, 1)
+	d.passive.want(d.pools.Passive())
 	d.passive.tell = d.opened
 	return d
 }

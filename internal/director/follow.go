@@ -28,25 +28,28 @@ type followers struct {
 	took   chan time.Duration
 	rested time.Time
 	timer  *time.Timer // fires at rested, where something is wanted
+
+	// handTo hands the picture to the data plane, and does not wait until that has followed.
+	handTo func(then func(err error))
+	tell   func(cluster.Event)
 }
 
-func newFollowers() followers {
-	f := followers{took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour)}
+func newFollowers(handTo func(then func(err error)), tell func(cluster.Event)) followers {
+	f := followers{took: make(chan time.Duration, 1), timer: time.NewTimer(time.Hour), handTo: handTo, tell: tell}
 	f.timer.Stop()
 	return f
 }
 
-// setSoon has the data plane follow the picture, and then tells what happened. It does not
-// wait for that.
-func (d *Director) setSoon(happened []cluster.Event) {
-	d.following.wanted, d.following.happened = true, append(d.following.happened, happened...)
-	d.handOver()
+// soon has the data plane follow the picture, and then tells what happened. It does not wait
+// for that.
+func (f *followers) soon(happened []cluster.Event) {
+	f.wanted, f.happened = true, append(f.happened, happened...)
+	f.handOver()
 }
 
 // handOver hands the picture to the data plane where that has rested and something is to
 // follow.
-func (d *Director) handOver() {
-	f := &d.following
+func (f *followers) handOver() {
 	if !f.wanted || f.under {
 		return
 	}
@@ -54,32 +57,30 @@ func (d *Director) handOver() {
 		f.timer.Reset(rest)
 		return
 	}
-	d.handOverNow()
+	f.handOverNow()
 }
 
-func (d *Director) handOverNow() {
-	f, begun := &d.following, time.Now()
-	happened, took := f.happened, f.took
+func (f *followers) handOverNow() {
+	begun, happened, took, tell := time.Now(), f.happened, f.took, f.tell
 	f.wanted, f.happened = false, nil
-	plan := d.plan()
-	f.under = true // not before: a panic comes from there
-	d.plane.Soon(plan, func(err error) {
+	f.handTo(func(err error) {
 		if err != nil {
-			d.stream.Publish(cluster.PlaneSetFailed(err))
+			tell(cluster.PlaneSetFailed(err))
 		}
 		for _, what := range happened {
-			d.stream.Publish(what)
+			tell(what)
 		}
 		select {
 		case took <- time.Since(begun):
 		default: // the loop has ended
 		}
 	})
+	f.under = true // not before: a panic comes from there
 }
 
 // followed notes that the data plane has followed, and how long that took.
-func (d *Director) followed(took time.Duration) {
-	d.following.under = false
-	d.following.rested = time.Now().Add(min(followRest*took, mostRest))
-	d.handOver()
+func (f *followers) followed(took time.Duration) {
+	f.under = false
+	f.rested = time.Now().Add(min(followRest*took, mostRest))
+	f.handOver()
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/beat"
 	"weir/internal/cluster"
 	"weir/internal/netlnk"
 )
@@ -49,21 +50,22 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		}
 		select {
 		case <-step.C:
-			d.carefully("a step of a slow start", func() { d.setSoon(nil) })
+			d.carefully("a step of a slow start", func() { d.following.soon(nil) })
 		case <-ctx.Done():
 			if d.following.wanted {
-				d.carefully("the last state of the data plane", d.handOverNow)
+				d.carefully("the last state of the data plane", d.following.handOverNow)
 			}
 			return nil
 		case e := <-d.events:
 			d.handle(e)
 		case took := <-d.following.took:
-			d.carefully(stateWanted, func() { d.followed(took) })
+			d.carefully(stateWanted, func() { d.following.followed(took) })
 		case <-d.following.timer.C:
-			d.carefully(stateWanted, d.handOver)
+			d.carefully(stateWanted, d.following.handOver)
 		case <-look.C:
 			d.carefully("a look at the surroundings", d.follow)
-			if drifted || time.Since(repaired) >= repairEvery { // not for each of many routes
+			// Not for each of many routes, and not later than it is due at the next look.
+			if drifted || time.Since(repaired)+beat.Until(lookEvery) > repairEvery+repairSoon {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
@@ -72,7 +74,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(d.surroundings.rest(min(lookEvery, max(0, repairEvery-time.Since(repaired)))))
+			look.Reset(d.surroundings.rest(beat.Until(lookEvery)))
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {
@@ -101,7 +103,7 @@ func (d *Director) forgetDirectors() {
 	if !some {
 		return
 	}
-	d.setSoon(nil)
+	d.following.soon(nil)
 }
 
 // mayDrift says whether addresses may have changed by what a report tells of. Where thousands
@@ -133,7 +135,7 @@ func (d *Director) handle(e event) {
 	}
 	d.carefully("quorums that instances follow", d.followQuorums)
 	if len(happened) > 0 {
-		d.carefully(stateWanted, func() { d.setSoon(happened) })
+		d.carefully(stateWanted, func() { d.following.soon(happened) })
 	}
 }
 

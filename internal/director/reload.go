@@ -226,7 +226,7 @@ func (d *Director) commit(c *coming) {
 		d.carefully(doing, func() { d.checks.StopAllBut(stay, part) })
 		return nil
 	})
-	steps(d.forgetTroubles, d.tellQuorums, func() { d.passive.wanted.Store(d.pools.Passive()) })
+	steps(d.forgetTroubles, d.tellQuorums, func() { d.passive.want(d.pools.Passive()) })
 }
 
 // tellQuorums tells of the quorums that the change lost or gained.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -26,7 +27,8 @@ type surroundings struct {
 	picture  *netlnk.Picture // the last one; nil before the first
 	fresh    bool            // nothing has been reported since
 	links    map[int]string
-	hops     map[netip.Addr]string // the device by which an address is reached
+	looks    uint64                // counts how often what is known of the routes was forgotten; from 1 on
+	hops     map[netip.Addr]string // the device by which an address is reached, while that is asked for
 	resolver Resolver              // nil while closed
 	changed  bool                  // something has been reported that was not followed yet
 	failed   string                // why that was so, the last time
@@ -56,6 +58,7 @@ func (s *surroundings) heard(kind netlnk.Kind) bool {
 	if kind == netlnk.NeighbourChanged {
 		return false
 	}
+	s.looks++
 	s.hops, s.changed = nil, true
 	if kind != netlnk.RouteChanged {
 		s.fresh = false
@@ -74,6 +77,7 @@ func (s *surroundings) look() error {
 		return err
 	}
 	s.held.hold(picture, time.Now(), s.log)
+	s.looks++
 	s.picture, s.fresh, s.hops = picture, true, nil
 	s.shared.Store(picture)
 	s.links = map[int]string{}
@@ -97,16 +101,17 @@ func (s *surroundings) eachNetworkOf(a netip.Addr, do func(name string)) {
 	}
 }
 
-// deviceTo names the device by which a server is reached; its answers come there.
-func (s *surroundings) deviceTo(a netip.Addr) string {
+// deviceTo names the device by which a server is reached; its answers come there. ok is
+// false where the kernel cannot be asked.
+func (s *surroundings) deviceTo(a netip.Addr) (name string, ok bool) {
 	name, known := s.hops[a]
 	if known {
-		return name
+		return name, true
 	}
 	if s.resolver == nil {
 		resolver, err := s.routes.Resolver()
 		if err != nil {
-			return ""
+			return "", false
 		}
 		s.resolver = resolver
 	}
@@ -117,7 +122,7 @@ func (s *surroundings) deviceTo(a netip.Addr) string {
 		s.hops = map[netip.Addr]string{}
 	}
 	s.hops[a] = name
-	return name
+	return name, true
 }
 
 // find finds the devices to the servers of pools that answer by them, so that they are known
@@ -128,17 +133,14 @@ func (s *surroundings) find(pools pool.Pools) error {
 	}
 	defer s.close()
 	for _, p := range pools {
-		p.Servers(func(rs lvs.RealServer) {
-			if rs.Method == lvs.Masquerade {
-				s.deviceTo(rs.Addr)
-			}
-		})
+		p.Exits(s.looks, s.deviceTo)
 	}
 	return nil
 }
 
 // close ends the asking for next hops.
 func (s *surroundings) close() {
+	s.hops = nil
 	if s.resolver != nil {
 		s.resolver.Close()
 		s.resolver = nil
@@ -171,7 +173,7 @@ func (d *Director) follow() {
 		d.inForce.devices = w.devices
 		d.stream.Publish(cluster.SurroundingsChanged(differences(was, w.devices)))
 		// What fails, the data plane tries again itself.
-		d.setSoon(nil)
+		d.following.soon(nil)
 	}
 	if !d.inForce.served.same(w.served) {
 		err := d.serveHere(w.served)
@@ -247,6 +249,9 @@ func (d *Director) keepVMACs() {
 
 // setDelays gives devices other delays, which count for what is held back, too.
 func (s *surroundings) setDelays(delays map[string]conf.InterfaceDelay) {
+	if s.looks > 0 && maps.Equal(delays, s.held.delays) {
+		return // a look takes long where there are many servers
+	}
 	links := map[string]*heldLink{}
 	for name := range delays {
 		if l, ok := s.held.links[name]; ok {

@@ -91,11 +91,9 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 				around.eachNetworkOf(a, auto)
 			}
 		})
-		pool.Servers(func(rs lvs.RealServer) {
-			if rs.Method == lvs.Masquerade {
-				auto(around.deviceTo(rs.Addr))
-			}
-		})
+		for _, name := range pool.Exits(around.looks, around.deviceTo) {
+			auto(name)
+		}
 	}
 	return devices
 }
@@ -117,6 +115,9 @@ func (p picture) missing(before *picture, around *surroundings) error {
 func (p picture) servedHere(around *surroundings, method lvs.ForwardMethod) (vips []netip.Addr) {
 	for _, pool := range p.pools {
 		here := false
+		if !pool.Uses(method) {
+			continue
+		}
 		pool.Servers(func(rs lvs.RealServer) {
 			here = here || rs.Method == method && around.picture.Local(rs.Addr)
 		})

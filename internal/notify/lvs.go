@@ -44,8 +44,12 @@ func (n *Notifier) takeServices(cfg *conf.Config) {
 		if was != nil {
 			s.up = was.up
 		}
-		for j := range c.RealServers {
-			rs := &c.RealServers[j]
+		fresh := c.RealServers
+		if was != nil && len(fresh) > 0 && len(was.cfg.RealServers) > 0 && &fresh[0] == &was.cfg.RealServers[0] {
+			s.servers, fresh = was.servers, nil // they have not been read again
+		}
+		for j := range fresh {
+			rs := &fresh[j]
 			addr := netip.AddrPortFrom(rs.Addr, rs.Port)
 			one := &server{cfg: rs, up: !beginsDown(rs), weight: rs.Weight}
 			if was != nil && was.servers[addr] != nil {

@@ -99,6 +99,12 @@ var parts = []part{
 			{name: "quiet", what: "longest packet delay, no sweep, ms", unit: "ms"},
 			{name: "swept", what: "the same while sweeps run, ms", unit: "ms", most: []float64{1, 1}},
 		}},
+	{name: "templates", bench: "BenchmarkTemplates", packets: 1,
+		title:   "the sweep of so many clients' templates, and of as many connections",
+		columns: []column{{"1", "1"}, {"100000", "100,000"}, {"1000000", "1,000,000"}}, rows: []row{
+			{name: "share", what: "the sweep's share of a CPU, %", unit: "%", most: []float64{1, 5, 5}},
+			{name: "step", what: "its longest step, ms", unit: "ms", most: []float64{1, 1, 1}},
+		}},
 	{name: "pps", bench: "BenchmarkPPS", packets: 400_000,
 		title:   "through namespaces, 60 bytes, 1,024 flows, one sending CPU",
 		columns: single, rows: []row{

@@ -48,7 +48,7 @@ func TestDevices(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			command := fmt.Sprintf("%s -weir build/guest/weir -clients %s -servers %s -pairs=%t", cells, c.clients, c.servers, c.pairs)
-			out, status := guestWith(t, 30*time.Minute, c.cards(), command)
+			out, status := guestWith(t, 30*time.Minute, command, "-n", c.cards())
 			if status != 0 || !strings.Contains(out, "every cell passed") {
 				t.Errorf("status %d", status)
 			}

@@ -37,14 +37,14 @@ func TestMain(m *testing.M) {
 // guest runs a command in a fresh guest; it returns its output and status.
 func guest(t *testing.T, limit time.Duration, command string) (output string, status int) {
 	t.Helper()
-	return guestWith(t, limit, "", command)
+	return guestWith(t, limit, command)
 }
 
-// guestWith is guest with network cards, as run takes them.
-func guestWith(t *testing.T, limit time.Duration, cards, command string) (output string, status int) {
+// guestWith is guest with other options of run.
+func guestWith(t *testing.T, limit time.Duration, command string, options ...string) (output string, status int) {
 	t.Helper()
 	began := time.Now()
-	c := exec.Command("./run", "-t", strconv.Itoa(int(limit.Seconds())), "-n", cards, root, command)
+	c := exec.Command("./run", append(append([]string{"-t", strconv.Itoa(int(limit.Seconds()))}, options...), root, command)...)
 	var out bytes.Buffer
 	live := io.MultiWriter(&out, os.Stderr) // a guest may run for minutes
 	c.Stdout, c.Stderr = live, live
@@ -180,8 +180,10 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+// play has a guest play scenarios. It has one processor: on two, IPVS may make the template
+// of a persistent client twice.
 func play(t *testing.T, command string) {
-	out, status := guest(t, 2*time.Hour, command)
+	out, status := guestWith(t, 2*time.Hour, command, "-c", "1")
 	if status != 0 || !strings.Contains(out, " 0 differ") {
 		t.Errorf("status %d; a scenario is played again, as a file, by\n"+
 			"  CGO_ENABLED=0 go build -o build/guest/play ./test/vm/play && test/vm/run . 'build/guest/play FILE'\n"+

@@ -487,7 +487,7 @@ type BpfSweep struct {
 type BpfTemplate struct {
 	_        structs.HostLayout
 	Server   uint32
-	Invalid  uint32
+	Expiry   uint32
 	Stamp    uint32
 	Timeout  uint32
 	Controls int32
@@ -501,6 +501,14 @@ type BpfTemplateKey struct {
 	Port     uint16
 	Protocol uint8
 	Place    uint8
+}
+
+type BpfTemplateTable struct {
+	_        structs.HostLayout
+	First    uint32
+	Entries  uint32
+	Cursor   uint32
+	Unlisted uint32
 }
 
 type BpfWork struct {
@@ -652,6 +660,8 @@ const (
 	BpfMapServices            = "services"
 	BpfMapTables              = "tables"
 	BpfMapTails               = "tails"
+	BpfMapTemplateEntries     = "template_entries"
+	BpfMapTemplateTables      = "template_tables"
 	BpfMapTemplates           = "templates"
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
@@ -663,6 +673,7 @@ const (
 	BpfProgWeirEgress         = "weir_egress"
 	BpfProgWeirJiffies        = "weir_jiffies"
 	BpfProgWeirLimits         = "weir_limits"
+	BpfProgWeirListTemplates  = "weir_list_templates"
 	BpfProgWeirLocalOut       = "weir_local_out"
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
@@ -729,6 +740,7 @@ type BpfProgramSpecs struct {
 	WeirEgress         *ebpf.ProgramSpec `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.ProgramSpec `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
+	WeirListTemplates  *ebpf.ProgramSpec `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.ProgramSpec `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
@@ -742,47 +754,49 @@ type BpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfMapSpecs struct {
-	AccessKinds    *ebpf.MapSpec `ebpf:"access_kinds"`
-	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
-	Cache          *ebpf.MapSpec `ebpf:"cache"`
-	Clocks         *ebpf.MapSpec `ebpf:"clocks"`
-	ConnLimits     *ebpf.MapSpec `ebpf:"conn_limits"`
-	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	DirectorFilter *ebpf.MapSpec `ebpf:"director_filter"`
-	DirectorRoutes *ebpf.MapSpec `ebpf:"director_routes"`
-	Directors      *ebpf.MapSpec `ebpf:"directors"`
-	ExpiryEntries  *ebpf.MapSpec `ebpf:"expiry_entries"`
-	FlowKnobs      *ebpf.MapSpec `ebpf:"flow_knobs"`
-	FlowLines      *ebpf.MapSpec `ebpf:"flow_lines"`
-	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	HalfOpenRing   *ebpf.MapSpec `ebpf:"half_open_ring"`
-	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
-	HeldTurns      *ebpf.MapSpec `ebpf:"held_turns"`
-	IcmpErrors     *ebpf.MapSpec `ebpf:"icmp_errors"`
-	Leases         *ebpf.MapSpec `ebpf:"leases"`
-	Loads          *ebpf.MapSpec `ebpf:"loads"`
-	LocalAddrs     *ebpf.MapSpec `ebpf:"local_addrs"`
-	MarkLists      *ebpf.MapSpec `ebpf:"mark_lists"`
-	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
-	MemberBlocks   *ebpf.MapSpec `ebpf:"member_blocks"`
-	Reasons        *ebpf.MapSpec `ebpf:"reasons"`
-	ServerStats    *ebpf.MapSpec `ebpf:"server_stats"`
-	ServerZeros    *ebpf.MapSpec `ebpf:"server_zeros"`
-	Servers        *ebpf.MapSpec `ebpf:"servers"`
-	ServiceCounts  *ebpf.MapSpec `ebpf:"service_counts"`
-	ServiceKeys    *ebpf.MapSpec `ebpf:"service_keys"`
-	ServiceStats   *ebpf.MapSpec `ebpf:"service_stats"`
-	ServiceVips    *ebpf.MapSpec `ebpf:"service_vips"`
-	ServiceZeros   *ebpf.MapSpec `ebpf:"service_zeros"`
-	Services       *ebpf.MapSpec `ebpf:"services"`
-	Tables         *ebpf.MapSpec `ebpf:"tables"`
-	Tails          *ebpf.MapSpec `ebpf:"tails"`
-	Templates      *ebpf.MapSpec `ebpf:"templates"`
-	Timeouts       *ebpf.MapSpec `ebpf:"timeouts"`
-	Vips           *ebpf.MapSpec `ebpf:"vips"`
-	Vmacs          *ebpf.MapSpec `ebpf:"vmacs"`
-	Works          *ebpf.MapSpec `ebpf:"works"`
-	XdpExits       *ebpf.MapSpec `ebpf:"xdp_exits"`
+	AccessKinds     *ebpf.MapSpec `ebpf:"access_kinds"`
+	AccessRules     *ebpf.MapSpec `ebpf:"access_rules"`
+	Cache           *ebpf.MapSpec `ebpf:"cache"`
+	Clocks          *ebpf.MapSpec `ebpf:"clocks"`
+	ConnLimits      *ebpf.MapSpec `ebpf:"conn_limits"`
+	Conns           *ebpf.MapSpec `ebpf:"conns"`
+	DirectorFilter  *ebpf.MapSpec `ebpf:"director_filter"`
+	DirectorRoutes  *ebpf.MapSpec `ebpf:"director_routes"`
+	Directors       *ebpf.MapSpec `ebpf:"directors"`
+	ExpiryEntries   *ebpf.MapSpec `ebpf:"expiry_entries"`
+	FlowKnobs       *ebpf.MapSpec `ebpf:"flow_knobs"`
+	FlowLines       *ebpf.MapSpec `ebpf:"flow_lines"`
+	Fragments       *ebpf.MapSpec `ebpf:"fragments"`
+	HalfOpenRing    *ebpf.MapSpec `ebpf:"half_open_ring"`
+	HeldFragments   *ebpf.MapSpec `ebpf:"held_fragments"`
+	HeldTurns       *ebpf.MapSpec `ebpf:"held_turns"`
+	IcmpErrors      *ebpf.MapSpec `ebpf:"icmp_errors"`
+	Leases          *ebpf.MapSpec `ebpf:"leases"`
+	Loads           *ebpf.MapSpec `ebpf:"loads"`
+	LocalAddrs      *ebpf.MapSpec `ebpf:"local_addrs"`
+	MarkLists       *ebpf.MapSpec `ebpf:"mark_lists"`
+	MarkRules       *ebpf.MapSpec `ebpf:"mark_rules"`
+	MemberBlocks    *ebpf.MapSpec `ebpf:"member_blocks"`
+	Reasons         *ebpf.MapSpec `ebpf:"reasons"`
+	ServerStats     *ebpf.MapSpec `ebpf:"server_stats"`
+	ServerZeros     *ebpf.MapSpec `ebpf:"server_zeros"`
+	Servers         *ebpf.MapSpec `ebpf:"servers"`
+	ServiceCounts   *ebpf.MapSpec `ebpf:"service_counts"`
+	ServiceKeys     *ebpf.MapSpec `ebpf:"service_keys"`
+	ServiceStats    *ebpf.MapSpec `ebpf:"service_stats"`
+	ServiceVips     *ebpf.MapSpec `ebpf:"service_vips"`
+	ServiceZeros    *ebpf.MapSpec `ebpf:"service_zeros"`
+	Services        *ebpf.MapSpec `ebpf:"services"`
+	Tables          *ebpf.MapSpec `ebpf:"tables"`
+	Tails           *ebpf.MapSpec `ebpf:"tails"`
+	TemplateEntries *ebpf.MapSpec `ebpf:"template_entries"`
+	TemplateTables  *ebpf.MapSpec `ebpf:"template_tables"`
+	Templates       *ebpf.MapSpec `ebpf:"templates"`
+	Timeouts        *ebpf.MapSpec `ebpf:"timeouts"`
+	Vips            *ebpf.MapSpec `ebpf:"vips"`
+	Vmacs           *ebpf.MapSpec `ebpf:"vmacs"`
+	Works           *ebpf.MapSpec `ebpf:"works"`
+	XdpExits        *ebpf.MapSpec `ebpf:"xdp_exits"`
 }
 
 // BpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -821,47 +835,49 @@ func (o *BpfObjects) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfMaps struct {
-	AccessKinds    *ebpf.Map `ebpf:"access_kinds"`
-	AccessRules    *ebpf.Map `ebpf:"access_rules"`
-	Cache          *ebpf.Map `ebpf:"cache"`
-	Clocks         *ebpf.Map `ebpf:"clocks"`
-	ConnLimits     *ebpf.Map `ebpf:"conn_limits"`
-	Conns          *ebpf.Map `ebpf:"conns"`
-	DirectorFilter *ebpf.Map `ebpf:"director_filter"`
-	DirectorRoutes *ebpf.Map `ebpf:"director_routes"`
-	Directors      *ebpf.Map `ebpf:"directors"`
-	ExpiryEntries  *ebpf.Map `ebpf:"expiry_entries"`
-	FlowKnobs      *ebpf.Map `ebpf:"flow_knobs"`
-	FlowLines      *ebpf.Map `ebpf:"flow_lines"`
-	Fragments      *ebpf.Map `ebpf:"fragments"`
-	HalfOpenRing   *ebpf.Map `ebpf:"half_open_ring"`
-	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
-	HeldTurns      *ebpf.Map `ebpf:"held_turns"`
-	IcmpErrors     *ebpf.Map `ebpf:"icmp_errors"`
-	Leases         *ebpf.Map `ebpf:"leases"`
-	Loads          *ebpf.Map `ebpf:"loads"`
-	LocalAddrs     *ebpf.Map `ebpf:"local_addrs"`
-	MarkLists      *ebpf.Map `ebpf:"mark_lists"`
-	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
-	MemberBlocks   *ebpf.Map `ebpf:"member_blocks"`
-	Reasons        *ebpf.Map `ebpf:"reasons"`
-	ServerStats    *ebpf.Map `ebpf:"server_stats"`
-	ServerZeros    *ebpf.Map `ebpf:"server_zeros"`
-	Servers        *ebpf.Map `ebpf:"servers"`
-	ServiceCounts  *ebpf.Map `ebpf:"service_counts"`
-	ServiceKeys    *ebpf.Map `ebpf:"service_keys"`
-	ServiceStats   *ebpf.Map `ebpf:"service_stats"`
-	ServiceVips    *ebpf.Map `ebpf:"service_vips"`
-	ServiceZeros   *ebpf.Map `ebpf:"service_zeros"`
-	Services       *ebpf.Map `ebpf:"services"`
-	Tables         *ebpf.Map `ebpf:"tables"`
-	Tails          *ebpf.Map `ebpf:"tails"`
-	Templates      *ebpf.Map `ebpf:"templates"`
-	Timeouts       *ebpf.Map `ebpf:"timeouts"`
-	Vips           *ebpf.Map `ebpf:"vips"`
-	Vmacs          *ebpf.Map `ebpf:"vmacs"`
-	Works          *ebpf.Map `ebpf:"works"`
-	XdpExits       *ebpf.Map `ebpf:"xdp_exits"`
+	AccessKinds     *ebpf.Map `ebpf:"access_kinds"`
+	AccessRules     *ebpf.Map `ebpf:"access_rules"`
+	Cache           *ebpf.Map `ebpf:"cache"`
+	Clocks          *ebpf.Map `ebpf:"clocks"`
+	ConnLimits      *ebpf.Map `ebpf:"conn_limits"`
+	Conns           *ebpf.Map `ebpf:"conns"`
+	DirectorFilter  *ebpf.Map `ebpf:"director_filter"`
+	DirectorRoutes  *ebpf.Map `ebpf:"director_routes"`
+	Directors       *ebpf.Map `ebpf:"directors"`
+	ExpiryEntries   *ebpf.Map `ebpf:"expiry_entries"`
+	FlowKnobs       *ebpf.Map `ebpf:"flow_knobs"`
+	FlowLines       *ebpf.Map `ebpf:"flow_lines"`
+	Fragments       *ebpf.Map `ebpf:"fragments"`
+	HalfOpenRing    *ebpf.Map `ebpf:"half_open_ring"`
+	HeldFragments   *ebpf.Map `ebpf:"held_fragments"`
+	HeldTurns       *ebpf.Map `ebpf:"held_turns"`
+	IcmpErrors      *ebpf.Map `ebpf:"icmp_errors"`
+	Leases          *ebpf.Map `ebpf:"leases"`
+	Loads           *ebpf.Map `ebpf:"loads"`
+	LocalAddrs      *ebpf.Map `ebpf:"local_addrs"`
+	MarkLists       *ebpf.Map `ebpf:"mark_lists"`
+	MarkRules       *ebpf.Map `ebpf:"mark_rules"`
+	MemberBlocks    *ebpf.Map `ebpf:"member_blocks"`
+	Reasons         *ebpf.Map `ebpf:"reasons"`
+	ServerStats     *ebpf.Map `ebpf:"server_stats"`
+	ServerZeros     *ebpf.Map `ebpf:"server_zeros"`
+	Servers         *ebpf.Map `ebpf:"servers"`
+	ServiceCounts   *ebpf.Map `ebpf:"service_counts"`
+	ServiceKeys     *ebpf.Map `ebpf:"service_keys"`
+	ServiceStats    *ebpf.Map `ebpf:"service_stats"`
+	ServiceVips     *ebpf.Map `ebpf:"service_vips"`
+	ServiceZeros    *ebpf.Map `ebpf:"service_zeros"`
+	Services        *ebpf.Map `ebpf:"services"`
+	Tables          *ebpf.Map `ebpf:"tables"`
+	Tails           *ebpf.Map `ebpf:"tails"`
+	TemplateEntries *ebpf.Map `ebpf:"template_entries"`
+	TemplateTables  *ebpf.Map `ebpf:"template_tables"`
+	Templates       *ebpf.Map `ebpf:"templates"`
+	Timeouts        *ebpf.Map `ebpf:"timeouts"`
+	Vips            *ebpf.Map `ebpf:"vips"`
+	Vmacs           *ebpf.Map `ebpf:"vmacs"`
+	Works           *ebpf.Map `ebpf:"works"`
+	XdpExits        *ebpf.Map `ebpf:"xdp_exits"`
 }
 
 func (m *BpfMaps) Close() error {
@@ -901,6 +917,8 @@ func (m *BpfMaps) Close() error {
 		m.Services,
 		m.Tables,
 		m.Tails,
+		m.TemplateEntries,
+		m.TemplateTables,
 		m.Templates,
 		m.Timeouts,
 		m.Vips,
@@ -935,6 +953,7 @@ type BpfPrograms struct {
 	WeirEgress         *ebpf.Program `ebpf:"weir_egress"`
 	WeirJiffies        *ebpf.Program `ebpf:"weir_jiffies"`
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
+	WeirListTemplates  *ebpf.Program `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.Program `ebpf:"weir_local_out"`
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
@@ -951,6 +970,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirEgress,
 		p.WeirJiffies,
 		p.WeirLimits,
+		p.WeirListTemplates,
 		p.WeirLocalOut,
 		p.WeirSweep,
 		p.WeirSweepCache,

@@ -4,6 +4,7 @@ package abi
 
 const (
 	TickShift            = 26                   // TICK_SHIFT
+	TemplatePlaceShift   = 1                    // TEMPLATE_PLACE_SHIFT
 	MethodMask           = 3                    // METHOD_MASK
 	AddrSlotFactor       = 11400714819323198485 // ADDR_SLOT_FACTOR
 	AddrSlotShift        = 50                   // ADDR_SLOT_SHIFT

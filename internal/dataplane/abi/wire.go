@@ -179,3 +179,9 @@ func TurnWord(level, place, server uint32) uint64 {
 func ShareWord(turns, server uint32) uint64 {
 	return uint64(turns)<<ListTurnsShift | uint64(server)
 }
+
+// TemplateEntry is the expiry entry of a template (struct template_entry of bpf/abi.h).
+type TemplateEntry struct {
+	Key        BpfTemplateKey
+	Taken, Due uint32
+}

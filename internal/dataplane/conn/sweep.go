@@ -2,12 +2,9 @@ package conn
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/cilium/ebpf"
-
+	"weir/internal/beat"
 	"weir/internal/dataplane/abi"
 )
 
@@ -16,10 +13,6 @@ const (
 	// connection may be deleted so much later than it expires; with many connections a
 	// sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
-	// Templates have no expiry entries: they are looked at less often
-	// where they are many.
-	templateMost = 3500 * time.Millisecond
-	perTemplate  = 3500 * time.Nanosecond
 	// The pause after some entries is so many times longer than the look at them, unless
 	// many connections have expired.
 	restFor   = 60
@@ -47,33 +40,31 @@ func (t *Table) Run(ctx context.Context) {
 	}
 }
 
-// SweepSome looks at some expiry entries, and after the last of them at the templates and
-// the caches. It returns how long to wait before the next call.
+// SweepSome looks at some expiry entries, and after the last of them at the caches. It returns
+// how long to wait before the next call.
 func (t *Table) SweepSome() (pause time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.expiry.sweeping {
-		t.beginSweep(time.Since(t.swept) >= pauseFor(t.templates))
+	if !t.sweeping() {
+		t.beginSweep(true)
 	}
 	begun := time.Now()
-	done, err := t.sweepExpiry()
+	done, due, err := t.sweepOn()
 	if err != nil {
 		t.beginSweep(true) // another try
 		return sweepLeast, err
 	}
 	switch {
-	case !done && t.expiry.args.Due < abi.SweepDue:
+	case !done && due < abi.SweepDue:
 		return restFor * time.Since(begun), nil
 	case !done: // they are to leave
 		return restShort, nil
 	}
 	err = t.endSweep()
-	return max(sweepLeast-time.Since(t.expiry.begun), time.Millisecond), err
-}
-
-// pauseFor is the time between two sweeps of so many templates.
-func pauseFor(templates int) time.Duration {
-	return min(max(sweepLeast, time.Duration(templates)*perTemplate), templateMost)
+	if time.Since(t.expiry.begun) < sweepLeast {
+		return beat.Until(sweepLeast), err
+	}
+	return time.Millisecond, err
 }
 
 // Sweep sweeps everything now. Where every is true, it looks at connections that are
@@ -89,10 +80,27 @@ func (t *Table) Sweep(every bool) error {
 	return t.endSweep()
 }
 
+// sweeping says whether a sweep has begun and not ended.
+func (t *Table) sweeping() bool { return t.expiry.sweeping || t.clients.sweeping }
+
+// sweepOn looks at some more expiry entries, of the connections and then of the templates. It
+// says whether these were the last, and how many of them were due.
+func (t *Table) sweepOn() (done bool, due uint32, err error) {
+	if t.expiry.sweeping {
+		if done, err := t.sweepExpiry(); !done || err != nil {
+			return false, t.expiry.args.Due, err
+		}
+		due = t.expiry.args.Due
+		t.clients.begin(t.epoch.Load(), t.expiry.args.All == 1)
+	}
+	done, err = t.sweepTemplates() // at once: at rest, one wake-up does for both
+	return done, due + t.clients.args.Due, err
+}
+
 // sweepAll goes on with a sweep until it has looked at the last expiry entry.
 func (t *Table) sweepAll() error {
 	for {
-		if done, err := t.sweepExpiry(); done || err != nil {
+		if done, _, err := t.sweepOn(); done || err != nil {
 			return err
 		}
 	}
@@ -106,39 +114,27 @@ func (t *Table) ExpireRemoved() error {
 	defer t.mu.Unlock()
 	t.expiry.all = true
 	t.beginSweep(false)
-	if err := t.sweepAll(); err != nil {
-		return err
-	}
-	return t.sweepTemplates()
+	return t.sweepAll()
 }
 
-// beginSweep begins a sweep, of all that there is or of the connections alone.
+// beginSweep begins a sweep, of all that there is or of connections and templates alone.
 func (t *Table) beginSweep(whole bool) {
 	if whole {
 		t.epoch.Add(1)
-		t.swept = time.Now()
 	}
+	t.clients.sweeping = false
 	t.expiry.begin(t.epoch.Load(), whole)
 }
 
 // endSweep sweeps what has no expiry entry, if this is a sweep of all, and then forgets
-// removed servers that nothing refers to any more.
+// removed servers that nothing refers to any more. Where a template may have no entry, nobody
+// knows whether it refers to one.
 func (t *Table) endSweep() error {
 	if !t.expiry.whole {
 		return nil
 	}
-	return errors.Join(t.sweepTemplates(), t.sweepCache(), t.servers.Forget(t.epoch.Load()))
-}
-
-// sweepTemplates deletes the templates whose time is over.
-func (t *Table) sweepTemplates() error {
-	if t.templates == 0 && !t.servers.Persistent() {
-		return nil
+	if err := t.sweepCache(); err != nil || t.clients.unsure {
+		return err
 	}
-	args := abi.BpfSweep{Epoch: t.epoch.Load(), Now: Tick()}
-	if _, err := t.programs.Templates.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
-		return fmt.Errorf("sweep the templates: %w", err)
-	}
-	t.templates = int(args.Live)
-	return nil
+	return t.servers.Forget(t.epoch.Load())
 }

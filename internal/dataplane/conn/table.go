@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -19,6 +18,7 @@ import (
 type Programs struct {
 	Sweep     *ebpf.Program `ebpf:"weir_sweep"`
 	Templates *ebpf.Program `ebpf:"weir_sweep_templates"`
+	List      *ebpf.Program `ebpf:"weir_list_templates"`
 	Cache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	Jiffies   *ebpf.Program `ebpf:"weir_jiffies"`
 	Cut       *ebpf.Program `ebpf:"weir_cut"`
@@ -26,7 +26,7 @@ type Programs struct {
 
 // Close closes those that are loaded.
 func (p Programs) Close() {
-	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.Cache, p.Jiffies, p.Cut} {
+	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut} {
 		if program != nil {
 			program.Close()
 		}
@@ -61,10 +61,9 @@ type Table struct {
 	clocks     *kmap.Mirror[uint32, abi.BpfClock]
 	limits     *kmap.Mirror[uint32, uint32] // the time-outs, in ticks
 	flowKnobs  *kmap.Mirror[uint32, abi.BpfFlowKnobs]
-	swept      time.Time // when the last sweep of everything began
-	templates  int       // that it met
-	cacheLines uint32    // that it left in the cache of destinations
+	cacheLines uint32 // that the last sweep of everything left in the cache of destinations
 	expiry     expiry
+	clients    templates
 	flows      abi.BpfFlowKnobs
 	timeouts   Timeouts
 }
@@ -83,7 +82,7 @@ func Open(log *slog.Logger, m *abi.Maps, programs Programs, mirrors *kmap.Mirror
 // before any other method.
 func (t *Table) Start(servers Servers) error {
 	t.servers = servers
-	for _, start := range []func() error{t.setClock, t.startHalfOpen, t.startFlows, t.takeUpTimeouts} {
+	for _, start := range []func() error{t.setClock, t.startHalfOpen, t.startFlows, t.startTemplates, t.takeUpTimeouts} {
 		if err := start(); err != nil {
 			return err
 		}

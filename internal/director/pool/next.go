@@ -155,7 +155,7 @@ func (p *Pool) follow(was *Pool) Change {
 			stay = append(stay, m)
 		}
 	}
-	p.members, p.services = stay, nil
+	p.members, p.services, p.paths = stay, nil, paths{}
 	p.quorum = quorum{up: was.quorum.up, since: was.quorum.since}
 	p.tiers = was.tiers
 	p.settle()

@@ -29,6 +29,7 @@ type Pool struct {
 	told  []cluster.Event
 	// services are those of Services; nil where a verdict may have changed them since.
 	services []lvs.VirtualServer
+	paths    paths
 	// before is the pool that this one goes on from, until its checks are run for this one.
 	before *Pool
 }

@@ -1,0 +1,32 @@
+// Package beat gives tasks that repeat something common instants to wake up at. A process
+// at rest that wakes up once a second for ten tasks takes a fraction of the CPU of one that
+// wakes up ten times: each time, several threads and the runtime's monitor wake up, too.
+package beat
+
+import "time"
+
+// behind is by how much the instants lie behind whole seconds, at which many other programs
+// of a machine wake up.
+const behind = 11 * time.Millisecond
+
+// Until is how long it is to the next instant of a period, more than 0 and at most the
+// period. The instants lie shortly behind the multiples of the period by the system's clock;
+// where somebody sets that, one comes early. It is to be asked again after each instant.
+func Until(period time.Duration) time.Duration {
+	return period - (time.Duration(time.Now().UnixNano())-behind)%period
+}
+
+// Grid is how long it is to the instant of a fine grid that is nearest to some time from
+// now: thousands of timers that fire at its instants wake a process up a hundred times a
+// second at most. It takes half a step from the time, or adds as much; a time of less than a
+// hundred steps stays as it is.
+func Grid(wait, step time.Duration) time.Duration {
+	if wait < 100*step {
+		return wait
+	}
+	past := (time.Duration(time.Now().UnixNano()) + wait) % step
+	if past > step/2 {
+		past -= step
+	}
+	return wait - past
+}
