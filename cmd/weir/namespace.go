@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 
@@ -31,24 +33,24 @@ func addNamespaceFlag(cmd *cobra.Command, name, runDir, pinDir *string) {
 			return
 		}
 		if !cmd.Flags().Changed("run-dir") {
-			*runDir = runDirIn(*runDir, *name)
+			*runDir = folderIn(*runDir, *name)
 		}
 		if pinDir != nil && !cmd.Flags().Changed("pin-dir") {
-			*pinDir = pinDirIn(*pinDir, *name)
+			*pinDir = folderIn(*pinDir, *name)
 		}
 	}
 }
 
-// runDirIn and pinDirIn are the default folders of a weir in a network namespace. A folder of
-// pins belongs to one data plane, so that the other one stands beside it.
-func runDirIn(dir, name string) string { return filepath.Join(dir, name) }
-func pinDirIn(dir, name string) string { return dir + "-" + name }
+// folderIn is a default folder of a weir in a network namespace. It stands beside that of a weir
+// without one, whose files may have the namespace's name.
+func folderIn(dir, name string) string { return dir + "-" + name }
 
 // inNamespace has the process be in the network namespace that the file names, and returns the
 // options with the folders of that namespace. Where the process is in another one it does not
 // return without an error: the program is executed again there, and reads the file again. The
 // error has the place of net_namespace.
-func inNamespace(o runOptions) (runOptions, error) {
+func inNamespace(ctx context.Context, o runOptions) (runOptions, error) {
+	entered := takeEntered()
 	if info, err := os.Stat(o.config); err != nil || !info.Mode().IsRegular() {
 		return o, nil // a pipe is read once: see sameAsEntered
 	}
@@ -59,12 +61,12 @@ func inNamespace(o runOptions) (runOptions, error) {
 	}
 	o.space = cfg.Machine.NetNamespace
 	if !o.fixedRunDir {
-		o.runDir = runDirIn(o.runDir, o.space)
+		o.runDir = folderIn(o.runDir, o.space)
 	}
 	if !o.fixedPinDir {
-		o.pinDir = pinDirIn(o.pinDir, o.space)
+		o.pinDir = folderIn(o.pinDir, o.space)
 	}
-	if err := enterNamespace(o.space); err != nil {
+	if err := enterNamespace(ctx, o.space, entered); err != nil {
 		return o, fmt.Errorf("%s: net_namespace %s: %w", cfg.Machine.PlaceOf("net_namespace").WithColumn(), o.space, err)
 	}
 	return o, nil
@@ -80,12 +82,22 @@ func (o runOptions) sameAsEntered(cfg *conf.Config) error {
 	return nil
 }
 
+// takeEntered is the namespace for which this program was executed again, "" where it was not.
+// Scripts and programs do not inherit it.
+func takeEntered() string {
+	name := os.Getenv(enteredVariable)
+	os.Unsetenv(enteredVariable)
+	return name
+}
+
+// errGone says that there is no network namespace of a name.
+var errGone = errors.New("there is no such network namespace")
+
 // enterNamespace returns nil where this process is in the network namespace of that name.
 // Otherwise it executes the program again there, with the same arguments, environment,
-// process number and standard files: threads that exist cannot be moved. It returns an error with its remedy where that cannot be.
-func enterNamespace(name string) error {
-	entered := os.Getenv(enteredVariable)
-	os.Unsetenv(enteredVariable) // scripts and programs do not inherit it
+// process number and standard files: threads that exist cannot be moved. It returns an error
+// with its remedy where that cannot be, and ctx's where that has ended.
+func enterNamespace(ctx context.Context, name, entered string) error {
 	if filepath.Base(name) != name || name == ".." || name == "." {
 		return errors.New("that is no name of a network namespace: expected one that ip netns list shows")
 	}
@@ -93,7 +105,7 @@ func enterNamespace(name string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("there is no %s: make it by ip netns add %s, before weir starts", path, name)
+		return fmt.Errorf("%w: make it by ip netns add %s, before weir starts", errGone, name)
 	case err != nil:
 		return fmt.Errorf("open %s: %w: start weir as root", path, err)
 	}
@@ -109,6 +121,12 @@ func enterNamespace(name string) error {
 		return fmt.Errorf("enter %s: %w: start weir as root, or with CAP_SYS_ADMIN", path, err)
 	} else if err != nil {
 		return fmt.Errorf("enter %s: %w: make the namespace by ip netns add %s", path, err, name)
+	}
+	// From here on SIGTERM and SIGINT end the process at once: what comes while a program is
+	// executed would not be heard by it.
+	signal.Reset(os.Interrupt, unix.SIGTERM)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	program, err := os.Executable()
 	if err == nil {

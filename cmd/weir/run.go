@@ -49,7 +49,7 @@ at once, and "weir stop --remove" takes the data plane away. A real server stays
 one: its address on lo goes with "weir realserver stop".
 
 Where the file says net_namespace NAME, weir runs in that network namespace, with
-/run/weir/NAME and /sys/fs/bpf/weir-NAME: the other verbs find it by
+/run/weir-NAME and /sys/fs/bpf/weir-NAME: the other verbs find it by
 --net-namespace NAME.
 
 "weir reload" or SIGHUP has it take up a changed file.`,
@@ -81,7 +81,8 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer flush()
-	if o, err = inNamespace(o); err != nil {
+	signal.Ignore(unix.SIGHUP) // until serve hears it
+	if o, err = inNamespace(ctx, o); err != nil {
 		if o.log == jsonLog {
 			slog.New(lines).Error("weir ends", "error", err)
 			return errSilent
