@@ -29,6 +29,7 @@ type spaced struct {
 
 func newSpaced(t *testing.T, name, vip string) *spaced {
 	s := &spaced{t: t, space: nstest.New(t, name), file: filepath.Join(t.TempDir(), "keepalived.conf"), vip: vip}
+	removeStaleSpaces()
 	s.space.IP("link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
 	s.space.IP("link", "set", "peer0", "up")
 	s.space.IP("link", "set", "eth0", "up")
@@ -46,6 +47,19 @@ func newSpaced(t *testing.T, name, vip string) *spaced {
 		}
 	})
 	return s
+}
+
+// removeStaleSpaces removes the folders of namespaces that are gone: a test that was killed has
+// left them.
+func removeStaleSpaces() {
+	for _, folders := range []string{"/run/weir-", "/sys/fs/bpf/weir-"} {
+		all, _ := filepath.Glob(folders + "weirt-*")
+		for _, folder := range all {
+			if _, err := os.Stat("/run/netns/" + strings.TrimPrefix(folder, folders)); os.IsNotExist(err) {
+				os.RemoveAll(folder)
+			}
+		}
+	}
 }
 
 func (s *spaced) runDir() string { return "/run/weir-" + s.space.Name }
