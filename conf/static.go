@@ -43,7 +43,6 @@ type TrackGroup struct {
 // and the static blocks; machine is where they go.
 func machineEntries[C any](machine func(*C) *Machine) []*entry {
 	entries := yet(
-		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names", firstCounts()),
 		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
 		}),
@@ -58,6 +57,9 @@ func machineEntries[C any](machine func(*C) *Machine) []*entry {
 		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in", firstCounts(), reloads(Restart), example("blue", "red")),
 		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers; without a name the default one. It has to be that of net_namespace", firstCounts(), reloads(Restart), example("blue", "red")),
 	)
+	entries = append(entries, ignored("it keeps no files of process numbers, and --run-dir tells one weir from another",
+		value("instance", nonEmpty("a name"), func(c *C) *string { return &machine(c).Instance }, "the name of this process in its files' names", firstCounts()),
+	)...)
 	entries = append(entries, ignored(oneProcess,
 		present("use_pid_dir", func(c *C) *bool { return &machine(c).PIDDir }, "files of process numbers in a folder"),
 		value("child_wait_time", wholeSeconds(0, maxTimer), func(c *C) *time.Duration { return &machine(c).ChildWaitTime }, "how long the first process waits for the others", initially(5*time.Second)),
