@@ -30,12 +30,12 @@ type caretaker struct {
 
 // newCaretaker takes up the leases that run of a configuration's instances; nil where there
 // are none. It logs how it hands over, if it does.
-func newCaretaker(cfg *conf.Config, pinDir string, log *slog.Logger) *caretaker {
-	leases, err := dataplane.OpenLeases(pinDir)
+func newCaretaker(cfg *conf.Config, o runOptions, log *slog.Logger) *caretaker {
+	leases, err := dataplane.OpenLeases(o.pinDir)
 	if err != nil {
 		return nil // nothing is pinned there, or another version's
 	}
-	machine := director.OnKernel(director.Plane{Leases: leases}, nil)
+	machine := director.OnKernel(director.Plane{Leases: leases}, nil, secondariesIn(o.runDir))
 	left, err := director.LeftBy(machine, cfg)
 	if err != nil {
 		log.Warn("go on with what an earlier process left", "error", err)

@@ -45,8 +45,8 @@ func keeperSocket(pinDir string) string {
 
 // legacy is what a keeper gets.
 type legacy struct {
-	PinDir, Log string
-	Kept        []director.Kept
+	PinDir, RunDir, Log string
+	Kept                []director.Kept
 }
 
 // leave starts a keeper for masterships, and does not wait for it.
@@ -67,7 +67,7 @@ func leave(kept []director.Kept, o runOptions) error {
 	}
 	note := os.NewFile(uintptr(fd), "kept")
 	defer note.Close()
-	if err := json.NewEncoder(note).Encode(legacy{o.pinDir, o.log, kept}); err != nil {
+	if err := json.NewEncoder(note).Encode(legacy{o.pinDir, o.runDir, o.log, kept}); err != nil {
 		return fmt.Errorf("write down what is kept: %w", err)
 	}
 	if _, err := note.Seek(0, 0); err != nil {
@@ -120,7 +120,7 @@ func keep(ctx context.Context, l legacy, listener net.Listener) error {
 	defer handOver()
 	w := newWait(handOver)
 	go w.serve(listener)
-	machine := director.OnKernel(director.Plane{Leases: leases}, nil)
+	machine := director.OnKernel(director.Plane{Leases: leases}, nil, secondariesIn(l.RunDir))
 	var leaving atomic.Bool
 	return director.Keep(ctx, machine, slog.New(endOnly{lines, ctx, &leaving}), l.Kept, &leaving)
 }

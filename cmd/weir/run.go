@@ -137,7 +137,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	var holder holder = keeper
 	if keeper == nil {
-		holder = newCaretaker(cfg, o.pinDir, log)
+		holder = newCaretaker(cfg, o, log)
 	}
 	taken := false
 	defer func() {
@@ -154,7 +154,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
-		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))},
+		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}, secondariesIn(o.runDir),
 	)
 	begun, memory := false, newMemory()
 	machine.TakeOver = func() {
@@ -187,6 +187,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	}
 	return errors.Join(err, plane.Remove()) // it was never in service
 }
+
+// secondariesIn is the file of a run folder that says what promote_secondaries of devices was.
+func secondariesIn(runDir string) string { return filepath.Join(runDir, "secondaries.json") }
 
 // realServers is how many a configuration has.
 func realServers(cfg *conf.Config) (n int) {

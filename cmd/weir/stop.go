@@ -84,21 +84,21 @@ func stopWeir(ctx context.Context, out io.Writer, o stopOptions) error {
 	if !o.remove {
 		return nil
 	}
-	return removeLeft(out, o.pinDir)
+	return removeLeft(out, o)
 }
 
 // removeLeft takes away what a weir that has ended left.
-func removeLeft(out io.Writer, pinDir string) error {
-	left, err := director.RemoveVIPs()
+func removeLeft(out io.Writer, o stopOptions) error {
+	left, err := director.RemoveVIPs(secondariesIn(o.runDir))
 	for _, what := range left {
 		fmt.Fprintf(out, "Removed %s.\n", what)
 	}
-	removed, e := dataplane.RemovePinned(pinDir)
+	removed, e := dataplane.RemovePinned(o.pinDir)
 	switch {
 	case removed:
-		fmt.Fprintf(out, "The data plane pinned in %s is taken away.\n", pinDir)
+		fmt.Fprintf(out, "The data plane pinned in %s is taken away.\n", o.pinDir)
 	case e == nil:
-		fmt.Fprintf(out, "No data plane is pinned in %s.\n", pinDir)
+		fmt.Fprintf(out, "No data plane is pinned in %s.\n", o.pinDir)
 	}
 	return errors.Join(err, e)
 }

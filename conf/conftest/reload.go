@@ -206,6 +206,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance garp_master_repeat":   {was: "5", now: "6"},
 	"vrrp_instance accept":               {was: "-no_accept", now: ""},
 	"vrrp_instance no_virtual_ipaddress": {was: "-", now: ""},
+	"vrrp_instance promote_secondaries":  {was: "-", now: ""},
 	"vrrp_instance virtual_ipaddress_excluded": {
 		was: "{\n10.1.0.1\n}", now: "{\n10.1.0.2\n}"},
 	"authentication auth_type": {was: "PASS", now: "AH", around: "auth_pass x\n"},

@@ -51,14 +51,15 @@ func Keep(ctx context.Context, m Machine, log *slog.Logger, kept []Kept, leaving
 	}, kept, leaving)
 	if !leaving.Load() && m.VMACs != nil {
 		_, failed := m.VMACs.RemoveOthers(nil)
-		err = errors.Join(err, failed)
+		err = errors.Join(err, failed, m.Secondaries.PutBack(nil))
 	}
 	return err
 }
 
 // RemoveVIPs removes the addresses that a weir that has ended has left on devices, and the
-// devices that it has made for them, and lists them in words.
-func RemoveVIPs() (removed []string, err error) {
+// devices that it has made for them, and lists them in words. What devices were set to before
+// stands in the file secondaries, and is put back.
+func RemoveVIPs(secondaries string) (removed []string, err error) {
 	log := slog.New(slog.DiscardHandler)
 	left, err := vip.New(vip.Kernel{}, vip.Kernel{}, drift.NewLedger(log), vip.Reports{}).ClearLeft()
 	for _, a := range left {
@@ -68,5 +69,5 @@ func RemoveVIPs() (removed []string, err error) {
 	for _, name := range devices {
 		removed = append(removed, "device "+name)
 	}
-	return removed, errors.Join(err, failed)
+	return removed, errors.Join(err, failed, vip.Secondaries{File: secondaries}.PutBack(nil))
 }

@@ -32,10 +32,12 @@ type Machine struct {
 	Real  Real
 
 	// VMACs are the devices of use_vmac.
-	VMACs     VMACs
-	Addresses vip.Addresses
-	Announcer vip.Announcer
-	Routes    Routes
+	VMACs VMACs
+	// Secondaries is promote_secondaries of devices.
+	Secondaries Secondaries
+	Addresses   vip.Addresses
+	Announcer   vip.Announcer
+	Routes      Routes
 	// OpenLink opens what carries an instance's advertisements.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
 	// BFD makes a speaker of BFD, which logs there.
@@ -69,6 +71,15 @@ type VMACs interface {
 	Make([]vmac.Device) error
 	// RemoveOthers removes what weir has made but for these, and names it.
 	RemoveOthers([]vmac.Device) (removed []string, err error)
+}
+
+// Secondaries has devices keep the further addresses of a network when its first one goes. Both
+// are idempotent.
+type Secondaries interface {
+	// Promote has these devices do so, too. One that does not exist is left out.
+	Promote(devices []string) error
+	// PutBack has all others do what they did before Promote.
+	PutBack(but []string) error
 }
 
 // Sessions are those of BFD.
@@ -169,10 +180,11 @@ type Resolver interface {
 	Close()
 }
 
-// OnKernel is a machine that has this data plane and is a real server by this.
-func OnKernel(plane Plane, real Real) Machine {
+// OnKernel is a machine that has this data plane and is a real server by this. Its secondaries
+// remember in a file what was set before.
+func OnKernel(plane Plane, real Real, secondaries string) Machine {
 	return Machine{
-		Plane: plane, Real: real, VMACs: vmac.Kernel{}, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
+		Plane: plane, Real: real, VMACs: vmac.Kernel{}, Secondaries: vip.Secondaries{File: secondaries}, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
 		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
 			link, err := vrrp.OpenLink(c, log)
 			if err != nil {

@@ -125,7 +125,7 @@ func (s *sessions) Follow(ctx context.Context, _ string, report func(bfd.Status)
 func (s *site) on(m *fakenet.Machine, real Real) Machine {
 	return Machine{
 		Plane: Plane{Forwarder: m, Leases: m, Left: m, Counters: counting{Machine: m}, Run: m.Run},
-		Real:  real, VMACs: &vmacs{machine: m}, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
+		Real:  real, VMACs: &vmacs{machine: m}, Secondaries: &secondaries{}, Addresses: m, Announcer: announcer{m}, Routes: routes{m}, Watch: m.Watch,
 		BFD: func(*slog.Logger) Sessions { return &sessions{} },
 		OpenLink: func(c vrrp.LinkConfig, _ *slog.Logger) (ha.Transport, error) {
 			t, err := m.OpenLink(c)
@@ -299,6 +299,23 @@ func (v *vmacs) Make(wanted []vmac.Device) error {
 			v.machine.SetMAC(d.Name, d.MAC)
 		}
 	}
+	return nil
+}
+
+// secondaries are the devices that keep further addresses.
+type secondaries struct{ promoted []string }
+
+func (s *secondaries) Promote(devices []string) error {
+	for _, d := range devices {
+		if !slices.Contains(s.promoted, d) {
+			s.promoted = append(s.promoted, d)
+		}
+	}
+	return nil
+}
+
+func (s *secondaries) PutBack(but []string) error {
+	s.promoted = slices.DeleteFunc(s.promoted, func(d string) bool { return !slices.Contains(but, d) })
 	return nil
 }
 

@@ -122,7 +122,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 		all = append(all, virtual(uint16(1+i), servers...))
 	}
-	m := OnKernel(Plane{Left: nothing{}, Counters: counting{}}, &told{})
+	m := OnKernel(Plane{Left: nothing{}, Counters: counting{}}, &told{}, "")
 	d := New(services(all...), m, cluster.NewStream(cluster.Log(slog.DiscardHandler)))
 	ctx, stop := context.WithCancel(b.Context())
 	ended := make(chan error, 1)

@@ -211,9 +211,13 @@ func differences(was, now []lvs.Device) (begins, ends []string) {
 	return names(now, was), names(was, now)
 }
 
-// makeVMACs makes the devices that instances need, where some are missing. The next look at
+// makeVMACs makes the devices that instances need, where some are missing, and has those that
+// are there keep further addresses where an instance says so. The next look at
 // the surroundings finds them.
 func (d *Director) makeVMACs(cfgs []conf.VRRPInstance) error {
+	if err := d.machine.Secondaries.Promote(promoting(cfgs)); err != nil {
+		return err
+	}
 	wanted := ha.VMACs(cfgs)
 	if d.surroundings.picture != nil && !vmac.Lacks(wanted, d.surroundings.picture) {
 		return nil
@@ -234,6 +238,19 @@ func (d *Director) dropVMACs(cfgs []conf.VRRPInstance) {
 	if _, err := d.machine.VMACs.RemoveOthers(ha.VMACs(cfgs)); err != nil {
 		d.log.Warn("remove devices of use_vmac", "error", err)
 	}
+	if err := d.machine.Secondaries.PutBack(promoting(cfgs)); err != nil {
+		d.log.Warn("put back what devices do with further addresses", "error", err)
+	}
+}
+
+// promoting are the devices of instances with promote_secondaries.
+func promoting(cfgs []conf.VRRPInstance) (devices []string) {
+	for _, c := range cfgs {
+		if c.PromoteSecondaries {
+			devices = append(devices, c.Interface)
+		}
+	}
+	return devices
 }
 
 // keepVMACs has a device that somebody has deleted, or that came with its base, be there
