@@ -32,7 +32,7 @@ type InterfaceDelay struct {
 	Up        time.Duration `json:"up"`
 }
 
-// TrackGroup are the instances that fail with a static address or route.
+// TrackGroup are the instances that fail with a static address, route or rule.
 type TrackGroup struct {
 	given
 	Name    string   `json:"track_group"`
@@ -42,17 +42,15 @@ type TrackGroup struct {
 // machineEntries are the keywords outside any block that say something alone,
 // and the static blocks; machine is where they go.
 func machineEntries[C any](machine func(*C) *Machine) []*entry {
-	entries := yet(
-		section("track_group", trackGroupBlock(), "instances that fail with a static address or route", func(r *reader, st *text.Statement, c *C) *TrackGroup {
+	entries := []*entry{
+		section("track_group", trackGroupBlock(), "instances that fail with a static address, route or rule", func(r *reader, st *text.Statement, c *C) *TrackGroup {
 			return trackGroupHead(r, st, machine(c))
 		}),
-	)
-	entries = append(entries,
 		section("interface_up_down_delays", delayBlock(), "how long a change of a link waits before it counts", plain(machine)),
 		section("static_ipaddress", vipBlock("static_ipaddress", hostAddress(), func(m *Machine, v VIP) { m.Addresses = append(m.Addresses, v) }), "addresses that this machine has", plain(machine)),
 		section("static_routes", routeBlock("static_routes", func(m *Machine, v Route) { m.Routes = append(m.Routes, v) }), "routes that this machine has", plain(machine)),
 		section("static_rules", ruleBlock("static_rules", func(m *Machine, v Rule) { m.Rules = append(m.Rules, v) }), "policy rules that this machine has", plain(machine)),
-	)
+	}
 	entries = append(entries,
 		value("net_namespace", nonEmpty("a network namespace's name"), func(c *C) *string { return &machine(c).NetNamespace }, "the network namespace to run in", firstCounts(), reloads(Restart), example("blue", "red")),
 		optional("net_namespace_ipvs", nonEmpty("a network namespace's name"), "", func(c *C) *string { return &machine(c).NetNamespaceIPVS }, "the network namespace of the virtual servers; without a name the default one. It has to be that of net_namespace", firstCounts(), reloads(Restart), example("blue", "red")),
@@ -103,7 +101,7 @@ func trackGroupBlock() *blockSpec {
 		g.note("group", st.Place())
 	})
 	names.words = isName
-	return &blockSpec{name: "track_group", entries: yet(section("group", names, "the instances", plain(func(g *G) *G { return g })))}
+	return &blockSpec{name: "track_group", entries: []*entry{section("group", names, "the instances", plain(func(g *G) *G { return g }))}}
 }
 
 func trackGroupHead(r *reader, st *text.Statement, m *Machine) *TrackGroup {

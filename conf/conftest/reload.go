@@ -126,6 +126,7 @@ var reloadExamples = map[string]reloadExample{
 	"vrrp_instance garp_lower_prio_delay":      {was: "5", now: "6"},
 	"vrrp_instance garp_lower_prio_repeat":     {was: "5", now: "6"},
 
+	"track_group group":                          {was: "{\nV\n}", now: "{\nV2\n}"},
 	"vrrp_sync_group group":                      {was: "{\nV\n}", now: "{\nV2\n}"},
 	"vrrp_sync_group sync_group_tracking_weight": {was: "-", now: "", around: "group {\nV\n}\n"},
 
@@ -330,6 +331,7 @@ var Blocks = map[string]string{
 	"vrrp_instance auth_hmac":    "",
 	" vrrp_instance":             "vrrp_instance W {\ninterface eth0\nvirtual_router_id 9\n}\n",
 	" vrrp_sync_group":           "vrrp_sync_group W {\ngroup {\nV\n}\n}\n",
+	" track_group":               "track_group W {\ngroup {\nV\n}\n}\n",
 	" garp_group":                "garp_group {\ngarp_interval 1\ninterface eth0\n}\n",
 	" vrrp_script":               "vrrp_script W {\nscript /bin/true\ninterval 50\n}\n",
 	" vrrp_track_process":        "vrrp_track_process W {\nprocess a\n}\n",
@@ -448,7 +450,7 @@ func ReloadText(block, keyword, statement string) string {
 
 // trackers are what a file with a statement in or about a tracker or a group has beside it.
 func trackers(block, keyword, statement string) string {
-	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n"}[block]
+	head := map[string]string{"vrrp_sync_group": "vrrp_sync_group G {\n", "track_group": "track_group G {\n", "garp_group": "garp_group {\n", "vrrp_script": "vrrp_script s1 {\n", "vrrp_track_process": "vrrp_track_process p1 {\n"}[block]
 	must := map[string]string{"vrrp_script": "script /bin/true\n", "vrrp_track_process": "process a\n"}[block]
 	if block == "vrrp_sync_group" && !strings.Contains(statement, "group {") {
 		must = aGroup

@@ -109,15 +109,21 @@ func (e *Engine) compareEntries(all []Wanted) (changes []entryChange) {
 	return changes
 }
 
-// repairEntries adds an owner's entries that are missing. It is called with work.
-func (e *Engine) repairEntries(list []netlnk.Entry) {
+// repairEntries adds an owner's entries that are missing, and lists those that it cannot add.
+// It is called with work.
+func (e *Engine) repairEntries(label string, list []netlnk.Entry) (missing []Failure) {
 	table, ok := e.kernel.(Entries)
 	if !ok {
-		return
+		return nil
 	}
 	for _, entry := range list {
-		if changed, err := table.AddEntry(entry); changed || err != nil {
+		changed, err := table.AddEntry(entry)
+		if changed || err != nil {
 			e.drift.Note(DriftEntry, entry.String(), err)
 		}
+		if err != nil {
+			missing = append(missing, Failure{Label: label, Entry: entry, Err: err})
+		}
 	}
+	return missing
 }

@@ -39,24 +39,50 @@ func (e *Engine) repairOwner(h *holding, sure func(Owner) bool) {
 	if !idle || place == Undecided || place == Here && !sure(w.Owner) {
 		return
 	}
+	var missing []Failure
 	for device, list := range byDevice(w.Addresses) {
 		have, err := e.kernel.List(device)
 		switch {
 		case errors.Is(err, netlnk.ErrNoDevice):
 			// The owner is told of that, and moves its addresses.
+			if place == Here {
+				missing = append(missing, failures(w.Label, list, err)...)
+			}
 		case errors.Is(err, netlnk.ErrInterrupted):
 			// Somebody is changing many addresses. The next look finds what is left of that.
 		case err != nil:
 			e.drift.Note(DriftCompare, "addresses of "+device, err)
 		case place == Here:
-			e.repairMissing(h, turn, list, have)
+			missing = append(missing, e.repairMissing(h, turn, list, have)...)
 		default:
 			e.repairStray(list, have)
 		}
 	}
 	if place == Here {
-		e.repairEntries(w.Entries)
+		missing = append(missing, e.repairEntries(w.Label, w.Entries)...)
 	}
+	e.mu.Lock()
+	h.missing = missing
+	e.mu.Unlock()
+}
+
+// failures are all of these addresses, for one reason.
+func failures(label string, list []Address, err error) (failed []Failure) {
+	for _, a := range list {
+		failed = append(failed, Failure{Label: label, Address: a, Err: err})
+	}
+	return failed
+}
+
+// Missing lists what of an owner's addresses, routes and rules is to be here, and could not be
+// put back by the last Repair. More than 64 addresses that go at once are not listed.
+func (e *Engine) Missing(o Owner) []Failure {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h := e.owner(o); h != nil && h.place == Here {
+		return h.missing
+	}
+	return nil
 }
 
 // settledAt is where an owner is; idle is false where its goroutine is at work, or Set has
@@ -70,7 +96,7 @@ func (e *Engine) settledAt(h *holding) (w Wanted, place Place, turn uint64, idle
 // repairMissing adds what is missing. Where that is more than a batch, the owner's goroutine
 // does so, and nobody waits for it: IPv6 addresses that are added again soon after they were
 // removed take the kernel more than a millisecond each.
-func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []netlnk.Address) {
+func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []netlnk.Address) (missing []Failure) {
 	here := make(map[netip.Prefix]netlnk.Address, len(have))
 	for _, a := range have {
 		here[a.Prefix] = a
@@ -82,8 +108,7 @@ func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []n
 		}
 	}
 	if len(lost) <= batch {
-		e.mend(h, turn, lost)
-		return
+		return e.mend(h, turn, lost)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -91,6 +116,7 @@ func (e *Engine) repairMissing(h *holding, turn uint64, list []Address, have []n
 		h.lost = append(h.lost, lost...)
 		e.begins(h, mending)
 	}
+	return nil
 }
 
 // mendAll mends what was lost, batch by batch, until Move says otherwise.
@@ -111,12 +137,12 @@ func (e *Engine) mendAll(h *holding, turn uint64, lost []Address) {
 
 // mend adds addresses that are missing, or sets their lifetimes, and has what it added
 // announced. It is called with work.
-func (e *Engine) mend(h *holding, turn uint64, lost []Address) {
+func (e *Engine) mend(h *holding, turn uint64, lost []Address) (missing []Failure) {
 	e.mu.Lock()
-	same, rounds := h.turn == turn, max(h.Rounds, 1)
+	same, label, rounds := h.turn == turn, h.Label, max(h.Rounds, 1)
 	e.mu.Unlock()
 	if !same {
-		return
+		return nil
 	}
 	var added []Address
 	for _, a := range lost {
@@ -127,11 +153,13 @@ func (e *Engine) mend(h *holding, turn uint64, lost []Address) {
 			e.drift.Note(DriftMissing, a.String(), nil)
 		case err != nil:
 			e.drift.Note(DriftMissing, a.String(), err)
+			missing = append(missing, Failure{Label: label, Address: a, Err: err})
 		default: // it was there, with another lifetime
 			e.drift.Note(DriftPreferred, a.String(), nil)
 		}
 	}
 	e.enqueue(h, added, rounds, false)
+	return missing
 }
 
 // lifetimeLost says whether an address is deprecated and is never to be, or is not and is

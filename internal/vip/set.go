@@ -142,7 +142,7 @@ func (e *Engine) commit(all []Wanted) {
 			h = &holding{}
 		}
 		was := h.Extra
-		h.Wanted = w
+		h.Wanted, h.missing = w, nil
 		h.version++
 		if was.Every != w.Extra.Every || (len(was.Addresses) == 0) != (len(w.Extra.Addresses) == 0) {
 			e.tellExtraAfter(h, w.Extra.Every)

@@ -122,6 +122,7 @@ type holding struct {
 	busy          bool // its goroutine runs
 	todo          change
 	lost          []Address // to be mended
+	missing       []Failure // that the last Repair could not put back
 	announce      bool      // once its addresses are added
 	counts        Counts
 	extra         *telling // nil is none

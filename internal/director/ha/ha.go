@@ -127,7 +127,8 @@ type Instances struct {
 	list      []*instance
 	opened    []*instance // that a reload under way adds
 	directors map[Peer]peerDirector
-	static    vip.Wanted // of no instance
+	static    vip.Wanted    // of no instance
+	missing   []vip.Failure // of static, and could not be put back
 	tracking  Tracking
 	verdicts  map[track.Key]track.Verdict // what the trackers say
 	quorums   map[netip.Addr]Quorum       // of virtual servers that have lost theirs
@@ -366,6 +367,7 @@ func (s *Instances) Repair() {
 		leased, err := s.machine.Leases.Leased(ids[o])
 		return err == nil && leased
 	})
+	s.lookForMissing()
 }
 
 // find is the instance with this identity; nil where there is none.

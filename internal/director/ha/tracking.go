@@ -15,11 +15,12 @@ type Tracking struct {
 	Processes []*conf.TrackProcess
 	Files     []*conf.TrackFile
 	BFDs      []*conf.BFD
+	Static    []Watched
 }
 
 // TrackingOf is that of a configuration.
 func TrackingOf(c *conf.Config) Tracking {
-	return Tracking{c.SyncGroups, c.TrackScripts, c.TrackProcesses, c.TrackFiles, c.BFDs}
+	return Tracking{c.SyncGroups, c.TrackScripts, c.TrackProcesses, c.TrackFiles, c.BFDs, watchedOf(c)}
 }
 
 // groupOf is the sync group that an instance is a member of; nil is none.
@@ -144,6 +145,7 @@ func (s *Instances) judge(in *instance) (fault string, weight int) {
 	}
 	j.quorums(in.cfg, s.quorums)
 	j.isBroken(in)
+	j.isWithout(s.tracking.watchedBy(in.cfg.Name), s.missing)
 	if !j.waiting {
 		in.waits = false
 	}
@@ -273,6 +275,7 @@ func BindTracked(t Tracking, cfgs []conf.VRRPInstance, bindings []Binding, p *ne
 	faults := map[string]string{}
 	for i, c := range cfgs {
 		bindings[i].bindTracked(t.tracks(c), p)
+		bindings[i].bindWatched(t.watchedBy(c.Name), p)
 		faults[c.Name] = bindings[i].Fault
 	}
 	spread(t.Groups, faults)

@@ -74,16 +74,21 @@ const Static vip.Owner = "static"
 func staticOf(m conf.Machine, device string) vip.Wanted {
 	w := vip.Wanted{Owner: Static, Label: "the machine", Entries: entriesOf(m.Routes, m.Rules)}
 	for _, a := range m.Addresses {
-		want := addressOf(a)
-		if want.Options.Unmarked = true; want.Device == "" {
-			want.Device = device
-		}
-		if want.Prefix.Addr().Is6() && a.PreferredLifetime == "" && !want.Prefix.IsSingleIP() {
-			want.Preferred = netlnk.PreferredForever
-		}
-		w.Addresses = append(w.Addresses, want)
+		w.Addresses = append(w.Addresses, staticAddress(a, device))
 	}
 	return w
+}
+
+// staticAddress is one of static_ipaddress; device is that of an address without dev.
+func staticAddress(a conf.VIP, device string) vip.Address {
+	want := addressOf(a)
+	if want.Options.Unmarked = true; want.Device == "" {
+		want.Device = device
+	}
+	if want.Prefix.Addr().Is6() && a.PreferredLifetime == "" && !want.Prefix.IsSingleIP() {
+		want.Preferred = netlnk.PreferredForever
+	}
+	return want
 }
 
 // SetStatic says what this machine has whatever its instances do, from the next SetVIPs on,
