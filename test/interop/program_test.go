@@ -31,6 +31,8 @@ type program struct {
 	dir  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
+	// outside is one that begins outside the host's namespace, and enters it by net_namespace.
+	outside bool
 }
 
 // keepalivedCommand runs the real keepalived with the files of this folder.
@@ -44,7 +46,8 @@ func (p *program) keepalivedCommand(t *testing.T) *exec.Cmd {
 }
 
 // startProgram starts weir, keepalived or BIRD with a configuration. At the end of the test it is
-// stopped, and where the test failed its log is shown.
+// stopped, and where the test failed its log is shown. "keepalived outside" begins outside the
+// host's namespace: of the first namespace alone the kernel tells which processes begin and end.
 func startProgram(t *testing.T, h *host, name, text string) *program {
 	t.Helper()
 	p := &program{host: h, dir: t.TempDir(), done: make(chan struct{})}
@@ -55,6 +58,10 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 		p.cmd = exec.Command(executable, "run", "-f", p.file("conf"), "--run-dir", p.dir, "--pin-dir", pins)
 		t.Cleanup(func() { os.RemoveAll(pins) })
 	case "keepalived":
+		p.cmd = p.keepalivedCommand(t)
+	case "keepalived outside":
+		p.outside = true
+		p.write(t, "net_namespace "+h.name+"\n"+text)
 		p.cmd = p.keepalivedCommand(t)
 	case "bird":
 		path, err := exec.LookPath("bird")
@@ -86,9 +93,11 @@ func startProgram(t *testing.T, h *host, name, text string) *program {
 func (p *program) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(p.done)
-	if err := netns.Set(p.ns); err != nil {
-		started <- err
-		return
+	if !p.outside {
+		if err := netns.Set(p.ns); err != nil {
+			started <- err
+			return
+		}
 	}
 	err := p.cmd.Start()
 	started <- err

@@ -3,10 +3,12 @@ package interop
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,9 +22,12 @@ type story struct {
 	conf  string // DIR is a folder of the director's own
 	rival string // another director of the segment, which steps start
 	steps []step
-	short bool     // it is told in short runs, too
-	whole bool     // weir's part is played by the program itself
-	ours  []string // weir's states of VI_1, where they are others on purpose
+	short bool // it is told in short runs, too
+	whole bool // weir's part is played by the program itself
+	// processes is a story of processes that keepalived is to hear of: PROCESS is the name of
+	// those of the director's own.
+	processes bool
+	ours      []string // weir's states of VI_1, where they are others on purpose
 }
 
 // step is something that happens, and what the states come to be.
@@ -39,11 +44,19 @@ type stage struct {
 	dir   string
 	story *story
 	rival *program
+	// running are the processes of begins, and process is their name, of the 15 bytes at most
+	// that the kernel keeps.
+	running []*exec.Cmd
+	process string
 }
 
 // keepalived reads the states that keepalived's log tells of.
 func (st *stage) keepalived(text string) (state func(string) string, of func(string) []string) {
-	return st.program("keepalived", text, `(?i)\((VI_\d)\):? entering (\w+) state`)
+	name := "keepalived"
+	if st.story.processes {
+		name = "keepalived outside"
+	}
+	return st.program(name, text, `(?i)\((VI_\d)\):? entering (\w+) state`)
 }
 
 // weir reads the states that weir's log tells of.
@@ -113,6 +126,46 @@ func remove(name string) func(*stage) {
 	return func(st *stage) { must(st.t, os.Remove(filepath.Join(st.dir, name))) }
 }
 
+// comesBack takes a static address away, and waits until it is there again.
+func comesBack(device, address string) func(*stage) {
+	return func(st *stage) {
+		l, err := st.host.LinkByName(device)
+		must(st.t, err)
+		a, err := netlink.ParseAddr(address)
+		must(st.t, err)
+		has := func() bool {
+			list, err := st.host.AddrList(l, netlink.FAMILY_V4)
+			must(st.t, err)
+			return slices.ContainsFunc(list, func(have netlink.Addr) bool { return have.IPNet.String() == a.IPNet.String() })
+		}
+		eventually(st.t, address+" is there", time.Minute, has)
+		must(st.t, st.host.AddrDel(l, a))
+		eventually(st.t, address+" is there again", time.Minute, has)
+	}
+}
+
+// begins has one more process run, and oneEnds ends the one that has begun last.
+func begins(st *stage) {
+	path := filepath.Join(st.dir, st.process)
+	if _, err := os.Stat(path); err != nil {
+		sleep, err := exec.LookPath("sleep")
+		must(st.t, err)
+		text, err := os.ReadFile(sleep)
+		must(st.t, err)
+		must(st.t, os.WriteFile(path, text, 0o755))
+	}
+	cmd := exec.Command(path, "3600")
+	must(st.t, cmd.Start())
+	st.running = append(st.running, cmd)
+}
+
+func oneEnds(st *stage) {
+	last := len(st.running) - 1
+	must(st.t, st.running[last].Process.Kill())
+	st.running[last].Wait() // it was killed
+	st.running = st.running[:last]
+}
+
 func rivalStarts(st *stage) { st.rival = startProgram(st.t, st.other, "keepalived", st.story.rival) }
 func rivalStops(st *stage)  { st.rival.stop() }
 func nothing(*stage)        {}
@@ -134,8 +187,12 @@ func instance(n int, device string, priority int, more string) string {
 const (
 	inBoth     = "vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\n}\n"
 	flagScript = "global_defs {\nscript_user root\n}\nvrrp_script flag {\nscript \"/usr/bin/test ! -e DIR/bad\"\ninterval 1\n%s\n}\n"
+	daemon     = "vrrp_track_process d {\nprocess PROCESS\n%s\n}\n"
 	numberFile = "track_file n {\nfile DIR/n\n%s\n}\n"
 )
+
+// watching is a track_group of VI_1, and something of the machine's own that it watches.
+func watching(static string) string { return "track_group g {\ngroup {\nVI_1\n}\n}\n" + static + "\n" }
 
 func twoOf(more string) string {
 	return instance(1, "ens160", 100, more) + instance(2, "ens192", 100, "")
@@ -209,6 +266,30 @@ var stories = []story{
 	{name: "changes of an instance's interface that are held back", whole: true,
 		conf:  "interface_up_down_delays {\nens160 1 1.5\n}\n" + instance(1, "ens160", 100, ""),
 		steps: []step{{nothing, "MASTER"}, {inTurn(down("ens160"), up("ens160")), "MASTER"}, {down("ens160"), "FAULT"}, {up("ens160"), "MASTER"}}},
+	{name: "a process ends and begins", processes: true, conf: fmt.Sprintf(daemon, "weight 0") + instance(1, "ens160", 100, "track_process {\nd\n}"),
+		steps: []step{{nothing, "FAULT"}, {begins, "MASTER"}, {oneEnds, "FAULT"}, {begins, "MASTER"}}},
+	{name: "a process with a weight", processes: true, conf: fmt.Sprintf(daemon, "weight -20") + instance(1, "ens160", 100, "track_process {\nd\n}"), rival: instance(1, "ens160", 90, ""),
+		steps: []step{{nothing, "MASTER"}, {begins, "MASTER"}, {rivalStarts, "MASTER"}, {oneEnds, "BACKUP"}, {begins, "MASTER"}}},
+	{name: "a process with a positive weight of the instance", processes: true, conf: fmt.Sprintf(daemon, "weight 0") + instance(1, "ens160", 80, "track_process {\nd weight 20\n}"), rival: instance(1, "ens160", 90, ""),
+		steps: []step{{nothing, "MASTER"}, {begins, "MASTER"}, {rivalStarts, "MASTER"}, {oneEnds, "BACKUP"}, {begins, "MASTER"}}},
+	{name: "processes with a quorum and delays", processes: true, conf: fmt.Sprintf(daemon, "weight 0\nquorum 2\nfork_delay 1\nterminate_delay 1") + instance(1, "ens160", 100, "track_process {\nd\n}"),
+		steps: []step{{nothing, "FAULT"}, {begins, "FAULT"}, {begins, "MASTER"}, {oneEnds, "FAULT"}, {begins, "MASTER"}, {begins, "MASTER"}, {oneEnds, "MASTER"}, {oneEnds, "FAULT"}}},
+	{name: "a process of which there are too many", processes: true, conf: fmt.Sprintf(daemon, "weight 0\nquorum 1\nquorum_max 1") + instance(1, "ens160", 100, "track_process {\nd\n}"),
+		steps: []step{{nothing, "FAULT"}, {begins, "MASTER"}, {begins, "FAULT"}, {oneEnds, "MASTER"}}},
+	{name: "a process that ends for a moment", processes: true, conf: fmt.Sprintf(daemon, "weight 0\nterminate_delay 20") + instance(1, "ens160", 100, "track_process {\nd\n}"),
+		steps: []step{{nothing, "FAULT"}, {begins, "MASTER"}, {inTurn(oneEnds, begins), "MASTER"}, {waitFor(3 * time.Second), "MASTER"}}},
+	{name: "a track_group and a static address", whole: true,
+		conf:  watching("static_ipaddress {\n10.9.0.1/16 dev ens224 track_group g\n}") + twoOf(""),
+		steps: []step{{nothing, "MASTER MASTER"}, {comesBack("ens224", "10.9.0.1/16"), "MASTER MASTER"}, {down("ens224"), "FAULT MASTER"}, {up("ens224"), "MASTER MASTER"}}},
+	{name: "a track_group and a static route", whole: true,
+		conf:  watching("static_routes {\n10.20.0.0/16 dev ens224 track_group g\n}") + instance(1, "ens160", 100, ""),
+		steps: []step{{nothing, "MASTER"}, {down("ens224"), "FAULT"}, {up("ens224"), "MASTER"}}},
+	{name: "a track_group and a static rule", whole: true,
+		conf:  watching("static_rules {\nfrom 10.21.0.0/16 iif ens224 table 100 priority 700 track_group g\n}") + instance(1, "ens160", 100, ""),
+		steps: []step{{nothing, "MASTER"}, {down("ens224"), "FAULT"}, {up("ens224"), "MASTER"}}},
+	{name: "a track_group and what no_track leaves out", whole: true,
+		conf:  watching("static_routes {\n10.20.0.0/16 dev ens224 no_track track_group g\n}") + instance(1, "ens160", 100, ""),
+		steps: []step{{nothing, "MASTER"}, {down("ens224"), "MASTER"}, {waitFor(3 * time.Second), "MASTER"}}},
 	{name: "preempt_delay", conf: instance(1, "ens160", 100, "preempt_delay 3\ntrack_interface {\nens224\n}"), rival: instance(1, "ens160", 90, ""),
 		steps: []step{{nothing, "MASTER"}, {rivalStarts, "MASTER"}, {down("ens224"), "FAULT"}, {up("ens224"), "BACKUP"}, {nothing, "MASTER"}}},
 }
@@ -223,8 +304,8 @@ func TestStoriesLikeKeepalived(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			ours, theirs := newStage(t, &s), newStage(t, &s)
-			weir, of := ours.weirOf(strings.ReplaceAll(s.conf, "DIR", ours.dir))
-			keepalived, told := theirs.keepalived(strings.ReplaceAll(s.conf, "DIR", theirs.dir))
+			weir, of := ours.weirOf(ours.text())
+			keepalived, told := theirs.keepalived(theirs.text())
 			for n, step := range s.steps {
 				step.do(ours)
 				step.do(theirs)
@@ -244,6 +325,11 @@ func TestStoriesLikeKeepalived(t *testing.T) {
 	}
 }
 
+// text is the story's file for this machine.
+func (st *stage) text() string {
+	return strings.NewReplacer("DIR", st.dir, "PROCESS", st.process).Replace(st.story.conf)
+}
+
 // plain leaves out how an instance begins: keepalived says nothing of the time in which it
 // waits for its scripts, which is FAULT here.
 func plain(states []string) []string {
@@ -253,10 +339,17 @@ func plain(states []string) []string {
 	return states
 }
 
+var stages atomic.Int32 // numbers the stages of this process
+
 // newStage is a machine with three devices, and another one on its first segment.
 func newStage(t *testing.T, s *story) *stage {
 	t.Helper()
-	st := &stage{t: t, dir: t.TempDir(), story: s}
+	st := &stage{t: t, dir: t.TempDir(), story: s, process: fmt.Sprintf("w%d-%d", os.Getpid(), stages.Add(1))}
+	t.Cleanup(func() {
+		for len(st.running) > 0 {
+			oneEnds(st)
+		}
+	})
 	first, second := newSegment(t), newSegment(t)
 	st.host = first.host(t, "a", "192.168.25.31")
 	second.plug(t, st.host, "b", "ens192", "192.168.26.31")
