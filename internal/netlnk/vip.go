@@ -126,8 +126,10 @@ func parseAddress(m []byte) (index int, a Address, ok bool) {
 // AddedByWeir. Preferred is in seconds: an IPv6 address is deprecated when that time is
 // over, with 0 at once, with PreferredForever never; it means nothing for IPv4. Changed is
 // false where the device already had the address; then its mark and its options stay as they
-// are, and only its preferred lifetime is set, where whether it is deprecated differs. The
-// error wraps ErrNoDevice when there is no such device.
+// are, and only its preferred lifetime is set, where whether it is deprecated differs. An
+// IPv4 address gets no route to its network where the device has an own address of a larger
+// one around it: the address would be the source of what this machine sends there. The error
+// wraps ErrNoDevice when there is no such device.
 func AddVIP(dev string, p netip.Prefix, preferred uint32, o AddressOptions) (changed bool, err error) {
 	index, err := linkIndex(dev)
 	if err != nil {
@@ -136,6 +138,11 @@ func AddVIP(dev string, p netip.Prefix, preferred uint32, o AddressOptions) (cha
 	addedBy := uint8(AddedByWeir)
 	if o.Unmarked {
 		addedBy = 0
+	}
+	if !o.NoPrefixRoute && !o.Unmarked && !o.Peer.IsValid() {
+		if o.NoPrefixRoute, err = covered(index, p); err != nil {
+			return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
+		}
 	}
 	err = setAddress(index, p, preferred, addedBy, o, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	if errors.Is(err, unix.EEXIST) {

@@ -72,6 +72,38 @@ func TestAddVIP(t *testing.T) {
 	}
 }
 
+// A VIP is not the source of what this machine sends to its neighbours, where the device's own
+// address reaches them. With another network the VIP's is reached by the VIP's route.
+func TestVIPOfSmallerNetwork(t *testing.T) {
+	near, _ := pair(t)
+	near.IP("address", "add", "10.9.0.1/16", "dev", "ens160")
+	for _, tt := range []struct{ vip, to, source string }{
+		{"10.9.0.100/24", "10.9.0.31", "10.9.0.1"},
+		{"10.9.1.100/32", "10.9.1.31", "10.9.0.1"},
+		{"10.9.2.100/16", "10.9.2.31", "10.9.0.1"},
+		{"10.10.0.100/16", "10.10.0.31", "10.10.0.100"},
+		{"10.10.0.101/24", "10.10.0.31", "10.10.0.101"}, // beside a VIP, as the kernel has it
+	} {
+		near.Do(func() {
+			if _, err := netlnk.AddVIP("ens160", prefix(tt.vip), 0, netlnk.AddressOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if out := near.IP("route", "get", tt.to); !strings.Contains(out, "src "+tt.source+" ") {
+			t.Errorf("with VIP %s: %s, want source %s", tt.vip, out, tt.source)
+		}
+	}
+	near.IP("route", "flush", "dev", "ens160")
+	near.Do(func() { // nothing leads there but what the VIP brings
+		if _, err := netlnk.AddVIP("ens160", prefix("10.9.9.100/24"), 0, netlnk.AddressOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if out := near.IP("route", "get", "10.9.9.31"); !strings.Contains(out, "src 10.9.9.100 ") {
+		t.Errorf("without a route to the larger network: %s", out)
+	}
+}
+
 // The source of advertisements is the device's own address, whoever has put VIPs there.
 func TestPrimaryAddr(t *testing.T) {
 	near, _ := pair(t)
