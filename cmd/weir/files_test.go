@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,5 +28,26 @@ func TestRaiseFiles(t *testing.T) {
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil || now.Cur != max(has, 4196) {
 			t.Errorf("from %d the limit became %d (%v), want %d", has, now.Cur, err, max(has, 4196))
 		}
+	}
+}
+
+// A limit with which the data plane cannot be loaded is refused before anything is made.
+func TestFewFiles(t *testing.T) {
+	for _, tt := range []struct {
+		has  uint64
+		few  bool
+		want string
+	}{
+		{20, true, "the limit of open files is 20, and weir needs 128 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
+		{127, true, "the limit of open files is 127, and weir needs 128 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
+		{128, false, "the limit of open files is 128, and this configuration may need 4096: raise it (LimitNOFILE= of the unit, or ulimit -n), or checks may not be made"},
+	} {
+		err := filesEnough(tt.has, 4096)
+		if err == nil || err.Error() != tt.want || errors.Is(err, errFewFiles) != tt.few {
+			t.Errorf("%d: %v, want %s", tt.has, err, tt.want)
+		}
+	}
+	if err := filesEnough(4096, 4096); err != nil {
+		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/internal/api"
 	"weir/internal/dataplane"
 )
 
@@ -58,7 +60,15 @@ func (l *locks) unlock() {
 
 // lockFolder keeps a second weir from running with the same folder.
 func lockFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// A socket's path has 108 bytes in the kernel, with a zero at its end (struct sockaddr_un).
+	if n := len(api.Socket(dir)); n > 107 {
+		return nil, fmt.Errorf("the name of the run folder is too long: that of a socket may have 107 bytes, and %s has %d: give weir a folder with a shorter name (--run-dir)", api.Socket(dir), n)
+	}
+	err := os.MkdirAll(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make the run folder: %w: a symbolic link stands there that leads nowhere: remove it%s", err, anotherFolder)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make the run folder: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)

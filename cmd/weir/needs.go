@@ -17,11 +17,19 @@ type host struct {
 	root    bool
 	caps    uint64 // the process's effective capabilities, bit by number
 	release string // of the kernel, as uname(2) has it
+	threads uint64 // that the process's control groups allow, with its own
 }
 
 // thisHost asks the kernel.
 func thisHost() (host, error) {
 	h := host{root: os.Geteuid() == 0}
+	if _, err := os.Stat("/proc/self/mountinfo"); err != nil {
+		return h, fmt.Errorf("%w: mount proc at /proc (mount -t proc proc /proc)", err)
+	}
+	var err error
+	if h.threads, err = threadsAllowed(os.DirFS("/")); err != nil {
+		return h, fmt.Errorf("ask for this process's limit of threads: %w", err)
+	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return h, fmt.Errorf("ask for the kernel's release: %w", err)
@@ -52,6 +60,9 @@ var needed = []struct {
 func (h host) needs() error {
 	if olderThan(h.release, oldestKernel) {
 		return fmt.Errorf("the kernel is Linux %s, and weir needs %s or later: start this machine with a newer one", h.release, oldestKernel)
+	}
+	if h.threads < fewestThreads {
+		return fmt.Errorf("the control group allows %d processes and threads, and weir needs %d at least: raise it (TasksMax= of the unit, --pids-limit of the container)", h.threads, fewestThreads)
 	}
 	var lacks []string
 	for _, c := range needed {

@@ -10,7 +10,7 @@ import (
 
 // TestNeeds is each error about the machine: its cause and its remedy.
 func TestNeeds(t *testing.T) {
-	const all = ^uint64(0)
+	const all, many = ^uint64(0), ^uint64(0)
 	without := func(bits ...uint) uint64 {
 		caps := all
 		for _, b := range bits {
@@ -23,14 +23,15 @@ func TestNeeds(t *testing.T) {
 		host host
 		want string
 	}{
-		{"root on a new kernel", host{true, all, "6.1.0-13-amd64"}, ""},
-		{"a later kernel", host{true, all, "10.0"}, ""},
-		{"a release that cannot be read", host{true, all, "linux"}, ""},
-		{"CAP_SYS_ADMIN alone", host{true, without(unix.CAP_BPF, unix.CAP_PERFMON), "6.8"}, ""},
-		{"a kernel that is too old", host{true, all, "5.15.0-91-generic"}, "the kernel is Linux 5.15.0-91-generic, and weir needs 6.1 or later: start this machine with a newer one"},
-		{"no CAP_NET_ADMIN", host{true, without(unix.CAP_NET_ADMIN), "6.1"}, "this process is root's, and lacks CAP_NET_ADMIN (addresses and devices): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
-		{"no CAP_BPF", host{true, without(unix.CAP_BPF, unix.CAP_SYS_ADMIN), "6.1"}, "this process is root's, and lacks CAP_BPF (the data plane's tables and programs): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
-		{"not root", host{false, 0, "6.1"}, "this process is not root's, and lacks CAP_NET_ADMIN (addresses and devices), CAP_NET_RAW (VRRP and the announcements of addresses), CAP_BPF (the data plane's tables and programs), CAP_PERFMON (the data plane's programs): run it as root, or give it these (AmbientCapabilities= of the unit)"},
+		{"root on a new kernel", host{true, all, "6.1.0-13-amd64", many}, ""},
+		{"a later kernel", host{true, all, "10.0", many}, ""},
+		{"a release that cannot be read", host{true, all, "linux", many}, ""},
+		{"CAP_SYS_ADMIN alone", host{true, without(unix.CAP_BPF, unix.CAP_PERFMON), "6.8", many}, ""},
+		{"a kernel that is too old", host{true, all, "5.15.0-91-generic", many}, "the kernel is Linux 5.15.0-91-generic, and weir needs 6.1 or later: start this machine with a newer one"},
+		{"no CAP_NET_ADMIN", host{true, without(unix.CAP_NET_ADMIN), "6.1", many}, "this process is root's, and lacks CAP_NET_ADMIN (addresses and devices): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
+		{"no CAP_BPF", host{true, without(unix.CAP_BPF, unix.CAP_SYS_ADMIN), "6.1", many}, "this process is root's, and lacks CAP_BPF (the data plane's tables and programs): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
+		{"not root", host{false, 0, "6.1", many}, "this process is not root's, and lacks CAP_NET_ADMIN (addresses and devices), CAP_NET_RAW (VRRP and the announcements of addresses), CAP_BPF (the data plane's tables and programs), CAP_PERFMON (the data plane's programs): run it as root, or give it these (AmbientCapabilities= of the unit)"},
+		{"few threads", host{true, all, "6.1", 8}, "the control group allows 8 processes and threads, and weir needs 24 at least: raise it (TasksMax= of the unit, --pids-limit of the container)"},
 	} {
 		got := ""
 		if err := tt.host.needs(); err != nil {

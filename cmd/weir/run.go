@@ -127,14 +127,16 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	if err := host.needs(); err != nil {
 		return err
 	}
+	if err := raiseFiles(cfg); errors.Is(err, errFewFiles) {
+		return err
+	} else if err != nil {
+		log.Warn(err.Error())
+	}
 	locks, err := lockAll(o)
 	if err != nil {
 		return err
 	}
 	defer locks.unlock()
-	if err := raiseFiles(cfg); err != nil {
-		log.Warn(err.Error())
-	}
 	var holder holder = keeper
 	if keeper == nil {
 		holder = newCaretaker(cfg, o, log)

@@ -203,7 +203,7 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 			}
 			return nil
 		}
-		refused = fmt.Errorf("%s refused: %w", c.hook, err)
+		refused = fmt.Errorf("%s refused: %w", c.hook, withRemedy(err))
 	}
 	d.close()
 	return refused

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"weir/internal/netlnk"
 	"weir/lvs"
 )
@@ -50,6 +52,14 @@ func choices(wanted lvs.Hook, l netlnk.Link, avoid string) []option {
 		{lvs.HookNative, fmt.Sprintf("driver %s", l.Driver)},
 		{lvs.HookTC, "native XDP is not to be had"},
 	}
+}
+
+// withRemedy says what to do where another program has a device's XDP hook: a device has one.
+func withRemedy(err error) error {
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%w: another XDP program is attached there: take it off (ip link set DEVICE xdp off), or say hook auto", err)
+	}
+	return err
 }
 
 // software says whether a device's packets come from this machine's own memory.

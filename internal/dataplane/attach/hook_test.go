@@ -1,8 +1,11 @@
 package attach
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk"
 	"weir/lvs"
@@ -82,5 +85,17 @@ func TestUnfit(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A hook that another program has is told with what to do; other errors are left alone.
+func TestHookTaken(t *testing.T) {
+	for want, err := range map[string]error{
+		"create link: device or resource busy: another XDP program is attached there: take it off (ip link set DEVICE xdp off), or say hook auto": fmt.Errorf("create link: %w", unix.EBUSY),
+		"create link: operation not supported": fmt.Errorf("create link: %w", unix.EOPNOTSUPP),
+	} {
+		if got := withRemedy(err); got.Error() != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
