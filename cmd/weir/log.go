@@ -82,10 +82,15 @@ func version() string {
 	return info.Main.Version
 }
 
-// readConfig reads the file that is to run, and shows its diagnostics: as people read them,
-// or as lines of a log that is JSON.
-func readConfig(loader *conf.Loader, o runOptions, log *slog.Logger) (*conf.Config, error) {
+// readConfig reads the file that is to run, enters its network namespace, and shows its
+// diagnostics: as people read them, or as lines of a log that is JSON.
+func readConfig(ctx context.Context, loader *conf.Loader, o runOptions, log *slog.Logger) (*conf.Config, error) {
 	cfg, diagnostics, err := api.Read(loader, o.config)
+	if cfg != nil {
+		if err := o.enter(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
 	if o.log == jsonLog {
 		for _, d := range diagnostics.All() {
 			level := map[conf.Severity]slog.Level{conf.Error: slog.LevelError, conf.Warning: slog.LevelWarn}[d.Severity]

@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/conf"
-	"weir/internal/api"
 )
 
 // namespaceFolder is where "ip netns add" puts network namespaces.
 const namespaceFolder = "/run/netns"
 
 // enteredVariable tells a program that it was executed again for a network namespace, and
-// which: it is not executed a second time.
+// which.
 const enteredVariable = "WEIR_NET_NAMESPACE"
 
 // addNamespaceFlag adds --net-namespace to a verb that asks the weir that runs. The folders
@@ -45,41 +44,37 @@ func addNamespaceFlag(cmd *cobra.Command, name, runDir, pinDir *string) {
 // without one, whose files may have the namespace's name.
 func folderIn(dir, name string) string { return dir + "-" + name }
 
-// inNamespace has the process be in the network namespace that the file names, and returns the
-// options with the folders of that namespace. Where the process is in another one it does not
-// return without an error: the program is executed again there, and reads the file again. The
-// error has the place of net_namespace.
-func inNamespace(ctx context.Context, o runOptions) (runOptions, error) {
-	entered := takeEntered()
-	if info, err := os.Stat(o.config); err != nil || !info.Mode().IsRegular() {
-		return o, nil // a pipe is read once: see sameAsEntered
+// in are the options of a weir in a network namespace, with its folders; without a name they
+// are what they were.
+func (o runOptions) in(name string) runOptions {
+	if o.space = name; name == "" {
+		return o
 	}
-	// What is wrong with the file is told when it is read to be run.
-	cfg, _, err := api.Read(&conf.Loader{}, o.config)
-	if err != nil || cfg.Machine.NetNamespace == "" {
-		return o, nil
-	}
-	o.space = cfg.Machine.NetNamespace
 	if !o.fixedRunDir {
-		o.runDir = folderIn(o.runDir, o.space)
+		o.runDir = folderIn(o.runDir, name)
 	}
 	if !o.fixedPinDir {
-		o.pinDir = folderIn(o.pinDir, o.space)
+		o.pinDir = folderIn(o.pinDir, name)
 	}
-	if err := enterNamespace(ctx, o.space, entered); err != nil {
-		return o, fmt.Errorf("%s: net_namespace %s: %w", cfg.Machine.PlaceOf("net_namespace").WithColumn(), o.space, err)
-	}
-	return o, nil
+	return o
 }
 
-// sameAsEntered says why a configuration cannot run in the namespace that inNamespace has
-// found for it: it has come by a pipe, or has changed since.
-func (o runOptions) sameAsEntered(cfg *conf.Config) error {
-	if name := cfg.Machine.NetNamespace; name != o.space {
-		return fmt.Errorf("%s: net_namespace %s: weir reads %s twice, and found something else: name a regular file, which does not change while weir starts",
-			cmp.Or(cfg.Machine.PlaceOf("net_namespace").WithColumn(), o.config), cmp.Or(name, "(none)"), o.config)
+// enter has the process be in the network namespace that a configuration names. Where it is not
+// it does not return without an error: the program is executed again there, and reads the file
+// again. The error has the place of net_namespace.
+func (o runOptions) enter(ctx context.Context, cfg *conf.Config) error {
+	name := cfg.Machine.NetNamespace
+	if name == o.space {
+		return nil
 	}
-	return nil
+	err := fmt.Errorf("weir has entered %s for it, and %s says another one now: start weir again", o.space, o.config)
+	if o.space == "" {
+		err = fmt.Errorf("weir reads %s once more there: name a regular file", o.config)
+		if info, failed := os.Stat(o.config); failed == nil && info.Mode().IsRegular() {
+			err = enterNamespace(ctx, name)
+		}
+	}
+	return fmt.Errorf("%s: net_namespace %s: %w", cmp.Or(cfg.Machine.PlaceOf("net_namespace").WithColumn(), o.config), cmp.Or(name, "(none)"), err)
 }
 
 // takeEntered is the namespace for which this program was executed again, "" where it was not.
@@ -87,46 +82,56 @@ func (o runOptions) sameAsEntered(cfg *conf.Config) error {
 func takeEntered() string {
 	name := os.Getenv(enteredVariable)
 	os.Unsetenv(enteredVariable)
-	return name
+	if fd, err := openNamespace(name); err == nil {
+		defer unix.Close(fd)
+		if sameNamespace(fd) {
+			return name
+		}
+	}
+	return ""
 }
 
 // errGone says that there is no network namespace of a name.
 var errGone = errors.New("there is no such network namespace")
 
-// enterNamespace returns nil where this process is in the network namespace of that name.
-// Otherwise it executes the program again there, with the same arguments, environment,
-// process number and standard files: threads that exist cannot be moved. It returns an error
-// with its remedy where that cannot be, and ctx's where that has ended.
-func enterNamespace(ctx context.Context, name, entered string) error {
+// openNamespace opens a network namespace by its name. The error has a remedy.
+func openNamespace(name string) (fd int, err error) {
 	if filepath.Base(name) != name || name == ".." || name == "." {
-		return errors.New("that is no name of a network namespace: expected one that ip netns list shows")
+		return -1, errors.New("that is no name of a network namespace: expected one that ip netns list shows")
 	}
 	path := filepath.Join(namespaceFolder, name)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: make it by ip netns add %s, before weir starts", errGone, name)
+		return -1, fmt.Errorf("%w: make it by ip netns add %s, before weir starts", errGone, name)
 	case err != nil:
-		return fmt.Errorf("open %s: %w: start weir as root", path, err)
+		return -1, fmt.Errorf("open %s: %w: start weir as root", path, err)
+	}
+	return fd, nil
+}
+
+// enterNamespace executes the program again in the network namespace of that name, with the
+// same arguments, environment, process number and standard files: threads that exist cannot be
+// moved. It returns an error with its remedy where that cannot be, and ctx's where that has
+// ended.
+func enterNamespace(ctx context.Context, name string) error {
+	fd, err := openNamespace(name)
+	if err != nil {
+		return err
 	}
 	defer unix.Close(fd)
-	if sameNamespace(fd) {
-		return nil
-	}
-	if entered == name {
-		return fmt.Errorf("%s became another namespace while weir entered it: start weir again", path)
-	}
 	runtime.LockOSThread() // for good where it fails afterwards: the process ends
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("enter %s: %w: start weir as root, or with CAP_SYS_ADMIN", path, err)
+		return fmt.Errorf("enter it: %w: start weir as root, or with CAP_SYS_ADMIN", err)
 	} else if err != nil {
-		return fmt.Errorf("enter %s: %w: make the namespace by ip netns add %s", path, err, name)
+		return fmt.Errorf("enter it: %w: make the namespace by ip netns add %s", err, name)
 	}
 	// From here on SIGTERM and SIGINT end the process at once: what comes while a program is
-	// executed would not be heard by it.
+	// executed would not be heard by it. SIGHUP does nothing until it is heard.
 	signal.Reset(os.Interrupt, unix.SIGTERM)
+	signal.Ignore(unix.SIGHUP)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 	program, err := os.Executable()
 	if err == nil {

@@ -28,7 +28,7 @@ import (
 type runOptions struct {
 	config, runDir, pinDir, log string
 	empty                       bool
-	space                       string // the network namespace that the file names
+	space                       string // the network namespace that was entered for the file
 	// fixedRunDir and fixedPinDir say that a folder is the caller's, whatever net_namespace is.
 	fixedRunDir, fixedPinDir bool
 }
@@ -81,22 +81,18 @@ func run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	defer flush()
-	signal.Ignore(unix.SIGHUP) // until serve hears it
-	if o, err = inNamespace(ctx, o); err != nil {
-		if o.log == jsonLog {
-			slog.New(lines).Error("weir ends", "error", err)
-			return errSilent
-		}
-		return err
+	if o = o.in(takeEntered()); o.space == "" { // else it has said so before
+		slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	}
-	slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
 	context.AfterFunc(ctx, func() {
 		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
 		time.AfterFunc(endWithin, endAtOnce(log, flush))
 	})
-	err = withRemedy(serve(ctx, o, stream))
+	if err = withRemedy(serve(ctx, o, stream)); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // told to end before it had begun
+	}
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
 		log.Error("weir ends", "error", err)
 		return errSilent
@@ -113,11 +109,8 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	defer signal.Stop(hangups)
 	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
-	cfg, err := readConfig(loader, o, log)
+	cfg, err := readConfig(ctx, loader, o, log)
 	if err != nil {
-		return err
-	}
-	if err := o.sameAsEntered(cfg); err != nil {
 		return err
 	}
 	host, err := thisHost()

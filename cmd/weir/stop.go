@@ -41,14 +41,12 @@ addresses that weir has left on devices, whether weir runs or not. A package tha
 is removed calls this.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.space != "" { // what is to be handed over or taken away is there
-				err := enterNamespace(cmd.Context(), o.space, takeEntered())
+			if takeEntered() != o.space { // what is to be handed over or taken away is there
+				err := enterNamespace(cmd.Context(), o.space)
 				if errors.Is(err, errGone) {
 					return fmt.Errorf("net namespace %s is gone, and with it its devices and addresses: end a weir that still runs there by its process number; rm -r %s takes the data plane's pins away", o.space, o.pinDir)
 				}
-				if err != nil {
-					return fmt.Errorf("net namespace %s: %w", o.space, err)
-				}
+				return fmt.Errorf("net namespace %s: %w", o.space, err)
 			}
 			return stopWeir(cmd.Context(), cmd.OutOrStdout(), o)
 		},
