@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -139,27 +140,36 @@ func (b *bench) wantPins(t *testing.T, prefix string, want int) {
 }
 
 // Native XDP that was asked for, with a server behind a device to which XDP does not send,
-// says that packets are lost, until the route leads elsewhere.
+// says that packets are lost, until the route leads elsewhere. Another reason for the same hook
+// is no reason to attach again, and no line in the log.
 func TestXDPSaysWhatItLoses(t *testing.T) {
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("198.51.100.11", 1)))
 	plan.Devices = []lvs.Device{{Name: "eth0", Hook: lvs.HookNative}}
-	withPlane(t, lvs.Plan{}, func(b *bench) {
-		b.ns.Batch("link add br0 type bridge", "link set br0 up", "addr add 198.51.100.1/24 dev br0")
+	var log lockedBuffer
+	withLog(t, slog.New(slog.NewTextHandler(&log, nil)), lvs.Plan{}, func(b *bench) {
+		b.ns.Batch("link add br0 type bridge", "link set br0 up", "addr add 198.51.100.1/24 dev br0",
+			"link add br1 type bridge", "link set br1 up", "addr add 203.0.113.1/24 dev br1")
 		const (
 			asked = "the configuration says so, but packets whose sender leaves checksums to its device are lost: turn that off there (ethtool -K DEVICE tx off)"
 			lost  = asked + ", but XDP loses packets: packets leave by br0, a bridge device, to which XDP does not send"
 		)
 		for _, step := range []struct {
 			name, why string
+			told      int // how often attaching stands in the log by then
 			do        func() error
 		}{
-			{"the plan is set", lost, func() error { return b.Set(plan) }},
-			{"the route is another", asked, func() error {
-				b.ns.Batch("route add 198.51.100.11 via 192.0.2.12")
+			{"the plan is set", lost, 1, func() error { return b.Set(plan) }},
+			{"the route leads by another bridge", strings.ReplaceAll(lost, "br0", "br1"), 1, func() error {
+				b.ns.Batch("route add 198.51.100.11 via 203.0.113.2")
 				b.resolve()
 				return nil
 			}},
-			{"the route is as before", lost, func() error {
+			{"the route is another", asked, 2, func() error {
+				b.ns.Batch("route replace 198.51.100.11 via 192.0.2.12")
+				b.resolve()
+				return nil
+			}},
+			{"the route is as before", lost, 3, func() error {
 				b.ns.Batch("route del 198.51.100.11 via 192.0.2.12")
 				b.resolve()
 				return nil
@@ -170,6 +180,9 @@ func TestXDPSaysWhatItLoses(t *testing.T) {
 			}
 			if at := b.Attachments(); len(at) != 1 || at[0].Hook != lvs.HookNative || at[0].Why != step.why {
 				t.Errorf("%s: %+v, want %q", step.name, at, step.why)
+			}
+			if told := strings.Count(log.String(), `msg="data plane attached" device=eth0`); told != step.told {
+				t.Errorf("%s: attaching is told %d times, want %d", step.name, told, step.told)
 			}
 		}
 	})

@@ -142,7 +142,10 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 	old := a.by[w.Name]
 	same := old != nil && old.index == l.Index && old.wanted == w.Hook && bytes.Equal(old.mac, l.MAC)
 	trunk := a.trunks[l.Index]
-	if same && old.avoid == avoid && old.trunk == trunk {
+	if same && old.trunk == trunk && (old.avoid == "") == (avoid == "") {
+		if old.avoid != avoid {
+			old.explain(l, avoid)
+		}
 		return old, nil
 	}
 	d := &device{name: w.Name, index: l.Index, mac: l.MAC, wanted: w.Hook, avoid: avoid, trunk: trunk, software: software(l)}
@@ -165,6 +168,16 @@ func (a *Devices) setDevice(w lvs.Device, avoid string) (*device, error) {
 		a.log.Info("data plane attached", "device", d.name, "hook", string(d.hook), "why", d.why)
 	}
 	return d, nil
+}
+
+// explain takes another reason for the hook that the device has.
+func (d *device) explain(l netlnk.Link, avoid string) {
+	d.avoid = avoid
+	for _, c := range choices(d.wanted, l, avoid) {
+		if c.hook == d.hook {
+			d.why = c.why
+		}
+	}
 }
 
 // attach puts the programs on the device: the one at egress first, then the ingress

@@ -54,9 +54,10 @@ func choose(ports map[int]port, exits Exits) choice {
 	for index, p := range ports {
 		native[index] = p.mayBeNative()
 	}
+	order := slices.Sorted(maps.Keys(ports)) // the same devices give the same reasons
 	for again := true; again; {
 		again = false
-		for index := range native {
+		for _, index := range order {
 			if c.avoid[index] != "" || !native[index] && !isXDP(ports[index].wanted) {
 				continue
 			}
@@ -79,19 +80,23 @@ func isXDP(h lvs.Hook) bool { return h == lvs.HookNative || h == lvs.HookGeneric
 func auto(h lvs.Hook) bool { return h == lvs.HookAuto || h == "" }
 
 // refusal says why XDP at a device cannot send to one of the others; "" where it can to
-// all. Generic XDP sends to each that has Ethernet.
-func refusal(ports map[int]port, native map[int]bool, from int, to []int) string {
+// all. Generic XDP sends to each that has Ethernet. A device that does not send by itself is
+// named before one that does not since XDP was taken from it.
+func refusal(ports map[int]port, native map[int]bool, from int, to []int) (why string) {
 	generic := ports[from].wanted == lvs.HookGeneric
 	for _, index := range to {
 		p, known := ports[index]
-		if index == from || !known {
+		if index == from || !known || generic && !p.link.Layer3 {
 			continue
 		}
-		if why := p.deaf(native[index]); why != "" && (!generic || p.link.Layer3) {
-			return fmt.Sprintf("packets leave by %s, %s", p.link.Name, why)
+		if own := p.deaf(p.mayBeNative()); own != "" {
+			return fmt.Sprintf("packets leave by %s, %s", p.link.Name, own)
+		}
+		if taken := p.deaf(native[index]); taken != "" && why == "" {
+			why = fmt.Sprintf("packets leave by %s, %s", p.link.Name, taken)
 		}
 	}
-	return ""
+	return why
 }
 
 // deaf says why the device does not send what XDP redirects to it.

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -51,6 +52,9 @@ func TestChoose(t *testing.T) {
 		{"a bridge", map[int]port{eth1: card("eth1"), eth2: testPort("br0", "bridge", lvs.HookAuto)}, Exits{eth2}, "eth1: bridge"},
 		{"veth whose peer takes frames", map[int]port{eth1: card("eth1"), eth2: testPort("veth0", "veth", "")}, Exits{eth2}, ""},
 		{"a tunnel", map[int]port{eth1: card("eth1"), eth2: testPort("wg0", "wireguard", "")}, Exits{eth1, eth2}, "eth1: no Ethernet"},
+		{"a card that has lost XDP, and the one that it has lost it to", map[int]port{
+			eth1: card("eth1"), eth2: card("eth2"), eth3: {link: card("eth3").link, wanted: lvs.HookAuto, mute: "whose driver is mute"},
+		}, Exits{eth1, eth2, eth3}, "eth1: eth3, eth2: eth3, eth3: eth1"},
 		{"a bridge for clients only",
 			map[int]port{eth1: card("eth1"), eth2: testPort("docker0", "bridge", lvs.HookAuto)}, Exits{eth1}, ""},
 		{"native XDP is asked for",
@@ -63,6 +67,11 @@ func TestChoose(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := choose(tt.ports, tt.exits)
 			got := c.avoid
+			for range 20 {
+				if again := choose(tt.ports, tt.exits).avoid; !maps.Equal(again, got) {
+					t.Fatalf("the same devices give other reasons: %v and %v", again, got)
+				}
+			}
 			for _, want := range strings.Split(tt.want, ", ") {
 				name, words, _ := strings.Cut(want, ": ")
 				for index, p := range tt.ports {
