@@ -6,8 +6,8 @@
 //
 //	cells -weir PATH -clients KIND,... -servers KIND,... [-pairs]
 //
-// The kinds are veth, bridge, bond, vlan, ipip and gre, which it makes; any other kind is a
-// card's: the guest's cards are taken in their order, two for each such kind, which are
+// The kinds are veth, bridge, bond, vlan, ipip, gre and wireguard, which it makes; any other
+// kind is a card's: the guest's cards are taken in their order, two for each such kind, which are
 // joined, the first the director's. With -pairs it tries only the first client with the
 // first server, the second with the second, and so on.
 package main

@@ -100,7 +100,7 @@ func sh(lines ...string) error {
 
 func build(clients, servers []string) (*network, error) {
 	n := &network{}
-	err := sh("modprobe -a virtio_net veth bridge 8021q bonding ipip ip6_tunnel ip_gre ip6_gre sit tun 2>/dev/null || true",
+	err := sh("modprobe -a virtio_net veth bridge 8021q bonding ipip ip6_tunnel ip_gre ip6_gre sit tun wireguard 2>/dev/null || true",
 		"modprobe -a e1000 e1000e e100 8139cp vmxnet3 2>/dev/null || true",
 		"for f in /proc/sys/net/ipv4/conf/{all,default}/rp_filter; do echo 0 >$f; done",
 		"ip netns add back", "ip -n back link add br0 type bridge forward_delay 0 mcast_snooping 0", "ip -n back link set br0 up")
@@ -183,12 +183,36 @@ func (n *network) link(e end) []string {
 		return append(lines, fmt.Sprintf("ip link add %s type %s local %s remote %s", dev, kind, here, there),
 			fmt.Sprintf("ip -n %s link add eth0 type %s local %s remote %s", ns, kind, there, here), up)
 	}
+	if e.kind == "wireguard" {
+		return append(veth(short, "under"), wireguard(e, short)...)
+	}
 	first, second := n.card, n.card+1 // cards of this kind
 	n.card += 2
 	rename := func(number int, to string) string {
 		return fmt.Sprintf("for d in /sys/class/net/*; do [ \"$(cat $d/address 2>/dev/null)\" != 52:54:00:00:00:%02x ] || card=${d##*/}; done; ip link set $card down; ip link set $card name %s", number, to)
 	}
 	return []string{rename(first, dev), rename(second, "far0"), "ip link set far0 netns " + ns, "ip -n " + ns + " link set far0 name eth0", up}
+}
+
+// wireguard are the lines that make a tunnel of wireguard over the link between a device of
+// the director's and the end's device under; each side takes all addresses from the other.
+func wireguard(e end, device string) []string {
+	ns, net, port := e.namespace(), fmt.Sprintf("10.52.%d.", e.number), 52000+e.number
+	if e.server {
+		net, port = fmt.Sprintf("10.53.%d.", e.number), 53000+e.number
+	}
+	side := func(in, name, own, far string) string {
+		return fmt.Sprintf("%s wg set %s private-key <(echo $%s) listen-port %d peer $(wg pubkey <<<$%s) allowed-ips 0.0.0.0/0,::/0 endpoint %s:%d",
+			in, name, own, port, far, net+map[string]string{"here": "1", "there": "2"}[far], port)
+	}
+	inside := "ip netns exec " + ns
+	return []string{
+		"ip addr add " + net + "1/24 dev " + device, "ip -n " + ns + " addr add " + net + "2/24 dev under",
+		"ip link add " + e.device() + " type wireguard", inside + " ip link add eth0 type wireguard",
+		"here=$(wg genkey) there=$(wg genkey)",
+		side("", e.device(), "here", "there"), side(inside, "eth0", "there", "here"),
+		"ip link set " + e.device() + " up", "ip -n " + ns + " link set eth0 up",
+	}
 }
 
 // routes are those of the clients to the VIPs, those of the servers back to the clients,
