@@ -35,7 +35,7 @@ var oneOfAKind = []deviceCase{
 var wholeMatrix = []deviceCase{
 	{"virtio on both sides", "virtio", "virtio", false, "native"},
 	{"several queues and unfinished checksums, native XDP", "tap", "tap", false, "native"},
-	{"several queues and unfinished checksums, tc", "tap,veth", "tap,veth", false, "tc"},
+	{"several queues and unfinished checksums, tc", "tap,tap-vlan", "tap,tap-vlan,veth", false, "tc"},
 	{"software devices", "virtio,e1000,veth,bridge,vlan,bond,ipip,gre,wireguard", "virtio,e1000,veth,bridge,vlan,bond,ipip,gre,wireguard", false, "tc"},
 	{"cards without XDP", "virtio,e1000e,vmxnet3", "virtio,e1000e,vmxnet3", false, "tc"},
 	{"older cards", "virtio,rtl8139,i82559", "virtio,rtl8139,i82559", false, "tc"},
@@ -70,6 +70,7 @@ func TestDevices(t *testing.T) {
 func (c deviceCase) cards() string {
 	var cards []string
 	for _, kind := range strings.Split(c.clients+","+c.servers, ",") {
+		kind = strings.TrimSuffix(kind, "-vlan")
 		if model := models[kind]; model != "" {
 			hub := strconv.Itoa(len(cards) / 2)
 			if kind == "tap" {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -15,8 +17,8 @@ import (
 // that has much else to do.
 const patience = time.Minute
 
-// megabyte is what a server answers, after its name.
-var megabyte = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+// bulk is what a client sends, and what a server answers after its name.
+var bulk = bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
 
 // in runs f on a thread in a network namespace.
 func in(name string, f func() error) error {
@@ -54,7 +56,9 @@ func serve(s end) error {
 			}
 			go func() {
 				defer conn.Close()
-				_, _ = conn.Write(append([]byte(s.namespace()+"\n"), megabyte...))
+				if got := make([]byte, len(bulk)); read(conn, got) == nil && bytes.Equal(got, bulk) {
+					_, _ = conn.Write(append([]byte(s.namespace()+"\n"), bulk...))
+				}
 			}()
 		}
 	}()
@@ -72,14 +76,46 @@ func ask(c, s end, method, family string) error {
 		return err
 	}
 	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(bulk); err != nil {
+		return err
+	}
 	got, err := io.ReadAll(&patient{conn})
 	if err != nil {
 		return fmt.Errorf("after %d bytes: %w", len(got), err)
 	}
-	if want := append([]byte(s.namespace()+"\n"), megabyte...); !bytes.Equal(got, want) {
+	if want := append([]byte(s.namespace()+"\n"), bulk...); !bytes.Equal(got, want) {
 		return fmt.Errorf("%d bytes came, want %d and each the same", len(got), len(want))
 	}
 	return nil
+}
+
+// refused asks for a service that has no server: the client is told so by an ICMP error, which
+// its kernel takes only where the checksum is right.
+func refused(c end, network, address string) error {
+	var conn net.Conn
+	err := in(c.namespace(), func() (err error) {
+		conn, err = net.DialTimeout(network, address, patience)
+		return err
+	})
+	if err == nil {
+		defer conn.Close()
+		_, err = conn.Write(bulk[:100])
+	}
+	if err == nil {
+		_, err = (&patient{conn}).Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%v, want connection refused", err)
+	}
+	return nil
+}
+
+func read(conn net.Conn, b []byte) error {
+	_, err := io.ReadFull(&patient{conn}, b)
+	return err
 }
 
 // patient is a connection that may take long, but not stand still.

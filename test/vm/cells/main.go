@@ -1,15 +1,17 @@
 // Command cells tries, in the guest, a director between network devices of many kinds: a
 // client behind a device of each kind, a server behind one of each, all forward methods,
 // IPv4 and IPv6, with one weir whose hooks are its own choice. Each cell is a connection
-// of real sockets that carries a megabyte. It prints the hooks and the cells, and exits
-// with status 1 where one fails.
+// of real sockets that carries half a megabyte there and back; and each client asks for
+// services without a server. It prints the hooks and the cells, and exits with status 1
+// where one fails.
 //
 //	cells -weir PATH -clients KIND,... -servers KIND,... [-pairs]
 //
 // The kinds are veth, bridge, bond, vlan, ipip, gre and wireguard, which it makes; any other
-// kind is a card's: the guest's cards are taken in their order, two for each such kind, which are
-// joined, the first the director's. With -pairs it tries only the first client with the
-// first server, the second with the second, and so on.
+// kind is a card's, or with -vlan behind it that of a VLAN on the card: the guest's cards are
+// taken in their order, two for each such kind, which are joined, the first the director's.
+// With -pairs it tries only the first client with the first server, the second with the
+// second, and so on.
 package main
 
 import (
@@ -17,6 +19,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +68,7 @@ func run(weir string, clients, servers []string, pairs bool) (failed int, err er
 		return 0, err
 	}
 	for _, c := range n.clients {
+		failed += tryRefused(c)
 		for _, s := range n.servers {
 			if !pairs || c.number == s.number {
 				failed += try(c, s)
@@ -85,6 +89,23 @@ func try(c, s end) (failed int) {
 				continue
 			}
 			fmt.Printf("pass %s to %s, %s, %s\n", c.kind, s.kind, m, f)
+		}
+	}
+	return failed
+}
+
+// tryRefused tries a client with the services without a server; it prints the cells, and
+// returns how many failed.
+func tryRefused(c end) (failed int) {
+	for _, f := range families {
+		for _, network := range []string{"tcp", "udp"} {
+			what := fmt.Sprintf("%s refused, %s, %s", c.kind, network, f)
+			if err := refused(c, network, net.JoinHostPort(nobody[f], "80")); err != nil {
+				failed++
+				fmt.Printf("FAIL %s: %v\n", what, err)
+				continue
+			}
+			fmt.Printf("pass %s\n", what)
 		}
 	}
 	return failed

@@ -79,6 +79,7 @@ var (
 	families = []string{"IPv4", "IPv6"}
 	bits     = map[string]string{"IPv4": "/32", "IPv6": "/128"}
 	networks = map[string]string{"IPv4": "/24", "IPv6": "/64"}
+	nobody   = map[string]string{"IPv4": "10.99.0.1", "IPv6": "fd99::1"} // VIPs without servers
 )
 
 // network is all machines.
@@ -191,6 +192,10 @@ func (n *network) link(e end) []string {
 	rename := func(number int, to string) string {
 		return fmt.Sprintf("for d in /sys/class/net/*; do [ \"$(cat $d/address 2>/dev/null)\" != 52:54:00:00:00:%02x ] || card=${d##*/}; done; ip link set $card down; ip link set $card name %s", number, to)
 	}
+	if strings.HasSuffix(e.kind, "-vlan") { // such a card leaves the tags in the bytes
+		return []string{rename(first, short), rename(second, "far0"), "ip link set far0 netns " + ns, "ip link set " + short + " up; ip -n " + ns + " link set far0 up",
+			"ip link add link " + short + " name " + dev + " type vlan id 100", "ip -n " + ns + " link add link far0 name eth0 type vlan id 100", up}
+	}
 	return []string{rename(first, dev), rename(second, "far0"), "ip link set far0 netns " + ns, "ip -n " + ns + " link set far0 name eth0", up}
 }
 
@@ -237,15 +242,23 @@ func (n *network) routes() error {
 			}
 		}
 	}
+	lines = append(lines, "ip addr add "+nobody["IPv4"]+"/32 dev lo", "ip addr add "+nobody["IPv6"]+"/128 dev lo")
 	for _, s := range n.servers { // the kernel's own tunnels take packets out of theirs
 		lines = append(lines, "ip -n "+s.namespace()+" link set tunl0 up", "ip -n "+s.namespace()+" link set ip6tnl0 up")
 	}
 	return sh(lines...)
 }
 
-// config has a service for each server, method and family.
+// config has a service for each server, method and family, and those whose server has no
+// weight.
 func (n *network) config() string {
 	var b strings.Builder
+	for _, f := range families {
+		for _, protocol := range []string{"TCP", "UDP"} {
+			fmt.Fprintf(&b, "virtual_server %s 80 {\n    lb_algo rr\n    lb_kind DR\n    protocol %s\n    real_server %s 80 {\n        weight 0\n    }\n}\n",
+				nobody[f], protocol, n.servers[0].address(f, n.servers[0].own()))
+		}
+	}
 	for _, s := range n.servers {
 		for _, m := range methods {
 			for _, f := range families {
