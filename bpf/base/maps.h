@@ -19,6 +19,7 @@
 #define MAX_DIRECTOR_ROUTES 65536
 #define MAX_ACCESS_RULES 65536
 #define MAX_XDP_EXITS 1024
+#define PEER_EXIT_WORDS 1024     /* of 64 devices each */
 #define MAX_REASONS 32
 #define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
 #define MAX_FRAGMENTS 16384
@@ -99,6 +100,11 @@ MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
 /* The indexes of the devices that are known to send what XDP redirects to them. */
 MAP(xdp_exits, BPF_MAP_TYPE_HASH, __u32, __u8, MAX_XDP_EXITS);
+/*
+ * The devices whose far ends tc gives packets to at once: bit index % 64 of the word index / 64
+ * is set for each.
+ */
+MAP(peer_exits, BPF_MAP_TYPE_ARRAY, __u32, __u64, PEER_EXIT_WORDS);
 /* A service's address, by its index. */
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);

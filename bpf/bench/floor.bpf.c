@@ -383,3 +383,48 @@ int sink(struct xdp_md *ctx)
 		(*n)++;
 	return XDP_DROP;
 }
+
+/* sink_tc is sink at tc, where a device's far end is to have no XDP program. */
+SEC("tc")
+int sink_tc(struct __sk_buff *skb)
+{
+	struct headers *h = (void *)(long)skb->data;
+	__u32 zero = 0;
+	__u64 *n;
+
+	if ((void *)(h + 1) > (void *)(long)skb->data_end || h->eth.h_proto != bpf_htons(ETH_P_IP) ||
+	    h->ip.protocol != IPPROTO_TCP)
+		return TC_ACT_UNSPEC;
+	n = bpf_map_lookup_elem(&arrived, &zero);
+	if (n)
+		(*n)++;
+	return TC_ACT_SHOT;
+}
+
+/* The device by which redirect_tc and peer_tc send. */
+__u32 exit_ifindex;
+
+/* to_exit says whether a frame is one of generate's, and writes its destination. */
+INLINE bool to_exit(struct __sk_buff *skb)
+{
+	struct headers *h = (void *)(long)skb->data;
+
+	if ((void *)(h + 1) > (void *)(long)skb->data_end || h->eth.h_proto != bpf_htons(ETH_P_IP) ||
+	    h->ip.protocol != IPPROTO_TCP)
+		return false;
+	h->eth.h_dest[5] = 0x11;
+	return true;
+}
+
+/* redirect_tc and peer_tc are the plainest directors at tc: they send all to one device. */
+SEC("tc")
+int redirect_tc(struct __sk_buff *skb)
+{
+	return to_exit(skb) ? bpf_redirect(exit_ifindex, 0) : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int peer_tc(struct __sk_buff *skb)
+{
+	return to_exit(skb) ? bpf_redirect_peer(exit_ifindex, 0) : TC_ACT_UNSPEC;
+}

@@ -8,6 +8,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "base/maps.h"
 #include "forward/tunnel.h"
 #include "hook/tc_checksum.h"
 #include "parse/packet.h"
@@ -80,6 +81,29 @@ static INLINE int skb_reinject(struct __sk_buff *skb)
 {
 	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 	return TC_ACT_SHOT;
+}
+
+/* takes_at_far_end says whether the far end of a device is to get packets at once. */
+static INLINE bool takes_at_far_end(__u32 ifindex)
+{
+	__u32 word = ifindex / 64;
+	__u64 *bits = bpf_map_lookup_elem(&peer_exits, &word);
+
+	return bits && *bits >> ifindex % 64 & 1;
+}
+
+/*
+ * skb_send sends a packet out of a device, or, where that is a veth device whose far end is in
+ * another network namespace, lets it come in there, without the queue of that processor between
+ * them. There it begins without this machine's mark, as it does otherwise.
+ */
+static INLINE int skb_send(struct __sk_buff *skb, __u32 ifindex)
+{
+	if (!takes_at_far_end(ifindex))
+		return bpf_redirect(ifindex, 0);
+	skb->mark = 0;
+	skb->priority = 0;
+	return bpf_redirect_peer(ifindex, 0);
 }
 
 /*
@@ -167,7 +191,7 @@ static INLINE int skb_finish(struct __sk_buff *skb, const struct headers *h, con
 		if (p->local_out)
 			return skb_leave_by(skb, sent->ifindex);
 		if (!copy)
-			return bpf_redirect(sent->ifindex, 0);
+			return skb_send(skb, sent->ifindex);
 		bpf_clone_redirect(skb, sent->ifindex, 0);
 		return TC_ACT_SHOT;
 	default:

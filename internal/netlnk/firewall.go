@@ -17,10 +17,12 @@ var (
 	deviceHooks = map[uint32]bool{unix.NF_NETDEV_INGRESS: true}
 )
 
-// inetIngress and policyDrop are NF_INET_INGRESS and NF_DROP of that header.
+// inetIngress, netdevEgress and policyDrop are NF_INET_INGRESS, NF_NETDEV_EGRESS and NF_DROP of
+// that header.
 const (
-	inetIngress = 5
-	policyDrop  = 0
+	inetIngress  = 5
+	netdevEgress = 1
+	policyDrop   = 0
 )
 
 // firewallFamilies are the families of nftables' tables whose chains filter IP packets.
@@ -43,8 +45,28 @@ func FirewallChains() ([]string, error) {
 	return append(chains, legacyTables()...), nil
 }
 
+// ChainsAtEgress says whether nftables has chains for what leaves by devices.
+func ChainsAtEgress() (yes bool, err error) {
+	err = eachChain(func(m []byte) {
+		hook := netfilterAttrs(netfilterAttrs(m[nl.SizeofNfgenmsg:])[unix.NFTA_CHAIN_HOOK])
+		yes = yes || m[0] == unix.NFPROTO_NETDEV && hook[unix.NFTA_HOOK_HOOKNUM] != nil && number(hook[unix.NFTA_HOOK_HOOKNUM]) == netdevEgress
+	})
+	return yes, err
+}
+
 // nftablesChains are none on a kernel without nftables.
 func nftablesChains() (chains []string, err error) {
+	err = eachChain(func(m []byte) {
+		if name, ok := filteringChain(m); ok {
+			chains = append(chains, name)
+		}
+	})
+	slices.Sort(chains)
+	return chains, err
+}
+
+// eachChain calls a function with each of nftables' chains, as a message of netfilter.
+func eachChain(each func(message []byte)) error {
 	const getChain = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN
 	messages, err := dump(func() ([][]byte, error) {
 		request := nl.NewNetlinkRequest(getChain, unix.NLM_F_DUMP)
@@ -52,26 +74,22 @@ func nftablesChains() (chains []string, err error) {
 		return request.Execute(unix.NETLINK_NETFILTER, 0)
 	})
 	if err == unix.EINVAL || err == unix.EOPNOTSUPP || err == unix.EPROTONOSUPPORT {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list the firewall's chains: %w", err)
+		return fmt.Errorf("list the firewall's chains: %w", err)
 	}
 	for _, m := range messages {
-		if name, ok := filteringChain(m); ok {
-			chains = append(chains, name)
+		if len(m) >= nl.SizeofNfgenmsg {
+			each(m)
 		}
 	}
-	slices.Sort(chains)
-	return chains, nil
+	return nil
 }
 
 // filteringChain is the name of the chain that a message tells of, where it filters what
 // comes in. Numbers are in network byte order.
 func filteringChain(m []byte) (name string, ok bool) {
-	if len(m) < nl.SizeofNfgenmsg {
-		return "", false
-	}
 	family, known := firewallFamilies[m[0]]
 	attrs := netfilterAttrs(m[nl.SizeofNfgenmsg:])
 	hook := netfilterAttrs(attrs[unix.NFTA_CHAIN_HOOK])

@@ -144,7 +144,7 @@ func TestPackets(t *testing.T) {
 	for _, f := range fixtures {
 		commands = append(commands, fmt.Sprintf("../../%s -test.v -test.run '^%s'", path, f))
 	}
-	out, status := guest(t, 10*time.Minute, "cd internal/dataplane && "+strings.Join(commands, " && "))
+	out, status := guest(t, 30*time.Minute, "cd internal/dataplane && "+strings.Join(commands, " && "))
 	if status != 0 {
 		t.Errorf("status %d", status)
 	}

@@ -648,6 +648,7 @@ const (
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
 	BpfMapMemberBlocks        = "member_blocks"
+	BpfMapPeerExits           = "peer_exits"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
@@ -777,6 +778,7 @@ type BpfMapSpecs struct {
 	MarkLists       *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules       *ebpf.MapSpec `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.MapSpec `ebpf:"member_blocks"`
+	PeerExits       *ebpf.MapSpec `ebpf:"peer_exits"`
 	Reasons         *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats     *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros     *ebpf.MapSpec `ebpf:"server_zeros"`
@@ -858,6 +860,7 @@ type BpfMaps struct {
 	MarkLists       *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules       *ebpf.Map `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.Map `ebpf:"member_blocks"`
+	PeerExits       *ebpf.Map `ebpf:"peer_exits"`
 	Reasons         *ebpf.Map `ebpf:"reasons"`
 	ServerStats     *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros     *ebpf.Map `ebpf:"server_zeros"`
@@ -905,6 +908,7 @@ func (m *BpfMaps) Close() error {
 		m.MarkLists,
 		m.MarkRules,
 		m.MemberBlocks,
+		m.PeerExits,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,

@@ -104,7 +104,7 @@ func (a *Devices) setDevices() error {
 		}
 	}
 	a.dropPrograms()
-	return a.unpinOthers(keep)
+	return errors.Join(a.followFarEnds(), a.unpinOthers(keep))
 }
 
 // attachAll attaches to each wanted device at the hook that is chosen for it. Once a

@@ -76,11 +76,15 @@ const (
 	bpfProgGenerate         = "generate"
 	bpfProgIpip40           = "ipip40"
 	bpfProgNewC40           = "new_c40"
+	bpfProgPeerTc           = "peer_tc"
+	bpfProgRedirectTc       = "redirect_tc"
 	bpfProgSink             = "sink"
+	bpfProgSinkTc           = "sink_tc"
 	bpfProgWrapTc           = "wrap_tc"
 	bpfProgWrapXdp          = "wrap_xdp"
 	bpfVarAddressAt         = "address_at"
 	bpfVarByLot             = "by_lot"
+	bpfVarExitIfindex       = "exit_ifindex"
 	bpfVarFlows             = "flows"
 	bpfVarIp6               = "ip6"
 	bpfVarLength            = "length"
@@ -133,15 +137,18 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	Dr40     *ebpf.ProgramSpec `ebpf:"dr40"`
-	EmptyTc  *ebpf.ProgramSpec `ebpf:"empty_tc"`
-	EmptyXdp *ebpf.ProgramSpec `ebpf:"empty_xdp"`
-	Generate *ebpf.ProgramSpec `ebpf:"generate"`
-	Ipip40   *ebpf.ProgramSpec `ebpf:"ipip40"`
-	NewC40   *ebpf.ProgramSpec `ebpf:"new_c40"`
-	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
-	WrapTc   *ebpf.ProgramSpec `ebpf:"wrap_tc"`
-	WrapXdp  *ebpf.ProgramSpec `ebpf:"wrap_xdp"`
+	Dr40       *ebpf.ProgramSpec `ebpf:"dr40"`
+	EmptyTc    *ebpf.ProgramSpec `ebpf:"empty_tc"`
+	EmptyXdp   *ebpf.ProgramSpec `ebpf:"empty_xdp"`
+	Generate   *ebpf.ProgramSpec `ebpf:"generate"`
+	Ipip40     *ebpf.ProgramSpec `ebpf:"ipip40"`
+	NewC40     *ebpf.ProgramSpec `ebpf:"new_c40"`
+	PeerTc     *ebpf.ProgramSpec `ebpf:"peer_tc"`
+	RedirectTc *ebpf.ProgramSpec `ebpf:"redirect_tc"`
+	Sink       *ebpf.ProgramSpec `ebpf:"sink"`
+	SinkTc     *ebpf.ProgramSpec `ebpf:"sink_tc"`
+	WrapTc     *ebpf.ProgramSpec `ebpf:"wrap_tc"`
+	WrapXdp    *ebpf.ProgramSpec `ebpf:"wrap_xdp"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -161,16 +168,17 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	AddressAt *ebpf.VariableSpec `ebpf:"address_at"`
-	ByLot     *ebpf.VariableSpec `ebpf:"by_lot"`
-	Flows     *ebpf.VariableSpec `ebpf:"flows"`
-	Ip6       *ebpf.VariableSpec `ebpf:"ip6"`
-	Length    *ebpf.VariableSpec `ebpf:"length"`
-	Lot       *ebpf.VariableSpec `ebpf:"lot"`
-	Original  *ebpf.VariableSpec `ebpf:"original"`
-	PortAt    *ebpf.VariableSpec `ebpf:"port_at"`
-	Scattered *ebpf.VariableSpec `ebpf:"scattered"`
-	Turn      *ebpf.VariableSpec `ebpf:"turn"`
+	AddressAt   *ebpf.VariableSpec `ebpf:"address_at"`
+	ByLot       *ebpf.VariableSpec `ebpf:"by_lot"`
+	ExitIfindex *ebpf.VariableSpec `ebpf:"exit_ifindex"`
+	Flows       *ebpf.VariableSpec `ebpf:"flows"`
+	Ip6         *ebpf.VariableSpec `ebpf:"ip6"`
+	Length      *ebpf.VariableSpec `ebpf:"length"`
+	Lot         *ebpf.VariableSpec `ebpf:"lot"`
+	Original    *ebpf.VariableSpec `ebpf:"original"`
+	PortAt      *ebpf.VariableSpec `ebpf:"port_at"`
+	Scattered   *ebpf.VariableSpec `ebpf:"scattered"`
+	Turn        *ebpf.VariableSpec `ebpf:"turn"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -218,31 +226,35 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	AddressAt *ebpf.Variable `ebpf:"address_at"`
-	ByLot     *ebpf.Variable `ebpf:"by_lot"`
-	Flows     *ebpf.Variable `ebpf:"flows"`
-	Ip6       *ebpf.Variable `ebpf:"ip6"`
-	Length    *ebpf.Variable `ebpf:"length"`
-	Lot       *ebpf.Variable `ebpf:"lot"`
-	Original  *ebpf.Variable `ebpf:"original"`
-	PortAt    *ebpf.Variable `ebpf:"port_at"`
-	Scattered *ebpf.Variable `ebpf:"scattered"`
-	Turn      *ebpf.Variable `ebpf:"turn"`
+	AddressAt   *ebpf.Variable `ebpf:"address_at"`
+	ByLot       *ebpf.Variable `ebpf:"by_lot"`
+	ExitIfindex *ebpf.Variable `ebpf:"exit_ifindex"`
+	Flows       *ebpf.Variable `ebpf:"flows"`
+	Ip6         *ebpf.Variable `ebpf:"ip6"`
+	Length      *ebpf.Variable `ebpf:"length"`
+	Lot         *ebpf.Variable `ebpf:"lot"`
+	Original    *ebpf.Variable `ebpf:"original"`
+	PortAt      *ebpf.Variable `ebpf:"port_at"`
+	Scattered   *ebpf.Variable `ebpf:"scattered"`
+	Turn        *ebpf.Variable `ebpf:"turn"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	Dr40     *ebpf.Program `ebpf:"dr40"`
-	EmptyTc  *ebpf.Program `ebpf:"empty_tc"`
-	EmptyXdp *ebpf.Program `ebpf:"empty_xdp"`
-	Generate *ebpf.Program `ebpf:"generate"`
-	Ipip40   *ebpf.Program `ebpf:"ipip40"`
-	NewC40   *ebpf.Program `ebpf:"new_c40"`
-	Sink     *ebpf.Program `ebpf:"sink"`
-	WrapTc   *ebpf.Program `ebpf:"wrap_tc"`
-	WrapXdp  *ebpf.Program `ebpf:"wrap_xdp"`
+	Dr40       *ebpf.Program `ebpf:"dr40"`
+	EmptyTc    *ebpf.Program `ebpf:"empty_tc"`
+	EmptyXdp   *ebpf.Program `ebpf:"empty_xdp"`
+	Generate   *ebpf.Program `ebpf:"generate"`
+	Ipip40     *ebpf.Program `ebpf:"ipip40"`
+	NewC40     *ebpf.Program `ebpf:"new_c40"`
+	PeerTc     *ebpf.Program `ebpf:"peer_tc"`
+	RedirectTc *ebpf.Program `ebpf:"redirect_tc"`
+	Sink       *ebpf.Program `ebpf:"sink"`
+	SinkTc     *ebpf.Program `ebpf:"sink_tc"`
+	WrapTc     *ebpf.Program `ebpf:"wrap_tc"`
+	WrapXdp    *ebpf.Program `ebpf:"wrap_xdp"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -253,7 +265,10 @@ func (p *bpfPrograms) Close() error {
 		p.Generate,
 		p.Ipip40,
 		p.NewC40,
+		p.PeerTc,
+		p.RedirectTc,
 		p.Sink,
+		p.SinkTc,
 		p.WrapTc,
 		p.WrapXdp,
 	)

@@ -24,6 +24,9 @@ type Programs struct {
 		bpfVariables
 		Generate *ebpf.Program `ebpf:"generate"`
 		Sink     *ebpf.Program `ebpf:"sink"`
+		SinkTC   *ebpf.Program `ebpf:"sink_tc"`
+		Redirect *ebpf.Program `ebpf:"redirect_tc"`
+		Peer     *ebpf.Program `ebpf:"peer_tc"`
 		Zeroed   *ebpf.Map     `ebpf:".bss"` // the variables of SetPacket
 		Preset   *ebpf.Map     `ebpf:".data"`
 	}
@@ -120,6 +123,15 @@ func (p *Programs) NewC40() *ebpf.Program   { return p.wrapped[bpfProgNewC40] }
 // Generate sends live frames; Sink counts the frames that arrive and drops them.
 func (p *Programs) Generate() *ebpf.Program { return p.objects.Generate }
 func (p *Programs) Sink() *ebpf.Program     { return p.objects.Sink }
+
+// SinkTC is Sink at tc. Redirect and Peer, at tc, send all frames of Generate to the device of
+// SetExit, out of it or to its far end at once.
+func (p *Programs) SinkTC() *ebpf.Program   { return p.objects.SinkTC }
+func (p *Programs) Redirect() *ebpf.Program { return p.objects.Redirect }
+func (p *Programs) Peer() *ebpf.Program     { return p.objects.Peer }
+
+// SetExit sets the device, by its index, to which Redirect and Peer send.
+func (p *Programs) SetExit(index int) error { return p.objects.ExitIfindex.Set(uint32(index)) }
 
 // Arrived is the number of frames that the sink has counted.
 func (p *Programs) Arrived() (uint64, error) {

@@ -41,7 +41,14 @@ func BenchmarkPPS(b *testing.B) {
 	}{
 		{"floor", func(b *testing.B, n *network) { closeWith(b, n.attach(b, n.director, "in0", n.programs.Sink())) }},
 		{"weir_native", func(b *testing.B, n *network) { n.weir(b, lvs.HookNative) }},
+		{"redirect_tc", func(b *testing.B, n *network) { n.redirect(b, n.programs.Redirect()) }},
 		{"weir_tc", func(b *testing.B, n *network) { n.weir(b, lvs.HookTC) }},
+		{"weir_tc_nat", func(b *testing.B, n *network) { n.weirNAT(b, lvs.HookTC) }},
+		{"peer_tc", func(b *testing.B, n *network) { n.farEnd(b); n.redirect(b, n.programs.Peer()) }},
+		{"weir_peer", func(b *testing.B, n *network) { n.farEnd(b); n.weir(b, lvs.HookTC) }},
+		{"weir_peer_nat", func(b *testing.B, n *network) { n.farEnd(b); n.weirNAT(b, lvs.HookTC) }},
+		{"weir_generic", func(b *testing.B, n *network) { n.farEnd(b); n.weir(b, lvs.HookGeneric) }},
+		{"weir_generic_nat", func(b *testing.B, n *network) { n.farEnd(b); n.weirNAT(b, lvs.HookGeneric) }},
 		{"ip_forward", func(b *testing.B, n *network) { n.forward(b) }},
 		{"nft_dnat", func(b *testing.B, n *network) { n.nftables(b) }},
 	} {
@@ -57,6 +64,8 @@ func BenchmarkPPS(b *testing.B) {
 type network struct {
 	programs                  *floor.Programs
 	generator, director, sink *nstest.Namespace
+	arrives                   link.Link // the program that counts what arrives
+	port                      byte      // of the VIP, to which the frames are sent
 }
 
 func build(b *testing.B) *network {
@@ -65,7 +74,7 @@ func build(b *testing.B) *network {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { programs.Close() })
-	n := &network{programs, nstest.New(b, "gen"), nstest.New(b, "dir"), nstest.New(b, "sink")}
+	n := &network{programs: programs, generator: nstest.New(b, "gen"), director: nstest.New(b, "dir"), sink: nstest.New(b, "sink"), port: direct}
 	nstest.Veth(n.generator, generatorDev, n.director, "in0")
 	nstest.Veth(n.director, "out0", n.sink, "sink0")
 	n.director.IP("link", "set", "in0", "address", directorMAC)
@@ -75,7 +84,8 @@ func build(b *testing.B) *network {
 	// A veth device accepts frames that were sent by XDP only while its NAPI runs: with
 	// GRO, or with an XDP program.
 	n.director.Do(func() { offload(b, "in0", "rx-gro") })
-	closeWith(b, n.attach(b, n.sink, "sink0", n.programs.Sink()))
+	n.arrives = n.attach(b, n.sink, "sink0", n.programs.Sink())
+	b.Cleanup(func() { n.arrives.Close() })
 	return n
 }
 
@@ -107,6 +117,41 @@ func (n *network) attach(b *testing.B, ns *nstest.Namespace, dev string, program
 	return l
 }
 
+// farEnd lets the far end of the director's second device have frames at once: what arrives is
+// counted at tc.
+func (n *network) farEnd(b *testing.B) {
+	n.arrives.Close()
+	n.arrives = n.attachTC(b, n.sink, "sink0", n.programs.SinkTC())
+}
+
+// attachTC puts a program on a device at tc.
+func (n *network) attachTC(b *testing.B, ns *nstest.Namespace, dev string, program *ebpf.Program) (l link.Link) {
+	ns.Do(func() {
+		i, err := net.InterfaceByName(dev)
+		if err == nil {
+			l, err = link.AttachTCX(link.TCXOptions{Program: program, Interface: i.Index, Attach: ebpf.AttachTCXIngress})
+		}
+		if err != nil {
+			b.Fatalf("attach to %s: %v", dev, err)
+		}
+	})
+	return l
+}
+
+// redirect has a floor program send all frames to the director's second device.
+func (n *network) redirect(b *testing.B, program *ebpf.Program) {
+	n.director.Do(func() {
+		i, err := net.InterfaceByName("out0")
+		if err == nil {
+			err = n.programs.SetExit(i.Index)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+	closeWith(b, n.attachTC(b, n.director, "in0", program))
+}
+
 // The ports of the VIP: of the service with direct routing, and of the one with NAT.
 const direct, masqueraded = 80, 81
 
@@ -114,6 +159,13 @@ const direct, masqueraded = 80, 81
 func (n *network) weir(b *testing.B, hook lvs.Hook) {
 	n.balance(b, n.plane(b), hook)
 	n.establish(b, direct)
+}
+
+// weirNAT is weir by NAT.
+func (n *network) weirNAT(b *testing.B, hook lvs.Hook) {
+	n.port = masqueraded
+	n.balance(b, n.plane(b), hook)
+	n.establish(b, masqueraded)
 }
 
 // plane opens a data plane in the director, without a service.
@@ -190,7 +242,7 @@ func (n *network) nftables(b *testing.B) {
 
 // measure sends b.N frames and reports the time of each.
 func (n *network) measure(b *testing.B) {
-	figure := n.perPacket(b, direct, b.N)
+	figure := n.perPacket(b, n.port, b.N)
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(figure, "ns/packet")
 }

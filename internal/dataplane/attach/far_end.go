@@ -1,0 +1,85 @@
+package attach
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weir/internal/netlnk"
+)
+
+// farEnd is what was found of the far end of a device that leads to servers.
+type farEnd struct {
+	netlnk.FarEnd
+	takes bool
+	asked time.Time
+}
+
+// farEndRest is how long that holds: nobody reports a program at the far end, or a filter.
+const farEndRest = 10 * time.Second
+
+// followFarEnds has tc give packets to the far ends of those devices that lead to servers and
+// allow it: to a container, they need not go by its device's queue of this machine.
+func (a *Devices) followFarEnds() error {
+	now, found := time.Now(), map[int]farEnd{}
+	var failed []error
+	chains := sync.OnceValue(func() bool {
+		yes, err := netlnk.ChainsAtEgress()
+		failed = append(failed, err)
+		return yes || err != nil
+	})
+	for _, index := range a.exits {
+		end, ok, err := netlnk.FarEndOf(index)
+		if err != nil && !errors.Is(err, netlnk.ErrNoDevice) {
+			failed = append(failed, err)
+		}
+		if !ok {
+			continue
+		}
+		if old := a.farEnds[index]; old.FarEnd == end && now.Sub(old.asked) < farEndRest {
+			found[index] = old
+			continue
+		}
+		takes, err := end.Takes(index)
+		failed = append(failed, err)
+		found[index] = farEnd{end, takes && a.onlyProgram(index) && !chains(), now}
+	}
+	a.farEnds = found
+	words := map[uint32]uint64{}
+	for index, end := range found {
+		if word := uint32(index) / 64; end.takes && word < a.maps.PeerExits.MaxEntries() {
+			words[word] |= 1 << (index % 64)
+		}
+	}
+	for word, bits := range a.far.Wrote() {
+		if words[word] != bits {
+			failed = append(failed, a.far.Put(word, words[word]))
+		}
+		delete(words, word)
+	}
+	for word, bits := range words {
+		failed = append(failed, a.far.Put(word, bits))
+	}
+	return errors.Join(failed...)
+}
+
+// onlyProgram says whether no program but weir's works on what leaves by a device, where the
+// kernel has links for such programs (Linux 6.6).
+func (a *Devices) onlyProgram(index int) bool {
+	at, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXEgress})
+	if err != nil {
+		return errors.Is(err, ebpf.ErrNotSupported)
+	}
+	return !slices.ContainsFunc(at.Programs, func(p link.AttachedProgram) bool {
+		for _, d := range a.by {
+			if d.index == index && d.egress != nil && d.egress.program == p.ID {
+				return false
+			}
+		}
+		return true
+	})
+}
