@@ -55,6 +55,7 @@ func leave(kept []director.Kept, o runOptions) error {
 	if err != nil {
 		return fmt.Errorf("leave the masterships to a process that keeps them: %w", err)
 	}
+	defer listener.Close() // the keeper has its own
 	// From here on the next director finds it: it may be faster than the keeper.
 	file, err := listener.(*net.UnixListener).File()
 	if err != nil {
@@ -83,6 +84,21 @@ func leave(kept []director.Kept, o runOptions) error {
 	return nil
 }
 
+// leaveOrHandOver leaves masterships to a keeper. Where none can be started, as without memory
+// or with as many processes as the control group allows, it hands them over: the addresses of
+// masterships that nobody keeps must not stay beside those of the next master.
+func leaveOrHandOver(kept []director.Kept, plane *dataplane.Plane, o runOptions, log *slog.Logger) error {
+	err := leave(kept, o)
+	if err == nil {
+		return nil
+	}
+	log.Warn("masterships are handed over, and do not wait for a restart", "why", err)
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	machine := director.OnKernel(director.Plane{Leases: plane}, nil, secondariesIn(o.runDir))
+	return director.Keep(now, machine, log, kept, new(atomic.Bool))
+}
+
 // keepCommand is "weir keep", which a director starts that ends.
 func keepCommand() *cobra.Command {
 	return &cobra.Command{
@@ -106,11 +122,11 @@ func keepCommand() *cobra.Command {
 // ends or somebody asks for that, and then hands them over.
 func keep(ctx context.Context, l legacy, listener net.Listener) error {
 	ignorePipes()
-	lines, flush, err := openLog(os.Stderr, l.Log)
+	lines, queue, err := openLog(os.Stderr, l.Log)
 	if err != nil {
 		return err
 	}
-	defer flush()
+	defer queue.close()
 	leases, err := dataplane.OpenLeases(l.PinDir)
 	if err != nil {
 		return err

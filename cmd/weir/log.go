@@ -32,8 +32,9 @@ func newLog(w io.Writer, form string) (slog.Handler, error) {
 	return nil, fmt.Errorf("--log %s: expected text or json", form)
 }
 
-// openLog is newLog to a queue that makes nobody wait. Flush writes what waits in it.
-func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err error) {
+// openLog is newLog to a queue that makes nobody wait, and that other text may be written to.
+// To close it writes what waits in it.
+func openLog(w io.Writer, form string) (slog.Handler, *lineQueue, error) {
 	q := newLineQueue(w, func(n int) []byte {
 		var b bytes.Buffer
 		if h, err := newLog(&b, form); err == nil {
@@ -41,10 +42,11 @@ func openLog(w io.Writer, form string) (lines slog.Handler, flush func(), err er
 		}
 		return b.Bytes()
 	})
-	if lines, err = newLog(q, form); err != nil {
+	lines, err := newLog(q, form)
+	if err != nil {
 		q.close()
 	}
-	return lines, q.close, err
+	return lines, q, err
 }
 
 // ignorePipes keeps the process alive where the reader of its log has ended, and running
@@ -83,8 +85,9 @@ func version() string {
 }
 
 // readConfig reads the file that is to run, enters its network namespace, and shows its
-// diagnostics: as people read them, or as lines of a log that is JSON.
-func readConfig(ctx context.Context, loader *conf.Loader, o runOptions, log *slog.Logger) (*conf.Config, error) {
+// diagnostics: as people read them, in one text, or as lines of a log that is JSON. No start
+// fails because nobody can read them.
+func readConfig(ctx context.Context, loader *conf.Loader, o runOptions, text io.Writer, log *slog.Logger) (*conf.Config, error) {
 	cfg, diagnostics, err := api.Read(loader, o.config)
 	if cfg != nil {
 		if err := o.enter(ctx, cfg); err != nil {
@@ -96,8 +99,12 @@ func readConfig(ctx context.Context, loader *conf.Loader, o runOptions, log *slo
 			level := map[conf.Severity]slog.Level{conf.Error: slog.LevelError, conf.Warning: slog.LevelWarn}[d.Severity]
 			log.Log(context.Background(), level, "configuration", "file", d.File, "line", d.Line, "column", d.Column, "code", d.Code, "what", d.Message, "hint", d.Hint)
 		}
-	} else if err := diagnostics.Render(os.Stderr, colourful(os.Stderr)); err != nil {
-		return nil, err
+	} else {
+		var b bytes.Buffer
+		if err := diagnostics.Render(&b, colourful(os.Stderr)); err != nil {
+			return nil, err
+		}
+		text.Write(b.Bytes())
 	}
 	if errors.Is(err, api.ErrMistakes) {
 		return nil, errSilent

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -76,11 +78,11 @@ func defaultRun(config string) runOptions {
 
 func run(ctx context.Context, o runOptions) error {
 	ignorePipes()
-	lines, flush, err := openLog(os.Stderr, o.log)
+	lines, text, err := openLog(os.Stderr, o.log)
 	if err != nil {
 		return err
 	}
-	defer flush()
+	defer text.close()
 	if o = o.in(takeEntered()); o.space == "" { // else it has said so before
 		slog.New(lines).Info("weir begins", "version", version(), "process", os.Getpid())
 	}
@@ -88,9 +90,9 @@ func run(ctx context.Context, o runOptions) error {
 	log := stream.Logger()
 	context.AfterFunc(ctx, func() {
 		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
-		time.AfterFunc(endWithin, endAtOnce(log, flush))
+		time.AfterFunc(endWithin, endAtOnce(log, text.close))
 	})
-	if err = withRemedy(serve(ctx, o, stream)); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if err = withRemedy(serve(ctx, o, text, stream)); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // told to end before it had begun
 	}
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
@@ -100,8 +102,8 @@ func run(ctx context.Context, o runOptions) error {
 	return err
 }
 
-// serve runs the director until ctx ends.
-func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
+// serve runs the director until ctx ends. Text is for the file's diagnostics.
+func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.Stream) error {
 	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
@@ -109,7 +111,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	defer signal.Stop(hangups)
 	keeper := findKeeper(o.pinDir)
 	loader := &conf.Loader{Linter: lint.Rules}
-	cfg, err := readConfig(ctx, loader, o, log)
+	cfg, err := readConfig(ctx, loader, o, text, log)
 	if err != nil {
 		return err
 	}
@@ -147,6 +149,9 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	if err := restoreRules(plane, o.runDir); err != nil {
 		log.Warn(err.Error())
 	}
+	if ctx.Err() != nil && !plane.Adopted() { // told to end, and nothing is in service
+		return cmp.Or(errors.Join(keepRules(plane, o.runDir), plane.Remove()), ctx.Err())
+	}
 	machine := director.OnKernel(
 		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}, secondariesIn(o.runDir),
@@ -154,7 +159,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	begun, memory := false, newMemory()
 	machine.TakeOver = func() {
 		memory.taken()
-		begun, taken = true, true
+		begun, taken = ctx.Err() == nil, true
 		if plane.Anew() { // nothing says here that this director is master
 			if err := holder.handOver(takeWithin); err != nil {
 				log.Warn(err.Error())
@@ -174,7 +179,7 @@ func serve(ctx context.Context, o runOptions, stream *cluster.Stream) error {
 	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
 	tellEnd() // which keeps nobody waiting who is to take over
 	if len(d.Kept()) > 0 {
-		err = errors.Join(err, leave(d.Kept(), o))
+		err = errors.Join(err, leaveOrHandOver(d.Kept(), plane, o, log))
 	}
 	err = errors.Join(err, keepRules(plane, o.runDir)) // for a version whose tables do not fit
 	if begun || plane.Adopted() {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,17 +80,21 @@ func TestConfigurationThatIsAFIFO(t *testing.T) {
 	c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
 }
 
-// A log whose reader has ended, or reads nothing, costs its lines and nothing else.
+// A log whose reader has ended, that nobody empties, or whose disk is full: weir starts with
+// what it has to say of its file, reloads and ends as with any other.
 func TestLogWithoutAReader(t *testing.T) {
 	t.Parallel()
-	for name, reader := range map[string]string{"it has ended": "true", "it reads nothing": "sleep 60"} {
+	for name, log := range map[string]string{"its reader has ended": "> >(exec true)", "its reader reads nothing": "> >(exec sleep 60 >/dev/null 2>&1)", "its disk is full": ">/dev/full"} {
 		t.Run(name, func(t *testing.T) {
-			program := filepath.Join(t.TempDir(), "weir")
-			script := "#!/bin/bash\n[ \"$1\" = run ] && exec " + executable + " \"$@\" 2> >(exec " + reader + " >/dev/null 2>&1)\nexec " + executable + " \"$@\"\n"
-			if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			c := start(t, func(o *lab.ClusterOptions) { o.Executable = program })
+			program := wrapped(t, "exec "+executable+` "$@" --log text 2`+log)
+			c := start(t, func(o *lab.ClusterOptions) {
+				o.Executable = program
+				for i := range o.Nodes { // more to say than there is room in a pipe
+					for n := range 1000 {
+						o.Nodes[i].Config += fmt.Sprintf("include /nonexistent/%d/*.conf\n", n)
+					}
+				}
+			})
 			for range 20 {
 				mark := time.Now()
 				c.must(syscall.Kill(c.node01.Weir().Pid(), syscall.SIGHUP))
