@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -70,6 +71,8 @@ type director struct {
 	trackers track.Trackers
 	events   chan func()
 	ledger   *drift.Ledger
+	states   stated
+	log      hearing
 }
 
 // announcer is a fake machine's.
@@ -78,14 +81,15 @@ type announcer struct{ *fakenet.Machine }
 func (a announcer) Open(device string) (vips.Speaker, error) { return a.OpenSpeaker(device) }
 
 // startDirector runs what a file says on a host until the end of the test.
-func startDirector(t *testing.T, h *host, text string) *stated {
+func startDirector(t *testing.T, h *host, text string) *director {
 	t.Helper()
 	cfg, diags := conf.Parse("main.conf", []byte(text))
 	if cfg == nil {
 		t.Fatal(diags.All())
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	d := &director{host: h, cfg: cfg, events: make(chan func(), 64), ledger: drift.NewLedger(log)}
+	d := &director{host: h, cfg: cfg, events: make(chan func(), 64)}
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &d.log), nil))
+	d.ledger = drift.NewLedger(log)
 	fake := fakenet.NewSegment().Machine("192.168.25.31/24")
 	fake.Plug("ens160", 10, "192.168.25.31/24")
 	fake.Plug("ens192", 11, "192.168.26.31/24")
@@ -106,13 +110,12 @@ func startDirector(t *testing.T, h *host, text string) *stated {
 		Report: func(k track.Key, v track.Verdict) { d.events <- func() { d.Judge(k, v) } },
 		Rules:  func() *script.Rules { return &script.Rules{User: "root"} }, Log: log,
 	}
-	states := &stated{}
-	d.run(t, states)
-	return states
+	d.run(t)
+	return d
 }
 
 // run is the director's loop.
-func (d *director) run(t *testing.T, states *stated) {
+func (d *director) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	start := func(task func(context.Context) error) context.CancelFunc {
@@ -139,7 +142,7 @@ func (d *director) run(t *testing.T, states *stated) {
 				d.Follow(d.bindings(t), d.ledger)
 			}
 			for _, in := range d.Snapshot() {
-				states.note(in.Name, map[cluster.State]string{cluster.Backup: "BACKUP", cluster.Master: "MASTER", cluster.Fault: "FAULT"}[in.State])
+				d.states.note(in.Name, map[cluster.State]string{cluster.Backup: "BACKUP", cluster.Master: "MASTER", cluster.Fault: "FAULT"}[in.State])
 			}
 		}
 	}()

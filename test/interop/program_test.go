@@ -180,6 +180,13 @@ type adverts struct {
 func listen(t *testing.T, h *host) *adverts {
 	t.Helper()
 	heard := &adverts{sources: map[netip.Addr]int{}}
+	capture(t, h, heard.take)
+	return heard
+}
+
+// capture hands all frames of IPv4 on a host's interface to a function until the end of the test.
+func capture(t *testing.T, h *host, take func(frame []byte)) {
+	t.Helper()
 	var c *packet.Conn
 	must(t, within(h.ns, func() (err error) {
 		c, err = packet.Listen(&net.Interface{Index: h.dev.Attrs().Index}, packet.Raw, unix.ETH_P_IP, nil)
@@ -195,11 +202,10 @@ func listen(t *testing.T, h *host) *adverts {
 			if err != nil {
 				return
 			}
-			heard.take(b[:n])
+			take(b[:n])
 		}
 	}()
 	t.Cleanup(func() { c.Close(); <-ended })
-	return heard
 }
 
 func (a *adverts) take(frame []byte) {

@@ -70,7 +70,7 @@ func (st *stage) weirOf(text string) (state func(string) string, of func(string)
 		return st.weir(text)
 	}
 	d := startDirector(st.t, st.host, text)
-	return d.state, d.of
+	return d.states.state, d.states.of
 }
 
 // program starts one whose log says so what state an instance enters.
