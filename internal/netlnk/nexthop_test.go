@@ -2,6 +2,7 @@ package netlnk_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -156,6 +157,91 @@ func TestResolverAgrees(t *testing.T) {
 			if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
 				t.Errorf("%s: %+v, %v\nwant %+v, %v", addr, got, gotErr, want, wantErr)
 			}
+		}
+	})
+}
+
+// Of many addresses a Resolver asks once for each route, and returns the same as if it had
+// asked for each: whatever else a longer route, a rule, an exception or a route of several next
+// hops says of some of them.
+func TestResolverOfManyAddresses(t *testing.T) {
+	a, b := nstest.New(t, "ra"), nstest.New(t, "rb")
+	nstest.Veth(a, "eth0", b, "eth0")
+	a.Batch("addr add 192.0.2.1/24 dev eth0", "addr add 192.0.2.100/32 dev eth0",
+		"neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 dev eth0 nud permanent",
+		"neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent",
+		"route add 172.16.0.0/12 via 192.0.2.9", "route add 172.16.1.0/28 via 192.0.2.8 src 192.0.2.100",
+		"route add 172.16.1.64/26 via 192.0.2.9 mtu 1400", "route add throw 172.16.1.200/29", "route add unreachable 172.16.2.0/28",
+		"route add default via 192.0.2.8",
+		"route add 10.0.0.0/8 nexthop via 192.0.2.8 nexthop via 192.0.2.9", "route add 10.1.0.0/24 via 192.0.2.8", "route add throw 10.2.0.0/24",
+		"route add 172.16.3.0/24 via 192.0.2.8 table 100", "rule add to 172.16.3.32/27 lookup 100",
+		"rule add to 172.16.4.0/25 prohibit")
+	a.Do(func() {
+		r, err := netlnk.NewResolver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		singly := 0
+		for _, network := range []string{"172.16.0.", "172.16.1.", "172.16.2.", "172.16.3.", "172.16.4.", "172.31.255.", "203.0.113.", "192.0.2.", "10.0.7.", "10.1.0.", "10.2.0.", "224.0.0.", "127.0.0."} {
+			for i := range 256 {
+				dst := netip.MustParseAddr(fmt.Sprint(network, i))
+				if dst.IsMulticast() || strings.HasPrefix(network, "10.") { // inside a route of several next hops
+					singly++
+				}
+				got, gotErr := r.Resolve(dst)
+				want, wantErr := netlnk.Resolve(dst)
+				if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+					t.Errorf("%s: %+v, %v\nwant %+v, %v", dst, got, gotErr, want, wantErr)
+				}
+			}
+		}
+		if asked, most := r.Asked(), singly+100; asked > most {
+			t.Errorf("the kernel was asked for %d routes, want at most %d", asked, most)
+		}
+	})
+}
+
+// A path MTU that the kernel has learned counts for its destination alone.
+func TestResolverOfManyAddressesKnowsPathMTUs(t *testing.T) {
+	client, router, server := nstest.New(t, "rc"), nstest.New(t, "rr"), nstest.New(t, "rs")
+	nstest.Veth(client, "eth0", router, "eth0")
+	nstest.Veth(router, "eth1", server, "eth0")
+	client.Batch("addr add 192.0.2.1/24 dev eth0", "route add 198.51.100.0/24 via 192.0.2.2")
+	router.Batch("addr add 192.0.2.2/24 dev eth0", "addr add 198.51.100.1/24 dev eth1", "link set eth1 mtu 1000")
+	router.Do(func() {
+		if err := netlnk.SetSysctl("all", "forwarding", "1"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	client.Do(func() {
+		narrow := netip.MustParseAddr("198.51.100.200")
+		conn, err := net.Dial("udp", netip.AddrPortFrom(narrow, 9).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		nstest.WaitFor(t, "the kernel learns the path MTU", func() bool {
+			_, _ = conn.Write(make([]byte, 1400)) // Linux forbids fragments of UDP by itself; the error is the path MTU
+			return resolve(t, narrow).MTU == 1000
+		})
+		r, err := netlnk.NewResolver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for i := range 255 {
+			dst := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+			hop, err := r.Resolve(dst)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := resolve(t, dst); hop.MTU != want.MTU || hop.MTU == 1000 != (dst == narrow) {
+				t.Errorf("%s: a path MTU of %d, the kernel says %d", dst, hop.MTU, want.MTU)
+			}
+		}
+		if asked := r.Asked(); asked > 100 {
+			t.Errorf("the kernel was asked for %d routes", asked)
 		}
 	})
 }

@@ -13,12 +13,15 @@ import (
 )
 
 // Resolver resolves many addresses at one moment. It asks the kernel once for each device
-// and neighbour, and uses one socket and one buffer for all routes. It does not notice
-// later changes: use a new one each time, and Close it. It is not for concurrent use.
+// and neighbour, of many addresses once for each route, and uses one socket and one buffer for
+// all. It does not notice later changes: use a new one each time, and Close it. It is not for
+// concurrent use.
 type Resolver struct {
 	socket     int
 	reply      []byte
 	sequence   uint32
+	groups     *routeGroups // nil before there are many addresses
+	answers    map[routeGroup]routeAnswer
 	links      map[int]netlink.Link
 	neighbours map[neighbourKey]netlink.Neigh
 }
@@ -27,6 +30,15 @@ type neighbourKey struct {
 	index int
 	addr  netip.Addr
 }
+
+// routeAnswer is what the kernel says of the route to each address of a group.
+type routeAnswer struct {
+	hop NextHop
+	err error
+}
+
+// askedSingly is for how many routes the kernel is asked before the routes themselves are read.
+const askedSingly = 64
 
 // replySize is more than the kernel's answer about one route, in bytes.
 const replySize = 16 << 10
@@ -40,6 +52,7 @@ func NewResolver() (*Resolver, error) {
 	return &Resolver{
 		socket: socket, reply: make([]byte, replySize),
 		links: map[int]netlink.Link{}, neighbours: map[neighbourKey]netlink.Neigh{},
+		answers: map[routeGroup]routeAnswer{},
 	}, nil
 }
 
@@ -81,8 +94,39 @@ func resolveAndRefresh(dst netip.Addr) (NextHop, error) {
 	return hop, err
 }
 
-// route looks an address up in the routing tables (RTM_GETROUTE).
+// route looks an address up in the routing tables; key is that of the function route.
 func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
+	group, grouped := r.group(dst)
+	if !grouped {
+		return r.ask(dst)
+	}
+	answer, known := r.answers[group]
+	if !known {
+		answer.hop, _, answer.err = r.ask(dst)
+		if _, kernels := answer.err.(unix.Errno); answer.err == nil || kernels {
+			r.answers[group] = answer
+		}
+	}
+	if key = dst; answer.hop.Gateway.IsValid() {
+		key = answer.hop.Gateway
+	}
+	return answer.hop, key, answer.err
+}
+
+// group is the group of an address, once there are many: where the routes cannot be read, the
+// kernel is asked for each address.
+func (r *Resolver) group(dst netip.Addr) (group routeGroup, ok bool) {
+	if r.groups == nil && r.sequence < askedSingly {
+		return group, false
+	}
+	if r.groups == nil {
+		r.groups, _ = readRouteGroups()
+	}
+	return r.groups.of(dst)
+}
+
+// ask asks the kernel for the route to an address (RTM_GETROUTE).
+func (r *Resolver) ask(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	r.sequence++
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	req.Seq = r.sequence
@@ -114,7 +158,7 @@ func (r *Resolver) route(dst netip.Addr) (hop NextHop, key netip.Addr, err error
 	}
 }
 
-// routeOf reads the kernel's answer; key is that of the function route.
+// routeOf reads the kernel's answer.
 func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err error) {
 	kind := nl.DeserializeRtMsg(payload).Type
 	if kind != unix.RTN_LOCAL && kind != unix.RTN_UNICAST {
