@@ -13,6 +13,8 @@ const (
 	// connection may be deleted so much later than it expires; with many connections a
 	// sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
+	// sweepAtRest is that time where the last sweep met no connection.
+	sweepAtRest = time.Second
 	// The pause after some entries is so many times longer than the look at them, unless
 	// many connections have expired.
 	restFor   = 60
@@ -61,8 +63,12 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 		return restShort, nil
 	}
 	err = t.endSweep()
-	if time.Since(t.expiry.begun) < sweepLeast {
-		return beat.Until(sweepLeast), err
+	least := sweepLeast
+	if t.Live() == 0 {
+		least = sweepAtRest
+	}
+	if time.Since(t.expiry.begun) < least {
+		return beat.Until(least), err
 	}
 	return time.Millisecond, err
 }

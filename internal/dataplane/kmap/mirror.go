@@ -21,10 +21,18 @@ type Mirror[K, V comparable] struct {
 	top   uint32            // the highest key that was written to an array
 	name  func(K, V) string // of an entry, for people
 	ours  func(V) V         // the part of a value that only Go writes; nil: all of it
+	// gathered are the entries that Put was given since Gather; nil where it writes each at once.
+	gathered *entries[K, V]
 }
 
-// mirrorChunk is how many entries are read at a time.
-const mirrorChunk = 2048
+type entries[K, V comparable] struct {
+	keys   []K
+	values []V
+}
+
+// mirrorChunk is how many entries are read at a time at most, mirrorLeast how many at least:
+// those that the kernel keeps in one bucket are read together.
+const mirrorChunk, mirrorLeast = 2048, 256
 
 // newMirror begins with what an earlier process left in the table, as if this process had
 // written it.
@@ -52,9 +60,29 @@ func (m *Mirror[K, V]) noteTop(k K) {
 	}
 }
 
+// Gather has Put write nothing before Flush: thousands of entries take a few calls then. The
+// caller keeps the lock meanwhile, and drops nothing.
+func (m *Mirror[K, V]) Gather() { m.gathered = &entries[K, V]{} }
+
+// Flush writes what Put was given since Gather, in that order. With an error some of it may not
+// be written yet, which Repair finds. Its errors are those of ebpf.Map.BatchUpdate.
+func (m *Mirror[K, V]) Flush() error {
+	all := m.gathered
+	m.gathered = nil
+	for from := 0; all != nil && from < len(all.keys); from += mirrorChunk {
+		to := min(from+mirrorChunk, len(all.keys))
+		if _, err := m.table.BatchUpdate(all.keys[from:to], all.values[from:to], nil); err != nil {
+			return fmt.Errorf("write %d entries: %w", to-from, err)
+		}
+	}
+	return nil
+}
+
 // Put writes an entry. Its errors are those of ebpf.Map.Put.
 func (m *Mirror[K, V]) Put(k K, v V) error {
-	if err := m.table.Put(k, v); err != nil {
+	if m.gathered != nil {
+		m.gathered.keys, m.gathered.values = append(m.gathered.keys, k), append(m.gathered.values, v)
+	} else if err := m.table.Put(k, v); err != nil {
 		return err
 	}
 	m.wrote[k] = v
@@ -93,7 +121,11 @@ func (m *Mirror[K, V]) remove(k K) error {
 // scan reads the table, an array up to the last entry that was ever written, and
 // calls between after each chunk.
 func (m *Mirror[K, V]) scan(each func(K, V), between func()) error {
-	size := min(mirrorChunk, int(m.table.MaxEntries()))
+	most := 2 * len(m.wrote)
+	if m.array {
+		most = int(m.top) + 1
+	}
+	size := min(mirrorChunk, int(m.table.MaxEntries()), max(mirrorLeast, most))
 	keys, values := make([]K, size), make([]V, size)
 	for cursor := (ebpf.MapBatchCursor{}); ; between() {
 		n, err := m.table.BatchLookup(&cursor, keys, values, nil)

@@ -59,3 +59,48 @@ func TestRepair(t *testing.T) {
 		})
 	}
 }
+
+// What is gathered is written at once by Flush, the last of an entry's values, and is as if it
+// had been written one by one.
+func TestGather(t *testing.T) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []ebpf.MapType{ebpf.Hash, ebpf.Array} {
+		t.Run(kind.String(), func(t *testing.T) {
+			table, err := ebpf.NewMap(&ebpf.MapSpec{Type: kind, KeySize: 4, ValueSize: 8, MaxEntries: 2 * mirrorChunk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer table.Close()
+			var lock sync.Mutex
+			m := Add[uint32, uint64](&Mirrors{}, "numbers", table, &lock, nil)
+			m.Gather()
+			for i := range uint32(mirrorChunk + 10) {
+				if err := m.Put(i, uint64(100+i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.Put(3, 7); err != nil {
+				t.Fatal(err)
+			}
+			var found uint64
+			if err := table.Lookup(uint32(3), &found); err == nil && found != 0 {
+				t.Errorf("entry 3 is %d before Flush", found)
+			}
+			if err := m.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			next := Add[uint32, uint64](&Mirrors{}, "numbers", table, &lock, nil)
+			if want := m.Wrote(); want[3] != 7 || len(want) != mirrorChunk+10 || !maps.Equal(next.Wrote(), want) {
+				t.Errorf("the table has %d entries and %d in the place of 7, want %d entries", len(next.Wrote()), next.Wrote()[3], len(want))
+			}
+			if err := m.Put(4, 8); err != nil {
+				t.Fatal(err)
+			}
+			if err := table.Lookup(uint32(4), &found); err != nil || found != 8 {
+				t.Errorf("after Flush an entry is %d, want 8: %v", found, err)
+			}
+		})
+	}
+}

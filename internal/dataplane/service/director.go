@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"weir/lvs"
@@ -16,6 +17,9 @@ func (r *Registry) setDirectors(all []lvs.Director) (err error) {
 		if d.Addr.IsValid() {
 			r.directors[d.Addr.WithZone("").Unmap()] = true
 		}
+	}
+	if maps.Equal(was, r.directors) {
+		return nil
 	}
 	for key, s := range r.servers {
 		addr := key.addr.Addr()

@@ -39,15 +39,24 @@ func (f *filter) nat(a netip.Addr) {
 	f.Flags[abi.AddrSlot(abi.AddrOf(a))] &^= abi.AddrNotNat
 }
 
-// setFilter writes the filter for the services and servers that the tables hold, those
-// that were removed while connections refer to them included, and for those that are
-// about to come. So it is called twice for a new state: before the state is entered,
-// with it, so that no packet of a new service passes by; and afterwards, without.
-func (r *Registry) setFilter(coming []lvs.VirtualServer) error {
-	f, known := newFilter(), map[uint32]bool{}
+// widenFilter has the packets of services looked at that are about to be entered, beside those
+// that are looked at already, so that none passes by.
+func (r *Registry) widenFilter(coming []lvs.VirtualServer) error {
+	f := filter{r.filter.Wrote()[0]}
 	for _, vs := range coming {
 		f.service(vs)
 	}
+	return r.putFilter(&f)
+}
+
+// setFilter writes the filter for the services and servers that the tables hold, those
+// that were removed while connections refer to them included. It does nothing where the ones
+// whose packets are looked at have not changed.
+func (r *Registry) setFilter() error {
+	if r.filtered {
+		return nil
+	}
+	f, known := newFilter(), map[uint32]bool{}
 	for key, s := range r.services {
 		known[s.index] = true
 		f.virtual(addrOf(key))
@@ -61,6 +70,12 @@ func (r *Registry) setFilter(coming []lvs.VirtualServer) error {
 			f.virtual(r.vips.Wrote()[key.service].Netip())
 		}
 	}
+	err := r.putFilter(f)
+	r.filtered = err == nil
+	return err
+}
+
+func (r *Registry) putFilter(f *filter) error {
 	if r.filter.Wrote()[0] == f.BpfAddrFilter {
 		return nil
 	}

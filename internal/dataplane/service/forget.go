@@ -51,7 +51,8 @@ func (r *Registry) Forget(epoch uint32) error {
 	if !forgot {
 		return nil
 	}
-	return r.setFilter(nil)
+	r.filtered = false
+	return r.setFilter()
 }
 
 // Expiring says whether a server was removed whose connections are to expire with it,

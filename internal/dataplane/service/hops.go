@@ -103,7 +103,13 @@ func (r *Registry) Neighbours() (all []netlnk.KnownNeighbour, missing bool) {
 	return all, missing || paths.unreached
 }
 
-// Changes counts what was written of servers: their next hops, too.
+// pathsChanged notes that a server came, left, or is reached otherwise.
+func (r *Registry) pathsChanged() {
+	r.paths = nil
+	r.changes++
+}
+
+// Changes counts how often a server came, left, or was reached otherwise.
 func (r *Registry) Changes() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,6 +123,7 @@ func (r *Registry) SetHops(find Finder) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.local.devices)
+	r.serverTable.Gather()
 	for addr, servers := range r.allPaths().servers {
 		found, ok := find.Known(addr)
 		if !ok {
@@ -128,12 +135,13 @@ func (r *Registry) SetHops(find Finder) (err error) {
 				continue
 			}
 			s.hop = hop
+			r.pathsChanged()
 			if e := r.putServer(s.key, s); e != nil {
 				err = errors.Join(err, fmt.Errorf("write the next hop of real server %s: %w", s.key.addr, e))
 			}
 		}
 	}
-	return err
+	return errors.Join(err, r.serverTable.Flush())
 }
 
 // Hops are the next hops that are in force, by the servers' addresses.
@@ -158,6 +166,7 @@ func (r *Registry) LimitMTU(to netip.Addr, mtu int) error {
 			continue
 		}
 		s.hop.MTU = mtu
+		r.pathsChanged()
 		if err := r.putServer(key, s); err != nil {
 			return fmt.Errorf("write the path MTU of real server %s: %w", key.addr, err)
 		}

@@ -45,8 +45,10 @@ type Registry struct {
 	// mayForget says that a service or server may be there that is not in service, and
 	// mayPersist that one may have a template.
 	mayForget, mayPersist bool
-	paths                 *paths // nil before it is asked for, and where a server has changed
-	changes               uint64 // how many servers' entries have been written
+	paths                 *paths   // nil before it is asked for, and where a server has changed
+	changes               uint64   // counts what came, left or is reached otherwise, of servers
+	filtered              bool     // the filter is the one for these services and servers
+	begun                 []uint32 // the servers that Set has made, whose counters are to start
 
 	serverTable  *kmap.Mirror[uint32, abi.BpfServer]
 	localTable   *kmap.Mirror[uint32, abi.BpfAddr]
@@ -90,7 +92,7 @@ func Open(o Options) (*Registry, error) {
 	if err := r.adopt(); err != nil {
 		return nil, err
 	}
-	return r, r.setFilter(nil)
+	return r, r.setFilter()
 }
 
 // Close releases what the registry holds beside the data plane's tables.

@@ -36,12 +36,15 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 		}
 		s = &server{key: key, index: index}
 		r.servers[key] = s
-		if err := r.ofServers.Begin(index, &s.tally); err != nil {
-			return nil, err
-		}
+		r.begun = append(r.begun, index)
 	}
+	was := *s
 	s.hop, s.present, s.method, s.keepsPort, s.written = nexthop.Freshest(s.hop, hop), true, rs.Method, keepsPort, nil
-	s.ip4, s.wasNAT = vs.Addr.Is4(), s.wasNAT || rs.Method == lvs.Masquerade
+	s.ip4, s.wasNAT = vs.Addr.Is4(), was.wasNAT || rs.Method == lvs.Masquerade
+	r.filtered = r.filtered && was.wasNAT == s.wasNAT
+	if !was.present || !nexthop.Same(was.hop, s.hop) {
+		r.pathsChanged()
+	}
 	if err := r.setLimits(s, limitsOf(rs)); err != nil {
 		return nil, err
 	}
@@ -54,8 +57,6 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 
 // putServer writes the server's entry as the data plane reads it.
 func (r *Registry) putServer(key serverKey, s *server) error {
-	r.paths = nil
-	r.changes++
 	entry := abi.BpfServer{
 		Addr: abi.AddrOf(key.addr.Addr()), Port: abi.Port(key.addr.Port()),
 		Method: uint8(s.method), Service: key.service, Swept: r.epoch(), Mtu: uint16(min(s.hop.MTU, math.MaxUint16)),
@@ -100,6 +101,7 @@ func (r *Registry) dropServer(s *server, expires bool) error {
 		return nil
 	}
 	s.present, s.written, s.expires, r.mayForget = false, nil, expires, true
+	r.pathsChanged()
 	r.expiring = r.expiring || expires
 	err := r.putServer(s.key, s)
 	// Only a sweep that began before the entry was written may miss a connection of this

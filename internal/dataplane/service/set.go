@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -34,13 +33,14 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	find.Await(wanted)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.setFilter(state.Services); err != nil {
+	if err := r.widenFilter(changed); err != nil {
 		return err
 	}
 	r.local.virtual = virtualAddrs(state)
 	clear(r.local.devices)
 	errs := []error{r.setDirectors(state.Directors)}
 	var changes []*change
+	r.serverTable.Gather()
 	for _, vs := range changed {
 		c, err := r.prepare(vs, leaseOf(vs.ServiceKey, lease), find)
 		if err != nil {
@@ -48,6 +48,11 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 			continue
 		}
 		changes = append(changes, c)
+	}
+	if err := r.putServers(); err != nil {
+		errs = append(errs, err)
+		forgetAll(changes)
+		changes = nil
 	}
 	errs = append(errs, r.putTables(changes))
 	for _, c := range changes {
@@ -59,8 +64,30 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	for _, vs := range state.Services {
 		keep[vs.ServiceKey] = true
 	}
-	errs = append(errs, r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter(nil))
+	errs = append(errs, r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter())
 	return errors.Join(errs...)
+}
+
+// putServers writes what prepare has gathered of servers.
+func (r *Registry) putServers() error {
+	begun := r.begun
+	r.begun = nil
+	if err := errors.Join(r.serverTable.Flush(), r.ofServers.Start(begun)); err != nil {
+		return fmt.Errorf("enter the real servers: %w", err)
+	}
+	return nil
+}
+
+// forgetAll has the next Set enter all of these changes anew, which are not put in force.
+func forgetAll(changes []*change) {
+	for _, c := range changes {
+		if c.table != nil {
+			c.table.Close()
+		}
+		for _, server := range c.servers {
+			server.written = nil
+		}
+	}
 }
 
 // Find has the next hops to the servers that a state adds looked for, before it is set.
@@ -108,12 +135,13 @@ type change struct {
 
 // holds says whether the tables have a service as it is wanted.
 func (s *service) holds(vs lvs.VirtualServer, lease uint32) bool {
-	if !s.present || s.written == nil || s.lease != lease || !slices.Equal(s.written.RealServers, vs.RealServers) {
-		return false
-	}
-	was := *s.written
-	was.RealServers, vs.RealServers = nil, nil
-	return reflect.DeepEqual(was, vs)
+	return s.present && s.written != nil && s.lease == lease && sameHead(*s.written, vs) && slices.Equal(s.written.RealServers, vs.RealServers)
+}
+
+// sameHead says whether two services are the same but for their real servers.
+func sameHead(a, b lvs.VirtualServer) bool {
+	return a.ServiceKey == b.ServiceKey && a.Scheduler == b.Scheduler && a.SHPort == b.SHPort && a.SHFallback == b.SHFallback &&
+		a.Persistence == b.Persistence && a.OnePacket == b.OnePacket && a.Rules == b.Rules
 }
 
 // leaseOf is the lease by which a service is served: that of its address. Checks need none.
@@ -237,7 +265,7 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
-	r.services[key], r.mayForget = s, true // until it is entered
+	r.services[key], r.mayForget, r.filtered = s, true, false // until it is entered
 	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
 }
 

@@ -5,6 +5,7 @@ package stats
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -54,6 +55,24 @@ func (t Tallies) raw(index uint32) (Counter, error) {
 func (t Tallies) Begin(index uint32, of *Tally) error {
 	*of = Tally{}
 	return errors.Join(t.Stats.Put(index, make([]abi.BpfCounter, ebpf.MustPossibleCPU())), t.Zeros.Put(index, abi.BpfCounter{}))
+}
+
+// startAtOnce is how many counters one call starts: each has a value for each CPU.
+const startAtOnce = 512
+
+// Start starts the counters of many new services or servers at 0, whose tallies are new.
+func (t Tallies) Start(indexes []uint32) error {
+	cpus := ebpf.MustPossibleCPU()
+	for some := range slices.Chunk(indexes, startAtOnce) {
+		_, err := t.Stats.BatchUpdate(some, make([]abi.BpfCounter, len(some)*cpus), nil)
+		if err == nil {
+			_, err = t.Zeros.BatchUpdate(some, make([]abi.BpfCounter, len(some)), nil)
+		}
+		if err != nil {
+			return fmt.Errorf("start the counters: %w", err)
+		}
+	}
+	return nil
 }
 
 // Adopt goes on with counters that an earlier process left; their rates begin
