@@ -229,3 +229,25 @@ func TestEverywhere(t *testing.T) {
 		}
 	})
 }
+
+// A bridge loses its last port and gets one again, by which its Ethernet address changes: the
+// data plane stays on it, and nothing is told as failed.
+func TestBridgeWithoutPorts(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
+	withPlane(t, plan, func(b *bench) {
+		b.ns.Batch("link add br0 type bridge", "link set br0 up", "link add port0 type veth peer name port1")
+		plan.Devices = []lvs.Device{{Name: "br0", Hook: lvs.HookAuto}}
+		b.set(t, plan)
+		for _, step := range []string{"link set port0 master br0", "link set port0 nomaster", "link set port1 master br0"} {
+			b.ns.Batch(step)
+			b.resolve()
+			if at := b.Attachments(); len(at) != 1 || at[0].Device != "br0" {
+				t.Errorf("%s: attached to %+v, want br0", step, at)
+			}
+			b.set(t, plan)
+		}
+		if got := b.drifts(t); len(got) > 0 {
+			t.Errorf("drift was noted: %+v", got)
+		}
+	})
+}

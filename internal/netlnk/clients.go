@@ -41,7 +41,7 @@ func ClientDevices() (names []string, trunks map[int]bool, err error) {
 		if l.Type() == "vlan" {
 			trunks[a.ParentIndex] = true
 		}
-		served := len(a.HardwareAddr) == 6 || layer3(a)
+		served := len(macOf(a)) == 6 || layer3(a)
 		if a.RawFlags&unix.IFF_UP == 0 || a.RawFlags&unix.IFF_LOOPBACK != 0 || !served || !addressed[a.Index] ||
 			slices.Contains(quiet, l.Type()) || slices.Contains(takers, kinds[a.MasterIndex]) {
 			continue

@@ -1,6 +1,7 @@
 package netlnk_test
 
 import (
+	"slices"
 	"testing"
 
 	"weir/internal/netlnk"
@@ -59,6 +60,31 @@ func TestResolveWithoutEthernet(t *testing.T) {
 		defer resolver.Close()
 		if again, err := resolver.Resolve(addr("10.8.0.7")); err != nil || !again.Valid {
 			t.Errorf("%+v, %v, want the same", again, err)
+		}
+	})
+}
+
+// A bridge that has no port has an Ethernet address of zeros, and is Ethernet all the same.
+func TestBridgeWithoutPorts(t *testing.T) {
+	near, _ := pair(t)
+	near.Batch("link add br0 type bridge", "link set br0 up", "addr add 10.8.0.1/24 dev br0",
+		"link add port0 type veth peer name port1", "link set port0 master br0", "link set port0 nomaster")
+	near.Do(func() {
+		if l := link(t, "br0"); len(l.MAC) != 6 || l.Layer3 {
+			t.Errorf("%+v, want a device with Ethernet", l)
+		}
+		names, _, err := netlnk.ClientDevices()
+		if err != nil || !slices.Contains(names, "br0") {
+			t.Errorf("clients come by %v, %v, want br0, too", names, err)
+		}
+		resolver, err := netlnk.NewResolver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resolver.Close()
+		again, err := resolver.Resolve(addr("10.8.0.7"))
+		if hop := resolve(t, addr("10.8.0.7")); hop.Refused != "" || hop.Valid || again.Refused != "" || err != nil {
+			t.Errorf("%+v and %+v, %v, want a neighbour that is not known", hop, again, err)
 		}
 	})
 }

@@ -127,7 +127,7 @@ func describe(l netlink.Link) Link {
 	d := Link{
 		Index:  a.Index,
 		Name:   a.Name,
-		MAC:    a.HardwareAddr,
+		MAC:    macOf(a),
 		Layer3: layer3(a),
 		MTU:    a.MTU,
 		Up:     a.RawFlags&up == up,
@@ -138,6 +138,15 @@ func describe(l netlink.Link) Link {
 		d.MAC = nil
 	}
 	return d
+}
+
+// macOf is a device's address. The library has none where all of its bytes are zero, as those
+// of a bridge or a bond that has no port yet, which is Ethernet all the same.
+func macOf(a *netlink.LinkAttrs) net.HardwareAddr {
+	if len(a.HardwareAddr) == 0 && a.EncapType == "ether" {
+		return make(net.HardwareAddr, 6)
+	}
+	return a.HardwareAddr
 }
 
 // layer3 says whether packets on a device begin with the IP header

@@ -74,11 +74,11 @@ func (hop *NextHop) over(l netlink.Link, n netlink.Neigh) {
 	case layer3(a):
 		hop.Valid = true
 		return
-	case len(a.HardwareAddr) != 6:
+	case len(macOf(a)) != 6:
 		hop.Refused = fmt.Sprintf("device %s has a link layer (%s) that is not Ethernet", a.Name, a.EncapType)
 		return
 	}
-	hop.Src = a.HardwareAddr
+	hop.Src = macOf(a)
 	if n.State&usable != 0 {
 		hop.Dst = n.HardwareAddr
 	}

@@ -113,27 +113,47 @@ const (
 	Global
 )
 
-// PrimaryAddr6 is a device's own IPv6 address: the first one of the scope, or a link-local
-// one where none is, that is nobody's VIP and that can be used already. Callers exclude the
-// VIPs that they know. A device without an address of its own is an error.
+// PrimaryAddr6 is a device's own IPv6 address: one of the scope, or a link-local one where
+// none is, that is nobody's VIP and that can be used already. It is the first of those that
+// last longest, since peers may know the machine by it: one that an administrator gave before
+// those of router advertisements, and a temporary one last. Callers exclude the VIPs that they
+// know; others are known by their marks, as deprecated, or as networks of one address. A device
+// without an address of its own is an error.
 func (p *Picture) PrimaryAddr6(dev string, scope Scope, excluded func(netip.Addr) bool) (netip.Addr, error) {
-	own := func(local bool) (netip.Addr, bool) {
-		for _, a := range p.addresses[dev] {
-			addr := a.Prefix.Addr()
-			if addr.Is6() && addr.IsLinkLocalUnicast() == local && !a.Tentative && a.AddedBy != AddedByWeir && a.AddedBy != addedByKeepalived && !excluded(addr) {
-				return addr, true
-			}
+	local := func(a Address) bool { return a.Prefix.Addr().IsLinkLocalUnicast() }
+	var own []Address
+	for _, a := range p.addresses[dev] {
+		addr := a.Prefix.Addr()
+		if addr.Is6() && !a.Tentative && a.AddedBy != AddedByWeir && a.AddedBy != addedByKeepalived && !excluded(addr) {
+			own = append(own, a)
 		}
-		return netip.Addr{}, false
 	}
-	addr, ok := own(scope == LinkLocal)
-	if !ok && scope == Global {
-		addr, ok = own(true)
+	for _, may := range []func(Address) bool{
+		func(a Address) bool { return local(a) == (scope == LinkLocal) },
+		func(a Address) bool { return scope == Global && local(a) },
+	} {
+		if i := lasting(own, may); i >= 0 {
+			return own[i].Prefix.Addr(), nil
+		}
 	}
-	if !ok {
-		return addr, fmt.Errorf("device %s has no IPv6 address of its own to be used", dev)
+	return netip.Addr{}, fmt.Errorf("device %s has no IPv6 address of its own to be used", dev)
+}
+
+// lasting is the place of the IPv6 address, of those that may be, that lasts longest; less than
+// 0 where there is none.
+func lasting(own []Address, may func(Address) bool) int {
+	for _, is := range []func(Address) bool{
+		func(a Address) bool { return !a.Deprecated && !a.Dynamic && !a.Prefix.IsSingleIP() },
+		func(a Address) bool { return !a.Deprecated && !a.Temporary && !a.Prefix.IsSingleIP() },
+		func(a Address) bool { return !a.Deprecated && !a.Temporary },
+		func(a Address) bool { return !a.Temporary },
+		func(a Address) bool { return true },
+	} {
+		if i := slices.IndexFunc(own, func(a Address) bool { return may(a) && is(a) }); i >= 0 {
+			return i
+		}
 	}
-	return addr, nil
+	return -1
 }
 
 // PrimaryAddr is a device's own IPv4 address: the first one that is nobody's VIP.

@@ -38,6 +38,10 @@ type Address struct {
 	// Tentative says that the kernel does not know yet whether an IPv6 address is another
 	// machine's, or knows that it is, so that nothing can be sent from it.
 	Tentative bool
+	// Temporary is an IPv6 address that the kernel replaces by another one after some time
+	// (RFC 8981), and Dynamic one that has a lifetime, as those of router advertisements and
+	// DHCPv6 do.
+	Temporary, Dynamic bool
 	// Secondary is an IPv4 address that came after another one of its network.
 	Secondary bool
 }
@@ -119,6 +123,8 @@ func parseAddress(m []byte) (index int, a Address, ok bool) {
 	a.Deprecated = local.Is6() && flags&unix.IFA_F_DEPRECATED != 0
 	a.Tentative = local.Is6() && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
 	a.Secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0 // of IPv6 the bit is IFA_F_TEMPORARY
+	a.Temporary = local.Is6() && flags&unix.IFA_F_TEMPORARY != 0
+	a.Dynamic = local.Is6() && flags&unix.IFA_F_PERMANENT == 0
 	return int(msg.Index), a, local.IsValid()
 }
 

@@ -3,11 +3,13 @@ package netlnk_test
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"weir/internal/netlnk"
+	"weir/internal/netlnk/nstest"
 )
 
 // A VIP carries weir's mark, and is never the source of a new flow where it is deprecated.
@@ -153,4 +155,68 @@ func primaryAddr(exclude []netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	return p.PrimaryAddr("ens160", func(a netip.Addr) bool { return slices.Contains(exclude, a) })
+}
+
+// The source of advertisements of IPv6 is an address by which peers may know the machine: one
+// that lasts, of those that it has.
+func TestPrimaryAddr6(t *testing.T) {
+	near, _ := pair(t)
+	near.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/ens160/use_tempaddr", []byte("2"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	local := func() (a netip.Addr) {
+		near.Do(func() {
+			list, err := netlnk.ListAddresses("ens160")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range list {
+				if l.Prefix.Addr().IsLinkLocalUnicast() {
+					a = l.Prefix.Addr()
+				}
+			}
+		})
+		return a
+	}()
+	vip := []netip.Addr{addr("fd25::100")}
+	for _, tt := range []struct {
+		name  string
+		add   []string // in this order; the kernel lists the latest first
+		scope netlnk.Scope
+		want  netip.Addr
+	}{
+		{"a temporary one beside it", []string{"fd25::31/64 mngtmpaddr"}, netlnk.Global, addr("fd25::31")},
+		{"of router advertisements beside it", []string{"fd25::31/64", "fd26::7/64 valid_lft 3600 preferred_lft 3600"}, netlnk.Global, addr("fd25::31")},
+		{"of router advertisements and temporary ones", []string{"fd25::7/64 valid_lft 3600 preferred_lft 3600 mngtmpaddr"}, netlnk.Global, addr("fd25::7")},
+		{"VIPs of other programs beside it", []string{"fd25::31/64", "fd25::200/128", "fd25::201/64 preferred_lft 0"}, netlnk.Global, addr("fd25::31")},
+		{"only one of a host", []string{"fd25::31/128", "fd25::100/64"}, netlnk.Global, addr("fd25::31")},
+		{"only a deprecated one", []string{"fd25::31/64 preferred_lft 0"}, netlnk.Global, addr("fd25::31")},
+		{"none but a VIP", []string{"fd25::100/64"}, netlnk.Global, local},
+		{"a VIP of the link beside its own", []string{"fd25::31/64", "fe80::100/128"}, netlnk.LinkLocal, local},
+	} {
+		near.IP("-6", "address", "flush", "dev", "ens160", "scope", "global")
+		for _, a := range tt.add {
+			near.IP(strings.Fields("address add " + a + " dev ens160 nodad")...)
+		}
+		near.Do(func() {
+			nstest.WaitFor(t, "the temporary address", func() bool {
+				list, err := netlnk.ListAddresses("ens160")
+				if err != nil {
+					t.Fatal(err)
+				}
+				usable := func(a netlnk.Address) bool { return a.Temporary && !a.Tentative }
+				return !strings.Contains(strings.Join(tt.add, " "), "mngtmpaddr") || slices.ContainsFunc(list, usable)
+			})
+			p, err := netlnk.Look()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.PrimaryAddr6("ens160", tt.scope, func(a netip.Addr) bool { return slices.Contains(vip, a) })
+			if err != nil || got != tt.want {
+				t.Errorf("%s: %v, %v, want %v of %+v", tt.name, got, err, tt.want, p.Addresses("ens160"))
+			}
+		})
+	}
 }

@@ -69,7 +69,8 @@ const watchBuffer = 1 << 20
 const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
 	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
 	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1) |
-	1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1)
+	1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1) |
+	1<<(unix.RTNLGRP_NEXTHOP-1)
 
 // Watch reports the changes of links, addresses, routes and neighbours that happen after
 // it has returned, in the kernel's order. The channel is closed when ctx ends, or earlier
@@ -203,6 +204,8 @@ func event(msgType uint16, data []byte) (Event, bool) {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return Event{Kind: RouteChanged, Index: routeDevice(data)}, true
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE: // by which other routes are taken
+		return Event{Kind: RouteChanged}, true
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP: // of a route that is told of once (nexthop_compat_mode=0)
 		return Event{Kind: RouteChanged}, true
 	}
 	return Event{}, false

@@ -3,6 +3,7 @@ package netlnk_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -60,8 +61,34 @@ func TestWatch(t *testing.T) {
 		near.IP(strings.Fields(s.ip)...)
 		expect(t, events, s.kind, index)
 	}
+	// A route by a nexthop object is not told of again when the object changes.
+	near.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv4/nexthop_compat_mode", []byte("0"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	near.Batch("link set ens160 up", "link add other type bridge", "addr add 10.7.0.1/24 dev other", "link set other up")
+	for _, change := range []string{
+		"nexthop add id 1 via 192.168.25.32 dev ens160", "route add 10.9.0.0/24 nhid 1", "nexthop replace id 1 via 10.7.0.2 dev other", "nexthop del id 1",
+	} {
+		settle(t, events)
+		near.IP(strings.Fields(change)...)
+		expect(t, events, netlnk.RouteChanged, 0)
+	}
 	cancel()
 	for range events { // closes
+	}
+}
+
+// settle reads the events of what was done before.
+func settle(t *testing.T, events <-chan netlnk.Event) {
+	t.Helper()
+	for {
+		select {
+		case <-events:
+		case <-time.After(200 * time.Millisecond):
+			return
+		}
 	}
 }
 
