@@ -81,13 +81,14 @@ func (i *rawInstance) checkConflicts(r *reader) {
 		none(i.TimerExpiredBackup != 0 && !i.NoPreempt, "timer_expired_backup", "timer_expired_backup has no effect without nopreempt", "write nopreempt, or take it out", func() { i.TimerExpiredBackup = 0 }),
 		none(i.OwnerIgnoreAdverts && !owner && i.ownsWord("owner_ignore_adverts"), "owner_ignore_adverts", "owner_ignore_adverts has no effect without priority 255", "take it out", func() {}),
 		none(len(i.Peers) > 0 && i.ownsWord("mcast_dst_ip"), "mcast_dst_ip", "mcast_dst_ip has no effect beside unicast_peer", "take one of them out", func() {}),
+		none(i.VMAC.On && i.IPVLAN.On, "use_vmac", "use_vmac has no effect beside use_ipvlan: the kernel has devices of one kind over an interface", "take one of them out", func() { i.VMAC, i.VMACXmitBase = Macvlan{}, false }),
 		none(i.VRF != "" && i.Interface == "" && len(i.Peers) == 0, "vrf", "vrf has no effect without unicast_peer", "take it out", func() { i.VRF = "" }),
 	})
 	if !owner {
 		i.OwnerIgnoreAdverts = false
 	}
-	if i.IPVLAN.On && !i.ipv6() && len(i.vips) > 0 && !i.IPVLAN.Addr.IsValid() && !i.SourceIP.IsValid() && i.Has("use_ipvlan") {
-		r.warnAt(i.PlaceOf("use_ipvlan"), "no-effect", "use_ipvlan has no address: the instance stays in FAULT", "write use_ipvlan ... IP, or mcast_src_ip IP")
+	if i.IPVLAN.On && !i.ipv6() && len(i.vips) > 0 && !i.IPVLAN.Addr.IsValid() && i.Has("use_ipvlan") {
+		r.warnAt(i.PlaceOf("use_ipvlan"), "no-effect", "use_ipvlan has no address: the instance stays in FAULT", "write use_ipvlan ... IP")
 	}
 	i.checkOwnInterface(r)
 }

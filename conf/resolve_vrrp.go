@@ -174,6 +174,9 @@ func (i *rawInstance) checkFamilies(r *reader) {
 	if i.Has("mcast_src_ip") && wrong(i.PlaceOf("mcast_src_ip"), i.SourceIP) {
 		return
 	}
+	if i.Has("use_ipvlan") && wrong(i.PlaceOf("use_ipvlan"), i.IPVLAN.Addr.Addr()) {
+		return
+	}
 	for _, p := range i.Peers {
 		wrong(i.peerAt[p.Addr], p.Addr)
 	}
@@ -196,7 +199,7 @@ func (i *rawInstance) checkUnicast(r *reader) {
 
 // checkDevices warns of words about devices that another word undoes.
 func (i *rawInstance) checkDevices(r *reader) {
-	if i.VMACXmitBase && !i.VMAC.On && !i.IPVLAN.On {
+	if i.VMACXmitBase && !i.VMAC.On {
 		r.warnAt(i.PlaceOf("vmac_xmit_base"), "no-effect", "vmac_xmit_base has no effect without use_vmac", "take it out")
 	}
 	if i.Interface == "" && len(i.Peers) > 0 && !i.mentions("interface") {
@@ -209,6 +212,9 @@ func (i *rawInstance) checkDevices(r *reader) {
 	if i.VMAC.On && !i.VMACXmitBase && len(i.Peers) > 0 {
 		i.VMACXmitBase = true
 		r.warnAt(i.PlaceOf("use_vmac"), "vmac-unicast", "with unicast_peer advertisements of use_vmac leave by the base interface", "write vmac_xmit_base")
+	}
+	if !i.SourceIP.IsValid() {
+		i.SourceIP = i.IPVLAN.Addr.Addr()
 	}
 	if i.VRF != "" && i.Interface != "" {
 		r.warnAt(i.PlaceOf("vrf"), "no-effect", "vrf has no effect beside interface", "take one of them out")

@@ -3,43 +3,61 @@ package conf
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 )
 
-// VMAC is a macvlan device that an instance has over an interface, for use_vmac.
-type VMAC struct {
+// OwnDevice is a device that an instance has over an interface: a macvlan for use_vmac, an
+// ipvlan for use_ipvlan.
+type OwnDevice struct {
 	Name, Base string
-	MAC        net.HardwareAddr
+	// MAC is that of a macvlan; an ipvlan has its base's.
+	MAC net.HardwareAddr
+	// Ipvlan is the mode of an ipvlan: bridge, private or vepa. It is empty for a macvlan.
+	Ipvlan string
+	// Addr is the address of an ipvlan; invalid is none but that of the kernel's making.
+	Addr netip.Prefix
 	// Group is nil where it is the base's.
 	Group *int
 	// Notify has the kernel report the base once the device is there.
 	Notify bool
-	// IPv6 says that the address is that of an IPv6 router.
+	// IPv6 says that the instance, or what the device is for, is of IPv6.
 	IPv6 bool
 	// Own is that of the instance, by which it may send advertisements; others only have
 	// addresses.
 	Own bool
 }
 
-// VMACs are the devices that an instance has, each once.
-func (i *VRRPInstance) VMACs() (list []VMAC) {
-	if i.VMAC.On {
-		list = append(list, VMAC{Name: i.VMAC.Name, Base: i.Interface, MAC: i.virtualMAC(i.IPv6()), Group: i.VMAC.Group, Notify: i.VMAC.Notify, IPv6: i.IPv6(), Own: true})
+// OwnDevices are the devices that an instance has, each once.
+func (i *VRRPInstance) OwnDevices() (list []OwnDevice) {
+	switch {
+	case i.VMAC.On:
+		list = append(list, OwnDevice{Name: i.VMAC.Name, Base: i.Interface, MAC: i.virtualMAC(i.IPv6()), Group: i.VMAC.Group, Notify: i.VMAC.Notify, IPv6: i.IPv6(), Own: true})
+	case i.IPVLAN.On:
+		list = append(list, OwnDevice{Name: i.IPVLAN.Name, Base: i.Interface, Ipvlan: i.IPVLAN.Mode, Addr: i.IPVLAN.Addr, Group: i.IPVLAN.Group, IPv6: i.hasIPv6(), Own: true})
 	}
 	for _, a := range i.Addresses() {
-		if a.Base != "" && !slices.ContainsFunc(list, func(v VMAC) bool { return v.Name == a.Device }) {
+		if a.Base != "" && !slices.ContainsFunc(list, func(v OwnDevice) bool { return v.Name == a.Device }) {
 			ip6 := a.Prefix.Addr().Is6()
-			list = append(list, VMAC{Name: a.Device, Base: a.Base, MAC: i.virtualMAC(ip6), IPv6: ip6})
+			list = append(list, OwnDevice{Name: a.Device, Base: a.Base, MAC: i.virtualMAC(ip6), IPv6: ip6})
 		}
 	}
 	return list
 }
 
+// hasIPv6 says whether any address of the instance is of IPv6.
+func (i *VRRPInstance) hasIPv6() bool {
+	return slices.ContainsFunc(i.Addresses(), func(a VIP) bool { return a.Prefix.Addr().Is6() })
+}
+
 // Sender is the device by which the instance's advertisements leave.
 func (i *VRRPInstance) Sender() string {
-	if i.VMAC.On && !i.VMACXmitBase {
+	switch {
+	case i.VMAC.On && !i.VMACXmitBase:
 		return i.VMAC.Name
+	case i.IPVLAN.On:
+		return i.IPVLAN.Name
 	}
 	return i.Interface
 }
@@ -85,14 +103,14 @@ func (n deviceNames) free(prefix string, vrid uint8, ip6 bool) string {
 	return try
 }
 
-// resolveDevices names the devices of use_vmac and use_vmac_addr, and puts addresses on them.
+// resolveDevices names the devices of use_vmac, use_vmac_addr and use_ipvlan, and puts
+// addresses on them. Those of an instance with use_ipvlan stay on its interface, as in
+// keepalived, unless they name the device.
 func resolveDevices(g *Global, instances []VRRPInstance) {
 	names := deviceNames{}
 	for _, i := range instances {
 		names[i.Interface] = true
-		if i.VMAC.On && i.VMAC.Name != "" {
-			names[i.VMAC.Name] = true
-		}
+		names[i.VMAC.Name], names[i.IPVLAN.Name] = true, true
 	}
 	for n := range instances {
 		if i := &instances[n]; i.Interface != "" {
@@ -104,6 +122,9 @@ func resolveDevices(g *Global, instances []VRRPInstance) {
 func (i *VRRPInstance) nameDevices(g *Global, names deviceNames) {
 	if i.VMAC.On && i.VMAC.Name == "" {
 		i.VMAC.Name = names.free(g.VMACPrefix, i.VRID, i.IPv6())
+	}
+	if i.IPVLAN.On && i.IPVLAN.Name == "" {
+		i.IPVLAN.Name = names.free(g.VMACPrefix, i.VRID, i.IPv6())
 	}
 	type place struct {
 		base string
@@ -117,6 +138,9 @@ func (i *VRRPInstance) nameDevices(g *Global, names deviceNames) {
 			switch own := a.Device == i.Interface && at.ip6 == family; {
 			case own && i.VMAC.On:
 				a.Device, a.Base = i.VMAC.Name, i.Interface
+				continue
+			case i.IPVLAN.On && a.Device == i.IPVLAN.Name:
+				a.Base = i.Interface
 				continue
 			case own && !a.VMAC, !a.VMAC && !i.VMACAddr:
 				continue
@@ -138,7 +162,10 @@ func checkVMACs(r *reader, raw []*rawInstance, instances []VRRPInstance) {
 	first := map[place]string{}
 	for n := range instances {
 		i := &instances[n]
-		for _, v := range i.VMACs() {
+		for _, v := range i.OwnDevices() {
+			if v.Ipvlan != "" {
+				continue
+			}
 			at := place{v.Base, v.MAC.String()}
 			if other, taken := first[at]; taken && other != i.Name {
 				r.errorAt(raw[n].head.All(), fmt.Sprintf("%s has the Ethernet address %s on %s, which vrrp_instance %s has there", raw[n].head.Title(), v.MAC, v.Base, other),

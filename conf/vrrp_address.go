@@ -19,7 +19,7 @@ type VIP struct {
 	// Prefix keeps the whole address, not only the network.
 	Prefix netip.Prefix `json:"address"`
 	Device string       `json:"dev"`
-	// Base is the interface below, where the device is a macvlan of the instance's.
+	// Base is the interface below, where the device is one of the instance's own.
 	Base string `json:"-"`
 	// Broadcast is an address, + or -.
 	Broadcast  string       `json:"broadcast"`

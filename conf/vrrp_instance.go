@@ -165,7 +165,6 @@ func instanceLater() []*entry {
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
 		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
-		custom("use_ipvlan", ipvlanWords, "an ipvlan device instead", readIpvlan),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries,
@@ -176,6 +175,7 @@ func instanceLater() []*entry {
 			return r.alone(st)
 		}),
 		custom("use_vmac", macvlanWords, "the instance's own MAC address, by a macvlan", readMacvlan),
+		custom("use_ipvlan", ipvlanWords, "advertisements leave by an ipvlan device over the interface, from its address", readIpvlan),
 		present("use_vmac_addr", func(i *I) *bool { return &i.VMACAddr }, "VIPs on other interfaces get a macvlan, too"),
 		present("vmac_xmit_base", func(i *I) *bool { return &i.VMACXmitBase }, "advertisements leave by the base interface"),
 	)

@@ -114,13 +114,17 @@ type Macvlan struct {
 	Group *int `json:"group"`
 }
 
-// Ipvlan is use_ipvlan.
+// Ipvlan is use_ipvlan: a device with an address of its own, which advertisements come from.
 type Ipvlan struct {
-	On    bool       `json:"on"`
-	Name  string     `json:"name"`
-	Addr  netip.Addr `json:"address"`
-	Mode  string     `json:"mode"`
-	Group *int       `json:"group"`
+	On bool `json:"on"`
+	// Name is the device's; use_ipvlan without one has one made of vmac_prefix.
+	Name string `json:"name"`
+	// Addr is invalid where it is the link-local address that the kernel makes.
+	Addr netip.Prefix `json:"address"`
+	// Mode is bridge, private or vepa.
+	Mode string `json:"mode"`
+	// Group is nil where it is the interface's.
+	Group *int `json:"group"`
 }
 
 const (
@@ -155,14 +159,13 @@ func readIpvlan(r *reader, st *text.Statement, i *rawInstance) bool {
 			v.Mode = word
 			return true
 		}
-		p, err := netip.ParsePrefix(word)
-		if err == nil {
-			v.Addr = p.Addr()
+		if a, err := netip.ParseAddr(word); err == nil {
+			v.Addr = netip.PrefixFrom(a, a.BitLen())
 			return true
 		}
-		a, err := netip.ParseAddr(word)
+		p, err := netip.ParsePrefix(word)
 		if err == nil {
-			v.Addr = a
+			v.Addr = p
 		}
 		return err == nil
 	})

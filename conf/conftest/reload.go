@@ -165,6 +165,7 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vmac_prefix":      {nothing: "it is that of devices which have no name of their own"},
 	"global_defs vmac_addr_prefix": {nothing: "it is that of devices which have no name of their own"},
 	"vrrp_instance use_vmac":       {was: "v1", now: "v2"},
+	"vrrp_instance use_ipvlan":     {was: "v1 10.1.2.1/8", now: "v2 10.1.2.1/8"},
 	"vrrp_instance use_vmac_addr":  {was: "-", now: ""},
 	"vrrp_instance vmac_xmit_base": {was: "-", now: "", around: "use_vmac\n"},
 

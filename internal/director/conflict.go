@@ -157,7 +157,7 @@ func (d *Director) probe() {
 			if last.Before(w.Since) && left > 0 {
 				left--
 				last = now
-				device := cmp.Or(v.Base, v.Device) // a standby's macvlan says nothing
+				device := cmp.Or(v.Base, v.Device) // a standby's own device says nothing
 				due[device] = append(due[device], addr)
 			}
 			probed[addr] = last

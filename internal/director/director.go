@@ -125,7 +125,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.instances.PutStatic(); err != nil {
 		return err
 	}
-	if err := d.makeVMACs(d.cfg.VRRPInstances); err != nil {
+	if err := d.makeVMACsFor(d.cfg.VRRPInstances); err != nil {
 		return err
 	}
 	w, err := d.want(d.picture)

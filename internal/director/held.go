@@ -27,7 +27,7 @@ type heldLink struct {
 	since  time.Time // when it began to be other than it is seen; zero where it is as seen
 }
 
-// delaysOf are the delays of a configuration, by device. A macvlan device of use_vmac has those
+// delaysOf are the delays of a configuration, by device. An instance's own device has those
 // of the interface that it is over.
 func delaysOf(cfg *conf.Config) map[string]conf.InterfaceDelay {
 	delays := map[string]conf.InterfaceDelay{}
@@ -40,7 +40,7 @@ func delaysOf(cfg *conf.Config) map[string]conf.InterfaceDelay {
 		delays[d.Interface] = d
 	}
 	for _, c := range cfg.VRRPInstances {
-		for _, v := range c.VMACs() {
+		for _, v := range c.OwnDevices() {
 			if d, ok := delays[v.Base]; ok {
 				delays[v.Name] = d
 			}

@@ -31,7 +31,7 @@ type Machine struct {
 	Plane Plane
 	Real  Real
 
-	// VMACs are the devices of use_vmac.
+	// VMACs are the devices that instances have over their interfaces.
 	VMACs VMACs
 	// Secondaries is promote_secondaries of devices.
 	Secondaries Secondaries
@@ -65,7 +65,8 @@ type Machine struct {
 	Files func() int
 }
 
-// VMACs makes and removes devices with Ethernet addresses of their own. Both are idempotent.
+// VMACs makes and removes the devices that instances have over their interfaces. Both are
+// idempotent.
 type VMACs interface {
 	// Make has these devices be there. One whose base does not exist is left out.
 	Make([]vmac.Device) error

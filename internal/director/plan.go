@@ -30,10 +30,10 @@ func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 }
 
 // excluded are the devices that the data plane is not to be on: those that the configuration
-// says, and the macvlan devices of instances, whose packets it sees on the interfaces below.
+// says, and the devices that instances have over interfaces, whose packets it sees there.
 func (p picture) excluded() []string {
 	names := slices.Clone(p.cfg.Weir.Excluded)
-	for _, v := range ha.VMACs(p.cfg.VRRPInstances) {
+	for _, v := range ha.OwnDevices(p.cfg.VRRPInstances) {
 		names = append(names, v.Name)
 	}
 	return names

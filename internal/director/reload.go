@@ -261,7 +261,7 @@ func (d *Director) prepare(c *coming, undo *[]func() error) error {
 			return err
 		}
 		*undo = append(*undo, func() error { d.dropVMACs(d.cfg.VRRPInstances); return nil })
-		if err = d.makeVMACs(c.cfg.VRRPInstances); err != nil {
+		if err = d.makeVMACsFor(c.cfg.VRRPInstances); err != nil {
 			return err
 		}
 		if c.wanted, err = d.want(c.picture); err != nil {

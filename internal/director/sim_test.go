@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"weir/internal/check"
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
+	"weir/internal/netlnk"
 	"weir/internal/netlnk/fakenet"
 	"weir/internal/vip"
 	"weir/internal/vmac"
@@ -289,17 +291,27 @@ func (nothing) Directors() []lvs.Director                       { return nil }
 type vmacs struct {
 	machine *fakenet.Machine
 	made    []string
+	// noIpvlan is of a kernel without ipvlan.
+	noIpvlan atomic.Bool
 }
 
 func (v *vmacs) Make(wanted []vmac.Device) error {
+	var errs []error
 	for _, d := range wanted {
-		if !slices.Contains(v.made, d.Name) {
+		switch {
+		case slices.Contains(v.made, d.Name):
+		case d.Ipvlan != "" && v.noIpvlan.Load():
+			errs = append(errs, &vmac.Unmade{Device: d.Name, Err: fmt.Errorf("make %s: %w", d.Name, netlnk.ErrNoKind)})
+		case d.Ipvlan != "":
+			v.made = append(v.made, d.Name)
+			v.machine.Plug(d.Name, 100+len(v.made), d.Addr.String())
+		default:
 			v.made = append(v.made, d.Name)
 			v.machine.Plug(d.Name, 100+len(v.made), "fe80::1/64")
 			v.machine.SetMAC(d.Name, d.MAC)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // secondaries are the devices that keep further addresses.

@@ -2,6 +2,7 @@ package director
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -31,13 +32,25 @@ type surroundings struct {
 	hops     map[netip.Addr]string // the device by which an address is reached, while that is asked for
 	resolver Resolver              // nil while closed
 	changed  bool                  // something has been reported that was not followed yet
-	failed   string                // why that was so, the last time
-	took     time.Duration         // the last look
+	unmade   unmade
+	failed   string        // why that was so, the last time
+	took     time.Duration // the last look
 	held     heldLinks
 	log      *slog.Logger
 	// shared is picture, for other goroutines than the loop's.
 	shared atomic.Pointer[netlnk.Picture]
 }
+
+// unmade are the devices of instances that could not be made.
+type unmade struct {
+	err    error
+	byName map[string]error
+	at     time.Time // when that was tried
+}
+
+// unmadeAgain is how long devices that could not be made are not tried again: for a kind that the
+// kernel lacks, each try starts modprobe.
+const unmadeAgain = 5 * time.Second
 
 // has says whether this machine had an address at the last look, such as a master's VIP. Any
 // goroutine may call it.
@@ -156,7 +169,7 @@ func (d *Director) follow() {
 		return
 	}
 	begun := time.Now()
-	d.keepVMACs()
+	unmade := d.keepVMACs()
 	w, err := d.want(d.picture)
 	d.surroundings.took = time.Since(begun)
 	if err != nil {
@@ -180,6 +193,9 @@ func (d *Director) follow() {
 		if d.retry(err); err == nil {
 			d.inForce.served = w.served
 		}
+	}
+	if unmade != nil {
+		d.retry(unmade)
 	}
 }
 
@@ -218,25 +234,43 @@ func (d *Director) makeVMACs(cfgs []conf.VRRPInstance) error {
 	if err := d.machine.Secondaries.Promote(promoting(cfgs)); err != nil {
 		return err
 	}
-	wanted := ha.VMACs(cfgs)
-	if d.surroundings.picture != nil && !vmac.Lacks(wanted, d.surroundings.picture) {
-		return nil
-	}
-	if len(wanted) == 0 {
+	wanted := ha.OwnDevices(cfgs)
+	if len(wanted) == 0 || d.surroundings.picture != nil && !vmac.Lacks(wanted, d.surroundings.picture) {
+		d.surroundings.unmade = unmade{}
 		return nil
 	}
 	err := d.machine.VMACs.Make(wanted)
 	d.surroundings.heard(netlnk.Overrun)
+	byName := vmac.UnmadeOf(err)
 	if err != nil {
-		return fmt.Errorf("devices of use_vmac: %w", err)
+		err = fmt.Errorf("devices of instances: %w", err)
 	}
-	return nil
+	d.surroundings.unmade = unmade{err, byName, time.Now()}
+	return err
+}
+
+// makeVMACsFor is makeVMACs for a start or a reload. Where the kernel has no devices of a kind the
+// instances that need one are in FAULT, as in keepalived, and nothing else waits for them: it is
+// tried again, and told.
+func (d *Director) makeVMACsFor(cfgs []conf.VRRPInstance) error {
+	err := d.makeVMACs(cfgs)
+	byName := d.surroundings.unmade.byName
+	for _, unmade := range byName {
+		if !errors.Is(unmade, netlnk.ErrNoKind) {
+			return err
+		}
+	}
+	if len(byName) > 0 {
+		d.retry(err)
+		return nil
+	}
+	return err
 }
 
 // dropVMACs removes the devices that no instance needs.
 func (d *Director) dropVMACs(cfgs []conf.VRRPInstance) {
-	if _, err := d.machine.VMACs.RemoveOthers(ha.VMACs(cfgs)); err != nil {
-		d.log.Warn("remove devices of use_vmac", "error", err)
+	if _, err := d.machine.VMACs.RemoveOthers(ha.OwnDevices(cfgs)); err != nil {
+		d.log.Warn("remove devices of instances", "error", err)
 	}
 	if err := d.machine.Secondaries.PutBack(promoting(cfgs)); err != nil {
 		d.log.Warn("put back what devices do with further addresses", "error", err)
@@ -254,14 +288,15 @@ func promoting(cfgs []conf.VRRPInstance) (devices []string) {
 }
 
 // keepVMACs has a device that somebody has deleted, or that came with its base, be there
-// again.
-func (d *Director) keepVMACs() {
+// again. The error is of those that could not be made.
+func (d *Director) keepVMACs() error {
 	if err := d.surroundings.look(); err != nil {
-		return
+		return nil // whoever follows looks again
 	}
-	if err := d.makeVMACs(d.cfg.VRRPInstances); err != nil {
-		d.retry(err)
+	if was := d.surroundings.unmade; was.err != nil && time.Since(was.at) < unmadeAgain {
+		return was.err
 	}
+	return d.makeVMACs(d.cfg.VRRPInstances)
 }
 
 // setDelays gives devices other delays, which count for what is held back, too.

@@ -38,6 +38,7 @@ func (s served) same(o served) bool {
 func (p picture) wanted(around *surroundings) wanted {
 	defer around.close()
 	instances := ha.Bindings(p.cfg.VRRPInstances, around.picture)
+	ha.BindUnmade(p.cfg.VRRPInstances, instances, around.unmade.byName)
 	ha.BindTracked(ha.TrackingOf(p.cfg), p.cfg.VRRPInstances, instances, around.picture)
 	if p.cfg.Global.DynamicInterfaces != "" {
 		for i := range instances {
@@ -73,7 +74,11 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 			devices = append(devices, lvs.Device{Name: name, Hook: hook})
 		}
 	}
-	auto := func(name string) { add(name, lvs.HookAuto) }
+	over := map[string]string{} // what comes on an instance's own device comes by its base first
+	for _, d := range ha.OwnDevices(p.cfg.VRRPInstances) {
+		over[d.Name] = d.Base
+	}
+	auto := func(name string) { add(cmp.Or(over[name], name), lvs.HookAuto) }
 	for _, c := range p.cfg.Weir.Devices {
 		add(c.Name, c.Hook)
 	}
@@ -81,7 +86,7 @@ func (p picture) devices(around *surroundings) []lvs.Device {
 	for _, c := range p.cfg.VRRPInstances {
 		auto(c.Interface)
 		for _, vip := range c.Addresses() {
-			auto(cmp.Or(vip.Base, vip.Device)) // what comes on a macvlan comes by its base first
+			auto(vip.Device)
 			ofInstance[vip.Prefix.Addr()] = true
 		}
 	}

@@ -16,6 +16,9 @@ import (
 const (
 	// AddedByWeir marks VIPs that AddVIP has added; the number is the ASCII code of w.
 	AddedByWeir = 0x77
+	// AddedAsSource marks those from which adverts are sent, on devices of weir's; the number is
+	// the ASCII code of s. They are the machine's own as long as the devices are.
+	AddedAsSource = 0x73
 	// addedByKeepalived is what newer versions of keepalived set: RTPROT_KEEPALIVED.
 	addedByKeepalived = 18
 )
@@ -142,10 +145,13 @@ func AddVIP(dev string, p netip.Prefix, preferred uint32, o AddressOptions) (cha
 		return false, err
 	}
 	addedBy := uint8(AddedByWeir)
-	if o.Unmarked {
+	switch {
+	case o.Unmarked:
 		addedBy = 0
+	case o.Source:
+		addedBy = AddedAsSource
 	}
-	if !o.NoPrefixRoute && !o.Unmarked && !o.Peer.IsValid() {
+	if !o.NoPrefixRoute && addedBy == AddedByWeir && !o.Peer.IsValid() {
 		if o.NoPrefixRoute, err = covered(index, p); err != nil {
 			return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
 		}

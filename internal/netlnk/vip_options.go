@@ -23,6 +23,8 @@ type AddressOptions struct {
 	Home, Temporaries, NoPrefixRoute, AutoJoin bool
 	// Unmarked leaves out AddedByWeir: the address is the machine's own.
 	Unmarked bool
+	// Source has AddedAsSource instead.
+	Source bool
 }
 
 // flags are the kernel's of an address (IFA_F_* in linux/if_addr.h).

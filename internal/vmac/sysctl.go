@@ -57,7 +57,7 @@ func deviceOf(setting, base string) string {
 
 // formerOf is what the interface below was set to, and all devices, before any device of
 // weir's: what these carry, or what is set now.
-func formerOf(base string, have []netlnk.Macvlan) (former, error) {
+func formerOf(base string, have []netlnk.Upper) (former, error) {
 	f := former{}
 	for _, setting := range kept {
 		for _, m := range have {
@@ -138,7 +138,7 @@ func clearFilter() error {
 
 // putBack sets again what was set before a device that has gone, where none that stays needs
 // what is set now.
-func putBack(gone netlnk.Macvlan, stay []netlnk.Macvlan) error {
+func putBack(gone netlnk.Upper, stay []netlnk.Upper) error {
 	was, _ := readAlias(gone.Alias)
 	for _, m := range stay {
 		known, _ := readAlias(m.Alias)

@@ -1,6 +1,7 @@
-// Package vmac keeps the devices by which VRRP instances have an Ethernet address of their own
-// (use_vmac): a macvlan device in private mode over an instance's interface, with the address
-// 00:00:5e:00:01:VRID, or 02 for IPv6 (RFC 9568 section 7.3).
+// Package vmac keeps the devices that VRRP instances have over their interfaces. Those of use_vmac
+// have an Ethernet address of their own: they are macvlan devices in private mode, with the address
+// 00:00:5e:00:01:VRID, or 02 for IPv6 (RFC 9568 section 7.3). Those of use_ipvlan have an IP
+// address of their own and the interface's Ethernet address.
 //
 // A device carries an alias (ip link: alias) that says whose it is, and what the interface
 // below was set to before. So a process finds what one before it has made, however that
@@ -14,8 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-
-	"golang.org/x/sys/unix"
+	"strings"
 
 	"weir/internal/netlnk"
 )
@@ -23,69 +23,119 @@ import (
 // Device is a device that an instance needs.
 type Device struct {
 	Name, Base string
-	MAC        net.HardwareAddr
+	// MAC is that of a macvlan device; an ipvlan device has its base's.
+	MAC net.HardwareAddr
+	// Ipvlan is the mode of an ipvlan device; empty is a macvlan device.
+	Ipvlan string
+	// Addr is the address of an ipvlan device; invalid is none.
+	Addr netip.Prefix
 	// Group is the group of devices that it is in; nil is the base's.
 	Group *int
 	// Notify has the kernel report the base once the device is there.
 	Notify bool
 	// IPv4 says that IPv4 addresses come on it, IPv6 that IPv6 ones do.
 	IPv4, IPv6 bool
-	// Speaks says that IPv6 advertisements leave by it, which takes a link-local address:
-	// Source, or the base's where it is invalid.
+	// Speaks says that IPv6 advertisements leave by a macvlan device, which takes a link-local
+	// address: Source, or the base's where it is invalid.
 	Speaks bool
 	Source netip.Addr
+}
+
+// kind is the kernel's word for the device, and the keyword that asks for it.
+func (d Device) kind() (kind, keyword string) {
+	if d.Ipvlan != "" {
+		return "ipvlan", "use_ipvlan"
+	}
+	return "macvlan", "use_vmac"
+}
+
+// Unmade is the error of a device that could not be made or set up.
+type Unmade struct {
+	Device string
+	Err    error
+}
+
+func (e *Unmade) Error() string { return e.Err.Error() }
+
+func (e *Unmade) Unwrap() error { return e.Err }
+
+// UnmadeOf are the devices that an error of Make is about, with why.
+func UnmadeOf(err error) map[string]error {
+	unmade := map[string]error{}
+	if list, many := err.(interface{ Unwrap() []error }); many {
+		for _, one := range list.Unwrap() {
+			if e := (*Unmade)(nil); errors.As(one, &e) {
+				unmade[e.Device] = e.Err
+			}
+		}
+	}
+	return unmade
 }
 
 // Kernel is the devices of the calling thread's network namespace.
 type Kernel struct{}
 
 // Make has these devices be there and be up. One whose base does not exist is left out: whoever
-// needs it says so. The error is of those that could not be made or set up.
+// needs it says so. The error joins an Unmade of each that could not be made or set up, which
+// wraps netlnk.ErrNoKind where the kernel has none of its kind.
 func (Kernel) Make(wanted []Device) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	have, err := netlnk.Macvlans()
+	have, err := netlnk.Uppers()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, d := range wanted {
 		if err := makeOne(d, &have); err != nil && !errors.Is(err, netlnk.ErrNoDevice) {
-			errs = append(errs, err)
+			errs = append(errs, &Unmade{d.Name, err})
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // makeOne makes one device, and adds it to those that there are.
-func makeOne(d Device, have *[]netlnk.Macvlan) error {
-	m := netlnk.Macvlan{Name: d.Name, Base: d.Base, MAC: d.MAC, Group: d.Group, Notify: d.Notify}
-	was := former{}
-	if d.IPv4 {
+func makeOne(d Device, have *[]netlnk.Upper) error {
+	u, was := netlnk.Upper{Name: d.Name, Base: d.Base}, former{}
+	if d.needsSysctls() {
 		var err error
 		if was, err = formerOf(d.Base, *have); err != nil {
 			return err
 		}
 	}
-	m.Alias = was.alias()
-	_, err := netlnk.MakeMacvlan(m)
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: this kernel has no macvlan (CONFIG_MACVLAN): load its module, or take out use_vmac", err)
+	u.Alias = was.alias()
+	err := d.make(u)
+	if errors.Is(err, netlnk.ErrNoKind) {
+		kind, keyword := d.kind()
+		return fmt.Errorf("%w: load the kernel's module %s (modprobe %s), which CONFIG_%s makes, or take out %s", err, kind, kind, strings.ToUpper(kind), keyword)
 	}
 	if err != nil {
 		return err
 	}
-	*have = append(slices.DeleteFunc(*have, func(o netlnk.Macvlan) bool { return o.Name == m.Name }), m)
+	*have = append(slices.DeleteFunc(*have, func(o netlnk.Upper) bool { return o.Name == u.Name }), u)
 	if err := d.setUp(); err != nil {
 		return fmt.Errorf("set up %s: %w", d.Name, err)
 	}
 	return nil
 }
 
+// make has the kernel make the device, or change it.
+func (d Device) make(u netlnk.Upper) error {
+	if d.Ipvlan != "" {
+		return netlnk.MakeIpvlan(netlnk.Ipvlan{Upper: u, Mode: d.Ipvlan, Group: d.Group})
+	}
+	_, err := netlnk.MakeMacvlan(netlnk.Macvlan{Upper: u, MAC: d.MAC, Group: d.Group, Notify: d.Notify})
+	return err
+}
+
+// needsSysctls says whether the device and its base are told who answers ARP. Beside an ipvlan
+// device either may: both have one Ethernet address.
+func (d Device) needsSysctls() bool { return d.IPv4 && d.Ipvlan == "" }
+
 // setUp sets what the device and its base need beside each other, and switches the device on.
 func (d Device) setUp() error {
-	if d.IPv4 {
+	if d.needsSysctls() {
 		if err := setSysctls(d.Name, d.Base); err != nil {
 			return err
 		}
@@ -93,11 +143,24 @@ func (d Device) setUp() error {
 	if err := errors.Join(netlnk.SetIPv6(d.Name, d.IPv6), netlnk.SetUp(d.Name)); err != nil {
 		return err
 	}
+	if d.Addr.IsValid() {
+		_, err := netlnk.AddVIP(d.Name, d.Addr, d.preferred(), netlnk.AddressOptions{Source: true})
+		return err
+	}
 	if source := d.source(); source.IsValid() {
 		_, err := netlnk.AddVIP(d.Name, netip.PrefixFrom(source, 64), 0, netlnk.AddressOptions{Unmarked: true})
 		return err
 	}
 	return nil
+}
+
+// preferred is for how long Addr is a source of what others send: not at all where it is of 128
+// bits, as in keepalived.
+func (d Device) preferred() uint32 {
+	if d.Addr.Addr().Is6() && d.Addr.IsSingleIP() {
+		return 0
+	}
+	return netlnk.PreferredForever
 }
 
 // source is the link-local address that the device needs; invalid is none, or none that the
@@ -132,29 +195,50 @@ func Lacks(wanted []Device, p *netlnk.Picture) bool {
 			return false
 		}
 		l, err := p.Link(d.Name)
-		if err != nil || !bytes.Equal(l.MAC, d.MAC) || base.Up && !l.Up {
+		mac := d.MAC
+		if d.Ipvlan != "" {
+			mac = base.MAC
+		}
+		if err != nil || !bytes.Equal(l.MAC, mac) || base.Up && !l.Up {
 			return true
 		}
-		if !d.Speaks {
-			return false
-		}
 		source := d.Source
-		if !source.IsValid() {
+		if d.Speaks && !source.IsValid() {
 			source = linkLocal(p.Addresses(d.Base))
 		}
-		return source.IsValid() && !slices.ContainsFunc(p.Addresses(d.Name), func(a netlnk.Address) bool { return a.Prefix.Addr() == source })
+		for _, needed := range []netip.Addr{source, d.Addr.Addr()} {
+			if needed.IsValid() && !slices.ContainsFunc(p.Addresses(d.Name), func(a netlnk.Address) bool { return a.Prefix.Addr() == needed }) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
-// RemoveOthers removes the devices that weir has made, but for these, and names them. What the
-// interfaces below were set to before is put back where no device of weir's needs it any
-// more.
+// removeOldSources removes the addresses that an ipvlan device had before.
+func (d Device) removeOldSources() error {
+	list, err := netlnk.ListAddresses(d.Name)
+	if errors.Is(err, netlnk.ErrNoDevice) {
+		return nil
+	}
+	for _, a := range list {
+		if a.AddedBy == netlnk.AddedAsSource && a.Prefix != d.Addr {
+			_, failed := netlnk.DelAddress(d.Name, a.Prefix)
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
+
+// RemoveOthers removes the devices that weir has made, but for these, and names them, and the
+// addresses that these had before. What the interfaces below were set to before is put back where
+// no device of weir's needs it any more.
 func (Kernel) RemoveOthers(wanted []Device) (removed []string, err error) {
-	have, err := netlnk.Macvlans()
+	have, err := netlnk.Uppers()
 	if err != nil {
 		return nil, err
 	}
-	var stay, leave []netlnk.Macvlan
+	var stay, leave []netlnk.Upper
 	for _, m := range have {
 		if _, ours := readAlias(m.Alias); !ours {
 			continue
@@ -166,6 +250,11 @@ func (Kernel) RemoveOthers(wanted []Device) (removed []string, err error) {
 		}
 	}
 	var errs []error
+	for _, d := range wanted {
+		if d.Ipvlan != "" {
+			errs = append(errs, d.removeOldSources())
+		}
+	}
 	for _, m := range leave {
 		if err := netlnk.DeleteLink(m.Name); err != nil {
 			errs = append(errs, err)

@@ -3,7 +3,9 @@ package vmac
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"weir/internal/netlnk"
@@ -100,4 +102,68 @@ func TestAliasTellsWhatWasBefore(t *testing.T) {
 	if _, ours := readAlias("uplink to weir"); ours {
 		t.Error("a device of somebody else's is taken for one of weir's")
 	}
+}
+
+// An ipvlan device is made with its address, changed, found again by another process, and
+// removed. A kernel without ipvlan is told so in words.
+func TestIpvlanDevices(t *testing.T) {
+	ns := nstest.New(t, "vmac-ipvlan")
+	ns.Batch("link add eth0 type veth peer name p0", "link set p0 up", "link set eth0 up")
+	ns.Do(func() {
+		d := Device{Name: "i1", Base: "eth0", Ipvlan: "bridge", Addr: netip.MustParsePrefix("192.0.2.7/24"), IPv4: true}
+		second := Device{Name: "i2", Base: "eth0", Ipvlan: "bridge", IPv6: true}
+		err := Kernel{}.Make([]Device{d, second})
+		if errors.Is(err, netlnk.ErrNoKind) {
+			unmade := UnmadeOf(err)
+			if len(unmade) != 2 || !strings.Contains(unmade["i1"].Error(), "modprobe ipvlan") || !strings.Contains(unmade["i1"].Error(), "use_ipvlan") {
+				t.Errorf("the kernel has no ipvlan, and the error is %v", unmade)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := func(when string, d Device, lines ...string) {
+			t.Helper()
+			picture, err := netlnk.Look()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if Lacks([]Device{d}, picture) {
+				t.Errorf("%s: %s lacks something", when, d.Name)
+			}
+			var got []string
+			for _, a := range picture.Addresses(d.Name) {
+				if a.Prefix.Addr().Is4() {
+					got = append(got, a.Prefix.String())
+				}
+			}
+			if !slices.Equal(got, lines) {
+				t.Errorf("%s: %s has %q, want %q", when, d.Name, got, lines)
+			}
+		}
+		want("made", d, "192.0.2.7/24")
+		wantSysctls(t, "with devices", [][3]string{{"eth0", "arp_ignore", "0"}, {"eth0", "arp_filter", "0"}})
+
+		d.Ipvlan, d.Addr = "private", netip.MustParsePrefix("192.0.2.8/32")
+		second.Ipvlan = d.Ipvlan
+		if err := (Kernel{}).Make([]Device{d, second}); err != nil {
+			t.Fatal(err)
+		}
+		want("changed", d, "192.0.2.7/24", "192.0.2.8/32")
+		if out := ns.IP("-d", "link", "show", "dev", "i1"); !strings.Contains(out, "mode l2 private") {
+			t.Errorf("the mode is not changed: %s", out)
+		}
+		if removed, err := (Kernel{}).RemoveOthers([]Device{d}); err != nil || !slices.Equal(removed, []string{"i2"}) {
+			t.Errorf("removed %q, %v, want i2", removed, err)
+		}
+		want("changed for good", d, "192.0.2.8/32")
+
+		if err := (Kernel{}).Make([]Device{device("v1", "eth0", "00:00:5e:00:01:01")}); err == nil || !strings.Contains(err.Error(), "devices of another kind over it") {
+			t.Errorf("a macvlan beside an ipvlan: %v", err)
+		}
+		if removed, err := (Kernel{}).RemoveOthers(nil); err != nil || !slices.Equal(removed, []string{"i1"}) {
+			t.Errorf("removed %q, %v, want i1", removed, err)
+		}
+	})
 }

@@ -40,16 +40,19 @@ func Bind(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (b B
 		b.Fault = fmt.Sprintf("interface %s is down", l.Name)
 	case c.FaultWithoutPeer && len(c.Peers) == 0:
 		b.Fault = "it has no unicast peer"
+	case c.IPVLAN.On && !c.IPv6() && !c.IPVLAN.Addr.IsValid():
+		b.Fault = "use_ipvlan has no address to send from: write use_ipvlan ... IP"
 	case p.PortOf(l) != "":
 		b.Fault = fmt.Sprintf("interface %s is a port of %s, which takes the adverts that it receives: speak there", l.Name, p.PortOf(l))
 	}
+	var sourceless error
 	if err == nil {
-		b.Source, err = source(c, p, vips)
-		if err != nil && b.Fault == "" {
-			b.Fault = err.Error()
-		}
+		b.Source, sourceless = source(c, p, vips)
 	}
 	b.bindVIPs(c, p)
+	if sourceless != nil && b.Fault == "" {
+		b.Fault = sourceless.Error()
+	}
 	return b
 }
 
@@ -62,9 +65,13 @@ func source(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (n
 		return c.SourceIP, nil
 	}
 	excluded := func(a netip.Addr) bool { return vips[a] }
-	own, err := p.PrimaryAddr(c.Interface, excluded)
+	device := c.Interface // that of use_vmac has the same IPv6 address
+	if c.IPVLAN.On {
+		device = c.IPVLAN.Name
+	}
+	own, err := p.PrimaryAddr(device, excluded)
 	if c.IPv6() {
-		own, err = p.PrimaryAddr6(c.Interface, scopeOf(c.Peers), excluded)
+		own, err = p.PrimaryAddr6(device, scopeOf(c.Peers), excluded)
 	}
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("address to send from: %w", err)
@@ -109,7 +116,7 @@ func (b *Binding) bindVIPs(c conf.VRRPInstance, p *netlnk.Picture) {
 			b.Fault = fmt.Sprintf("interface %s of VIP %s is down", below.Name, a.Prefix)
 		}
 	}
-	b.bindVMACs(c, p)
+	b.bindOwnDevices(c, p)
 }
 
 // on is an instance's configuration with the address that its advertisements come from.

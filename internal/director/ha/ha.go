@@ -250,7 +250,7 @@ func (s *Instances) ForgetDirectors() (some bool) {
 // Holding is where this machine has an address, and since when.
 type Holding struct {
 	Device string
-	Base   string    // below the device, where it is a macvlan
+	Base   string    // below the device, where it is one of the instance's own
 	Since  time.Time // zero where it was there before
 	// Heard is when another director of its virtual router was heard last.
 	Heard time.Time
@@ -263,6 +263,9 @@ func (s *Instances) Held() map[netip.Addr]Holding {
 	for _, in := range s.list {
 		if in.cfg.SourceIP.IsValid() {
 			held[in.cfg.SourceIP] = Holding{Device: in.cfg.Interface}
+			if in.cfg.IPVLAN.On {
+				held[in.cfg.SourceIP] = Holding{Device: in.cfg.IPVLAN.Name, Base: in.cfg.Interface}
+			}
 		}
 		if in.machine == nil {
 			continue

@@ -25,8 +25,11 @@ func wantedOf(c conf.VRRPInstance) vip.Wanted {
 // vrrp.c). Of an instance's own macvlan device that is one where vmac_xmit_base is set.
 func extraOf(c conf.VRRPInstance) (extra []vip.Address) {
 	own := c.Interface
-	if c.VMAC.On {
+	switch {
+	case c.VMAC.On:
 		own = c.VMAC.Name
+	case c.IPVLAN.On:
+		own = c.IPVLAN.Name
 	}
 	seen := map[string]bool{}
 	for _, a := range c.Addresses() {
