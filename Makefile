@@ -13,7 +13,7 @@ TESTS = $(SUM) -- -count=1
 # has the first one, too. More than six failures are run no second time.
 TWICE = $(SUM) --rerun-fails=1 --rerun-fails-max-failures=6
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
+.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-instances bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -129,6 +129,8 @@ bench-hits: root ## nanoseconds a packet, new connections, expiry; AGAINST=COMMI
 	@$(GO) run ./test/bench -rounds $(ROUNDS) $(if $(AGAINST),-against $(AGAINST)) $(PARTS)
 bench-failover: root ## what a client waits for when the master's machine dies: weir and keepalived, each with its like; ROUNDS=30
 	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^TestFailover$$' -args -failovers $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),30)
+bench-instances: root packages ## 200 VRRP instances with 20 VIPs each at advert_int 0.1 beside two CPU hogs for 5 minutes: no election; their CPU beside keepalived's
+	$(GO) test ./test/interop -count=1 -v -timeout 1h -run '^TestManyInstances$$' -args -many-instances 200 -many-vips 20 -many-time 5m -many-hogs 2 -many-beside
 bench-pps: root bench-packages ## packets a second through namespaces
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
 bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1
