@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/internal/api"
+	"weir/internal/statefile"
 	"weir/lvs"
 )
 
@@ -41,17 +42,17 @@ func keepRules(rules api.Rules, runDir string) error {
 	if err != nil {
 		return fmt.Errorf("keep the live rules: %w", err)
 	}
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+	if err := statefile.Write(path, text); err != nil {
 		return fmt.Errorf("keep the live rules: %w", err)
 	}
-	return os.Rename(path+".new", path)
+	return nil
 }
 
 // restoreRules takes up what keepRules has written, and removes the file. Rules whose time
 // is over are left out.
 func restoreRules(rules api.Rules, runDir string) error {
 	path := keptRules(runDir)
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -61,6 +62,11 @@ func restoreRules(rules api.Rules, runDir string) error {
 	var live []lvs.AccessState
 	if err := json.Unmarshal(text, &live); err != nil {
 		return fmt.Errorf("take up the live rules of %s: %w", path, err)
+	}
+	for i, r := range live {
+		if !r.Network.IsValid() || r.Protocol != 0 && r.Protocol != lvs.TCP && r.Protocol != lvs.UDP {
+			return fmt.Errorf("take up the live rules of %s: number %d has no network, or neither TCP nor UDP: none is taken up", path, i+1)
+		}
 	}
 	for _, r := range live {
 		var left time.Duration

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"weir/internal/netlnk"
+	"weir/internal/statefile"
 )
 
 // state is the content of the state file: what Start was asked for, and what Stop needs.
@@ -77,7 +78,7 @@ func (r *RealServer) load() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := readState(r.stateFile)
+	b, err := statefile.Read(r.stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return here, nil
 	}
@@ -168,7 +169,7 @@ func (r *RealServer) save(s *state) error {
 	if err != nil {
 		return fmt.Errorf("write the state file: %w", err)
 	}
-	if err := writeState(r.stateFile, append(b, '\n')); err != nil {
+	if err := statefile.Write(r.stateFile, append(b, '\n')); err != nil {
 		return fmt.Errorf("write the state file: %w", err)
 	}
 	return nil

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"weir/internal/netlnk"
+	"weir/internal/statefile"
 )
 
 // Secondaries has devices keep the further addresses of a network when its first one goes
@@ -75,7 +74,7 @@ func (s Secondaries) PutBack(but []string) error {
 
 // changed lists the devices that were set otherwise before.
 func (s Secondaries) changed() (devices []string, err error) {
-	text, err := os.ReadFile(s.File)
+	text, err := statefile.Read(s.File)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -97,14 +96,8 @@ func (s Secondaries) save(devices []string) error {
 	if err != nil {
 		return err
 	}
-	_ = os.Remove(s.File + ".new")
-	f, err := os.OpenFile(s.File+".new", os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
+	if err := statefile.Write(s.File, text); err != nil {
 		return fmt.Errorf("remember what promote_secondaries was: %w", err)
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("remember what promote_secondaries was: %w", err)
-	}
-	return os.Rename(s.File+".new", s.File)
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/nstest"
 	"weir/internal/vip"
@@ -60,13 +62,20 @@ func TestSecondaries(t *testing.T) {
 	})
 }
 
-// What is no list of devices is told, and nothing is set by it.
+// What is no list of devices is told, and nothing is set by it; no pipe is waited for.
 func TestSecondariesOfABrokenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secondaries.json")
-	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := (vip.Secondaries{File: file}).PutBack(nil); err == nil {
-		t.Error("no error")
+	for name, make := range map[string]func() error{
+		"cut off": func() error { return os.WriteFile(file, []byte("{"), 0o600) },
+		"a pipe":  func() error { return unix.Mkfifo(file, 0o600) },
+		"a link":  func() error { return os.Symlink("/dev/null", file) },
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		if err := (vip.Secondaries{File: file}).PutBack(nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		os.Remove(file)
 	}
 }

@@ -1,4 +1,6 @@
-package realserver
+// Package statefile reads and writes the files in which weir keeps what the next process needs.
+// Neither follows links, waits for a pipe, or trusts another user.
+package statefile
 
 import (
 	"errors"
@@ -6,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,8 +15,8 @@ import (
 // mostState bounds a state file, in bytes.
 const mostState = 16 << 20
 
-// folder is the folder of the state file. What is in it is reached by its descriptor, and no
-// link is followed: what Stop does to the kernel goes by the file.
+// folder is the folder of the file. What is in it is reached by its descriptor, and no link is
+// followed: what weir does to the kernel goes by the file.
 type folder struct{ *os.File }
 
 // openFolder opens a folder; the error says, too, that anybody may write to it.
@@ -47,8 +48,9 @@ func (d folder) open(name string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
 }
 
-// readState reads a file that this user or root has written.
-func readState(path string) ([]byte, error) {
+// Read reads a file that this user or root has written. The error names it, and is
+// fs.ErrNotExist where there is none.
+func Read(path string) ([]byte, error) {
 	d, err := openFolder(filepath.Dir(path))
 	if err != nil {
 		return nil, err
@@ -74,9 +76,9 @@ func readState(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, mostState))
 }
 
-// writeState replaces a file. At any moment, and after a crash of the machine, the path
+// Write replaces a file, and whatever else stands at its path but a folder. At any moment, and after a crash of the machine, the path
 // holds the whole old text or the whole new one.
-func writeState(path string, b []byte) error {
+func Write(path string, b []byte) error {
 	d, err := openFolder(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func writeState(path string, b []byte) error {
 	if err := unix.Unlinkat(int(d.Fd()), next, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	f, err := d.open(next, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	f, err := d.open(next, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -102,23 +104,4 @@ func writeState(path string, b []byte) error {
 		return err
 	}
 	return d.Sync()
-}
-
-// lockWithin is how long another process may have the state to itself.
-const lockWithin = 2 * time.Second
-
-// lockFolder locks a folder, which leaves no file behind.
-func lockFolder(d *os.File, within time.Duration) error {
-	for end := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
-		err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return err
-		case time.Now().After(end):
-			return errors.New("another process that changes the real server has it, and does not end")
-		}
-	}
 }

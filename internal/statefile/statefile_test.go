@@ -1,4 +1,4 @@
-package realserver
+package statefile
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +18,7 @@ func TestStateFile(t *testing.T) {
 	if err := os.WriteFile(other, []byte("other"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readState(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 	for _, tt := range []struct {
@@ -35,14 +34,14 @@ func TestStateFile(t *testing.T) {
 		if err := tt.make(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readState(path); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 		// What is beside it is replaced, and not followed.
-		if err := errors.Join(os.Remove(path), os.Symlink("other", path+".new"), writeState(path, []byte("mine"))); err != nil {
+		if err := errors.Join(os.Remove(path), os.Symlink("other", path+".new"), Write(path, []byte("mine"))); err != nil {
 			t.Errorf("%s: write: %v", tt.name, err)
 		}
-		if b, err := readState(path); err != nil || string(b) != "mine" {
+		if b, err := Read(path); err != nil || string(b) != "mine" {
 			t.Errorf("%s: read %q, %v", tt.name, b, err)
 		}
 		if b, err := os.ReadFile(other); err != nil || string(b) != "other" {
@@ -53,26 +52,7 @@ func TestStateFile(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeState(path, nil); err == nil || !strings.Contains(err.Error(), "anybody may write to the folder") {
+	if err := Write(path, nil); err == nil || !strings.Contains(err.Error(), "anybody may write to the folder") {
 		t.Errorf("a folder of everybody: %v", err)
-	}
-}
-
-// Another process that has the state does not keep this one for ever.
-func TestLockOfTheState(t *testing.T) {
-	open := func(dir string) *os.File {
-		d, err := os.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Close() })
-		return d
-	}
-	dir := t.TempDir()
-	if err := lockFolder(open(dir), time.Second); err != nil {
-		t.Fatal(err)
-	}
-	if err := lockFolder(open(dir), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "does not end") {
-		t.Errorf("got %v, want that it is taken", err)
 	}
 }
