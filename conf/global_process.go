@@ -62,13 +62,13 @@ func processEntries() []*entry {
 	type G = Global
 	entries := yet(
 		present("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
-		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else"),
-		script("shutdown_script", func(g *G) *Script { return &g.ShutdownScript }, "runs once after everything else"),
-		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long startup_script may run", initially(10*time.Second)),
-		value("shutdown_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.ShutdownTimeout }, "how long shutdown_script may run", initially(10*time.Second)),
 		custom("umask", "an octal number, or bits such as IRWXG|IRWXO", "the mask of the files it makes", readUmask, begins(func(g *G) *uint32 { return &g.Umask }, 0o177)),
 	)
 	entries = append(entries,
+		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else", reloads(Restart)),
+		script("shutdown_script", func(g *G) *Script { return &g.ShutdownScript }, "runs once after everything else"),
+		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long startup_script may run", initially(10*time.Second), reloads(Restart)),
+		value("shutdown_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.ShutdownTimeout }, "how long shutdown_script may run", initially(10*time.Second)),
 		custom("script_user", "USER [[:]GROUP]", "the user and group of scripts that name none", readScriptUser, otherwise("keepalived_script if there is one, or weir's own"), example("nobody", "nobody daemon")),
 		present("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
 		present("set_supplementary_groups", func(g *G) *bool { return &g.SupplementaryGroups }, "scripts have all groups of their user"),

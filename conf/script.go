@@ -18,6 +18,14 @@ type Script struct {
 	Supplementary bool   `json:"supplementary"`
 }
 
+// As is the program run as somebody else, where that one is named.
+func (s Script) As(who Script) Script {
+	if who.User != "" {
+		s.User, s.Group, s.Supplementary = who.User, who.Group, who.Supplementary
+	}
+	return s
+}
+
 // scriptWords is the grammar behind a script's keyword.
 const scriptWords = `"PATH [ARGUMENT...]" [USER [[:]GROUP]]`
 

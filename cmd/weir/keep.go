@@ -26,7 +26,8 @@ import (
 // that sends the advertisements and renews the leases until the next director comes, and
 // hands over to the standby where none does. The two speak over an abstract socket, which
 // belongs to the network namespace and goes with the process. The bytes that the next
-// director sends are asks; while it is connected the keeper waits for it.
+// director sends are asks; while it is connected the keeper waits for it. The director before is
+// connected, too, while its shutdown_script runs.
 const (
 	keepFor     = 2 * time.Second  // until the next director connects
 	keepFailed  = time.Second      // after one that had connected has gone
@@ -35,6 +36,7 @@ const (
 	keptAsFile  = 3                // the descriptor of the keeper's listener
 	askTake     = 'T'              // "leave at once: I go on"
 	askHandOver = 'H'              // "hand over to the standby now"
+	askStay     = 'S'              // "I have left them to you, and end only when I disconnect"
 	tellTaken   = 'K'
 )
 
@@ -218,7 +220,7 @@ func (w *wait) answer(c net.Conn) {
 		w.last.Reset(time.Until(w.most))
 	}
 	w.mu.Unlock()
-	ask := make([]byte, 1)
+	ask, patience := make([]byte, 1), keepFailed
 	for {
 		if _, err := c.Read(ask); err != nil {
 			break
@@ -230,12 +232,14 @@ func (w *wait) answer(c net.Conn) {
 			return
 		case askHandOver:
 			w.handOver()
+		case askStay:
+			patience = keepFor
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.connected--; w.connected == 0 && w.last.Stop() {
-		w.last.Reset(keepFailed)
+		w.last.Reset(patience)
 	}
 }
 
@@ -253,6 +257,13 @@ func findKeeper(pinDir string) *keeper {
 		return nil
 	}
 	return &keeper{c}
+}
+
+// stay has the keeper count from the moment when this process ends: the next director comes after
+// that.
+func (k *keeper) stay() {
+	k.conn.SetDeadline(time.Now().Add(takeWithin))
+	k.conn.Write([]byte{askStay})
 }
 
 // take has the keeper leave everything as it is and end: the caller goes on at once. One

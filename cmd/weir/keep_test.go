@@ -22,6 +22,7 @@ func TestWait(t *testing.T) {
 		{"a director starts, slowly", []rune{connects}, 0, keepMost, false},
 		{"one takes over", []rune{connects, ' ', asks}, askTake, 0, true},
 		{"one fails to start", []rune{connects, ' ', ' ', goes}, 0, 4*time.Second + keepFailed, false},
+		{"the one before ends later", []rune{connects, asks, ' ', ' ', goes}, askStay, 5*time.Second + keepFor, false},
 		{"one wants it handed over", []rune{connects, asks}, askHandOver, 2 * time.Second, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +61,36 @@ func ignorePipes() {
 // endWithin is how long a process that is told to end may take. Whatever hangs then is left
 // behind: leases run out, as those of one that was killed.
 const endWithin = 5 * time.Second
+
+// ending bounds how long the end of a process takes, but for shutdown_script, which has a time of
+// its own.
+type ending struct {
+	atOnce func()
+
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	done  bool
+}
+
+// begin is called when the process is told to end: a second signal ends it at once.
+func (e *ending) begin() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.done {
+		return
+	}
+	signal.Reset(os.Interrupt, unix.SIGTERM)
+	e.timer = time.AfterFunc(endWithin, e.atOnce)
+}
+
+// over is called when all has ended but shutdown_script.
+func (e *ending) over() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.done = true; e.timer != nil {
+		e.timer.Stop()
+	}
+}
 
 // endAtOnce ends the process.
 func endAtOnce(log *slog.Logger, flush func()) func() {

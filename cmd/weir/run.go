@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -88,11 +87,9 @@ func run(ctx context.Context, o runOptions) error {
 	}
 	stream := cluster.NewStream(cluster.Calm(cluster.Log(lines)))
 	log := stream.Logger()
-	context.AfterFunc(ctx, func() {
-		signal.Reset(os.Interrupt, unix.SIGTERM) // a second one ends the process at once
-		time.AfterFunc(endWithin, endAtOnce(log, text.close))
-	})
-	if err = withRemedy(serve(ctx, o, text, stream)); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	end := &ending{atOnce: endAtOnce(log, text.close)}
+	context.AfterFunc(ctx, end.begin)
+	if err = withRemedy(serve(ctx, o, text, stream, end)); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // told to end before it had begun
 	}
 	if err != nil && !errors.Is(err, errSilent) && o.log == jsonLog {
@@ -102,8 +99,9 @@ func run(ctx context.Context, o runOptions) error {
 	return err
 }
 
-// serve runs the director until ctx ends. Text is for the file's diagnostics.
-func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.Stream) error {
+// serve runs the director until ctx ends, with startup_script before it and shutdown_script
+// behind it. Text is for the file's diagnostics.
+func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.Stream, end *ending) error {
 	log := stream.Logger()
 	// From here on it kills nobody; one that comes early is taken up once weir runs.
 	hangups := make(chan os.Signal, 1)
@@ -136,13 +134,40 @@ func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.St
 	if keeper == nil {
 		holder = newCaretaker(cfg, o, log)
 	}
+	scripts := newLifeScripts(cfg, log)
+	defer func() {
+		end.over()
+		scripts.shutDown(o.pinDir)
+	}()
+	return begin{o, cfg, loader, stream, hangups, locks, holder, scripts}.direct(ctx)
+}
+
+// begin is what a director begins with.
+type begin struct {
+	runOptions
+	cfg     *conf.Config
+	loader  *conf.Loader
+	stream  *cluster.Stream
+	hangups <-chan os.Signal
+	locks   *locks
+	holder  holder
+	scripts *lifeScripts
+}
+
+// direct has a director run with its data plane until ctx ends. The holder goes on with what
+// another process has left until the director does.
+func (b begin) direct(ctx context.Context) error {
+	o, cfg, holder, log := b.runOptions, b.cfg, b.holder, b.stream.Logger()
 	taken := false
 	defer func() {
 		if !taken { // the start has failed
 			holder.handOver(takeWithin)
 		}
 	}()
-	plane, err := openPlane(cfg, o, locks, log)
+	if err := b.scripts.startUp(ctx); err != nil {
+		return err
+	}
+	plane, err := openPlane(cfg, o, b.locks, log)
 	if err != nil {
 		return err
 	}
@@ -168,15 +193,16 @@ func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.St
 		}
 		holder.take()
 	}
-	notifier, tellEnd, told := startNotifying(cfg, stream)
+	notifier, tellEnd, told := startNotifying(cfg, b.stream)
 	defer told()
 	machine.Reloaded = func(cfg *conf.Config) {
 		memory.taken()
 		notifier.Set(cfg)
+		b.scripts.set(cfg)
 	}
-	d := director.New(cfg, machine, stream)
+	d := director.New(cfg, machine, b.stream)
 	d.Suspend(true)
-	err = direct(ctx, d, directOptions{o, loader, stream, hangups, plane})
+	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, b.scripts})
 	tellEnd() // which keeps nobody waiting who is to take over
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leaveOrHandOver(d.Kept(), plane, o, log))
@@ -224,6 +250,7 @@ type directOptions struct {
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
 	rules   api.Rules
+	scripts *lifeScripts
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
@@ -244,6 +271,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 		d.Suspend(false)
 		handOver()
 	}
+	server.StopTakes = o.scripts.atMost
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
 		defer stop()

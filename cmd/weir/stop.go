@@ -60,12 +60,14 @@ is removed calls this.`,
 }
 
 func stopWeir(ctx context.Context, out io.Writer, o stopOptions) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.within, fmt.Errorf("weir does not end within %v: end it by its process number", o.within))
+	asking, cancel := o.bounded(ctx, 0)
 	defer cancel()
-	err := api.NewClient(o.runDir).Stop(ctx)
+	script, err := api.NewClient(o.runDir).Stop(asking)
 	switch k := findKeeper(o.pinDir); {
 	case err == nil:
-		if err := waitUnlocked(ctx, filepath.Join(o.runDir, lockName)); err != nil {
+		ending, cancel := o.bounded(ctx, script)
+		defer cancel()
+		if err := waitUnlocked(ending, filepath.Join(o.runDir, lockName)); err != nil {
 			return err
 		}
 		fmt.Fprintln(out, "weir has stopped.")
@@ -83,6 +85,12 @@ func stopWeir(ctx context.Context, out io.Writer, o stopOptions) error {
 		return nil
 	}
 	return removeLeft(out, o)
+}
+
+// bounded bounds how long weir may take to end; its shutdown_script has a time of its own.
+func (o stopOptions) bounded(ctx context.Context, script time.Duration) (context.Context, context.CancelFunc) {
+	most := o.within + script
+	return context.WithTimeoutCause(ctx, most, fmt.Errorf("weir does not end within %v: end it by its process number", most))
 }
 
 // removeLeft takes away what a weir that has ended left.

@@ -101,6 +101,8 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_check_unicast_src":  {nothing: "it is that of instances which say nothing"},
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
+	"global_defs startup_script_timeout":  {was: "10", now: "20"},
+	"global_defs shutdown_script_timeout": {was: "10", now: "20"},
 	"global_defs vrrp_rt_priority":        {was: "1", now: "2"},
 	"global_defs dynamic_interfaces":      {was: "-", now: ""},
 	"global_defs log_unknown_vrids":       {was: "-", now: ""},

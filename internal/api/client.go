@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,21 +37,26 @@ func (c *Client) Reload(ctx context.Context, r Request) (Answer, error) {
 	return c.post(ctx, "reload", r)
 }
 
-// Stop has weir hand its masterships over at once and end. It does not wait for that.
-func (c *Client) Stop(ctx context.Context) error {
+// Stop has weir hand its masterships over at once and end. It does not wait for that; most is how
+// long shutdown_script may take.
+func (c *Client) Stop(ctx context.Context) (most time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://weir/v1/stop", nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	response, err := c.do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the weir that runs with %s does not know /v1/stop (%s): is it an older one?", c.runDir, response.Status)
+		return 0, fmt.Errorf("the weir that runs with %s does not know /v1/stop (%s): is it an older one?", c.runDir, response.Status)
 	}
-	return nil
+	var answer stopping
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return 0, fmt.Errorf("the answer to /v1/stop: %w", err)
+	}
+	return time.Duration(answer.Script * float64(time.Second)), nil
 }
 
 func (c *Client) post(ctx context.Context, verb string, r Request) (a Answer, err error) {

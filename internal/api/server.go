@@ -44,6 +44,8 @@ type Server struct {
 	ending   context.Context // of Run
 	// Stop ends the process: it returns at once. It is set before Run.
 	Stop func()
+	// StopTakes, unless it is nil, says how long shutdown_script may take. It is set before Run.
+	StopTakes func() time.Duration
 
 	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
 	begun uint64     // the number of the last reload that is in force
@@ -175,13 +177,23 @@ func (s *Server) careful(calls http.Handler) http.Handler {
 	})
 }
 
+// stopping is the answer to a stop.
+type stopping struct {
+	// Script is how many seconds shutdown_script may take.
+	Script float64 `json:"shutdown_script_seconds"`
+}
+
 // stop answers POST /v1/stop.
 func (s *Server) stop(w http.ResponseWriter, _ *http.Request) {
 	if s.Stop == nil {
 		fail(w, http.StatusServiceUnavailable, "this weir cannot be stopped by its socket")
 		return
 	}
-	reply(w, http.StatusOK, struct{}{})
+	var answer stopping
+	if s.StopTakes != nil {
+		answer.Script = s.StopTakes().Seconds()
+	}
+	reply(w, http.StatusOK, answer)
 	s.Stop()
 }
 

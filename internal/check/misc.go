@@ -24,15 +24,13 @@ type Misc struct {
 }
 
 func newMisc(c conf.Check, shared *Shared) Checker {
-	command := c.Misc.Path
-	if c.Misc.User.User != "" {
-		command.User, command.Group, command.Supplementary = c.Misc.User.User, c.Misc.User.Group, c.Misc.User.Supplementary
+	m := &Misc{
+		Command: script.CommandOf(c.Misc.Path.As(c.Misc.User)), Line: c.Misc.Path.Command, Timeout: c.Misc.Timeout,
+		Dynamic: c.Misc.Dynamic, Shared: shared,
 	}
-	m := &Misc{Line: c.Misc.Path.Command, Timeout: c.Misc.Timeout, Dynamic: c.Misc.Dynamic, Shared: shared}
 	if m.Timeout == 0 {
 		m.Timeout = c.DelayLoop
 	}
-	m.Command = script.Command{Words: script.Split(command.Command), User: command.User, Group: command.Group, Supplementary: command.Supplementary}
 	return m
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"weir/conf"
 	"weir/internal/script"
 	"weir/internal/trackfile"
 )
@@ -25,12 +24,4 @@ type Shared struct {
 	Files trackfile.Files
 	// BFD has the sessions that checks follow. It is set before any check begins.
 	BFD Sessions
-}
-
-// ScriptsOf are the rules of a configuration's programs.
-func ScriptsOf(g *conf.Global) *script.Rules {
-	return &script.Rules{
-		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
-		Security: g.ScriptSecurity,
-	}
 }

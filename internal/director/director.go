@@ -23,6 +23,7 @@ import (
 	"weir/internal/director/setter"
 	"weir/internal/drift"
 	"weir/internal/netlnk"
+	"weir/internal/script"
 	"weir/internal/track"
 	"weir/internal/vip"
 	"weir/lvs"
@@ -96,7 +97,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 	d.shared.BFD = d.bfd
 	d.checks = pool.Checks{New: fromRow, Follow: sourceFromRow, Report: d.checked, Trouble: d.troubled, Log: log, Here: d.surroundings.has, Loud: &atomic.Bool{}}
 	d.checks.Loud.Store(cfg.Global.LogAllFailures)
-	d.shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
+	d.shared.Scripts.Store(script.RulesOf(&cfg.Global))
 	if m.AnswersARP != nil {
 		d.shared.AnswersARP = d.answersARP
 	}

@@ -13,6 +13,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/ha"
 	"weir/internal/director/pool"
+	"weir/internal/script"
 	"weir/lvs"
 )
 
@@ -205,7 +206,7 @@ func (d *Director) commit(c *coming) {
 			ha.SetPriority(&c.cfg.Global)
 			d.surroundings.setDelays(delaysOf(c.cfg))
 			d.vips.SetPaces(pacesOf(c.cfg))
-			d.shared.Scripts.Store(check.ScriptsOf(&c.cfg.Global))
+			d.shared.Scripts.Store(script.RulesOf(&c.cfg.Global))
 			d.instances.Track(ha.TrackingOf(c.cfg), d.trackers.Set(c.cfg))
 		},
 		func() { d.instances.Commit(c.cfg.VRRPInstances) },

@@ -13,6 +13,7 @@ import (
 
 	"weir/conf"
 	"weir/internal/cluster"
+	"weir/internal/script"
 )
 
 // Notifier tells of events by one configuration after the other.
@@ -76,7 +77,7 @@ func (n *Notifier) subjects() subjects {
 // take takes a configuration up: subjects that stay keep what is known of them.
 func (n *Notifier) take(cfg *conf.Config) {
 	n.cfg = cfg
-	n.scripts.rules.Store(rulesOf(&cfg.Global))
+	n.scripts.rules.Store(script.RulesOf(&cfg.Global))
 	n.mails.set(&cfg.Global)
 	n.takeServices(cfg)
 	n.takeInstances(cfg)

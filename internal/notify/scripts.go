@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/conf"
 	"weir/internal/script"
 )
 
@@ -50,14 +49,6 @@ const (
 
 func newScripts(log *slog.Logger) *scripts {
 	return &scripts{log: log, slots: make(chan struct{}, mostRunning), queues: map[string]*queue{}, ctx: context.Background()}
-}
-
-// rulesOf are the rules of a configuration's programs.
-func rulesOf(g *conf.Global) *script.Rules {
-	return &script.Rules{
-		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
-		Security: g.ScriptSecurity,
-	}
 }
 
 // start has programs that run end with ctx.
@@ -157,10 +148,9 @@ func (s *scripts) run(c command, limit time.Duration) {
 
 // commandOf is a program with all its words.
 func commandOf(c command) script.Command {
-	return script.Command{
-		Words: append(script.Split(c.Command), c.more...),
-		User:  c.User, Group: c.Group, Supplementary: c.Supplementary,
-	}
+	all := script.CommandOf(c.Script)
+	all.Words = append(all.Words, c.more...)
+	return all
 }
 
 // ended counts a goroutine that is done.

@@ -18,13 +18,8 @@ type scriptSpec struct {
 }
 
 func scriptOf(s *conf.TrackScript) scriptSpec {
-	who := s.Script
-	if s.User.User != "" {
-		who = s.User
-	}
-	words := script.Split(s.Script.Command)
 	return scriptSpec{
-		command:  script.Command{Words: words, User: who.User, Group: who.Group, Supplementary: who.Supplementary},
+		command:  script.CommandOf(s.Script.As(s.User)),
 		interval: s.Interval, timeout: s.Timeout, rise: s.Rise, fall: s.Fall, initFail: s.InitFail,
 	}
 }

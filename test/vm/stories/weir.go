@@ -15,6 +15,7 @@ import (
 	"weir/internal/cluster"
 	"weir/internal/director/pool"
 	"weir/internal/notify"
+	programs "weir/internal/script"
 	"weir/lvs"
 )
 
@@ -46,7 +47,7 @@ func (d *director) startWeir() error {
 		pools = append(pools, pool.New(vs))
 	}
 	shared := &check.Shared{}
-	shared.Scripts.Store(check.ScriptsOf(&cfg.Global))
+	shared.Scripts.Store(programs.RulesOf(&cfg.Global))
 	crew := check.NewCrew(ctx)
 	checks := pool.Checks{
 		New:     func(c conf.Check) check.Checker { return pool.FromRow(c, shared) },

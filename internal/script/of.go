@@ -1,0 +1,16 @@
+package script
+
+import "weir/conf"
+
+// RulesOf are the rules of a configuration's programs.
+func RulesOf(g *conf.Global) *Rules {
+	return &Rules{
+		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
+		Security: g.ScriptSecurity,
+	}
+}
+
+// CommandOf is a program of a configuration.
+func CommandOf(s conf.Script) Command {
+	return Command{Words: Split(s.Command), User: s.User, Group: s.Group, Supplementary: s.Supplementary}
+}
