@@ -1,7 +1,10 @@
 package realserver
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 
 	"weir/internal/netlnk"
@@ -12,6 +15,9 @@ import (
 // removed stays removed. The director calls it again and again. With an error, the
 // differences may not be repaired.
 func (r *RealServer) Repair() (drifted []string, err error) {
+	if _, err := os.Lstat(r.stateFile); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // as on most machines
+	}
 	s, err := r.load()
 	if err != nil || len(s.VIPs) == 0 {
 		return nil, err

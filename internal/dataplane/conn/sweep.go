@@ -13,8 +13,9 @@ const (
 	// connection may be deleted so much later than it expires; with many connections a
 	// sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
-	// sweepAtRest is that time where the last sweep met no connection.
-	sweepAtRest = time.Second
+	// sweepAtRest is that time where the last sweep met no connection: one that has come since
+	// then is met by the next.
+	sweepAtRest = 2 * time.Second
 	// The pause after some entries is so many times longer than the look at them, unless
 	// many connections have expired.
 	restFor   = 60

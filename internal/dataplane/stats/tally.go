@@ -112,7 +112,7 @@ func (t Tallies) Estimate(lock sync.Locker, of []*Tally) (moves bool, err error)
 	lock.Lock()
 	defer lock.Unlock()
 	cpus := ebpf.MustPossibleCPU()
-	size := min(tallyChunk, int(t.Stats.MaxEntries()))
+	size := min(tallyChunk, len(of), int(t.Stats.MaxEntries()))
 	indexes, counters := make([]uint32, size), make([]abi.BpfCounter, size*cpus)
 	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
 		n, err := t.Stats.BatchLookup(&cursor, indexes, counters, nil)
