@@ -24,6 +24,8 @@
 package conf
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -79,8 +81,21 @@ func (l *Loader) Parse(path string, content []byte) (*Config, text.Diagnostics) 
 	return l.load(files, Options{Linter: l.Linter}, path)
 }
 
-// readWithin is how long a Loader waits for all files of a configuration together: the
-// disk of one may hang.
+// ReadFile reads a file that a configuration names, such as a certificate: a regular one, for
+// which it waits no longer than readWithin. The error names it.
+func ReadFile(path string) ([]byte, error) {
+	content, err := text.Within(text.Disk{Regular: true}, readWithin).Read(path, true)
+	if err == nil {
+		return content, nil
+	}
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		err = at.Err
+	}
+	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+}
+
+// readWithin is how long a Loader waits for all files of a configuration together, and ReadFile
+// for one: the disk of one may hang.
 const readWithin = 10 * time.Second
 
 func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagnostics) {

@@ -8,12 +8,15 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The trailer of auth_hmac, as keepalived 2.4.3 has it, behind an advert of either version:
@@ -64,13 +67,50 @@ type HMACKey struct {
 	Value string
 }
 
-const minKey, maxKey = 32, 64
+const (
+	minKey, maxKey = 32, 64
+	// keyWithin is how long the file of a key is waited for: its disk may hang, and an instance
+	// opens its link again while others go on.
+	keyWithin = time.Second
+)
+
+// readKey reads the file of a key, which is a regular one.
+func readKey(path string) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe without a writer is opened, too
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a regular file", path)
+		}
+		var text []byte
+		if err == nil {
+			text, err = io.ReadAll(io.LimitReader(f, 4*maxKey)) // more is no key
+		}
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-time.After(keyWithin):
+		return nil, fmt.Errorf("%s did not come within %v: its disk hangs", path, keyWithin)
+	}
+}
 
 // bytes reads the key.
 func (k HMACKey) bytes() ([]byte, error) {
 	text := k.Value
 	if path, ok := strings.CutPrefix(text, "file:"); ok {
-		b, err := os.ReadFile(path)
+		b, err := readKey(path)
 		if err != nil {
 			return nil, fmt.Errorf("auth_hmac key %d: %w", k.ID, err)
 		}

@@ -1,15 +1,18 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -249,33 +252,107 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-func TestBodyThatIsNoJSON(t *testing.T) {
+// What a caller did not mean is not done: a question is one JSON object of known fields.
+func TestBodiesThatAreWrong(t *testing.T) {
 	_, _, client := serve(t, &picture{})
-	response, err := client.http.Post("http://weir/v1/plan", "application/json", strings.NewReader("file"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusBadRequest {
-		t.Errorf("status %s, want 400", response.Status)
+	for _, body := range []string{"file", "", "[]", `{"fiel": "/etc/keepalived/other.conf"}`, `{"file": 5}`, `{} {}`, `{"text": "no base64!"}`} {
+		response, err := client.http.Post("http://weir/v1/plan", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%q: status %s, want 400", body, response.Status)
+		}
 	}
 }
 
-// A socket that somebody removes, with its folder, is there again.
+// pipes is a listener whose clients are ends of net.Pipe.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error {
+	close(p)
+	return nil
+}
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+// A client that sends a question by and by is answered when its time is over, whatever it asks:
+// those whose number bounds all clients do not stay.
+func TestSlowQuestions(t *testing.T) {
+	for _, path := range []string{"/v1/plan", "/v1/reload", "/v1/rules"} {
+		t.Run(path, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "weir.sock") // which is there, and nobody asks
+			idle, err := listen(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer idle.Close()
+			synctest.Test(t, func(t *testing.T) {
+				clients := make(pipes)
+				s := &Server{path: file, director: &picture{}, events: newStream(), rules: new(table), listener: clients}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- s.Run(ctx) }()
+				here, there := net.Pipe()
+				clients <- there
+				begun, gone := time.Now(), make(chan struct{})
+				go func() {
+					defer close(gone)
+					fmt.Fprintf(here, "POST %s HTTP/1.1\r\nHost: weir\r\nContent-Length: 1000\r\n\r\n", path)
+					for range 1000 {
+						if _, err := here.Write([]byte{' '}); err != nil {
+							return
+						}
+						time.Sleep(time.Second)
+					}
+				}()
+				response, err := http.ReadResponse(bufio.NewReader(here), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took != readWithin || response.StatusCode != http.StatusBadRequest {
+					t.Errorf("status %s after %v, want 400 after %v", response.Status, took, readWithin)
+				}
+				here.Close()
+				<-gone
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A socket that somebody removes, with its folder, or replaces by a file, is there again.
 func TestSocketIsMadeAgain(t *testing.T) {
 	runDir, _, client := serve(t, &picture{})
-	if err := os.RemoveAll(runDir); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := client.Snapshot(t.Context()); err == nil {
-			break
-		} else if time.Now().After(end) {
+	path := Socket(runDir)
+	for _, spoil := range []func() error{
+		func() error { return os.RemoveAll(runDir) },
+		func() error { return errors.Join(os.Remove(path), os.WriteFile(path, []byte("x"), 0o600)) },
+		func() error { return errors.Join(os.Remove(path), os.Symlink("nowhere", path)) },
+		func() error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if info, err := os.Stat(Socket(runDir)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := client.Snapshot(t.Context()); err == nil {
+				break
+			} else if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+		if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func ruleOf(s lvs.AccessState) Rule {
 // changeRule answers POST and DELETE /v1/rules.
 func (s *Server) changeRule(w http.ResponseWriter, r *http.Request) {
 	var request RuleRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<12)).Decode(&request); err != nil {
+	if err := readBody(w, r, 1<<12, &request); err != nil {
 		fail(w, http.StatusBadRequest, fmt.Sprintf(`the body: %v; expected JSON such as {"action": "deny", "network": "203.0.113.0/24", "seconds": 600}`, err))
 		return
 	}

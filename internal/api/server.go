@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -97,7 +98,8 @@ func (s *Server) limited(l net.Listener) net.Listener { return netutil.LimitList
 // lookEvery is how often it is looked whether the socket is still there.
 const lookEvery = time.Second
 
-// keepSocket makes the socket again, with its folder, where somebody has removed it.
+// keepSocket makes the socket again, with its folder, where somebody has removed it, or has put
+// a file in its place.
 func (s *Server) keepSocket(ctx context.Context, server *http.Server) {
 	look := time.NewTimer(beat.Until(lookEvery))
 	defer look.Stop()
@@ -108,7 +110,9 @@ func (s *Server) keepSocket(ctx context.Context, server *http.Server) {
 		case <-look.C:
 			look.Reset(beat.Until(lookEvery))
 		}
-		if _, err := os.Lstat(s.path); !errors.Is(err, os.ErrNotExist) {
+		if at, err := os.Lstat(s.path); err == nil && at.Mode()&os.ModeSocket == 0 {
+			_ = os.Remove(s.path) // it stands where the socket was
+		} else if !errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		l, err := s.listenAgain()
@@ -206,13 +210,27 @@ const maxBody = conf.MaxFile/3*4 + 1<<16
 // readWithin is how long a question may take to arrive.
 const readWithin = 30 * time.Second
 
+// readBody reads a question of at most that many bytes, which is all of the body. A field that is
+// not known is an error: it is what a caller meant, and would not happen.
+func readBody(w http.ResponseWriter, r *http.Request, most int64, into any) error {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(readWithin))
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is more after the end of the JSON")
+	}
+	return nil
+}
+
 func (s *Server) answer(do func(Request) Answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request Request
 		status := http.StatusOK
 		var answer Answer
-		http.NewResponseController(w).SetReadDeadline(time.Now().Add(readWithin))
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
+		if err := readBody(w, r, maxBody, &request); err != nil {
 			answer.Error = fmt.Sprintf(`the body: %v; expected JSON such as {"file": "/etc/keepalived/keepalived.conf"}`, err)
 			status = http.StatusBadRequest
 		} else if answer = do(request); answer.Error != "" {

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/conf"
 	"weir/internal/check"
 )
@@ -158,7 +160,13 @@ func TestVerifyCertificates(t *testing.T) {
 // The authorities are read when weir starts and at each reload.
 func TestVerifyCertificatesFiles(t *testing.T) {
 	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for file, want := range map[string]string{
+		pipe:                               "verify_certificates: open " + pipe + ": it is not a regular file",
+		"/dev/zero":                        "verify_certificates: open /dev/zero: it is not a regular file",
 		filepath.Join(dir, "none"):         "verify_certificates: open " + filepath.Join(dir, "none") + ": no such file or directory",
 		write(t, dir, "empty", ""):         "verify_certificates: " + filepath.Join(dir, "empty") + " holds no certificate in PEM",
 		conf.SystemAuthorities:             "",
