@@ -74,7 +74,7 @@ conf-diff: root packages ## what the real keepalived has understood of 5,000 fil
 
 interop: root packages peers ## weir beside the real keepalived and FRR: all modes, events and stories; a million hostile packets
 	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^(TestMatrix|TestFRR|TestWholeWeir)$$' -args -all-cells
-	$(GO) test ./test/interop -count=1 -v -timeout 1h -run '^Test(StoriesLikeKeepalived|TellsLikeKeepalived|AddressesLikeKeepalived|AnswersLikeKeepalived|DownTimerLikeKeepalived)$$' -args -all
+	$(GO) test ./test/interop -count=1 -v -timeout 1h -run '^Test((Stories|Tells|Addresses|Answers|DownTimer|LifeScripts)LikeKeepalived|LifeScripts.*|.*ScriptIsEnded|WeirsWithHMAC)$$' -args -all
 	$(GO) test ./vrrp -count=1 -timeout 1h -run '^TestHostilePackets$$' -args -hostile-packets 1000000
 	STORIES=all $(GO) test -count=1 -v -timeout 90m -run '^TestStories$$' ./test/vm
 
