@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -32,11 +33,14 @@ const (
 // LinkConfig says from where to where the adverts of one instance go, and how they look.
 type LinkConfig struct {
 	Interface string // its name
-	// Sender is the device that adverts leave by and come in by, where it is a macvlan over
-	// the interface (use_vmac): the kernel hands it alone what has its own Ethernet address
-	// as the source, as the adverts of another machine have. With IPv6 it has the source
-	// address. Empty is the interface.
+	// Sender is the device that adverts leave by and come in by, where it is another one over
+	// the interface. With IPv6 it has the source address. Empty is the interface. The kernel
+	// hands a macvlan (use_vmac) alone what has its own Ethernet address as the source, as the
+	// adverts of another machine have.
 	Sender string
+	// Ipvlan says that Sender is an ipvlan device: what has its own Ethernet address as the
+	// source is from this machine's other devices over the interface, and is not received.
+	Ipvlan bool
 	VRID   uint8 // packets of other VRIDs are not received
 	// AllVRIDs has one a minute of each other VRID received, with an error that says so.
 	AllVRIDs bool
@@ -95,10 +99,10 @@ type Link struct {
 	targets []netip.Addr
 	log     *slog.Logger
 
-	mu      sync.Mutex // guards send, receive and index, which Reopen replaces, and paced
+	mu      sync.Mutex // guards send, receive and sender, which Reopen replaces, and paced
 	send    net.PacketConn
 	receive *packet.Conn
-	index   int    // of the interface
+	sender  *net.Interface
 	paced   *paced // nil is none
 
 	received chan Packet
@@ -123,13 +127,13 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
-	send, receive, index, err := openSockets(cfg)
+	send, receive, sender, err := openSockets(cfg)
 	if err != nil {
 		return nil, err
 	}
 	l := &Link{
 		cfg: cfg, wire: w, targets: targets, log: logger.With("interface", cfg.Interface, "vrid", int(cfg.VRID)),
-		send: send, receive: receive, index: index,
+		send: send, receive: receive, sender: sender,
 		received: make(chan Packet, receiveQueue),
 		done:     make(chan struct{}),
 		failing:  make(map[netip.Addr]string),
@@ -142,33 +146,33 @@ func OpenLink(cfg LinkConfig, logger *slog.Logger) (*Link, error) {
 	return l, nil
 }
 
-func openSockets(cfg LinkConfig) (send net.PacketConn, receive *packet.Conn, index int, err error) {
+func openSockets(cfg LinkConfig) (send net.PacketConn, receive *packet.Conn, sender *net.Interface, err error) {
 	device, err := net.InterfaceByName(cfg.Interface)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
+		return nil, nil, nil, fmt.Errorf("vrrp on %q: %w", cfg.Interface, err)
 	}
-	sender := device
+	sender = device
 	if cfg.Sender != "" && cfg.Sender != cfg.Interface {
 		if sender, err = net.InterfaceByName(cfg.Sender); err != nil {
-			return nil, nil, 0, fmt.Errorf("vrrp sender on %q: %w", cfg.Sender, err)
+			return nil, nil, nil, fmt.Errorf("vrrp sender on %q: %w", cfg.Sender, err)
 		}
 	}
 	send, err = openSender(cfg, device, sender)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("vrrp sender on %q from %s: %w", sender.Name, cfg.Source, err)
+		return nil, nil, nil, fmt.Errorf("vrrp sender on %q from %s: %w", sender.Name, cfg.Source, err)
 	}
 	receive, err = openReceiver(cfg, sender)
 	if err != nil {
-		return nil, nil, 0, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", sender.Name, err), send.Close())
+		return nil, nil, nil, errors.Join(fmt.Errorf("vrrp receiver on %q: %w", sender.Name, err), send.Close())
 	}
-	return send, receive, sender.Index, nil
+	return send, receive, sender, nil
 }
 
 // Reopen opens new sockets, for an interface that was deleted and created again under
 // its name: the old ones are bound to the old interface. Send and Received use the new
 // ones from then on. Where they cannot be opened, the old ones stay.
 func (l *Link) Reopen() error {
-	send, receive, index, err := openSockets(l.cfg)
+	send, receive, sender, err := openSockets(l.cfg)
 	if err != nil {
 		return err
 	}
@@ -182,7 +186,7 @@ func (l *Link) Reopen() error {
 	l.paced.stop() // the instance sends the next one
 	// Closing wakes the reader, which then takes the new socket.
 	err = errors.Join(l.send.Close(), l.receive.Close())
-	l.send, l.receive, l.index = send, receive, index
+	l.send, l.receive, l.sender = send, receive, sender
 	return err
 }
 
@@ -428,10 +432,17 @@ func (l *Link) read() {
 		if addr, ok := from.(*packet.Addr); ok {
 			mac = addr.HardwareAddr
 		}
-		if !l.deliver(b[:n], mac) {
+		if !l.ownFrame(mac) && !l.deliver(b[:n], mac) {
 			return
 		}
 	}
+}
+
+// ownFrame says whether a frame came from another device of this machine's over the interface.
+func (l *Link) ownFrame(mac net.HardwareAddr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.Ipvlan && bytes.Equal(mac, l.sender.HardwareAddr)
 }
 
 // pause waits after an error, so that one that repeats does not take a whole CPU. It

@@ -196,6 +196,28 @@ func TestLinkMulticast(t *testing.T) {
 	})
 }
 
+// Over an ipvlan device adverts from its own Ethernet address are this machine's: they came from
+// another device over the interface.
+func TestLinkOverIpvlan(t *testing.T) {
+	a, b := twoHosts(t)
+	must(t, a.handle.LinkSetHardwareAddr(a.dev, b.dev.Attrs().HardwareAddr))
+	from := b.open(t, 51)
+	var to *Link
+	within(t, a.ns, func() (err error) {
+		to, err = OpenLink(LinkConfig{Interface: "ens160", VRID: 51, Source: a.addr, Ipvlan: true}, discard())
+		return err
+	})
+	t.Cleanup(func() { to.Close() })
+	must(t, from.Send(seedAdvert(51, 100)))
+	other, err := net.ParseMAC("02:00:00:00:00:99")
+	must(t, err)
+	must(t, b.handle.LinkSetHardwareAddr(b.dev, other))
+	must(t, from.Send(seedAdvert(51, 90)))
+	if p := receive(t, to); p.Advertisement.Priority != 90 {
+		t.Errorf("got %+v, want the advert from another Ethernet address", p)
+	}
+}
+
 // An interface that was deleted and created again: the old sockets are bound to the old
 // interface, and after Reopen the same Link sends and receives on the new one.
 func TestLinkReopen(t *testing.T) {

@@ -42,7 +42,7 @@ func (l *Link) Pace(p Pacing) bool {
 	n := adverts(p.Every)
 	plan := pace.Plan{Socket: socket, Every: p.Every, Last: p.Last, Limit: p.Limit, Lease: p.Lease}
 	for _, target := range l.targets {
-		plan.Addresses = append(plan.Addresses, sockaddr(target, l.index))
+		plan.Addresses = append(plan.Addresses, sockaddr(target, l.sender.Index))
 	}
 	if !l.wire.stamps() {
 		plan.Repeat, n = n, 1

@@ -144,7 +144,8 @@ func (d Device) setUp() error {
 		return err
 	}
 	if d.Addr.IsValid() {
-		_, err := netlnk.AddVIP(d.Name, d.Addr, d.preferred(), netlnk.AddressOptions{Source: true})
+		// Of IPv6 it is deprecated, as in keepalived: nothing else is sent from it.
+		_, err := netlnk.AddVIP(d.Name, d.Addr, 0, netlnk.AddressOptions{Source: true})
 		return err
 	}
 	if source := d.source(); source.IsValid() {
@@ -152,15 +153,6 @@ func (d Device) setUp() error {
 		return err
 	}
 	return nil
-}
-
-// preferred is for how long Addr is a source of what others send: not at all where it is of 128
-// bits, as in keepalived.
-func (d Device) preferred() uint32 {
-	if d.Addr.Addr().Is6() && d.Addr.IsSingleIP() {
-		return 0
-	}
-	return netlnk.PreferredForever
 }
 
 // source is the link-local address that the device needs; invalid is none, or none that the

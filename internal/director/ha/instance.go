@@ -69,7 +69,7 @@ func (silent) Close() error                  { return nil }
 // linkOf is what the transport has to know.
 func linkOf(c conf.VRRPInstance) LinkConfig {
 	l := LinkConfig{
-		Interface: c.Interface, Sender: c.Sender(), VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
+		Interface: c.Interface, Sender: c.Sender(), Ipvlan: c.IPVLAN.On, VRID: c.VRID, Source: c.SourceIP, Group: c.GroupIP,
 		UnicastPeers: c.UnicastPeers(), UnicastTTL: uint8(c.UnicastTTL),
 		AllVRIDs: c.LogUnknownVRIDs, PlainChecksum: c.ChecksumAsV2, OldChecksum: vrrp.OldChecksum(c.OldChecksum),
 	}
@@ -226,7 +226,9 @@ func (in *instance) rebind(b Binding, ledger *drift.Ledger) error {
 	if err != nil {
 		return err
 	}
-	in.with.Tell(cluster.SourceChanged(in.cfg.Name, in.id.Interface, in.cfg.SourceIP, b.Source))
+	if in.cfg.SourceIP != b.Source {
+		in.with.Tell(cluster.SourceChanged(in.cfg.Name, in.id.Interface, in.cfg.SourceIP, b.Source))
+	}
 	in.prepared = &prepared{file: in.file, cfg: c, link: link, device: b.Index}
 	in.commit()
 	return nil
