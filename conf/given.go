@@ -18,6 +18,9 @@ type notes struct {
 	lines []text.Place
 	// filled are the tables whose defaults it has.
 	filled []*blockSpec
+	// most are the places, and the table, of most blocks, which take no memory of their own.
+	most  [6]origin
+	table [1]*blockSpec
 }
 
 // origin is where a keyword stands: blocks have few, so that a list is smaller and
@@ -41,6 +44,9 @@ func (g *given) fresh(s *blockSpec) bool {
 	if slices.Contains(n.filled, s) {
 		return false
 	}
+	if n.filled == nil {
+		n.filled = n.table[:0]
+	}
 	n.filled = append(n.filled, s)
 	return true
 }
@@ -52,7 +58,7 @@ func (g *given) note(keyword string, at text.Place) {
 		return
 	}
 	if n.places == nil {
-		n.places = make([]origin, 0, 8)
+		n.places = n.most[:0]
 	}
 	n.places = append(n.places, origin{keyword, at})
 }
@@ -100,6 +106,13 @@ type inheritor interface {
 	PlaceOf(keyword string) text.Place
 	note(keyword string, at text.Place)
 }
+
+// saysNothing is a block that was given nothing, and does not note what it inherits.
+type saysNothing struct{}
+
+func (saysNothing) Has(string) bool           { return false }
+func (saysNothing) PlaceOf(string) text.Place { return text.Place{} }
+func (saysNothing) note(string, text.Place)   {}
 
 // pass hands a value from an outer block on to one that does not say it itself.
 func pass[V any](own, outer inheritor, keyword string, to *V, from V) {

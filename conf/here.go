@@ -39,40 +39,92 @@ func (r *reader) sayMissing(cfg *Config, here *Here) {
 			missing(here.Interface, "interface", t.Name, t.at)
 		}
 	}
-	eachScript(reflect.ValueOf(cfg), nil, func(s Script, at text.Place) {
+	all := scripts{known: map[reflect.Type]*scriptFields{}, visit: func(s *Script, at text.Place) {
 		missing(here.User, "user", s.User, at)
 		if words := strings.Fields(s.Command); len(words) > 0 {
 			missing(here.Program, "program", words[0], at)
 		}
-	})
+	}}
+	all.each(reflect.ValueOf(cfg), nil)
 }
 
-// eachScript visits the scripts of a value with where they were given, by the places of
+// scripts visits the scripts of values, by the types of which it knows where there are any: a
+// large configuration has hundreds of thousands of structs with none.
+type scripts struct {
+	visit func(s *Script, at text.Place)
+	// known are the fields of a struct that may hold scripts.
+	known map[reflect.Type]*scriptFields
+}
+
+type scriptFields struct {
+	given  bool // the struct knows where its keywords are given
+	whole  bool // all fields have been looked at
+	fields []scriptField
+}
+
+type scriptField struct {
+	index   int
+	keyword string
+	single  bool // it is a script itself
+}
+
+// each visits the scripts of a value with where they were given, by the places of
 // the block around it or their own.
-func eachScript(v reflect.Value, places *given, visit func(s Script, at text.Place)) {
+func (s *scripts) each(v reflect.Value, places *given) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			eachScript(v.Elem(), places, visit)
+			s.each(v.Elem(), places)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			eachScript(v.Index(i), nil, visit)
+			s.each(v.Index(i), nil)
 		}
 	case reflect.Struct:
-		if own := ownGiven(v); own != nil {
-			places = own
+		all := s.of(v.Type())
+		if all.given && len(all.fields) > 0 && v.CanAddr() {
+			places = givenOf(v.Addr())
 		}
-		for i := range v.NumField() {
-			field := v.Type().Field(i)
-			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			switch {
-			case name == "-" || !field.IsExported() && !field.Anonymous || field.Type == reflect.TypeFor[given]():
-			case field.Type != reflect.TypeFor[Script]():
-				eachScript(v.Field(i), places, visit)
+		for _, f := range all.fields {
+			switch field := v.Field(f.index); {
+			case !f.single:
+				s.each(field, places)
 			case places != nil:
-				visit(v.Field(i).Interface().(Script), places.PlaceOf(name))
+				s.visit(field.Addr().Interface().(*Script), places.PlaceOf(f.keyword))
 			}
 		}
 	}
+}
+
+// of are the fields of a type of structs.
+func (s *scripts) of(t reflect.Type) *scriptFields {
+	if known := s.known[t]; known != nil {
+		return known
+	}
+	all := &scriptFields{given: hasGiven(t)}
+	s.known[t] = all
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" || !field.IsExported() && !field.Anonymous || field.Type == reflect.TypeFor[given]() {
+			continue
+		}
+		if single := field.Type == reflect.TypeFor[Script](); single || s.in(field.Type) {
+			all.fields = append(all.fields, scriptField{i, name, single})
+		}
+	}
+	all.whole = true
+	return all
+}
+
+// in says whether values of a type may hold scripts.
+func (s *scripts) in(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	all := s.of(t)
+	return t == reflect.TypeFor[Script]() || len(all.fields) > 0 || !all.whole // it holds itself
 }

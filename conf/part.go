@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -121,11 +122,11 @@ func (ps *parts) readAll(l *language, linter Linter) bool {
 				failed.Store(true) // reading the whole tells where, see guarded
 			}
 		}()
-		var room []text.Token
+		var room room
 		for i := int(next.Add(1)) - 1; i < len(ps.list) && !failed.Load(); i = int(next.Add(1)) - 1 {
 			p := ps.list[i]
 			if p.solo == nil {
-				if p.solo, room = readSolo(l, linter, p.src, room); p.solo != nil && ps.keeps {
+				if p.solo = readSolo(l, linter, p.src, &room); p.solo != nil && ps.keeps {
 					p.server.forget()
 				}
 			}
@@ -154,17 +155,29 @@ func (ps *parts) fit(diags *text.Collector) bool {
 	return !ps.alone.Misplaced() && diags.Counts[text.Error] == 0 && max(diags.Counts[text.Warning], diags.Counts[text.Note]) <= text.MaxDiagnostics
 }
 
-// readSolo reads a part. It is nil where something is wrong. The tokens, of which
-// nothing is kept, are put into room, which it returns for the next part.
-func readSolo(l *language, linter Linter, src *text.Source, room []text.Token) (*solo, []text.Token) {
+// room is memory for what a part is read into and nothing is kept of.
+type room struct {
+	text    text.Room
+	servers text.Pool[rawServer]
+}
+
+func (r *room) empty() {
+	r.text.Empty()
+	r.servers.Empty()
+}
+
+// readSolo reads a part. It is nil where something is wrong. What it keeps nothing of is put
+// into room, which it leaves empty.
+func readSolo(l *language, linter Linter, src *text.Source, room *room) *solo {
+	defer room.empty()
 	diags := &text.Collector{Holds: true}
-	file := text.LexAlone(src, diags, room)
-	root := text.Build(file, diags, &text.Reading{}, l.root)
+	file := text.LexAlone(src, diags, &room.text)
+	root := text.BuildAlone(file, diags, l.root, &room.text)
 	raw := &rawConfig{}
-	r := &reader{language: l, diags: diags}
+	r := &reader{language: l, diags: diags, servers: &room.servers}
 	r.block(l.root, root, raw)
 	if diags.Counts[text.Error] > 0 || len(root.Statements) != 1 || len(raw.services) != 1 {
-		return nil, file.Tokens
+		return nil
 	}
 	s := raw.services[0]
 	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: diags.Held}
@@ -176,13 +189,21 @@ func readSolo(l *language, linter Linter, src *text.Source, room []text.Token) (
 	one.server = s.VirtualServer
 	lintService(linter, r, &one.server)
 	if diags.Counts[text.Error] > 0 {
-		return nil, file.Tokens
+		return nil
 	}
 	one.resolved = diags.Held
 	for _, key := range r.order {
 		one.said = append(one.said, saidOnce{key, *r.said[key]})
 	}
-	return one, file.Tokens
+	return one
+}
+
+// StaysAs says whether a virtual server is sure to be as another one, but for its real servers:
+// its text is the same, and so is what the rest of the file says of it.
+func (v *VirtualServer) StaysAs(was *VirtualServer) bool {
+	now, alone := v.at.Part()
+	before, wasAlone := was.at.Part()
+	return alone && wasAlone && now == before && v.SMTPAlert == was.SMTPAlert && v.Rules == was.Rules && reflect.DeepEqual(v.Beyond, was.Beyond)
 }
 
 // forget takes out what only concerns the text.

@@ -170,3 +170,41 @@ func TestLoaderKeeps(t *testing.T) {
 		t.Error("a text with a mistake has it forget the last one that was right")
 	}
 }
+
+// A virtual server stays as it was where its text and what the rest of the file says of it do,
+// wherever it stands.
+func TestStaysAs(t *testing.T) {
+	const one = "virtual_server 192.0.2.1 80 {\n    protocol TCP\n    delay_loop 6\n    real_server 198.51.100.1 80 {\n    }\n}\n"
+	const other = "virtual_server 192.0.2.2 80 {\n    protocol TCP\n    delay_loop 6\n    real_server 198.51.100.1 80 {\n    }\n}\n"
+	for _, tt := range []struct {
+		name, now string
+		stays     bool
+	}{
+		{"the same file", one + other, true},
+		{"on other lines", "global_defs {\n    router_id a\n}\n" + other + one, true},
+		{"another text", strings.ReplaceAll(one, "loop 6", "loop 7") + other, false},
+		{"only blanks differ", strings.ReplaceAll(one, "loop 6", "loop  6") + other, false}, // it has been read again
+		{"mails for all", "global_defs {\n    smtp_alert\n}\n" + one + other, false},
+		{"a rule for all", "weir {\n    sloppy_tcp 1\n}\n" + one + other, false},
+		{"the weir block says more of it", "weir {\n    service TCP 192.0.2.1 80 {\n        slow_start 10\n    }\n}\n" + one + other, false},
+		{"in a group", "virtual_server_group G {\n    192.0.2.1 80\n}\n" + strings.ReplaceAll(one, "192.0.2.1 80", "group G"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := &Loader{language: tables()}
+			was, _ := l.load(memory{"a.conf": one + other}, Options{}, "a.conf")
+			now, diags := l.load(memory{"a.conf": tt.now}, Options{}, "a.conf")
+			if now == nil {
+				t.Fatal(diags.All())
+			}
+			for i := range now.VirtualServers {
+				v, first := &now.VirtualServers[i], &was.VirtualServers[0]
+				if v.Keys[0] == first.Keys[0] && v.StaysAs(first) != tt.stays {
+					t.Errorf("StaysAs is not %t", tt.stays)
+				}
+				if v.Keys[0] != first.Keys[0] && v.StaysAs(first) {
+					t.Errorf("%s stays as another virtual server", v.Keys[0])
+				}
+			}
+		})
+	}
+}

@@ -20,6 +20,8 @@ type reader struct {
 	config any
 	// pasted is behind a section of another program's file, outside any block.
 	pasted bool
+	// servers makes the real servers.
+	servers *text.Pool[rawServer]
 	// blocks are those that were read; nil where nobody asks for them.
 	blocks map[*text.Block]readBlock
 }

@@ -73,7 +73,8 @@ func (s *rawServer) begin(st *text.Statement) { s.head = st }
 
 // serverHead makes the server that real_server IP [PORT] begins.
 func serverHead(r *reader, st *text.Statement, parent *rawService) *rawServer {
-	s := &rawServer{head: st, RealServer: RealServer{SMTPAlert: true}}
+	s := r.servers.Next()
+	s.head, s.SMTPAlert = st, true
 	var ok bool
 	if s.Addr, s.Port, ok = addrPort(r, st, 1); !ok {
 		// The service is not empty, only unreadable here.

@@ -10,8 +10,11 @@ import (
 )
 
 func resolveServices(r *reader, raw *rawConfig) []VirtualServer {
-	first := map[lvs.ServiceKey]text.Place{}
+	first := make(map[lvs.ServiceKey]text.Place, len(raw.services))
 	var services []VirtualServer
+	if len(raw.services) > 0 {
+		services = make([]VirtualServer, 0, len(raw.services))
+	}
 	for _, s := range raw.services {
 		if s.part != nil {
 			services = s.part.resolve(r, first, services)
@@ -214,7 +217,7 @@ func (s *rawService) forceSorryPort(r *reader) {
 
 // resolveServers fills in the real servers; one given twice counts once.
 func (s *rawService) resolveServers(r *reader) []RealServer {
-	first := map[netip.AddrPort]text.Place{}
+	first := make(map[netip.AddrPort]text.Place, len(s.servers))
 	servers := make([]RealServer, 0, len(s.servers))
 	for _, raw := range s.servers {
 		if raw == nil {
@@ -245,13 +248,12 @@ func (s *rawService) resolveServers(r *reader) []RealServer {
 
 // ownTimers are those of a check that says nothing of itself.
 func (s *rawServer) ownTimers() Timers {
-	c := &rawCheck{}
-	c.Timers = checkTimers(CheckTCP)
-	c.Timers.inherit(c, s, s.timers)
-	if !c.Has("warmup") {
-		c.Warmup = c.DelayLoop
+	t := checkTimers(CheckTCP)
+	t.inherit(saysNothing{}, s, s.timers)
+	if !s.Has("warmup") {
+		t.Warmup = t.DelayLoop
 	}
-	return c.Timers
+	return t
 }
 
 // fits tells whether a service of the server's family is there, which only

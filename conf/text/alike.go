@@ -139,7 +139,11 @@ func (l *lexer) tidy(line []Token) []Token {
 				continue
 			}
 		}
-		kept = append(kept, t)
+		if len(kept) == i && t == line[i] { // it stands there already
+			kept = line[:i+1]
+		} else {
+			kept = append(kept, t)
+		}
 	}
 	l.tokens = l.tokens[:len(l.tokens)-len(line)+len(kept)]
 	return kept

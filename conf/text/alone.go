@@ -33,11 +33,12 @@ func (p Place) AsPart(text string) *Source {
 	return &Source{Name: p.Src.Name, Text: text, order: p.Src.order, from: p.Src.from, part: true, line: p}
 }
 
-// LexAlone cuts a part into tokens, which are put into room.
-func LexAlone(src *Source, diags *Collector, room []Token) *Lexed {
-	l := &lexer{src: src, line: 1, column: 1, diags: diags, most: MostTokens(len(src.Text)), tokens: slices.Grow(room[:0], len(src.Text)/5+8)}
+// LexAlone cuts a part into tokens, in room.
+func LexAlone(src *Source, diags *Collector, room *Room) *Lexed {
+	l := &lexer{src: src, line: 1, column: 1, diags: diags, most: MostTokens(len(src.Text)), tokens: slices.Grow(room.tokens[:0], len(src.Text)/5+8)}
 	l.all()
 	l.emit(endToken, "", l.here())
+	room.tokens = l.tokens
 	return &Lexed{src: src, Tokens: l.tokens}
 }
 

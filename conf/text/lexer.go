@@ -265,7 +265,10 @@ func (l *lexer) token() {
 		l.emit(lineToken, "", at)
 		l.lineEnds()
 	case isBlank(c):
-		l.next()
+		for isBlank(l.peek(0)) {
+			l.pos++
+			l.column++
+		}
 	case c == '#', c == '!', c == '\\' && beginsComment(l.src.Text[l.pos:]) > 0:
 		at := l.here()
 		if end := strings.IndexByte(l.src.Text[l.pos:], '\n'); end >= 0 {

@@ -149,6 +149,14 @@ func (s *Source) origin(p Place) Place {
 // runes counts the runes of a text; a byte that is no UTF-8 counts as one.
 func runes(text string) int { return utf8.RuneCountInString(text) }
 
+// Part is the text of the part that a place is in; ok is false for one in no part.
+func (p Place) Part() (text string, ok bool) {
+	if p.Src == nil || !p.Src.part {
+		return "", false
+	}
+	return p.Src.Text, true
+}
+
 // lineText is the line that the place is on, as far as a message can carry it.
 func (p Place) lineText() string {
 	before := p.Src.Text[max(0, p.start-maxWord):p.start]

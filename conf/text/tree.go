@@ -143,12 +143,19 @@ type builder struct {
 	surplus Place
 	// crowded is the end of the last line of several keywords.
 	crowded Place
+
+	room *Room
 }
 
 // Build makes the tree of a file and of all that it includes, which run has read. Root
 // is the kind of block that the file as a whole is.
 func Build(f *Lexed, diags *Collector, run *Reading, root Grammar) *Block {
-	return (&builder{diags: diags, run: run, root: root}).build(f)
+	return (&builder{diags: diags, run: run, root: root, room: &Room{}}).build(f)
+}
+
+// BuildAlone makes the tree of a part, in room.
+func BuildAlone(f *Lexed, diags *Collector, root Grammar, room *Room) *Block {
+	return (&builder{diags: diags, run: &Reading{}, root: root, room: room}).build(f)
 }
 
 func (b *builder) build(f *Lexed) *Block {
@@ -206,7 +213,7 @@ func (b *builder) item() bool {
 
 // statement reads one statement, up to its line's end or brace.
 func (b *builder) statement() {
-	st := &Statement{}
+	st := b.room.statements.Next()
 	first := b.next
 	for ; b.tokens[b.next].kind == wordToken; b.next++ {
 		st.Broken = st.Broken || b.tokens[b.next].broken
@@ -304,8 +311,10 @@ func (b *builder) firstInside() string {
 }
 
 func (b *builder) push(st *Statement, spec Grammar, open Token) {
-	st.Block = &Block{Owner: st}
-	b.frames = append(b.frames, &frame{Block: st.Block, spec: spec, open: open})
+	opened := b.room.blocks.Next()
+	opened.Block, opened.frame = Block{Owner: st}, frame{Block: &opened.Block, spec: spec, open: open}
+	st.Block = &opened.Block
+	b.frames = append(b.frames, &opened.frame)
 }
 
 // breaks gives the statement's one diagnostic.
