@@ -13,8 +13,9 @@ import (
 
 // service is a virtual server as it was told of last.
 type service struct {
-	cfg     conf.VirtualServer
+	cfg     *conf.VirtualServer
 	up      bool // the quorum
+	stays   bool // its real servers are those of the configuration before
 	servers map[netip.AddrPort]*server
 }
 
@@ -37,8 +38,9 @@ func nameOf(c *conf.VirtualServer) string {
 func (n *Notifier) takeServices(cfg *conf.Config) {
 	services := map[string]*service{}
 	n.order.services = nil
-	for _, c := range cfg.VirtualServers {
-		name := nameOf(&c)
+	for i := range cfg.VirtualServers {
+		c := &cfg.VirtualServers[i]
+		name := nameOf(c)
 		s := &service{cfg: c, servers: map[netip.AddrPort]*server{}}
 		was := n.services[name]
 		if was != nil {
@@ -46,7 +48,7 @@ func (n *Notifier) takeServices(cfg *conf.Config) {
 		}
 		fresh := c.RealServers
 		if was != nil && len(fresh) > 0 && len(was.cfg.RealServers) > 0 && &fresh[0] == &was.cfg.RealServers[0] {
-			s.servers, fresh = was.servers, nil // they have not been read again
+			s.servers, s.stays, fresh = was.servers, true, nil // they have not been read again
 		}
 		for j := range fresh {
 			rs := &fresh[j]
@@ -91,6 +93,9 @@ func (s *service) weightOf() (sum int) {
 func (n *Notifier) beginServices(before map[string]*service) {
 	for _, name := range n.order.services {
 		s, was := n.services[name], before[name]
+		if s.stays && was != nil {
+			continue
+		}
 		for _, rs := range s.cfg.RealServers {
 			addr := netip.AddrPortFrom(rs.Addr, rs.Port)
 			isNew := was == nil || was.servers[addr] == nil
@@ -227,9 +232,9 @@ func (n *Notifier) stopServices() {
 // tellServer tells whether a real server is up.
 func (n *Notifier) tellServer(s *service, one *server) {
 	o := occasion{
-		subject: "RS " + serverName(s, one) + " " + serviceName(&s.cfg), kind: forLVS,
+		subject: "RS " + serverName(s, one) + " " + serviceName(s.cfg), kind: forLVS,
 		scripts: []command{{Script: one.cfg.NotifyDown}},
-		line:    fmt.Sprintf("RS %s %s %s", serverName(s, one), serviceName(&s.cfg), upDown(one.up)),
+		line:    fmt.Sprintf("RS %s %s %s", serverName(s, one), serviceName(s.cfg), upDown(one.up)),
 	}
 	if one.up {
 		o.scripts[0].Script = one.cfg.NotifyUp
@@ -240,9 +245,9 @@ func (n *Notifier) tellServer(s *service, one *server) {
 // tellQuorum tells whether a virtual server has its quorum.
 func (n *Notifier) tellQuorum(s *service, body string) {
 	o := occasion{
-		subject: "VS " + serviceName(&s.cfg), kind: forLVS,
+		subject: "VS " + serviceName(s.cfg), kind: forLVS,
 		scripts: []command{{Script: s.cfg.QuorumDown}},
-		line:    fmt.Sprintf("VS %s %s", serviceName(&s.cfg), upDown(s.up)),
+		line:    fmt.Sprintf("VS %s %s", serviceName(s.cfg), upDown(s.up)),
 	}
 	if s.up {
 		o.scripts[0].Script = s.cfg.QuorumUp
@@ -252,7 +257,7 @@ func (n *Notifier) tellQuorum(s *service, body string) {
 		alert = n.cfg.Global.SMTPAlertChecker
 	}
 	if alert {
-		o.mail = &mail{subject: "Virtualserver " + serviceName(&s.cfg) + " - " + upDown(s.up), body: body}
+		o.mail = &mail{subject: "Virtualserver " + serviceName(s.cfg) + " - " + upDown(s.up), body: body}
 	}
 	n.tell(o)
 }
@@ -284,7 +289,7 @@ func (n *Notifier) mailEnd(s *service, one *server, body string) {
 }
 
 func serverSubject(s *service, one *server) string {
-	return fmt.Sprintf("Realserver %s of virtual server %s - %s", serverName(s, one), serviceName(&s.cfg), upDown(one.up))
+	return fmt.Sprintf("Realserver %s of virtual server %s - %s", serverName(s, one), serviceName(s.cfg), upDown(one.up))
 }
 
 // checkBody is what a mail says about a check, as keepalived's checkers say it. FILE_CHECK says

@@ -44,7 +44,7 @@ func (all Pools) Begin(servers []conf.VirtualServer) *Coming {
 // there are more.
 func (n *Coming) Some(servers int) (more bool) {
 	for ; len(n.left) > 0 && servers > 0; n.left = n.left[1:] {
-		n.add(n.left[0])
+		n.add(&n.left[0])
 		servers -= 1 + len(n.left[0].RealServers)
 	}
 	if len(n.left) > 0 || n.ended {
@@ -59,13 +59,13 @@ func (n *Coming) Some(servers int) (more bool) {
 	return false
 }
 
-func (n *Coming) add(vs conf.VirtualServer) {
+func (n *Coming) add(vs *conf.VirtualServer) {
 	if was := n.old.key[vs.Keys[0]]; was != nil && !n.kept[was] && was.is(vs) {
 		n.kept[was] = true
 		n.Pools = append(n.Pools, was)
 		return
 	}
-	p := New(vs)
+	p := New(*vs)
 	was := n.old.find(p, n.kept)
 	if was == nil {
 		n.Changes = append(n.Changes, p.changed(diff.Added))

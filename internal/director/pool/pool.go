@@ -85,10 +85,10 @@ func emptyOf(vs conf.VirtualServer) lvs.VirtualServer {
 
 // is tells whether the pool is what a configuration says. Real servers that were not
 // read again are the same list.
-func (p *Pool) is(vs conf.VirtualServer) bool {
+func (p *Pool) is(vs *conf.VirtualServer) bool {
 	was, now := p.conf.RealServers, vs.RealServers
 	same := len(was) == len(now) && (len(was) == 0 || &was[0] == &now[0])
-	return same && len(conf.CompareVirtualServer(p.head(), headOf(vs))) == 0
+	return same && (vs.StaysAs(&p.conf) || len(conf.CompareVirtualServer(p.head(), headOf(*vs))) == 0)
 }
 
 // head is what the configuration says of the pool but for its real servers.
