@@ -31,8 +31,11 @@ var ownRemedies = map[syscall.Errno]string{
 	syscall.EPERM:         "let the checks through this machine's firewall, and weir have its privileges",
 	syscall.EAFNOSUPPORT:  "switch the address family on in this machine's kernel",
 	syscall.ENODEV:        "give this machine the network device of the check",
-	syscall.EINVAL:        "give the check a bindto of the server's network",
+	syscall.EINVAL:        "give the check a bindto of the server's network, or take a blackhole route to the server away",
 }
+
+// noAddress6 is the remedy where the kernel finds no IPv6 address to send from.
+const noAddress6 = "give this machine an IPv6 address to send from, and switch IPv6 on where it is off (sysctl net.ipv6.conf.*.disable_ipv6)"
 
 // routeErrors are those of a machine's own routes, and of the network beyond.
 var routeErrors = []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES}
@@ -46,6 +49,9 @@ func (e Endpoint) own(ctx context.Context, err error) error {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		return err
+	}
+	if errno == syscall.EADDRNOTAVAIL && e.Target.Addr().Is6() && !e.Bind.Addr().IsValid() && !e.routed(ctx) {
+		return &OwnError{err, noAddress6}
 	}
 	if remedy, is := ownRemedies[errno]; is {
 		return &OwnError{err, remedy}

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weir/internal/netlnk/nstest"
 )
 
 // Which errors of the system are the server's, and which are this machine's.
@@ -48,6 +51,24 @@ func TestOwnRoute(t *testing.T) {
 	if o := (*OwnError)(nil); !errors.As(err, &o) {
 		t.Errorf("got %T %v, want an OwnError", err, err)
 	}
+}
+
+// Where this machine has no IPv6 address, it is told so, and not that its ports are used up.
+func TestOwnWithoutIPv6(t *testing.T) {
+	ns := nstest.New(t, "no6")
+	ns.Batch("link add br0 type bridge", "link set br0 up", "route add default dev br0")
+	ns.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		far := netip.MustParseAddrPort("[2001:db8::31]:80")
+		d := Endpoint{Target: far}.dialer("tcp")
+		_, err := d.Dial("tcp", far.String())
+		var o *OwnError
+		if err = (Endpoint{Target: far}).own(t.Context(), err); !errors.As(err, &o) || !strings.Contains(o.Remedy, "disable_ipv6") {
+			t.Errorf("got %v, remedy %+v, want disable_ipv6 named", err, o)
+		}
+	})
 }
 
 // broken is a checker that this machine cannot run at times.

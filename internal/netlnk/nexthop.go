@@ -61,6 +61,10 @@ func Resolve(dst netip.Addr) (NextHop, error) {
 	return hop, nil
 }
 
+// encapsulated is why packets that the data plane hands to a device do not go where a route with
+// an encapsulation leads: only the kernel's own output gives it to them.
+const encapsulated = "the route has an encapsulation (ip route … encap), which the data plane does not apply: lead there by a device of the tunnel"
+
 // over fills in what follows from the hop's device and neighbour.
 func (hop *NextHop) over(l netlink.Link, n netlink.Neigh) {
 	a := l.Attrs()
@@ -68,6 +72,8 @@ func (hop *NextHop) over(l netlink.Link, n netlink.Neigh) {
 		hop.MTU = a.MTU
 	}
 	switch {
+	case hop.Refused != "":
+		return
 	case layer3(a) && remoteless(l):
 		hop.Refused = fmt.Sprintf("device %s is a tunnel without a remote end", a.Name)
 		return
@@ -194,6 +200,9 @@ func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	}
 	if r.Type != unix.RTN_LOCAL && r.Type != unix.RTN_UNICAST {
 		return NextHop{}, key, fmt.Errorf("route to %s: not the address of one machine (route type %d)", dst, r.Type)
+	}
+	if r.Encap != nil {
+		hop.Refused = encapsulated
 	}
 	if gw, ok := gateway(r); ok {
 		hop.Gateway, key = gw, gw

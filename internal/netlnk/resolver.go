@@ -24,6 +24,8 @@ type Resolver struct {
 	answers    map[routeGroup]routeAnswer
 	links      map[int]netlink.Link
 	neighbours map[neighbourKey]netlink.Neigh
+	policies   []policy
+	asked      bool // for the policies
 }
 
 type neighbourKey struct {
@@ -60,7 +62,7 @@ func NewResolver() (*Resolver, error) {
 func (r *Resolver) Close() { unix.Close(r.socket) }
 
 // Resolve does what the function Resolve does, with the same errors, and Refresh for a
-// neighbour that needs it.
+// neighbour that needs it. A next hop that an IPsec policy is for is refused.
 func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	if dst.Zone() != "" { // rare: the zone names a device
 		return resolveAndRefresh(dst)
@@ -83,6 +85,9 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 		}
 	}
 	hop.over(l, n)
+	if why := r.policed(dst.Unmap(), hop, l.Attrs().Name); why != "" && hop.Refused == "" {
+		hop.Refused, hop.Valid = why, false
+	}
 	return hop, nil
 }
 
@@ -179,6 +184,8 @@ func routeOf(dst netip.Addr, payload []byte) (hop NextHop, key netip.Addr, err e
 			hop.Gateway, _ = netip.AddrFromSlice(a.Value)
 		case unix.RTA_VIA: // the IPv6 router of an IPv4 route (RFC 5549), after 2 bytes of its family
 			hop.Gateway, _ = netip.AddrFromSlice(a.Value[2:])
+		case unix.RTA_ENCAP_TYPE:
+			hop.Refused = encapsulated
 		case unix.RTA_METRICS:
 			hop.MTU = mtuOf(a.Value)
 		}

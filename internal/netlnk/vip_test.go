@@ -157,6 +157,20 @@ func primaryAddr(exclude []netip.Addr) (netip.Addr, error) {
 	return p.PrimaryAddr("ens160", func(a netip.Addr) bool { return slices.Contains(exclude, a) })
 }
 
+// Where IPv6 is switched off on a device, the error says so.
+func TestVIPWithoutIPv6(t *testing.T) {
+	near, _ := pair(t)
+	near.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/ens160/disable_ipv6", []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := netlnk.AddVIP("ens160", prefix("fd25::100/128"), 0, netlnk.AddressOptions{})
+		if err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.ens160.disable_ipv6") {
+			t.Errorf("the error is %v, want the sysctl's name", err)
+		}
+	})
+}
+
 // The source of advertisements of IPv6 is an address by which peers may know the machine: one
 // that lasts, of those that it has.
 func TestPrimaryAddr6(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -72,39 +73,59 @@ const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
 	1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1) |
 	1<<(unix.RTNLGRP_NEXTHOP-1)
 
+// policyGroup is the multicast group of IPsec policies (XFRMNLGRP_POLICY), as a bit mask.
+const policyGroup = 1 << (4 - 1)
+
+// policyEvent is what any change of the policies is: packets to somewhere may leave in another
+// way.
+func policyEvent(uint16, []byte) (Event, bool) { return Event{Kind: RouteChanged}, true }
+
 // Watch reports the changes of links, addresses, routes and neighbours that happen after
-// it has returned, in the kernel's order. The channel is closed when ctx ends, or earlier
+// it has returned, in the kernel's order; those of IPsec policies as changes of routes. The channel is closed when ctx ends, or earlier
 // if the socket fails. A reader that is too slow gets an Overrun instead of the events
 // that were lost.
 func Watch(ctx context.Context) (<-chan Event, error) {
-	s, err := subscribe()
+	s, err := subscribe(unix.NETLINK_ROUTE, groups, event)
 	if err != nil {
 		return nil, fmt.Errorf("watch the kernel's links and routes: %w", err)
 	}
+	ctx, end := context.WithCancel(ctx)
 	events := make(chan Event)
-	stop := context.AfterFunc(ctx, func() { s.file.Close() })
+	var running sync.WaitGroup
+	follow := func(s *subscription) {
+		stop := context.AfterFunc(ctx, func() { s.file.Close() })
+		running.Go(func() {
+			defer end()
+			defer s.file.Close()
+			defer stop()
+			s.receive(ctx, events)
+		})
+	}
+	follow(s)
+	if p, err := subscribe(unix.NETLINK_XFRM, policyGroup, policyEvent); err == nil { // a kernel may have no IPsec
+		follow(p)
+	}
 	go func() {
-		defer close(events)
-		defer s.file.Close()
-		defer stop()
-		s.receive(ctx, events)
+		running.Wait()
+		close(events)
 	}()
 	return events, nil
 }
 
-// subscription is a non-blocking rtnetlink socket that has joined the groups.
+// subscription is a non-blocking netlink socket that has joined multicast groups.
 type subscription struct {
 	file *os.File
 	conn syscall.RawConn
 	buf  []byte
+	of   func(msgType uint16, data []byte) (Event, bool) // reads a message; false stands for others
 }
 
-func subscribe() (*subscription, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+func subscribe(protocol int, groups uint32, of func(msgType uint16, data []byte) (Event, bool)) (*subscription, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	f := os.NewFile(uintptr(fd), "rtnetlink")
+	f := os.NewFile(uintptr(fd), "netlink")
 	// More than net.core.rmem_max takes CAP_NET_ADMIN. Where that is missing, the
 	// default size stays, and overruns are more frequent.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
@@ -117,7 +138,7 @@ func subscribe() (*subscription, error) {
 		f.Close()
 		return nil, err
 	}
-	return &subscription{file: f, conn: conn, buf: make([]byte, nl.RECEIVE_BUFFER_SIZE)}, nil
+	return &subscription{file: f, conn: conn, buf: make([]byte, nl.RECEIVE_BUFFER_SIZE), of: of}, nil
 }
 
 func (s *subscription) receive(ctx context.Context, events chan<- Event) {
@@ -133,7 +154,7 @@ func (s *subscription) receive(ctx context.Context, events chan<- Event) {
 			return
 		}
 		for _, m := range msgs {
-			e, ok := event(m.Header.Type, m.Data)
+			e, ok := s.of(m.Header.Type, m.Data)
 			if ok && !send(ctx, events, e) {
 				return
 			}

@@ -75,6 +75,9 @@ func TestWatch(t *testing.T) {
 		near.IP(strings.Fields(change)...)
 		expect(t, events, netlnk.RouteChanged, 0)
 	}
+	settle(t, events)
+	near.IP(strings.Fields("xfrm policy add src 0.0.0.0/0 dst 10.9.0.0/24 dir out action block")...)
+	expect(t, events, netlnk.RouteChanged, 0)
 	cancel()
 	for range events { // closes
 	}
