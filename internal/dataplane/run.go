@@ -187,15 +187,21 @@ func (p *Plane) resolve() (again time.Duration) {
 	p.repairPins()
 	p.devices.Repair(p.services.Exits(), true)
 	p.resolved.at, p.resolved.took = time.Now(), time.Since(begun)
-	return max(again, resolveShare*p.resolved.took)
+	again = max(again, resolveShare*p.resolved.took)
+	if rest, ok := p.devices.PutOff(); ok {
+		again = min(again, rest)
+	}
+	return again
 }
 
 // confirm has the kernel confirm the neighbours that packets are sent to, and look for those
-// that it does not know: what it finds it reports. Where servers have changed, or the last look
-// was long ago, it finds all next hops anew. It returns when to do so again.
+// that it does not know: what it finds it reports. Where servers have changed, devices were not
+// looked for, or the last look was long ago, it finds all next hops anew. It returns when to do
+// so again.
 func (p *Plane) confirm() (again time.Duration) {
 	begun := time.Now()
-	if p.resolved.changes != p.services.Changes() || begun.Sub(p.resolved.at) >= max(resolveEvery, unaskedShare*p.resolved.took) {
+	_, putOff := p.devices.PutOff()
+	if putOff || p.resolved.changes != p.services.Changes() || begun.Sub(p.resolved.at) >= max(resolveEvery, unaskedShare*p.resolved.took) {
 		return p.resolve()
 	}
 	neighbours, missing := p.services.Neighbours()

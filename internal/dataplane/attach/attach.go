@@ -34,6 +34,7 @@ type Devices struct {
 	trunks   map[int]bool      // by index: those on which VLANs have devices of their own
 	looked   time.Time         // when they were looked for last
 	took     time.Duration     // how long that took
+	putOff   bool              // they were not looked for when that was due, since it was done a moment before
 	unfit    map[string]string // by name: what was told of those that cannot be used
 	exits    Exits
 	sends    *kmap.Mirror[uint32, uint8]  // the devices that send what XDP redirects to them

@@ -62,12 +62,23 @@ func (a *Devices) look() {
 // lookAgain is look, unless it was done a moment ago: with very many devices it takes a
 // while, and no more than a twentieth of a CPU. It says whether other devices are wanted.
 func (a *Devices) lookAgain() (others bool) {
-	if !a.asked.Everywhere || time.Since(a.looked) < 20*a.took {
+	if a.putOff = a.asked.Everywhere && time.Since(a.looked) < lookShare*a.took; !a.asked.Everywhere || a.putOff {
 		return false
 	}
 	before, trunks := a.want, a.trunks
 	a.look()
 	return !slices.Equal(before, a.want) || !maps.Equal(trunks, a.trunks)
+}
+
+// lookShare is the part of a CPU's time that looking for devices takes at most.
+const lookShare = 20
+
+// PutOff says whether devices were not looked for, since that had just been done, and in how long
+// that may be done again: what has come since is not known yet, and nobody reports it again.
+func (a *Devices) PutOff() (rest time.Duration, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(lookShare*a.took-time.Since(a.looked), 0), a.putOff
 }
 
 // noteUnfit tells once of a device that nobody named and that cannot be attached to.
