@@ -34,6 +34,9 @@ func given(ctx context.Context, stdin io.Reader, path string, within time.Durati
 	if err != nil || info.IsDir() || info.Mode().IsRegular() && !ofProcess(r.File) {
 		return r, nil // weir says what is wrong with it
 	}
+	if info.Mode()&os.ModeSocket != 0 {
+		return r, fmt.Errorf("read %s: it is a socket", path)
+	}
 	r.Text, err = readWithin(ctx, func() (io.ReadCloser, error) { return os.Open(path) }, within)
 	if err != nil {
 		return r, fmt.Errorf("read %s: %w", path, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -58,6 +59,14 @@ func TestGiven(t *testing.T) {
 		if err != nil || got.File != tt.file || (got.Text != nil) != tt.text || tt.text && string(got.Text) != "text" {
 			t.Errorf("%s: %v, file %q, text %q; want %q", tt.name, err, got.File, got.Text, tt.file)
 		}
+	}
+	socket, err := net.Listen("unix", "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if _, err := given(t.Context(), strings.NewReader(""), "socket", time.Minute); err == nil || err.Error() != "read socket: it is a socket" {
+		t.Errorf("a socket: %v", err)
 	}
 	if got, err := given(t.Context(), strings.NewReader(""), "-", time.Minute); err != nil || got.Text == nil {
 		t.Errorf("nothing on standard input: %v, text %v, want one that is empty", err, got.Text)

@@ -125,6 +125,7 @@ func readConfig(ctx context.Context, loader *conf.Loader, o runOptions, text io.
 			return nil, err
 		}
 	}
+	diagnostics = diagnostics.ForLog(o.config)
 	if o.log == jsonLog {
 		for _, d := range diagnostics.All() {
 			level := map[conf.Severity]slog.Level{conf.Error: slog.LevelError, conf.Warning: slog.LevelWarn}[d.Severity]

@@ -384,29 +384,23 @@ func (s *Server) tellRemarks(diagnostics conf.Diagnostics) {
 	}
 }
 
-// tellMistakes says where a file is wrong: with SIGHUP nobody else does. Of an included file
-// it says that alone: it may be none of weir's, and its lines nobody's business.
+// tellMistakes says where a file is wrong: with SIGHUP nobody else does.
 func (s *Server) tellMistakes(file string, diagnostics conf.Diagnostics) {
-	told, elsewhere := 0, map[string]int{}
-	var order []conf.Diagnostic
-	for _, d := range diagnostics.All() {
+	told, more := 0, 0
+	for _, d := range diagnostics.ForLog(file).All() {
 		switch {
 		case d.Severity != conf.Error:
-		case d.File != file:
-			if elsewhere[d.File]++; elsewhere[d.File] == 1 {
-				order = append(order, d)
-			}
+		case d.File == file && told >= mostTold:
+			more++
 		default:
-			if told++; told <= mostTold {
-				s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
+			if d.File == file {
+				told++
 			}
+			s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, d.Message, d.Hint))
 		}
 	}
-	if told > mostTold {
-		s.events.Publish(cluster.MistakeFound(file, 0, 0, fmt.Sprintf("%d more mistakes", told-mostTold), "weir check shows them"))
-	}
-	for _, d := range order {
-		s.events.Publish(cluster.MistakeFound(d.File, d.Line, d.Column, count(elsewhere[d.File], "mistake")+" in an included file", "weir check shows them"))
+	if more > 0 {
+		s.events.Publish(cluster.MistakeFound(file, 0, 0, fmt.Sprintf("%d more mistakes", more), "weir check shows them"))
 	}
 }
 
