@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,10 @@ import (
 
 // exitWarnings is the exit code of a check that --strict ends.
 const exitWarnings = 2
+
+// checkGarbage is by how many per cent the heap may grow before garbage is collected: the process
+// ends soon.
+const checkGarbage = 200
 
 // checkOptions are the flags of "weir check".
 type checkOptions struct {
@@ -103,6 +108,7 @@ func (o *checkOptions) check(cmd *cobra.Command, paths []string) error {
 			return fmt.Errorf("--silence %s: it cannot be silenced, because \"weir run\" refuses such a file", code)
 		}
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(checkGarbage))
 	c := o.read(cmd.Context(), cmd.InOrStdin(), paths)
 	if err := o.show(cmd.OutOrStdout(), c); err != nil {
 		return fmt.Errorf("write the diagnostics: %w", err)

@@ -21,7 +21,7 @@ type Mirror[K, V comparable] struct {
 	top   uint32            // the highest key that was written to an array
 	name  func(K, V) string // of an entry, for people
 	ours  func(V) V         // the part of a value that only Go writes; nil: all of it
-	// gathered are the entries that Put was given since Gather; nil where it writes each at once.
+	// gathered are the entries that are to be written together; nil where Put writes each at once.
 	gathered *entries[K, V]
 }
 
@@ -60,34 +60,43 @@ func (m *Mirror[K, V]) noteTop(k K) {
 	}
 }
 
-// Gather has Put write nothing before Flush: thousands of entries take a few calls then. The
-// caller keeps the lock meanwhile, and drops nothing.
+// Gather has Put write many entries by one call, the last of them by Flush. The caller keeps the
+// lock meanwhile, and drops nothing.
 func (m *Mirror[K, V]) Gather() { m.gathered = &entries[K, V]{} }
 
-// Flush writes what Put was given since Gather, in that order. With an error some of it may not
-// be written yet, which Repair finds. Its errors are those of ebpf.Map.BatchUpdate.
+// Flush writes what Put has left. With an error some of it may not be written yet, which Repair
+// finds. Its errors are those of ebpf.Map.BatchUpdate.
 func (m *Mirror[K, V]) Flush() error {
-	all := m.gathered
+	err := m.writeGathered()
 	m.gathered = nil
-	for from := 0; all != nil && from < len(all.keys); from += mirrorChunk {
-		to := min(from+mirrorChunk, len(all.keys))
-		if _, err := m.table.BatchUpdate(all.keys[from:to], all.values[from:to], nil); err != nil {
-			return fmt.Errorf("write %d entries: %w", to-from, err)
-		}
-	}
-	return nil
+	return err
 }
 
-// Put writes an entry. Its errors are those of ebpf.Map.Put.
-func (m *Mirror[K, V]) Put(k K, v V) error {
-	if m.gathered != nil {
-		m.gathered.keys, m.gathered.values = append(m.gathered.keys, k), append(m.gathered.values, v)
-	} else if err := m.table.Put(k, v); err != nil {
-		return err
+func (m *Mirror[K, V]) writeGathered() error {
+	all := m.gathered
+	if all == nil || len(all.keys) == 0 {
+		return nil
+	}
+	_, err := m.table.BatchUpdate(all.keys, all.values, nil)
+	if err != nil {
+		err = fmt.Errorf("write %d entries: %w", len(all.keys), err)
+	}
+	all.keys, all.values = all.keys[:0], all.values[:0]
+	return err
+}
+
+// Put writes an entry. Its errors are those of ebpf.Map.Put, after Gather those of Flush.
+func (m *Mirror[K, V]) Put(k K, v V) (err error) {
+	if all := m.gathered; all == nil {
+		if err = m.table.Put(k, v); err != nil {
+			return err
+		}
+	} else if all.keys, all.values = append(all.keys, k), append(all.values, v); len(all.keys) == mirrorChunk {
+		err = m.writeGathered()
 	}
 	m.wrote[k] = v
 	m.noteTop(k)
-	return nil
+	return err
 }
 
 // Drop removes an entry; one of an array it clears. An entry that is not there is no

@@ -60,8 +60,8 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// What is gathered is written at once by Flush, the last of an entry's values, and is as if it
-// had been written one by one.
+// What is gathered is written many entries at once, the last of each entry's values and the rest
+// by Flush, and is as if it had been written one by one.
 func TestGather(t *testing.T) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
@@ -85,8 +85,8 @@ func TestGather(t *testing.T) {
 				t.Fatal(err)
 			}
 			var found uint64
-			if err := table.Lookup(uint32(3), &found); err == nil && found != 0 {
-				t.Errorf("entry 3 is %d before Flush", found)
+			if err := table.Lookup(uint32(mirrorChunk+1), &found); err == nil && found != 0 {
+				t.Errorf("an entry is %d before Flush", found)
 			}
 			if err := m.Flush(); err != nil {
 				t.Fatal(err)

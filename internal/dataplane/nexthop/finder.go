@@ -15,14 +15,26 @@ type Finder struct {
 	log      *slog.Logger
 	paths    *PathMTUs
 	silent   *Silent
-	resolver *netlnk.Resolver // nil before it is needed
-	known    map[netip.Addr]netlnk.NextHop
+	resolver *netlnk.Resolver   // nil before it is needed
+	known    map[netip.Addr]int // the index in hops
+	hops     []netlnk.NextHop   // those of many servers are one
 }
 
 // NewFinder makes a Finder for one round of questions. What it learns of paths and of
 // neighbours that do not answer is shared with other rounds.
 func NewFinder(log *slog.Logger, paths *PathMTUs, silent *Silent) *Finder {
-	return &Finder{log: log, paths: paths, silent: silent, known: map[netip.Addr]netlnk.NextHop{}}
+	return &Finder{log: log, paths: paths, silent: silent, known: map[netip.Addr]int{}}
+}
+
+// note notes what was found of an address. Servers that stand next to each other in a
+// configuration mostly have one next hop.
+func (f *Finder) note(addr netip.Addr, hop netlnk.NextHop) {
+	last := len(f.hops) - 1
+	if last < 0 || !Same(f.hops[last], hop) || f.hops[last].Refused != hop.Refused {
+		f.hops = append(f.hops, hop)
+		last++
+	}
+	f.known[addr] = last
 }
 
 // Close closes its socket.
@@ -41,7 +53,7 @@ func (f *Finder) Find(addr netip.Addr) netlnk.NextHop {
 		if err != nil {
 			f.log.Debug("no route to real server", "real_server", addr, "error", err)
 		}
-		f.known[addr] = hop
+		f.note(addr, hop)
 		if f.paths.Refused(addr, hop.Refused) && hop.Refused != "" {
 			f.log.Warn("packets to a real server cannot be sent", "real_server", addr, "why", hop.Refused)
 		}
@@ -53,7 +65,10 @@ func (f *Finder) Find(addr netip.Addr) netlnk.NextHop {
 // Known is what Find or Await found, with the MTU of the path as it is known now; ok
 // is false for an address that was not asked for. It asks nobody.
 func (f *Finder) Known(addr netip.Addr) (hop netlnk.NextHop, ok bool) {
-	hop, ok = f.known[addr]
+	at, ok := f.known[addr]
+	if ok {
+		hop = f.hops[at]
+	}
 	hop.MTU = f.paths.Of(addr, hop.MTU)
 	return hop, ok
 }
@@ -69,10 +84,10 @@ func (f *Finder) ask(addr netip.Addr) (netlnk.NextHop, error) {
 	return f.resolver.Resolve(addr)
 }
 
-// Want is a server about to get clients, and the next hop that was known of it.
+// Want is a server about to get clients, and the next hop that was known of it; nil is none.
 type Want struct {
 	Addr netip.Addr
-	Old  netlnk.NextHop
+	Old  *netlnk.NextHop
 }
 
 const (
@@ -90,7 +105,11 @@ const (
 func (f *Finder) Await(wanted []Want) {
 	var missing []netip.Addr
 	for _, w := range wanted {
-		if hop := Freshest(w.Old, f.Find(w.Addr)); hop.Index != 0 && !hop.Local && !hop.Valid && hop.Refused == "" && !f.silent.is(w.Addr) {
+		hop := f.Find(w.Addr)
+		if w.Old != nil {
+			hop = Freshest(*w.Old, hop)
+		}
+		if hop.Index != 0 && !hop.Local && !hop.Valid && hop.Refused == "" && !f.silent.is(w.Addr) {
 			missing = append(missing, w.Addr)
 		}
 	}
@@ -104,7 +123,7 @@ func (f *Finder) Await(wanted []Want) {
 			if !again.Find(addr).Valid {
 				return false
 			}
-			f.known[addr] = again.known[addr]
+			f.note(addr, again.hops[again.known[addr]])
 			return true
 		})
 		again.Close()

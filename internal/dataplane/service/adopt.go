@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/stats"
 	"weir/lvs"
 )
 
@@ -20,9 +21,6 @@ func (r *Registry) adopt() error {
 	entries := r.maps.Services.Iterate()
 	for entries.Next(&key, &value) {
 		s := &service{index: value.Index, present: true, scheduler: schedulerOf(value.Scheduler)}
-		if err := r.ofServices.Adopt(s.index, &s.tally); err != nil {
-			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
-		}
 		if err := r.keys.Put(s.index, key); err != nil { // an earlier version has not
 			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
 		}
@@ -32,6 +30,13 @@ func (r *Registry) adopt() error {
 	}
 	if err := entries.Err(); err != nil {
 		return fmt.Errorf("list the services: %w", err)
+	}
+	tallies := make([]*stats.Tally, len(r.serviceIndexes.used))
+	for _, s := range r.services {
+		tallies[s.index] = &s.tally
+	}
+	if err := r.ofServices.Adopt(tallies); err != nil {
+		return fmt.Errorf("virtual servers: %w", err)
 	}
 	r.adopted = len(r.services) > 0
 	return r.adoptServers(services)
@@ -82,9 +87,6 @@ func (r *Registry) adoptServers(services map[uint32]*service) error {
 				return fmt.Errorf("real server %s: %w", key.addr, err)
 			}
 		}
-		if err := r.ofServers.Adopt(i, &s.tally); err != nil {
-			return fmt.Errorf("real server %s: %w", key.addr, err)
-		}
 		r.servers[key] = s
 		r.serverIndexes.claim(i)
 		service, known := services[entry.Service]
@@ -100,6 +102,13 @@ func (r *Registry) adoptServers(services map[uint32]*service) error {
 		case s.present:
 			service.servers = append(service.servers, s)
 		}
+	}
+	tallies := make([]*stats.Tally, len(r.serverIndexes.used))
+	for _, s := range r.servers {
+		tallies[s.index] = &s.tally
+	}
+	if err := r.ofServers.Adopt(tallies); err != nil {
+		return fmt.Errorf("real servers: %w", err)
 	}
 	return nil
 }

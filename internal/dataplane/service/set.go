@@ -114,7 +114,8 @@ func (r *Registry) changed(state lvs.Plan, lease map[netip.Addr]uint32) (changed
 					if server.present && server.written != nil {
 						continue
 					}
-					want.Old = server.hop
+					old := server.hop // a copy: it is read without the lock
+					want.Old = &old
 				}
 			}
 			wanted = append(wanted, want)

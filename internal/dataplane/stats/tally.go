@@ -75,19 +75,35 @@ func (t Tallies) Start(indexes []uint32) error {
 	return nil
 }
 
-// Adopt goes on with counters that an earlier process left; their rates begin
-// anew.
-func (t Tallies) Adopt(index uint32, of *Tally) error {
-	now, err := t.raw(index)
+// Adopt goes on with counters that an earlier process left, each of which stands at its index;
+// nil is none. Their rates begin anew.
+func (t Tallies) Adopt(of []*Tally) error {
+	err := t.each(len(of), func(index uint32, now Counter) {
+		if of[index] != nil {
+			of[index].zero = Counter{}
+			of[index].restart(now)
+		}
+	}, func() {})
 	if err != nil {
 		return err
 	}
-	var zero abi.BpfCounter
-	if err := t.Zeros.Lookup(index, &zero); err != nil {
-		return fmt.Errorf("read where the counters were zeroed: %w", err)
+	size := min(tallyChunk, len(of))
+	indexes, zeros := make([]uint32, size), make([]abi.BpfCounter, size)
+	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
+		n, err := t.Zeros.BatchLookup(&cursor, indexes, zeros, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the end
+			return fmt.Errorf("read where the counters were zeroed: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		for i, index := range indexes[:n] {
+			if int(index) < len(of) && of[index] != nil {
+				of[index].zero = Counter{}.plus(zeros[i])
+			}
+		}
+		met += n
 	}
-	of.zero = Counter{}.plus(zero)
-	of.restart(now)
 	return nil
 }
 
@@ -111,27 +127,39 @@ func (t Tallies) Reset(index uint32, of *Tally) error {
 func (t Tallies) Estimate(lock sync.Locker, of []*Tally) (moves bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
+	err = t.each(len(of), func(index uint32, now Counter) {
+		if of[index] != nil {
+			moves = of[index].sample(now) || moves
+		}
+	}, func() {
+		lock.Unlock()
+		lock.Lock()
+	})
+	return moves, err
+}
+
+// each reads the counters of so many indexes, the first ones, and calls between after some of
+// them.
+func (t Tallies) each(most int, do func(index uint32, now Counter), between func()) error {
 	cpus := ebpf.MustPossibleCPU()
-	size := min(tallyChunk, len(of), int(t.Stats.MaxEntries()))
+	size := min(tallyChunk, most, int(t.Stats.MaxEntries()))
 	indexes, counters := make([]uint32, size), make([]abi.BpfCounter, size*cpus)
-	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < len(of); {
+	for cursor, met := (ebpf.MapBatchCursor{}), 0; met < most; between() {
 		n, err := t.Stats.BatchLookup(&cursor, indexes, counters, nil)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the end
-			return moves, fmt.Errorf("read the counters: %w", err)
+			return fmt.Errorf("read the counters: %w", err)
 		}
 		if n == 0 {
-			return moves, nil
+			return nil
 		}
 		for i, index := range indexes[:n] {
-			if int(index) < len(of) && of[index] != nil {
-				moves = of[index].sample(total(counters[i*cpus:(i+1)*cpus])) || moves
+			if int(index) < most {
+				do(index, total(counters[i*cpus:(i+1)*cpus]))
 			}
 		}
 		met += n
-		lock.Unlock()
-		lock.Lock()
 	}
-	return moves, nil
+	return nil
 }
 
 // tallyChunk is how many counters are read at a time.
