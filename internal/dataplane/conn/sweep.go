@@ -13,8 +13,8 @@ const (
 	// connection may be deleted so much later than it expires; with many connections a
 	// sweep takes longer.
 	sweepLeast = 500 * time.Millisecond
-	// sweepAtRest is that time where the last sweep met no connection: one that has come since
-	// then is met by the next.
+	// sweepAtRest is that time where the last sweep met no connection and no template: one that has
+	// come since then is met by the next.
 	sweepAtRest = 2 * time.Second
 	// The pause after some entries is so many times longer than the look at them, unless
 	// many connections have expired.
@@ -64,14 +64,18 @@ func (t *Table) SweepSome() (pause time.Duration, err error) {
 		return restShort, nil
 	}
 	err = t.endSweep()
-	least := sweepLeast
-	if t.Live() == 0 {
-		least = sweepAtRest
-	}
-	if time.Since(t.expiry.begun) < least {
+	if least := t.least(); time.Since(t.expiry.begun) < least {
 		return beat.Until(least), err
 	}
 	return time.Millisecond, err
+}
+
+// least is the least time from the beginning of the last sweep to that of the next.
+func (t *Table) least() time.Duration {
+	if c := &t.clients; t.Live() == 0 && c.live == 0 && !c.list && !c.unsure {
+		return sweepAtRest
+	}
+	return sweepLeast
 }
 
 // Sweep sweeps everything now. Where every is true, it looks at connections that are
