@@ -60,11 +60,9 @@ const oneProcess = "it is one process, which the system's own means schedule (se
 
 func processEntries() []*entry {
 	type G = Global
-	entries := yet(
-		present("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "keep links in scripts' paths"),
-		custom("umask", "an octal number, or bits such as IRWXG|IRWXO", "the mask of the files it makes", readUmask, begins(func(g *G) *uint32 { return &g.Umask }, 0o177)),
-	)
-	entries = append(entries,
+	entries := []*entry{
+		onOff("use_symlink_paths", func(g *G) *bool { return &g.SymlinkPaths }, "run scripts by the paths that are written, not by those that links lead to"),
+		custom("umask", "an octal number, or bits such as IRWXG|IRWXO", "the mask of FIFOs and of the files that scripts make, not of weir's own files", readUmask, begins(func(g *G) *uint32 { return &g.Umask }, 0o177), initially("0177")),
 		script("startup_script", func(g *G) *Script { return &g.StartupScript }, "runs once before everything else", reloads(Restart)),
 		script("shutdown_script", func(g *G) *Script { return &g.ShutdownScript }, "runs once after everything else"),
 		value("startup_script_timeout", wholeSeconds(time.Second, 1000*time.Second), func(g *G) *time.Duration { return &g.StartupTimeout }, "how long startup_script may run", initially(10*time.Second), reloads(Restart)),
@@ -72,7 +70,7 @@ func processEntries() []*entry {
 		custom("script_user", "USER [[:]GROUP]", "the user and group of scripts that name none", readScriptUser, otherwise("keepalived_script if there is one, or weir's own"), example("nobody", "nobody daemon")),
 		present("enable_script_security", func(g *G) *bool { return &g.ScriptSecurity }, "run nothing as root that others may write"),
 		present("set_supplementary_groups", func(g *G) *bool { return &g.SupplementaryGroups }, "scripts have all groups of their user"),
-	)
+	}
 	checker := value("checker_process_name", nonEmpty("a name"), func(g *G) *string { return &g.CheckerProcessName }, "the name of the checkers' process")
 	entries = append(entries, ignored(oneProcess,
 		present("process_names", func(g *G) *bool { return &g.ProcessNames }, "processes have names of their own"),

@@ -52,7 +52,7 @@ const (
 	// notReady is right, but "weir run" cannot do it: nothing is read in its place.
 	notReady = "net_namespace_ipvs blue\n"
 	warned   = "virtual_server 192.0.2.1 80 {\n  lb_kind NAT\n  lb_algo rr\n  real_server 192.0.2.9 80 {\n  }\n}\n"
-	noted    = "global_defs {\n  umask 022\n  json_version 2\n}\n"
+	noted    = "global_defs {\n  data_use_instance\n  json_version 2\n}\n"
 )
 
 // TestCheckVerb is about the arguments, the flags and the exit codes.
@@ -73,7 +73,7 @@ func TestCheckVerb(t *testing.T) {
 		{"quiet", warned + noted, []string{"-q", "-"}, 0, nil, "protocol"},
 		{"quiet and strict", warned, []string{"-q", "--strict", "-"}, 2, []string{"[protocol-default]"}, ""},
 		{"quiet and errors", warned + "x\n", []string{"-q", "-"}, 1, []string{"unknown keyword"}, "protocol-default"},
-		{"notes of one kind", noted, []string{"-"}, 0, []string{"(standard input): note: accepted and without effect yet, 2 places: umask, json_version  [not-yet]\n"}, " | "},
+		{"notes of one kind", noted, []string{"-"}, 0, []string{"(standard input): note: accepted and without effect yet, 2 places: data_use_instance, json_version  [not-yet]\n"}, " | "},
 		{"all config ids", someIDs, []string{"-"}, 1, []string{":4:18: error: priority: 300", "with config id main\n", `:5:11: error: unknown keyword "prioritty"`, "with config id backup\n", "2 errors in 1 file"}, ""},
 		{"one config id", someIDs, []string{"--id=main", "-"}, 1, []string{"priority: 300", "1 error in 1 file"}, "with config id"},
 		{"another config id", someIDs, []string{"--id", "third", "-"}, 0, nil, "error"},
@@ -83,7 +83,7 @@ func TestCheckVerb(t *testing.T) {
 		{"what another machine may have", "vrrp_script s {\n script /no/such x-nobody\n}\n", []string{"--elsewhere", "-"}, 0, nil, "[not-here]"},
 		{"explain", "", []string{"--explain=not-yet"}, 0, []string{"not-yet: weir cannot do it yet"}, ""},
 		{"explain what does not exist", "", []string{"--explain=not-yeti"}, 1, []string{"did you mean not-yet?"}, ""},
-		{"explain with places", noted, []string{"--explain=not-yet", "-"}, 0, []string{"(standard input):2:3: note: umask", "(standard input):3:3: note: json_version"}, ""},
+		{"explain with places", noted, []string{"--explain=not-yet", "-"}, 0, []string{"(standard input):2:3: note: data_use_instance", "(standard input):3:3: note: json_version"}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -101,6 +101,8 @@ var reloadExamples = map[string]reloadExample{
 	"global_defs vrrp_check_unicast_src":  {nothing: "it is that of instances which say nothing"},
 	"global_defs include_check":           {was: "readable", now: "match"},
 	"global_defs random_seed":             {was: "1", now: "2"},
+	"global_defs umask":                   {was: "022", now: "077"},
+	"global_defs use_symlink_paths":       {was: "off", now: "on"},
 	"global_defs startup_script_timeout":  {was: "10", now: "20"},
 	"global_defs shutdown_script_timeout": {was: "10", now: "20"},
 	"global_defs vrrp_rt_priority":        {was: "1", now: "2"},

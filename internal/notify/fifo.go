@@ -56,6 +56,11 @@ func (f *fifos) set(cfg *conf.Config) {
 	f.change(&f.all, c.FIFO, c.FIFOScript)
 	f.change(&f.byKind[forVRRP], c.VRRPFIFO, c.VRRPFIFOScript)
 	f.change(&f.byKind[forLVS], c.LVSFIFO, c.LVSFIFOScript)
+	for _, one := range []*fifo{f.all, f.byKind[forVRRP], f.byKind[forLVS]} {
+		if err := one.permit(0o644 &^ cfg.Global.Umask); err != nil {
+			f.log.Warn("the mode of a FIFO cannot be set", "fifo", one.path.Command, "error", err)
+		}
+	}
 }
 
 // close ends the readers, and removes what weir has made.
@@ -91,6 +96,14 @@ func (f *fifos) change(at **fifo, path, reader conf.Script) {
 	*at = opened
 }
 
+// permit sets the mode of a FIFO that weir has made.
+func (f *fifo) permit(mode uint32) error {
+	if f == nil || !f.made {
+		return nil
+	}
+	return unix.Fchmod(f.fd, mode)
+}
+
 // readAgain is how long after its end a reader is started once more.
 const readAgain = 5 * time.Second
 
@@ -121,7 +134,7 @@ func open(path conf.Script) (*fifo, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Mkfifo(path.Command, 0o644)
+	err = unix.Mkfifo(path.Command, 0o600)
 	switch {
 	case err == nil:
 		f.made = true

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weir/conf"
 	"weir/internal/cluster"
 )
@@ -509,5 +511,29 @@ func TestManyRecipients(t *testing.T) {
 	}
 	if got := recipients([]string{"one@example.org\r\nBcc: two@example.org"}); got != "one@example.org  Bcc: two@example.org" {
 		t.Errorf("a line end in an address: %q", got)
+	}
+}
+
+// A FIFO that weir makes has the mode that umask leaves of 0644, and another one after a reload; one
+// that was there keeps its own.
+func TestFIFOMode(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	f := newFIFOs(newScripts(log), log)
+	defer f.close()
+	made, there := filepath.Join(t.TempDir(), "made"), filepath.Join(t.TempDir(), "there")
+	if err := unix.Mkfifo(there, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mask, want := range map[uint32]os.FileMode{0o177: 0o600, 0: 0o644, 0o027: 0o640} {
+		cfg := &conf.Config{}
+		cfg.Global.Umask = mask
+		cfg.Global.FIFO.Command, cfg.Global.VRRPFIFO.Command = made, there
+		f.set(cfg)
+		for path, want := range map[string]os.FileMode{made: want, there: 0o600} {
+			info, err := os.Stat(path)
+			if err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %#o: %s: %v, %v, want %v", mask, filepath.Base(path), info.Mode(), err, want)
+			}
+		}
 	}
 }

@@ -6,7 +6,7 @@ import "weir/conf"
 func RulesOf(g *conf.Global) *Rules {
 	return &Rules{
 		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
-		Security: g.ScriptSecurity,
+		Security: g.ScriptSecurity, Links: g.SymlinkPaths, Umask: &g.Umask,
 	}
 }
 

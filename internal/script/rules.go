@@ -20,6 +20,10 @@ type Rules struct {
 	Supplementary bool
 	// Security refuses to run as root what others than root may write.
 	Security bool
+	// Links leaves links in paths; otherwise a program is run by the path that they lead to.
+	Links bool
+	// Umask is the mask of the files that programs make; nil is this process's.
+	Umask *uint32
 }
 
 // defaultUser is whose programs run as where the configuration does not say.
@@ -105,9 +109,13 @@ func (r *Rules) admit(path string, who *syscall.Credential) (string, error) {
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return "", fmt.Errorf("run %s: it is no program", path)
 	}
+	runs := path
+	if r == nil || !r.Links {
+		runs = resolved(path, real, info)
+	}
 	root := who == nil && os.Geteuid() == 0 || who != nil && who.Uid == 0
 	if r == nil || !r.Security || !root {
-		return path, nil
+		return runs, nil
 	}
 	for _, checked := range []string{filepath.Clean(path), real} {
 		for at := checked; ; at = filepath.Dir(at) {
@@ -119,7 +127,17 @@ func (r *Rules) admit(path string, who *syscall.Credential) (string, error) {
 			}
 		}
 	}
-	return path, nil
+	return runs, nil
+}
+
+// resolved is the path without links by which a program is run. As in keepalived it keeps its
+// name, where it has that beside the file, too: some programs go by it.
+func resolved(path, real string, info fs.FileInfo) string {
+	named := filepath.Join(filepath.Dir(real), filepath.Base(path))
+	if other, err := os.Stat(named); err == nil && os.SameFile(info, other) {
+		return named
+	}
+	return real
 }
 
 // guarded says whether others than root may write a file or a folder. In a folder with the

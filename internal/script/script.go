@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -50,7 +51,7 @@ func (c Command) Run(ctx context.Context, rules *Rules, timeout time.Duration) (
 	if err != nil {
 		return Result{}, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd, rules); err != nil {
 		return Result{}, fmt.Errorf("run %s: %w", c.Words[0], err)
 	}
 	ended := make(chan struct{})
@@ -71,6 +72,24 @@ func (c Command) Run(ctx context.Context, rules *Rules, timeout time.Duration) (
 		r.Signal = status.Signal()
 	}
 	return r, nil
+}
+
+// start starts a program with the rules' umask. The threads of a process share one, so the program
+// is started by a thread that has left that (CLONE_FS) and ends afterwards. Where a container's
+// filter forbids unshare, the program has this process's umask.
+func start(cmd *exec.Cmd, rules *Rules) error {
+	if rules == nil || rules.Umask == nil {
+		return cmd.Start()
+	}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Unshare(unix.CLONE_FS) == nil {
+			unix.Umask(int(*rules.Umask))
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
 }
 
 // supervise waits for the end of a program, and ends it where that is due; late says that
@@ -136,7 +155,8 @@ func (c Command) prepare(rules *Rules) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: c.Words, Env: environment(), SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
+	words := append([]string{path}, c.Words[1:]...)
+	cmd := &exec.Cmd{Path: path, Args: words, Env: environment(), SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
 	if who != nil {
 		cmd.SysProcAttr.Credential = who
 	}

@@ -63,6 +63,43 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// The umask is the program's alone, and a link is followed unless it is to stay.
+func TestRunRules(t *testing.T) {
+	own := unix.Umask(0o022)
+	defer unix.Umask(own)
+	mask, none := uint32(0o027), uint32(0)
+	path := program(t, `[ "$(umask) $0" = "$1" ]`)
+	dir, other := filepath.Dir(path), t.TempDir()
+	beside, apart, within := filepath.Join(dir, "beside"), filepath.Join(other, "apart"), filepath.Join(other, "folder")
+	for link, to := range map[string]string{beside: "program", apart: path, within: dir} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name, path string
+		rules      *Rules
+		want       string
+	}{
+		{"no rules", path, nil, "0022 " + path},
+		{"a umask", path, &Rules{Umask: &mask}, "0027 " + path},
+		{"a umask of nothing", path, &Rules{Umask: &none}, "0000 " + path},
+		{"a link beside the program", beside, &Rules{}, "0022 " + beside},
+		{"a link elsewhere", apart, &Rules{}, "0022 " + path},
+		{"a link elsewhere that stays", apart, &Rules{Links: true}, "0022 " + apart},
+		{"a folder that is a link", within + "/program", &Rules{}, "0022 " + path},
+		{"one that stays", within + "/beside", &Rules{Links: true}, "0022 " + within + "/beside"},
+	} {
+		got, err := Command{Words: []string{tt.path, tt.want}, User: "root"}.Run(t.Context(), tt.rules, time.Minute)
+		if got.Code != 0 || err != nil {
+			t.Errorf("%s: %+v, %v, want %s", tt.name, got, err, tt.want)
+		}
+	}
+	if now := unix.Umask(0o022); now != 0o022 {
+		t.Errorf("this process's umask has become %#o", now)
+	}
+}
+
 // A program whose time is over ends by SIGTERM, or else by SIGKILL, with all that it has
 // started.
 func TestRunEndsInTime(t *testing.T) {
