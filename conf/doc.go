@@ -171,7 +171,7 @@ func (p *parser) read(src *text.Source) (cfg *Config, diags text.Diagnostics, sa
 	}
 	root := text.Build(file, &p.diags, p.run, p.language.root)
 	raw := newRaw(p.language)
-	r := &reader{language: p.language, diags: &p.diags, servers: &text.Pool[rawServer]{}}
+	r := &reader{language: p.language, diags: &p.diags}
 	if p.options.Show {
 		r.blocks = map[*text.Block]readBlock{}
 	}

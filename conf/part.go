@@ -174,7 +174,7 @@ func readSolo(l *language, linter Linter, src *text.Source, room *room) *solo {
 	file := text.LexAlone(src, diags, &room.text)
 	root := text.BuildAlone(file, diags, l.root, &room.text)
 	raw := &rawConfig{}
-	r := &reader{language: l, diags: diags, servers: &room.servers}
+	r := &reader{language: l, diags: diags, room: &room.servers}
 	r.block(l.root, root, raw)
 	if diags.Counts[text.Error] > 0 || len(root.Statements) != 1 || len(raw.services) != 1 {
 		return nil

@@ -20,8 +20,8 @@ type reader struct {
 	config any
 	// pasted is behind a section of another program's file, outside any block.
 	pasted bool
-	// servers makes the real servers.
-	servers *text.Pool[rawServer]
+	// room is what serverRoom has made, or is to use.
+	room any
 	// blocks are those that were read; nil where nobody asks for them.
 	blocks map[*text.Block]readBlock
 }

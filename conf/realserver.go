@@ -71,9 +71,19 @@ func serverBlock() *blockSpec {
 // begin makes the server that a statement heads.
 func (s *rawServer) begin(st *text.Statement) { s.head = st }
 
+// serverRoom makes real servers, of which a file may have hundreds of thousands.
+func serverRoom(r *reader) *text.Pool[rawServer] {
+	servers, made := r.room.(*text.Pool[rawServer])
+	if !made {
+		servers = &text.Pool[rawServer]{}
+		r.room = servers
+	}
+	return servers
+}
+
 // serverHead makes the server that real_server IP [PORT] begins.
 func serverHead(r *reader, st *text.Statement, parent *rawService) *rawServer {
-	s := r.servers.Next()
+	s := serverRoom(r).Next()
 	s.head, s.SMTPAlert = st, true
 	var ok bool
 	if s.Addr, s.Port, ok = addrPort(r, st, 1); !ok {
