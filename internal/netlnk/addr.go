@@ -60,9 +60,18 @@ func AddAddress(dev string, p netip.Prefix) (changed bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
+		return false, notAdded(dev, p, err)
 	}
 	return true, nil
+}
+
+// notAdded is why an address was not added to a device. The kernel permits no IPv6 address where
+// IPv6 is switched off.
+func notAdded(dev string, p netip.Prefix, err error) error {
+	if errors.Is(err, unix.EACCES) && p.Addr().Is6() {
+		err = fmt.Errorf("%w: IPv6 is switched off there (sysctl net.ipv6.conf.%s.disable_ipv6)", err, dev)
+	}
+	return fmt.Errorf("add %s to %s: %w", p, dev, err)
 }
 
 // DelAddress removes an address from a device; changed is false where the device did not

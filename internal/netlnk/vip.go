@@ -165,11 +165,8 @@ func AddVIP(dev string, p netip.Prefix, preferred uint32, o AddressOptions) (cha
 	} else if err == nil {
 		return true, nil
 	}
-	if errors.Is(err, unix.EACCES) && p.Addr().Is6() {
-		err = fmt.Errorf("%w: IPv6 is switched off there (sysctl net.ipv6.conf.%s.disable_ipv6)", err, dev)
-	}
 	if err != nil {
-		return false, fmt.Errorf("add %s to %s: %w", p, dev, err)
+		return false, notAdded(dev, p, err)
 	}
 	return false, nil
 }

@@ -164,9 +164,12 @@ func TestVIPWithoutIPv6(t *testing.T) {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/ens160/disable_ipv6", []byte("1"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := netlnk.AddVIP("ens160", prefix("fd25::100/128"), 0, netlnk.AddressOptions{})
-		if err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.ens160.disable_ipv6") {
-			t.Errorf("the error is %v, want the sysctl's name", err)
+		_, vip := netlnk.AddVIP("ens160", prefix("fd25::100/128"), 0, netlnk.AddressOptions{})
+		_, other := netlnk.AddAddress("ens160", prefix("fd25::101/128"))
+		for _, err := range []error{vip, other} {
+			if err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.ens160.disable_ipv6") {
+				t.Errorf("the error is %v, want the sysctl's name", err)
+			}
 		}
 	})
 }

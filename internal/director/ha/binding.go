@@ -71,12 +71,26 @@ func source(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (n
 	}
 	own, err := p.PrimaryAddr(device, excluded)
 	if c.IPv6() {
-		own, err = p.PrimaryAddr6(device, scopeOf(c.Peers), excluded)
+		own, err = source6(c, device, p, excluded)
 	}
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("address to send from: %w", err)
 	}
 	return own, nil
+}
+
+// source6 is an address of a device in the network of a peer, by which the peers know this machine, where
+// it has one.
+func source6(c conf.VRRPInstance, device string, p *netlnk.Picture, excluded func(netip.Addr) bool) (netip.Addr, error) {
+	near := map[netip.Addr]bool{}
+	for _, a := range p.Addresses(device) {
+		near[a.Prefix.Addr()] = slices.ContainsFunc(c.Peers, func(peer conf.Peer) bool { return a.Prefix.Contains(peer.Addr.WithZone("")) })
+	}
+	own, err := p.PrimaryAddr6(device, scopeOf(c.Peers), func(a netip.Addr) bool { return excluded(a) || !near[a] })
+	if err != nil {
+		own, err = p.PrimaryAddr6(device, scopeOf(c.Peers), excluded)
+	}
+	return own, err
 }
 
 // scopeOf is netlnk.Global where peers are to be reached over routers, and otherwise
