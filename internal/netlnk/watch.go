@@ -81,9 +81,9 @@ const policyGroup = 1 << (4 - 1)
 func policyEvent(uint16, []byte) (Event, bool) { return Event{Kind: RouteChanged}, true }
 
 // Watch reports the changes of links, addresses, routes and neighbours that happen after
-// it has returned, in the kernel's order; those of IPsec policies as changes of routes. The channel is closed when ctx ends, or earlier
-// if the socket fails. A reader that is too slow gets an Overrun instead of the events
-// that were lost.
+// it has returned, in the kernel's order; those of IPsec policies as changes of routes. The
+// channel is closed when ctx ends, or earlier if the socket fails. A reader that is too slow
+// gets an Overrun instead of the events that were lost.
 func Watch(ctx context.Context) (<-chan Event, error) {
 	s, err := subscribe(unix.NETLINK_ROUTE, groups, event)
 	if err != nil {
@@ -93,17 +93,16 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 	events := make(chan Event)
 	var running sync.WaitGroup
 	follow := func(s *subscription) {
-		stop := context.AfterFunc(ctx, func() { s.file.Close() })
-		running.Go(func() {
-			defer end()
-			defer s.file.Close()
-			defer stop()
-			s.receive(ctx, events)
-		})
+		defer s.file.Close()
+		defer context.AfterFunc(ctx, func() { s.file.Close() })()
+		s.receive(ctx, events)
 	}
-	follow(s)
+	running.Go(func() {
+		defer end()
+		follow(s)
+	})
 	if p, err := subscribe(unix.NETLINK_XFRM, policyGroup, policyEvent); err == nil { // a kernel may have no IPsec
-		follow(p)
+		running.Go(func() { follow(p) })
 	}
 	go func() {
 		running.Wait()
