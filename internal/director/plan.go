@@ -21,6 +21,7 @@ func (d *Director) planOf(p picture, w wanted) lvs.Plan {
 		Devices: w.devices, Instances: ha.Plan(p.cfg.VRRPInstances),
 		Marks: p.cfg.Weir.Marks, Deny: p.cfg.Weir.Deny, Allow: p.cfg.Weir.Allow, Timeouts: p.cfg.Weir.Timeouts.Timeouts,
 	}
+	plan.Services = make([]lvs.VirtualServer, 0, len(p.pools))
 	for _, pool := range p.pools {
 		plan.Services = append(plan.Services, pool.Services()...)
 	}
