@@ -4,9 +4,10 @@ import "weir/conf"
 
 // RulesOf are the rules of a configuration's programs.
 func RulesOf(g *conf.Global) *Rules {
+	mask := g.Umask
 	return &Rules{
 		User: g.ScriptUser.User, Group: g.ScriptUser.Group, Supplementary: g.ScriptUser.Supplementary || g.SupplementaryGroups,
-		Security: g.ScriptSecurity, Links: g.SymlinkPaths, Umask: &g.Umask,
+		Security: g.ScriptSecurity, Links: g.SymlinkPaths, Umask: &mask,
 	}
 }
 
