@@ -182,6 +182,8 @@ func (b begin) direct(ctx context.Context) error {
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}, secondariesIn(o.runDir),
 	)
 	begun, memory := false, newMemory()
+	others := new(otherVRRP)
+	others.speaks.Store(len(cfg.VRRPInstances) > 0)
 	machine.TakeOver = func() {
 		memory.taken()
 		begun, taken = ctx.Err() == nil, true
@@ -199,10 +201,11 @@ func (b begin) direct(ctx context.Context) error {
 		memory.taken()
 		notifier.Set(cfg)
 		b.scripts.set(cfg)
+		others.speaks.Store(len(cfg.VRRPInstances) > 0)
 	}
 	d := director.New(cfg, machine, b.stream)
 	d.Suspend(true)
-	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, b.scripts})
+	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, b.scripts, others})
 	tellEnd() // which keeps nobody waiting who is to take over
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leaveOrHandOver(d.Kept(), plane, o, log))
@@ -251,6 +254,7 @@ type directOptions struct {
 	hangups <-chan os.Signal
 	rules   api.Rules
 	scripts *lifeScripts
+	others  *otherVRRP
 }
 
 // direct runs the director, and takes up files while it does. The socket answers
@@ -264,6 +268,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	}
 	defer server.Close()
 	server.ServeRules(o.rules)
+	server.OtherVRRP = o.others.Processes
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, handOver := context.WithCancel(ctx)
 	defer handOver()
@@ -281,6 +286,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	tasks.Go(func() error { return server.Run(serving) })
 	go reloadOnHangup(ctx, o.hangups, server) // nobody waits for it: a disk may hang
 	tasks.Go(func() error { return watchFirewall(ctx, o.stream) })
+	tasks.Go(func() error { return o.others.watch(ctx, o.stream) })
 	return tasks.Wait()
 }
 

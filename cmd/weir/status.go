@@ -28,7 +28,8 @@ func statusCommand() *cobra.Command {
 		Long: `Ask the running weir for its state: the data plane's devices, the VRRP instances
 with the other director, and each virtual server with the real servers that are
 down, and the sessions of BFD. The last lines say what needs you: real servers and
-sessions that are down, and instances that cannot take part.
+sessions that are down, instances that cannot take part, and another program of
+this machine that speaks VRRP.
 With --json everything, for programs; docs/api.md has the fields.
 
 The exit code is 0 when nothing needs you, 2 when something does, and 1 when no
@@ -287,6 +288,9 @@ func needs(s cluster.Snapshot) (list []string) {
 		if in.State == cluster.Fault || in.Fault != "" {
 			list = append(list, fmt.Sprintf("VRRP instance %s cannot take part: %s", in.Name, cmp.Or(in.Fault, "it is in fault")))
 		}
+	}
+	for _, process := range s.Director.OtherVRRP {
+		list = append(list, fmt.Sprintf("%s speaks VRRP here, too: end it", process))
 	}
 	for _, session := range s.Sessions {
 		if !session.Up && session.Reason != "" {

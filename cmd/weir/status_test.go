@@ -57,7 +57,7 @@ func night() cluster.Snapshot {
 		Traffic: cluster.Traffic{Rates: cluster.Rates{Connections: 9800, InPackets: 9800, InBytes: 800_000}}}
 	return cluster.Snapshot{
 		Time:        now,
-		Director:    cluster.Director{Host: "node01", Started: ago(12*24*time.Hour + 4*time.Hour), Config: "/etc/keepalived/keepalived.conf", Loaded: ago(2*time.Hour + 5*time.Minute)},
+		Director:    cluster.Director{OtherVRRP: []string{"process 12 (keepalived)"}, Host: "node01", Started: ago(12*24*time.Hour + 4*time.Hour), Config: "/etc/keepalived/keepalived.conf", Loaded: ago(2*time.Hour + 5*time.Minute)},
 		Devices:     []cluster.Device{{Name: "eth0", Hook: lvs.HookNative}, {Name: "eth1", Hook: lvs.HookTC}},
 		Connections: 1_200_400,
 		Sessions: []cluster.Session{
@@ -80,6 +80,7 @@ func night() cluster.Snapshot {
 func quiet() cluster.Snapshot {
 	s := night()
 	s.Instances, s.Services, s.Sessions = s.Instances[:1], s.Services[1:], s.Sessions[:1]
+	s.Director.OtherVRRP = nil
 	s.Instances[0].Other, s.Instances[0].Conflicts = nil, nil
 	return s
 }

@@ -71,6 +71,9 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 	state.Director.Started = s.events.Begun()
 	state.Director.Config, _ = s.runs()
+	if s.OtherVRRP != nil {
+		state.Director.OtherVRRP = s.OtherVRRP()
+	}
 	reply(w, http.StatusOK, state)
 }
 

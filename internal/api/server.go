@@ -47,6 +47,9 @@ type Server struct {
 	Stop func()
 	// StopTakes, unless it is nil, says how long shutdown_script may take. It is set before Run.
 	StopTakes func() time.Duration
+	// OtherVRRP, unless it is nil, lists the other programs of this machine that speak VRRP. It is
+	// set before Run.
+	OtherVRRP func() []string
 
 	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
 	begun uint64     // the number of the last reload that is in force

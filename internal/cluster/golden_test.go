@@ -91,6 +91,8 @@ func examples() []example {
 		typed(RuleTakenBack("deny", lvs.AccessRule{Network: vip}), info("rule about clients removed", "rule", "deny", "clients", vip)),
 		typed(FirewallPassedOver([]string{"inet filter input"}), warn("the firewall is not asked about packets to services: the data plane comes before it",
 			"chains", "inet filter input", "all", 1, "remedy", "weir { deny NETWORK } and weir deny NETWORK")),
+		typed(OtherVRRPFound([]string{"process 12 (keepalived)"}), warn("another program of this machine speaks VRRP: its virtual routers have to be others than weir's",
+			"programs", "process 12 (keepalived)")),
 
 		engine(VRRPState, info("vrrp state changed", "instance", "VI_1", "from", "BACKUP", "to", "MASTER", "why", "no advert heard")),
 		engine(AdvertNotSent, warn("vrrp advert not sent", "instance", "VI_1", "error", "network is down")),

@@ -48,6 +48,7 @@ const (
 	RuleAdded         Kind = "rule_added"
 	RuleRemoved       Kind = "rule_removed"
 	FirewallUnasked   Kind = "firewall_passed_over"
+	OtherVRRP         Kind = "other_vrrp"
 )
 
 // The kinds of what the engines report to their loggers.

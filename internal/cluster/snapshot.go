@@ -41,6 +41,8 @@ type Director struct {
 	// Config is the file that runs, and Loaded is when it was read.
 	Config string    `json:"config"`
 	Loaded time.Time `json:"loaded"`
+	// OtherVRRP are other programs that speak VRRP in this network namespace, in words.
+	OtherVRRP []string `json:"other_vrrp,omitempty"`
 }
 
 // Device is a network device that the data plane is attached to.
