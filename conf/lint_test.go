@@ -33,7 +33,7 @@ var remarkTexts = map[string]string{
 	"no-real-server":        bareService + "}\n",
 	"no-vip":                "vrrp_instance V {\ninterface e0\nvirtual_router_id 7\n}\n",
 	"not-ready":             "net_namespace_ipvs lb\n",
-	"not-yet":               bareInstance + "vrf blue\n}\n",
+	"not-yet":               "global_defs {\nenable_traps\n}\n",
 	"obsolete":              bareInstance + "vmac_garp_intvl 3\n}\n",
 	"password-cut":          bareInstance + "authentication {\nauth_type PASS\nauth_pass 123456789\n}\n}\n",
 	"port-zero":             service("10.0.0.1", "protocol TCP"),

@@ -164,7 +164,6 @@ func instanceLater() []*entry {
 		func(r *reader, st *text.Statement, i *I) bool { return readExtraGARP(r, st, 0, &i.GARPExtra) }, otherwise("vrrp_garp_extra_if"))
 	expired := optional("timer_expired_backup", number(1, 254), 254, func(i *I) *int { return &i.TimerExpiredBackup }, "after a stall with nopreempt, stand back where somebody of this priority could have taken over")
 	entries := yet(
-		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements"),
 		value("lvs_sync_daemon_interface", device(), func(i *I) *string { return &i.SyncInterface }, "obsolete: see lvs_sync_daemon").warns("lvs_sync_daemon in global_defs"),
 	)
 	entries = append(entries,
@@ -182,6 +181,8 @@ func instanceLater() []*entry {
 	entries = append(entries, checkUnicastSource())
 	entries = append(entries, unicastEntries()...)
 	entries = append(entries, protocolEntries()...)
+	entries = append(entries, ignored("every instance has an interface, and speaks in the VRF that this is in",
+		value("vrf", device(), func(i *I) *string { return &i.VRF }, "the VRF of unicast advertisements without interface"))...)
 	entries = append(entries, ignored("IPv6 needs no switch", (&entry{name: "native_ipv6", help: "obsolete", read: func(*reader, *text.Statement, any) {}}).warns(""))...)
 	entries = append(entries, ignored("it follows the kernel's reports of every link", (&entry{name: "linkbeat_use_polling", help: "obsolete here", read: func(*reader, *text.Statement, any) {}}).warns("linkbeat_interfaces outside any block"))...)
 	return append(entries, ignored("keepalived does not use it either",
