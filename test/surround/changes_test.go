@@ -89,6 +89,16 @@ var kinds = []struct {
 	{"default route", func(m *machine) {
 		m.try(m.near, m.pick("route replace default via 10.1.0.254", "route replace default via 10.3.0.254", "route del default"))
 	}},
+	{"nexthop object", func(m *machine) {
+		m.try(m.near, m.pick("nexthop replace id 7 via 10.1.0.254 dev eth0", "nexthop replace id 7 via 10.3.0.254 dev eth2", "nexthop del id 7",
+			"route replace 10.9.0.0/24 nhid 7", "route replace 10.9.0.31/32 nhid 7"))
+	}},
+	{"rule", func(m *machine) {
+		m.try(m.near, m.pick("rule add to 10.9.0.0/24 table 77", "rule del to 10.9.0.0/24 table 77", "route replace 10.9.0.0/24 via 10.3.0.254 table 77", "route flush table 77"))
+	}},
+	{"IPv6 off or on", func(m *machine) {
+		m.sysctl(fmt.Sprintf("net/ipv6/conf/eth%d/disable_ipv6", m.random.IntN(3)), m.pick("0", "1"))
+	}},
 	{"neighbour", func(m *machine) {
 		a := m.pick("10.1.0.254", "10.2.0.254", "10.2.0.31", "10.3.0.31")
 		m.try(m.near, m.pick("neigh replace "+a+" lladdr 02:00:00:00:02:01 nud permanent dev "+m.device(), "neigh del "+a+" dev "+m.device()))

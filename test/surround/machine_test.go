@@ -56,6 +56,9 @@ func (m *machine) plug(n int, index string) {
 
 // reset makes the machine's devices as they are at the beginning of each sequence.
 func (m *machine) reset() {
+	for _, c := range []string{"nexthop flush", "rule del to 10.9.0.0/24 table 77", "route flush table 77"} {
+		m.try(m.near, c)
+	}
 	if !m.mixed {
 		m.tidy()
 		return
@@ -80,6 +83,7 @@ func (m *machine) tidy() {
 	for n := range 3 {
 		m.try(m.far, fmt.Sprintf("link set p%d up", n))
 		m.try(m.near, fmt.Sprintf("link set eth%d nomaster mtu 1500", n))
+		m.sysctl(fmt.Sprintf("net/ipv6/conf/eth%d/disable_ipv6", n), "0")
 		m.try(m.near, fmt.Sprintf("addr flush dev eth%d", n))
 		m.try(m.near, fmt.Sprintf("addr add 10.%d.0.1/24 dev eth%d", n+1, n))
 		m.try(m.near, fmt.Sprintf("link set eth%d up", n))
@@ -103,6 +107,17 @@ func (m *machine) try(n *nstest.Namespace, command string) {
 		line += " (refused)"
 	}
 	m.history = append(m.history, line)
+}
+
+// sysctl sets one of the near namespace; where there is no such device, it changes nothing.
+func (m *machine) sysctl(name, value string) {
+	m.near.Do(func() {
+		line := "near: sysctl " + name + "=" + value
+		if err := os.WriteFile("/proc/sys/"+name, []byte(value), 0o644); err != nil {
+			line += " (refused)"
+		}
+		m.history = append(m.history, line)
+	})
 }
 
 // look is the near namespace as it is.

@@ -198,6 +198,15 @@ vrrp_instance X {
     10.3.0.102/24
   }
 }
+vrrp_instance Y {
+  interface eth1
+  virtual_router_id 4
+  priority 255
+  advert_int 1
+  virtual_ipaddress {
+    2001:db8:2::200
+  }
+}
 virtual_server 10.1.0.100 80 {
   lb_algo rr
   lb_kind NAT
