@@ -62,6 +62,17 @@ www CNAME ns
 // A query for the SOA of example.org: identifier 1234, one question.
 const soaQuery = "1234 0000 0001 0000 0000 0000 07 6578616d706c65 03 6f7267 00 0006 0001"
 
+// zoneAnswers waits until the name server has read its zone: before, it refuses in a few bytes.
+func (p pair) zoneAnswers(t *testing.T, server string) {
+	t.Helper()
+	p.director.Do(func() {
+		nstest.WaitFor(t, "the name server's zone", func() bool {
+			_, err := udpOf(t, server, "payload "+soaQuery+"\nrequire_reply\nmin_reply_length 100").Check(t.Context())
+			return err == nil
+		})
+	})
+}
+
 // A name server that answers, stops, and starts again; and one whose machine loses every
 // packet, which only require_reply notices.
 func TestUDP(t *testing.T) {
@@ -70,6 +81,7 @@ func TestUDP(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			named := p.named(t)
+			p.zoneAnswers(t, server)
 			plain := p.watch(t, udpOf(t, server, "payload "+soaQuery))
 			strict := p.watch(t, udpOf(t, server, "payload "+soaQuery+"\nrequire_reply 1234 8X XX 0001 0001\nmin_reply_length 30\nmax_reply_length 512"))
 			plain.up()
@@ -92,12 +104,7 @@ func TestUDP(t *testing.T) {
 func TestUDPReply(t *testing.T) {
 	p := newPair(t)
 	p.named(t)
-	p.director.Do(func() {
-		nstest.WaitFor(t, "the name server", func() bool {
-			_, err := udpOf(t, serverIP, "payload "+soaQuery+"\nrequire_reply").Check(t.Context())
-			return err == nil
-		})
-	})
+	p.zoneAnswers(t, serverIP)
 	for _, tt := range []struct{ name, words, want string }{
 		{"any answer", "require_reply", ""},
 		{"any answer, however long", "require_reply\nmin_reply_length 20", ""},
