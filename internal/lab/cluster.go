@@ -206,13 +206,21 @@ func (c *Cluster) SetOffload(node, device, feature string, on bool) error {
 }
 
 // Counters reads an interface of a node, of "client" or of "switch", where
-// each port is called after the machine at its other end.
+// each port is called after the machine at its other end. What a machine has sent is what has
+// come in at its port: weir may put packets there at once (bpf_redirect_peer), and then the
+// machine's own interface does not count them.
 func (c *Cluster) Counters(node, device string) (Counters, error) {
 	ns, err := c.namespace(node)
 	if err != nil {
 		return Counters{}, err
 	}
-	return ns.Counters(device)
+	counters, err := ns.Counters(device)
+	if err == nil && node != switchNode && device == c.opts.Device {
+		var port Counters
+		port, err = c.fabric.Counters(node)
+		counters.TxPackets, counters.TxBytes = port.RxPackets, port.RxBytes
+	}
+	return counters, err
 }
 
 func (c *Cluster) namespace(node string) (*Namespace, error) {
