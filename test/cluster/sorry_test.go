@@ -60,7 +60,7 @@ virtual_server 192.168.25.100 80 {
 // startThree builds two directors, which are web servers too, and a third web server.
 func startThree(t *testing.T, file func(node string) string, prepare func(*lab.Cluster) error) *cluster {
 	t.Helper()
-	return start(t, func(o *lab.ClusterOptions) {
+	c := start(t, func(o *lab.ClusterOptions) {
 		o.Prepare = prepare
 		for i := range o.Nodes {
 			o.Nodes[i].Config = file(o.Nodes[i].Name)
@@ -70,6 +70,8 @@ func startThree(t *testing.T, file func(node string) string, prepare func(*lab.C
 			RealServer: []string{"start", "--vip", "192.168.25.100", "--method", "direct", "--state", t.TempDir() + "/realserver.json"},
 		})
 	})
+	c.waitNoVIP(c.node02) // which balances once more what it gets while it is master, too
+	return c
 }
 
 // health is the page by which a web server is checked: while it fails, the server still serves.
