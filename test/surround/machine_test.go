@@ -120,6 +120,15 @@ func (m *machine) sysctl(name, value string) {
 	})
 }
 
+// hasIPv6 says whether a device of the near namespace may have IPv6 addresses.
+func (m *machine) hasIPv6(device string) (yes bool) {
+	m.near.Do(func() {
+		off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + device + "/disable_ipv6")
+		yes = err == nil && strings.TrimSpace(string(off)) == "0"
+	})
+	return yes
+}
+
 // look is the near namespace as it is.
 func (m *machine) look() (p *netlnk.Picture) {
 	m.t.Helper()

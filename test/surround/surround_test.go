@@ -306,7 +306,7 @@ func (m *machine) wrongVIPs() (wrong []string) {
 	}
 	for v, must := range wanted {
 		_, device, _ := strings.Cut(v, " on ")
-		if l, err := p.Link(device); must && err == nil && (l.Up || !strings.Contains(v, "::")) {
+		if l, err := p.Link(device); must && err == nil && (!strings.Contains(v, "::") || l.Up && m.hasIPv6(device)) {
 			wrong = append(wrong, "a master does not have "+v)
 		}
 	}
