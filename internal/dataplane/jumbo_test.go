@@ -62,7 +62,7 @@ func TestJumboFramesAtTC(t *testing.T) {
 				plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, rs), virtual(lvs.UDP, vip4, lvs.RoundRobin, rs))
 				plan.Devices = []lvs.Device{{Name: "eth1", Hook: lvs.HookTC}}
 				b.set(t, plan)
-				heard := hear(t, device.Index)
+				heard := hear(t, far, "eth1")
 				for _, proto := range []string{"tcp", "udp"} {
 					f := sized(edit(syn(1), func(f *frame) { f.dst, f.proto = device.HardwareAddr.String(), proto }), 8960)
 					far.Do(func() { put(t, "eth1", f.bytes()) })

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -118,43 +119,76 @@ func TestTagsStayOnTheirDevice(t *testing.T) {
 }
 
 // At tc the kernel has taken the tag out of the frame: it goes out again by the
-// device that it came by, and by another it does not. A second tag is in the frame.
+// device that it came by, and by another it does not. A second tag is in the frame. So it is
+// with frames that are sent, and with those that come in at a device's far end at once.
 func TestTaggedFramesAtTC(t *testing.T) {
-	withPlane(t, planOf(), func(b *bench) {
-		far, device := b.elsewhere(t)
-		here := lvs.RealServer{Addr: addr("203.0.113.11"), Port: 80, Weight: 1, Method: lvs.DirectRoute}
-		there := real("192.0.2.11", 1)
-		plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, here), virtual(lvs.UDP, vip4, lvs.RoundRobin, there))
-		plan.Devices = []lvs.Device{{Name: "eth1", Hook: lvs.HookTC}}
-		b.set(t, plan)
-		by0, by1 := hear(t, b.index), hear(t, device.Index)
-		for n, tags := range []string{"8100:100", "88a8:7 8100:100"} {
-			f := edit(syn(n+1), func(f *frame) { f.dst, f.tags = device.HardwareAddr.String(), tags })
-			far.Do(func() { put(t, "eth1", f.bytes()) })
-			want := f.forwarded(rs1MAC)
-			want.src = f.dst
-			by1.wants(t, "by the same device", want)
+	for _, sent := range []bool{true, false} {
+		t.Run(map[bool]string{true: "sent", false: "to the far end"}[sent], func(t *testing.T) {
+			withPlane(t, planOf(), func(b *bench) {
+				far, device := b.elsewhere(t)
+				other := nstest.New(t, nsName(t)+"z")
+				nstest.Veth(b.ns, "eth2", other, "eth2")
+				b.ns.Batch("addr add 198.51.100.1/24 dev eth2", "neigh add 198.51.100.11 lladdr "+rs1MAC+" dev eth2 nud permanent")
+				if sent {
+					b.queue(t, "eth1", "eth2")
+				}
+				second, err := net.InterfaceByName("eth2")
+				if err != nil {
+					t.Fatal(err)
+				}
+				mac2 := second.HardwareAddr.String()
+				here := lvs.RealServer{Addr: addr("203.0.113.11"), Port: 80, Weight: 1, Method: lvs.DirectRoute}
+				there := real("198.51.100.11", 1)
+				plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, here), virtual(lvs.UDP, vip4, lvs.RoundRobin, there))
+				plan.Devices = []lvs.Device{{Name: "eth1", Hook: lvs.HookTC}}
+				b.set(t, plan)
+				by1, by2 := hear(t, far, "eth1"), hear(t, other, "eth2")
+				for n, tags := range []string{"8100:100", "88a8:7 8100:100"} {
+					f := edit(syn(n+1), func(f *frame) { f.dst, f.tags = device.HardwareAddr.String(), tags })
+					far.Do(func() { put(t, "eth1", f.bytes()) })
+					want := f.forwarded(rs1MAC)
+					want.src = f.dst
+					by1.wants(t, "by the same device", want)
 
-			f.proto, f.payload = "udp", "odd"
-			far.Do(func() { put(t, "eth1", f.bytes()) })
-			want = f.forwarded(rs1MAC)
-			want.tags = ""
-			by0.wants(t, "by another device", want)
-		}
-	})
+					f.proto, f.payload = "udp", "odd"
+					far.Do(func() { put(t, "eth1", f.bytes()) })
+					want = f.forwarded(rs1MAC)
+					want.src, want.tags = mac2, ""
+					by2.wants(t, "by another device", want)
+				}
+			})
+		})
+	}
 }
 
-// hear is a cable at a device that tells of tags, too, that are not in the frame.
-func hear(t *testing.T, index int) cable {
+// queue gives devices a queue, so that nothing is given to their far ends at once.
+func (b *bench) queue(t *testing.T, devices ...string) {
 	t.Helper()
-	c := openCable(t, index)
+	for _, device := range devices {
+		if out, err := exec.Command("tc", "qdisc", "add", "dev", device, "root", "pfifo").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
+// hear is a cable at a device of a namespace, the far end of one of the director's; it tells of
+// tags, too, that are not in the frame.
+func hear(t *testing.T, far *nstest.Namespace, device string) (c cable) {
+	t.Helper()
+	far.Do(func() {
+		at, err := net.InterfaceByName(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = openCable(t, at.Index)
+	})
 	if err := unix.SetsockoptInt(int(c), unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// wants waits for a frame of ours to leave, and compares it, its tags in their places.
+// wants waits for a frame of ours to arrive, and compares it, its tags in their places.
 func (c cable) wants(t *testing.T, what string, want frame) {
 	t.Helper()
 	c.wantsBytes(t, what, want.bytes())
@@ -164,13 +198,12 @@ func (c cable) wantsBytes(t *testing.T, what string, want []byte) {
 	t.Helper()
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 		buffer, control := make([]byte, 1<<14), make([]byte, 256)
-		n, nc, _, from, err := unix.Recvmsg(int(c), buffer, control, 0)
+		n, nc, _, _, err := unix.Recvmsg(int(c), buffer, control, 0)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			return
 		}
-		sender, ok := from.(*unix.SockaddrLinklayer)
-		if !ok || sender.Pkttype != unix.PACKET_OUTGOING || !slices.Equal(buffer[:6], want[:6]) {
+		if !slices.Equal(buffer[:6], want[:6]) {
 			continue
 		}
 		if got := withTag(t, buffer[:n], control[:nc]); dump(got) != dump(want) {
@@ -178,7 +211,7 @@ func (c cable) wantsBytes(t *testing.T, what string, want []byte) {
 		}
 		return
 	}
-	t.Errorf("%s: nothing left", what)
+	t.Errorf("%s: nothing arrived", what)
 }
 
 // withTag puts the tag into the frame that struct tpacket_auxdata tells of.
