@@ -57,15 +57,17 @@ func (b *bench) restart(t *testing.T) {
 	b.Plane = next
 }
 
-// A server that was behind NAT and is reached by direct routing now: its connections of before
-// stay behind NAT, and new ones go directly. The kernel sends new ones by the route of the old
-// ones, to nobody, while those send packets (docs/differences.md).
-func TestEditFromNATToDirectRouting(t *testing.T) {
-	steps, err := conformance.Parse(`$ ipvsadm -A -t 10.0.1.100:80 -s rr
-$ ipvsadm -a -t 10.0.1.100:80 -r 10.0.2.1:80 -m
+// A server that is reached by another method now: its connections of before stay with theirs.
+// The kernel sends those by direct routing by the route of the others, to nobody
+// (docs/differences.md).
+func TestEditOfTheMethod(t *testing.T) {
+	for _, tt := range []struct{ from, to, listed string }{{"-m", "-g", "Route"}, {"-g", "-i", "Tunnel"}} {
+		t.Run(tt.from+" "+tt.to, func(t *testing.T) {
+			steps, err := conformance.Parse(strings.NewReplacer("FROM", tt.from, "TO", tt.to, "LISTED", tt.listed).Replace(`$ ipvsadm -A -t 10.0.1.100:80 -s rr
+$ ipvsadm -a -t 10.0.1.100:80 -r 10.0.2.1:80 FROM
 $ tcp 2 hold
 10.9.0.1:20001 -> 10.0.1.100:80 rs1 rs1
-$ ipvsadm -e -t 10.0.1.100:80 -r 10.0.2.1:80 -g
+$ ipvsadm -e -t 10.0.1.100:80 -r 10.0.2.1:80 TO
 $ echo
 1:rs1 2:rs1
 $ tcp 2 hold
@@ -74,10 +76,12 @@ $ echo
 1:rs1 2:rs1 3:rs1 4:rs1
 $ ipvsadm -Ln
 TCP  10.0.1.100:80 rr
-  -> 10.0.2.1:80                  Route   1      4          0
-`)
-	if err != nil {
-		t.Fatal(err)
+  -> 10.0.2.1:80                  LISTED   1      4          0
+`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			playOn(t, goldenPlanes(t), conformance.Scenario{Steps: steps})
+		})
 	}
-	playOn(t, goldenPlanes(t), conformance.Scenario{Steps: steps})
 }

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -122,6 +123,9 @@ func manyConfig(priority int) string {
 func (p *manyPair) has(t *testing.T, side int) (n int) {
 	t.Helper()
 	all, err := p.sides[side].AddrList(p.sides[side].dev, netlink.FAMILY_V4)
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // an address came or went meanwhile
+		all, err = p.sides[side].AddrList(p.sides[side].dev, netlink.FAMILY_V4)
+	}
 	must(t, err)
 	for _, a := range all {
 		if a.IP[len(a.IP)-4] == 10 {
