@@ -66,6 +66,7 @@ var may = map[string][]string{
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "vrrp/pace", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},
 	"test/binary":                    nil,
+	"test/cpu":                       nil,
 	"test/mutate":                    nil,
 	"test/postbox":                   nil,
 	"test/values":                    {"conf"},

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/lab"
+	"weir/test/cpu"
 )
 
 var (
@@ -59,18 +59,14 @@ func TestChecksOfManyServers(t *testing.T) {
 	l, err := listen(c.Client())
 	c.must(err)
 	t.Cleanup(l.close)
-	for range *checkedHogs {
-		hog := exec.Command("sh", "-c", "while :; do :; done")
-		c.must(hog.Start())
-		t.Cleanup(func() { _ = hog.Process.Kill(); _ = hog.Wait() })
-	}
+	cpu.Hogs(t, *checkedHogs)
 	interval := time.Duration(*checkedLoop) * time.Second
 	c.must(c.Start(c.within(5 * time.Minute)))
 	time.Sleep(2 * interval) // the first checks
 	weir := c.node01.Weir().Pid()
-	from, before := time.Now(), runningTime(t, weir)
+	from, before := time.Now(), cpu.Of(t, weir)
 	bare := latenessOfTimers(interval, *checkedTime)
-	took := runningTime(t, weir) - before
+	took := cpu.Of(t, weir) - before
 	lost, err := l.lost()
 	c.must(err)
 

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	model "weir/internal/cluster"
 	"weir/internal/lab"
+	"weir/test/cpu"
 )
 
 // restSize is a configuration of BenchmarkAtRest, with the most that is good enough of each
@@ -89,7 +89,7 @@ func atRest(b *testing.B, size restSize) {
 	}
 	started, n := time.Since(begun), c.Node("director")
 	pid := n.Weir().Pid()
-	startCPU := runningTime(b, pid)
+	startCPU := cpu.Of(b, pid)
 	begun = time.Now()
 	if out, err := n.Exec(ctx, "check", n.ConfigFile()); err != nil {
 		b.Fatalf("%v\n%s", err, out)
@@ -97,19 +97,19 @@ func atRest(b *testing.B, size restSize) {
 	checked := time.Since(begun)
 	time.Sleep(15 * time.Second) // what follows the start
 	const long = 30 * time.Second
-	before := runningTime(b, pid)
+	before := cpu.Of(b, pid)
 	time.Sleep(long)
-	idle := 100 * (runningTime(b, pid) - before).Seconds() / long.Seconds()
+	idle := 100 * (cpu.Of(b, pid) - before).Seconds() / long.Seconds()
 	memory := statusOf(b, pid, "VmRSS:")
 	if err := os.WriteFile(n.ConfigFile(), []byte(size.file(2)), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	before = runningTime(b, pid)
+	before = cpu.Of(b, pid)
 	begun = time.Now()
 	if out, err := n.Exec(ctx, "reload", "--run-dir", n.RunDir()); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	reloaded, reloadCPU := time.Since(begun), runningTime(b, pid)-before
+	reloaded, reloadCPU := time.Since(begun), cpu.Of(b, pid)-before
 	if _, err := n.WaitFrom(ctx, begun, "the reload", lab.IsKind(model.Reloaded)); err != nil {
 		b.Fatal(err)
 	}
@@ -135,24 +135,4 @@ func atRest(b *testing.B, size restSize) {
 	if b.Failed() { // then nothing else tells the figures
 		b.Log(figures)
 	}
-}
-
-// runningTime is how long the threads of a process have run on a CPU.
-func runningTime(b testing.TB, pid int) (all time.Duration) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil || len(files) == 0 {
-		b.Fatalf("the threads of process %d: %v", pid, err)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			continue // the thread has ended
-		}
-		var ns int64
-		if _, err := fmt.Sscan(string(content), &ns); err != nil {
-			b.Fatal(err)
-		}
-		all += time.Duration(ns)
-	}
-	return all
 }

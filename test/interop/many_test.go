@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk/nstest"
+	"weir/test/cpu"
 )
 
 var (
@@ -40,29 +38,30 @@ func TestManyInstances(t *testing.T) {
 	if *manyBeside {
 		pairs = append(pairs, startMany(t, "keepalived"))
 	}
-	for range *manyHogs {
-		startHog(t)
-	}
+	cpu.Hogs(t, *manyHogs)
 	pairs[0].settle(t) // two keepalived may never come to rest
 	for _, p := range pairs {
 		p.begin(t)
 	}
 	time.Sleep(*manyTime) // all of which nothing may happen in
 	for _, p := range pairs {
-		moves, seconds := p.end(t), manyTime.Seconds()
+		moves := p.end(t)
 		t.Logf("two %s, %d instances with %d VIPs each, beside %d hogs, for %v: %d addresses came or went; the master took %.1f %% of a CPU, the backup %.1f %%",
-			p.name, *manyInstances, *manyVIPs, *manyHogs, *manyTime, moves, 100*p.used[0]/seconds, 100*p.used[1]/seconds)
+			p.name, *manyInstances, *manyVIPs, *manyHogs, *manyTime, moves, percent(p.used[0]), percent(p.used[1]))
 		if p.name == "weir" && (moves > 0 || !p.first(t)) {
 			t.Errorf("weir: %d addresses came or went, want none", moves)
 		}
 	}
 }
 
+// percent is the share of a CPU in the time that nothing may change.
+func percent(used time.Duration) float64 { return 100 * used.Seconds() / manyTime.Seconds() }
+
 // manyPair is two directors of one program.
 type manyPair struct {
 	name  string
 	sides [2]*program
-	used  [2]float64 // seconds of CPU
+	used  [2]time.Duration // of a CPU
 
 	stop  context.CancelFunc
 	mu    sync.Mutex
@@ -152,7 +151,7 @@ func (p *manyPair) begin(t *testing.T) {
 				p.mu.Unlock()
 			}
 		}()
-		p.used[i] = -cpuOf(t, side.cmd.Process.Pid)
+		p.used[i] = -cpu.WithChildren(t, side.cmd.Process.Pid)
 	}
 }
 
@@ -161,44 +160,11 @@ func (p *manyPair) end(t *testing.T) int {
 	t.Helper()
 	p.stop()
 	for i, side := range p.sides {
-		p.used[i] += cpuOf(t, side.cmd.Process.Pid)
+		p.used[i] += cpu.WithChildren(t, side.cmd.Process.Pid)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.moves
-}
-
-// cpuOf is the CPU time of a process and its children, in seconds.
-func cpuOf(t *testing.T, pid int) float64 {
-	t.Helper()
-	ticks := 0
-	for _, id := range append(childrenOf(t, pid), pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
-		must(t, err)
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		for _, field := range fields[11:13] { // utime and stime
-			n, err := strconv.Atoi(field)
-			must(t, err)
-			ticks += n
-		}
-	}
-	return float64(ticks) / 100
-}
-
-func childrenOf(t *testing.T, pid int) (ids []int) {
-	t.Helper()
-	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	must(t, err)
-	for _, list := range lists {
-		text, err := os.ReadFile(list)
-		must(t, err)
-		for _, word := range strings.Fields(string(text)) {
-			id, err := strconv.Atoi(word)
-			must(t, err)
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }
 
 // onOneProcessor keeps a process, and what it starts, on the first processor.
@@ -217,16 +183,4 @@ func onOneProcessor(t *testing.T, pid int) {
 			}
 		}
 	}
-}
-
-// startHog starts a program that only uses a CPU, until the end of the test.
-func startHog(t *testing.T) {
-	t.Helper()
-	most := *manyTime + 10*time.Minute // so that none is left where the test's process is killed
-	hog := exec.Command("timeout", fmt.Sprint(int(most.Seconds())), "sh", "-c", "while :; do :; done")
-	must(t, hog.Start())
-	t.Cleanup(func() {
-		_ = hog.Process.Signal(syscall.SIGTERM) // which timeout hands on
-		_ = hog.Wait()
-	})
 }
