@@ -37,9 +37,10 @@ func (o *otherVRRP) Processes() []string {
 }
 
 // watch looks for them until ctx ends, and tells of those that come. One that is there at one look
-// alone does not count: it may be another weir's end.
+// alone does not count: it may be another weir's end. Whose the sockets are is asked only where
+// there are other ones than before.
 func (o *otherVRRP) watch(ctx context.Context, events *cluster.Stream) error {
-	var before, told []uint64
+	var before, known, told []uint64
 	look := time.NewTimer(beat.Until(otherVRRPEvery))
 	defer look.Stop()
 	for {
@@ -49,26 +50,36 @@ func (o *otherVRRP) watch(ctx context.Context, events *cluster.Stream) error {
 		case <-look.C:
 			look.Reset(beat.Until(otherVRRPEvery))
 		}
-		sockets, err := netlnk.OtherRawSockets(protocolVRRP)
+		sockets, err := netlnk.RawSockets(protocolVRRP)
+		stays := err == nil && slices.Equal(sockets, before)
+		before = sockets
+		if stays && !slices.Equal(sockets, known) && o.speaks.Load() {
+			var others []uint64
+			if others, err = netlnk.NotOwn(sockets); err == nil {
+				known = sockets
+				if !slices.Equal(others, told) {
+					told = others
+					o.tell(others, events)
+				}
+			}
+		}
 		if err != nil {
 			events.Logger().Debug("look for other programs that speak VRRP", "error", err)
-			continue
 		}
-		stays := slices.Equal(sockets, before)
-		if before = sockets; !stays || slices.Equal(sockets, told) || !o.speaks.Load() {
-			continue
-		}
-		told = sockets
-		processes := []string{}
-		for _, pid := range netlnk.SocketHolders(sockets) {
-			processes = append(processes, dataplane.Process(strconv.Itoa(pid)))
-		}
-		if len(sockets) > 0 && len(processes) == 0 {
-			processes = append(processes, "a process that cannot be found")
-		}
-		o.processes.Store(&processes)
-		if len(processes) > 0 {
-			events.Publish(cluster.OtherVRRPFound(processes))
-		}
+	}
+}
+
+// tell takes up whose these sockets are.
+func (o *otherVRRP) tell(sockets []uint64, events *cluster.Stream) {
+	processes := []string{}
+	for _, pid := range netlnk.SocketHolders(sockets) {
+		processes = append(processes, dataplane.Process(strconv.Itoa(pid)))
+	}
+	if len(sockets) > 0 && len(processes) == 0 {
+		processes = append(processes, "a process that cannot be found")
+	}
+	o.processes.Store(&processes)
+	if len(processes) > 0 {
+		events.Publish(cluster.OtherVRRPFound(processes))
 	}
 }

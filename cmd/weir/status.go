@@ -290,7 +290,7 @@ func needs(s cluster.Snapshot) (list []string) {
 		}
 	}
 	for _, process := range s.Director.OtherVRRP {
-		list = append(list, fmt.Sprintf("%s speaks VRRP here, too: end it", process))
+		list = append(list, fmt.Sprintf("%s speaks VRRP here, too: end it unless its VRIDs differ", process))
 	}
 	for _, session := range s.Sessions {
 		if !session.Up && session.Reason != "" {

@@ -61,29 +61,25 @@ func askLink(index, namespace int) (w wire, err error) {
 	if errors.Is(err, unix.ENODEV) {
 		return w, fmt.Errorf("device %d: %w", index, ErrNoDevice)
 	}
-	if err != nil || len(messages) != 1 {
-		return w, fmt.Errorf("look up device %d: %w", index, errors.Join(err, unix.ENODATA))
-	}
-	attributes, err := nl.ParseRouteAttr(messages[0][unix.SizeofIfInfomsg:])
 	if err != nil {
 		return w, fmt.Errorf("look up device %d: %w", index, err)
 	}
-	w = wire{namespace: -1, flags: nl.DeserializeIfInfomsg(messages[0]).Flags}
-	for _, a := range attributes {
-		switch a.Attr.Type &^ unix.NLA_F_NESTED {
-		case unix.IFLA_QDISC:
-			w.queue = text(a.Value)
-		case unix.IFLA_LINK:
-			w.far = int(binary.NativeEndian.Uint32(a.Value))
-		case unix.IFLA_LINK_NETNSID:
-			w.namespace = int(int32(binary.NativeEndian.Uint32(a.Value)))
-		case unix.IFLA_LINKINFO:
-			w.kind = text(netfilterAttrs(a.Value)[nl.IFLA_INFO_KIND])
-		case unix.IFLA_XDP:
-			attached := netfilterAttrs(a.Value)[xdpAttached]
-			w.xdp = len(attached) > 0 && attached[0] != 0
-		}
+	if len(messages) != 1 || len(messages[0]) < unix.SizeofIfInfomsg {
+		return w, fmt.Errorf("look up device %d: unexpected answer of the kernel", index)
 	}
+	all := nested(messages[0][unix.SizeofIfInfomsg:])
+	w = wire{
+		kind: text(nested(all[unix.IFLA_LINKINFO])[nl.IFLA_INFO_KIND]), queue: text(all[unix.IFLA_QDISC]),
+		flags: nl.DeserializeIfInfomsg(messages[0]).Flags, namespace: -1,
+	}
+	if far := all[unix.IFLA_LINK]; len(far) == 4 {
+		w.far = int(binary.NativeEndian.Uint32(far))
+	}
+	if id := all[unix.IFLA_LINK_NETNSID]; len(id) == 4 {
+		w.namespace = int(int32(binary.NativeEndian.Uint32(id)))
+	}
+	attached := nested(all[unix.IFLA_XDP])[xdpAttached]
+	w.xdp = len(attached) > 0 && attached[0] != 0
 	return w, nil
 }
 

@@ -48,7 +48,7 @@ func FirewallChains() ([]string, error) {
 // ChainsAtEgress says whether nftables has chains for what leaves by devices.
 func ChainsAtEgress() (yes bool, err error) {
 	err = eachChain(func(m []byte) {
-		hook := netfilterAttrs(netfilterAttrs(m[nl.SizeofNfgenmsg:])[unix.NFTA_CHAIN_HOOK])
+		hook := nested(nested(m[nl.SizeofNfgenmsg:])[unix.NFTA_CHAIN_HOOK])
 		yes = yes || m[0] == unix.NFPROTO_NETDEV && hook[unix.NFTA_HOOK_HOOKNUM] != nil && number(hook[unix.NFTA_HOOK_HOOKNUM]) == netdevEgress
 	})
 	return yes, err
@@ -91,8 +91,8 @@ func eachChain(each func(message []byte)) error {
 // comes in. Numbers are in network byte order.
 func filteringChain(m []byte) (name string, ok bool) {
 	family, known := firewallFamilies[m[0]]
-	attrs := netfilterAttrs(m[nl.SizeofNfgenmsg:])
-	hook := netfilterAttrs(attrs[unix.NFTA_CHAIN_HOOK])
+	attrs := nested(m[nl.SizeofNfgenmsg:])
+	hook := nested(attrs[unix.NFTA_CHAIN_HOOK])
 	if !known || attrs[unix.NFTA_CHAIN_HOOK] == nil || text(attrs[unix.NFTA_CHAIN_TYPE]) != "filter" {
 		return "", false
 	}
@@ -103,7 +103,9 @@ func filteringChain(m []byte) (name string, ok bool) {
 	return strings.Join([]string{family.name, text(attrs[unix.NFTA_CHAIN_TABLE]), text(attrs[unix.NFTA_CHAIN_NAME])}, " "), true
 }
 
-func netfilterAttrs(b []byte) map[uint16][]byte {
+// nested are the attributes in a message or in another attribute, by their types; none where it
+// has no such form.
+func nested(b []byte) map[uint16][]byte {
 	all := map[uint16][]byte{}
 	list, err := nl.ParseRouteAttr(b)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// OtherRawSockets lists the raw sockets of an IP protocol in this network namespace that are not
-// this process's, by their inodes, in order.
-func OtherRawSockets(protocol uint8) (inodes []uint64, err error) {
+// RawSockets lists the raw sockets of an IP protocol in this network namespace, by their inodes,
+// in order.
+func RawSockets(protocol uint8) (inodes []uint64, err error) {
 	for _, file := range []string{"/proc/self/net/raw", "/proc/self/net/raw6"} {
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -35,16 +35,17 @@ func OtherRawSockets(protocol uint8) (inodes []uint64, err error) {
 			}
 		}
 	}
-	if len(inodes) == 0 {
-		return nil, nil
-	}
+	slices.Sort(inodes)
+	return inodes, nil
+}
+
+// NotOwn are those of these sockets that are not this process's.
+func NotOwn(inodes []uint64) ([]uint64, error) {
 	own, err := socketsOf("/proc/self")
 	if err != nil {
 		return nil, err
 	}
-	inodes = slices.DeleteFunc(inodes, func(n uint64) bool { return own[n] })
-	slices.Sort(inodes)
-	return inodes, nil
+	return slices.DeleteFunc(slices.Clone(inodes), func(n uint64) bool { return own[n] }), nil
 }
 
 // SocketHolders are the processes that have one of these sockets open, as far as they may be seen.

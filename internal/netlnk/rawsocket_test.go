@@ -1,6 +1,7 @@
 package netlnk_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -8,21 +9,32 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weir/internal/netlnk"
-	"weir/internal/netlnk/nstest"
 )
 
-// A raw socket of another process is found with its process, and this process's own is not.
-func TestOtherRawSockets(t *testing.T) {
+// A raw socket of another process is found with its process, and is told from this process's.
+func TestRawSockets(t *testing.T) {
 	const protocol = 253 // for experiments, RFC 3692
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
-	if err != nil {
-		t.Fatal(err)
+	raw := func() *os.File {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return os.NewFile(uintptr(fd), "raw")
 	}
-	defer unix.Close(fd)
-	if inodes, err := netlnk.OtherRawSockets(protocol); err != nil || len(inodes) > 0 {
-		t.Errorf("before: %v, %v", inodes, err)
+	list := func() (all, others []uint64) {
+		all, err := netlnk.RawSockets(protocol)
+		if err == nil {
+			others, err = netlnk.NotOwn(all)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all, others
 	}
-	other := exec.CommandContext(t.Context(), "python3", "-c", "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253); time.sleep(60)")
+	own, given := raw(), raw()
+	defer own.Close()
+	other := exec.CommandContext(t.Context(), "sleep", "60")
+	other.ExtraFiles = []*os.File{given}
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +42,17 @@ func TestOtherRawSockets(t *testing.T) {
 		other.Process.Kill()
 		other.Wait()
 	}()
-	var inodes []uint64
-	nstest.WaitFor(t, "the other process has its socket", func() bool {
-		inodes, err = netlnk.OtherRawSockets(protocol)
-		return err == nil && len(inodes) == 1
-	})
-	if pids := netlnk.SocketHolders(inodes); !slices.Equal(pids, []int{other.Process.Pid}) {
+	given.Close()
+	all, others := list()
+	if len(all) != 2 || len(others) != 1 {
+		t.Fatalf("%v, of which %v are not this process's; want two and one", all, others)
+	}
+	if pids := netlnk.SocketHolders(others); !slices.Equal(pids, []int{other.Process.Pid}) {
 		t.Errorf("held by %v, want %d", pids, other.Process.Pid)
+	}
+	other.Process.Kill()
+	other.Wait()
+	if all, others := list(); len(all) != 1 || len(others) != 0 {
+		t.Errorf("once it has ended: %v and %v, want this process's alone", all, others)
 	}
 }

@@ -76,8 +76,8 @@ func Read(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, mostState))
 }
 
-// Write replaces a file, and whatever else stands at its path but a folder. At any moment, and after a crash of the machine, the path
-// holds the whole old text or the whole new one.
+// Write replaces a file, and whatever else stands at its path but a folder. At any moment, and
+// after a crash of the machine, the path holds the whole old text or the whole new one.
 func Write(path string, b []byte) error {
 	d, err := openFolder(filepath.Dir(path))
 	if err != nil {

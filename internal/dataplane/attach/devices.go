@@ -104,7 +104,8 @@ func (a *Devices) setDevices() error {
 		}
 	}
 	a.dropPrograms()
-	return errors.Join(a.followFarEnds(), a.unpinOthers(keep))
+	a.noteFailure(abi.BpfMapPeerExits, a.followFarEnds()) // packets go the ordinary way then
+	return a.unpinOthers(keep)
 }
 
 // attachAll attaches to each wanted device at the hook that is chosen for it. Once a

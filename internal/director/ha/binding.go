@@ -79,8 +79,8 @@ func source(c conf.VRRPInstance, p *netlnk.Picture, vips map[netip.Addr]bool) (n
 	return own, nil
 }
 
-// source6 is an address of a device in the network of a peer, by which the peers know this machine, where
-// it has one.
+// source6 is an address of a device in the network of a peer, by which the peers know this
+// machine, where it has one.
 func source6(c conf.VRRPInstance, device string, p *netlnk.Picture, excluded func(netip.Addr) bool) (netip.Addr, error) {
 	near := map[netip.Addr]bool{}
 	for _, a := range p.Addresses(device) {
