@@ -131,8 +131,8 @@ bench-failover: root ## what a client waits for when the master's machine dies: 
 	$(GO) test ./test/interop -count=1 -v -timeout 2h -run '^TestFailover$$' -args -failovers $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),30)
 bench-instances: root packages ## 200 VRRP instances with 20 VIPs each at advert_int 0.1 beside two CPU hogs for 5 minutes: no election; their CPU beside keepalived's
 	$(GO) test ./test/interop -count=1 -v -timeout 1h -run '^TestManyInstances$$' -args -many-instances 200 -many-vips 20 -many-time 5m -many-hogs 2 -many-beside
-bench-pps: root bench-packages ## packets a second through namespaces
-	@$(GO) run ./test/bench -rounds $(ROUNDS) pps
+bench-pps: root bench-packages ## packets a second through namespaces, and what the kernel's routing of others' traffic costs more
+	@$(GO) run ./test/bench -rounds $(ROUNDS) pps routed
 bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1
 	@$(GO) run ./test/bench vm
 bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no balancer

@@ -428,3 +428,16 @@ int peer_tc(struct __sk_buff *skb)
 {
 	return to_exit(skb) ? bpf_redirect_peer(exit_ifindex, 0) : TC_ACT_UNSPEC;
 }
+
+/* The least that can be attached to a device: it leaves every frame to the stack. */
+SEC("xdp.frags")
+int pass_xdp(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
+SEC("tc")
+int pass_tc(struct __sk_buff *skb)
+{
+	return TC_ACT_UNSPEC;
+}

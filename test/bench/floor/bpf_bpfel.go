@@ -76,6 +76,8 @@ const (
 	bpfProgGenerate         = "generate"
 	bpfProgIpip40           = "ipip40"
 	bpfProgNewC40           = "new_c40"
+	bpfProgPassTc           = "pass_tc"
+	bpfProgPassXdp          = "pass_xdp"
 	bpfProgPeerTc           = "peer_tc"
 	bpfProgRedirectTc       = "redirect_tc"
 	bpfProgSink             = "sink"
@@ -143,6 +145,8 @@ type bpfProgramSpecs struct {
 	Generate   *ebpf.ProgramSpec `ebpf:"generate"`
 	Ipip40     *ebpf.ProgramSpec `ebpf:"ipip40"`
 	NewC40     *ebpf.ProgramSpec `ebpf:"new_c40"`
+	PassTc     *ebpf.ProgramSpec `ebpf:"pass_tc"`
+	PassXdp    *ebpf.ProgramSpec `ebpf:"pass_xdp"`
 	PeerTc     *ebpf.ProgramSpec `ebpf:"peer_tc"`
 	RedirectTc *ebpf.ProgramSpec `ebpf:"redirect_tc"`
 	Sink       *ebpf.ProgramSpec `ebpf:"sink"`
@@ -249,6 +253,8 @@ type bpfPrograms struct {
 	Generate   *ebpf.Program `ebpf:"generate"`
 	Ipip40     *ebpf.Program `ebpf:"ipip40"`
 	NewC40     *ebpf.Program `ebpf:"new_c40"`
+	PassTc     *ebpf.Program `ebpf:"pass_tc"`
+	PassXdp    *ebpf.Program `ebpf:"pass_xdp"`
 	PeerTc     *ebpf.Program `ebpf:"peer_tc"`
 	RedirectTc *ebpf.Program `ebpf:"redirect_tc"`
 	Sink       *ebpf.Program `ebpf:"sink"`
@@ -265,6 +271,8 @@ func (p *bpfPrograms) Close() error {
 		p.Generate,
 		p.Ipip40,
 		p.NewC40,
+		p.PassTc,
+		p.PassXdp,
 		p.PeerTc,
 		p.RedirectTc,
 		p.Sink,

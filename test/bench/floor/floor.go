@@ -27,6 +27,8 @@ type Programs struct {
 		SinkTC   *ebpf.Program `ebpf:"sink_tc"`
 		Redirect *ebpf.Program `ebpf:"redirect_tc"`
 		Peer     *ebpf.Program `ebpf:"peer_tc"`
+		PassXDP  *ebpf.Program `ebpf:"pass_xdp"`
+		PassTC   *ebpf.Program `ebpf:"pass_tc"`
 		Zeroed   *ebpf.Map     `ebpf:".bss"` // the variables of SetPacket
 		Preset   *ebpf.Map     `ebpf:".data"`
 	}
@@ -129,6 +131,10 @@ func (p *Programs) Sink() *ebpf.Program     { return p.objects.Sink }
 func (p *Programs) SinkTC() *ebpf.Program   { return p.objects.SinkTC }
 func (p *Programs) Redirect() *ebpf.Program { return p.objects.Redirect }
 func (p *Programs) Peer() *ebpf.Program     { return p.objects.Peer }
+
+// PassXDP and PassTC leave every frame to the stack, at XDP and at tc.
+func (p *Programs) PassXDP() *ebpf.Program { return p.objects.PassXDP }
+func (p *Programs) PassTC() *ebpf.Program  { return p.objects.PassTC }
 
 // SetExit sets the device, by its index, to which Redirect and Peer send.
 func (p *Programs) SetExit(index int) error { return p.objects.ExitIfindex.Set(uint32(index)) }

@@ -65,7 +65,7 @@ type network struct {
 	programs                  *floor.Programs
 	generator, director, sink *nstest.Namespace
 	arrives                   link.Link // the program that counts what arrives
-	port                      byte      // of the VIP, to which the frames are sent
+	to, port                  byte      // where the frames are sent: the last byte of the address, and the port
 }
 
 func build(b *testing.B) *network {
@@ -74,7 +74,7 @@ func build(b *testing.B) *network {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { programs.Close() })
-	n := &network{programs: programs, generator: nstest.New(b, "gen"), director: nstest.New(b, "dir"), sink: nstest.New(b, "sink"), port: direct}
+	n := &network{programs: programs, generator: nstest.New(b, "gen"), director: nstest.New(b, "dir"), sink: nstest.New(b, "sink"), to: vip, port: direct}
 	nstest.Veth(n.generator, generatorDev, n.director, "in0")
 	nstest.Veth(n.director, "out0", n.sink, "sink0")
 	n.director.IP("link", "set", "in0", "address", directorMAC)
@@ -124,12 +124,16 @@ func (n *network) farEnd(b *testing.B) {
 	n.arrives = n.attachTC(b, n.sink, "sink0", n.programs.SinkTC())
 }
 
-// attachTC puts a program on a device at tc.
-func (n *network) attachTC(b *testing.B, ns *nstest.Namespace, dev string, program *ebpf.Program) (l link.Link) {
+// attachTC puts a program on a device at tc, where frames come in.
+func (n *network) attachTC(b *testing.B, ns *nstest.Namespace, dev string, program *ebpf.Program) link.Link {
+	return n.attachTCX(b, ns, dev, program, ebpf.AttachTCXIngress)
+}
+
+func (n *network) attachTCX(b *testing.B, ns *nstest.Namespace, dev string, program *ebpf.Program, way ebpf.AttachType) (l link.Link) {
 	ns.Do(func() {
 		i, err := net.InterfaceByName(dev)
 		if err == nil {
-			l, err = link.AttachTCX(link.TCXOptions{Program: program, Interface: i.Index, Attach: ebpf.AttachTCXIngress})
+			l, err = link.AttachTCX(link.TCXOptions{Program: program, Interface: i.Index, Attach: way})
 		}
 		if err != nil {
 			b.Fatalf("attach to %s: %v", dev, err)
@@ -152,8 +156,8 @@ func (n *network) redirect(b *testing.B, program *ebpf.Program) {
 	closeWith(b, n.attachTC(b, n.director, "in0", program))
 }
 
-// The ports of the VIP: of the service with direct routing, and of the one with NAT.
-const direct, masqueraded = 80, 81
+// The last byte of the VIP, and its ports: of the service with direct routing, and of the one with NAT.
+const vip, direct, masqueraded = 100, 80, 81
 
 // weir balances to one server, the sink. All flows are established.
 func (n *network) weir(b *testing.B, hook lvs.Hook) {
@@ -190,7 +194,14 @@ func (n *network) plane(b *testing.B) (plane *dataplane.Plane) {
 
 // balance gives the data plane both services, at a hook of the director's device.
 func (n *network) balance(b *testing.B, plane *dataplane.Plane, hook lvs.Hook) {
-	plan := lvs.Plan{Devices: []lvs.Device{{Name: "in0", Hook: hook}}}
+	n.balanceOn(b, plane, hook, "in0")
+}
+
+func (n *network) balanceOn(b *testing.B, plane *dataplane.Plane, hook lvs.Hook, devices ...string) {
+	var plan lvs.Plan
+	for _, dev := range devices {
+		plan.Devices = append(plan.Devices, lvs.Device{Name: dev, Hook: hook})
+	}
 	for port, method := range map[uint16]lvs.ForwardMethod{direct: lvs.DirectRoute, masqueraded: lvs.Masquerade} {
 		plan.Services = append(plan.Services, lvs.VirtualServer{
 			ServiceKey:  lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: port},
@@ -211,8 +222,8 @@ func (n *network) set(b *testing.B, plane *dataplane.Plane, plan lvs.Plan) {
 
 // establish opens every flow's connection.
 func (n *network) establish(b *testing.B, port byte) {
-	n.send(b, packet(port, synFlag), flows)
-	n.send(b, packet(port, ackFlag), flows)
+	n.send(b, n.packet(port, synFlag), flows)
+	n.send(b, n.packet(port, ackFlag), flows)
 }
 
 // forward is the kernel's own routing, with no balancing at all.
@@ -237,7 +248,7 @@ func (n *network) nftables(b *testing.B) {
 			b.Fatalf("nft: %v\n%s", err, out)
 		}
 	})
-	n.send(b, packet(direct, synFlag), flows)
+	n.send(b, n.packet(direct, synFlag), flows)
 }
 
 // measure sends b.N frames and reports the time of each.
@@ -251,10 +262,10 @@ func (n *network) measure(b *testing.B) {
 // that arrived. Where the director is slow, some are dropped because its device's ring is
 // full; they cost only the generator time.
 func (n *network) perPacket(b *testing.B, port byte, frames int) float64 {
-	n.send(b, packet(port, ackFlag), flows) // warms the caches
+	n.send(b, n.packet(port, ackFlag), flows) // warms the caches
 	before := n.arrived(b)
 	begun := time.Now()
-	n.send(b, packet(port, ackFlag), frames)
+	n.send(b, n.packet(port, ackFlag), frames)
 	took := time.Since(begun)
 	got := n.arrived(b) - before
 	if got < uint64(frames)/10 {
@@ -299,12 +310,12 @@ const (
 	ackFlag = 0x10
 )
 
-// packet is a 60-byte TCP frame to the VIP; the generator writes the client's address and
+// packet is a 60-byte TCP frame to the address n.to; the generator writes the client's address and
 // port.
-func packet(port, flags byte) []byte {
+func (n *network) packet(port, flags byte) []byte {
 	p := make([]byte, 60)
 	copy(p, []byte{0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x08, 0x00})
-	copy(p[14:], []byte{0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 0, 192, 0, 2, 100})
+	copy(p[14:], []byte{0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 0, 192, 0, 2, n.to})
 	copy(p[34:], []byte{0x04, 0, 0, port, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 2, 0})
 	var sum uint32
 	for i := 14; i < 34; i += 2 {
