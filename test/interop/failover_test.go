@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"weir/internal/netlnk/nstest"
+	"weir/vrrp"
 )
 
 var failovers = flag.Int("failovers", 0, "how many machine deaths TestFailover measures of each pair of directors; 0 is that it does nothing")
@@ -31,7 +33,8 @@ type twins struct {
 
 	segment *segment
 	client  *echo
-	first   *host // the one of higher priority
+	advert  chan struct{} // is told of the first director's adverts
+	first   *host         // the one of higher priority
 	port    netlink.Link
 	gaps    []time.Duration
 }
@@ -50,9 +53,9 @@ func TestFailover(t *testing.T) {
 	for _, p := range pairs {
 		p.start(t)
 	}
-	for range *failovers {
+	for n := range *failovers {
 		for _, p := range pairs {
-			p.die(t)
+			p.die(t, (float64(n)+0.5)/float64(*failovers))
 		}
 	}
 	var text strings.Builder
@@ -67,12 +70,18 @@ func TestFailover(t *testing.T) {
 	t.Logf("what a client waits for when the master's machine dies:\n%s", text.String())
 }
 
-// expected is the longest time that the protocol allows: the last advert has just been sent.
-func (p *twins) expected() time.Duration {
+// advertInterval is advert_int.
+func (p *twins) advertInterval() time.Duration {
 	interval, err := time.ParseDuration(p.interval + "s")
 	if err != nil {
-		return 0
+		panic(err)
 	}
+	return interval
+}
+
+// expected is the longest time that the protocol allows: the last advert has just been sent.
+func (p *twins) expected() time.Duration {
+	interval := p.advertInterval()
 	skew := time.Second
 	if p.version == 3 {
 		skew = interval
@@ -86,7 +95,17 @@ func (p *twins) start(t *testing.T) {
 	p.first = p.segment.host(t, "d1", "192.168.25.31")
 	p.port = p.segment.ports[0]
 	second := p.segment.host(t, "d2", "192.168.25.32")
-	p.client = startEcho(t, p.segment.host(t, "client", "192.168.25.10"))
+	client := p.segment.host(t, "client", "192.168.25.10")
+	p.client, p.advert = startEcho(t, client), make(chan struct{})
+	capture(t, client, func(frame []byte) {
+		const protocol, source = 14 + 9, 14 + 12
+		if len(frame) > source+4 && frame[protocol] == vrrp.Protocol && bytes.Equal(frame[source:source+4], p.first.addr.AsSlice()) {
+			select {
+			case p.advert <- struct{}{}:
+			default: // nobody waits for it
+			}
+		}
+	})
 	for h, priority := range map[*host]int{p.first: high, second: low} {
 		startProgram(t, h, p.name, fmt.Sprintf(`vrrp_instance VI_1 {
     state BACKUP
@@ -118,9 +137,16 @@ func (p *twins) settle(t *testing.T) {
 	})
 }
 
-// die is one death, and the return of the machine.
-func (p *twins) die(t *testing.T) {
+// die is one death, and the return of the machine. The machine dies when so much of an interval
+// has passed since its last advert: the same moments for each program, spread over the interval.
+func (p *twins) die(t *testing.T, phase float64) {
 	t.Helper()
+	select {
+	case <-p.advert:
+	case <-time.After(time.Minute):
+		t.Fatal("waited a minute in vain for an advert of the master")
+	}
+	time.Sleep(time.Duration(phase * float64(p.advertInterval())))
 	at := time.Now()
 	must(t, p.segment.sw.LinkSetDown(p.port))
 	nstest.WaitFor(t, "an answer of the other director", func() bool { return p.client.gap(at) > 0 })
