@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -87,13 +88,30 @@ type offered struct {
 	// left are the servers that were removed; shut are those of them whose connections
 	// may have been closed since. Such a server must not come back: the client's kernel
 	// would repeat its packets to it at a moment that is not known.
-	left, shut []string
+	left, shut []*backend
 }
 
 // backend is a real server. A used one may have connections.
 type backend struct {
 	at, method string
 	used       bool
+}
+
+// find is the latest server at this address, or nil.
+func find(all []*backend, at string) *backend {
+	for _, b := range slices.Backward(all) {
+		if b.at == at {
+			return b
+		}
+	}
+	return nil
+}
+
+// mayBecome says whether a server may get a method. One with connections does not come to
+// direct routing, nor away from it: the kernel has one route to a server for all methods, and
+// the connections by direct routing then go to nobody (docs/differences.md).
+func (b *backend) mayBecome(method string) bool {
+	return !b.used || b.method == method || b.method != " -g" && method != " -g"
 }
 
 func (g *generator) note(format string, args ...any) {

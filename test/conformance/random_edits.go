@@ -107,8 +107,14 @@ func (g *generator) addServer(s *offered) {
 		port = "8080"
 	}
 	b.at = host + ":" + port
-	if slices.ContainsFunc(s.servers, func(o *backend) bool { return o.at == b.at }) || slices.Contains(s.shut, b.at) {
+	if find(s.servers, b.at) != nil || find(s.shut, b.at) != nil {
 		return
+	}
+	if was := find(s.left, b.at); was != nil {
+		if !was.mayBecome(b.method) {
+			return
+		}
+		b.used = was.used
 	}
 	s.servers = append(s.servers, b)
 	g.say("ipvsadm -a %s -r %s%s%s", s.name, b.at, b.method, g.share(s))
@@ -143,29 +149,24 @@ func (g *generator) editServer(s *offered) {
 	g.say("ipvsadm -e %s -r %s%s%s", s.name, b.at, b.method, g.share(s))
 }
 
-// editMethod changes a server's method. One with connections does not become one by direct
-// routing: the kernel uses the route of the other method for it then
-// (docs/differences.md).
+// editMethod changes a server's method.
 func (g *generator) editMethod(s *offered, b *backend) {
 	sameFamily := strings.HasPrefix(b.at, "[") == s.ipv6
 	if !s.onVIP() || !sameFamily || !strings.HasSuffix(b.at, ":"+s.port) {
 		return
 	}
-	methods := []string{" -i"}
+	methods := []string{" -i", " -g"}
 	if !s.onePacket {
 		methods = append(methods, " -m")
 	}
-	if !b.used {
-		methods = append(methods, " -g")
-	}
-	b.method = pick(g, methods...)
+	b.method = pick(g, slices.DeleteFunc(methods, func(method string) bool { return !b.mayBecome(method) })...)
 }
 
 func (g *generator) deleteServer(s *offered) {
 	if len(s.servers) > 1 || len(s.servers) == 1 && g.chance(20) {
 		i := g.r.IntN(len(s.servers))
 		g.say("ipvsadm -d %s -r %s", s.name, s.servers[i].at)
-		s.left = append(s.left, s.servers[i].at)
+		s.left = append(s.left, s.servers[i])
 		s.servers = slices.Delete(s.servers, i, i+1)
 		g.done = nil // a SYN for a server that was removed is dropped by the kernel (docs/differences.md)
 	}
@@ -177,9 +178,7 @@ func (g *generator) deleteService(s *offered) {
 		return
 	}
 	g.say("ipvsadm -D %s", s.name)
-	for _, b := range s.servers {
-		s.left = append(s.left, b.at)
-	}
+	s.left = append(s.left, s.servers...)
 	s.servers, g.done = nil, nil
 	if len(g.services) == 1 && g.chance(50) {
 		g.one("10.0.1.100:80")
@@ -199,7 +198,7 @@ func (g *generator) deleteService(s *offered) {
 func (g *generator) saveAndRestore() {
 	for _, s := range g.services { // none may come back whose connections were closed
 		for _, b := range s.servers {
-			if slices.Contains(s.shut, b.at) {
+			if find(s.shut, b.at) != nil {
 				return
 			}
 		}

@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -85,3 +86,47 @@ func TestRandomDependsOnNoMoment(t *testing.T) {
 		}
 	}
 }
+
+// No server that may have connections comes to direct routing or leaves it, by an edit or by
+// its return: the kernel sends connections by direct routing to nobody then.
+func TestRandomKeepsToDirectRouting(t *testing.T) {
+	edited := 0
+	for number := range uint64(2000) {
+		text := conformance.Random(53, number)
+		methods, there, used := map[string]string{}, map[string]bool{}, map[string]bool{} // by service and server
+		var saved map[string]bool
+		for line := range strings.Lines(text) {
+			words := strings.Fields(line)
+			switch {
+			case len(words) < 2 || strings.HasPrefix(line, "$ tcp 1 to 10.0.1.100:8080"): // which is for no service
+			case words[1] == "save":
+				saved = maps.Clone(there)
+			case line == "$ ipvsadm -C\n":
+				there = map[string]bool{}
+			case words[1] == "restore":
+				there = saved
+			case words[1] == "tcp" || words[1] == "udp" || words[1] == "syn":
+				maps.Copy(used, there)
+			case strings.HasPrefix(line, "$ ipvsadm -d ") || strings.HasPrefix(line, "$ ipvsadm -D "):
+				gone := strings.ReplaceAll(strings.TrimSpace(line[len("$ ipvsadm -d "):]), " -r ", " ")
+				maps.DeleteFunc(there, func(server string, _ bool) bool { return strings.HasPrefix(server+" ", gone+" ") })
+			}
+			for _, m := range ofServer.FindAllStringSubmatch(line, -1) {
+				server := m[1] + " " + m[2]
+				was := methods[server]
+				methods[server], there[server] = m[3], true
+				if was == m[3] || was == "" || !used[server] {
+					continue
+				}
+				if edited++; was == "-g" || m[3] == "-g" {
+					t.Fatalf("%s goes from %s to %s in\n%s", server, was, m[3], text)
+				}
+			}
+		}
+	}
+	if edited == 0 {
+		t.Error("no server with connections has got another method")
+	}
+}
+
+var ofServer = regexp.MustCompile(`ipvsadm -[ae] (.*?) -r ([^ ]+) (-[mgi])`)
