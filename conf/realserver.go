@@ -86,7 +86,7 @@ func serverHead(r *reader, st *text.Statement, parent *rawService) *rawServer {
 	s := serverRoom(r).Next()
 	s.head, s.SMTPAlert = st, true
 	var ok bool
-	if s.Addr, s.Port, ok = addrPort(r, st, 1); !ok {
+	if s.Addr, s.Port, ok = serverAddrPort(r, st); !ok {
 		// The service is not empty, only unreadable here.
 		parent.servers = append(parent.servers, nil)
 		return nil

@@ -151,6 +151,19 @@ func addrPort(r *reader, st *text.Statement, from int) (netip.Addr, uint16, bool
 	return addr, uint16(n), ok
 }
 
+// serverAddrPort is addrPort for a server, from the second word on. IPVS refuses a link-local
+// IPv6 address unless it is the machine's own (ip_vs_new_dest,
+// net/netfilter/ipvs/ip_vs_ctl.c): a service names no device by which to reach it.
+func serverAddrPort(r *reader, st *text.Statement) (netip.Addr, uint16, bool) {
+	addr, port, ok := addrPort(r, st, 1)
+	if ok && addr.Is6() && addr.IsLinkLocalUnicast() {
+		r.errorAt(st.Words[1].Place, fmt.Sprintf("%s %s is a link-local address: nothing says by which device it is reached, and IPVS refuses it", st.Keyword(), addr),
+			"expected another address of the server, such as one of fd00::/8")
+		return addr, port, false
+	}
+	return addr, port, ok
+}
+
 // mark is a firewall mark.
 func mark() kind[uint32] {
 	k := number(1, math.MaxUint32)

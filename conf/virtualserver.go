@@ -121,7 +121,7 @@ func serviceBlock() *blockSpec {
 		value("quorum", number(1, math.MaxInt32), func(s *S) *int { return &s.Quorum }, "how much weight has to be up", initially(1)),
 		value("hysteresis", number(0, math.MaxInt32), func(s *S) *int { return &s.Hysteresis }, "how far beyond quorum it has to go to count as lost or regained", initially(0)),
 		custom("sorry_server", "IP [PORT]", "serves while the quorum is lost", func(r *reader, st *text.Statement, s *S) bool {
-			addr, port, ok := addrPort(r, st, 1)
+			addr, port, ok := serverAddrPort(r, st)
 			if ok && len(st.Words) > 3 {
 				r.extra(st, 3)
 				return false
