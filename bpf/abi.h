@@ -241,6 +241,7 @@ enum server_flags {
 	SERVER_WAS_NAT = 16, /* it is or was behind NAT, and may have connections of that time */
 	SERVER_DIRECTOR = 32, /* it is another director, by the address that it advertises from */
 	SERVER_BY_ROUTER = 64, /* a router is on the way to it */
+	SERVER_UNREACHABLE = 128, /* it has no route, or its neighbour does not answer; never with RESOLVED */
 };
 
 /* How a packet reaches its server: the numbers of lvs.ForwardMethod, and two flags. */
@@ -580,7 +581,7 @@ struct counter {
 enum reason {
 	REASON_NONE,
 	DROP_NO_SERVER,      /* the service has no server for a new connection */
-	DROP_NO_NEXT_HOP,    /* the next hop of the server is not known yet */
+	DROP_NO_NEXT_HOP,    /* the next hop of the server is not known yet, or cannot be had */
 	DROP_SERVER_REMOVED, /* the connection's server was removed from its service */
 	DROP_TTL,            /* its TTL or hop limit is used up */
 	DROP_EXPIRING,       /* its connection entry was being deleted at the same time */

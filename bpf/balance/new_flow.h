@@ -82,9 +82,9 @@ static INLINE enum reason record_connection(struct work *w, const struct service
 
 /*
  * open_flow is the verdict on a packet of a new flow: PASS where it is for no service,
- * REFUSE where the service has no server, ASK_CONNTRACK for one of all ports where that
- * was not asked, or what deliver says. Old is the entry that
- * the new connection replaces, or NULL, and word its word.
+ * REFUSE where the service has no server, ASK_CONNTRACK for one of all ports where that was
+ * not asked, or what deliver says. Old is the entry that the new connection replaces, or NULL,
+ * and word its word.
  */
 static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 word)
 {
@@ -114,6 +114,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		if (old) /* as ip_vs_in_hook does, before it looks for a server */
 			conn_delete(&p->key, old, word);
 		note(DROP_NO_SERVER);
+		w->no_host = false;
 		return REFUSE;
 	}
 	one_packet = svc->flags & SERVICE_ONE_PACKET && p->protocol == IPPROTO_UDP;

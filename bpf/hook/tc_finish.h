@@ -137,7 +137,10 @@ __noinline int skb_icmp(struct __sk_buff *skb)
 {
 	struct icmp_error *e = icmp_of();
 
-	if (!e || !icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
+	if (!e)
+		return TC_ACT_SHOT;
+	icmp_settle_refusal(e);
+	if (!icmp_allowed(e) || bpf_skb_change_tail(skb, e->quote + sizeof(struct ethhdr), 0) ||
 	    bpf_skb_adjust_room(skb, icmp_grows(e), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return TC_ACT_SHOT;
 	if (e->ip6 ? icmp6_write(skb, true, e) : icmp4_write(skb, true, e))

@@ -58,6 +58,7 @@ __noinline int xdp_icmp(struct xdp_md *ctx)
 
 	if (!e)
 		return XDP_DROP;
+	icmp_settle_refusal(e);
 	cut = (int)(e->quote + sizeof(struct ethhdr) + e->tag_bytes) - (int)bpf_xdp_get_buff_len(ctx);
 	if (!icmp_allowed(e) || bpf_xdp_adjust_tail(ctx, cut) || bpf_xdp_adjust_head(ctx, -icmp_grows(e)))
 		return XDP_DROP;

@@ -14,10 +14,12 @@ struct icmp_head {
 
 /* Types and codes of the errors that the director sends. */
 #define ICMP4_UNREACHABLE 3
+#define ICMP4_HOST 1
 #define ICMP4_PORT 3
 #define ICMP4_FRAGMENT 4
 #define ICMP6_UNREACHABLE 1
 #define ICMP6_TOO_BIG 2
+#define ICMP6_ADDRESS 3
 #define ICMP6_PORT 4
 
 /* Types of other errors, and the bit that ICMPv6 messages that are no errors have. */

@@ -143,7 +143,7 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 
 /*
  * icmp_refusal is "port unreachable", as the kernel sends it where the service has no
- * server.
+ * server; icmp_settle_refusal may make another one of it.
  */
 static INLINE struct icmp_error *icmp_refusal(const struct headers *h, const struct packet *p, __u32 bytes)
 {
@@ -155,6 +155,24 @@ static INLINE struct icmp_error *icmp_refusal(const struct headers *h, const str
 	e->code = e->ip6 ? ICMP6_PORT : ICMP4_PORT;
 	e->rest = 0;
 	return e;
+}
+
+/*
+ * icmp_settle_refusal makes "port unreachable" "host unreachable" (ICMPv6: "address
+ * unreachable") where the server has no next hop (ipv4_link_failure, net/ipv4/route.c;
+ * ip6_link_failure, net/ipv6/route.c). The fast path has no part in it: only functions that
+ * are verified by themselves call it.
+ */
+static INLINE void icmp_settle_refusal(struct icmp_error *e)
+{
+	struct work *w = work_of();
+
+	if (!w || !w->no_host)
+		return;
+	if (e->ip6 && e->type == ICMP6_UNREACHABLE)
+		e->code = ICMP6_ADDRESS;
+	else if (!e->ip6 && e->code == ICMP4_PORT)
+		e->code = ICMP4_HOST;
 }
 
 /*

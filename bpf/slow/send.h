@@ -25,15 +25,18 @@
 
 /*
  * slow_route is the verdict on a packet without ports: a later fragment or an ICMP
- * error. It is a global function, which is verified by itself.
+ * error, about which no error is sent (RFC 1122 section 3.2.2). It is a global function,
+ * which is verified by itself.
  */
 __noinline int slow_route(void)
 {
 	struct work *w = work_of();
+	enum verdict v;
 
 	if (!w)
 		return PASS;
-	return w->slow.kind == SLOW_ICMP_ERROR ? route_icmp_error(w) : route_fragment(w);
+	v = w->slow.kind == SLOW_ICMP_ERROR ? route_icmp_error(w) : route_fragment(w);
+	return v == REFUSE ? DROP : v;
 }
 
 /* slow_to_server sends a packet without ports to its server, and counts it. */

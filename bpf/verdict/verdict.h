@@ -12,7 +12,7 @@ enum verdict {
 	PASS,         /* it goes up the local stack, or on where it was going */
 	DROP,
 	FORWARD,      /* it leaves by the device of its next hop */
-	REFUSE,       /* it is dropped, and its sender gets "port unreachable" */
+	REFUSE,       /* it is dropped, and its sender gets "port" or "host unreachable" (struct work) */
 	TOO_BIG,      /* it is dropped, and its sender is told the path MTU */
 	HOLD,         /* it waits for the first fragment of its packet */
 	LOCAL_NODE,   /* it goes up the local stack, to a server behind NAT */

@@ -68,6 +68,7 @@ struct work {
 	bool can_ask; /* the caller of the full path obeys ASK_CONNTRACK */
 	__u32 check;  /* of a packet that this machine sends: the mark of a check, or 0 */
 	bool last_hop; /* the packet may go no farther than to this machine */
+	bool no_host;  /* with the verdict REFUSE: its sender gets "host unreachable", not "port unreachable" */
 	/* With the verdict FORWARD: */
 	__u32 service, server;   /* indexes */
 	enum method method;      /* of the connection */

@@ -113,13 +113,6 @@ func TestLocalServerGetsItsPacketsThroughTheStack(t *testing.T) {
 	}
 }
 
-func TestUnknownNextHopDropsAndIsCounted(t *testing.T) {
-	withPlane(t, planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.200", 1))), func(b *bench) {
-		b.send(t, places[0], syn(1), dropped)
-		b.wantReason(t, "drop_no_next_hop", 1)
-	})
-}
-
 // A director forwards only while its lease runs, and what another director has
 // forwarded goes no further.
 func TestLease(t *testing.T) {

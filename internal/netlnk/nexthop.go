@@ -31,6 +31,11 @@ type NextHop struct {
 	// Valid says that Src and Dst are known and may be used, or that the device needs none
 	// (Link.Layer3).
 	Valid bool
+	// Unreachable says that the kernel would send nothing there, and tell the sender so: there
+	// is no route, or the next hop does not answer ARP or neighbour solicitations. Without a
+	// route nothing else is set. Where a neighbour is still being looked for, neither
+	// Valid nor Unreachable is set.
+	Unreachable bool
 	// Refused says in words why no packet can be sent by the device, whatever the
 	// neighbour; Valid is false then.
 	Refused string
@@ -43,7 +48,8 @@ const usable = netlink.NUD_PERMANENT | netlink.NUD_NOARP | netlink.NUD_REACHABLE
 
 // Resolve asks the kernel's routes and neighbour table how to reach dst. A neighbour
 // that is not known yet is no error: Valid is false then, and Refresh makes the kernel
-// ask for it. No route to dst, and a route to anything but one machine, are errors.
+// ask for it. No route to dst, and a route to anything but one machine, are errors; with the
+// former the next hop is Unreachable.
 func Resolve(dst netip.Addr) (NextHop, error) {
 	hop, key, err := route(dst)
 	if err != nil || hop.Local {
@@ -89,6 +95,7 @@ func (hop *NextHop) over(l netlink.Link, n netlink.Neigh) {
 		hop.Dst = n.HardwareAddr
 	}
 	hop.Valid = len(hop.Dst) == 6
+	hop.Unreachable = n.State&netlink.NUD_FAILED != 0
 }
 
 // remoteless says whether a tunnel learns the remote end of each packet from the packet's
@@ -188,10 +195,10 @@ func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 	key = dst.WithZone("")
 	routes, err := netlink.RouteGetWithOptions(key.AsSlice(), opts)
 	if err != nil {
-		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, err)
+		return NextHop{Unreachable: noRoute(err)}, key, fmt.Errorf("route to %s: %w", dst, err)
 	}
 	if len(routes) == 0 {
-		return NextHop{}, key, fmt.Errorf("route to %s: %w", dst, unix.ENETUNREACH)
+		return NextHop{Unreachable: true}, key, fmt.Errorf("route to %s: %w", dst, unix.ENETUNREACH)
 	}
 	r := routes[0]
 	hop = NextHop{Index: r.LinkIndex, MTU: r.MTU, Local: r.Type == unix.RTN_LOCAL}
@@ -208,6 +215,12 @@ func route(dst netip.Addr) (hop NextHop, key netip.Addr, err error) {
 		hop.Gateway, key = gw, gw
 	}
 	return hop, key, nil
+}
+
+// noRoute says whether the kernel's error about a route is that of none, or of a route of type
+// unreachable, prohibit or blackhole.
+func noRoute(err error) bool {
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL)
 }
 
 // gateway is the router of a route, if it has one. An IPv4 route may have an IPv6 router

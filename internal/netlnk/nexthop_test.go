@@ -89,8 +89,8 @@ func TestRefreshOfASilentMachine(t *testing.T) {
 		nstest.WaitFor(t, "the kernel gives up", func() bool {
 			return strings.Contains(near.IP("neighbour", "show", "192.168.25.77"), "FAILED")
 		})
-		if hop := resolve(t, addr("192.168.25.77")); hop.Valid {
-			t.Errorf("%+v, want not valid", hop)
+		if hop := resolve(t, addr("192.168.25.77")); hop.Valid || !hop.Unreachable {
+			t.Errorf("%+v, want not valid, and unreachable", hop)
 		}
 		if out := near.IP("neighbour", "show", "nud", "permanent"); strings.Contains(out, ".77") {
 			t.Errorf("a permanent entry was left: %s", out)
@@ -140,7 +140,8 @@ func TestResolverAgrees(t *testing.T) {
 	a.Batch("addr add 192.0.2.1/24 dev eth0", "addr add 2001:db8::1/64 dev eth0 nodad",
 		"neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent",
 		"route add 198.51.100.0/24 via 192.0.2.9", "route add 203.0.113.0/24 via 192.0.2.9 mtu 1400",
-		"route add unreachable 10.9.0.0/16", "route add 10.8.0.0/16 via inet6 2001:db8::9 dev eth0")
+		"route add unreachable 10.9.0.0/16", "route add prohibit 10.10.0.0/16", "route add blackhole 10.11.0.0/16",
+		"route add unreachable fd09::/16", "route add prohibit fd10::/16", "route add blackhole fd11::/16", "route add 10.8.0.0/16 via inet6 2001:db8::9 dev eth0")
 	a.Do(func() {
 		r, err := netlnk.NewResolver()
 		if err != nil {
@@ -148,14 +149,17 @@ func TestResolverAgrees(t *testing.T) {
 		}
 		defer r.Close()
 		for _, addr := range []string{
-			"192.0.2.1", "192.0.2.9", "192.0.2.77", "198.51.100.5", "203.0.113.5", "10.9.0.1", "10.8.0.1",
-			"10.1.1.1", "2001:db8::1", "2001:db8::7", "127.0.0.1", "::ffff:198.51.100.6",
+			"192.0.2.1", "192.0.2.9", "192.0.2.77", "198.51.100.5", "203.0.113.5", "10.9.0.1", "10.10.0.1", "10.11.0.1", "10.8.0.1",
+			"10.1.1.1", "fd09::1", "fd10::1", "fd11::1", "fd12::1", "2001:db8::1", "2001:db8::7", "127.0.0.1", "::ffff:198.51.100.6",
 		} {
 			dst := netip.MustParseAddr(addr)
 			got, gotErr := r.Resolve(dst)
 			want, wantErr := netlnk.Resolve(dst)
 			if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
 				t.Errorf("%s: %+v, %v\nwant %+v, %v", addr, got, gotErr, want, wantErr)
+			}
+			if got.Unreachable != (gotErr != nil) {
+				t.Errorf("%s: %+v, %v", addr, got, gotErr)
 			}
 		}
 	})

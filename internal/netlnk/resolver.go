@@ -69,7 +69,7 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	}
 	hop, key, err := r.route(dst.Unmap())
 	if err != nil {
-		return NextHop{}, fmt.Errorf("route to %s: %w", dst, err)
+		return NextHop{Unreachable: noRoute(err)}, fmt.Errorf("route to %s: %w", dst, err)
 	}
 	if hop.Local {
 		return hop, nil

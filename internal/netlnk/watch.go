@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,8 @@ type NeighbourReport struct {
 	// MAC is its address where Usable says that the kernel itself sends there.
 	MAC    [6]byte
 	Usable bool
+	// Failed says that it has not answered.
+	Failed bool
 }
 
 // watchBuffer is the socket's receive buffer in bytes: large enough that a full routing
@@ -241,7 +244,9 @@ func neighbourOf(msgType uint16, data []byte) (n NeighbourReport) {
 	if err != nil {
 		return n
 	}
-	known := msgType == unix.RTM_NEWNEIGH && int(binary.NativeEndian.Uint16(data[8:]))&usable != 0
+	state := int(binary.NativeEndian.Uint16(data[8:]))
+	known := msgType == unix.RTM_NEWNEIGH && state&usable != 0
+	n.Failed = msgType == unix.RTM_NEWNEIGH && state&netlink.NUD_FAILED != 0
 	for _, a := range attrs {
 		switch a.Attr.Type {
 		case unix.NDA_DST:

@@ -411,13 +411,14 @@ type BpfServer struct {
 type BpfServerFlags uint32
 
 const (
-	BpfServerFlagsSERVER_PRESENT   BpfServerFlags = 1
-	BpfServerFlagsSERVER_LOCAL     BpfServerFlags = 2
-	BpfServerFlagsSERVER_RESOLVED  BpfServerFlags = 4
-	BpfServerFlagsSERVER_EXPIRES   BpfServerFlags = 8
-	BpfServerFlagsSERVER_WAS_NAT   BpfServerFlags = 16
-	BpfServerFlagsSERVER_DIRECTOR  BpfServerFlags = 32
-	BpfServerFlagsSERVER_BY_ROUTER BpfServerFlags = 64
+	BpfServerFlagsSERVER_PRESENT     BpfServerFlags = 1
+	BpfServerFlagsSERVER_LOCAL       BpfServerFlags = 2
+	BpfServerFlagsSERVER_RESOLVED    BpfServerFlags = 4
+	BpfServerFlagsSERVER_EXPIRES     BpfServerFlags = 8
+	BpfServerFlagsSERVER_WAS_NAT     BpfServerFlags = 16
+	BpfServerFlagsSERVER_DIRECTOR    BpfServerFlags = 32
+	BpfServerFlagsSERVER_BY_ROUTER   BpfServerFlags = 64
+	BpfServerFlagsSERVER_UNREACHABLE BpfServerFlags = 128
 )
 
 type BpfService struct {
@@ -538,7 +539,8 @@ type BpfWork struct {
 	_        [3]byte
 	Check    uint32
 	LastHop  bool
-	_        [3]byte
+	NoHost   bool
+	_        [2]byte
 	Service  uint32
 	Server   uint32
 	Method   BpfMethod

@@ -46,7 +46,7 @@ func (f *Finder) Close() {
 }
 
 // Find asks the kernel for the next hop to an address, and has it look for a neighbour
-// that is not known or not confirmed. An address without a route has none.
+// that is not known or not confirmed. An address without a route has none, and is unreachable.
 func (f *Finder) Find(addr netip.Addr) netlnk.NextHop {
 	if _, known := f.known[addr]; !known {
 		hop, err := f.ask(addr)
@@ -132,19 +132,24 @@ func (f *Finder) Await(wanted []Want) {
 }
 
 // Freshest is a next hop as it was found, with the neighbour's address as it was known where
-// it is not found: the neighbour table drops entries that were not used for a while. All
-// else is as found: the device may have another address or MTU by now.
+// it is not found: the neighbour table drops entries that were not used for a while. A
+// neighbour that has not answered stays unreachable while it is asked again. All else is as
+// found: the device may have another address or MTU by now.
 func Freshest(old, found netlnk.NextHop) netlnk.NextHop {
 	sameHop := old.Index == found.Index && old.Gateway == found.Gateway && !found.Local
-	if old.Valid && !found.Valid && sameHop && found.Refused == "" && len(found.Src) == len(old.Src) {
+	if found.Valid || found.Unreachable || !sameHop || found.Refused != "" || len(found.Src) != len(old.Src) {
+		return found
+	}
+	if old.Valid {
 		found.Dst, found.Valid = old.Dst, true
 	}
+	found.Unreachable = old.Unreachable && old.Index != 0
 	return found
 }
 
 // Same says whether two next hops are the same in everything.
 func Same(a, b netlnk.NextHop) bool {
 	return a.Index == b.Index && a.Gateway == b.Gateway && a.Local == b.Local && a.Valid == b.Valid &&
-		a.Source == b.Source && a.MTU == b.MTU &&
+		a.Unreachable == b.Unreachable && a.Source == b.Source && a.MTU == b.MTU &&
 		string(a.Src) == string(b.Src) && string(a.Dst) == string(b.Dst)
 }

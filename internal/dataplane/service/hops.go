@@ -48,7 +48,10 @@ func (r *Registry) allPaths() *paths {
 		if hop.Gateway.IsValid() {
 			addr = hop.Gateway
 		}
-		all.neighbours[neighbour{hop.Index, addr}] = hop
+		at := neighbour{hop.Index, addr}
+		if other, known := all.neighbours[at]; !known || other.Unreachable { // of one that has just come it may not be known yet
+			all.neighbours[at] = hop
+		}
 	}
 	all.exits = slices.Sorted(maps.Keys(exits))
 	r.paths = all
@@ -79,7 +82,8 @@ func (r *Registry) Exits() []int {
 }
 
 // Concerns says whether a report about a neighbour of a device changes how a server in
-// service is reached. What is known of a neighbour stays when the kernel forgets it.
+// service is reached. What is known of a neighbour stays when the kernel forgets it, until it
+// does not answer.
 func (r *Registry) Concerns(device int, n netlnk.NeighbourReport) bool {
 	if !n.Addr.IsValid() {
 		return true // it was not told
@@ -87,6 +91,9 @@ func (r *Registry) Concerns(device int, n netlnk.NeighbourReport) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hop, ours := r.allPaths().neighbours[neighbour{device, n.Addr}]
+	if n.Failed {
+		return ours && !hop.Unreachable
+	}
 	return ours && n.Usable && (!hop.Valid || string(hop.Dst) != string(n.MAC[:]))
 }
 

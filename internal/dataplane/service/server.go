@@ -81,6 +81,9 @@ func (r *Registry) putServer(key serverKey, s *server) error {
 	if s.hop.Valid {
 		entry.Flags |= abi.BpfServerFlagsSERVER_RESOLVED
 	}
+	if s.hop.Unreachable {
+		entry.Flags |= abi.BpfServerFlagsSERVER_UNREACHABLE
+	}
 	if r.directors[key.addr.Addr()] {
 		entry.Flags |= abi.BpfServerFlagsSERVER_DIRECTOR
 	}
