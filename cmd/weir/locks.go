@@ -28,12 +28,13 @@ type locks struct {
 	folder    *os.File
 	namespace net.Listener
 	pins      *dataplane.Lock
+	pinDir    string
 }
 
 // lockAll takes all of them, before anything is touched. The error names the process that
 // has one.
 func lockAll(o runOptions) (*locks, error) {
-	var l locks
+	l := locks{pinDir: o.pinDir}
 	var err error
 	if l.folder, err = lockFolder(o.runDir); err != nil {
 		return nil, err
@@ -48,8 +49,10 @@ func lockAll(o runOptions) (*locks, error) {
 	return &l, nil
 }
 
+// unlock releases them. Pins that nobody has come to make are taken away with their folder.
 func (l *locks) unlock() {
 	if l.pins != nil {
+		_, _ = dataplane.RemoveUnfinished(l.pinDir) // the next start tries again
 		l.pins.Unlock()
 	}
 	if l.namespace != nil {

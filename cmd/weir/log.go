@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,49 +54,6 @@ func openLog(w io.Writer, form string) (slog.Handler, *lineQueue, error) {
 func ignorePipes() {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	signal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
-}
-
-// endWithin is how long a process that is told to end may take. Whatever hangs then is left
-// behind: leases run out, as those of one that was killed.
-const endWithin = 5 * time.Second
-
-// ending bounds how long the end of a process takes, but for shutdown_script, which has a time of
-// its own.
-type ending struct {
-	atOnce func()
-
-	mu    sync.Mutex // guards what follows
-	timer *time.Timer
-	done  bool
-}
-
-// begin is called when the process is told to end: a second signal ends it at once.
-func (e *ending) begin() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.done {
-		return
-	}
-	signal.Reset(os.Interrupt, unix.SIGTERM)
-	e.timer = time.AfterFunc(endWithin, e.atOnce)
-}
-
-// over is called when all has ended but shutdown_script.
-func (e *ending) over() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.done = true; e.timer != nil {
-		e.timer.Stop()
-	}
-}
-
-// endAtOnce ends the process.
-func endAtOnce(log *slog.Logger, flush func()) func() {
-	return func() {
-		log.Error("the end takes too long, ending without it", "after", endWithin)
-		flush()
-		os.Exit(1)
-	}
 }
 
 // version is what was built: the commit, or the release.

@@ -130,16 +130,22 @@ func serve(ctx context.Context, o runOptions, text io.Writer, stream *cluster.St
 		return err
 	}
 	defer locks.unlock()
+	takeBack := func() {}
+	if dataplane.Unfinished(o.pinDir) {
+		takeBack = func() { withdraw(o.pinDir, secondariesIn(o.runDir), log) }
+		end.starts(takeBack)
+	}
 	var holder holder = keeper
 	if keeper == nil {
 		holder = newCaretaker(cfg, o, log)
 	}
 	scripts := newLifeScripts(cfg, log)
 	defer func() {
+		takeBack()
 		end.over()
 		scripts.shutDown(o.pinDir)
 	}()
-	return begin{o, cfg, loader, stream, hangups, locks, holder, scripts}.direct(ctx)
+	return begin{o, cfg, loader, stream, hangups, locks, holder, scripts, end}.direct(ctx)
 }
 
 // begin is what a director begins with.
@@ -152,6 +158,7 @@ type begin struct {
 	locks   *locks
 	holder  holder
 	scripts *lifeScripts
+	end     *ending
 }
 
 // direct has a director run with its data plane until ctx ends. The holder goes on with what
@@ -167,10 +174,11 @@ func (b begin) direct(ctx context.Context) error {
 	if err := b.scripts.startUp(ctx); err != nil {
 		return err
 	}
-	plane, err := openPlane(cfg, o, b.locks, log)
+	plane, err := openPlane(ctx, cfg, o, b.locks, log)
 	if err != nil {
 		return err
 	}
+	first := plane.Unfinished() && !plane.Anew()
 	if err := restoreRules(plane, o.runDir); err != nil {
 		log.Warn(err.Error())
 	}
@@ -178,7 +186,7 @@ func (b begin) direct(ctx context.Context) error {
 		return cmp.Or(errors.Join(keepRules(plane, o.runDir), plane.Remove()), ctx.Err())
 	}
 	machine := director.OnKernel(
-		director.Plane{Forwarder: plane, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
+		director.Plane{Forwarder: firstStart{plane, ctx}, Leases: plane, Left: plane, Counters: counters{plane}, Run: plane.Run, Off: plane.Off, Opened: plane.Opened},
 		thisMachine{realserver.New(filepath.Join(o.runDir, "realserver.json"))}, secondariesIn(o.runDir),
 	)
 	begun, memory := false, newMemory()
@@ -186,7 +194,7 @@ func (b begin) direct(ctx context.Context) error {
 	others.speaks.Store(len(cfg.VRRPInstances) > 0)
 	machine.TakeOver = func() {
 		memory.taken()
-		begun, taken = ctx.Err() == nil, true
+		begun, taken = ctx.Err() == nil && b.end.stands(), true
 		if plane.Anew() { // nothing says here that this director is master
 			if err := holder.handOver(takeWithin); err != nil {
 				log.Warn(err.Error())
@@ -214,7 +222,15 @@ func (b begin) direct(ctx context.Context) error {
 	if begun || plane.Adopted() {
 		return errors.Join(err, plane.Close())
 	}
-	return errors.Join(err, plane.Remove()) // it was never in service
+	failed := plane.Remove() // it was never in service
+	if first {
+		_, e := director.RemoveVIPs(secondariesIn(o.runDir))
+		failed = errors.Join(failed, e)
+	}
+	if failed != nil {
+		log.Error("take away what the start has set up", "error", failed)
+	}
+	return cmp.Or(err, failed)
 }
 
 // secondariesIn is the file of a run folder that says what promote_secondaries of devices was.
@@ -228,17 +244,26 @@ func realServers(cfg *conf.Config) (n int) {
 	return n
 }
 
-// openPlane loads the data plane, and takes up what an earlier process has left of it.
-func openPlane(cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (*dataplane.Plane, error) {
+// openPlane loads the data plane, and takes up what an earlier process has left of it. A first
+// start does not wait for the kernel once ctx has ended.
+func openPlane(ctx context.Context, cfg *conf.Config, o runOptions, locks *locks, log *slog.Logger) (plane *dataplane.Plane, err error) {
+	if !dataplane.Unfinished(o.pinDir) {
+		ctx = context.WithoutCancel(ctx)
+	}
 	tables := cfg.Weir.Tables
-	plane, err := dataplane.Open(dataplane.Options{
-		PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
-		Services: tables.Services, RealServers: tables.Servers, Expected: realServers(cfg), Lock: locks.pins,
+	opened := make(chan *dataplane.Plane, 1)
+	err = unlessEnded(ctx, func() error {
+		p, err := dataplane.Open(dataplane.Options{
+			PinDir: o.pinDir, Log: log, Connections: tables.Connections, Templates: tables.Templates,
+			Services: tables.Services, RealServers: tables.Servers, Expected: realServers(cfg), Lock: locks.pins,
+		})
+		opened <- p
+		return err
 	})
 	if err != nil {
-		os.Remove(o.pinDir) // where nothing is pinned
 		return nil, err
 	}
+	plane = <-opened
 	if plane.Adopted() && !o.empty && len(cfg.VirtualServers)+len(cfg.VRRPInstances) == 0 {
 		err := fmt.Errorf("%s has no virtual_server and no vrrp_instance, and an earlier weir has left services: to take all of them away, say weir run --empty, or weir stop --remove", o.config)
 		return nil, errors.Join(err, plane.Close())

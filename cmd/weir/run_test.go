@@ -36,8 +36,6 @@ func TestRunRefusesABrokenFile(t *testing.T) {
 func TestRunRefusesASecondProcess(t *testing.T) {
 	dir := t.TempDir()
 	pins := filepath.Join("/sys/fs/bpf", "weirt-"+filepath.Base(dir))
-	defer os.Remove(pins)
-	defer os.Remove(pins + "-x")
 	first, err := lockAll(runOptions{runDir: dir, pinDir: pins})
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +59,9 @@ func TestRunRefusesASecondProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.unlock()
+	if _, err := os.Stat(pins); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left by a start that came to nothing (%v)", pins, err)
+	}
 }
 
 func TestRunRefusesWhatItCannotDo(t *testing.T) {

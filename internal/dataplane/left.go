@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"weir/internal/dataplane/attach"
@@ -20,13 +19,39 @@ func OpenLeases(pinDir string) (*Leases, error) { return lease.OpenPinned(pinDir
 // Lock is a folder of pins that no other process may use.
 type Lock = kmap.Lock
 
-// LockPins makes a folder for pins, and locks it, for Options.Lock. Nothing in it is
-// touched. The error names the process that has it.
+// LockPins makes a folder for pins, and locks it, for Options.Lock. Nothing that is pinned in
+// it is touched; an empty one is unfinished from now on. The error names the process that has
+// it.
 func LockPins(pinDir string) (*Lock, error) {
 	if err := kmap.MakePinDir(pinDir); err != nil {
 		return nil, err
 	}
-	return kmap.LockDir(pinDir)
+	lock, err := kmap.LockDir(pinDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := kmap.Begin(pinDir); err != nil {
+		lock.Unlock()
+		return nil, err
+	}
+	return lock, nil
+}
+
+// Unfinished says whether what is pinned in a folder is that of a first start, and has not
+// been set up yet.
+func Unfinished(pinDir string) bool { return kmap.Unfinished(pinDir) }
+
+// RemoveUnfinished takes away what a first start has pinned in a folder that is the caller's by
+// its lock, unless its data plane has been set up: then it returns false. The start may be under
+// way in another goroutine, which can pin nothing more there.
+func RemoveUnfinished(pinDir string) (removed bool, err error) {
+	if !kmap.Unfinished(pinDir) {
+		return false, nil
+	}
+	if err := attach.DetachPinned(pinDir); err != nil {
+		return false, err
+	}
+	return true, kmap.RemovePinDir(pinDir)
 }
 
 // Holder names the process that has a file locked by flock, in words, and Process one by its
@@ -49,15 +74,5 @@ func RemovePinned(pinDir string) (removed bool, err error) {
 	if err := attach.DetachPinned(pinDir); err != nil {
 		return false, err
 	}
-	return true, removePinned(pinDir)
-}
-
-func removePinned(pinDir string) error {
-	if err := kmap.RemovePins(pinDir); err != nil {
-		return err
-	}
-	if err := os.Remove(pinDir); err != nil {
-		return fmt.Errorf("remove the folder of the pins: %w", err)
-	}
-	return nil
+	return true, kmap.RemovePinDir(pinDir)
 }

@@ -60,7 +60,9 @@ type Plane struct {
 	setting   sync.Mutex  // one Set or Remove at a time
 	repairing sync.Mutex  // one repair of drift at a time
 	planned   atomic.Bool // a state has been set
-	anew      bool        // what was pinned did not fit and has been removed
+	// unfinished says that what is pinned is this process's, and no state has been set whole.
+	unfinished atomic.Bool
+	anew       bool // what was pinned did not fit and has been removed
 	// resolved is when the next hops to all servers were found last, how long that took, and
 	// what had been written of servers before. It is that of Run's goroutine.
 	resolved struct {
@@ -113,6 +115,8 @@ func Open(o Options) (*Plane, error) {
 	p := &Plane{log: o.Log, pinDir: o.PinDir, spec: spec, need: needOf(spec, o), ledger: drift.NewLedger(o.Log), compareEvery: compareEvery}
 	p.need.warn(o.Log)
 	if err := p.load(); err != nil {
+		_, failed := RemoveUnfinished(o.PinDir)
+		err = errors.Join(err, failed)
 		if errors.Is(err, unix.EPERM) {
 			return nil, fmt.Errorf("%w: weir takes root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", err)
 		}
@@ -120,6 +124,8 @@ func Open(o Options) (*Plane, error) {
 	}
 	if err := p.takeUp(o); err != nil {
 		p.Close()
+		_, failed := RemoveUnfinished(o.PinDir)
+		err = errors.Join(err, failed)
 		return nil, p.need.explain(fmt.Errorf("take up the tables pinned in %s: %w", o.PinDir, err))
 	}
 	return p, nil
@@ -138,42 +144,58 @@ var formerNames = map[string]string{
 	"half_opens": "",
 }
 
-// load makes or opens the tables and the programs that belong to no device. Where it fails,
-// it leaves no table that it has made.
+// load makes or opens the tables and the programs that belong to no device.
 func (p *Plane) load() error {
 	var objects struct {
 		abi.Maps
 		programs
 	}
-	if err := kmap.RenamePins(p.pinDir, formerNames); err != nil {
+	if err := p.begin(); err != nil {
 		return err
 	}
-	pins, err := os.ReadDir(p.pinDir)
-	if err != nil {
-		return fmt.Errorf("list the pins: %w", err)
-	}
-	fresh := len(pins) == 0
-	err = p.spec.LoadAndAssign(&objects, p.collection())
+	err := p.spec.LoadAndAssign(&objects, p.collection())
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		misfits := kmap.Misfits(p.pinDir, p.spec)
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
 			"tables", strings.Join(misfits, "; "), "lost", "all connections, and the masterships of this director")
 		p.anew = true
-		if err := kmap.RemovePins(p.pinDir); err != nil {
+		if err := p.beginAnew(); err != nil {
 			return err
 		}
-		fresh = true
 		err = p.spec.LoadAndAssign(&objects, p.collection())
 	}
 	if err != nil {
-		err = fmt.Errorf("load the data plane: %w", err)
-		if fresh {
-			err = errors.Join(err, removePinned(p.pinDir))
-		}
-		return err
+		return fmt.Errorf("load the data plane: %w", err)
 	}
 	p.maps, p.programs = objects.Maps, objects.programs
 	return nil
+}
+
+// begin looks at what is pinned. What a first start has left that was cut off is taken away:
+// it has never served anybody, and some of it may be missing.
+func (p *Plane) begin() error {
+	if err := kmap.Begin(p.pinDir); err != nil {
+		return err
+	}
+	if !kmap.Unfinished(p.pinDir) {
+		return kmap.RenamePins(p.pinDir, formerNames)
+	}
+	if pins, err := os.ReadDir(p.pinDir); err == nil && len(pins) > 1 {
+		p.log.Info("an earlier start was cut off, and what it has left is taken away", "pins", p.pinDir)
+	}
+	if err := attach.DetachPinned(p.pinDir); err != nil {
+		return err
+	}
+	return p.beginAnew()
+}
+
+// beginAnew unpins everything.
+func (p *Plane) beginAnew() error {
+	if err := kmap.RemovePins(p.pinDir); err != nil {
+		return err
+	}
+	p.unfinished.Store(true)
+	return kmap.Begin(p.pinDir)
 }
 
 // takeUp opens the parts, each with what an earlier process left of it. Their order is
@@ -225,13 +247,18 @@ func (p *Plane) Close() error {
 	return p.maps.Close()
 }
 
-// Remove takes the data plane away: it leaves every device, and nothing stays pinned.
+// Remove takes the data plane away: it leaves every device, and nothing stays pinned. It does
+// not wait for a Set, which may take as long as the kernel takes to verify programs: what that
+// has still open goes with the process.
 func (p *Plane) Remove() error {
-	p.setting.Lock()
+	if !p.setting.TryLock() {
+		p.devices.Shut()
+		return errors.Join(attach.DetachPinned(p.pinDir), kmap.RemovePinDir(p.pinDir))
+	}
 	defer p.setting.Unlock()
 	if err := p.devices.DetachAll(); err != nil {
 		return err
 	}
 	p.Close()
-	return removePinned(p.pinDir)
+	return kmap.RemovePinDir(p.pinDir)
 }

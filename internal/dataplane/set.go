@@ -11,6 +11,7 @@ import (
 
 	"weir/internal/dataplane/attach"
 	"weir/internal/dataplane/conn"
+	"weir/internal/dataplane/kmap"
 	"weir/internal/dataplane/mark"
 	"weir/internal/dataplane/nexthop"
 	"weir/internal/dataplane/service"
@@ -58,8 +59,15 @@ func (p *Plane) Set(state lvs.Plan) error {
 	if err = errors.Join(errs...); errors.Is(err, unix.ENOMEM) { // E2BIG is a table that is full
 		return p.need.explain(err)
 	}
+	if err == nil && p.unfinished.Load() {
+		err = p.devices.Unless(func() error { return kmap.Finish(p.pinDir) })
+		p.unfinished.Store(err != nil)
+	}
 	return err
 }
+
+// Unfinished says whether no state has been set yet, and no earlier process has left one.
+func (p *Plane) Unfinished() bool { return p.unfinished.Load() }
 
 // Find has the next hops to servers that a state adds looked for. A Set of the state, or of
 // steps towards it, then finds them, and does not wait for neighbours that do not answer. It

@@ -6,14 +6,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"weir/internal/netlnk/nstest"
 )
 
 // shared is the output of a process, to be read while it runs.
@@ -32,37 +28,6 @@ func (s *shared) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.String()
-}
-
-// A first start that is told to end before it serves anybody leaves nothing pinned.
-func TestStartThatIsToldToEnd(t *testing.T) {
-	t.Parallel()
-	ns, dir := nstest.New(t, "toldend"), t.TempDir()
-	pins := filepath.Join("/sys/fs/bpf", "weirt-"+filepath.Base(dir)+"-end")
-	t.Cleanup(func() { os.RemoveAll(pins) })
-	nstest.Veth(ns, "eth0", nstest.New(t, "toldend2"), "eth0")
-	file := filepath.Join(dir, "keepalived.conf")
-	if err := os.WriteFile(file, []byte("virtual_server 192.0.2.1 80 {\n    protocol TCP\n    real_server 192.0.2.2 80 {\n    }\n}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var out shared
-	cmd := exec.CommandContext(t.Context(), executable, "run", "-f", file, "--run-dir", filepath.Join(dir, "run"), "--pin-dir", pins)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	var err error
-	ns.Do(func() { err = cmd.Start() })
-	if err != nil {
-		t.Fatal(err)
-	}
-	nstest.WaitFor(t, "it begins", func() bool { return out.String() != "" })
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("it ended with %v:\n%s", err, out.String())
-	}
-	if _, err := os.Stat(pins); !os.IsNotExist(err) {
-		t.Errorf("%s is there: %v", pins, err)
-	}
 }
 
 // Where the process that keeps masterships for a restart cannot be started, here because

@@ -26,6 +26,8 @@ type Devices struct {
 	moved  func(device string) error // is told of a device that was made anew
 	forget func() error              // makes established flows take the full path once
 
+	gate gate
+
 	mu       sync.Mutex // guards the fields below
 	by       map[string]*device
 	asked    Wanted
@@ -76,6 +78,12 @@ func Open(o Options) (*Devices, error) {
 	}
 	return a, nil
 }
+
+// Shut has no program get to a device from now on. It waits for no verification.
+func (a *Devices) Shut() { a.gate.close() }
+
+// Unless does something that Shut waits for, unless that has been called before.
+func (a *Devices) Unless(do func() error) error { return a.gate.pass(do) }
 
 // Close leaves what is attached where it is: what is pinned stays in force.
 func (a *Devices) Close() {

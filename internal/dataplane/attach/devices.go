@@ -320,7 +320,15 @@ var xdpFlags = map[lvs.Hook]link.XDPAttachFlags{
 }
 
 // pinned updates the link that is pinned there, without a gap, or makes one.
-func (a *Devices) pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (*attachment, error) {
+func (a *Devices) pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (h *attachment, err error) {
+	err = a.Unless(func() error {
+		h, err = pinned(path, program, index, attach)
+		return err
+	})
+	return h, err
+}
+
+func pinned(path string, program *ebpf.Program, index int, attach func() (link.Link, error)) (*attachment, error) {
 	if l, err := link.LoadPinnedLink(path, nil); err == nil {
 		if err := l.Update(program); err == nil {
 			return attachedLink(l, path, program, index)

@@ -22,7 +22,8 @@ func (a *Devices) attachTC(path string, program *ebpf.Program, index int, where 
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) {
 		place := filterPlace(where == ebpf.AttachTCXEgress)
-		if err := a.attachFilter(path, program, index, place); err != nil {
+		err := a.Unless(func() error { return a.attachFilter(path, program, index, place) })
+		if err != nil {
 			return nil, err
 		}
 		return attachedFilter(path, program, index, place)

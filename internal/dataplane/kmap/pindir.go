@@ -37,11 +37,14 @@ func RemovePins(dir string) error {
 		return fmt.Errorf("list the pins: %w", err)
 	}
 	for _, e := range entries {
+		if e.Name() == unfinished {
+			continue
+		}
 		if err := Unpin(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
-	return nil
+	return Finish(dir) // last: whoever is cut off before leaves it to the next process
 }
 
 // RenamePins gives what an earlier version pinned under a former name its name of now.
