@@ -61,7 +61,7 @@ var may = map[string][]string{
 	"internal/director":              {"lvs", "vrrp", "conf", "internal/beat", "internal/cluster", "internal/drift", "internal/check", "internal/script", "internal/trackfile", "internal/bfd", "internal/netlnk", "internal/netlnk/arp", "internal/netlnk/ndp", "internal/track", "internal/vip", "internal/vmac", "internal/director/diff", "internal/director/pool", "internal/director/ha", "internal/director/setter"},
 	"internal/api":                   {"lvs", "conf", "internal/beat", "internal/director", "internal/cluster"},
 	"internal/lab":                   {"examples", "conf", "internal/api", "internal/cluster"},
-	"cmd/weir":                       {"conf", "conf/lint", "lvs", "internal/api", "internal/beat", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/notify", "internal/script", "internal/realserver", "internal/statefile", "internal/lab"},
+	"cmd/weir":                       {"conf", "conf/lint", "lvs", "vrrp", "internal/api", "internal/beat", "internal/check", "internal/cluster", "internal/dataplane", "internal/director", "internal/director/pool", "internal/netlnk", "internal/notify", "internal/script", "internal/realserver", "internal/statefile", "internal/lab"},
 	"internal/netlnk/nstest":         nil,
 	"internal/netlnk/fakenet":        {"lvs", "vrrp", "vrrp/pace", "internal/netlnk"},
 	"test/bench":                     {"test/bench/floor"},

@@ -212,6 +212,7 @@ func (b begin) direct(ctx context.Context) error {
 		others.speaks.Store(len(cfg.VRRPInstances) > 0)
 	}
 	d := director.New(cfg, machine, b.stream)
+	others.instances = d.Instances
 	d.Suspend(true)
 	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, b.scripts, others})
 	tellEnd() // which keeps nobody waiting who is to take over
@@ -293,7 +294,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	}
 	defer server.Close()
 	server.ServeRules(o.rules)
-	server.OtherVRRP = o.others.Processes
+	server.OtherVRRP = o.others.Found
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, handOver := context.WithCancel(ctx)
 	defer handOver()

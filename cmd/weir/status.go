@@ -29,7 +29,8 @@ func statusCommand() *cobra.Command {
 with the other director, and each virtual server with the real servers that are
 down, and the sessions of BFD. The last lines say what needs you: real servers and
 sessions that are down, instances that cannot take part, and another program of
-this machine that speaks VRRP.
+this machine that is master of the same VRID. One that speaks VRRP with other VRIDs
+is a note.
 With --json everything, for programs; docs/api.md has the fields.
 
 The exit code is 0 when nothing needs you, 2 when something does, and 1 when no
@@ -63,6 +64,7 @@ func showStatus(out io.Writer, s cluster.Snapshot) error {
 	v.sessions(s.Sessions)
 	v.services(s.Services)
 	v.drift(s.Drift)
+	v.others(s)
 	v.conclude(needs(s))
 	_, err := io.WriteString(out, v.String())
 	return err
@@ -201,6 +203,32 @@ func (v *statusView) drift(kinds map[string]cluster.Drift) {
 	}
 }
 
+// otherPrograms are the other programs that speak VRRP.
+func otherPrograms(s cluster.Snapshot) string { return strings.Join(s.Director.OtherVRRP, " and ") }
+
+// others is a note of other programs that speak VRRP, and of the virtual routers that they were
+// heard to advertise, where none of those is one of weir's.
+func (v *statusView) others(s cluster.Snapshot) {
+	if len(s.Director.OtherVRRP) == 0 {
+		return
+	}
+	var routers []string
+	for _, id := range s.Director.OtherRouters {
+		if slices.ContainsFunc(s.Instances, func(in cluster.Instance) bool { return in.ID == id }) {
+			return // that needs somebody
+		}
+		routers = append(routers, id.String())
+	}
+	v.linef("\nNote: %s speaks VRRP here, too", otherPrograms(s))
+	if len(routers) == 0 {
+		v.linef("      it advertises nothing on weir's interfaces; its VRIDs have to be others")
+		return
+	}
+	for _, router := range routers {
+		v.linef("      it advertises %s, which weir does not", router)
+	}
+}
+
 func (v *statusView) services(list []cluster.Service) {
 	if len(list) > 0 {
 		v.linef("")
@@ -289,8 +317,10 @@ func needs(s cluster.Snapshot) (list []string) {
 			list = append(list, fmt.Sprintf("VRRP instance %s cannot take part: %s", in.Name, cmp.Or(in.Fault, "it is in fault")))
 		}
 	}
-	for _, process := range s.Director.OtherVRRP {
-		list = append(list, fmt.Sprintf("%s speaks VRRP here, too: end it unless its VRIDs differ", process))
+	for _, in := range s.Instances {
+		if slices.Contains(s.Director.OtherRouters, in.ID) {
+			list = append(list, fmt.Sprintf("%s is master of VRID %d on %s, too: end it", otherPrograms(s), in.ID.VRID, in.ID.Interface))
+		}
 	}
 	for _, session := range s.Sessions {
 		if !session.Up && session.Reason != "" {

@@ -57,7 +57,7 @@ func night() cluster.Snapshot {
 		Traffic: cluster.Traffic{Rates: cluster.Rates{Connections: 9800, InPackets: 9800, InBytes: 800_000}}}
 	return cluster.Snapshot{
 		Time:        now,
-		Director:    cluster.Director{OtherVRRP: []string{"process 12 (keepalived)"}, Host: "node01", Started: ago(12*24*time.Hour + 4*time.Hour), Config: "/etc/keepalived/keepalived.conf", Loaded: ago(2*time.Hour + 5*time.Minute)},
+		Director:    cluster.Director{OtherVRRP: []string{"process 12 (keepalived)"}, OtherRouters: []lvs.InstanceID{{Interface: "eth0", VRID: 51}}, Host: "node01", Started: ago(12*24*time.Hour + 4*time.Hour), Config: "/etc/keepalived/keepalived.conf", Loaded: ago(2*time.Hour + 5*time.Minute)},
 		Devices:     []cluster.Device{{Name: "eth0", Hook: lvs.HookNative}, {Name: "eth1", Hook: lvs.HookTC}},
 		Connections: 1_200_400,
 		Sessions: []cluster.Session{
@@ -65,7 +65,7 @@ func night() cluster.Snapshot {
 			{Name: "west", Neighbor: netip.MustParseAddr("2001:db8::32"), Reason: "control detection time expired"},
 		},
 		Instances: []cluster.Instance{
-			{Name: "VI_1", ID: lvs.InstanceID{VRID: 51}, State: cluster.Master, Priority: 100, Since: ago(12 * 24 * time.Hour),
+			{Name: "VI_1", ID: lvs.InstanceID{Interface: "eth0", VRID: 51}, State: cluster.Master, Priority: 100, Since: ago(12 * 24 * time.Hour),
 				VIPs:      []netip.Prefix{netip.MustParsePrefix("192.168.25.100/32")},
 				Peer:      &cluster.Peer{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Heard: ago(400 * time.Millisecond)},
 				Other:     &cluster.OtherMaster{Addr: netip.MustParseAddr("192.168.25.32"), Priority: 90, Since: ago(3 * time.Second), Adverts: 3},
@@ -76,11 +76,11 @@ func night() cluster.Snapshot {
 	}
 }
 
-// quiet is the same when all is well.
+// quiet is the same when all is well: the other program has another VRID.
 func quiet() cluster.Snapshot {
 	s := night()
 	s.Instances, s.Services, s.Sessions = s.Instances[:1], s.Services[1:], s.Sessions[:1]
-	s.Director.OtherVRRP = nil
+	s.Director.OtherRouters = []lvs.InstanceID{{Interface: "eth0", VRID: 77}}
 	s.Instances[0].Other, s.Instances[0].Conflicts = nil, nil
 	return s
 }

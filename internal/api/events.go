@@ -72,7 +72,7 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	state.Director.Started = s.events.Begun()
 	state.Director.Config, _ = s.runs()
 	if s.OtherVRRP != nil {
-		state.Director.OtherVRRP = s.OtherVRRP()
+		state.Director.OtherVRRP, state.Director.OtherRouters = s.OtherVRRP()
 	}
 	reply(w, http.StatusOK, state)
 }

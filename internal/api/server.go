@@ -22,6 +22,7 @@ import (
 	"weir/internal/beat"
 	"weir/internal/cluster"
 	"weir/internal/director"
+	"weir/lvs"
 )
 
 // Director is who plans, reloads and tells its state. All may be called from any
@@ -47,9 +48,10 @@ type Server struct {
 	Stop func()
 	// StopTakes, unless it is nil, says how long shutdown_script may take. It is set before Run.
 	StopTakes func() time.Duration
-	// OtherVRRP, unless it is nil, lists the other programs of this machine that speak VRRP. It is
+	// OtherVRRP, unless it is nil, lists the other programs of this machine that speak VRRP, and the
+	// virtual routers that those were heard to advertise. It is
 	// set before Run.
-	OtherVRRP func() []string
+	OtherVRRP func() (programs []string, routers []lvs.InstanceID)
 
 	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
 	begun uint64     // the number of the last reload that is in force

@@ -93,6 +93,9 @@ func examples() []example {
 			"chains", "inet filter input", "all", 1, "remedy", "weir { deny NETWORK } and weir deny NETWORK")),
 		typed(OtherVRRPFound([]string{"process 12 (keepalived)"}), warn("another program of this machine speaks VRRP: its virtual routers have to be others than weir's",
 			"programs", "process 12 (keepalived)")),
+		typed(OtherMasterHere("VI_1", lvs.InstanceID{Interface: "eth0", VRID: 51}, []string{"process 12 (keepalived)"}),
+			warn("another program of this machine advertises the virtual router of an instance: end it, or give one of the two another VRID",
+				"instance", "VI_1", "virtual_router", lvs.InstanceID{Interface: "eth0", VRID: 51}, "programs", "process 12 (keepalived)")),
 
 		engine(VRRPState, info("vrrp state changed", "instance", "VI_1", "from", "BACKUP", "to", "MASTER", "why", "no advert heard")),
 		engine(AdvertNotSent, warn("vrrp advert not sent", "instance", "VI_1", "error", "network is down")),

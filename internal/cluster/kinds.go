@@ -49,6 +49,7 @@ const (
 	RuleRemoved       Kind = "rule_removed"
 	FirewallUnasked   Kind = "firewall_passed_over"
 	OtherVRRP         Kind = "other_vrrp"
+	OtherMasterOfOurs Kind = "other_vrrp_master"
 )
 
 // The kinds of what the engines report to their loggers.

@@ -43,6 +43,9 @@ type Director struct {
 	Loaded time.Time `json:"loaded"`
 	// OtherVRRP are other programs that speak VRRP in this network namespace, in words.
 	OtherVRRP []string `json:"other_vrrp,omitempty"`
+	// OtherRouters are the virtual routers that those were heard to advertise, on devices of
+	// instances.
+	OtherRouters []lvs.InstanceID `json:"other_virtual_routers,omitempty"`
 }
 
 // Device is a network device that the data plane is attached to.

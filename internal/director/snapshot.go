@@ -33,6 +33,12 @@ func (d *Director) Snapshot(ctx context.Context) (cluster.Snapshot, error) {
 	return s, nil
 }
 
+// Instances are the VRRP instances at one moment, as a snapshot has them.
+func (d *Director) Instances(ctx context.Context) (list []cluster.Instance, err error) {
+	err = d.ask(ctx, "the instances", func() { list = d.instances.Snapshot() })
+	return list, err
+}
+
 // Subscribe reads the events whose numbers are greater than after.
 func (d *Director) Subscribe(after uint64) *cluster.Subscription { return d.stream.Subscribe(after) }
 
