@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,7 @@ before is remembered in the state file and restored by stop.`,
 // realserverVerb makes one of the three subcommands; they share their flags.
 func realserverVerb(name, short string, run func(*cobra.Command, *realserver.RealServer, []netip.Addr) error) *cobra.Command {
 	var vips []string
-	var state string
+	var state, space string
 	cmd := &cobra.Command{
 		Use:          name,
 		Short:        short,
@@ -47,11 +48,18 @@ func realserverVerb(name, short string, run func(*cobra.Command, *realserver.Rea
 			if err != nil {
 				return err
 			}
+			if takeEntered() != space {
+				return fmt.Errorf("net namespace %s: %w", space, enterNamespace(cmd.Context(), space))
+			}
+			if space != "" && !cmd.Flags().Changed("state") {
+				state = filepath.Join(folderIn(filepath.Dir(state), space), filepath.Base(state))
+			}
 			return run(cmd, realserver.New(state), addrs)
 		},
 	}
 	cmd.Flags().StringArrayVar(&vips, "vip", nil, "virtual `address`; may be given several times")
-	cmd.Flags().StringVar(&state, "state", realserver.DefaultState, "state `file`; each network namespace needs its own")
+	cmd.Flags().StringVar(&state, "state", realserver.DefaultState, "state `file`; each network namespace needs its own, and has it in /run/weir-NAME with --net-namespace NAME")
+	cmd.Flags().StringVar(&space, "net-namespace", "", "`name` of the network namespace that is the real server, as ip netns list shows it")
 	return cmd
 }
 

@@ -141,6 +141,35 @@ func TestNetNamespace(t *testing.T) {
 	}
 }
 
+// A network namespace is made a real server from outside, and has a state file of its own.
+func TestRealServerInANetNamespace(t *testing.T) {
+	t.Parallel()
+	s := newSpaced(t, "rsspace", "10.9.9.100")
+	const vip = "192.168.25.100"
+	onLo := func() bool { return strings.Contains(s.space.IP("-o", "address", "show", "dev", "lo"), vip+"/32") }
+	for _, tt := range []struct {
+		args, out string
+		fails, on bool
+	}{
+		{"status", "no virtual address has been started here", true, false},
+		{"start --vip " + vip, vip + " is on lo, and this machine keeps silent about it\n", false, true},
+		{"status", vip + " is on lo, and this machine keeps silent about it\n", false, true},
+		{"stop", "stopped", false, false},
+	} {
+		out, err := s.weir(append([]string{"realserver"}, append(strings.Fields(tt.args), "--net-namespace", s.space.Name)...)...)
+		if (err != nil) != tt.fails || !strings.Contains(out, tt.out) || onLo() != tt.on {
+			t.Errorf("%s: %v, on lo: %t, printed\n%s", tt.args, err, onLo(), out)
+		}
+		if _, err := os.Stat(filepath.Join(s.runDir(), "realserver.json")); tt.on && err != nil {
+			t.Errorf("%s: %v", tt.args, err)
+		}
+	}
+	out, err := s.weir("realserver", "start", "--vip", vip, "--net-namespace", s.space.Name+"-gone")
+	if want := "weir: net namespace " + s.space.Name + "-gone: there is no such network namespace"; err == nil || !strings.HasPrefix(out, want) {
+		t.Errorf("a namespace that is not there: %v, printed\n%s", err, out)
+	}
+}
+
 // A namespace that is not there is told with the place in the file and the remedy, and
 // nothing is made.
 func TestNetNamespaceThatIsNotThere(t *testing.T) {
