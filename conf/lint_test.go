@@ -21,6 +21,7 @@ var remarkTexts = map[string]string{
 	"garp-group-empty":      "garp_group {\ninterface e0\n}\n",
 	"hysteresis":            service("10.0.0.1 80", "protocol TCP\nhysteresis 1"),
 	"include-missing":       "include gone.conf\n",
+	"ipvlan-modes":          bareInstance + "use_ipvlan 10.0.0.3 private\n}\n" + strings.Replace(strings.Replace(bareInstance, "instance V", "instance W", 1), "id 7", "id 8", 1) + "use_ipvlan 10.0.0.4\n}\n",
 	"listed-twice":          bareInstance + "notify /bin/a\nnotify /bin/b\n}\n",
 	"sync-group-single":     bareInstance + "}\nvrrp_sync_group G {\ngroup {\nV\n}\n}\n",
 	"vmac-unicast":          bareInstance + "use_vmac\nunicast_peer {\n10.0.0.3\n}\n}\n",

@@ -24,6 +24,7 @@ var remarks = []remark{
 	{"given-twice", false, "a keyword or a block stands twice: one of them counts"},
 	{"hysteresis", true, "hysteresis has to be below quorum, which could never be lost otherwise"},
 	{"include-missing", false, "an include matches no file"},
+	{"ipvlan-modes", false, "two instances have ipvlan devices in different modes on an interface, where the kernel has one mode for all"},
 	{codeRefuses, true, "keepalived refuses or drops what weir does as it is written"},
 	{"listed-twice", true, "a real server, a tracker or a script stands twice: the first one counts"},
 	{"long-line", true, "keepalived reads at most 1,022 bytes of a line: 2.4.3 leaves the beginning out, 2.2.7 takes the rest for another line"},

@@ -45,6 +45,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 	}
 	resolveDevices(&raw.global, instances)
 	checkVMACs(r, raw.instances, instances)
+	checkIpvlans(r, raw.instances)
 	return instances
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"weir/conf/text"
 )
 
 // OwnDevice is a device that an instance has over an interface: a macvlan for use_vmac, an
@@ -173,6 +175,29 @@ func checkVMACs(r *reader, raw []*rawInstance, instances []VRRPInstance) {
 				break
 			}
 			first[at] = i.Name
+		}
+	}
+}
+
+// checkIpvlans warns of an ipvlan device whose mode is not that of the first one over its interface:
+// the kernel has one mode for all of them, that of the last one that was made (ipvlan_link_new in
+// drivers/net/ipvlan/ipvlan_main.c sets the flags of the port).
+func checkIpvlans(r *reader, raw []*rawInstance) {
+	first := map[string]*rawInstance{}
+	for _, i := range raw {
+		if !i.IPVLAN.On || i.Interface == "" {
+			continue
+		}
+		before := first[i.Interface]
+		if before == nil {
+			first[i.Interface] = i
+			continue
+		}
+		if i.IPVLAN.Mode != before.IPVLAN.Mode {
+			r.warnAt(i.PlaceOf("use_ipvlan"), "ipvlan-modes",
+				fmt.Sprintf("the ipvlan device is in mode %s, and that of vrrp_instance %s in mode %s: on %s the kernel has one mode for both, that of the last one",
+					i.IPVLAN.Mode, text.Shorten(before.Name), before.IPVLAN.Mode, text.Shorten(i.Interface)),
+				"give both the same mode", "first given at "+before.PlaceOf("use_ipvlan").String())
 		}
 	}
 }
