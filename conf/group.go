@@ -99,7 +99,7 @@ func addressRange() kind[[2]netip.Addr] {
 		if strings.Contains(word, "/") {
 			p, err := netip.ParsePrefix(word)
 			if err != nil {
-				return span, complain("%s is not a network", text.Quote(word))
+				return span, &complaint{what: text.Quote(word) + " is not a network", hint: NetworkHint(word)}
 			}
 			if p.Masked() != p {
 				return span, &complaint{what: text.Quote(word) + " is not the beginning of its network", hint: "write " + p.Masked().String()}

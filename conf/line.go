@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,7 +116,7 @@ func (g *grammar) read(r *reader, st *text.Statement) (options []Option, ok bool
 			return nil, false
 		}
 		if c := w.check(st.Words[n].Text); c != nil {
-			r.errorAt(st.Words[n].Place, text+": "+c.what, "expected "+w.expects)
+			r.errorAt(st.Words[n].Place, text+": "+c.what, cmp.Or(c.hint, "expected "+w.expects))
 			return nil, false
 		}
 		o.Value += st.Words[n].Text

@@ -143,7 +143,7 @@ func addrPort(r *reader, st *text.Statement, from int) (netip.Addr, uint16, bool
 		r.errorAt(st.Place(), st.Keyword()+" lacks its address", "expected "+st.Keyword()+" IP PORT")
 		return netip.Addr{}, 0, false
 	}
-	addr, ok := word(r, st, from, address())
+	addr, ok := word(r, st, from, addressBeforePort())
 	if !ok || len(st.Words) == from+1 {
 		return addr, 0, ok
 	}

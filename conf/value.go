@@ -3,7 +3,6 @@ package conf
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,62 +184,6 @@ func oneWord[V ~string](noun string, all ...V) kind[V] {
 	return oneOf(c)
 }
 
-// address is an IPv4 or IPv6 address.
-func address() kind[netip.Addr] {
-	return kind[netip.Addr]{"an IP address", func(word string) (netip.Addr, *complaint) {
-		addr, err := netip.ParseAddr(word)
-		switch {
-		case err == nil && addr.Zone() != "":
-			return netip.Addr{}, complain("%s has a zone", text.Quote(word))
-		case err == nil:
-			return addr.Unmap(), nil
-		}
-		if base, mask, masked := strings.Cut(word, "/"); masked && isDigits(mask) {
-			if addr, err := netip.ParseAddr(base); err == nil && addr.Zone() == "" {
-				return addr.Unmap(), &complaint{what: "the mask of " + text.Quote(word) + " is ignored", hint: "write " + base, ignored: true}
-			}
-		}
-		if ap, err := netip.ParseAddrPort(word); err == nil {
-			return netip.Addr{}, &complaint{
-				what: fmt.Sprintf("%s is not an IP address", text.Quote(word)),
-				hint: fmt.Sprintf("write the port apart: %s %d", ap.Addr(), ap.Port()),
-			}
-		}
-		return netip.Addr{}, complain("%s is not an IP address", text.Quote(word))
-	}}
-}
-
-// address4 is an IPv4 address, and address6 an IPv6 one.
-func address4() kind[netip.Addr] { return ofFamily("an IPv4 address", netip.Addr.Is4) }
-
-func address6() kind[netip.Addr] { return ofFamily("an IPv6 address", netip.Addr.Is6) }
-
-func ofFamily(expects string, is func(netip.Addr) bool) kind[netip.Addr] {
-	any := address()
-	return kind[netip.Addr]{expects, func(word string) (netip.Addr, *complaint) {
-		addr, c := any.parse(word)
-		if c.fits() && !is(addr) {
-			return addr, complain("%s is not %s", word, expects)
-		}
-		return addr, c
-	}}
-}
-
-// group4 and group6 are multicast addresses.
-func group4() kind[netip.Addr] { return multicast(address4()) }
-
-func group6() kind[netip.Addr] { return multicast(address6()) }
-
-func multicast(k kind[netip.Addr]) kind[netip.Addr] {
-	return kind[netip.Addr]{strings.Replace(k.expects, " address", " multicast address", 1), func(word string) (netip.Addr, *complaint) {
-		a, c := k.parse(word)
-		if c.fits() && !a.IsMulticast() {
-			c = complain("%s is not a multicast address", word)
-		}
-		return a, c
-	}}
-}
-
 // port is a port number.
 func port() kind[uint16] {
 	k := number[uint16](1, math.MaxUint16)
@@ -264,19 +207,5 @@ func device() kind[string] {
 			}
 		}
 		return word, nil
-	}}
-}
-
-// network is an address with or without a prefix length.
-func network() kind[netip.Prefix] {
-	return kind[netip.Prefix]{"an address or a network such as 10.0.0.0/24", func(word string) (netip.Prefix, *complaint) {
-		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
-			return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
-		}
-		p, err := netip.ParsePrefix(word)
-		if err != nil {
-			return p, complain("%s is not a network", text.Quote(word))
-		}
-		return p.Masked(), nil
 	}}
 }

@@ -220,6 +220,9 @@ func broadcast() kind[string] {
 			return word, nil
 		}
 		_, c := a.parse(word)
+		if c != nil && !strings.ContainsAny(word, ".:") {
+			c.hint = "" // it may be any word
+		}
 		return word, c
 	}}
 }
@@ -269,6 +272,11 @@ func hostAddress() kind[netip.Prefix] {
 		}
 		addr, c := any.parse(base)
 		if c != nil {
+			if !strings.ContainsAny(base, ".:") {
+				c.hint = "" // it may be any word
+			} else if write, why := meantAddress(base); masked && write != "" {
+				c.hint = "write " + write + "/" + length + why
+			}
 			return netip.Prefix{}, c
 		}
 		bits := addr.BitLen()

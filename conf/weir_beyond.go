@@ -115,7 +115,7 @@ func serverName() kind[netip.AddrPort] {
 		}
 		a, err := netip.ParseAddrPort(word)
 		if err != nil || a.Addr().Zone() != "" {
-			return a, complain("%s is no IP, and no IP:PORT", text.Quote(word))
+			return a, &complaint{what: text.Quote(word) + " is no IP, and no IP:PORT", hint: AddressHint(word)}
 		}
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
 	}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"weir/conf"
 	"weir/internal/api"
 )
 
@@ -107,8 +109,12 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
-	if err != nil || p.Addr().Is4In6() {
-		return p, fmt.Errorf("%s: expected an address or a network such as 203.0.113.0/24", s)
+	const expected = "expected an address or a network such as 203.0.113.0/24"
+	if err != nil {
+		return p, fmt.Errorf("%s: %s", s, cmp.Or(conf.NetworkHint(s), expected))
+	}
+	if p.Addr().Is4In6() {
+		return p, fmt.Errorf("%s: %s", s, expected)
 	}
 	return p.Masked(), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"weir/conf"
 	"weir/internal/realserver"
 )
 
@@ -113,7 +115,7 @@ func parseAddrs(flag string, args []string) ([]netip.Addr, error) {
 	for _, arg := range args {
 		a, err := netip.ParseAddr(arg)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q is not an IP address: expected one like 192.168.25.100 or 2001:db8::100", flag, arg)
+			return nil, fmt.Errorf("%s: %q is not an IP address: %s", flag, arg, cmp.Or(conf.AddressHint(arg), "expected one like 192.168.25.100 or 2001:db8::100"))
 		}
 		addrs = append(addrs, a)
 	}

@@ -31,7 +31,7 @@ func TestRealserverCommand(t *testing.T) {
 	}{
 		{"status", "! no virtual address has been started here: run weir realserver start --vip ADDRESS\n", "problems found: 1"},
 		{"start", "", "start needs at least one virtual address"},
-		{"start --vip 192.168.25", "", `--vip: "192.168.25" is not an IP address: expected one like 192.168.25.100`},
+		{"start --vip 192.168.25", "", `--vip: "192.168.25" is not an IP address: expected four numbers with dots between them, as in 192.0.2.1, and not 3`},
 		{"start --vip 224.0.0.18", "", "virtual address 224.0.0.18: expected an address that clients can reach"},
 		{"start --vip " + vip + " --vip fd25::100", vip + silent + "fd25::100" + silent, ""},
 		{"status", "  " + vip + silent + "  fd25::100" + silent, ""},
