@@ -83,8 +83,11 @@ func (l *Loader) Parse(path string, content []byte) (*Config, text.Diagnostics) 
 
 // ReadFile reads a file that a configuration names, such as a certificate: a regular one, for
 // which it waits no longer than readWithin. The error names it.
-func ReadFile(path string) ([]byte, error) {
-	content, err := text.Within(text.Disk{Regular: true}, readWithin).Read(path, true)
+func ReadFile(path string) ([]byte, error) { return ReadFileWithin(path, readWithin) }
+
+// ReadFileWithin is ReadFile for who waits no longer than a time of its own.
+func ReadFileWithin(path string, within time.Duration) ([]byte, error) {
+	content, err := text.Within(text.Disk{Regular: true}, within).Read(path, true)
 	if err == nil {
 		return content, nil
 	}

@@ -1,22 +1,17 @@
 package vrrp
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // The trailer of auth_hmac, as keepalived 2.4.3 has it, behind an advert of either version:
@@ -60,64 +55,18 @@ type HMAC struct {
 	Window time.Duration
 }
 
-// HMACKey is a key: "hex:" with its digits, "file:" with the path of a file that has it in
-// either way, or the key itself. It has 32 to 64 bytes.
+// HMACKey is a key: "hex:" with its digits, or the key itself. It has 32 to 64 bytes.
 type HMACKey struct {
 	ID    uint8
 	Value string
 }
 
-const (
-	minKey, maxKey = 32, 64
-	// keyWithin is how long the file of a key is waited for: its disk may hang, and an instance
-	// opens its link again while others go on.
-	keyWithin = time.Second
-)
-
-// readKey reads the file of a key, which is a regular one.
-func readKey(path string) ([]byte, error) {
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe without a writer is opened, too
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a regular file", path)
-		}
-		var text []byte
-		if err == nil {
-			text, err = io.ReadAll(io.LimitReader(f, 4*maxKey)) // more is no key
-		}
-		done <- result{text, err}
-	}()
-	select {
-	case r := <-done:
-		return r.text, r.err
-	case <-time.After(keyWithin):
-		return nil, fmt.Errorf("%s did not come within %v: its disk hangs", path, keyWithin)
-	}
-}
+const minKey, maxKey = 32, 64
 
 // bytes reads the key.
 func (k HMACKey) bytes() ([]byte, error) {
-	text := k.Value
-	if path, ok := strings.CutPrefix(text, "file:"); ok {
-		b, err := readKey(path)
-		if err != nil {
-			return nil, fmt.Errorf("auth_hmac key %d: %w", k.ID, err)
-		}
-		text = string(bytes.TrimRight(b, "\r\n"))
-	}
-	key := []byte(text)
-	if digits, ok := strings.CutPrefix(text, "hex:"); ok {
+	key := []byte(k.Value)
+	if digits, ok := strings.CutPrefix(k.Value, "hex:"); ok {
 		var err error
 		if key, err = hex.DecodeString(digits); err != nil {
 			return nil, fmt.Errorf("auth_hmac key %d: %w", k.ID, err)

@@ -27,6 +27,9 @@ func given(ctx context.Context, stdin io.Reader, path string, within time.Durati
 		}
 		return r, nil
 	}
+	if path == "" {
+		return r, errNoName
+	}
 	if r.File, err = filepath.Abs(path); err != nil {
 		return r, err
 	}

@@ -68,6 +68,9 @@ func TestGiven(t *testing.T) {
 	if _, err := given(t.Context(), strings.NewReader(""), "socket", time.Minute); err == nil || err.Error() != "read socket: it is a socket" {
 		t.Errorf("a socket: %v", err)
 	}
+	if _, err := given(t.Context(), strings.NewReader(""), "", time.Minute); err != errNoName {
+		t.Errorf("no name: %v, want %v", err, errNoName)
+	}
 	if got, err := given(t.Context(), strings.NewReader(""), "-", time.Minute); err != nil || got.Text == nil {
 		t.Errorf("nothing on standard input: %v, text %v, want one that is empty", err, got.Text)
 	}
@@ -105,6 +108,13 @@ func TestGivenHasBounds(t *testing.T) {
 	// Nobody is to wait for it when the test ends.
 	if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
 		f.Close()
+	}
+}
+
+// An empty name is no file: a verb says so, and does not read the working folder.
+func TestEmptyName(t *testing.T) {
+	if out, code := checkVerb(t, "", ""); code != 1 || !strings.Contains(out, errNoName.Error()) {
+		t.Errorf("exit %d, printed %q", code, out)
 	}
 }
 

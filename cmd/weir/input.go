@@ -42,10 +42,17 @@ func nameOf(path string) string {
 // inputWithin is how long a text may take to come by a pipe.
 const inputWithin = time.Minute
 
+// errNoName says that a file is named by an empty argument, as by a variable of a shell that is
+// not set: as a path it would be the working folder.
+var errNoName = errors.New("the name of the file is empty: expected one, - for standard input, or no argument")
+
 // readInput reads a file, or standard input where it is called -. The error has no path.
 func readInput(ctx context.Context, in io.Reader, path string) ([]byte, error) {
 	if path == "-" {
 		return readWithin(ctx, func() (io.ReadCloser, error) { return io.NopCloser(in), nil }, inputWithin)
+	}
+	if path == "" {
+		return nil, errNoName
 	}
 	if info, err := os.Stat(path); err == nil {
 		switch {

@@ -38,7 +38,8 @@ type Machine struct {
 	Addresses   vip.Addresses
 	Announcer   vip.Announcer
 	Routes      Routes
-	// OpenLink opens what carries an instance's advertisements.
+	// OpenLink opens what carries an instance's advertisements. A key of auth_hmac may be
+	// "file:" with the path of a file that has it.
 	OpenLink func(vrrp.LinkConfig, *slog.Logger) (ha.Transport, error)
 	// BFD makes a speaker of BFD, which logs there.
 	BFD func(*slog.Logger) Sessions
@@ -187,6 +188,10 @@ func OnKernel(plane Plane, real Real, secondaries string) Machine {
 	return Machine{
 		Plane: plane, Real: real, VMACs: vmac.Kernel{}, Secondaries: vip.Secondaries{File: secondaries}, Addresses: vip.Kernel{}, Announcer: vip.Kernel{}, Routes: kernel{},
 		OpenLink: func(c vrrp.LinkConfig, log *slog.Logger) (ha.Transport, error) {
+			var err error
+			if c.HMAC.Keys, err = readKeys(c.HMAC.Keys); err != nil {
+				return nil, err
+			}
 			link, err := vrrp.OpenLink(c, log)
 			if err != nil {
 				return nil, err

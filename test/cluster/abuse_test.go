@@ -38,6 +38,7 @@ func TestReloadReadsWhatTheCallerMeant(t *testing.T) {
 		{"plan of a pipe", `$WEIR plan --run-dir $RUN <(cat ` + other + `)`, "weight 2 -> 3"},
 		{"plan of standard input", `$WEIR plan --run-dir $RUN - < ` + other + ``, "Apply: weir reload -"},
 		{"plan of a file behind a descriptor", `$WEIR plan --run-dir $RUN /dev/stdin < ` + other + ``, "weight 2 -> 3"},
+		{"plan of no name", `$WEIR plan --run-dir $RUN ""`, "the name of the file is empty"},
 		{"plan of a device without an end", `$WEIR plan --run-dir $RUN /dev/zero`, "longer than 64 MiB"},
 		{"reload of nothing", `$WEIR reload --run-dir $RUN /dev/stdin < /dev/null`, "say weir reload --empty"},
 		{"reload of a pipe", `cat ` + other + ` | $WEIR reload --run-dir $RUN /dev/stdin`, "weight 2 -> 3"},
