@@ -155,13 +155,15 @@ func addrPort(r *reader, st *text.Statement, from int) (netip.Addr, uint16, bool
 // IPv6 address unless it is the machine's own (ip_vs_new_dest,
 // net/netfilter/ipvs/ip_vs_ctl.c): a service names no device by which to reach it.
 func serverAddrPort(r *reader, st *text.Statement) (netip.Addr, uint16, bool) {
-	addr, port, ok := addrPort(r, st, 1)
-	if ok && addr.Is6() && addr.IsLinkLocalUnicast() {
-		r.errorAt(st.Words[1].Place, fmt.Sprintf("%s %s is a link-local address: nothing says by which device it is reached, and IPVS refuses it", st.Keyword(), addr),
-			"expected another address of the server, such as one of fd00::/8")
-		return addr, port, false
+	if len(st.Words) > 1 {
+		word := st.Words[1]
+		if addr, err := netip.ParseAddr(word.Text); err == nil && addr.Is6() && addr.IsLinkLocalUnicast() {
+			r.errorAt(word.Place, fmt.Sprintf("%s %s is a link-local address: nothing says by which device it is reached, and IPVS refuses it", st.Keyword(), addr),
+				"expected another address of the server, such as one of fd00::/8")
+			return addr, 0, false
+		}
 	}
-	return addr, port, ok
+	return addrPort(r, st, 1)
 }
 
 // mark is a firewall mark.
