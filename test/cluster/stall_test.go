@@ -47,7 +47,7 @@ vrrp_instance VI_1 {
 }
 `, dir)
 	service := func(vip string, n int, every string) {
-		fmt.Fprintf(&b, "virtual_server %s 80 {\n    delay_loop %s\n    lb_algo rr\n    lb_kind DR\n    protocol TCP\n", vip, every)
+		fmt.Fprintf(&b, "virtual_server %s 80 {\n    delay_loop %s\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n", vip, every)
 		for i := range n {
 			fmt.Fprintf(&b, "    real_server 192.168.25.10 %d {\n        TCP_CHECK {\n            connect_timeout 1\n            retry 1\n            delay_before_retry 1\n        }\n    }\n", 10000+i)
 		}
@@ -55,7 +55,7 @@ vrrp_instance VI_1 {
 	}
 	service("192.168.25.100", checks, "1")
 	for i := 0; servers > 0; i, servers = i+1, servers-100 {
-		service(fmt.Sprintf("10.25.%d.1", i), min(servers, 100), "600")
+		service(fmt.Sprintf("10.25.%d.%d", i/250, 1+i%250), min(servers, 100), "600")
 	}
 	return b.String()
 }
@@ -101,6 +101,8 @@ func TestAdvertsThroughEverything(t *testing.T) {
 		must(os.WriteFile(c.node01.ConfigFile(), []byte(busyDirector(dir, *stallChecks, servers)), 0o644))
 		if out, err := c.node01.Exec(c.within(3*time.Minute), "reload", "--run-dir", c.node01.RunDir()); err != nil {
 			t.Fatalf("%v\n%s", err, out)
+		} else if strings.Contains(string(out), "[listed-twice]") {
+			t.Fatalf("the file has fewer servers than it is meant to have:\n%s", out)
 		}
 	}
 	reload(*stallServers)
