@@ -15,18 +15,3 @@ const behind = 11 * time.Millisecond
 func Until(period time.Duration) time.Duration {
 	return period - (time.Duration(time.Now().UnixNano())-behind)%period
 }
-
-// Grid is how long it is to the instant of a fine grid that is nearest to some time from
-// now: thousands of timers that fire at its instants wake a process up a hundred times a
-// second at most. It takes half a step from the time, or adds as much; a time of less than a
-// hundred steps stays as it is.
-func Grid(wait, step time.Duration) time.Duration {
-	if wait < 100*step {
-		return wait
-	}
-	past := (time.Duration(time.Now().UnixNano()) + wait) % step
-	if past > step/2 {
-		past -= step
-	}
-	return wait - past
-}

@@ -25,24 +25,3 @@ func TestTasksWakeUpTogether(t *testing.T) {
 		}
 	})
 }
-
-// Timers of a grid fire together, and those that are short when they are due.
-func TestGrid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(3 * time.Millisecond)
-		const step = 10 * time.Millisecond
-		for _, tt := range []struct{ wait, want time.Duration }{
-			{0, 0},
-			{time.Second - 1, time.Second - 1},
-			{time.Second, 997 * time.Millisecond},
-			{1002 * time.Millisecond, 997 * time.Millisecond},
-			{1003 * time.Millisecond, 1007 * time.Millisecond},
-			{1007 * time.Millisecond, 1007 * time.Millisecond},
-			{time.Minute + 1, time.Minute - 3*time.Millisecond},
-		} {
-			if got := Grid(tt.wait, step); got != tt.want {
-				t.Errorf("%s: %s, want %s", tt.wait, got, tt.want)
-			}
-		}
-	})
-}

@@ -11,6 +11,8 @@ type Crew struct {
 	ctx context.Context
 	// asking counts the Runners that have not ended yet.
 	asking sync.WaitGroup
+	turns  *agenda[*polling]
+	dials  *dials
 
 	mu    sync.Mutex
 	first *polling // guarded by mu: a list of the Runners that have not ended
@@ -19,9 +21,28 @@ type Crew struct {
 
 // NewCrew makes a crew without Runners, which ends with ctx.
 func NewCrew(ctx context.Context) *Crew {
-	c := &Crew{ctx: ctx}
+	c := &Crew{ctx: ctx, dials: newDials()}
+	c.turns = newAgenda(c.begin)
 	context.AfterFunc(ctx, c.end)
 	return c
+}
+
+// begin begins the turns of Runners: connections all together, and other checks each by a
+// goroutine of its own.
+func (c *Crew) begin(due []*polling) {
+	all := make([]*dial, 0, min(len(due), atOnce))
+	for _, p := range due {
+		d := p.dialled()
+		if d == nil {
+			go p.turn()
+			continue
+		}
+		if all = append(all, d); len(all) == atOnce {
+			c.dials.settle(all)
+			all = all[:0]
+		}
+	}
+	c.dials.settle(all)
 }
 
 // Wait returns when all Runners of the crew have ended, and the checks that they were making
@@ -69,4 +90,6 @@ func (c *Crew) end() {
 	for _, p := range all {
 		p.stop()
 	}
+	c.turns.end()
+	c.dials.end()
 }

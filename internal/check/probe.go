@@ -25,8 +25,8 @@ func (r *Runner) Probe() {
 	switch {
 	case p.giveUp != nil:
 		p.giveUp()
-	case p.timer.Stop(): // otherwise a turn begins, or has made its try: it looks at due
-		p.timer.Reset(0)
+	case p.hangUp() || p.crew.turns.remove(&p.entry): // otherwise a turn begins, or has made its try: it looks at due
+		p.crew.turns.put(&p.entry, 0, true)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestTCPRow(t *testing.T) {
 	want := TCP{Endpoint{
 		Target: target, Bind: netip.MustParseAddrPort("192.0.2.9:1024"), Device: "eth1", Mark: 7, Timeout: 3 * time.Second,
 	}}
-	if got != want {
+	if tcp, ok := got.(*TCP); !ok || *tcp != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"weir/internal/beat"
 )
 
 // Runner repeats a checker and reports its verdicts.
@@ -76,10 +74,11 @@ func (r *Runner) Start(crew *Crew) (stop func()) {
 		wait += rand.N(r.Timing.Warmup)
 	}
 	p := &polling{Runner: r, s: standing{up: !r.Timing.Alpha, alive: r.Passed, weight: r.Weight, unasked: r.Timing.Alpha}, crew: crew}
+	p.entry.of = p
 	r.polling = p
 	ended := crew.add(p)
 	p.mu.Lock()
-	p.timer = time.AfterFunc(beat.Grid(wait, grid), p.turn)
+	crew.turns.put(&p.entry, wait, true)
 	p.mu.Unlock()
 	if ended {
 		p.stop()
@@ -87,28 +86,26 @@ func (r *Runner) Start(crew *Crew) (stop func()) {
 	return p.stop
 }
 
-// grid is between the instants at which checks begin: each begins up to half as much before or
-// behind its time, and those of an instant wake the process up once.
-const grid = 10 * time.Millisecond
-
 // polling is a Runner that has been started.
 type polling struct {
 	*Runner
 	s            standing // that of the turns, which follow one another
 	crew         *Crew
-	before, next *polling // in the crew's list
-	// mu guards what follows, and the setting of the timer against the end.
-	mu    sync.Mutex
-	timer *time.Timer
+	before, next *polling        // in the crew's list
+	entry        entry[*polling] // in the crew's agenda of turns
+	// mu guards what follows, and the setting of the next turn against the end.
+	mu sync.Mutex
 	// stopped says that no turn is to follow.
 	stopped bool
 	// due says that a probe is to be made, and giveUp ends the try under way, nil while
 	// there is none.
 	due    bool
 	giveUp context.CancelFunc
+	// dial is the try under way where that is a connection.
+	dial *dial
 }
 
-// turn makes one check and sets the timer for the next.
+// turn makes one check and has the next follow.
 func (p *polling) turn() {
 	var wait time.Duration
 	if !p.over() {
@@ -116,16 +113,20 @@ func (p *polling) turn() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.again(wait)
+}
+
+// again has a turn follow, unless the Runner has been stopped. The caller holds mu.
+func (p *polling) again(wait time.Duration) {
 	if p.stopped || p.crew.ctx.Err() != nil {
 		p.stopped = true
 		p.crew.remove(p)
 		return
 	}
 	if p.due {
-		p.timer.Reset(0)
-		return
+		wait = 0
 	}
-	p.timer.Reset(beat.Grid(wait, grid))
+	p.crew.turns.put(&p.entry, wait, true)
 }
 
 // stop ends the try under way, if there is one; where none is, none follows.
@@ -139,7 +140,7 @@ func (p *polling) stop() {
 	if p.giveUp != nil {
 		p.giveUp()
 	}
-	if p.timer.Stop() { // otherwise the turn that is under way sees it
+	if p.hangUp() || p.crew.turns.remove(&p.entry) { // otherwise the turn that is under way sees it
 		p.crew.remove(p)
 	}
 }
@@ -157,15 +158,21 @@ func (p *polling) once() time.Duration {
 	if p.over() || given {
 		return 0 // an interrupted check says nothing about the server
 	}
-	if p.unable(&p.s, reason) {
-		p.restate(&p.s)
-		return p.Timing.DelayLoop
-	}
-	wait := p.judge(&p.s, weight, reason)
+	wait := p.follow(weight, reason)
 	if paced, ok := p.Checker.(Paced); ok {
 		wait = paced.Pace(p.s.up, p.Timing, wait)
 	}
 	return wait
+}
+
+// follow takes in the outcome of a try that was made or could not be made, and returns how long
+// to wait for the next.
+func (p *polling) follow(weight Weight, reason error) time.Duration {
+	if p.unable(&p.s, reason) {
+		p.restate(&p.s)
+		return p.Timing.DelayLoop
+	}
+	return p.judge(&p.s, weight, reason)
 }
 
 // restate reports the verdict as it is where a probe has not led to one.

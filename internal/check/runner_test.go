@@ -230,7 +230,7 @@ func TestWarmupSpreadsTheFirstChecks(t *testing.T) {
 		}
 		firsts[checks[0]] = true
 	}
-	if len(firsts) < 40 {
+	if len(firsts) < 20 { // of 72 instants
 		t.Errorf("50 runners began at only %d different moments", len(firsts))
 	}
 }

@@ -197,21 +197,35 @@ func (nothing) String() string { return "nothing" }
 type lateness struct {
 	check.Checker
 	made  atomic.Int64
-	ended time.Time
+	began time.Time
 	late  []time.Duration
 }
 
-func (l *lateness) Check(ctx context.Context) (check.Weight, error) {
-	if !l.ended.IsZero() {
-		l.late = append(l.late, time.Since(l.ended)-scaleLoop)
+func (l *lateness) begins() {
+	now := time.Now()
+	if !l.began.IsZero() {
+		l.late = append(l.late, now.Sub(l.began)-scaleLoop)
 	}
-	w, err := l.Checker.Check(ctx)
+	l.began = now
 	l.made.Add(1)
-	l.ended = time.Now()
-	return w, err
 }
 
-// madeBy is how many checks have ended.
+func (l *lateness) Check(ctx context.Context) (check.Weight, error) {
+	l.begins()
+	return l.Checker.Check(ctx)
+}
+
+// Connects is that of the check where it has one.
+func (l *lateness) Connects() *check.TCP {
+	connector, ok := l.Checker.(check.Connector)
+	if !ok {
+		return nil
+	}
+	l.begins()
+	return connector.Connects()
+}
+
+// madeBy is how many checks have begun.
 func madeBy(all []*lateness) (n int64) {
 	for _, l := range all {
 		n += l.made.Load()

@@ -13,7 +13,7 @@ import (
 // TCP is TCP_CHECK: the server is up when it accepts a connection.
 type TCP struct{ Endpoint }
 
-func newTCP(c conf.Check, _ *Shared) Checker { return TCP{endpointOf(c)} }
+func newTCP(c conf.Check, _ *Shared) Checker { return &TCP{endpointOf(c)} }
 
 func (c TCP) String() string { return string(conf.CheckTCP) + " " + c.Target.String() }
 
@@ -32,15 +32,9 @@ func (c TCP) connect(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	fd, err := c.socket(unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	to := sockaddr(c.Target)
-	err = unix.Connect(fd, to)
+	fd, to, err := c.begin()
 	if err != unix.EINPROGRESS {
-		_ = unix.Close(fd)
-		return os.NewSyscallError("connect", err)
+		return err
 	}
 	socket := os.NewFile(uintptr(fd), "tcp")
 	defer socket.Close() // what the server had to answer is known by then
@@ -54,6 +48,22 @@ func (c TCP) connect(ctx context.Context) error {
 	}
 	resetAtClose(fd)
 	return nil
+}
+
+// begin begins to connect. The error is unix.EINPROGRESS where it has begun: only then fd is one
+// that the caller is to close.
+func (c TCP) begin() (fd int, to unix.Sockaddr, err error) {
+	fd, err = c.socket(unix.SOCK_STREAM, 0)
+	if err != nil {
+		return -1, nil, err
+	}
+	to = sockaddr(c.Target)
+	err = unix.Connect(fd, to)
+	if err != unix.EINPROGRESS {
+		_ = unix.Close(fd)
+		return -1, nil, os.NewSyscallError("connect", err)
+	}
+	return fd, to, err
 }
 
 // connected waits until a connection that has begun is made, or has failed.

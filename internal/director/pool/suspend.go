@@ -24,6 +24,14 @@ func (s suspendable) Check(ctx context.Context) (check.Weight, error) {
 	return s.Checker.Check(ctx)
 }
 
+// Connects is that of the check where it has one.
+func (s suspendable) Connects() *check.TCP {
+	if connector, ok := s.Checker.(check.Connector); ok && !s.checks.suspended(s.of) {
+		return connector.Connects()
+	}
+	return nil
+}
+
 // Pace is that of the check where it has one.
 func (s suspendable) Pace(up bool, timing check.Timing, wait time.Duration) time.Duration {
 	if paced, ok := s.Checker.(check.Paced); ok && !s.checks.suspended(s.of) {

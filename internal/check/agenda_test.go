@@ -1,0 +1,97 @@
+package check
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// due is what an agenda has handed over at an instant, in the order of the alphabet.
+type due struct {
+	at  time.Duration
+	all string
+}
+
+// followed runs an agenda for two minutes, and returns what it handed over.
+func followed(t *testing.T, fill func(a *agenda[string])) (got []due) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		a := newAgenda(func(all []string) {
+			slices.Sort(all)
+			got = append(got, due{time.Since(began), strings.Join(all, "")})
+		})
+		time.Sleep(3 * time.Millisecond)
+		fill(a)
+		time.Sleep(2 * time.Minute)
+		a.end()
+	})
+	return got
+}
+
+// Entries of an instant are due together: up to a twenty-fifth of their time earlier, or else later.
+// A time of less than a second stays as it is.
+func TestAgenda(t *testing.T) {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	got := followed(t, func(a *agenda[string]) {
+		for _, e := range []struct {
+			name    string
+			wait    time.Duration
+			earlier bool
+		}{
+			{"a", time.Minute, true}, {"b", 0, true}, {"c", ms(999), true}, {"d", ms(1000), true}, {"e", ms(1001), true}, {"f", ms(1019), true},
+			{"g", ms(2000), true}, {"h", ms(2000), false}, {"i", ms(5000), true}, {"j", ms(60190), true}, {"k", ms(5000), false}, {"m", ms(3000), false}, {"l", ms(300), false},
+		} {
+			a.put(&entry[string]{of: e.name}, e.wait, e.earlier)
+		}
+	})
+	want := []due{
+		{ms(3), "b"}, {ms(303), "l"}, {ms(1000), "de"}, {ms(1002), "c"}, {ms(1020), "f"}, {ms(2000), "g"}, {ms(2050), "h"},
+		{ms(3100), "m"}, {ms(5000), "i"}, {ms(5200), "k"}, {ms(60000), "aj"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// An entry that is removed is not due, whatever its place among those of its instant.
+func TestAgendaRemoves(t *testing.T) {
+	for _, removed := range []string{"a", "b", "c", "d", "abc", "bd", "abcd"} {
+		got := followed(t, func(a *agenda[string]) {
+			all := map[string]*entry[string]{}
+			for _, name := range []string{"a", "b", "c", "d"} {
+				all[name] = &entry[string]{of: name}
+				wait := 10 * time.Second
+				if name == "d" {
+					wait /= 2
+				}
+				a.put(all[name], wait, true)
+			}
+			for _, name := range strings.Split(removed, "") {
+				if !a.remove(all[name]) {
+					t.Errorf("%s was not in the agenda", name)
+				}
+				if a.remove(all[name]) {
+					t.Errorf("%s was in the agenda twice", name)
+				}
+			}
+		})
+		var want []due
+		for at, names := range map[time.Duration]string{5 * time.Second: "d", 10 * time.Second: "abc"} {
+			left := strings.Map(func(r rune) rune {
+				if strings.ContainsRune(removed, r) {
+					return -1
+				}
+				return r
+			}, names)
+			if left != "" {
+				want = append(want, due{at, left})
+			}
+		}
+		slices.SortFunc(want, func(a, b due) int { return int(a.at - b.at) })
+		if !slices.Equal(got, want) {
+			t.Errorf("without %s: got %v, want %v", removed, got, want)
+		}
+	}
+}
