@@ -30,18 +30,15 @@ func newAgenda[T any](due func([]T)) *agenda[T] {
 	return &agenda[T]{due: due, began: time.Now(), first: map[time.Duration]*entry[T]{}}
 }
 
-// step is between the instants that a time may be moved to, at most a twenty-fifth of it; 0 is a
+// step is between the instants that a time may be moved to, at most a twentieth of it; 0 is a
 // time that stays as it is. To wake up once costs as much CPU as three or four checks.
 func step(wait time.Duration) time.Duration {
-	if wait < time.Second {
-		return 0
-	}
 	for _, step := range []time.Duration{200 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond} {
-		if wait >= 25*step {
+		if wait >= 20*step {
 			return step
 		}
 	}
-	return 20 * time.Millisecond
+	return 0
 }
 
 // put has an entry, which is not in the agenda, be due after some time: up to a step earlier, or
