@@ -133,8 +133,8 @@ bench-instances: root packages ## 200 VRRP instances with 20 VIPs each at advert
 	$(GO) test ./test/interop -count=1 -v -timeout 1h -run '^TestManyInstances$$' -args -many-instances 200 -many-vips 20 -many-time 5m -many-hogs 2 -many-beside
 bench-pps: root bench-packages ## packets a second through namespaces, and what the kernel's routing of others' traffic costs more
 	@$(GO) run ./test/bench -rounds $(ROUNDS) pps routed
-bench-vm: root ## packets a second beside the real IPVS, in a guest with kernel 6.1
-	@$(GO) run ./test/bench vm
+bench-vm: root ## in a guest with kernel 6.1: packets a second and new connections beside the real IPVS, TCP_CHECK beside the real keepalived; PARTS=vm-new for fewer
+	@$(GO) run ./test/bench $(if $(filter command line,$(origin PARTS)),$(PARTS),vm vm-new vm-checks)
 bench-http: root bench-packages ## HTTP and bulk beside HAProxy, nginx and no balancer
 	@$(GO) run ./test/bench -rounds $(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),5) http
 

@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // part is one benchmark: a table of rows, and of columns, which say how many
 // flows, servers or connections there are.
@@ -11,6 +14,7 @@ type part struct {
 	rows               []row
 	median             bool // what counts is the median of the rounds, not the minimum
 	guest              bool // it runs in the guest of test/vm, once, with rounds of its own
+	weir               bool // it runs weir itself
 }
 
 // column is a sub-benchmark, "" for a part that has but one.
@@ -135,15 +139,44 @@ var parts = []part{
 		columns: single, rows: []row{
 			{name: "floor", what: "generator, dropped on arrival"},
 			{name: "dr/weir_native", what: "weir, native XDP, DR"},
-			{name: "dr/weir_tc", what: "weir, tc, DR", of: "dr/ipvs"},
-			{name: "dr/ipvs", what: "IPVS, DR", of: "dr/weir_native", least: true, bars: []float64{4}},
+			{name: "dr/weir_tc", what: "weir, tc, DR", of: "dr/ipvs", bars: []float64{0.74}},
+			{name: "dr/ipvs", what: "IPVS, DR", of: "dr/weir_native", least: true, bars: []float64{7}},
 			{name: "nat/weir_native", what: "weir, native XDP, NAT"},
-			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs"},
-			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{4}},
+			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs", bars: []float64{0.74}},
+			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{7}},
+		}},
+	{name: "vm-new", bench: "BenchmarkIPVSNew", guest: true, packets: 1,
+		title: "packets that begin a connection, which stays half open, in that guest; 64 servers; the tables are empty\n" +
+			"before each 20,000; IPVS as it is by default (conn_tab_bits=12: 4,096 buckets), no conntrack; medians of its own rounds",
+		columns: single, rows: begun()},
+	{name: "vm-checks", bench: "BenchmarkBesideKeepalived", guest: true, weir: true, packets: 1,
+		title: "100 TCP_CHECKs a second of servers that are up, in that guest: weir and the real keepalived, one after the\n" +
+			"other with the same file; whole processes, and the kernel's part in a check; medians of its own rounds",
+		columns: []column{{"200", "200 each 2 s"}, {"2000", "2,000 each 20 s"}}, rows: []row{
+			{name: "keepalived/cpu", what: "keepalived, CPU a check", unit: "us/check"},
+			{name: "weir/cpu", what: "weir, CPU a check", unit: "us/check", of: "keepalived/cpu", bars: []float64{1, 1}},
+			{name: "keepalived/rss", what: "keepalived, RSS, MB", unit: "MB"},
+			{name: "weir/rss", what: "weir, RSS, MB", unit: "MB", of: "keepalived/rss"},
+			{name: "keepalived/pss", what: "keepalived, PSS, MB", unit: "MB"},
+			{name: "weir/pss", what: "weir, PSS, MB", unit: "MB", of: "keepalived/pss"},
 		}},
 	{name: "http", bench: "BenchmarkHTTP", median: true, packets: 1, columns: single,
 		title: "nginx is asked through weir (tc, DR) and others, default offloads, as fast as wrk can;\n" +
 			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
+}
+
+// begun is what a new connection takes, by scheduler and forward method.
+func begun() (rows []row) {
+	for _, scheduler := range []string{"rr", "wlc"} {
+		for _, method := range []string{"dr", "nat"} {
+			name, what := scheduler+"/"+method, scheduler+", "+strings.ToUpper(method)
+			rows = append(rows,
+				row{name: name + "/weir_native", what: "weir, native XDP, " + what},
+				row{name: name + "/weir_tc", what: "weir, tc, " + what, of: name + "/ipvs", bars: []float64{0.71}}, // IPVS takes 1.4 times as long
+				row{name: name + "/ipvs", what: "IPVS, " + what, of: name + "/weir_native", least: true, bars: []float64{3}})
+		}
+	}
+	return rows
 }
 
 // http is what one request takes, one with a connection, one megabyte, and how

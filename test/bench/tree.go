@@ -78,6 +78,17 @@ func (t tree) build(ctx context.Context, p *part, dir string) (*binary, error) {
 	return b, nil
 }
 
+// buildWeir builds weir into dir, as it is for users.
+func (t tree) buildWeir(ctx context.Context, dir string) error {
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "weir"), "./cmd/weir")
+	c.Dir = t.root
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build weir of %s: %w\n%s", t.name, err, out)
+	}
+	return nil
+}
+
 // packageOf is the folder, below the root, of the package that has the benchmark.
 func (t tree) packageOf(benchmark string) (string, error) {
 	var found []string

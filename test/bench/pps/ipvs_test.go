@@ -3,7 +3,6 @@ package pps
 import (
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,14 +16,11 @@ const ipvsRounds, ipvsFrames = 7, 40_000
 // BenchmarkIPVS is `make bench-vm`: BenchmarkPPS beside the kernel's IPVS, by direct routing
 // and NAT. Each figure is the median of interleaved rounds.
 func BenchmarkIPVS(b *testing.B) {
-	// A namespace has IPVS only where the module was loaded before the namespace was made.
-	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
-		b.Fatalf("this kernel has no IPVS; make bench-vm starts a guest that has: %v\n%s", err, out)
-	}
+	loadIPVS(b)
 	n := build(b)
 	n.forward(b)
 	n.director.IP("addr", "add", "192.0.2.100/32", "dev", "lo")
-	plane := n.plane(b)
+	plane := n.plane(b, 1<<16)
 	rounds := map[string][]float64{}
 	measure := func(name string, port byte) {
 		rounds[name] = append(rounds[name], n.perPacket(b, port, ipvsFrames))
@@ -51,11 +47,14 @@ func BenchmarkIPVS(b *testing.B) {
 			clear(rounds)
 		}
 	}
-	for name, figures := range rounds {
-		b.Run(name, func(b *testing.B) {
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(slices.Sorted(slices.Values(figures))[len(figures)/2], "ns/packet")
-		})
+	report(b, rounds)
+}
+
+// loadIPVS loads IPVS, of which a namespace has its own only where that is done before the
+// namespace is made.
+func loadIPVS(b *testing.B) {
+	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
+		b.Fatalf("this kernel has no IPVS; make bench-vm starts a guest that has: %v\n%s", err, out)
 	}
 }
 
@@ -65,6 +64,17 @@ func (n *network) ipvs(b *testing.B) {
 		n.ipvsadm(b, "-A", "-t", fmt.Sprintf("192.0.2.100:%d", port), "-s", "rr")
 		n.ipvsadm(b, "-a", "-t", fmt.Sprintf("192.0.2.100:%d", port), "-r", fmt.Sprintf("192.0.2.11:%d", port), method)
 	}
+}
+
+// ipvsadmLines runs ipvsadm once for several commands.
+func (n *network) ipvsadmLines(b *testing.B, lines []string) {
+	n.director.Do(func() {
+		restore := exec.Command("ipvsadm", "-R")
+		restore.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+		if out, err := restore.CombinedOutput(); err != nil {
+			b.Fatalf("ipvsadm -R: %v\n%s", err, out)
+		}
+	})
 }
 
 func (n *network) ipvsadm(b *testing.B, args ...string) {

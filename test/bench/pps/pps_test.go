@@ -3,6 +3,7 @@
 package pps
 
 import (
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -66,6 +67,7 @@ type network struct {
 	generator, director, sink *nstest.Namespace
 	arrives                   link.Link // the program that counts what arrives
 	to, port                  byte      // where the frames are sent: the last byte of the address, and the port
+	client                    uint32    // the number of the last client of perNew
 }
 
 func build(b *testing.B) *network {
@@ -161,24 +163,24 @@ const vip, direct, masqueraded = 100, 80, 81
 
 // weir balances to one server, the sink. All flows are established.
 func (n *network) weir(b *testing.B, hook lvs.Hook) {
-	n.balance(b, n.plane(b), hook)
+	n.balance(b, n.plane(b, 1<<16), hook)
 	n.establish(b, direct)
 }
 
 // weirNAT is weir by NAT.
 func (n *network) weirNAT(b *testing.B, hook lvs.Hook) {
 	n.port = masqueraded
-	n.balance(b, n.plane(b), hook)
+	n.balance(b, n.plane(b, 1<<16), hook)
 	n.establish(b, masqueraded)
 }
 
-// plane opens a data plane in the director, without a service.
-func (n *network) plane(b *testing.B) (plane *dataplane.Plane) {
+// plane opens a data plane in the director with room for so many connections, without a service.
+func (n *network) plane(b *testing.B, connections int) (plane *dataplane.Plane) {
 	n.director.Do(func() {
 		var err error
 		plane, err = dataplane.Open(dataplane.Options{
 			PinDir:      fmt.Sprintf("/sys/fs/bpf/weirt-%d-pps", os.Getpid()),
-			Connections: 1 << 16, Log: slog.New(slog.DiscardHandler),
+			Connections: connections, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -274,8 +276,13 @@ func (n *network) perPacket(b *testing.B, port byte, frames int) float64 {
 	return float64(took.Nanoseconds()) / float64(got)
 }
 
-// send sends live frames from the generator's device; it returns when the last one has left.
+// send sends live frames of the established flows in turn.
 func (n *network) send(b *testing.B, frame []byte, count int) {
+	n.sendFlows(b, frame, floor.Flows{Count: flows}, count)
+}
+
+// sendFlows sends live frames from the generator's device; it returns when the last one has left.
+func (n *network) sendFlows(b *testing.B, frame []byte, of floor.Flows, count int) {
 	n.generator.Do(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -283,7 +290,7 @@ func (n *network) send(b *testing.B, frame []byte, count int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := n.programs.SetPacket(frame, floor.Flows{Count: flows}); err != nil {
+		if err := n.programs.SetPacket(frame, of); err != nil {
 			b.Fatal(err)
 		}
 		type context struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }
@@ -310,12 +317,19 @@ const (
 	ackFlag = 0x10
 )
 
+// flowsOfClient is how many flows the generator gives each client.
+const flowsOfClient = 1 << 15
+
 // packet is a 60-byte TCP frame to the address n.to; the generator writes the client's address and
 // port.
-func (n *network) packet(port, flags byte) []byte {
+func (n *network) packet(port, flags byte) []byte { return n.packetOf(0, port, flags) }
+
+// packetOf is packet with a checksum of the IP header for the client of this number.
+func (n *network) packetOf(client uint32, port, flags byte) []byte {
 	p := make([]byte, 60)
 	copy(p, []byte{0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x08, 0x00})
 	copy(p[14:], []byte{0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 0, 192, 0, 2, n.to})
+	binary.BigEndian.PutUint32(p[26:], 10<<24+client)
 	copy(p[34:], []byte{0x04, 0, 0, port, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 2, 0})
 	var sum uint32
 	for i := 14; i < 34; i += 2 {

@@ -17,7 +17,7 @@ func BenchmarkRouted(b *testing.B) {
 	n.forward(b)
 	n.director.IP("route", "add", "192.0.2.200/32", "via", "192.0.2.11", "dev", "out0")
 	n.to = routedTo
-	plane := n.plane(b)
+	plane := n.plane(b, 1<<16)
 	for _, v := range []struct {
 		name  string
 		setUp func(b *testing.B)
