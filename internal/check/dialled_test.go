@@ -141,6 +141,39 @@ func TestRunnersWaitForLateAnswers(t *testing.T) {
 	c.stop()
 }
 
+// A server that resets each connection as soon as it has accepted it is up, however late the
+// check looks at it.
+func TestRunnersTakeResetsForAccepted(t *testing.T) {
+	target, l := listen(t, "127.0.0.1:0")
+	reset := make(chan struct{}, 1000)
+	go func() {
+		for {
+			conn, err := l.AcceptTCP()
+			if err != nil {
+				return
+			}
+			_ = conn.SetLinger(0)
+			_ = conn.Close()
+			reset <- struct{}{}
+		}
+	}()
+	c := newCrew(t)
+	var all []chan check.Verdict
+	for range 10 {
+		_, verdicts := c.start(target, time.Minute)
+		all = append(all, verdicts)
+	}
+	for range 300 {
+		<-reset
+	}
+	c.stop()
+	for _, verdicts := range all {
+		if v := <-verdicts; !v.Up || len(verdicts) > 0 {
+			t.Errorf("%+v and %d other verdicts, want it up all the time", v, len(verdicts))
+		}
+	}
+}
+
 // A probe gives a connection up that is not answered, and has its own time.
 func TestRunnersGiveConnectionsUpForProbes(t *testing.T) {
 	target, _ := full(t)

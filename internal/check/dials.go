@@ -92,7 +92,7 @@ func (d *dials) answer(one *dial, failed bool) {
 	}
 	var err error
 	if failed {
-		err = os.NewSyscallError("connect", unix.Connect(one.fd, one.to)) // asked again, the kernel says why
+		err = os.NewSyscallError("connect", outcome(one.fd, one.to))
 	}
 	if err == nil {
 		resetAtClose(one.fd)

@@ -73,13 +73,24 @@ func (c TCP) connected(socket *os.File, to unix.Sockaddr) (err error) {
 		return err
 	}
 	failed := conn.Write(func(fd uintptr) bool {
-		err = unix.Connect(int(fd), to) // asked again, the kernel says what became of it
+		err = outcome(int(fd), to)
 		return err != unix.EALREADY
 	})
 	if failed != nil {
 		return failed
 	}
 	return os.NewSyscallError("connect", err)
+}
+
+// outcome is what became of a connection that has begun: the kernel says it when it is asked to
+// connect again. A server that resets a connection has accepted it before: to one that does not
+// accept it, the kernel says that it is refused (net/ipv4/tcp_input.c, tcp_reset).
+func outcome(fd int, to unix.Sockaddr) error {
+	err := unix.Connect(fd, to)
+	if err == unix.ECONNRESET || err == unix.EPIPE {
+		return nil
+	}
+	return err
 }
 
 // hangUp ends a TCP connection by a FIN, so that the server does not log a reset for each
