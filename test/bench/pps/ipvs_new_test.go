@@ -49,22 +49,22 @@ func BenchmarkIPVSNew(b *testing.B) {
 		neighbours = append(neighbours, fmt.Sprintf("neigh replace %s lladdr %s dev out0 nud permanent", newServer(i), sinkMAC))
 	}
 	n.director.Batch(neighbours...)
-	plane := n.plane(b, 1<<17)
+	plane := n.plane(b, 1<<18)
 	rounds := map[string][]float64{}
 	for round := range 1 + newRounds {
-		measure := func(s newService, by string) {
-			rounds[s.name+"/"+by] = append(rounds[s.name+"/"+by], n.perNew(b, s, by))
-		}
-		n.set(b, plane, lvs.Plan{})
 		for _, s := range newServices {
+			measure := func(by string) {
+				rounds[s.name+"/"+by] = append(rounds[s.name+"/"+by], n.perNew(b, s, by))
+			}
+			// Between two measurements of IPVS are those of weir: the kernel frees IPVS's
+			// connections for a while.
+			n.set(b, plane, lvs.Plan{})
 			s.ipvs(b, n)
-			measure(s, "ipvs")
+			measure("ipvs")
 			n.emptyIPVS(b)
-		}
-		for by, hook := range map[string]lvs.Hook{"weir_native": lvs.HookNative, "weir_tc": lvs.HookTC} {
-			n.set(b, plane, newPlan(hook))
-			for _, s := range newServices {
-				measure(s, by)
+			for by, hook := range map[string]lvs.Hook{"weir_native": lvs.HookNative, "weir_tc": lvs.HookTC} {
+				n.set(b, plane, newPlan(hook))
+				measure(by)
 				n.emptyWeir(b, plane)
 			}
 		}
