@@ -89,6 +89,13 @@ type listener struct {
 	late    time.Duration
 }
 
+// count is how many advertisements of a director were heard.
+func (l *listener) count(n *lab.Node) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.adverts[n.Spec.Addr.Addr()])
+}
+
 func listen(ns *lab.Namespace) (*listener, error) {
 	l := &listener{stop: make(chan struct{}), adverts: map[netip.Addr][]time.Time{}, heard: map[netip.Addr][]time.Time{}, syns: map[netip.Addr][]time.Time{}}
 	err := ns.Do(func() (err error) {

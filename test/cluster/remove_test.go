@@ -86,7 +86,8 @@ func TestRemovingHoldsNothingUp(t *testing.T) {
 		removed := reload(small(100))
 		nstest.WaitFor(t, "all are gone", tt.gone)
 		longest := asked()
-		time.Sleep(advertInt) // for the advertisement that follows
+		mark := l.count(c.node01)
+		nstest.WaitFor(t, "the advertisement that follows", func() bool { return l.count(c.node01) > mark })
 		load.Settle()
 		st := load.Stats(begun, time.Now())
 		load.Stop()

@@ -91,11 +91,6 @@ func TestAdvertsThroughEverything(t *testing.T) {
 
 	c.late = watchEachCPU(t)
 	from := time.Now()
-	count := func() (n int) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.adverts[c.node01.Spec.Addr.Addr()])
-	}
 	reload := func(servers int) {
 		t.Helper()
 		must(os.WriteFile(c.node01.ConfigFile(), []byte(busyDirector(dir, *stallChecks, servers)), 0o644))
@@ -108,14 +103,14 @@ func TestAdvertsThroughEverything(t *testing.T) {
 	reload(*stallServers)
 	reload(*stallServers / 2)
 	log.clog(t)
-	mark := count()
-	nstest.WaitFor(t, "3 s of advertisements while the log is blocked", func() bool { return count() >= mark+30 })
+	mark := l.count(c.node01)
+	nstest.WaitFor(t, "3 s of advertisements while the log is blocked", func() bool { return l.count(c.node01) >= mark+30 })
 	gap, late := l.gap(c.node01, from), c.late.most()
 	log.drain()
 	lost, err := l.lost()
 	must(err)
 	bound := interval*12/10 + 2*late
-	t.Logf("longest gap %s of %d advertisements; bound %s, of which %s for the machine", gap, count(), bound, 2*late)
+	t.Logf("longest gap %s of %d advertisements; bound %s, of which %s for the machine", gap, l.count(c.node01), bound, 2*late)
 	if gap > bound || lost > 0 {
 		t.Errorf("longest gap %s, want at most %s; %d frames were lost", gap, bound, lost)
 	}
