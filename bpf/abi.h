@@ -379,10 +379,32 @@ struct conn {
 		struct conn_reply reply;      /* with STATE_REPLY */
 		struct template_key template; /* with any other state; place 0: it has none */
 	} of;
-	__u64 cached; /* the CPUs whose flow cache may have it: bit n & 63 for CPU n */
-	__u32 expiry;  /* the place of its expiry entry, counted from 1; 0: none */
-	__u32 zero;
+	__u32 cached; /* the CPUs whose flow cache may have it: bit n & 31 for CPU n */
+	/*
+	 * The table that it stands in << CONN_TABLE_SHIFT, and the place of its expiry entry,
+	 * counted from 1; 0: it has none.
+	 */
+	__u32 expiry;
 };
+
+/*
+ * How many tables of connections there may be (conn/tables.h). The first is there from the
+ * start; Go makes the others while weir runs.
+ */
+#define CONN_TABLES 3
+#define CONN_TABLE_SHIFT 30
+
+/* How large the tables of connections are now. Go sets it. */
+struct conn_sizes {
+	__u32 entries;   /* the number of expiry entries */
+	__u32 half_open; /* the number of places in the ring of half-open connections */
+	/*
+	 * Where the second and the third table's part of all flows begins, of CONN_PARTS; CONN_PARTS
+	 * is none.
+	 */
+	__u32 second, third;
+};
+#define CONN_PARTS 65536
 
 /*
  * The expiry entry of a connection (conn/expiry.h). The sweep does not look at a
@@ -450,7 +472,13 @@ struct flow_knobs {
 	__u64 seed[5];    /* secret odd numbers, so that nobody can aim many flows at one line */
 	__u32 generation; /* lines of another generation are empty */
 	__u32 idle;       /* ticks without a packet after which a line is not used */
-	__u64 zero;
+	__u32 chunks;     /* the number of a CPU's chunks of lines, less 1; a power of two less 1 */
+	__u32 zero;
+};
+
+/* What weir_settle_flows is called with: some pairs of lines, with index first and so on, of a chunk. */
+struct flow_pairs {
+	__u32 chunk, first, pairs;
 };
 
 /*
@@ -460,11 +488,12 @@ struct flow_knobs {
 struct conn_limits {
 	__s64 half_open; /* the number of connections in SYN_RECV */
 	__u64 turn;      /* how many connections have become half open */
-	__u32 limit;     /* the number of places in the ring of half-open connections */
+	__u32 asked;     /* struct conn_sizes.entries when Go was last asked for more; 0: never */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
 	__u32 cursor;    /* how many entries were tried in searches for a free one */
 	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
-	__u64 zero[4];
+	__u64 oldest;    /* the turn of the first connection that no search for a half-open one has met */
+	__u64 zero[3];
 };
 
 /*

@@ -11,8 +11,10 @@
 #include "balance/route.h"
 #include "conn/cut.h"
 #include "conn/expiry.h"
+#include "conn/flow_cache.h"
 #include "conn/sweep.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 #include "conn/template_expiry.h"
 #include "hook/tc_accept.h"
 #include "hook/tc_finish.h"
@@ -338,14 +340,28 @@ int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
 	struct conn_limits *limits = conn_limits_of();
+	struct conn_sizes *z = conn_sizes_of();
 
-	if (!limits)
+	if (!limits || !z)
 		return 0;
 	if (found.span)
 		limits->span = found.span;
 	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
-	found.span = expiry_span(limits->span);
+	found.span = expiry_span(limits->span, z->entries);
 	*s = found;
+	return 0;
+}
+
+/*
+ * weir_settle_flows stores in the connections when these lines of the flow cache were last
+ * used. Go calls it before lines are looked for elsewhere.
+ */
+SEC("syscall")
+int weir_settle_flows(struct flow_pairs *some)
+{
+	struct flow_pairs these = *some;
+
+	bpf_loop(these.pairs, settle_pair, &these, 0);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "conn/recycle.h"
 #include "conn/reply.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -133,7 +134,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	if (needs_reply_entry(s, w->method)) {
 		why = reply_insert(w, s, index);
 		if (why) {
-			struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+			struct conn *c = conn_find(&p->key);
 
 			if (c)
 				conn_delete(&p->key, c, c->word);

@@ -13,6 +13,7 @@
 #include "conn/flow_cache.h"
 #include "conn/recycle.h"
 #include "conn/reply.h"
+#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -84,7 +85,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	struct conn *c;
 	__u64 word;
 
-	c = bpf_map_lookup_elem(&conns, &p->key);
+	c = conn_find(&p->key);
 	if (!c)
 		goto begin;
 	word = c->word;

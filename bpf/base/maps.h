@@ -9,8 +9,7 @@
 /* The sizes of the tables as compiled. The loader sets other ones. */
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
-#define MAX_CONNS 65536
-#define MAX_EXPIRY_ENTRIES 81920 /* a quarter more than the connections */
+#define MAX_EXPIRY_CHUNKS 1
 #define MAX_HALF_OPEN 10922      /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256           /* lease 0 never runs out */
@@ -21,7 +20,7 @@
 #define MAX_XDP_EXITS 1024
 #define PEER_EXIT_WORDS 1024     /* of 64 devices each */
 #define MAX_REASONS 32
-#define MAX_FLOW_LINES 2         /* pairs of lines, of all CPUs */
+#define MAX_FLOW_CHUNKS 1
 #define MAX_FRAGMENTS 16384
 #define MAX_HELD 512
 #define MAX_MARK_LISTS 8192
@@ -52,19 +51,68 @@ struct {
 	__uint(max_entries, MAX_SERVERS);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
-MAP(conns, BPF_MAP_TYPE_HASH, struct flow_key, struct conn, MAX_CONNS);
+/* The tables of connections (conn/tables.h), which Go makes. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, CONN_TABLES);
 	__type(key, __u32);
-	__type(value, struct expiry_entry);
-	__uint(max_entries, MAX_EXPIRY_ENTRIES);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} expiry_entries SEC(".maps");
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(key_size, sizeof(struct flow_key));
+			__uint(value_size, sizeof(struct conn));
+			__uint(max_entries, 1);
+		});
+} conn_tables SEC(".maps");
+
+/*
+ * CHUNKED_ARRAY declares a table that grows by chunks of one size, which Go makes. The values
+ * of a mapped array begin at a page, and so at cache lines.
+ */
+#define CHUNKED_ARRAY(name_, value_, size_)                                                        \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
+		__uint(max_entries, size_);                                                        \
+		__type(key, __u32);                                                                \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+		__array(                                                                           \
+			values, struct {                                                           \
+				__uint(type, BPF_MAP_TYPE_ARRAY);                                  \
+				__uint(map_flags, BPF_F_MMAPABLE);                                 \
+				__type(key, __u32);                                                \
+				__uint(value_size, sizeof(value_));                                \
+				__uint(max_entries, 1);                                            \
+			});                                                                        \
+	} name_ SEC(".maps")
+
+CHUNKED_ARRAY(expiry_chunks, struct expiry_entry, MAX_EXPIRY_CHUNKS);
+CHUNKED_ARRAY(flow_chunks, struct flow_pair, MAX_FLOW_CHUNKS); /* the flow cache */
 MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
 MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
+MAP(conn_sizes, BPF_MAP_TYPE_ARRAY, __u32, struct conn_sizes, 1);
+/* By it the programs wake Go up, so that it makes more room for connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} conn_wakes SEC(".maps");
 MAP(half_open_ring, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
-MAP(templates, BPF_MAP_TYPE_HASH, struct template_key, struct template, MAX_TEMPLATES);
+
+/*
+ * SPARSE_HASH declares a hash table whose entries are allocated one by one: one
+ * that is seldom full, and whose entries are seldom made.
+ */
+#define SPARSE_HASH(name_, key_, value_, size_)                                                    \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+		__uint(max_entries, size_);                                                        \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
+	} name_ SEC(".maps")
+SPARSE_HASH(templates, struct template_key, struct template, MAX_TEMPLATES);
 /* The templates' expiry entries: one table of as many as Go has found to be needed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -81,15 +129,6 @@ struct {
 		});
 } template_entries SEC(".maps");
 MAP(template_tables, BPF_MAP_TYPE_ARRAY, __u32, struct template_table, 1);
-/* The flow cache. The values of a mapped array begin at a page, and so at cache lines. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct flow_pair);
-	__uint(max_entries, MAX_FLOW_LINES);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} flow_lines SEC(".maps");
 MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
 MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
 /* The index of a VIP's lease, for the egress guard. */
@@ -133,19 +172,7 @@ struct {
 } mark_lists SEC(".maps");
 MAP(mark_rules, BPF_MAP_TYPE_ARRAY, __u32, struct mark_rule, MAX_MARK_RULES);
 
-/*
- * SPARSE_HASH declares a hash table whose entries are allocated one by one. The cache of
- * lblc and lblcr and the members of its sets are such tables.
- */
-#define SPARSE_HASH(name_, key_, value_, size_)                                                    \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__type(key, key_);                                                                 \
-		__type(value, value_);                                                             \
-		__uint(max_entries, size_);                                                        \
-		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
-	} name_ SEC(".maps")
+/* The cache of lblc and lblcr, and the members of its sets. */
 SPARSE_HASH(cache, struct cache_key, struct cache_line, MAX_CACHE_LINES);
 SPARSE_HASH(member_blocks, struct cache_key, struct member_block, MAX_MEMBER_BLOCKS);
 /* The program that weir_egress calls: weir_local_out. */

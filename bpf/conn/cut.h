@@ -9,9 +9,9 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/maps.h"
 #include "conn/entry.h"
 #include "conn/expiry.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "service/access.h"
 
@@ -28,8 +28,8 @@ static NOINLINE void cut_entry(__u32 place)
 
 	if (!e || !e->taken)
 		return;
-	c = bpf_map_lookup_elem(&conns, &e->key);
-	if (!c || c->expiry != place)
+	c = conn_find(&e->key);
+	if (!c || conn_place(c) != place)
 		return;
 	state = conn_state(c->word);
 	if (state == STATE_REPLY || state == STATE_GONE || !access_denied(&e->key, 0))

@@ -12,6 +12,7 @@
 #include "conn/half_open.h"
 #include "conn/reply_key.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/template.h"
 #include "conn/word.h"
@@ -53,7 +54,7 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 		return;
 	expiry_set_state(c, next, now);
 	load_move(conn_server(word), state, next);
-	half_open_move(c->expiry, fresh, state, next);
+	half_open_move(conn_place(c), fresh, state, next);
 	flow_invalidate(key, c, word);
 }
 
@@ -67,7 +68,7 @@ static INLINE void delete_reply(const struct flow_key *key, __u64 word)
 	if (!s || !conn_has_reply(word))
 		return;
 	reply_key(&reply, key, s, conn_method(word));
-	bpf_map_delete_elem(&conns, &reply);
+	conn_erase_found(&reply);
 }
 
 /*
@@ -135,18 +136,18 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 		old->service = w->service;
 		conn_count_out(&p->key, old, word);
 		old->of.template = w->template;
-		conn_count_in(w, old->expiry, fresh);
+		conn_count_in(w, conn_place(old), fresh);
 		return fresh;
 	}
 	draft = conn_new_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
 	draft->expiry = expiry_take(&p->key, server, expiry_due(state, now));
-	if (draft->expiry && !bpf_map_update_elem(&conns, &p->key, draft, BPF_NOEXIST)) {
-		conn_count_in(w, draft->expiry, fresh);
+	if (draft->expiry && !conn_enter(&p->key, draft)) {
+		conn_count_in(w, conn_place(draft), fresh);
 		return fresh;
 	}
-	expiry_release(draft->expiry);
-	old = bpf_map_lookup_elem(&conns, &p->key);
+	expiry_release(conn_place(draft));
+	old = conn_find(&p->key);
 	if (old)
 		return old->word;
 	note(NOTE_TABLE_FULL);
@@ -165,8 +166,8 @@ static INLINE bool conn_remove(const struct flow_key *key, struct conn *c, __u64
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
 		return false;
 	conn_count_out(key, c, word);
-	expiry_release(c->expiry);
-	bpf_map_delete_elem(&conns, key);
+	expiry_release(conn_place(c));
+	conn_erase(key, c);
 	return true;
 }
 

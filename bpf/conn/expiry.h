@@ -16,9 +16,10 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 
-/* The number of expiry entries. Go sets it. */
-volatile const __u32 expiry_entry_count = 1;
+/* The entries stand in chunks of so many that a shift by this tells which. Go sets it. */
+volatile const __u32 expiry_chunk_shift = 31;
 
 /*
  * The flag of an entry without a connection, in expiry_entry.taken, and the least number
@@ -34,47 +35,73 @@ struct expiry_search {
 	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
 };
 
+/* expiry_entry_at is the entry with this index, or NULL. */
+static INLINE struct expiry_entry *expiry_entry_at(__u32 index)
+{
+	__u32 chunk = index >> expiry_chunk_shift, at = index & ((1U << expiry_chunk_shift) - 1);
+	void *entries = bpf_map_lookup_elem(&expiry_chunks, &chunk);
+
+	return entries ? bpf_map_lookup_elem(entries, &at) : NULL;
+}
+
 /* expiry_at is the entry at this place, counted from 1, or NULL. */
 static INLINE struct expiry_entry *expiry_at(__u32 place)
 {
-	__u32 at = place - 1;
-
-	return bpf_map_lookup_elem(&expiry_entries, &at);
+	return expiry_entry_at(place - 1);
 }
 
 /*
- * expiry_span is the number of entries that a search covers. The fewer they are, the
+ * expiry_span is the number of the entries that a search covers. The fewer they are, the
  * less there is to sweep.
  */
-static INLINE __u32 expiry_span(__u32 span)
+static INLINE __u32 expiry_span(__u32 span, __u32 entries)
 {
 	if (span < SPAN_LEAST)
 		span = SPAN_LEAST;
-	return span < expiry_entry_count ? span : expiry_entry_count;
+	return span < entries ? span : entries;
+}
+
+/*
+ * conn_ask_room asks Go to make more room for connections, once for each size that the tables
+ * have.
+ */
+static INLINE void conn_ask_room(struct conn_limits *limits, const struct conn_sizes *z)
+{
+	__u32 entries = z->entries;
+
+	if (limits->asked == entries)
+		return;
+	limits->asked = entries;
+	bpf_ringbuf_output(&conn_wakes, &entries, sizeof(entries), BPF_RB_FORCE_WAKEUP);
 }
 
 /*
  * expiry_try tries to take the next entry. Where entries are crowded it doubles the
- * span.
+ * span, and where a quarter of them are taken it asks for more room.
  */
 static long expiry_try(__u32 turn, struct expiry_search *s)
 {
 	struct conn_limits *limits = conn_limits_of();
+	struct conn_sizes *z = conn_sizes_of();
 	struct expiry_entry *e;
 	__u32 at, was, span;
 
-	if (!limits)
+	if (!limits || !z)
 		return 1;
 	was = *(volatile __u32 *)&limits->span;
-	span = expiry_span(was);
+	span = expiry_span(was, z->entries);
 	at = __sync_fetch_and_add(&limits->cursor, 1) % span;
-	e = bpf_map_lookup_elem(&expiry_entries, &at);
+	e = expiry_entry_at(at);
 	if (!e)
 		return 1;
 	if (e->taken || __sync_val_compare_and_swap(&e->taken, 0, s->server + 1) != 0) {
+		if ((turn & 7) != 7)
+			return 0;
 		/* Entries are crowded: the next searches cover twice as many. */
-		if ((turn & 7) == 7 && span < expiry_entry_count)
+		if (span < z->entries)
 			__sync_val_compare_and_swap(&limits->span, was, 2 * span);
+		if (span >= z->entries / 4)
+			conn_ask_room(limits, z);
 		return 0;
 	}
 	e->key = *s->key;
@@ -122,7 +149,7 @@ static INLINE void expiry_release(__u32 place)
 /* expiry_set_state sets the due tick of a connection that has changed its state. */
 static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now)
 {
-	struct expiry_entry *e = expiry_at(c->expiry);
+	struct expiry_entry *e = expiry_at(conn_place(c));
 
 	if (e)
 		e->due = expiry_due(state, now);
@@ -134,7 +161,7 @@ static INLINE void expiry_set_state(const struct conn *c, __u32 state, __u32 now
  */
 static INLINE void expiry_reuse(const struct conn *c, __u32 server, __u32 state, __u32 now)
 {
-	struct expiry_entry *e = expiry_at(c->expiry);
+	struct expiry_entry *e = expiry_at(conn_place(c));
 
 	if (!e)
 		return;

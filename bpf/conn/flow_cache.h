@@ -17,6 +17,7 @@
 #include "base/maps.h"
 #include "conn/flow_line.h"
 #include "conn/reply_key.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
@@ -42,7 +43,7 @@ static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const 
 	__u32 age, oldest = 0;
 
 	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		struct flow_line *l = flow_line(hash, cpu, way);
+		struct flow_line *l = flow_line(n, hash, cpu, way);
 
 		if (!l)
 			return NULL;
@@ -92,9 +93,24 @@ static NOINLINE void flow_writeback(struct flow_key *key, const struct flow_line
 
 	if (!l->generation || !flow_client_key(key, l))
 		return;
-	c = bpf_map_lookup_elem(&conns, key);
+	c = conn_find(key);
 	if (c && conn_server(c->word) == l->server && (__s32)(l->used - c->stamp) > 0)
 		c->stamp = l->used;
+}
+
+/* settle_pair is flow_writeback for the two lines of a pair, for bpf_loop. */
+static long settle_pair(__u32 turn, struct flow_pairs *some)
+{
+	__u32 chunk = some->chunk, at = some->first + turn;
+	void *pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);
+	struct flow_pair *pair = pairs ? bpf_map_lookup_elem(pairs, &at) : NULL;
+	struct flow_key key;
+
+	if (!pair)
+		return 1;
+	flow_writeback(&key, &pair->line[0]);
+	flow_writeback(&key, &pair->line[1]);
+	return 0;
 }
 
 /*
@@ -117,7 +133,8 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 {
 	const struct packet *p = &w->packet;
 	__u32 cpu = bpf_get_smp_processor_id();
-	__u64 word = c->word, bit = 1ULL << (cpu & 63);
+	__u32 bit = 1U << (cpu & 31);
+	__u64 word = c->word;
 	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
 

@@ -13,10 +13,12 @@
 #include "parse/address.h"
 
 /*
- * Each CPU has 1 << flow_bits pairs of lines, and flow_cpus is the number of CPUs. Go
- * sets both.
+ * Each CPU has some chunks of 1 << flow_bits pairs of lines, 1 << flow_chunk_bits at most, and
+ * flow_cpus is the number of CPUs. Go sets these, and how many chunks there are now
+ * (flow_knobs.chunks).
  */
 volatile const __u32 flow_bits = 1;
+volatile const __u32 flow_chunk_bits = 0;
 volatile const __u32 flow_cpus = 1;
 
 /* flow_knobs_of is how the flow cache works now, or NULL, which never happens. */
@@ -44,23 +46,26 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
  * flow_pair is the pair of lines in the flow's first (0) or second (1) place on a CPU,
  * or NULL.
  */
-static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
+static INLINE struct flow_pair *flow_pair(const struct flow_knobs *n, __u64 hash, __u32 cpu, __u32 place)
 {
-	__u32 at;
+	__u32 at, chunk;
+	void *pairs;
 
 	if (place)
 		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
-	at = (cpu << flow_bits) + (hash >> (64 - flow_bits));
-	return bpf_map_lookup_elem(&flow_lines, &at);
+	at = hash >> (64 - flow_bits);
+	chunk = (cpu << flow_chunk_bits) + ((__u32)(hash >> 32) & n->chunks);
+	pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);
+	return pairs ? bpf_map_lookup_elem(pairs, &at) : NULL;
 }
 
 /*
  * flow_line is the line that the flow may have on a CPU, by its way from 0 to FLOW_WAYS
  * - 1, or NULL.
  */
-static INLINE struct flow_line *flow_line(__u64 hash, __u32 cpu, __u32 way)
+static INLINE struct flow_line *flow_line(const struct flow_knobs *n, __u64 hash, __u32 cpu, __u32 way)
 {
-	struct flow_pair *pair = flow_pair(hash, cpu, way / 2);
+	struct flow_pair *pair = flow_pair(n, hash, cpu, way / 2);
 	__u32 one = way & 1;
 
 	asm volatile("" : "+r"(one)); /* so that the verifier sees that it is 0 or 1 */
@@ -111,9 +116,9 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 		return NULL;
 	now = tick();
 	hash = flow_hash(n, k);
-	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
+	l = flow_match_pair(flow_pair(n, hash, cpu, 0), k);
 	if (!l)
-		l = flow_match_pair(flow_pair(hash, cpu, 1), k);
+		l = flow_match_pair(flow_pair(n, hash, cpu, 1), k);
 	if (!l)
 		return NULL;
 	if (l->generation != n->generation || now - l->used > n->idle)

@@ -11,6 +11,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "verdict/work.h"
 
@@ -23,18 +24,19 @@
 static NOINLINE void half_open_enter(__u32 expiry, __u64 word)
 {
 	struct conn_limits *limits = conn_limits_of();
+	struct conn_sizes *z = conn_sizes_of();
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
 
-	if (!limits || !w || !limits->limit)
+	if (!limits || !z || !w || !z->half_open)
 		return;
 	__sync_fetch_and_add(&limits->half_open, 1);
-	at = __sync_fetch_and_add(&limits->turn, 1) % limits->limit;
+	at = __sync_fetch_and_add(&limits->turn, 1) % z->half_open;
 	h = bpf_map_lookup_elem(&half_open_ring, &at);
 	if (!h)
 		return;
-	if (limits->half_open > limits->limit / 2)
+	if (limits->half_open > z->half_open / 2)
 		w->victim = *h;
 	h->expiry = expiry;
 	h->incarnation = conn_incarnation(word);

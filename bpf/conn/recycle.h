@@ -10,6 +10,7 @@
 #include "conn/entry.h"
 #include "conn/expiry.h"
 #include "conn/table_full.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -27,8 +28,8 @@ static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow
 	if (!h->expiry || !e || !e->taken)
 		return NULL;
 	*key = e->key;
-	c = bpf_map_lookup_elem(&conns, key);
-	if (!c || c->expiry != h->expiry)
+	c = conn_find(key);
+	if (!c || conn_place(c) != h->expiry)
 		return NULL;
 	word = c->word;
 	return conn_state(word) == STATE_SYN_RECV && conn_incarnation(word) == h->incarnation ? c : NULL;
@@ -61,19 +62,30 @@ __noinline int half_open_evict(void)
 	return true;
 }
 
-/* How many places of the ring are searched for a half-open connection. */
+/* How many places of the ring are searched at a time for a half-open connection. */
 #define RECYCLE_TURNS 64
 
-/* recycle_one looks at one place of the ring, for bpf_loop. */
+/*
+ * recycle_one looks at the next place of the ring, for bpf_loop. The search goes on where the last
+ * one has ended, or where the oldest connection is that the ring has yet.
+ */
 static long recycle_one(__u32 turn, struct work **w)
 {
 	struct conn_limits *limits = conn_limits_of();
+	struct conn_sizes *z = conn_sizes_of();
 	struct half_open *h;
+	__u64 oldest;
 	__u32 at;
 
-	if (!limits || !limits->limit)
+	if (!limits || !z || !z->half_open)
 		return 1;
-	at = (limits->turn + turn) % limits->limit;
+	oldest = limits->oldest;
+	if (limits->turn - oldest > z->half_open)
+		oldest = limits->turn - z->half_open;
+	if (oldest == limits->turn)
+		return 1;
+	limits->oldest = oldest + 1;
+	at = oldest % z->half_open;
 	h = bpf_map_lookup_elem(&half_open_ring, &at);
 	if (!h || !half_open_conn(h, &(*w)->victim_key))
 		return 0;

@@ -11,13 +11,13 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/clock.h"
-#include "base/maps.h"
 #include "conn/entry.h"
 #include "conn/expiry.h"
 #include "conn/flow_cache.h"
 #include "conn/flow_invalidate.h"
 #include "conn/recycle.h"
 #include "conn/reply_key.h"
+#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/address.h"
@@ -46,10 +46,10 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 		reply->of.reply.route.ifindex |= REPLY_TO_VIP;
 		reply->expiry = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
 	}
-	if (!bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
+	if (!conn_enter(key, reply))
 		return REASON_NONE;
-	old = bpf_map_lookup_elem(&conns, key);
-	if (!old && recycle_half_open(w) && !bpf_map_update_elem(&conns, key, reply, BPF_NOEXIST))
+	old = conn_find(key);
+	if (!old && recycle_half_open(w) && !conn_enter(key, reply))
 		return REASON_NONE;
 	if (!old)
 		return DROP_TABLE_FULL;
@@ -61,11 +61,11 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 		key->from = reply_to_vip(theirs) ? theirs->vip : key->to;
 		key->to = theirs->vip;
 		key->ports = theirs->ports;
-		if (bpf_map_lookup_elem(&conns, key))
+		if (conn_find(key))
 			return DROP_COLLISION;
 		reply_key(key, &p->key, s, w->method);
 	}
-	return bpf_map_update_elem(&conns, key, reply, BPF_ANY) ? DROP_TABLE_FULL : REASON_NONE;
+	return conn_replace(key, old, reply) ? DROP_TABLE_FULL : REASON_NONE;
 }
 
 /* same_next_hop says whether two next hops are equal. */
@@ -86,7 +86,7 @@ static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const s
 	struct conn *reply;
 
 	reply_key(&key, client, s, w->method);
-	reply = bpf_map_lookup_elem(&conns, &key);
+	reply = conn_find(&key);
 	if (!reply || conn_state(reply->word) != STATE_REPLY ||
 	    same_next_hop(&reply->of.reply.route, &w->reply_route))
 		return;
@@ -112,7 +112,7 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 	key->from = *reply_client(&reply->of.reply, &p->key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;
-	c = bpf_map_lookup_elem(&conns, key);
+	c = conn_find(key);
 	if (!c)
 		return pass(PASS_NO_CONNECTION);
 	word = c->word;

@@ -12,6 +12,7 @@
 #include "conn/entry.h"
 #include "conn/expiry.h"
 #include "conn/reply_key.h"
+#include "conn/tables.h"
 #include "conn/template.h"
 #include "conn/template_expiry.h"
 #include "conn/word.h"
@@ -56,8 +57,8 @@ static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *
 	const struct conn_reply *r = &c->of.reply;
 	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
 
-	if (reply_to_vip(r) && !bpf_map_lookup_elem(&conns, &client))
-		bpf_map_delete_elem(&conns, key);
+	if (reply_to_vip(r) && !conn_find(&client))
+		conn_erase(key, c);
 }
 
 /*
@@ -77,8 +78,8 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 	taken = e->taken;
 	if (!taken)
 		return 0;
-	c = bpf_map_lookup_elem(&conns, &e->key);
-	if (!c || c->expiry != place) {
+	c = conn_find(&e->key);
+	if (!c || conn_place(c) != place) {
 		sweep_orphan(e, taken);
 		return 0;
 	}
@@ -95,7 +96,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 	if ((conn_expired(&e->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
 	    __sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) == word) {
 		conn_count_out(&e->key, c, word);
-		bpf_map_delete_elem(&conns, &e->key);
+		conn_erase(&e->key, c);
 		e->taken = 0;
 		s->expired++;
 		return 0;
@@ -112,7 +113,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 /* sweep_entry looks at one expiry entry. False: there are no more. */
 static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 {
-	struct expiry_entry *e = bpf_map_lookup_elem(&expiry_entries, &at);
+	struct expiry_entry *e = expiry_entry_at(at);
 	__u32 taken;
 
 	if (!e)

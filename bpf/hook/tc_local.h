@@ -8,9 +8,9 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/maps.h"
 #include "balance/route.h"
 #include "conn/reply_key.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "forward/send.h"
 #include "hook/tc_finish.h"
@@ -42,7 +42,7 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 /* reply_of is the reply entry with this key, or NULL. */
 static INLINE struct conn *reply_of(const struct flow_key *key)
 {
-	struct conn *c = bpf_map_lookup_elem(&conns, key);
+	struct conn *c = conn_find(key);
 
 	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
 }

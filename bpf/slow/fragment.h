@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/maps.h"
 #include "balance/deliver.h"
+#include "conn/tables.h"
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "service/addr_filter.h"
@@ -203,7 +204,7 @@ static INLINE void count_begun(const struct work *w)
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
-	if (!s || !bpf_map_lookup_elem(&conns, &w->packet.key))
+	if (!s || !conn_find(&w->packet.key))
 		return;
 	count(&service_stats, s->service, w->new_conns, 0, 0);
 	count(&server_stats, w->server, w->new_conns, 0, 0);

@@ -15,6 +15,7 @@
 #include "balance/deliver.h"
 #include "conn/entry.h"
 #include "conn/reply_key.h"
+#include "conn/tables.h"
 #include "conn/word.h"
 #include "parse/packet.h"
 #include "verdict/verdict.h"
@@ -32,7 +33,7 @@ static INLINE enum verdict route_icmp_to_client(struct work *w, const struct con
 	key->from = *reply_client(&reply->of.reply, &w->packet.key);
 	key->to = reply->of.reply.vip;
 	key->ports = reply->of.reply.ports;
-	c = bpf_map_lookup_elem(&conns, key);
+	c = conn_find(key);
 	if (!c || conn_server(c->word) != conn_server(reply->word) || conn_state(c->word) == STATE_GONE)
 		return PASS;
 	w->to_client = true;
@@ -49,7 +50,7 @@ static INLINE enum verdict route_icmp_to_client(struct work *w, const struct con
 static INLINE enum verdict route_icmp_error(struct work *w)
 {
 	const struct packet *p = &w->packet;
-	struct conn *c = bpf_map_lookup_elem(&conns, &p->key);
+	struct conn *c = conn_find(&p->key);
 	struct server *s;
 	__u32 index, state;
 	__u64 word;

@@ -50,7 +50,7 @@ func TestAttachmentOutlivesTheProcess(t *testing.T) {
 	withPlane(t, plan, func(b *bench) {
 		b.Close()
 		b.wantPins(t, "ingress_", 1)
-		again := openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
+		again := openBench(t, b.pinDir, b.room())
 		*b = *again
 		b.set(t, plan)
 		b.wantPins(t, "ingress_", 1)

@@ -188,7 +188,7 @@ func TestAdoption(t *testing.T) {
 			t.Fatalf("picked %s", got)
 		}
 		b.Close()
-		again := openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
+		again := openBench(t, b.pinDir, b.room())
 		*b = *again
 		if got := b.pick(t, places[0], syn(1).with("A")); got != "rs2" {
 			t.Errorf("before its plan is set the connection goes to %s, want rs2", got)

@@ -36,12 +36,7 @@ func (p *Plane) repairContents() {
 	defer p.repairing.Unlock()
 	p.repairPins()
 	p.devices.Repair(p.services.Exits(), true)
-	drifted, err := p.conns.RepairHalfOpen()
-	if drifted {
-		p.ledger.Note(abi.BpfMapConnLimits, "half-open connections", err)
-	} else {
-		p.noteFailure(abi.BpfMapConnLimits, err)
-	}
+	p.noteFailure(abi.BpfMapConnTables, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())
 	for _, m := range p.mirrors.All() {

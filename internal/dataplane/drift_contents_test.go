@@ -43,9 +43,15 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		now := entry[abi.BpfLoad](b.maps.Loads, index)
 		all[fmt.Sprintf("load of %d, %s", s.Service, s.AddrPort())] = fmt.Sprint(now.Weight, now.Upper, now.Lower)
 	}
-	var r abi.BpfConnLimits
-	err := b.maps.ConnLimits.Lookup(uint32(0), &r)
-	all["conn_limits"] = fmt.Sprint(r.Limit, err)
+	var sizes abi.BpfConnSizes
+	err := b.maps.ConnSizes.Lookup(uint32(0), &sizes)
+	all["conn_sizes"] = fmt.Sprint(sizes, err)
+	for name, outer := range map[string]*ebpf.Map{"conn_tables": b.maps.ConnTables, "expiry_chunks": b.maps.ExpiryChunks, "flow_chunks": b.maps.FlowChunks} {
+		for at := range outer.MaxEntries() {
+			var id uint32
+			all[fmt.Sprint(name, " ", at)] = fmt.Sprint(outer.Lookup(at, &id))
+		}
+	}
 	var tail uint32
 	err = b.maps.Tails.Lookup(uint32(0), &tail)
 	all["tails"] = fmt.Sprint(tail, err)

@@ -15,30 +15,28 @@ import (
 // server and no later time than its end, and no expiry entry to be without a connection.
 func (b *bench) wantExpiryEntries(t testing.TB) {
 	t.Helper()
-	taken := map[uint32]abi.BpfExpiryEntry{}
+	taken := map[uint32]abi.ExpiryEntry{}
 	place := uint32(0)
-	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) {
+	b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) {
 		place++
 		if c.Taken != 0 {
 			taken[place] = *c
 		}
 	})
-	var key abi.BpfFlowKey
-	var c abi.BpfConn
-	for all := b.maps.Conns.Iterate(); all.Next(&key, &c); {
+	for key, c := range b.everyConn(t) {
 		state := abi.BpfConnState(c.Word >> 32 & 15)
-		entry, ok := taken[c.Expiry]
-		if state == abi.BpfConnStateSTATE_REPLY && c.Expiry == 0 {
+		entry, ok := taken[c.Place()]
+		if state == abi.BpfConnStateSTATE_REPLY && c.Place() == 0 {
 			continue
 		}
-		delete(taken, c.Expiry)
+		delete(taken, c.Place())
 		var limit uint32
 		if err := b.maps.Timeouts.Lookup(uint32(state), &limit); err != nil {
 			t.Fatal(err)
 		}
 		switch end := c.Stamp + limit + 1; {
 		case !ok || entry.Key != key:
-			t.Errorf("connection %v says that its expiry entry is %d, which is %v", key, c.Expiry, entry)
+			t.Errorf("connection %v says that its expiry entry is %d, which is %v", key, c.Place(), entry)
 		case entry.Taken != uint32(c.Word)+1:
 			t.Errorf("connection %v has server %d, its expiry entry %d", key, uint32(c.Word), int(entry.Taken)-1)
 		case int32(entry.Due-end) > 0:
@@ -118,16 +116,16 @@ func TestLostExpiryEntry(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		entry := b.conn(t, syn(1))
-		if err := b.maps.Conns.Delete(syn(1).key()); err != nil {
+		if err := b.table().Delete(syn(1).key()); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
-		if err := b.maps.Conns.Put(syn(1).key(), entry); err != nil {
+		if err := b.table().Put(syn(1).key(), entry); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
 		b.wantExpiryEntries(t)
-		if err := b.maps.Conns.Delete(syn(1).key()); err != nil {
+		if err := b.table().Delete(syn(1).key()); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
@@ -152,7 +150,7 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		few := b.conns.Span()
-		size := int(b.maps.Conns.MaxEntries())
+		size := b.room()
 		for i := range size {
 			b.send(t, places[0], from(i, "S"), back)
 			b.send(t, places[0], from(i, "A"), back)
@@ -168,7 +166,7 @@ func TestCardsGrowWithTheTable(t *testing.T) {
 		if b.conns.Span() > abi.SpanLeast || few > abi.SpanLeast {
 			t.Errorf("%d expiry entries are gone through for one connection, and %d were for none, want at most %d", b.conns.Span(), few, abi.SpanLeast)
 		}
-		if got := b.maps.ExpiryEntries.MaxEntries(); got < uint32(size) {
+		if got := int(entry[abi.BpfConnSizes](b.maps.ConnSizes, uint32(0)).Entries); got < size {
 			t.Errorf("%d expiry entries for %d connections", got, size)
 		}
 	})
@@ -203,12 +201,12 @@ func TestSweepLeavesWhatIsGone(t *testing.T) {
 		c := b.conn(t, syn(1))
 		c.Word = c.Word&^(15<<32) | uint64(abi.BpfConnStateSTATE_GONE)<<32
 		c.Stamp -= ticks(time.Hour)
-		if err := b.maps.Conns.Put(syn(1).key(), c); err != nil {
+		if err := b.table().Put(syn(1).key(), c); err != nil {
 			t.Fatal(err)
 		}
 		b.sweepEach(t)
 		var still abi.BpfConn
-		if err := b.maps.Conns.Lookup(syn(1).key(), &still); errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := b.table().Lookup(syn(1).key(), &still); errors.Is(err, ebpf.ErrKeyNotExist) {
 			t.Error("the sweep has deleted what another program was about to")
 		}
 	})

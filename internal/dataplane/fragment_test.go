@@ -273,7 +273,7 @@ func TestFragmentsProgramStandsBehindXDP(t *testing.T) {
 	plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: lvs.HookGeneric}}}
 	withPlane(t, plan, func(b *bench) {
 		b.Close()
-		again := openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
+		again := openBench(t, b.pinDir, b.room())
 		*b = *again
 		b.set(t, plan)
 		b.wantPins(t, "behind_", 1)

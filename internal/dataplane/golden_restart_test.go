@@ -43,7 +43,7 @@ func TestGoldenAcrossRestarts(t *testing.T) {
 // restart has another process of the same sizes take the tables up, after a sweep.
 func (b *bench) restart(t *testing.T) {
 	t.Helper()
-	o := Options{PinDir: b.pinDir, Connections: int(b.maps.Conns.MaxEntries()), RealServers: int(b.maps.Servers.MaxEntries()), Log: slog.New(slog.DiscardHandler)}
+	o := Options{PinDir: b.pinDir, Connections: b.room(), RealServers: int(b.maps.Servers.MaxEntries()), Log: slog.New(slog.DiscardHandler)}
 	if err := b.conns.Sweep(true); err != nil {
 		t.Fatal(err)
 	}

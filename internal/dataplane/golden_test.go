@@ -90,7 +90,7 @@ func (b *bench) anew(t *testing.T) {
 	if services, servers := b.known(t); services+servers > 0 {
 		t.Fatalf("%d services and %d servers are left", services, servers)
 	}
-	for _, table := range []*ebpf.Map{b.maps.Conns, b.maps.Templates, b.maps.Cache, b.maps.MemberBlocks, b.maps.Fragments} {
+	for _, table := range []*ebpf.Map{b.table(), b.maps.Templates, b.maps.Cache, b.maps.MemberBlocks, b.maps.Fragments} {
 		var key, value []byte
 		for all := table.Iterate(); all.Next(&key, &value); {
 			t.Fatalf("an entry is left in %s", table)

@@ -27,7 +27,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			withPlaneOf(t, 4096, tt.plan, func(b *bench) {
-				size := int(b.maps.Conns.MaxEntries())
+				size := b.room()
 				servers := map[int]string{}
 				for port := 1; port <= 100; port++ {
 					servers[port] = b.pick(t, places[0], syn(port))
@@ -65,7 +65,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 // by direct routing: by the flow's hash.
 func TestFlowWithoutEntryKeepsItsServer(t *testing.T) {
 	withPlaneOf(t, 4096, twoServers(lvs.RoundRobin), func(b *bench) {
-		size := int(b.maps.Conns.MaxEntries())
+		size := b.room()
 		flood := func(round int) {
 			for i := range size {
 				b.send(t, places[0], from(round*size+i, "S"), back)
@@ -113,7 +113,7 @@ func TestTableFullOfDatagrams(t *testing.T) {
 					f.proto, f.payload = "udp", "x"
 					return f
 				}
-				for i := range int(b.maps.Conns.MaxEntries()) * 2 {
+				for i := range b.room() * 2 {
 					if _, _, err := places[0].run(b, datagram(i).bytes()); err != nil {
 						t.Fatal(err)
 					}
@@ -154,16 +154,10 @@ func persistent(plan lvs.Plan) lvs.Plan {
 // halfOpen counts the connections in SYN_RECV, and compares with the count kept.
 func (b *bench) halfOpen(t testing.TB) (n int) {
 	t.Helper()
-	var key abi.BpfFlowKey
-	var c abi.BpfConn
-	all := b.maps.Conns.Iterate()
-	for all.Next(&key, &c) {
+	for _, c := range b.everyConn(t) {
 		if abi.BpfConnState(c.Word>>32&15) == abi.BpfConnStateSTATE_SYN_RECV {
 			n++
 		}
-	}
-	if err := all.Err(); err != nil {
-		t.Fatal(err)
 	}
 	var r abi.BpfConnLimits
 	if err := b.maps.ConnLimits.Lookup(uint32(0), &r); err != nil {

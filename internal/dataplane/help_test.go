@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"errors"
+	"iter"
 	"net/netip"
 	"strings"
 	"testing"
@@ -64,9 +66,10 @@ func (f frame) key() abi.BpfFlowKey {
 	}
 }
 
-func (b *bench) conn(t testing.TB, f frame) (c abi.BpfConn) {
+func (b *bench) conn(t testing.TB, f frame) abi.BpfConn {
 	t.Helper()
-	if err := b.maps.Conns.Lookup(f.key(), &c); err != nil {
+	c, err := b.conns.Find(f.key())
+	if err != nil {
 		t.Fatalf("connection of %s: %v", f.from, err)
 	}
 	return c
@@ -82,23 +85,63 @@ func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	t.Helper()
 	c := b.conn(t, f)
 	c.Stamp, c.Cached = conn.Tick()-uint32(d/conn.TickLength), 0
-	if err := b.maps.Conns.Put(f.key(), c); err != nil {
+	if err := b.table().Put(f.key(), c); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.conns.ForgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
-	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) { c.Due = conn.Tick() })
+	b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) { c.Due = conn.Tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
 func (b *bench) goBy(t testing.TB, ticks uint32) {
 	t.Helper()
-	older[abi.BpfFlowKey](t, b.maps.Conns, func(c *abi.BpfConn) { c.Stamp -= ticks })
+	b.olderConns(t, ticks)
 	older[abi.BpfTemplateKey](t, b.maps.Templates, func(t *abi.BpfTemplate) { t.Stamp -= ticks })
 	b.eachLine(t, func(l *abi.BpfFlowLine) { l.Used -= ticks })
-	b.eachExpiryEntry(t, func(c *abi.BpfExpiryEntry) { c.Due -= ticks })
+	b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) { c.Due -= ticks })
 	b.eachTemplateEntry(t, func(e *abi.TemplateEntry) { e.Due -= ticks })
+}
+
+// olderConns makes the connections so many ticks older, and not their lines and entries.
+func (b *bench) olderConns(t testing.TB, ticks uint32) {
+	t.Helper()
+	for _, table := range b.conns.Tables() {
+		older[abi.BpfFlowKey](t, table, func(c *abi.BpfConn) { c.Stamp -= ticks })
+	}
+}
+
+// everyConn goes through the connections of all tables.
+func (b *bench) everyConn(t testing.TB) iter.Seq2[abi.BpfFlowKey, abi.BpfConn] {
+	return func(yield func(abi.BpfFlowKey, abi.BpfConn) bool) {
+		t.Helper()
+		var key abi.BpfFlowKey
+		var c abi.BpfConn
+		for _, table := range b.conns.Tables() {
+			all := table.Iterate()
+			for all.Next(&key, &c) {
+				if !yield(key, c) {
+					return
+				}
+			}
+			if err := all.Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// growToTheEnd makes the largest tables of connections that there may be.
+func (b *bench) growToTheEnd(t testing.TB) {
+	t.Helper()
+	for {
+		if grown, err := b.conns.Grow(); err != nil {
+			t.Fatal(err)
+		} else if !grown {
+			return
+		}
+	}
 }
 
 // eachTemplateEntry may change every expiry entry of a template.
@@ -124,17 +167,38 @@ func (b *bench) eachTemplateEntry(t testing.TB, change func(*abi.TemplateEntry))
 // eachLine may change every line of the flow cache.
 func (b *bench) eachLine(t testing.TB, change func(*abi.BpfFlowLine)) {
 	t.Helper()
-	eachOf(t, b.maps.FlowLines, 2*int(b.maps.FlowLines.MaxEntries()), change)
+	eachOf(t, b.maps.FlowChunks, 2, change)
 }
 
 // eachExpiryEntry may change every expiry entry of a connection.
-func (b *bench) eachExpiryEntry(t testing.TB, change func(*abi.BpfExpiryEntry)) {
+func (b *bench) eachExpiryEntry(t testing.TB, change func(*abi.ExpiryEntry)) {
 	t.Helper()
-	eachOf(t, b.maps.ExpiryEntries, int(b.maps.ExpiryEntries.MaxEntries()), change)
+	eachOf(t, b.maps.ExpiryChunks, 1, change)
 }
 
-// eachOf may change every one of n values in mapped memory.
-func eachOf[V any](t testing.TB, m *ebpf.Map, n int, change func(*V)) {
+// table is the table of connections of a small data plane, which has one.
+func (b *bench) table() *ebpf.Map { return b.conns.Tables()[0] }
+
+// room is how many connections the data plane has room for in the end.
+func (b *bench) room() int { return b.need.options.Connections }
+
+// eachOf may change every value of all chunks of a table, which have so many values an entry.
+func eachOf[V any](t testing.TB, outer *ebpf.Map, values int, change func(*V)) {
+	t.Helper()
+	for at := range outer.MaxEntries() {
+		var chunk *ebpf.Map
+		if err := outer.Lookup(at, &chunk); errors.Is(err, ebpf.ErrKeyNotExist) {
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		eachIn(t, chunk, values*int(chunk.MaxEntries()), change)
+		chunk.Close()
+	}
+}
+
+// eachIn may change every one of n values in mapped memory.
+func eachIn[V any](t testing.TB, m *ebpf.Map, n int, change func(*V)) {
 	t.Helper()
 	memory, err := m.Memory()
 	if err != nil {

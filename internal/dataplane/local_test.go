@@ -132,7 +132,7 @@ func TestOwnPackets(t *testing.T) {
 					b.wantService(t, plan, Counter{Conns: 1, Packets: 2, Bytes: 2 * length(ask), OutPackets: 4, OutBytes: 4 * length(answer)})
 					b.goBy(t, aWeek)
 					b.sweepUntil(t, 0)
-					if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.maps.Conns); n != 0 {
+					if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.table()); n != 0 {
 						t.Errorf("%d entries are left of a connection that has ended", n)
 					}
 				})
@@ -178,7 +178,7 @@ func TestOwnAnswersEntryGoes(t *testing.T) {
 		b.goBy(t, aWeek)
 		b.sweepUntil(t, 0) // the connection, and, at the latest in the next one,
 		b.sweepUntil(t, 0) // its answers
-		if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.maps.Conns); n != 0 {
+		if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.table()); n != 0 {
 			t.Errorf("%d entries are left", n)
 		}
 	})
@@ -275,7 +275,7 @@ func TestNextProcessRenewsTheTail(t *testing.T) {
 		before := tailNow()
 		ns := b.ns
 		b.Close()
-		*b = *openBench(t, b.pinDir, int(b.maps.Conns.MaxEntries()))
+		*b = *openBench(t, b.pinDir, b.room())
 		b.compareEvery = compareEvery / 40
 		b.set(t, plan)
 		if now := tailNow(); now != before {

@@ -1,21 +1,17 @@
 package dataplane
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"os"
-	"path"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"weir/internal/dataplane/abi"
+	"weir/internal/dataplane/conn"
 )
 
 // need is what the tables take of the kernel's memory, in bytes, by the size of the
@@ -23,6 +19,7 @@ import (
 type need struct {
 	options                                            Options
 	connections, templates, services, servers, reserve uint64
+	first                                              uint64 // what all take before connections and templates are many
 	process                                            uint64 // beside the tables
 }
 
@@ -30,13 +27,17 @@ type need struct {
 func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
 	n.options, n.process = o, besides+uint64(o.Expected)*perServer
 	cpus := uint64(ebpf.MustPossibleCPU())
+	n.first, n.connections = conn.Bytes(o.Connections)
 	for name, m := range spec.Maps {
 		part := &n.reserve
 		switch name {
-		case abi.BpfMapConns, abi.BpfMapExpiryEntries, abi.BpfMapHalfOpenRing, abi.BpfMapFlowLines:
+		case abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks: // have been counted
+			continue
+		case abi.BpfMapHalfOpenRing:
 			part = &n.connections
 		case abi.BpfMapTemplates:
 			part = &n.templates
+			*part += uint64(o.Templates) * templateBytes
 		default:
 			if slices.Contains(serviceTables, name) {
 				part = &n.services
@@ -45,11 +46,12 @@ func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
 			}
 		}
 		*part += tableBytes(m, cpus)
+		n.first += tableBytes(m, cpus)
 	}
 	return n
 }
 
-// all is the sum.
+// all is what the tables take where all of them are full.
 func (n need) all() uint64 { return n.connections + n.templates + n.services + n.servers + n.reserve }
 
 // An element of a hash table has a header beside key and value (struct htab_elem), and the
@@ -57,6 +59,8 @@ func (n need) all() uint64 { return n.connections + n.templates + n.services + n
 const (
 	elementHead = 48
 	bucketBytes = 16
+	// templateBytes is what the kernel allocates for one template.
+	templateBytes = 128
 )
 
 // tableBytes is what a table takes as soon as it is made. One whose entries are allocated one
@@ -91,8 +95,8 @@ const (
 // String tells what the tables take.
 func (n need) String() string {
 	o := n.options
-	return fmt.Sprintf("the tables take some %s of the kernel's memory (connections %d: %s, templates %d: %s, servers %d: %s, services %d: %s)",
-		mib(n.all()), o.Connections, mib(n.connections), o.Templates, mib(n.templates), o.RealServers, mib(n.servers), o.Services, mib(n.services))
+	return fmt.Sprintf("the tables take some %s of the kernel's memory at first, and %s when they are full (connections %d: %s, templates %d: %s, servers %d: %s, services %d: %s)",
+		mib(n.first), mib(n.all()), o.Connections, mib(n.connections), o.Templates, mib(n.templates), o.RealServers, mib(n.servers), o.Services, mib(n.services))
 }
 
 // remedy is what an operator can do, for a limit of memory in bytes; 0 is one that is not
@@ -137,56 +141,17 @@ func (n need) explain(err error) error {
 }
 
 // warn says before the tables are made that the process's limit of memory is below what they
-// take: the kernel may end the process then, which can say nothing any more.
+// take: the kernel may end the process then, which can say nothing any more. Tables that grow do
+// not grow beyond it.
 func (n need) warn(log *slog.Logger) {
-	if limit := memoryLimit(); limit > 0 && n.all()+n.process > limit {
-		log.Warn("the limit of memory may be too low for the data plane", "limit", mib(limit), "tables", mib(n.all()),
-			"programs_and_process", mib(n.process), "remedy", n.remedy(limit))
+	limit := memoryLimit()
+	what := "the limit of memory may be too low for the data plane"
+	switch {
+	case limit == 0 || n.all()+n.process <= limit:
+		return
+	case n.first+n.process <= limit:
+		what = "the limit of memory is too low for as many connections and templates as the tables are to hold"
 	}
-}
-
-// memoryLimit is the lowest limit of memory of the process's control groups, in bytes; 0
-// where none is known.
-func memoryLimit() uint64 {
-	f, err := os.Open("/proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	lowest := uint64(0)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		parts := strings.SplitN(lines.Text(), ":", 3) // hierarchy:controllers:path
-		if len(parts) != 3 {
-			continue
-		}
-		root, file := "/sys/fs/cgroup", "memory.max"
-		if parts[1] != "" {
-			if !slices.Contains(strings.Split(parts[1], ","), "memory") {
-				continue
-			}
-			root, file = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		}
-		for group := path.Clean(parts[2]); ; group = path.Dir(group) {
-			if limit := limitIn(path.Join(root, group, file)); limit > 0 && (lowest == 0 || limit < lowest) {
-				lowest = limit
-			}
-			if group == "/" || group == "." {
-				break
-			}
-		}
-	}
-	return lowest
-}
-
-// limitIn reads a limit in bytes; 0 where there is none: "max", or more than any machine has.
-func limitIn(file string) uint64 {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil || n > 1<<50 {
-		return 0
-	}
-	return n
+	log.Warn(what, "limit", mib(limit), "tables_at_first", mib(n.first), "tables", mib(n.all()),
+		"programs_and_process", mib(n.process), "remedy", n.remedy(limit))
 }

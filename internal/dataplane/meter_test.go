@@ -29,8 +29,9 @@ type meter struct {
 }
 
 // withFloor runs the body with a data plane, and with the floor's programs, whose
-// table is of the same size, and which have as many servers.
-func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)) {
+// table is of the same size, and which have as many servers. In a benchmark the data
+// plane's tables have grown to their end.
+func withFloor(b testing.TB, connections int, plan lvs.Plan, body func(m *meter)) {
 	floors, err := floor.Load(connections)
 	if err != nil {
 		b.Fatal(err)
@@ -42,6 +43,9 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 	withPlaneOf(b, connections, lvs.Plan{}, func(plane *bench) {
 		plane.ns.IP("route", "add", "10.1.0.0/16", "via", "192.0.2.11") // to any number of servers
 		plane.set(b, plan)
+		if _, ok := b.(*testing.B); ok {
+			plane.growToTheEnd(b)
+		}
 		m := &meter{bench: plane, floor: floors}
 		m.xdp, m.tc = m.wrapped(b, abi.BpfProgWeirXdp), m.wrapped(b, abi.BpfProgWeirTc)
 		body(m)
@@ -49,7 +53,7 @@ func withFloor(b *testing.B, connections int, plan lvs.Plan, body func(m *meter)
 }
 
 // wrapped is a program of the data plane behind the wrapper.
-func (m *meter) wrapped(b *testing.B, name string) *ebpf.Program {
+func (m *meter) wrapped(b testing.TB, name string) *ebpf.Program {
 	b.Helper()
 	spec, err := attach.SpecFor(m.spec, m.device.HardwareAddr)
 	if err != nil {
@@ -92,7 +96,7 @@ func (m *meter) each(b *testing.B, flows floor.Flows, packets ...frame) {
 }
 
 // repeat runs so many packets in one system call, and returns the CPU time.
-func (m *meter) repeat(b *testing.B, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32, n int) int64 {
+func (m *meter) repeat(b testing.TB, program *ebpf.Program, packet []byte, flows floor.Flows, want uint32, n int) int64 {
 	b.Helper()
 	context := any(xdpContext{DataEnd: uint32(len(packet)), IngressIfindex: uint32(m.index)})
 	if program.Type() == ebpf.SchedCLS {
@@ -116,7 +120,7 @@ func (m *meter) repeat(b *testing.B, program *ebpf.Program, packet []byte, flows
 
 // noSignals keeps Go's own signals off this thread: one that interrupts the call
 // has it begin again.
-func noSignals(b *testing.B) (as func()) {
+func noSignals(b testing.TB) (as func()) {
 	var before, urgent unix.Sigset_t
 	urgent.Val[0] = 1 << (unix.SIGURG - 1)
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, &before); err != nil {
@@ -129,7 +133,7 @@ func noSignals(b *testing.B) (as func()) {
 	}
 }
 
-func threadTime(b *testing.B) int64 {
+func threadTime(b testing.TB) int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
 		b.Fatal(err)
@@ -149,10 +153,12 @@ func (m *meter) hit(b *testing.B, name string, program *ebpf.Program, packet []b
 func (m *meter) forget(b *testing.B) {
 	b.Helper()
 	keys, values := make([]abi.BpfFlowKey, 65536), make([]abi.BpfConn, 65536)
-	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
-		return m.maps.Conns.BatchLookupAndDelete(c, keys, values, nil)
-	})
-	m.eachExpiryEntry(b, func(c *abi.BpfExpiryEntry) { *c = abi.BpfExpiryEntry{} })
+	for _, table := range m.conns.Tables() {
+		empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
+			return table.BatchLookupAndDelete(c, keys, values, nil)
+		})
+	}
+	m.eachExpiryEntry(b, func(c *abi.ExpiryEntry) { *c = abi.ExpiryEntry{} })
 	clients, templates := make([]abi.BpfTemplateKey, 65536), make([]abi.BpfTemplate, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)

@@ -211,7 +211,7 @@ func TestAnswersAreCountedAndGoWithTheirConnection(t *testing.T) {
 		b.send(t, places[0], answer, pass)
 		var key abi.BpfFlowKey
 		var c abi.BpfConn
-		if b.maps.Conns.Iterate().Next(&key, &c) {
+		if b.table().Iterate().Next(&key, &c) {
 			t.Errorf("an entry is left: %+v", key)
 		}
 	})

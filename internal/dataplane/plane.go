@@ -135,7 +135,7 @@ func Open(o Options) (*Plane, error) {
 // and the same contents. A table whose layout has changed has a name of its own instead, so
 // that the others are taken up: with "" the one of before is left out.
 var formerNames = map[string]string{
-	"cards":     abi.BpfMapExpiryEntries,
+	"cards":     "",
 	"rooms":     abi.BpfMapConnLimits,
 	"own_addrs": abi.BpfMapLocalAddrs,
 	"ends":      "", // there is none any more
@@ -154,6 +154,9 @@ func (p *Plane) load() error {
 		return err
 	}
 	err := p.spec.LoadAndAssign(&objects, p.collection())
+	if err == nil {
+		err = conn.Fits(&objects.Maps, p.need.options.Connections)
+	}
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		misfits := kmap.Misfits(p.pinDir, p.spec)
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
@@ -206,9 +209,11 @@ func (p *Plane) takeUp(o Options) (err error) {
 	}
 	p.leases = lease.New(&p.maps, &p.mirrors)
 	p.directors = lease.NewDirectors(p.log, &p.maps, &p.mirrors)
-	p.conns = conn.Open(p.log, &p.maps, p.programs.Programs, &p.mirrors)
+	p.conns = conn.Open(conn.Options{
+		Log: p.log, Maps: &p.maps, Spec: p.spec, Programs: p.programs.Programs, Connections: o.Connections, Afford: afford,
+	}, &p.mirrors)
 	p.services, err = service.Open(service.Options{
-		Maps: &p.maps, Mirrors: &p.mirrors, Spec: p.spec, Limits: p.programs.Limits, Cycle: o.Cycle, Ledger: p.ledger, Epoch: p.conns.Epoch,
+		Maps: &p.maps, Mirrors: &p.mirrors, Spec: p.spec, Limits: p.programs.Limits, Cycle: o.Cycle, Ledger: p.ledger, Epoch: p.conns.Epoch, Find: p.conns.Find,
 	})
 	if err != nil {
 		return err
@@ -242,6 +247,9 @@ func (p *Plane) Close() error {
 	}
 	if p.leases != nil {
 		p.leases.Close()
+	}
+	if p.conns != nil {
+		p.conns.Close()
 	}
 	p.programs.close()
 	return p.maps.Close()

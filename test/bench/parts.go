@@ -109,6 +109,13 @@ var parts = []part{
 			{name: "share", what: "the sweep's share of a CPU, %", unit: "%", most: []float64{1, 5, 5}},
 			{name: "step", what: "its longest step, ms", unit: "ms", most: []float64{1, 1, 1}},
 		}},
+	{name: "memory", bench: "BenchmarkMemory", packets: 1,
+		title:   "the kernel's memory: all tables at rest, and the connections' when there are a million",
+		columns: single, rows: []row{
+			{name: "rest", what: "all tables at rest, MiB", unit: "MiB", worst: true, most: []float64{64}},
+			{name: "full", what: "1,000,000 DR connections, MiB", unit: "MiB", worst: true, most: []float64{350}},
+			{name: "dr", what: "each of them, bytes", unit: "bytes", worst: true},
+		}},
 	{name: "pps", bench: "BenchmarkPPS", packets: 400_000,
 		title:   "through namespaces, 60 bytes, 1,024 flows, one sending CPU",
 		columns: single, rows: []row{

@@ -92,20 +92,28 @@ type BpfConn struct {
 			}
 		}
 	}
-	Cached uint64
+	Cached uint32
 	Expiry uint32
-	Zero   uint32
 }
 
 type BpfConnLimits struct {
 	_        structs.HostLayout
 	HalfOpen int64
 	Turn     uint64
-	Limit    uint32
+	Asked    uint32
 	Full     uint32
 	Cursor   uint32
 	Span     uint32
-	Zero     [4]uint64
+	Oldest   uint64
+	Zero     [3]uint64
+}
+
+type BpfConnSizes struct {
+	_        structs.HostLayout
+	Entries  uint32
+	HalfOpen uint32
+	Second   uint32
+	Third    uint32
 }
 
 type BpfConnState uint32
@@ -137,13 +145,6 @@ type BpfCounter struct {
 	OutBytes   uint64
 }
 
-type BpfExpiryEntry struct {
-	_     structs.HostLayout
-	Key   BpfFlowKey
-	Taken uint32
-	Due   uint32
-}
-
 type BpfFlowKey struct {
 	_     structs.HostLayout
 	From  BpfAddr
@@ -156,7 +157,8 @@ type BpfFlowKnobs struct {
 	Seed       [5]uint64
 	Generation uint32
 	Idle       uint32
-	Zero       uint64
+	Chunks     uint32
+	Zero       uint32
 }
 
 type BpfFlowLine struct {
@@ -178,9 +180,11 @@ type BpfFlowLine struct {
 	Method     uint16
 }
 
-type BpfFlowPair struct {
-	_    structs.HostLayout
-	Line [2]BpfFlowLine
+type BpfFlowPairs struct {
+	_     structs.HostLayout
+	Chunk uint32
+	First uint32
+	Pairs uint32
 }
 
 type BpfFragment struct {
@@ -632,13 +636,15 @@ const (
 	BpfMapCache               = "cache"
 	BpfMapClocks              = "clocks"
 	BpfMapConnLimits          = "conn_limits"
-	BpfMapConns               = "conns"
+	BpfMapConnSizes           = "conn_sizes"
+	BpfMapConnTables          = "conn_tables"
+	BpfMapConnWakes           = "conn_wakes"
 	BpfMapDirectorFilter      = "director_filter"
 	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
-	BpfMapExpiryEntries       = "expiry_entries"
+	BpfMapExpiryChunks        = "expiry_chunks"
+	BpfMapFlowChunks          = "flow_chunks"
 	BpfMapFlowKnobs           = "flow_knobs"
-	BpfMapFlowLines           = "flow_lines"
 	BpfMapFragments           = "fragments"
 	BpfMapHalfOpenRing        = "half_open_ring"
 	BpfMapHeldFragments       = "held_fragments"
@@ -678,6 +684,7 @@ const (
 	BpfProgWeirLimits         = "weir_limits"
 	BpfProgWeirListTemplates  = "weir_list_templates"
 	BpfProgWeirLocalOut       = "weir_local_out"
+	BpfProgWeirSettleFlows    = "weir_settle_flows"
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
@@ -686,8 +693,9 @@ const (
 	BpfProgWeirXdp            = "weir_xdp"
 	BpfVarConntrackFunctions  = "conntrack_functions"
 	BpfVarDeviceMac           = "device_mac"
-	BpfVarExpiryEntryCount    = "expiry_entry_count"
+	BpfVarExpiryChunkShift    = "expiry_chunk_shift"
 	BpfVarFlowBits            = "flow_bits"
+	BpfVarFlowChunkBits       = "flow_chunk_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
 	BpfVarSummedAt            = "summed_at"
@@ -745,6 +753,7 @@ type BpfProgramSpecs struct {
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirListTemplates  *ebpf.ProgramSpec `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.ProgramSpec `ebpf:"weir_local_out"`
+	WeirSettleFlows    *ebpf.ProgramSpec `ebpf:"weir_settle_flows"`
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
@@ -762,13 +771,15 @@ type BpfMapSpecs struct {
 	Cache           *ebpf.MapSpec `ebpf:"cache"`
 	Clocks          *ebpf.MapSpec `ebpf:"clocks"`
 	ConnLimits      *ebpf.MapSpec `ebpf:"conn_limits"`
-	Conns           *ebpf.MapSpec `ebpf:"conns"`
+	ConnSizes       *ebpf.MapSpec `ebpf:"conn_sizes"`
+	ConnTables      *ebpf.MapSpec `ebpf:"conn_tables"`
+	ConnWakes       *ebpf.MapSpec `ebpf:"conn_wakes"`
 	DirectorFilter  *ebpf.MapSpec `ebpf:"director_filter"`
 	DirectorRoutes  *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors       *ebpf.MapSpec `ebpf:"directors"`
-	ExpiryEntries   *ebpf.MapSpec `ebpf:"expiry_entries"`
+	ExpiryChunks    *ebpf.MapSpec `ebpf:"expiry_chunks"`
+	FlowChunks      *ebpf.MapSpec `ebpf:"flow_chunks"`
 	FlowKnobs       *ebpf.MapSpec `ebpf:"flow_knobs"`
-	FlowLines       *ebpf.MapSpec `ebpf:"flow_lines"`
 	Fragments       *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpenRing    *ebpf.MapSpec `ebpf:"half_open_ring"`
 	HeldFragments   *ebpf.MapSpec `ebpf:"held_fragments"`
@@ -809,8 +820,9 @@ type BpfMapSpecs struct {
 type BpfVariableSpecs struct {
 	ConntrackFunctions *ebpf.VariableSpec `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.VariableSpec `ebpf:"device_mac"`
-	ExpiryEntryCount   *ebpf.VariableSpec `ebpf:"expiry_entry_count"`
+	ExpiryChunkShift   *ebpf.VariableSpec `ebpf:"expiry_chunk_shift"`
 	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
+	FlowChunkBits      *ebpf.VariableSpec `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.VariableSpec `ebpf:"not_of_addr"`
 	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
@@ -844,13 +856,15 @@ type BpfMaps struct {
 	Cache           *ebpf.Map `ebpf:"cache"`
 	Clocks          *ebpf.Map `ebpf:"clocks"`
 	ConnLimits      *ebpf.Map `ebpf:"conn_limits"`
-	Conns           *ebpf.Map `ebpf:"conns"`
+	ConnSizes       *ebpf.Map `ebpf:"conn_sizes"`
+	ConnTables      *ebpf.Map `ebpf:"conn_tables"`
+	ConnWakes       *ebpf.Map `ebpf:"conn_wakes"`
 	DirectorFilter  *ebpf.Map `ebpf:"director_filter"`
 	DirectorRoutes  *ebpf.Map `ebpf:"director_routes"`
 	Directors       *ebpf.Map `ebpf:"directors"`
-	ExpiryEntries   *ebpf.Map `ebpf:"expiry_entries"`
+	ExpiryChunks    *ebpf.Map `ebpf:"expiry_chunks"`
+	FlowChunks      *ebpf.Map `ebpf:"flow_chunks"`
 	FlowKnobs       *ebpf.Map `ebpf:"flow_knobs"`
-	FlowLines       *ebpf.Map `ebpf:"flow_lines"`
 	Fragments       *ebpf.Map `ebpf:"fragments"`
 	HalfOpenRing    *ebpf.Map `ebpf:"half_open_ring"`
 	HeldFragments   *ebpf.Map `ebpf:"held_fragments"`
@@ -892,13 +906,15 @@ func (m *BpfMaps) Close() error {
 		m.Cache,
 		m.Clocks,
 		m.ConnLimits,
-		m.Conns,
+		m.ConnSizes,
+		m.ConnTables,
+		m.ConnWakes,
 		m.DirectorFilter,
 		m.DirectorRoutes,
 		m.Directors,
-		m.ExpiryEntries,
+		m.ExpiryChunks,
+		m.FlowChunks,
 		m.FlowKnobs,
-		m.FlowLines,
 		m.Fragments,
 		m.HalfOpenRing,
 		m.HeldFragments,
@@ -940,8 +956,9 @@ func (m *BpfMaps) Close() error {
 type BpfVariables struct {
 	ConntrackFunctions *ebpf.Variable `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.Variable `ebpf:"device_mac"`
-	ExpiryEntryCount   *ebpf.Variable `ebpf:"expiry_entry_count"`
+	ExpiryChunkShift   *ebpf.Variable `ebpf:"expiry_chunk_shift"`
 	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
+	FlowChunkBits      *ebpf.Variable `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.Variable `ebpf:"not_of_addr"`
 	SummedAt           *ebpf.Variable `ebpf:"summed_at"`
@@ -961,6 +978,7 @@ type BpfPrograms struct {
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
 	WeirListTemplates  *ebpf.Program `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.Program `ebpf:"weir_local_out"`
+	WeirSettleFlows    *ebpf.Program `ebpf:"weir_settle_flows"`
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
@@ -978,6 +996,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirLimits,
 		p.WeirListTemplates,
 		p.WeirLocalOut,
+		p.WeirSettleFlows,
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,

@@ -23,7 +23,7 @@ var cutFrame [34]byte
 // way past the rules when they were written may begin one after that; so it is to be
 // called once more a moment later.
 func (t *Table) CutDenied() error {
-	end := t.maps.ExpiryEntries.MaxEntries()
+	end := t.entries()
 	for first := uint32(0); first < end; first += abi.CutAtATime {
 		if _, err := t.programs.Cut.Run(&ebpf.RunOptions{Data: cutFrame[:], Context: cutContext{First: first}}); err != nil {
 			return fmt.Errorf("end the connections of denied clients: %w", err)

@@ -34,27 +34,6 @@ const (
 	lookAtAll = time.Minute
 )
 
-// Size gives the tables of connections their sizes.
-func Size(spec *ebpf.CollectionSpec, connections uint32) error {
-	if err := sizeExpiry(spec, connections); err != nil {
-		return fmt.Errorf("size the expiry entries: %w", err)
-	}
-	spec.Maps[abi.BpfMapConns].MaxEntries = connections
-	spec.Maps[abi.BpfMapHalfOpenRing].MaxEntries = max(1, connections/6)
-	if err := sizeFlows(spec, connections); err != nil {
-		return fmt.Errorf("size the flow cache: %w", err)
-	}
-	return nil
-}
-
-// sizeExpiry sets the number of expiry entries: a quarter more than connections,
-// so that one that is free is found soon.
-func sizeExpiry(spec *ebpf.CollectionSpec, connections uint32) error {
-	n := connections + connections/4 + 64
-	spec.Maps[abi.BpfMapExpiryEntries].MaxEntries = n
-	return spec.Variables[abi.BpfVarExpiryEntryCount].Set(n)
-}
-
 // begin begins a sweep, in place of one that has not ended.
 func (k *expiry) begin(epoch uint32, whole bool) {
 	k.all = k.all || k.sweeping && k.args.All == 1
@@ -77,7 +56,7 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 	k.args.Span = 0
 	end := max(k.end, span)
 	if k.args.All == 1 {
-		end = t.maps.ExpiryEntries.MaxEntries()
+		end = t.entries()
 	}
 	if k.args.First < end {
 		return false, nil

@@ -4,25 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
-
-	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
 )
-
-// sizeFlows gives the flow cache (conn/flow_line.h of bpf/) its size: two lines for each
-// connection that the table can hold, shared out to the CPUs, each of which
-// has a power of two, and at least the four that a flow may have.
-func sizeFlows(spec *ebpf.CollectionSpec, connections uint32) error {
-	cpus := ebpf.MustPossibleCPU()
-	each := max(1, bits.Len(uint(int(connections)/cpus))-1)
-	spec.Maps[abi.BpfMapFlowLines].MaxEntries = uint32(cpus) << each
-	if err := spec.Variables[abi.BpfVarFlowBits].Set(uint32(each)); err != nil {
-		return err
-	}
-	return spec.Variables[abi.BpfVarFlowCpus].Set(uint32(cpus))
-}
 
 // startFlows empties the flow cache, and gives it its secret, once.
 func (t *Table) startFlows() error {

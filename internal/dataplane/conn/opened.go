@@ -42,10 +42,15 @@ func (t *Table) Opened(now time.Time) (map[uint32]lvs.Opened, error) {
 	if err := t.maps.ConnLimits.Lookup(uint32(0), &limits); err != nil {
 		return nil, fmt.Errorf("read how many connections have become half open: %w", err)
 	}
-	from, to := t.opened.next(now, limits.Turn, uint64(limits.Limit))
+	var sizes abi.BpfConnSizes
+	if err := t.maps.ConnSizes.Lookup(uint32(0), &sizes); err != nil {
+		return nil, fmt.Errorf("read how many connections may be half open: %w", err)
+	}
+	places := uint64(sizes.HalfOpen)
+	from, to := t.opened.next(now, limits.Turn, places)
 	counts := map[uint32]lvs.Opened{}
 	for turn := from; turn < to; turn++ {
-		if err := t.countOpened(uint32(turn%uint64(limits.Limit)), counts); err != nil {
+		if err := t.countOpened(uint32(turn%places), counts); err != nil {
 			return nil, err
 		}
 	}
@@ -84,19 +89,19 @@ func (t *Table) countOpened(place uint32, counts map[uint32]lvs.Opened) error {
 	if half.Expiry == 0 {
 		return nil
 	}
-	var e abi.BpfExpiryEntry
-	if err := t.maps.ExpiryEntries.Lookup(half.Expiry-1, &e); err != nil {
+	e, err := t.expiryEntry(half.Expiry)
+	if err != nil {
 		return fmt.Errorf("read an expiry entry: %w", err)
 	}
-	var c abi.BpfConn
-	switch err := t.maps.Conns.Lookup(e.Key, &c); {
+	c, err := t.Find(e.Key)
+	switch {
 	case errors.Is(err, ebpf.ErrKeyNotExist):
 		return nil
 	case err != nil:
 		return fmt.Errorf("read a connection: %w", err)
 	}
 	state, _, server := c.Read()
-	if c.Expiry != half.Expiry || uint32(c.Word>>abi.WordIncarnationShift) != half.Incarnation || state == abi.BpfConnStateSTATE_GONE {
+	if c.Place() != half.Expiry || uint32(c.Word>>abi.WordIncarnationShift) != half.Incarnation || state == abi.BpfConnStateSTATE_GONE {
 		return nil
 	}
 	count := counts[server]

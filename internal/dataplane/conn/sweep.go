@@ -22,11 +22,19 @@ const (
 	restShort = 250 * time.Microsecond
 )
 
-// Run sweeps until ctx ends. It looks at some expiry entries at a time, which takes
+// Run sweeps, and makes larger tables when they are needed, until ctx ends. It looks at some expiry entries at a time, which takes
 // microseconds, and sleeps in between, so that a sweep takes little of a CPU and no packet
 // waits for it: on a kernel without preemption, packets wait for a running program and for
 // a thread that does not sleep.
 func (t *Table) Run(ctx context.Context) {
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if err := t.growWhenAsked(ctx); err != nil {
+			t.log.Error("grow the tables of connections", "error", err)
+		}
+	}()
+	defer func() { <-asked }()
 	next := time.NewTimer(sweepLeast)
 	defer next.Stop()
 	for {
@@ -37,6 +45,9 @@ func (t *Table) Run(ctx context.Context) {
 			pause, err := t.SweepSome()
 			if err != nil {
 				t.log.Error("sweep connections", "error", err)
+			}
+			if t.crowded() {
+				t.growOrTell()
 			}
 			next.Reset(pause)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -22,11 +23,12 @@ type Programs struct {
 	Cache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	Jiffies   *ebpf.Program `ebpf:"weir_jiffies"`
 	Cut       *ebpf.Program `ebpf:"weir_cut"`
+	Settle    *ebpf.Program `ebpf:"weir_settle_flows"`
 }
 
 // Close closes those that are loaded.
 func (p Programs) Close() {
-	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut} {
+	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut, p.Settle} {
 		if program != nil {
 			program.Close()
 		}
@@ -51,8 +53,16 @@ type Table struct {
 	maps     *abi.Maps
 	programs Programs
 	servers  Servers
-	epoch    atomic.Uint32 // the number of the last sweep of everything
-	live     atomic.Int64  // connections that the last sweep of any kind met
+	shape    shape
+	inner    map[string]*ebpf.MapSpec    // the tables of a table of tables, by its name
+	afford   func(bytes uint64) error    // an error where there is less memory than that
+	tables   atomic.Pointer[[]*ebpf.Map] // of connections
+	epoch    atomic.Uint32               // the number of the last sweep of everything
+	live     atomic.Int64                // connections that the last sweep of any kind met
+
+	step     atomic.Int32 // of shape's, in force
+	growing  sync.Mutex   // guards growWait, and is held while larger tables are made
+	growWait time.Time    // until when nothing is made
 
 	looking sync.Mutex // guards opened
 	opened  opened
@@ -61,6 +71,7 @@ type Table struct {
 	clocks     *kmap.Mirror[uint32, abi.BpfClock]
 	limits     *kmap.Mirror[uint32, uint32] // the time-outs, in ticks
 	flowKnobs  *kmap.Mirror[uint32, abi.BpfFlowKnobs]
+	sizes      *kmap.Mirror[uint32, abi.BpfConnSizes]
 	cacheLines uint32 // that the last sweep of everything left in the cache of destinations
 	expiry     expiry
 	clients    templates
@@ -68,12 +79,27 @@ type Table struct {
 	timeouts   Timeouts
 }
 
+// Options are what a Table is made of.
+type Options struct {
+	Log         *slog.Logger
+	Maps        *abi.Maps
+	Spec        *ebpf.CollectionSpec // that Size has seen
+	Programs    Programs
+	Connections int                      // for how many there is to be room in the end
+	Afford      func(bytes uint64) error // an error where there is less memory than that
+}
+
 // Open takes up the tables that an earlier process left. Start comes next.
-func Open(log *slog.Logger, m *abi.Maps, programs Programs, mirrors *kmap.Mirrors) *Table {
-	t := &Table{log: log, maps: m, programs: programs}
-	t.expiry.end = m.ExpiryEntries.MaxEntries() // nobody knows what an earlier process left
+func Open(o Options, mirrors *kmap.Mirrors) *Table {
+	m := o.Maps
+	t := &Table{log: o.Log, maps: m, programs: o.Programs, shape: shapeOf(uint32(o.Connections)), afford: o.Afford}
+	t.inner = map[string]*ebpf.MapSpec{}
+	for _, name := range []string{abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks} {
+		t.inner[name] = o.Spec.Maps[name].InnerMap
+	}
 	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfMapClocks, m.Clocks, &t.mu, nil)
 	t.limits = kmap.Add[uint32, uint32](mirrors, abi.BpfMapTimeouts, m.Timeouts, &t.mu, nil)
+	t.sizes = kmap.Add[uint32, abi.BpfConnSizes](mirrors, abi.BpfMapConnSizes, m.ConnSizes, &t.mu, nil)
 	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfMapFlowKnobs, m.FlowKnobs, &t.mu, nil)
 	return t
 }
@@ -82,7 +108,7 @@ func Open(log *slog.Logger, m *abi.Maps, programs Programs, mirrors *kmap.Mirror
 // before any other method.
 func (t *Table) Start(servers Servers) error {
 	t.servers = servers
-	for _, start := range []func() error{t.setClock, t.startHalfOpen, t.startFlows, t.startTemplates, t.takeUpTimeouts} {
+	for _, start := range []func() error{t.setClock, t.startFlows, t.startTables, t.startTemplates, t.takeUpTimeouts} {
 		if err := start(); err != nil {
 			return err
 		}

@@ -184,9 +184,9 @@ func (r *Registry) LimitMTU(to netip.Addr, mtu int) error {
 // TunnelMTU is the MTU, in bytes, of the path that packets of a connection take in a
 // tunnel between these addresses; ok is false where they take no such tunnel.
 func (r *Registry) TunnelMTU(key abi.BpfFlowKey, from, to netip.Addr) (mtu int, ok bool) {
-	var c abi.BpfConn
 	var entry abi.BpfServer
-	if r.maps.Conns.Lookup(key, &c) != nil {
+	c, err := r.find(key)
+	if err != nil {
 		return 0, false
 	}
 	state, method, index := c.Read()

@@ -27,7 +27,8 @@ type Registry struct {
 	loads  *ebpf.Memory
 	cycle  int // how many turns of a cycle are laid out
 	ledger *drift.Ledger
-	epoch  func() uint32 // the number of the last sweep of everything
+	epoch  func() uint32                             // the number of the last sweep of everything
+	find   func(abi.BpfFlowKey) (abi.BpfConn, error) // as in Options
 
 	ofServices, ofServers stats.Tallies
 	serversMove           bool // what ofServers.Estimate returned; for Estimate alone
@@ -68,13 +69,15 @@ type Options struct {
 	Cycle   int           // how many turns of a cycle are laid out in a table
 	Ledger  *drift.Ledger
 	Epoch   func() uint32 // the number of the last sweep of everything; it takes no lock
+	// Find reads a flow's connection. Its error is ebpf.ErrKeyNotExist where there is none.
+	Find func(abi.BpfFlowKey) (abi.BpfConn, error)
 }
 
 // Open takes up what an earlier process left in the tables, so that each service and
 // server keeps its number and its connections.
 func Open(o Options) (*Registry, error) {
 	r := &Registry{
-		maps: o.Maps, spec: o.Spec, limits: o.Limits, cycle: o.Cycle, ledger: o.Ledger, epoch: o.Epoch,
+		maps: o.Maps, spec: o.Spec, limits: o.Limits, cycle: o.Cycle, ledger: o.Ledger, epoch: o.Epoch, find: o.Find,
 		ofServices: stats.Tallies{Stats: o.Maps.ServiceStats, Zeros: o.Maps.ServiceZeros},
 		ofServers:  stats.Tallies{Stats: o.Maps.ServerStats, Zeros: o.Maps.ServerZeros},
 		services:   map[lvs.ServiceKey]*service{}, servers: map[serverKey]*server{},

@@ -1,0 +1,195 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/internal/dataplane/abi"
+	"weir/internal/netlnk/nstest"
+	"weir/lvs"
+	"weir/test/bench/floor"
+)
+
+// grown is for how many connections the tests below have room: in three tables, of which two are
+// made while weir runs.
+const grown = 1 << 20
+
+// A flood of new connections finds room from the first to the last: none is refused, none takes
+// the place of another, and each has one entry.
+func TestTablesGrowUnderAFlood(t *testing.T) {
+	for _, plan := range []lvs.Plan{manyServers(lvs.RoundRobin, 2), masqueradedAll(manyServers(lvs.RoundRobin, 2))} {
+		t.Run(fmt.Sprint(plan.Services[0].RealServers[0].Method), func(t *testing.T) {
+			withFloor(t, grown, plan, func(m *meter) {
+				defer m.sweeping(t)()
+				begun := 0
+				for tables, n := range []int{0, 30_000, 125_000} { // all may be half open: they are fewer than a sixth of the room
+					m.flood(t, begun, n)
+					begun += n
+					nstest.WaitFor(t, fmt.Sprintf("table %d of connections", tables+1), func() bool { return len(m.conns.Tables()) > tables })
+				}
+				m.flood(t, begun, 15_000)
+				if got := m.wantAll(t, plan); got != begun+15_000 {
+					t.Errorf("%d connections have entries, want %d", got, begun+15_000)
+				}
+				m.wantReason(t, "note_table_full", 0)
+				m.wantReason(t, "drop_table_full", 0)
+			})
+		})
+	}
+}
+
+// What comes faster than tables can grow is served yet: the oldest that is half open makes room for
+// a connection behind NAT, and by direct routing a connection does without an entry. Later ones
+// have entries again.
+func TestFloodFasterThanGrowth(t *testing.T) {
+	for _, plan := range []lvs.Plan{manyServers(lvs.RoundRobin, 2), masqueradedAll(manyServers(lvs.RoundRobin, 2))} {
+		t.Run(fmt.Sprint(plan.Services[0].RealServers[0].Method), func(t *testing.T) {
+			withFloor(t, grown, plan, func(m *meter) {
+				m.flood(t, 0, 100_000)
+				m.wantReason(t, "drop_table_full", 0)
+				defer m.sweeping(t)()
+				nstest.WaitFor(t, "another table of connections", func() bool { return len(m.conns.Tables()) > 1 })
+				before := m.wantAll(t, plan)
+				m.flood(t, 200_000, 10_000)
+				if got := m.wantAll(t, plan) - before; got != 10_000 {
+					t.Errorf("%d connections have got entries, want 10000", got)
+				}
+			})
+		})
+	}
+}
+
+// flood begins n connections, each of which must be served, from the one with this number on.
+func (m *meter) flood(t testing.TB, first, n int) {
+	t.Helper()
+	if n > 0 {
+		m.repeat(t, m.xdp, syn(1).bytes(), floor.Flows{Count: 1 << 31, First: uint32(first)}, 3, n)
+	}
+}
+
+// sweeping sweeps, and has tables grow, until what it returns is called.
+func (m *meter) sweeping(t testing.TB) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { m.conns.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// wantAll counts the connections. Behind NAT it expects each to have a reply entry.
+func (m *meter) wantAll(t testing.TB, plan lvs.Plan) (n int) {
+	t.Helper()
+	replies := 0
+	for _, c := range m.everyConn(t) {
+		if state, _, _ := c.Read(); state == abi.BpfConnStateSTATE_REPLY {
+			replies++
+		} else {
+			n++
+		}
+	}
+	if want := n; plan.Services[0].RealServers[0].Method == lvs.Masquerade && replies != want {
+		t.Errorf("%d connections have %d reply entries", n, replies)
+	}
+	return n
+}
+
+// masqueradedAll is the plan with all servers of its service behind NAT.
+func masqueradedAll(plan lvs.Plan) lvs.Plan {
+	for i := range plan.Services[0].RealServers {
+		plan.Services[0].RealServers[i].Method = lvs.Masquerade
+	}
+	return plan
+}
+
+// Connections go on when the tables grow, by their lines of the flow cache and without; those
+// that are used do not expire, though lines of the cache, which alone know that, are looked for
+// elsewhere from then on; and where they end nothing is left.
+func TestConnectionsOutliveGrowth(t *testing.T) {
+	for _, plan := range []lvs.Plan{
+		planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1), real("192.0.2.12", 1))),
+		planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 80), masqueraded("192.0.2.12", 80))),
+	} {
+		for _, p := range places {
+			t.Run(fmt.Sprint(plan.Services[0].RealServers[0].Method, "/", p.name), func(t *testing.T) {
+				withPlaneOf(t, grown, plan, func(b *bench) {
+					const each = 200
+					went := map[int]string{}
+					send := func(i int, flags string) {
+						t.Helper()
+						if out := dump(b.send(t, p, from(i, flags), back))[:12]; went[i] == "" {
+							went[i] = out
+						} else if out != went[i] {
+							t.Fatalf("%s of connection %d goes to %s, its first packet went to %s", flags, i, out, went[i])
+						}
+					}
+					begin := func(first int) {
+						for i := first; i < first+each; i++ {
+							send(i, "S")
+							send(i, "A")
+						}
+					}
+					begin(0)
+					begun := each
+					for {
+						b.olderConns(t, ticks(time.Hour))
+						for i := range begun {
+							send(i, "A") // by its line
+						}
+						b.olderConns(t, ticks(time.Hour))
+						more, err := b.conns.Grow()
+						if err != nil {
+							t.Fatal(err)
+						}
+						if !more {
+							break
+						}
+						b.eachExpiryEntry(t, func(e *abi.ExpiryEntry) { e.Due -= ticks(time.Hour) })
+						b.sweepUntil(t, begun)
+						for i := range begun {
+							send(i, "A")
+						}
+						begin(begun)
+						begun += each
+						b.wantExpiryEntries(t)
+					}
+					if tables := len(b.conns.Tables()); tables != 3 {
+						t.Fatalf("there are %d tables, want 3", tables)
+					}
+					b.goBy(t, ticks(time.Hour))
+					b.sweepUntil(t, 0)
+					b.wantExpiryEntries(t)
+					for key := range b.everyConn(t) {
+						t.Fatalf("an entry is left of %v", key)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A new process takes up tables that have grown, with the connections in them.
+func TestGrownTablesAreTakenUp(t *testing.T) {
+	plan := twoServers(lvs.RoundRobin)
+	withPlaneOf(t, grown, plan, func(b *bench) {
+		went := [2]string{b.pick(t, places[0], syn(1))}
+		b.growToTheEnd(t)
+		went[1] = b.pick(t, places[0], syn(2))
+		b.Close()
+		*b = *openBench(t, b.pinDir, grown)
+		if tables := len(b.conns.Tables()); tables != 3 {
+			t.Errorf("there are %d tables, want 3", tables)
+		}
+		b.set(t, plan)
+		for i, want := range went {
+			if got := b.pick(t, places[0], syn(i+1).with("A")); got != want {
+				t.Errorf("connection %d goes to %s, want %s", i, got, want)
+			}
+		}
+		b.sweepUntil(t, 2)
+	})
+}
