@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/bits"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -12,76 +11,56 @@ import (
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/conn"
+	"weir/internal/dataplane/kmap"
 )
 
-// need is what the tables take of the kernel's memory, in bytes, by the size of the
-// configuration that decides about it.
+// need is what the tables take of the kernel's memory, by the size of the configuration that
+// decides about it.
 type need struct {
-	options                                            Options
-	connections, templates, services, servers, reserve uint64
-	first                                              uint64 // what all take before connections and templates are many
-	process                                            uint64 // beside the tables
+	options                                         Options
+	connections, templates, services, servers, rest part
+	process                                         uint64 // in bytes, beside the tables
 }
+
+// A part is what some of the tables take, in bytes: before connections and templates are many,
+// and when all of them are full.
+type part struct{ first, full uint64 }
 
 // needOf adds up the tables of an object whose sizes are set.
 func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
 	n.options, n.process = o, besides+uint64(o.Expected)*perServer
-	cpus := uint64(ebpf.MustPossibleCPU())
-	n.first, n.connections = conn.Bytes(o.Connections)
+	n.connections.first, n.connections.full = conn.Bytes(o.Connections)
+	n.templates.first, n.templates.full = conn.TemplateBytes(o.Templates)
 	for name, m := range spec.Maps {
-		part := &n.reserve
-		switch name {
-		case abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks: // have been counted
+		of := &n.rest
+		switch {
+		case slices.Contains(clientTables, name): // have been counted
 			continue
-		case abi.BpfMapHalfOpenRing:
-			part = &n.connections
-		case abi.BpfMapTemplates:
-			part = &n.templates
-			*part += uint64(o.Templates) * templateBytes
-		default:
-			if slices.Contains(serviceTables, name) {
-				part = &n.services
-			} else if slices.Contains(serverTables, name) {
-				part = &n.servers
-			}
+		case slices.Contains(serviceTables, name):
+			of = &n.services
+		case slices.Contains(serverTables, name):
+			of = &n.servers
 		}
-		*part += tableBytes(m, cpus)
-		n.first += tableBytes(m, cpus)
+		of.first += kmap.Bytes(m)
+		of.full = of.first
 	}
 	return n
 }
 
+// clientTables are those that have entries for each connection, and for each template.
+var clientTables = []string{
+	abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenRing,
+	abi.BpfMapTemplates, abi.BpfMapTemplateEntries,
+}
+
+// first is what all tables take before connections and templates are many.
+func (n need) first() uint64 {
+	return n.connections.first + n.templates.first + n.services.first + n.servers.first + n.rest.first
+}
+
 // all is what the tables take where all of them are full.
-func (n need) all() uint64 { return n.connections + n.templates + n.services + n.servers + n.reserve }
-
-// An element of a hash table has a header beside key and value (struct htab_elem), and the
-// table a list's head for each (struct bucket): kernel/bpf/hashtab.c.
-const (
-	elementHead = 48
-	bucketBytes = 16
-	// templateBytes is what the kernel allocates for one template.
-	templateBytes = 128
-)
-
-// tableBytes is what a table takes as soon as it is made. One whose entries are allocated one
-// by one takes only its heads.
-func tableBytes(m *ebpf.MapSpec, cpus uint64) uint64 {
-	n, key, value := uint64(m.MaxEntries), uint64(m.KeySize+7)&^7, uint64(m.ValueSize+7)&^7
-	switch m.Type {
-	case ebpf.PerCPUArray:
-		return n * value * cpus
-	case ebpf.Hash, ebpf.LRUHash:
-		heads := bucketBytes << bits.Len64(n-1)
-		if m.Flags&unix.BPF_F_NO_PREALLOC != 0 {
-			return uint64(heads)
-		}
-		return uint64(heads) + (n+cpus)*(elementHead+key+value)
-	case ebpf.LPMTrie:
-		return 0
-	case ebpf.ArrayOfMaps, ebpf.ProgramArray:
-		return n * 8
-	}
-	return n * value
+func (n need) all() uint64 {
+	return n.connections.full + n.templates.full + n.services.full + n.servers.full + n.rest.full
 }
 
 // besides is what the programs, while the kernel verifies them, and the process itself take.
@@ -96,7 +75,7 @@ const (
 func (n need) String() string {
 	o := n.options
 	return fmt.Sprintf("the tables take some %s of the kernel's memory at first, and %s when they are full (connections %d: %s, templates %d: %s, servers %d: %s, services %d: %s)",
-		mib(n.first), mib(n.all()), o.Connections, mib(n.connections), o.Templates, mib(n.templates), o.RealServers, mib(n.servers), o.Services, mib(n.services))
+		mib(n.first()), mib(n.all()), o.Connections, mib(n.connections.full), o.Templates, mib(n.templates.full), o.RealServers, mib(n.servers.full), o.Services, mib(n.services.full))
 }
 
 // remedy is what an operator can do, for a limit of memory in bytes; 0 is one that is not
@@ -113,10 +92,10 @@ func (n need) remedy(limit uint64) string {
 			break
 		}
 		smaller.options.Connections /= 2
-		smaller.connections /= 2
+		smaller.connections.full /= 2
 		if smaller.options.Templates/2 >= fewestEntries {
 			smaller.options.Templates /= 2
-			smaller.templates /= 2
+			smaller.templates.full /= 2
 		}
 	}
 	o := smaller.options
@@ -149,9 +128,9 @@ func (n need) warn(log *slog.Logger) {
 	switch {
 	case limit == 0 || n.all()+n.process <= limit:
 		return
-	case n.first+n.process <= limit:
+	case n.first()+n.process <= limit:
 		what = "the limit of memory is too low for as many connections and templates as the tables are to hold"
 	}
-	log.Warn(what, "limit", mib(limit), "tables_at_first", mib(n.first), "tables", mib(n.all()),
+	log.Warn(what, "limit", mib(limit), "tables_at_first", mib(n.first()), "tables", mib(n.all()),
 		"programs_and_process", mib(n.process), "remedy", n.remedy(limit))
 }

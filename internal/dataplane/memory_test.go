@@ -9,16 +9,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/conn"
+	"weir/lvs"
 )
 
 // What the tables are said to take is what the kernel charges for them, within a tenth.
@@ -30,8 +34,8 @@ func TestNeedIsWhatTheKernelTakes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(o.Connections), func(t *testing.T) {
 			withSizes(t, o, func(b *bench) {
-				charged := b.charged(t)
-				if said := b.need.first; float64(said) < 0.9*float64(charged) || float64(said) > 1.1*float64(charged) {
+				charged := b.charged(t, every)
+				if said := b.need.first(); float64(said) < 0.9*float64(charged) || float64(said) > 1.1*float64(charged) {
 					t.Errorf("%+v: %d bytes, the kernel charges %d", o, said, charged)
 				}
 			})
@@ -42,17 +46,116 @@ func TestNeedIsWhatTheKernelTakes(t *testing.T) {
 // What connections are said to take in the end is what the kernel charges then, within a tenth.
 func TestNeedOfManyConnections(t *testing.T) {
 	withSizes(t, Options{Connections: 600_000, Templates: 1 << 10, RealServers: 1 << 10, Services: 1 << 8}, func(b *bench) {
-		before := b.charged(t)
+		before := b.charged(t, every)
 		b.growToTheEnd(t)
 		first, last := conn.Bytes(600_000)
-		if said, took := last-first, b.charged(t)-before; float64(said) < 0.9*float64(took) || float64(said) > 1.1*float64(took) {
+		if said, took := last-first, b.charged(t, every)-before; float64(said) < 0.9*float64(took) || float64(said) > 1.1*float64(took) {
 			t.Errorf("they take %d bytes more, the kernel charges %d", said, took)
 		}
 	})
 }
 
-// charged is what the kernel charges for all tables, in bytes.
-func (b *bench) charged(t testing.TB) (bytes uint64) {
+// What TableUses says that all tables take now is what the kernel charges for them, within a
+// tenth, before connections and templates come, with many templates, and when the tables of
+// connections have grown; in the end it is what was said before.
+func TestTableUsesAreWhatTheKernelTakes(t *testing.T) {
+	const templates = 6000 // more than have expiry entries at first
+	withSizes(t, Options{Connections: 600_000, Templates: 1 << 14, RealServers: 1 << 10, Services: 1 << 8}, func(b *bench) {
+		b.set(t, persistent(twoServers(lvs.RoundRobin)))
+		sum := func() (now, full uint64) {
+			for _, u := range b.TableUses() {
+				now, full = now+u.Bytes, full+u.Full
+			}
+			return now, full
+		}
+		wantCharged := func(when string) {
+			t.Helper()
+			charged := b.charged(t, every)
+			if said, _ := sum(); float64(said) < 0.9*float64(charged) || float64(said) > 1.1*float64(charged) {
+				t.Errorf("%s: %d bytes, the kernel charges %d", when, said, charged)
+			}
+		}
+		wantUse := func(want string) {
+			t.Helper()
+			got := ""
+			for _, u := range b.TableUses() {
+				got += fmt.Sprintf("%s %d/%d/%d ", u.Name, u.InUse, u.Room, u.Most)
+			}
+			if got = strings.TrimSpace(got); got != want {
+				t.Errorf("in use, room and most are\n%s, want\n%s", got, want)
+			}
+		}
+		ofTemplates := only(abi.BpfMapTemplates, abi.BpfMapTemplateEntries)
+		_, said := sum()
+		wantUse("connections 0/65536/600000 templates 0/16384/16384 servers 2/1024/1024 services 1/256/256 others 0/0/0")
+		wantCharged("at first")
+
+		before, charged := b.conns.TemplateUse().Bytes, b.charged(t, ofTemplates)
+		b.clients(t, templates)
+		b.sweepTemplates(t)
+		b.sweepTemplates(t) // those that got their entries by the first sweep are met by this one
+		wantUse("connections 6000/65536/600000 templates 6000/16384/16384 servers 2/1024/1024 services 1/256/256 others 0/0/0")
+		took := float64(b.charged(t, ofTemplates) - charged)
+		if more := float64(b.conns.TemplateUse().Bytes - before); more < 0.9*took || more > 1.1*took {
+			t.Errorf("%d templates take %.0f bytes more, the kernel charges %.0f", templates, more, took)
+		}
+		wantCharged("with templates")
+
+		b.growToTheEnd(t)
+		wantUse("connections 6000/600000/600000 templates 6000/16384/16384 servers 2/1024/1024 services 1/256/256 others 0/0/0")
+		wantCharged("in the end")
+		if now, full := sum(); full != said || now > full {
+			t.Errorf("in the end they take %d of %d bytes, and %d were said before", now, full, said)
+		}
+	})
+}
+
+// What docs/api.md says of the memory of one connection is what the entries of now take, and what
+// the kernel charges for a million of them.
+func TestBytesOfAConnectionAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]float64{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (.*) \| (\d+) \|$`).FindAllStringSubmatch(string(page), -1) {
+		said[row[1]], _ = strconv.ParseFloat(row[2], 64)
+	}
+	const entry, heads, expiry, cache = "its entry in a table of connections", "the heads of the table's lists", "its expiry entry", "its lines in the flow caches of all CPUs, at most"
+	const room = 1 << 20
+	withSizes(t, Options{Connections: room, Templates: 1 << 10, RealServers: 1 << 10, Services: 1 << 8}, func(b *bench) {
+		b.growToTheEnd(t)
+		near := func(what string, got, want float64) {
+			t.Helper()
+			if got < want-1 || got > want+1 {
+				t.Errorf("%s takes %.1f bytes a connection, docs/api.md says %.0f", what, got, want)
+			}
+		}
+		near("an entry", float64(conn.ConnectionBytes), said[entry])
+		near("two lines", 2*float64(unsafe.Sizeof(abi.BpfFlowLine{})), said[cache])
+		near("a table of connections", float64(b.charged(t, only(abi.BpfMapConnTables)))/room, said[entry]+said[heads])
+		near("an expiry entry", float64(b.charged(t, only(abi.BpfMapExpiryChunks)))/room, said[expiry])
+		if got := float64(b.charged(t, only(abi.BpfMapFlowChunks))) / room; got > said[cache]+1 || got < said[cache]/2 {
+			t.Errorf("the flow cache takes %.1f bytes a connection, docs/api.md says %.0f at most", got, said[cache])
+		}
+	})
+	if got := said[entry] + said[heads] + said[expiry] + said[cache]; got != said["a connection"] {
+		t.Errorf("the parts are %.0f bytes, docs/api.md says %.0f in all", got, said["a connection"])
+	}
+	if got := said[entry] + said[heads]; got != said["behind NAT, more for its replies"] {
+		t.Errorf("an entry for replies takes %.0f bytes, docs/api.md says %.0f", got, said["behind NAT, more for its replies"])
+	}
+}
+
+// Which tables charged is to look at.
+func every(string) bool { return true }
+
+func only(names ...string) func(string) bool {
+	return func(name string) bool { return slices.Contains(names, name) }
+}
+
+// charged is what the kernel charges for those tables whose names are meant, in bytes.
+func (b *bench) charged(t testing.TB, meant func(name string) bool) (bytes uint64) {
 	t.Helper()
 	charge := func(name string, m *ebpf.Map) {
 		info, err := m.Info()
@@ -63,6 +166,9 @@ func (b *bench) charged(t testing.TB) (bytes uint64) {
 		bytes += n
 	}
 	for name, m := range b.maps.ByName() {
+		if !meant(name) {
+			continue
+		}
 		charge(name, m)
 		if m.Type() != ebpf.ArrayOfMaps {
 			continue
@@ -83,7 +189,8 @@ func (b *bench) charged(t testing.TB) (bytes uint64) {
 func TestErrorsAboutMemoryNameTheTables(t *testing.T) {
 	n := need{
 		options:     Options{Connections: 1 << 20, Templates: 1 << 18, RealServers: 1 << 16, Services: 1 << 12},
-		connections: 400 << 20, templates: 32 << 20, servers: 14 << 20, services: 1 << 20, reserve: 8 << 20, process: besides,
+		connections: part{full: 400 << 20}, templates: part{full: 32 << 20}, servers: part{full: 14 << 20}, services: part{full: 1 << 20}, rest: part{full: 8 << 20},
+		process: besides,
 	}
 	for limit, want := range map[uint64]string{
 		0:         "connections 262144 templates 65536 servers 65536 services 4096 } } take some 131 MiB",

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -81,24 +80,6 @@ func (s *shape) pairs(connections uint32) uint32 {
 	return uint32(max(3, bits.Len32(connections/s.cpus)-1))
 }
 
-// bytes is what the tables of a step take of the kernel's memory.
-func (s *shape) bytes(at step) (bytes uint64) {
-	const head, bucket = 48, 16 // of an element, and of a hash table (kernel/bpf/hashtab.c)
-	for _, n := range s.tables[:at.tables] {
-		bytes += uint64(n)*(head+uint64(unsafe.Sizeof(abi.BpfFlowKey{})+unsafe.Sizeof(abi.BpfConn{}))) + bucket<<bits.Len32(n-1)
-	}
-	bytes += uint64(at.expiryChunks) * uint64(s.expiryEach) * uint64(unsafe.Sizeof(abi.ExpiryEntry{}))
-	pairs := uint64(at.flowChunks*s.cpus) << s.flowBits
-	return bytes + pairs*2*uint64(unsafe.Sizeof(abi.BpfFlowLine{}))
-}
-
-// Bytes is what tables for so many connections take of the kernel's memory at first, and in
-// the end.
-func Bytes(connections int) (first, last uint64) {
-	s := shapeOf(uint32(connections))
-	return s.bytes(s.steps[0]), s.bytes(s.last())
-}
-
 func (s *shape) last() step { return s.steps[len(s.steps)-1] }
 
 // parts are where the tables' parts of all flows begin while there are so many tables.
@@ -123,6 +104,9 @@ func (s *shape) sizes(at step, halfOpen uint32) abi.BpfConnSizes {
 	return abi.BpfConnSizes{Entries: at.expiryChunks * s.expiryEach, HalfOpen: max(1, halfOpen), Second: begins[1], Third: begins[2]}
 }
 
+// halfOpenRing is how many places the ring of half-open connections has, for so many connections.
+func halfOpenRing(connections uint32) uint32 { return max(1, connections/halfOpenPart) }
+
 // Size gives the tables of connections and what belongs to them the sizes that they have in the
 // end, for so many connections.
 func Size(spec *ebpf.CollectionSpec, connections uint32) error {
@@ -132,7 +116,7 @@ func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 	spec.Maps[abi.BpfMapExpiryChunks].InnerMap.MaxEntries = s.expiryEach
 	spec.Maps[abi.BpfMapFlowChunks].MaxEntries = last.flowChunks * s.cpus
 	spec.Maps[abi.BpfMapFlowChunks].InnerMap.MaxEntries = 1 << s.flowBits
-	spec.Maps[abi.BpfMapHalfOpenRing].MaxEntries = max(1, connections/halfOpenPart)
+	spec.Maps[abi.BpfMapHalfOpenRing].MaxEntries = halfOpenRing(connections)
 	for name, value := range map[string]uint32{
 		abi.BpfVarExpiryChunkShift: s.expiryBits,
 		abi.BpfVarFlowBits:         s.flowBits,

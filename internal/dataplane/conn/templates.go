@@ -125,7 +125,7 @@ func (t *Table) listTemplates() error {
 	if time.Now().Before(c.wait) {
 		return nil
 	}
-	most := t.maps.Templates.MaxEntries()/4*5 + 64
+	most := mostTemplateEntries(t.maps.Templates.MaxEntries())
 	if wanted := 2 * (c.live + limits.Unlisted); wanted > c.entries && c.entries < most {
 		n := c.entries
 		for n < wanted {
@@ -146,6 +146,9 @@ func (t *Table) listTemplates() error {
 	c.list = false
 	return nil
 }
+
+// mostTemplateEntries is how many entries there may be for so many templates.
+func mostTemplateEntries(templates uint32) uint32 { return templates/4*5 + 64 }
 
 // growTemplates puts a table of n expiry entries in force. Entries are taken from behind the
 // old ones until those have been copied. When the call that puts it in force returns, no

@@ -40,3 +40,11 @@ func (r *Registry) surelyFits(state lvs.Plan) bool {
 	}
 	return len(state.Services) <= int(r.maps.Services.MaxEntries()) && servers <= int(r.maps.Servers.MaxEntries())
 }
+
+// Known counts the services and servers that have a place in the tables, also those that were
+// removed and that connections refer to.
+func (r *Registry) Known() (services, servers int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.services), len(r.servers)
+}
