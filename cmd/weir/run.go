@@ -214,7 +214,7 @@ func (b begin) direct(ctx context.Context) error {
 	d := director.New(cfg, machine, b.stream)
 	others.instances = d.Instances
 	d.Suspend(true)
-	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, b.scripts, others})
+	err = direct(ctx, d, directOptions{o, b.loader, b.stream, b.hangups, plane, tablesOf(plane), b.scripts, others})
 	tellEnd() // which keeps nobody waiting who is to take over
 	if len(d.Kept()) > 0 {
 		err = errors.Join(err, leaveOrHandOver(d.Kept(), plane, o, log))
@@ -279,6 +279,7 @@ type directOptions struct {
 	stream  *cluster.Stream
 	hangups <-chan os.Signal
 	rules   api.Rules
+	tables  func() []api.Table
 	scripts *lifeScripts
 	others  *otherVRRP
 }
@@ -294,7 +295,7 @@ func direct(ctx context.Context, d *director.Director, o directOptions) error {
 	}
 	defer server.Close()
 	server.ServeRules(o.rules)
-	server.OtherVRRP = o.others.Found
+	server.OtherVRRP, server.Tables = o.others.Found, o.tables
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, handOver := context.WithCancel(ctx)
 	defer handOver()

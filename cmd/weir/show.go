@@ -10,10 +10,10 @@ import (
 	"weir/conf/lint"
 )
 
-// showCommand is "weir show config|state|schema|reference".
+// showCommand is "weir show config|state|tables|schema|reference".
 func showCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "show", Short: "Show a configuration as it is in effect, and the language itself"}
-	cmd.AddCommand(showConfigCommand(), showStateCommand(), showSchemaCommand(),
+	cmd := &cobra.Command{Use: "show", Short: "Show a configuration as it is in effect, the tables of the running weir, and the language itself"}
+	cmd.AddCommand(showConfigCommand(), showStateCommand(), showTablesCommand(), showSchemaCommand(),
 		showTextCommand("reference", "Show the page of the whole configuration language", func() ([]byte, error) { return conf.Reference(), nil }))
 	return cmd
 }

@@ -3,6 +3,7 @@
 //
 //	GET  /v1/snapshot  the state of everything at one moment
 //	GET  /v1/state     what has been set up on the machine
+//	GET  /v1/tables    how much of the data plane's tables is in use, and their memory
 //	GET  /v1/events    what happens, as server-sent events
 //	POST /v1/plan      what a reload of a file would change
 //	POST /v1/reload    do it

@@ -52,6 +52,8 @@ type Server struct {
 	// virtual routers that those were heard to advertise. It is
 	// set before Run.
 	OtherVRRP func() (programs []string, routers []lvs.InstanceID)
+	// Tables, unless it is nil, lists the data plane's tables. It is set before Run.
+	Tables func() []Table
 
 	mu    sync.Mutex // one plan or reload at a time; it is not held while files are read
 	begun uint64     // the number of the last reload that is in force
@@ -151,9 +153,12 @@ func (s *Server) Run(ctx context.Context) error {
 		mux.HandleFunc("POST /v1/rules", s.changeRule)
 		mux.HandleFunc("DELETE /v1/rules", s.changeRule)
 	}
+	if s.Tables != nil {
+		mux.HandleFunc("GET /v1/tables", s.tables)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, r.Method+" "+r.URL.Path+
-			": expected GET /v1/snapshot, GET /v1/state, GET /v1/events, POST /v1/plan, POST /v1/reload, POST /v1/stop, or GET, POST or DELETE /v1/rules")
+			": expected GET /v1/snapshot, GET /v1/state, GET /v1/tables, GET /v1/events, POST /v1/plan, POST /v1/reload, POST /v1/stop, or GET, POST or DELETE /v1/rules")
 	})
 	server := &http.Server{Handler: s.careful(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	go s.keepSocket(ctx, server)
