@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	model "weir/internal/cluster"
 	"weir/internal/lab"
+	"weir/internal/netlnk/nstest"
 )
 
 const firewall = `table inet filter {
@@ -81,6 +83,8 @@ func TestFirewallAndRules(t *testing.T) {
 	conn := c.dial()
 	defer conn.Close()
 	c.must(echoes(conn))
+	counted := regexp.MustCompile(`(?m)^connections +[1-9]\d* +65,536 +1,048,576 +[\d.]+ MiB +[\d.]+ MiB$`)
+	nstest.WaitFor(t, "weir show tables to count the connection", func() bool { return counted.MatchString(c.mustVerb(director, "show", "tables")) })
 	c.mustVerb(director, "deny", "192.168.25.10", "--for", "1h")
 	c.must(conn.SetDeadline(time.Now().Add(500 * time.Millisecond)))
 	if err := echoes(conn); err == nil {
