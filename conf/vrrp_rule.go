@@ -182,10 +182,10 @@ func span(most uint64, alone bool) kind[string] {
 	}}
 }
 
-// roundTrip is a time in milliseconds, or with its unit.
+// roundTrip is a time with its unit, or a bare number in the metric's own unit.
 func roundTrip() kind[string] {
 	n := ruleNumber(math.MaxUint32)
-	return kind[string]{"a whole number of ms, or one with ms or s behind it", func(word string) (string, *complaint) {
+	return kind[string]{"a whole number with ms or s behind it, or a bare one as ip route has it: of eighths (rtt), quarters (rttvar) or whole (rto_min) milliseconds", func(word string) (string, *complaint) {
 		number, isMillis := strings.CutSuffix(word, "ms")
 		if !isMillis {
 			number = strings.TrimSuffix(word, "s")

@@ -207,26 +207,20 @@ func (r *routeLine) destination(word string) {
 	r.all = r.dst.Bits() == 0
 }
 
-// metric reads one metric. Times are in milliseconds; the kernel has rtt in eighths of one and
-// rttvar in quarters.
+// metric reads one metric. The kernel has rtt in eighths of a millisecond and rttvar in quarters:
+// a bare number is one of these, as ip route has it, and rto_min's is one of milliseconds.
 func (r *routeLine) metric(word string, number int) {
 	r.lock(number)
-	text := strings.TrimSuffix(r.next(), "ms")
+	parts := map[string]uint64{"rtt": 8, "rttvar": 4, "rto_min": 1}[word] // of a millisecond; 0: no time
+	text, isMillis := strings.CutSuffix(r.next(), "ms")
 	factor := uint64(1)
-	if seconds, ok := strings.CutSuffix(text, "s"); ok {
-		text, factor = seconds, 1000
+	if isMillis {
+		factor = parts
+	} else if seconds, ok := strings.CutSuffix(text, "s"); ok {
+		text, factor = seconds, 1000*parts
 	}
 	r.list = slices.Insert(r.list, 0, text)
-	n := r.number(32) * factor
-	switch word {
-	case "rtt":
-		n = max(n, leastMillis) * 8
-	case "rttvar":
-		n = max(n, leastMillis) * 4
-	case "rto_min":
-		n = max(n, leastMillis)
-	}
-	r.metrics.AddRtAttr(number, nl.Uint32Attr(uint32(n)))
+	r.metrics.AddRtAttr(number, nl.Uint32Attr(uint32(max(r.number(32)*factor, leastMillis*parts))))
 }
 
 // lock reads the word lock, if it is there.

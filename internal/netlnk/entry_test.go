@@ -22,7 +22,7 @@ func TestEntries(t *testing.T) {
 		{false, "10.14.0.0/16 gw 192.168.25.254 table 1000", "10.14.0.0/16 via 192.168.25.254 dev ens160 proto keepalived", "route show table 1000"},
 		{false, "blackhole 10.15.0.0/16", "blackhole 10.15.0.0/16 proto keepalived", "route show"},
 		{false, "default via 192.168.25.253 table 102", "default via 192.168.25.253 dev ens160 proto keepalived", "route show table 102"},
-		{false, "10.19.0.0/16 via 192.168.25.254 mtu lock 1400 rtt 300 rttvar 100 rto_min 30 features ecn congctl reno tos 0x10",
+		{false, "10.19.0.0/16 via 192.168.25.254 mtu lock 1400 rtt 2400 rttvar 100ms rto_min 30 features ecn congctl reno tos 0x10",
 			"10.19.0.0/16 tos 0x10 via 192.168.25.254 dev ens160 proto keepalived mtu lock 1400 rtt 300ms rttvar 200ms features ecn rto_min 200ms congctl reno", "route show"},
 		{false, "10.18.0.0/16 nexthop via 192.168.25.254 dev ens160 weight 3 nexthop via 192.168.25.253 weight 1",
 			"10.18.0.0/16 proto keepalived \n\tnexthop via 192.168.25.254 dev ens160 weight 3 \n\tnexthop via 192.168.25.253 dev ens160 weight 1", "route show"},
