@@ -398,13 +398,9 @@ struct conn {
 struct conn_sizes {
 	__u32 entries;   /* the number of expiry entries */
 	__u32 half_open; /* the number of places in the ring of half-open connections */
-	/*
-	 * Where the second and the third table's part of all flows begins, of CONN_PARTS; CONN_PARTS
-	 * is none.
-	 */
-	__u32 second, third;
+	__u32 newest;    /* the index of the table that connections enter */
+	__u32 older;     /* bit n: table n, which is older, may have connections */
 };
-#define CONN_PARTS 65536
 
 /*
  * The expiry entry of a connection (conn/expiry.h). The sweep does not look at a
@@ -493,7 +489,8 @@ struct conn_limits {
 	__u32 cursor;    /* how many entries were tried in searches for a free one */
 	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
 	__u64 oldest;    /* the turn of the first connection that no search for a half-open one has met */
-	__u64 zero[3];
+	__u32 refused;   /* the newest table was full, and Go was asked for the older ones */
+	__u32 zero[5];
 };
 
 /*
@@ -647,6 +644,8 @@ struct sweep {
 	__u32 live;    /* result: the number of connections, or templates, that stay */
 	__u32 expired; /* result: the number of connections that were deleted */
 	__u32 end;     /* result: the index behind the last entry that is taken */
+	/* Result, with all: how many connections with an expiry entry each table has. */
+	__u32 in_tables[1 << (32 - CONN_TABLE_SHIFT)];
 };
 
 #endif

@@ -346,6 +346,7 @@ int weir_sweep(struct sweep *s)
 		return 0;
 	if (found.span)
 		limits->span = found.span;
+	limits->refused = 0;
 	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
 	found.span = expiry_span(limits->span, z->entries);
 	*s = found;

@@ -67,12 +67,10 @@ static INLINE __u32 expiry_span(__u32 span, __u32 entries)
  */
 static INLINE void conn_ask_room(struct conn_limits *limits, const struct conn_sizes *z)
 {
-	__u32 entries = z->entries;
-
-	if (limits->asked == entries)
+	if (limits->asked == z->entries)
 		return;
-	limits->asked = entries;
-	bpf_ringbuf_output(&conn_wakes, &entries, sizeof(entries), BPF_RB_FORCE_WAKEUP);
+	limits->asked = z->entries;
+	conn_wake();
 }
 
 /*

@@ -106,6 +106,7 @@ __noinline int sweep_due(__u32 place, struct sweep *s)
 	if (c->word != word)
 		e->due = s->now;
 	s->live++;
+	s->in_tables[conn_table_of(c)]++;
 	sweep_mark_server(conn_server(word), s);
 	return 0;
 }

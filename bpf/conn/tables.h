@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * tables.h - the tables of connections. The first is small and there from the start. Where
- * connections become many, Go makes another one, several times as large, and then the last:
- * none is ever moved from one to another. A flow's hash says which of them it enters, in
- * proportion to their sizes, so that two CPUs enter one flow into the same table; only where
- * that one is full it enters the next. So a flow is looked for in that table first, and then
- * in the others.
+ * connections become many, Go makes another one, several times as large, and then the last. New
+ * connections enter the newest, and the older ones only where it is full; none is moved. A flow is
+ * looked for in the newest table first, and then in those older ones that may have connections:
+ * Go finds out when the last has left one of them.
  */
 #ifndef WEIR_CONN_TABLES_H
 #define WEIR_CONN_TABLES_H
@@ -13,7 +12,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
-#include "conn/flow_line.h"
+#include "conn/table_full.h"
 
 #include <linux/errno.h>
 
@@ -31,44 +30,56 @@ static INLINE __u32 conn_place(const struct conn *c)
 	return c->expiry & ((1U << CONN_TABLE_SHIFT) - 1);
 }
 
-/* conn_first_table is the index of the table that the flow enters while there is room. */
-static INLINE __u32 conn_first_table(const struct conn_sizes *z, const struct flow_key *key)
+/* conn_table_of is the index of the table that the connection stands in. */
+static INLINE __u32 conn_table_of(const struct conn *c)
 {
-	struct flow_knobs *n;
-	__u32 part;
-
-	if (z->second == CONN_PARTS)
-		return 0;
-	n = flow_knobs_of();
-	part = n ? flow_hash(n, key) >> 48 : 0;
-	return (part >= z->second) + (part >= z->third);
+	return c->expiry >> CONN_TABLE_SHIFT;
 }
 
-/* conn_next_table is the index of the table behind another one. */
-static INLINE __u32 conn_next_table(__u32 at)
+/* conn_table is the table with this index, or NULL where connections are not looked for in it. */
+static INLINE void *conn_table(const struct conn_sizes *z, __u32 at)
 {
-	return at + 1 < CONN_TABLES ? at + 1 : 0;
+	if (at != z->newest && !(z->older >> (at & 31) & 1))
+		return NULL;
+	return bpf_map_lookup_elem(&conn_tables, &at);
 }
 
 /* conn_find is the flow's entry, or NULL. */
 static NOINLINE struct conn *conn_find(const struct flow_key *key)
 {
 	struct conn_sizes *z = conn_sizes_of();
-	__u32 at;
 
 	if (!z)
 		return NULL;
-	at = conn_first_table(z, key);
-	for (__u32 turn = 0; turn < CONN_TABLES; turn++, at = conn_next_table(at)) {
-		void *table = bpf_map_lookup_elem(&conn_tables, &at);
+	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
+		void *table = conn_table(z, z->newest - turn);
 		struct conn *c = table ? bpf_map_lookup_elem(table, key) : NULL;
 
-		if (c)
+		if (c || !z->older)
 			return c;
-		if (z->second == CONN_PARTS)
-			break;
 	}
 	return NULL;
+}
+
+/* conn_wake wakes Go up, which looks at what has been asked (struct conn_limits). */
+static INLINE void conn_wake(void)
+{
+	__u32 nothing = 0;
+
+	bpf_ringbuf_output(&conn_wakes, &nothing, sizeof(nothing), BPF_RB_FORCE_WAKEUP);
+}
+
+/*
+ * conn_ask_older asks Go to have connections entered into older tables, once until the next sweep.
+ */
+static INLINE void conn_ask_older(const struct conn_sizes *z)
+{
+	struct conn_limits *limits = conn_limits_of();
+
+	if (!limits || limits->refused || z->older == (1U << (z->newest & 31)) - 1)
+		return;
+	limits->refused = 1;
+	conn_wake();
 }
 
 /*
@@ -79,28 +90,28 @@ static NOINLINE int conn_enter(const struct flow_key *key, struct conn *draft)
 {
 	struct conn_sizes *z = conn_sizes_of();
 	int err = -E2BIG;
-	__u32 at;
 
 	if (!z)
 		return err;
-	at = conn_first_table(z, key);
-	for (__u32 turn = 0; turn < CONN_TABLES; turn++, at = conn_next_table(at)) {
-		void *table = bpf_map_lookup_elem(&conn_tables, &at);
+	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
+		__u32 at = z->newest - turn;
+		void *table = conn_table(z, at);
 
 		if (!table)
 			continue;
 		draft->expiry = conn_place(draft) | at << CONN_TABLE_SHIFT;
 		err = bpf_map_update_elem(table, key, draft, BPF_NOEXIST);
-		if (err != -E2BIG || z->second == CONN_PARTS)
-			break;
+		if (err != -E2BIG)
+			return err;
 	}
+	conn_ask_older(z);
 	return err;
 }
 
 /* conn_replace stores another connection in the place of one; 0 is success. */
 static INLINE int conn_replace(const struct flow_key *key, const struct conn *old, struct conn *draft)
 {
-	__u32 at = old->expiry >> CONN_TABLE_SHIFT;
+	__u32 at = conn_table_of(old);
 	void *table = bpf_map_lookup_elem(&conn_tables, &at);
 
 	draft->expiry = conn_place(draft) | at << CONN_TABLE_SHIFT;
@@ -110,7 +121,7 @@ static INLINE int conn_replace(const struct flow_key *key, const struct conn *ol
 /* conn_erase deletes the flow's entry in the table where the connection stands. */
 static INLINE void conn_erase(const struct flow_key *key, const struct conn *c)
 {
-	__u32 at = c->expiry >> CONN_TABLE_SHIFT;
+	__u32 at = conn_table_of(c);
 	void *table = bpf_map_lookup_elem(&conn_tables, &at);
 
 	if (table)
@@ -121,15 +132,13 @@ static INLINE void conn_erase(const struct flow_key *key, const struct conn *c)
 static NOINLINE void conn_erase_found(const struct flow_key *key)
 {
 	struct conn_sizes *z = conn_sizes_of();
-	__u32 at;
 
 	if (!z)
 		return;
-	at = conn_first_table(z, key);
-	for (__u32 turn = 0; turn < CONN_TABLES; turn++, at = conn_next_table(at)) {
-		void *table = bpf_map_lookup_elem(&conn_tables, &at);
+	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
+		void *table = conn_table(z, z->newest - turn);
 
-		if ((table && !bpf_map_delete_elem(table, key)) || z->second == CONN_PARTS)
+		if (table && !bpf_map_delete_elem(table, key))
 			return;
 	}
 }

@@ -160,8 +160,11 @@ func TestConnectionsOutliveGrowth(t *testing.T) {
 					if tables := len(b.conns.Tables()); tables != 3 {
 						t.Fatalf("there are %d tables, want 3", tables)
 					}
+					b.wantLookedFor(t, 0, 1, 2)
 					b.goBy(t, ticks(time.Hour))
 					b.sweepUntil(t, 0)
+					b.sweepEach(t)
+					b.wantLookedFor(t, 2)
 					b.wantExpiryEntries(t)
 					for key := range b.everyConn(t) {
 						t.Fatalf("an entry is left of %v", key)
@@ -170,6 +173,55 @@ func TestConnectionsOutliveGrowth(t *testing.T) {
 			})
 		}
 	}
+}
+
+// wantLookedFor expects connections to be looked for in these tables, the newest of which is last.
+func (b *bench) wantLookedFor(t testing.TB, tables ...uint32) {
+	t.Helper()
+	sizes := entry[abi.BpfConnSizes](b.maps.ConnSizes, uint32(0))
+	newest, older := tables[len(tables)-1], uint32(0)
+	for _, at := range tables[:len(tables)-1] {
+		older |= 1 << at
+	}
+	if sizes.Newest != newest || sizes.Older != older {
+		t.Errorf("the newest table is %d, and of the older ones %b may have connections: want %d and %b", sizes.Newest, sizes.Older, newest, older)
+	}
+}
+
+// Where the newest table is full, connections enter an older one again that had been left: until
+// that is said, none is refused by direct routing; and those in either table go on.
+func TestOlderTablesAreUsedAgain(t *testing.T) {
+	const room = 200_000 // 65,536, and then the rest
+	withFloor(t, room, manyServers(lvs.RoundRobin, 2), func(m *meter) {
+		m.growToTheEnd(t)
+		m.sweepEach(t)
+		m.wantLookedFor(t, 1)
+		defer m.sweeping(t)()
+		begun, lost := 0, 0
+		for begun < room*9/10 {
+			m.flood(t, begun, 10_000)
+			m.repeat(t, m.xdp, syn(1).with("A").bytes(), floor.Flows{Count: 1 << 31, First: uint32(begun)}, 3, 10_000)
+			begun += 10_000
+			stats, err := m.Stats()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if full := int(stats.Reasons["note_table_full"]); full > lost {
+				lost = full
+				nstest.WaitFor(t, "connections enter the first table", func() bool {
+					return entry[abi.BpfConnSizes](m.maps.ConnSizes, uint32(0)).Older == 1
+				})
+			}
+		}
+		m.wantLookedFor(t, 0, 1)
+		n := 0
+		for range m.everyConn(t) {
+			n++
+		}
+		if n < begun-10_000 { // those that came before it was said, of whom the second packet may have come, too
+			t.Errorf("%d of %d connections have entries", n, begun)
+		}
+	})
 }
 
 // A new process takes up tables that have grown, with the connections in them.

@@ -105,15 +105,16 @@ type BpfConnLimits struct {
 	Cursor   uint32
 	Span     uint32
 	Oldest   uint64
-	Zero     [3]uint64
+	Refused  uint32
+	Zero     [5]uint32
 }
 
 type BpfConnSizes struct {
 	_        structs.HostLayout
 	Entries  uint32
 	HalfOpen uint32
-	Second   uint32
-	Third    uint32
+	Newest   uint32
+	Older    uint32
 }
 
 type BpfConnState uint32
@@ -476,17 +477,18 @@ type BpfServiceKey struct {
 }
 
 type BpfSweep struct {
-	_       structs.HostLayout
-	Epoch   uint32
-	Now     uint32
-	First   uint32
-	Entries uint32
-	Due     uint32
-	All     uint32
-	Span    uint32
-	Live    uint32
-	Expired uint32
-	End     uint32
+	_        structs.HostLayout
+	Epoch    uint32
+	Now      uint32
+	First    uint32
+	Entries  uint32
+	Due      uint32
+	All      uint32
+	Span     uint32
+	Live     uint32
+	Expired  uint32
+	End      uint32
+	InTables [4]uint32
 }
 
 type BpfTemplate struct {

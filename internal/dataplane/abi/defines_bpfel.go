@@ -38,7 +38,6 @@ const (
 	DirectorSharesMac    = 2                    // DIRECTOR_SHARES_MAC
 	ConnTables           = 3                    // CONN_TABLES
 	ConnTableShift       = 30                   // CONN_TABLE_SHIFT
-	ConnParts            = 65536                // CONN_PARTS
 	WordIncarnationShift = 40                   // WORD_INCARNATION_SHIFT
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT

@@ -62,11 +62,14 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 		return false, nil
 	}
 	t.live.Store(int64(k.args.Live))
+	if k.args.All == 1 {
+		err = t.leaveEmpty(k.args.InTables)
+	}
 	k.end, k.span, k.sweeping = k.args.End, 0, false
 	if wanted := max(abi.SpanLeast, 2*k.args.Live); span > 2*wanted {
 		k.span, k.end = wanted, span // until it is set, others are taken
 	}
-	return true, nil
+	return true, err
 }
 
 // Span is how many expiry entries the next sweep looks at: up to the last one that may

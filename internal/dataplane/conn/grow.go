@@ -29,7 +29,7 @@ func (t *Table) startTables() error {
 	t.tables.Store(new([]*ebpf.Map))
 	at := 0
 	for i, s := range t.shape.steps {
-		if t.shape.sizes(s, 0).Entries <= sizes.Entries {
+		if t.shape.sizes(s, 0, 0).Entries <= sizes.Entries {
 			at = i
 		}
 	}
@@ -53,6 +53,9 @@ func (t *Table) growWhenAsked(ctx context.Context) error {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("wait until connections need more room: %w", err)
+		}
+		if err := t.openOlder(); err != nil {
+			return err
 		}
 		t.growOrTell()
 	}
@@ -99,6 +102,58 @@ func (t *Table) grow() (bool, error) {
 		return true, errors.Join(err, t.setSizes(has, has.connections)) // fewer may be half open
 	}
 	return true, nil
+}
+
+// openOlder has connections entered into all older tables where the newest was full and one of
+// them had been left.
+func (t *Table) openOlder() error {
+	var limits abi.BpfConnLimits
+	if err := t.maps.ConnLimits.Lookup(uint32(0), &limits); err != nil {
+		return fmt.Errorf("read whether connections were refused: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if limits.Refused == 0 {
+		return nil
+	}
+	return t.setOlder(t.has().olderTables())
+}
+
+// leaveEmpty has connections looked for no more in older tables that have none, after a sweep
+// that has met so many with an expiry entry in each. It waits until there is much room in the
+// newest table: none is entered into an older one then.
+func (t *Table) leaveEmpty(met [4]uint32) error {
+	sizes := t.sizes.Wrote()[0]
+	if sizes.Older == 0 || 4*t.Live() > int(t.shape.tables[sizes.Newest]) {
+		return nil
+	}
+	older := sizes.Older
+	for at, table := range t.Tables()[:sizes.Newest] {
+		if older>>at&1 == 0 || met[at] > 0 {
+			continue
+		}
+		var key abi.BpfFlowKey
+		switch err := table.NextKey(nil, &key); {
+		case errors.Is(err, ebpf.ErrKeyNotExist):
+			older &^= 1 << at
+		case err != nil:
+			return fmt.Errorf("look whether table %d of connections is empty: %w", at, err)
+		}
+	}
+	return t.setOlder(older)
+}
+
+// setOlder tells the programs in which older tables connections are looked for.
+func (t *Table) setOlder(older uint32) error {
+	sizes := t.sizes.Wrote()[0]
+	if sizes.Older == older {
+		return nil
+	}
+	sizes.Older = older
+	if err := t.sizes.Put(0, sizes); err != nil {
+		return fmt.Errorf("tell which tables have connections: %w", err)
+	}
+	return nil
 }
 
 // has is how large the tables are.
@@ -228,9 +283,10 @@ func (t *Table) makeOne(outer *ebpf.Map, name string, at, entries uint32, made f
 }
 
 // setSizes tells the programs how large the tables are, and that a part of so many connections
-// may be half open.
+// may be half open. What was the newest table may have connections.
 func (t *Table) setSizes(s step, connections uint32) error {
-	if err := t.sizes.Put(0, t.shape.sizes(s, connections/halfOpenPart)); err != nil {
+	was := t.sizes.Wrote()[0]
+	if err := t.sizes.Put(0, t.shape.sizes(s, connections, was.Older|1<<was.Newest)); err != nil {
 		return fmt.Errorf("tell how large the tables of connections are: %w", err)
 	}
 	return nil

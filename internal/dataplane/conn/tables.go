@@ -82,27 +82,17 @@ func (s *shape) pairs(connections uint32) uint32 {
 
 func (s *shape) last() step { return s.steps[len(s.steps)-1] }
 
-// parts are where the tables' parts of all flows begin while there are so many tables.
-func (s *shape) parts(tables int) (begins [abi.ConnTables]uint32) {
-	room, before := uint64(0), uint64(0)
-	for _, n := range s.tables[:tables] {
-		room += uint64(n)
+// sizes are what the programs are told of a step. Bit n of older says that connections are looked
+// for in table n, too.
+func (s *shape) sizes(at step, connections, older uint32) abi.BpfConnSizes {
+	return abi.BpfConnSizes{
+		Entries: at.expiryChunks * s.expiryEach, HalfOpen: halfOpenRing(connections),
+		Newest: uint32(at.tables - 1), Older: older & at.olderTables(),
 	}
-	for i := range begins {
-		begins[i] = abi.ConnParts
-		if i < tables {
-			begins[i] = uint32(before * abi.ConnParts / room)
-			before += uint64(s.tables[i])
-		}
-	}
-	return begins
 }
 
-// sizes are what the programs are told of a step.
-func (s *shape) sizes(at step, halfOpen uint32) abi.BpfConnSizes {
-	begins := s.parts(at.tables)
-	return abi.BpfConnSizes{Entries: at.expiryChunks * s.expiryEach, HalfOpen: max(1, halfOpen), Second: begins[1], Third: begins[2]}
-}
+// olderTables has a bit for each table but the newest.
+func (s step) olderTables() uint32 { return 1<<(s.tables-1) - 1 }
 
 // halfOpenRing is how many places the ring of half-open connections has, for so many connections.
 func halfOpenRing(connections uint32) uint32 { return max(1, connections/halfOpenPart) }
