@@ -16,6 +16,9 @@ import (
 // growAgain is how long after tables could not be made another try follows.
 const growAgain = time.Minute
 
+// madeAtOnce is how many tables are made at once: each is a file and a thread for that time.
+const madeAtOnce = 16
+
 // pairsAtATime is how many pairs of lines of the flow cache one run of the program looks at.
 const pairsAtATime = 4096
 
@@ -89,6 +92,9 @@ func (t *Table) Grow() (bool, error) {
 
 func (t *Table) grow() (bool, error) {
 	has, next := t.has(), int(t.step.Load())+1
+	if err := t.makeFlows(has); err != nil { // an earlier try may have failed there
+		return true, err
+	}
 	if next == len(t.shape.steps) {
 		return false, nil
 	}
@@ -96,12 +102,12 @@ func (t *Table) grow() (bool, error) {
 	if err == nil {
 		err = t.makeTables(next)
 	}
-	if err != nil {
+	if err != nil && int(t.step.Load()) != next {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		return true, errors.Join(err, t.setSizes(has, has.connections)) // fewer may be half open
 	}
-	return true, nil
+	return true, err
 }
 
 // openOlder has connections entered into all older tables where the newest was full and one of
@@ -169,11 +175,11 @@ func (t *Table) crowded() bool {
 }
 
 // makeTables makes what is lacking of the tables of a step, and puts them in force: first those
-// that make room for connections. Before lines of the flow cache move, the connections get word
-// of when they were last used.
+// that make room for connections.
 func (t *Table) makeTables(to int) error {
 	s := t.shape.steps[to]
-	var rooms, chunks errgroup.Group
+	var rooms errgroup.Group
+	rooms.SetLimit(madeAtOnce)
 	t.makeRooms(s, &rooms, nil)
 	if err := rooms.Wait(); err != nil {
 		return err
@@ -188,6 +194,14 @@ func (t *Table) makeTables(to int) error {
 		return err
 	}
 	t.step.Store(int32(to))
+	return t.makeFlows(s)
+}
+
+// makeFlows makes what is lacking of a step's lines of the flow cache, and puts them in force.
+// Before lines move, the connections get word of when they were last used.
+func (t *Table) makeFlows(s step) error {
+	var chunks errgroup.Group
+	chunks.SetLimit(madeAtOnce)
 	t.makeFlowChunks(s, &chunks, nil)
 	if err := chunks.Wait(); err != nil {
 		return err
@@ -224,6 +238,7 @@ func (t *Table) RepairTables(told func(kind, what string)) error {
 		}
 	}
 	var missing errgroup.Group
+	missing.SetLimit(madeAtOnce)
 	made := func(name string, at uint32) { told(name, fmt.Sprintf("chunk %d", at)) }
 	t.makeRooms(t.has(), &missing, made)
 	t.makeFlowChunks(t.has(), &missing, made)
