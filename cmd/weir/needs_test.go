@@ -31,7 +31,7 @@ func TestNeeds(t *testing.T) {
 		{"no CAP_NET_ADMIN", host{true, without(unix.CAP_NET_ADMIN), "6.1", many}, "this process is root's, and lacks CAP_NET_ADMIN (addresses and devices): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
 		{"no CAP_BPF", host{true, without(unix.CAP_BPF, unix.CAP_SYS_ADMIN), "6.1", many}, "this process is root's, and lacks CAP_BPF (the data plane's tables and programs): allow it (CapabilityBoundingSet= of the unit, --cap-add of the container)"},
 		{"not root", host{false, 0, "6.1", many}, "this process is not root's, and lacks CAP_NET_ADMIN (addresses and devices), CAP_NET_RAW (VRRP and the announcements of addresses), CAP_BPF (the data plane's tables and programs), CAP_PERFMON (the data plane's programs): run it as root, or give it these (AmbientCapabilities= of the unit)"},
-		{"few threads", host{true, all, "6.1", 8}, "the control group allows 8 processes and threads, and weir needs 24 at least: raise it (TasksMax= of the unit, --pids-limit of the container)"},
+		{"few threads", host{true, all, "6.1", 8}, "the control group allows 8 processes and threads, and weir needs 28 at least: raise it (TasksMax= of the unit, --pids-limit of the container)"},
 	} {
 		got := ""
 		if err := tt.host.needs(); err != nil {

@@ -11,7 +11,7 @@ import (
 
 // fewestThreads is how many threads weir has on a few processors, with room for the programs
 // that it starts. Go's runtime ends a process that cannot have one more, wherever it is.
-const fewestThreads = 24
+const fewestThreads = 28
 
 // threadsAllowed is how many processes and threads the control groups allow in which this
 // process is; MaxUint64 where none bounds them. Root is the machine's file system. A file that

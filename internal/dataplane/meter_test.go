@@ -45,7 +45,6 @@ func withFloor(b testing.TB, connections int, plan lvs.Plan, body func(m *meter)
 		plane.set(b, plan)
 		if _, ok := b.(*testing.B); ok {
 			plane.growToTheEnd(b)
-			plane.sweepEach(b)
 		}
 		m := &meter{bench: plane, floor: floors}
 		m.xdp, m.tc = m.wrapped(b, abi.BpfProgWeirXdp), m.wrapped(b, abi.BpfProgWeirTc)

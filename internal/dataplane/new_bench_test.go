@@ -25,6 +25,7 @@ func BenchmarkNew(b *testing.B) {
 	for _, n := range []int{2, 64, 1024} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			withFloor(b, tableFor(1<<19), manyServers(lvs.RoundRobin, n), func(m *meter) {
+				m.sweepEach(b) // older tables have no connections
 				m.fresh(b, "new_c40", nil)
 				for _, s := range everyScheduler {
 					m.set(b, manyServers(s, n))

@@ -17,7 +17,7 @@ import (
 const growAgain = time.Minute
 
 // madeAtOnce is how many tables are made at once: each is a file and a thread for that time.
-const madeAtOnce = 16
+const madeAtOnce = 4
 
 // pairsAtATime is how many pairs of lines of the flow cache one run of the program looks at.
 const pairsAtATime = 4096
