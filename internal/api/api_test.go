@@ -74,6 +74,11 @@ func serveEvents(t *testing.T, p Director, events *cluster.Stream) (runDir, file
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runDir, file, running(t, s)
+}
+
+// running runs a server until the test ends, or stop is called.
+func running(t *testing.T, s *Server) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
@@ -84,7 +89,7 @@ func serveEvents(t *testing.T, p Director, events *cluster.Stream) (runDir, file
 		}
 	})
 	t.Cleanup(stop)
-	return runDir, file, stop
+	return stop
 }
 
 func write(t *testing.T, file, text string) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -45,15 +44,7 @@ func TestRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.ServeRules(&table{states: []lvs.AccessState{{AccessRule: lvs.AccessRule{Network: netip.MustParsePrefix("10.0.0.0/8")}, Deny: true, Packets: 7}}})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	running(t, s)
 	c, network := NewClient(runDir), netip.MustParsePrefix("203.0.113.9/24")
 	ten := RuleRequest{Action: Deny, Network: network, Protocol: "TCP", Port: 80, Seconds: 600}
 	for _, r := range []RuleRequest{ten, {Action: Allow, Network: network}} {

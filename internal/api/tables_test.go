@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -25,15 +24,7 @@ func TestTables(t *testing.T) {
 		{Name: "others", Bytes: 7 << 20, Full: 8 << 20},
 	}
 	s.Tables = func() []Table { return tables }
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- s.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	running(t, s)
 	c := NewClient(runDir)
 	got, err := c.Tables(t.Context())
 	if diff := cmp.Diff(Tables{Tables: tables, Bytes: 30 << 20, Full: 357 << 20}, got); diff != "" || err != nil {

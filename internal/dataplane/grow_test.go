@@ -245,3 +245,26 @@ func TestGrownTablesAreTakenUp(t *testing.T) {
 		b.sweepUntil(t, 2)
 	})
 }
+
+// Tables of another size are not taken up, though their pins are alike: they are made anew.
+func TestTablesOfAnotherSizeAreMadeAnew(t *testing.T) {
+	const size = 65_535 // the ring of half-open connections is as large for one more
+	withPlaneOf(t, size, twoServers(lvs.RoundRobin), func(b *bench) {
+		for _, tt := range []struct {
+			connections int
+			anew        bool
+		}{{size, false}, {size + 1, true}} {
+			b.Close()
+			*b = *openBench(t, b.pinDir, tt.connections)
+			if b.Anew() != tt.anew {
+				t.Errorf("with room for %d: made anew is %v, want %v", tt.connections, b.Anew(), tt.anew)
+			}
+			if got := b.table().MaxEntries(); int(got) != tt.connections {
+				t.Errorf("there is room for %d connections, want %d", got, tt.connections)
+			}
+		}
+		b.set(t, twoServers(lvs.RoundRobin))
+		b.send(t, places[0], syn(1), back)
+		b.wantExpiryEntries(t)
+	})
+}

@@ -155,7 +155,10 @@ func (p *Plane) load() error {
 	}
 	err := p.spec.LoadAndAssign(&objects, p.collection())
 	if err == nil {
-		err = conn.Fits(&objects.Maps, p.need.options.Connections)
+		if err = conn.Fits(&objects.Maps, p.need.options.Connections); err != nil {
+			objects.programs.close()
+			err = errors.Join(err, objects.Maps.Close())
+		}
 	}
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		misfits := kmap.Misfits(p.pinDir, p.spec)

@@ -128,7 +128,7 @@ func (t *Table) openOlder() error {
 // leaveEmpty has connections looked for no more in older tables that have none, after a sweep
 // that has met so many with an expiry entry in each. It waits until there is much room in the
 // newest table: none is entered into an older one then.
-func (t *Table) leaveEmpty(met [4]uint32) error {
+func (t *Table) leaveEmpty(met [len(abi.BpfSweep{}.InTables)]uint32) error {
 	sizes := t.sizes.Wrote()[0]
 	if sizes.Older == 0 || 4*t.Live() > int(t.shape.tables[sizes.Newest]) {
 		return nil
