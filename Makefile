@@ -112,8 +112,9 @@ sorry-server: root ## the quorum lost and gained 20 times under 1,000 requests a
 	$(GO) test ./test/cluster -count=1 -v -run '^TestSorryServerUnderLoad$$' -args -quorum-turns 20 -quorum-rate 1000
 reloads: root ## 60 s of 2,000 requests a second while 50 reloads change the cluster
 	$(GO) test ./test/cluster -count=1 -v -run '^TestReloadUnderLoad$$' -args -reloads 50 -reload-time 60s -reload-rate 2000
-# Three forward methods, 100 steps each: 0.6 s, and a restart of 2 s, or of 9 s on a machine
-# with a load of 25. That is 15 to 45 minutes; the streams of one method last up to 15.
+# Three forward methods, 100 steps each: 0.6 s, and a restart of 0.5 s, or of 4 s with another data
+# plane. That is 11 minutes, or up to 45 on a machine with a load of 25; the streams of one method
+# last up to 15.
 restarts: root ## 100 restarts, kills, upgrades and reloads under 2,000 requests a second and 500 streams
 	$(GO) test ./test/cluster -count=1 -v -timeout 120m -run '^TestRestartUnderLoad$$' -args -restarts 100 -restart-streams 500 -reload-rate 2000 -reload-time 30m $(if $(SEED),-restart-seed $(firstword $(SEED)))
 hostile: root ## 60 s of 2,000 frames a second from a hostile neighbour; SEED=N repeats one run

@@ -209,4 +209,10 @@ volatile const __u64 device_mac = 0;
  */
 volatile const bool vlan_devices = false;
 
+/*
+ * The SHA-256 of the object that the program was loaded from. No program reads it: Go knows by it
+ * a program of the same object that an earlier process has left.
+ */
+volatile const __u8 object_sum[32] = {};
+
 #endif

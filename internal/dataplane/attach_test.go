@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/dataplane/attach"
 	"weir/internal/netlnk"
 	"weir/internal/netlnk/nstest"
@@ -56,6 +58,97 @@ func TestAttachmentOutlivesTheProcess(t *testing.T) {
 		b.wantPins(t, "ingress_", 1)
 		b.wantPins(t, "egress_", 2) // lo has one, too
 	})
+}
+
+// A restart does not wait for the verifier: the programs that an earlier process of the same
+// build has left stay in force, if this one would load the same. Those of another build, for
+// another device or of other tables are replaced.
+func TestNextProcessTakesUpPrograms(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		hook   lvs.Hook
+		before func(t *testing.T, b *bench) // the first process sets its plan
+		after  func(t *testing.T, b *bench) // it has ended
+		stay   []string
+	}{
+		{name: "the same build, tc", hook: lvs.HookTC, stay: []string{abi.BpfProgWeirTc, abi.BpfProgWeirLocalOut}},
+		{
+			name: "another build", hook: lvs.HookTC,
+			before: func(t *testing.T, b *bench) { b.pretendAnotherBuild(t) },
+			stay:   []string{abi.BpfProgWeirLocalOut}, // it is renewed later
+		},
+		{
+			name: "a table is gone", hook: lvs.HookTC,
+			after: func(t *testing.T, b *bench) {
+				if err := os.Remove(filepath.Join(b.pinDir, abi.BpfMapClocks)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			stay: []string{abi.BpfProgWeirLocalOut},
+		},
+		{
+			name: "the same build, native XDP", hook: lvs.HookNative,
+			stay: []string{abi.BpfProgWeirXdp, abi.BpfProgWeirBehind, abi.BpfProgWeirLocalOut},
+		},
+		{
+			name: "another Ethernet address", hook: lvs.HookNative,
+			after: func(_ *testing.T, b *bench) { b.ns.Batch("link set eth0 address 02:00:00:00:77:01") },
+			stay:  []string{abi.BpfProgWeirLocalOut},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			plan := lvs.Plan{Devices: []lvs.Device{{Name: "eth0", Hook: tt.hook}}}
+			withPlane(t, lvs.Plan{}, func(b *bench) {
+				if tt.before != nil {
+					tt.before(t, b)
+				}
+				b.set(t, plan)
+				before, ns := b.inForce(t), b.ns
+				b.Close()
+				if tt.after != nil {
+					tt.after(t, b)
+				}
+				*b = *openBench(t, b.pinDir, b.room())
+				b.ns = ns
+				b.set(t, plan)
+				after := b.inForce(t)
+				// It has no constants, and is loaded in a moment.
+				delete(before, abi.BpfProgWeirEgress)
+				for name, id := range before {
+					if want := slices.Contains(tt.stay, name); (after[name] == id) != want {
+						t.Errorf("%s is program %d, and was %d; want the same: %t", name, after[name], id, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// pretendAnotherBuild has programs loaded from now on as those of another build.
+func (b *bench) pretendAnotherBuild(t *testing.T) {
+	t.Helper()
+	if err := b.spec.Variables[abi.BpfVarObjectSum].Set([32]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inForce are the programs that are attached by the pins, and that for local traffic, by name.
+func (b *bench) inForce(t *testing.T) map[string]ebpf.ProgramID {
+	t.Helper()
+	all := map[string]ebpf.ProgramID{}
+	for _, id := range b.devices.ProgramsInForce() {
+		program, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := program.Info()
+		program.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[info.Name] = id
+	}
+	return all
 }
 
 func TestUnknownDeviceChangesNothing(t *testing.T) {

@@ -260,11 +260,13 @@ func TestMasqueradeToTheDirectorItself(t *testing.T) {
 	})
 }
 
-// A process that takes over goes on with the program that the one before it had
-// loaded for the machine's own packets, and renews it when there is time.
+// A process that takes over goes on with the program that another build had loaded for the
+// machine's own packets, and renews it when there is time.
 func TestNextProcessRenewsTheTail(t *testing.T) {
 	plan := ownCases[0].plan(lvs.TCP)
-	withPlane(t, plan, func(b *bench) {
+	withPlane(t, lvs.Plan{}, func(b *bench) {
+		b.pretendAnotherBuild(t)
+		b.set(t, plan)
 		tailNow := func() ebpf.ProgramID {
 			id, err := b.devices.LocalProgram()
 			if err != nil || id == 0 {

@@ -297,17 +297,22 @@ func (c *cluster) openStreams(n int) (ended chan error, stop context.CancelFunc)
 	c.t.Helper()
 	ctx, stop := context.WithCancel(c.t.Context())
 	ended = make(chan error, n)
+	pause := max(20*time.Millisecond, time.Duration(n)*time.Second/streamRequests)
 	for range n {
 		conn := c.dial()
 		c.t.Cleanup(func() { conn.Close() })
 		c.must(conn.SetDeadline(time.Now().Add(*reloadTime + time.Minute)))
-		go func() { ended <- askAgain(ctx, conn) }()
+		go func() { ended <- askAgain(ctx, conn, pause) }()
 	}
 	return ended, stop
 }
 
-// askAgain makes requests on one connection until ctx ends.
-func askAgain(ctx context.Context, conn net.Conn) error {
+// streamRequests is how many requests a second all open streams make together at most: they are
+// to show that none breaks, not how much the machine can do.
+const streamRequests = 1000
+
+// askAgain makes requests on one connection, with this pause after each, until ctx ends.
+func askAgain(ctx context.Context, conn net.Conn, pause time.Duration) error {
 	answers := bufio.NewReader(conn)
 	for n := 0; ; n++ {
 		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: weir\r\n\r\n"); err != nil {
@@ -324,7 +329,7 @@ func askAgain(ctx context.Context, conn net.Conn) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

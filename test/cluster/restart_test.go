@@ -1,10 +1,11 @@
 package cluster
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	model "weir/internal/cluster"
+	"weir/internal/dataplane/abi"
 	"weir/internal/lab"
 )
 
@@ -27,27 +29,27 @@ var (
 )
 
 // upgrade puts another build in the place of the running program, as a package manager does.
-func upgrade(t *testing.T, path string) {
+// With another data plane, nothing of the running one's programs is the same.
+func upgrade(t *testing.T, path string, anotherPlane bool) {
 	t.Helper()
-	from, err := os.Open(executable)
+	program, err := os.ReadFile(executable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer from.Close()
-	next, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	if err == nil {
-		_, err = io.Copy(next, from)
+	if anotherPlane {
+		object := abi.Object()
+		at := bytes.Index(program, object)
+		unused := bytes.LastIndex(object, []byte(".llvm_addrsig")) // the name of a section that nobody reads
+		if at < 0 || unused < 0 {
+			t.Fatalf("the program has the object at %d, and that has the section's name at %d", at, unused)
+		}
+		binary.NativeEndian.PutUint64(program[at+unused+1:], rand.Uint64()|0x0101010101010101)
 	}
-	if err == nil {
-		_, err = fmt.Fprintf(next, "build %d", rand.Uint64()) // behind what is loaded of it
+	program = fmt.Appendf(program, "build %d", rand.Uint64()) // behind what is loaded of it
+	if err := os.WriteFile(path+".new", program, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
-		err = next.Close()
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +96,7 @@ func startKind(t *testing.T, w wish, program string) *cluster {
 
 func restartUnderLoad(t *testing.T, w wish) {
 	program := filepath.Join(t.TempDir(), "weir")
-	upgrade(t, program)
+	upgrade(t, program, false)
 	c := startKind(t, w, program)
 	streams, stop := c.openStreams(*restartOpen)
 	load := c.Stream(t.Context(), *reloadRate)
@@ -108,7 +110,11 @@ func restartUnderLoad(t *testing.T, w wish) {
 		{"SIGTERM and start", func() { c.must(c.node01.TerminateWeir(c.within(10 * time.Second))) }},
 		{"SIGKILL and start", func() { c.must(c.node01.KillWeir()) }},
 		{"start of another build", func() {
-			upgrade(t, program)
+			upgrade(t, program, false)
+			c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
+		}},
+		{"start of a build with another data plane", func() {
+			upgrade(t, program, true)
 			c.must(c.node01.TerminateWeir(c.within(10 * time.Second)))
 		}},
 		{"reload", nil},

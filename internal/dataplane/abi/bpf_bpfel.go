@@ -700,6 +700,7 @@ const (
 	BpfVarFlowChunkBits       = "flow_chunk_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarObjectSum           = "object_sum"
 	BpfVarSummedAt            = "summed_at"
 	BpfVarSummedBy            = "summed_by"
 	BpfVarSummedShift         = "summed_shift"
@@ -827,6 +828,7 @@ type BpfVariableSpecs struct {
 	FlowChunkBits      *ebpf.VariableSpec `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	ObjectSum          *ebpf.VariableSpec `ebpf:"object_sum"`
 	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
 	SummedBy           *ebpf.VariableSpec `ebpf:"summed_by"`
 	SummedShift        *ebpf.VariableSpec `ebpf:"summed_shift"`
@@ -963,6 +965,7 @@ type BpfVariables struct {
 	FlowChunkBits      *ebpf.Variable `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
 	NotOfAddr          *ebpf.Variable `ebpf:"not_of_addr"`
+	ObjectSum          *ebpf.Variable `ebpf:"object_sum"`
 	SummedAt           *ebpf.Variable `ebpf:"summed_at"`
 	SummedBy           *ebpf.Variable `ebpf:"summed_by"`
 	SummedShift        *ebpf.Variable `ebpf:"summed_shift"`

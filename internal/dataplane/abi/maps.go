@@ -1,7 +1,9 @@
 package abi
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -20,6 +22,12 @@ type Maps struct {
 	AddrFilter *ebpf.Map `ebpf:".data.addr_filter"`
 }
 
+// Constants is the map of the variables that are fixed when a program is loaded.
+const Constants = ".rodata"
+
+// Object is the embedded object, as it was compiled.
+func Object() []byte { return _BpfBytes }
+
 // Load reads the embedded object. Its filter of addresses is pinned by its name as the
 // tables are, and what is in it is not overwritten when it is opened.
 func Load() (*ebpf.CollectionSpec, error) {
@@ -30,6 +38,9 @@ func Load() (*ebpf.CollectionSpec, error) {
 	filter := spec.Maps[variables+MapAddrFilter]
 	filter.Name, filter.Pinning, filter.Contents = MapAddrFilter, ebpf.PinByName, nil
 	delete(spec.Variables, BpfVarNotOfAddr)
+	if err := spec.Variables[BpfVarObjectSum].Set(sha256.Sum256(_BpfBytes)); err != nil {
+		return nil, fmt.Errorf("set the object's own checksum: %w", err)
+	}
 	return spec, nil
 }
 

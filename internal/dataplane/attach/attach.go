@@ -44,7 +44,8 @@ type Devices struct {
 	farEnds  map[int]farEnd               // by index: what was found of each exit
 	mute     map[int]string               // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
-	programs map[programKey]*ebpf.Program // loaded for devices
+	programs map[programKey]*ebpf.Program // loaded for devices, or taken up
+	left     []*leftProgram               // of an earlier process, until devices have been set
 	tail     tail
 }
 
@@ -73,6 +74,7 @@ func Open(o Options) (*Devices, error) {
 	if err := o.Mirrors.Err(); err != nil {
 		return nil, err
 	}
+	a.takeUpPrograms()
 	if err := a.takeUpTail(); err != nil {
 		return nil, fmt.Errorf("take up the program for local traffic: %w", err)
 	}
@@ -95,6 +97,7 @@ func (a *Devices) Close() {
 	for _, program := range a.programs {
 		program.Close()
 	}
+	a.closeLeft()
 	clear(a.by)
 	clear(a.programs)
 }

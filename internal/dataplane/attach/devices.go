@@ -104,6 +104,7 @@ func (a *Devices) setDevices() error {
 		}
 	}
 	a.dropPrograms()
+	a.closeLeft()
 	a.noteFailure(abi.BpfMapPeerExits, a.followFarEnds()) // packets go the ordinary way then
 	return a.unpinOthers(keep)
 }

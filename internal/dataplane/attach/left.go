@@ -16,13 +16,16 @@ import (
 )
 
 // ours are the names of the programs that a data plane has on devices, as far as the kernel
-// keeps them (BPF_OBJ_NAME_LEN).
+// keeps them.
 var ours = func() (names []string) {
 	for _, name := range []string{abi.BpfProgWeirXdp, abi.BpfProgWeirTc, abi.BpfProgWeirTcL3, abi.BpfProgWeirBehind, abi.BpfProgWeirEgress} {
-		names = append(names, name[:min(len(name), unix.BPF_OBJ_NAME_LEN-1)])
+		names = append(names, kernelName(name))
 	}
 	return names
 }()
+
+// kernelName is a program's name as far as the kernel keeps it (BPF_OBJ_NAME_LEN).
+func kernelName(name string) string { return name[:min(len(name), unix.BPF_OBJ_NAME_LEN-1)] }
 
 // takeOffLeft takes off what a data plane with another folder of pins has left on a device,
 // and tells of it. One weir runs in a network namespace, so nobody renews the leases there any

@@ -17,11 +17,17 @@ type programKey struct {
 }
 
 // program loads a program, or finds it: each takes the kernel a while to verify, and what
-// was taken off is to be on again at once. It uses the very tables that this process writes
-// to, whatever is pinned by now.
+// was taken off is to be on again at once. One that an earlier process has left is taken up. It
+// uses the very tables that this process writes to, whatever is pinned by now.
 func (a *Devices) program(key programKey) (*ebpf.Program, error) {
 	if program := a.programs[key]; program != nil {
 		return program, nil
+	}
+	if left, err := a.takeLeft(key); err != nil {
+		return nil, err
+	} else if left != nil {
+		a.keepProgram(key, left.Program)
+		return left.Program, nil
 	}
 	program, err := a.loadProgram(key)
 	if err != nil {

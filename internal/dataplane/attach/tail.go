@@ -15,15 +15,26 @@ import (
 // itself.
 type tail struct {
 	program ebpf.ProgramID // that belongs in its place; 0: none yet
-	// adopted is true while an earlier process's program is in force. Run replaces it
-	// later: a process that takes over must not wait for the verifier.
+	// adopted is true while an earlier process's program is in force that this one would not have
+	// loaded. Run replaces it later: a process that takes over must not wait for the verifier.
 	adopted bool
 }
 
+// takeUpTail takes up the program that an earlier process has put there.
 func (a *Devices) takeUpTail() (err error) {
-	a.tail.program, err = a.LocalProgram()
-	a.tail.adopted = a.tail.program != 0
-	return err
+	if a.tail.program, err = a.LocalProgram(); err != nil || a.tail.program == 0 {
+		return err
+	}
+	key := programKey{name: abi.BpfProgWeirLocalOut}
+	left, err := a.takeLeft(key)
+	if err != nil {
+		return err
+	}
+	if left != nil {
+		a.keepProgram(key, left.Program)
+	}
+	a.tail.adopted = left == nil || left.id != a.tail.program
+	return nil
 }
 
 // LocalProgram is the program that is called at egress for local traffic, as the
