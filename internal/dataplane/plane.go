@@ -210,6 +210,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 	if p.pins, err = kmap.NewPins(p.pinDir, p.maps.ByName(), o.Lock); err != nil {
 		return err
 	}
+	p.mirrors.Empty = p.unfinished.Load()
 	p.leases = lease.New(&p.maps, &p.mirrors)
 	p.directors = lease.NewDirectors(p.log, &p.maps, &p.mirrors)
 	p.conns = conn.Open(conn.Options{

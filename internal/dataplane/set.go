@@ -47,8 +47,10 @@ func (p *Plane) Set(state lvs.Plan) error {
 	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
 	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
+	devices := attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}
+	p.devices.Ahead(devices)
 	errs = append(errs, p.services.Set(state, leases, find))
-	errs = append(errs, p.devices.Set(attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}, p.services.Exits()))
+	errs = append(errs, p.devices.Set(devices, p.services.Exits()))
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {

@@ -42,8 +42,9 @@ type Director struct {
 
 	// What follows belongs to the loop's goroutine.
 	picture
-	inForce      wanted    // what the picture wants of this machine, as it has been set up
-	loaded       time.Time // when the configuration came
+	slowStarters pool.Pools // of the picture's
+	inForce      wanted     // what the picture wants of this machine, as it has been set up
+	loaded       time.Time  // when the configuration came
 	instances    *ha.Instances
 	checks       pool.Checks
 	trackers     track.Trackers
@@ -107,6 +108,7 @@ func New(cfg *conf.Config, m Machine, stream *cluster.Stream) *Director {
 		p.TakeUp(m.Plane.Left)
 		d.pools = append(d.pools, p)
 	}
+	d.slowStarters = d.pools.SlowStarters()
 	d.passive.changed = make(chan struct{}, 1)
 	d.passive.want(d.pools.Passive())
 	d.passive.tell = d.opened

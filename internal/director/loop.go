@@ -45,7 +45,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 	step := time.NewTimer(time.Hour) // of slow_start
 	defer step.Stop()
 	for {
-		if wait, rising := d.pools.NextStep(time.Now()); rising {
+		if wait, rising := d.slowStarters.NextStep(time.Now()); rising {
 			step.Reset(wait)
 		}
 		select {

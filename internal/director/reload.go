@@ -214,7 +214,10 @@ func (d *Director) commit(c *coming) {
 			d.checks.Loud.Store(c.cfg.Global.LogAllFailures)
 		},
 		func() { was, stay = d.pools, c.pools.Set() },
-		func() { d.picture, d.inForce, d.loaded, c.prepared = c.picture, c.wanted, time.Now(), false },
+		func() {
+			d.picture, d.slowStarters = c.picture, c.pools.SlowStarters()
+			d.inForce, d.loaded, c.prepared = c.wanted, time.Now(), false
+		},
 		func() { d.instances.Follow(c.wanted.instances, d.drift) },
 		func() { d.dropVMACs(c.cfg.VRRPInstances) },
 		d.watchConflicts,

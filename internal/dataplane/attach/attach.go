@@ -45,7 +45,8 @@ type Devices struct {
 	mute     map[int]string               // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices, or taken up
-	left     []*leftProgram               // of an earlier process, until devices have been set
+	loading  map[programKey]*loading
+	left     []*leftProgram // of an earlier process, until devices have been set
 	tail     tail
 }
 
@@ -67,7 +68,7 @@ type Options struct {
 func Open(o Options) (*Devices, error) {
 	a := &Devices{
 		log: o.Log, pinDir: o.PinDir, spec: o.Spec, maps: o.Maps, ledger: o.Ledger, moved: o.Moved, forget: o.Forget,
-		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{},
+		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{},
 	}
 	a.sends = kmap.Add[uint32, uint8](o.Mirrors, abi.BpfMapXdpExits, o.Maps.XdpExits, &a.mu, nil)
 	a.far = kmap.Add[uint32, uint64](o.Mirrors, abi.BpfMapPeerExits, o.Maps.PeerExits, &a.mu, nil)
@@ -97,6 +98,7 @@ func (a *Devices) Close() {
 	for _, program := range a.programs {
 		program.Close()
 	}
+	a.dropLoading()
 	a.closeLeft()
 	clear(a.by)
 	clear(a.programs)

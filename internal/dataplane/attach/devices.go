@@ -80,6 +80,43 @@ func (a *Devices) Set(asked Wanted, exits Exits) error {
 	return a.setDevices()
 }
 
+// Ahead begins to load the programs of the first Set, so that the kernel verifies them while the
+// caller does something else. It leaves out those that depend on the exits.
+func (a *Devices) Ahead(asked Wanted) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.by) > 0 {
+		return
+	}
+	a.asked = asked
+	a.look()
+	if len(a.want) > 0 && a.tail.program == 0 {
+		a.loadAhead(programKey{name: abi.BpfProgWeirLocalOut})
+	}
+	for _, w := range a.want {
+		l, err := netlnk.LinkByName(w.Name)
+		if err != nil || w.Hook == hookEgress {
+			continue
+		}
+		if sure := choices(w.Hook, l, ""); len(sure) == 1 {
+			a.loadAhead(a.ingressKeys(l, sure[0].hook)...)
+		}
+	}
+}
+
+// ingressKeys are the programs of a device at a hook: its ingress, and what is behind it.
+func (a *Devices) ingressKeys(l netlnk.Link, hook lvs.Hook) []programKey {
+	trunk := a.trunks[l.Index]
+	switch {
+	case hook != lvs.HookTC:
+		mac := abi.MACWord(l.MAC)
+		return []programKey{{abi.BpfProgWeirXdp, mac, trunk}, {abi.BpfProgWeirBehind, mac, trunk}}
+	case l.Layer3: // the kernel tells whose a packet is
+		return []programKey{{name: abi.BpfProgWeirTcL3, trunk: trunk}}
+	}
+	return []programKey{{name: abi.BpfProgWeirTc, trunk: trunk}}
+}
+
 // setDevices attaches to the wanted devices and to no other. What an earlier process
 // left attached is replaced without a gap.
 func (a *Devices) setDevices() error {
@@ -104,6 +141,7 @@ func (a *Devices) setDevices() error {
 		}
 	}
 	a.dropPrograms()
+	a.dropLoading()
 	a.closeLeft()
 	a.noteFailure(abi.BpfMapPeerExits, a.followFarEnds()) // packets go the ordinary way then
 	return a.unpinOthers(keep)
@@ -202,9 +240,9 @@ func (a *Devices) attach(d *device, l netlnk.Link) (err error) {
 	}
 	var refused error
 	for _, c := range choices(d.wanted, l, d.avoid) {
-		if d.ingress, err = a.attachIngress(d, l, c.hook); err == nil {
+		if d.ingress, err = a.attachIngress(l, c.hook); err == nil {
 			d.hook, d.why = c.hook, c.why
-			if err := a.attachBehind(d); err != nil {
+			if err := a.attachBehind(d, l); err != nil {
 				d.close()
 				return fmt.Errorf("attach the program behind it: %w", err)
 			}
@@ -237,11 +275,12 @@ func (a *Devices) behindPin(index int) string {
 }
 
 // attachBehind puts a program at tc behind one at XDP.
-func (a *Devices) attachBehind(d *device) error {
-	if d.hook == lvs.HookTC {
+func (a *Devices) attachBehind(d *device, l netlnk.Link) error {
+	keys := a.ingressKeys(l, d.hook)
+	if len(keys) == 1 {
 		return nil
 	}
-	program, err := a.program(programKey{abi.BpfProgWeirBehind, abi.MACWord(d.mac), d.trunk})
+	program, err := a.program(keys[1])
 	if err != nil {
 		return err
 	}
@@ -266,22 +305,15 @@ func (a *Devices) attachEgress(index int) (*attachment, error) {
 
 // attachIngress attaches a program at a hook. What is at another hook stays, so that no
 // packet passes by, but for XDP: a device has it in one way only.
-func (a *Devices) attachIngress(d *device, l netlnk.Link, hook lvs.Hook) (*attachment, error) {
-	index := l.Index
-	if hook == lvs.HookTC {
-		name := abi.BpfProgWeirTc
-		if l.Layer3 {
-			name = abi.BpfProgWeirTcL3
-		}
-		program, err := a.program(programKey{name: name, trunk: d.trunk}) // the kernel tells whose a packet is
-		if err != nil {
-			return nil, err
-		}
-		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
-	}
-	program, err := a.program(programKey{abi.BpfProgWeirXdp, abi.MACWord(d.mac), d.trunk})
+func (a *Devices) attachIngress(l netlnk.Link, hook lvs.Hook) (*attachment, error) {
+	index, keys := l.Index, a.ingressKeys(l, hook)
+	a.loadAhead(keys...)
+	program, err := a.program(keys[0])
 	if err != nil {
 		return nil, err
+	}
+	if hook == lvs.HookTC {
+		return a.attachTC(a.ingressPin(index, hook), program, index, ebpf.AttachTCXIngress)
 	}
 	for other := range xdpFlags {
 		if other == hook {

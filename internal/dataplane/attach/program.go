@@ -17,24 +17,63 @@ type programKey struct {
 }
 
 // program loads a program, or finds it: each takes the kernel a while to verify, and what
-// was taken off is to be on again at once. One that an earlier process has left is taken up. It
-// uses the very tables that this process writes to, whatever is pinned by now.
+// was taken off is to be on again at once. One that an earlier process has left is taken up, and
+// one that is being loaded is waited for. It uses the very tables that this process writes to,
+// whatever is pinned by now.
 func (a *Devices) program(key programKey) (*ebpf.Program, error) {
+	a.loadAhead(key)
 	if program := a.programs[key]; program != nil {
 		return program, nil
 	}
-	if left, err := a.takeLeft(key); err != nil {
-		return nil, err
-	} else if left != nil {
-		a.keepProgram(key, left.Program)
-		return left.Program, nil
+	l := a.loading[key]
+	delete(a.loading, key)
+	if <-l.done; l.err != nil {
+		return nil, l.err
 	}
-	program, err := a.loadProgram(key)
-	if err != nil {
-		return nil, err
+	a.keepProgram(key, l.program)
+	return l.program, nil
+}
+
+// loading is a program that is being loaded. It is there, or the error, once done is closed.
+type loading struct {
+	done    chan struct{}
+	program *ebpf.Program
+	err     error
+}
+
+// loadAhead begins to load programs that are wanted soon, side by side: the kernel verifies each
+// on a CPU of its own.
+func (a *Devices) loadAhead(keys ...programKey) {
+	for _, key := range keys {
+		if a.programs[key] != nil || a.loading[key] != nil {
+			continue
+		}
+		left, err := a.takeLeft(key)
+		if left != nil {
+			a.keepProgram(key, left.Program)
+			continue
+		}
+		l := &loading{done: make(chan struct{}), err: err}
+		a.loading[key] = l
+		go func() {
+			defer close(l.done)
+			if l.err == nil {
+				l.program, l.err = a.loadProgram(key)
+			}
+		}()
 	}
-	a.keepProgram(key, program)
-	return program, nil
+}
+
+// dropLoading closes what was loaded ahead and that nobody has asked for, without waiting for it.
+func (a *Devices) dropLoading() {
+	for _, l := range a.loading {
+		go func() {
+			if <-l.done; l.program != nil {
+				l.program.Close()
+			}
+		}()
+	}
+	clear(a.loading)
 }
 
 // keepProgram has one at hand from now on.

@@ -35,11 +35,14 @@ type entries[K, V comparable] struct {
 const mirrorChunk, mirrorLeast = 2048, 256
 
 // newMirror begins with what an earlier process left in the table, as if this process had
-// written it.
-func newMirror[K, V comparable](table *ebpf.Map, lock sync.Locker, name func(K, V) string) (*Mirror[K, V], error) {
+// written it; an empty one is not read.
+func newMirror[K, V comparable](table *ebpf.Map, empty bool, lock sync.Locker, name func(K, V) string) (*Mirror[K, V], error) {
 	m := &Mirror[K, V]{table: table, lock: lock, array: table.Type() == ebpf.Array, wrote: map[K]V{}, name: name}
 	if m.name == nil {
 		m.name = func(k K, _ V) string { return fmt.Sprint(k) }
+	}
+	if empty {
+		return m, nil
 	}
 	m.top = table.MaxEntries()
 	err := m.scan(func(k K, v V) {
@@ -224,8 +227,10 @@ func (m *Mirror[K, V]) missing(drifted map[K]V) error {
 // Mirrors are mirrors of different types in the order of their repair: a table stands
 // before the tables that refer to it.
 type Mirrors struct {
-	all []Mirrored
-	err error
+	// Empty says that the tables have just been made: nothing is in them.
+	Empty bool
+	all   []Mirrored
+	err   error
 }
 
 // Mirrored is a mirror, and the name of its table.
@@ -248,7 +253,7 @@ func (m *Mirrors) Err() error { return m.err }
 // there. The lock guards the mirror and the table's contents. Name tells people which
 // entry it is; nil is by its key.
 func Add[K, V comparable](to *Mirrors, kind string, table *ebpf.Map, lock sync.Locker, name func(K, V) string) *Mirror[K, V] {
-	m, err := newMirror(table, lock, name)
+	m, err := newMirror(table, to.Empty, lock, name)
 	if err != nil && to.err == nil {
 		to.err = fmt.Errorf("take up %s: %w", kind, err)
 	}

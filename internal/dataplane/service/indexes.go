@@ -9,16 +9,17 @@ type pool struct {
 	low  int // below it none is free
 }
 
-func (p *pool) take(most uint32) (uint32, error) {
+// take hands one out; again says that it was handed out before.
+func (p *pool) take(most uint32) (i uint32, again bool, err error) {
 	for p.low < len(p.used) && p.used[p.low] {
 		p.low++
 	}
 	if uint32(p.low) >= most {
-		return 0, fmt.Errorf("all %d places are taken", most)
+		return 0, false, fmt.Errorf("all %d places are taken", most)
 	}
-	i := uint32(p.low)
+	i, again = uint32(p.low), p.low < len(p.used)
 	p.claim(i)
-	return i, nil
+	return i, again, nil
 }
 
 func (p *pool) claim(i uint32) {

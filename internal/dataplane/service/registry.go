@@ -37,6 +37,7 @@ type Registry struct {
 	services                      map[lvs.ServiceKey]*service
 	servers                       map[serverKey]*server
 	serviceIndexes, serverIndexes pool
+	untouched                     bool // the counters of indexes that were never taken are 0
 	adopted                       bool // an earlier process had left services
 	expiring                      bool // a server has left whose connections are to expire with it
 	local                         localAddrs
@@ -92,8 +93,10 @@ func Open(o Options) (*Registry, error) {
 		return nil, err
 	}
 	r.takeUpLocal()
-	if err := r.adopt(); err != nil {
-		return nil, err
+	if r.untouched = o.Mirrors.Empty; !r.untouched {
+		if err := r.adopt(); err != nil {
+			return nil, err
+		}
 	}
 	return r, r.setFilter()
 }

@@ -30,13 +30,15 @@ func (r *Registry) setServer(service uint32, vs lvs.VirtualServer, rs lvs.RealSe
 		return nil, err
 	}
 	if s == nil {
-		index, err := r.serverIndexes.take(r.maps.Servers.MaxEntries())
+		index, again, err := r.serverIndexes.take(r.maps.Servers.MaxEntries())
 		if err != nil {
 			return nil, fmt.Errorf("no room for another one, with those that connections still refer to (Options.RealServers): %w", err)
 		}
 		s = &server{key: key, index: index}
 		r.servers[key] = s
-		r.begun = append(r.begun, index)
+		if again || !r.untouched {
+			r.begun = append(r.begun, index)
+		}
 	}
 	was := *s
 	s.hop, s.present, s.method, s.keepsPort, s.written = nexthop.Freshest(s.hop, hop), true, rs.Method, keepsPort, nil

@@ -261,13 +261,16 @@ func (r *Registry) service(key lvs.ServiceKey) (*service, error) {
 		}
 		return s, nil
 	}
-	index, err := r.serviceIndexes.take(r.maps.Tables.MaxEntries())
+	index, again, err := r.serviceIndexes.take(r.maps.Tables.MaxEntries())
 	if err != nil {
 		return nil, fmt.Errorf("no room for another virtual server, with those that connections still refer to (Options.Services): %w", err)
 	}
 	s := &service{index: index}
 	r.services[key], r.mayForget, r.filtered = s, true, false // until it is entered
-	return s, errors.Join(r.keys.Put(index, abi.ServiceKeyOf(key)), r.ofServices.Begin(index, &s.tally))
+	if err := r.keys.Put(index, abi.ServiceKeyOf(key)); err != nil || r.untouched && !again {
+		return s, err
+	}
+	return s, r.ofServices.Begin(index, &s.tally)
 }
 
 // dropServices removes the services that are not wanted. What takes the kernel long is done

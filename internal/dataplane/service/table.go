@@ -84,6 +84,7 @@ func (r *Registry) newTable(words []uint64) (*ebpf.Map, error) {
 	spec := r.spec.Maps[abi.BpfMapTables].InnerMap.Copy()
 	rows := slices.Collect(slices.Chunk(words, abi.RowWords))
 	spec.MaxEntries = uint32(len(rows))
+	spec.Key, spec.Value = nil, nil // its types would be loaded with each table
 	table, err := ebpf.NewMap(spec)
 	if err != nil {
 		return nil, fmt.Errorf("make one of %d words: %w", len(words), err)

@@ -12,7 +12,7 @@ import (
 func TestNextStepLooksAtNobody(t *testing.T) {
 	p := &Pool{members: []*member{nil}} // a look at it would panic
 	p.conf = conf.VirtualServer{Scheduler: "wrr"}
-	if wait, ok := (Pools{p}).NextStep(time.Now()); ok {
+	if wait, ok := (Pools{p}).SlowStarters().NextStep(time.Now()); ok {
 		t.Errorf("a step in %s", wait)
 	}
 }

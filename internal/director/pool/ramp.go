@@ -81,14 +81,21 @@ func (r ramp) weigh(m *member) int {
 	return max(int(math.Round(float64(weight)*float64(step)/float64(of))), 1)
 }
 
+// SlowStarters are the pools whose servers come in by slow_start.
+func (all Pools) SlowStarters() (some Pools) {
+	for _, p := range all {
+		if p.conf.Beyond.SlowStart > 0 {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
 // NextStep is how long it takes from now until the weight of a rising server changes; ok is
-// false where none rises.
+// false where none rises. The pools are SlowStarters.
 func (all Pools) NextStep(now time.Time) (wait time.Duration, ok bool) {
 	wait = math.MaxInt64
 	for _, p := range all {
-		if p.conf.Beyond.SlowStart <= 0 {
-			continue
-		}
 		r, rising := p.rampAt(now)
 		if !rising {
 			continue
