@@ -10,13 +10,21 @@ import (
 	"weir/internal/netlnk"
 )
 
-// firewallEvery is how often the machine's firewall is looked at.
-const firewallEvery = 2 * time.Second
+// The machine's firewall is looked at each firewallEvery, since the kernel reports no change of
+// iptables' legacy tables, and within firewallSoon where it reports one of nftables' rules.
+const (
+	firewallEvery = 10 * time.Second
+	firewallSoon  = 2 * time.Second
+)
 
 // watchFirewall tells, at the start and after each change, of rules of the machine's
 // firewall that packets to services do not pass.
 func watchFirewall(ctx context.Context, events *cluster.Stream) error {
 	var told []string
+	changes, err := netlnk.WatchFirewall(ctx)
+	if err != nil { // such as on a kernel without nftables
+		events.Logger().Debug("watch the firewall", "error", err)
+	}
 	look := time.NewTimer(beat.Until(firewallEvery))
 	defer look.Stop()
 	for {
@@ -28,11 +36,20 @@ func watchFirewall(ctx context.Context, events *cluster.Stream) error {
 				events.Publish(cluster.FirewallPassedOver(chains))
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-			look.Reset(beat.Until(firewallEvery))
+		look.Reset(beat.Until(firewallEvery))
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case _, open := <-changes:
+				if !open {
+					changes = nil
+					continue
+				}
+				look.Reset(beat.Until(firewallSoon))
+			case <-look.C:
+				due = true
+			}
 		}
 	}
 }

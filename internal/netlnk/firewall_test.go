@@ -1,6 +1,8 @@
 package netlnk_test
 
 import (
+	"context"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -41,11 +43,7 @@ func TestFirewallChains(t *testing.T) {
 				[]string{"inet filter input", "inet ing in", "ip raw pre", "ip6 six pass", "netdev early in"}},
 			{"flush ruleset", nil},
 		} {
-			cmd := exec.Command("nft", "-f", "-")
-			cmd.Stdin = strings.NewReader(tt.rules)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("nft: %v: %s", err, out)
-			}
+			nft(t, tt.rules)
 			got, err := netlnk.FirewallChains()
 			if err != nil || !slices.Equal(got, tt.want) {
 				t.Errorf("after\n%s\n%q, %v, want %q", tt.rules, got, err, tt.want)
@@ -76,4 +74,41 @@ func TestLegacyTables(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A change of nftables' rules is reported once, however many rules it has; changes elsewhere are
+// none of it.
+func TestWatchFirewall(t *testing.T) {
+	ns, other := nstest.New(t, "fww"), nstest.New(t, "fwo")
+	ctx, cancel := context.WithCancel(t.Context())
+	var changes <-chan netlnk.Event
+	ns.Do(func() {
+		var err error
+		if changes, err = netlnk.WatchFirewall(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+	table := func(n int) string {
+		return fmt.Sprintf("table inet t%d { chain input { type filter hook input priority 0; tcp dport 1 drop; tcp dport 2 drop; }; }", n)
+	}
+	other.Do(func() { nft(t, table(0)) })
+	for n := range 3 {
+		ns.Do(func() { nft(t, table(n)) })
+		if e := <-changes; e.Kind != netlnk.FirewallChanged {
+			t.Errorf("table %d: %s, want %s", n, e.Kind, netlnk.FirewallChanged)
+		}
+	}
+	cancel()
+	for e := range changes {
+		t.Errorf("reported beyond: %s", e.Kind)
+	}
+}
+
+func nft(t *testing.T, rules string) {
+	t.Helper()
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
 }

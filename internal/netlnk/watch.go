@@ -25,6 +25,7 @@ const (
 	AddressChanged
 	RouteChanged
 	NeighbourChanged
+	FirewallChanged // reported by WatchFirewall alone
 )
 
 func (k Kind) String() string {
@@ -39,6 +40,8 @@ func (k Kind) String() string {
 		return "route"
 	case NeighbourChanged:
 		return "neighbour"
+	case FirewallChanged:
+		return "firewall"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -83,6 +86,30 @@ const policyGroup = 1 << (4 - 1)
 // way.
 func policyEvent(uint16, []byte) (Event, bool) { return Event{Kind: RouteChanged}, true }
 
+// firewallGroup is the multicast group of nftables (NFNLGRP_NFTABLES), as a bit mask.
+const firewallGroup = 1 << (7 - 1)
+
+// firewallEvent is what a change of nftables' rules ends with.
+func firewallEvent(msgType uint16, _ []byte) (Event, bool) {
+	const newGeneration = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN
+	return Event{Kind: FirewallChanged}, msgType == newGeneration
+}
+
+// WatchFirewall reports changes of nftables' rules, as Watch does those of links. None of
+// iptables' legacy form is reported.
+func WatchFirewall(ctx context.Context) (<-chan Event, error) {
+	s, err := subscribe(unix.NETLINK_NETFILTER, firewallGroup, firewallEvent)
+	if err != nil {
+		return nil, fmt.Errorf("watch the kernel's firewall: %w", err)
+	}
+	events := make(chan Event)
+	go func() {
+		defer close(events)
+		s.follow(ctx, events)
+	}()
+	return events, nil
+}
+
 // Watch reports the changes of links, addresses, routes and neighbours that happen after
 // it has returned, in the kernel's order; those of IPsec policies as changes of routes. The
 // channel is closed when ctx ends, or earlier if the socket fails. A reader that is too slow
@@ -95,17 +122,12 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 	ctx, end := context.WithCancel(ctx)
 	events := make(chan Event)
 	var running sync.WaitGroup
-	follow := func(s *subscription) {
-		defer s.file.Close()
-		defer context.AfterFunc(ctx, func() { s.file.Close() })()
-		s.receive(ctx, events)
-	}
 	running.Go(func() {
 		defer end()
-		follow(s)
+		s.follow(ctx, events)
 	})
 	if p, err := subscribe(unix.NETLINK_XFRM, policyGroup, policyEvent); err == nil { // a kernel may have no IPsec
-		running.Go(func() { follow(p) })
+		running.Go(func() { p.follow(ctx, events) })
 	}
 	go func() {
 		running.Wait()
@@ -141,6 +163,13 @@ func subscribe(protocol int, groups uint32, of func(msgType uint16, data []byte)
 		return nil, err
 	}
 	return &subscription{file: f, conn: conn, buf: make([]byte, nl.RECEIVE_BUFFER_SIZE), of: of}, nil
+}
+
+// follow reports events until ctx ends or the socket fails, and closes the socket.
+func (s *subscription) follow(ctx context.Context, events chan<- Event) {
+	defer s.file.Close()
+	defer context.AfterFunc(ctx, func() { s.file.Close() })()
+	s.receive(ctx, events)
 }
 
 func (s *subscription) receive(ctx context.Context, events chan<- Event) {
