@@ -140,21 +140,25 @@ static INLINE enum vmac tc_vmac(struct __sk_buff *skb)
 	return bpf_skb_change_type(skb, PACKET_HOST) ? VMAC_NONE : VMAC_MASTER;
 }
 
-/* tc_in is what weir_tc decides. */
+/*
+ * tc_in is what weir_tc decides. It calls tc_balance in one place: the compiler would put a copy in
+ * each, and the kernel would verify both.
+ */
 static INLINE int tc_in(struct __sk_buff *skb)
 {
-	if (skb->pkt_type == PACKET_HOST)
-		return tc_balance(skb);
-	if (skb->pkt_type != PACKET_OTHERHOST)
-		return TC_ACT_UNSPEC;
-	switch (tc_vmac(skb)) {
-	case VMAC_MASTER:
-		return tc_balance(skb);
-	case VMAC_STANDBY:
-		return TC_ACT_SHOT;
-	default:
-		return TC_ACT_UNSPEC;
+	if (skb->pkt_type != PACKET_HOST) {
+		if (skb->pkt_type != PACKET_OTHERHOST)
+			return TC_ACT_UNSPEC;
+		switch (tc_vmac(skb)) {
+		case VMAC_MASTER:
+			break;
+		case VMAC_STANDBY:
+			return TC_ACT_SHOT;
+		default:
+			return TC_ACT_UNSPEC;
+		}
 	}
+	return tc_balance(skb);
 }
 
 /* weir_tc balances what comes in by a device, at tc, where XDP is not to be had. */
