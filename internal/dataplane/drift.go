@@ -26,8 +26,8 @@ func (p *Plane) repairSeen() {
 	p.devices.Repair(p.services.Exits(), false)
 }
 
-// repairContents compares what is in the kernel with what was written, and puts back what
-// somebody else changed. Counters and connections are not compared.
+// repairContents is repairSeen, and compares what is in the tables with what was written.
+// Counters and connections are not compared. What devices there are the kernel reports.
 func (p *Plane) repairContents() {
 	if !p.planned.Load() {
 		return
@@ -35,7 +35,7 @@ func (p *Plane) repairContents() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.repairPins()
-	p.devices.Repair(p.services.Exits(), true)
+	p.devices.Repair(p.services.Exits(), false)
 	p.noteFailure(abi.BpfMapConnTables, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())
