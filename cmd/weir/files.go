@@ -23,7 +23,7 @@ func filesFor(cfg *conf.Config) uint64 {
 
 // fewestFiles is how many files the data plane's tables and programs take on a few devices,
 // with room for the sockets.
-const fewestFiles = 144
+const fewestFiles = 208
 
 // errFewFiles is a limit with which the data plane cannot be loaded. The kernel's answers are
 // no help then: a table that cannot be opened is taken for one that it does not know.

@@ -17,7 +17,7 @@ func TestRaiseFiles(t *testing.T) {
 	}
 	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &had) })
 	cfg := &conf.Config{VirtualServers: []conf.VirtualServer{{RealServers: []conf.RealServer{{Checks: make([]conf.Check, 50)}}}}}
-	for _, has := range []uint64{144, 4196, 10_000} {
+	for _, has := range []uint64{208, 4196, 10_000} {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: has, Max: had.Max}); err != nil {
 			t.Fatal(err)
 		}
@@ -38,9 +38,9 @@ func TestFewFiles(t *testing.T) {
 		few  bool
 		want string
 	}{
-		{20, true, "the limit of open files is 20, and weir needs 144 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
-		{143, true, "the limit of open files is 143, and weir needs 144 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
-		{144, false, "the limit of open files is 144, and this configuration may need 4096: raise it (LimitNOFILE= of the unit, or ulimit -n), or checks may not be made"},
+		{20, true, "the limit of open files is 20, and weir needs 208 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
+		{207, true, "the limit of open files is 207, and weir needs 208 at least: raise it (LimitNOFILE= of the unit, or ulimit -n)"},
+		{208, false, "the limit of open files is 208, and this configuration may need 4096: raise it (LimitNOFILE= of the unit, or ulimit -n), or checks may not be made"},
 	} {
 		err := filesEnough(tt.has, 4096)
 		if err == nil || err.Error() != tt.want || errors.Is(err, errFewFiles) != tt.few {

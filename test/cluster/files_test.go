@@ -77,7 +77,7 @@ func fewFilesServer(n int) netip.Addr {
 func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 	t.Parallel()
 	limited := filepath.Join(t.TempDir(), "weir")
-	if err := os.WriteFile(limited, []byte("#!/bin/sh\nulimit -n 144\nexec setpriv --bounding-set=-sys_resource "+executable+" \"$@\"\n"), 0o755); err != nil {
+	if err := os.WriteFile(limited, []byte("#!/bin/sh\nulimit -n 208\nexec setpriv --bounding-set=-sys_resource "+executable+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	c := build(t, lab.ClusterOptions{
@@ -120,7 +120,7 @@ func TestFewFilesTakeNoGoodServerOut(t *testing.T) {
 			}
 		case e.Kind == model.RealServerDown && strings.HasPrefix(e.RealServer, "192.168.25."):
 			t.Errorf("a good server was taken out: %s", lab.Line(e))
-		case strings.Contains(e.Message, "the limit of open files is 144"):
+		case strings.Contains(e.Message, "the limit of open files is 208"):
 			limit++
 		}
 	}

@@ -46,6 +46,7 @@ type Devices struct {
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices, or taken up
 	loading  map[programKey]*loading
+	turns    chan struct{}  // full while atOnce programs are being loaded
 	left     []*leftProgram // of an earlier process, until devices have been set
 	tail     tail
 }
@@ -68,7 +69,7 @@ type Options struct {
 func Open(o Options) (*Devices, error) {
 	a := &Devices{
 		log: o.Log, pinDir: o.PinDir, spec: o.Spec, maps: o.Maps, ledger: o.Ledger, moved: o.Moved, forget: o.Forget,
-		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{},
+		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{}, turns: make(chan struct{}, atOnce),
 	}
 	a.sends = kmap.Add[uint32, uint8](o.Mirrors, abi.BpfMapXdpExits, o.Maps.XdpExits, &a.mu, nil)
 	a.far = kmap.Add[uint32, uint64](o.Mirrors, abi.BpfMapPeerExits, o.Maps.PeerExits, &a.mu, nil)

@@ -41,8 +41,11 @@ type loading struct {
 	err     error
 }
 
-// loadAhead begins to load programs that are wanted soon, side by side: the kernel verifies each
-// on a CPU of its own.
+// atOnce is how many programs are loaded side by side at most. Each takes a CPU, tens of megabytes
+// of the kernel's memory and a file for each of its tables meanwhile.
+const atOnce = 2
+
+// loadAhead begins to load programs that are wanted soon, in this order.
 func (a *Devices) loadAhead(keys ...programKey) {
 	for _, key := range keys {
 		if a.programs[key] != nil || a.loading[key] != nil {
@@ -57,6 +60,8 @@ func (a *Devices) loadAhead(keys ...programKey) {
 		a.loading[key] = l
 		go func() {
 			defer close(l.done)
+			a.turns <- struct{}{}
+			defer func() { <-a.turns }()
 			if l.err == nil {
 				l.program, l.err = a.loadProgram(key)
 			}
