@@ -32,7 +32,7 @@ const (
 // machine itself may need for it, on two busy cores.
 const (
 	slack     = 300 * time.Millisecond
-	bootSlack = 1500 * time.Millisecond // for a program to start, BPF included
+	bootSlack = 2 * time.Second // for a program to start, BPF included
 
 	boundOut    = seedDelayLoop + seedRetries*seedRetryWait
 	boundSilent = boundOut + (seedRetries+1)*seedConnect

@@ -15,7 +15,7 @@ var quorums = []story{
 	{name: "alpha and omega", short: true, words: "alpha; omega; " + sorry, servers: "11=1 12=1", steps: []step{{"", "9=1"}, {"+11", "11=1"}, {"+12", "11=1 12=1"}, {"-11", "12=1"}}},
 
 	{name: "one server", servers: "11=1", steps: []step{{"+11", "11=1"}, {"-11", ""}, {"+11", "11=1"}}},
-	{name: "weights make the quorum", words: "quorum 5; " + sorry, servers: "11=4 12=2 13=1", steps: []step{{"+11 +12 +13", "11=4 12=2 13=1"}, {"-13", "11=4 12=2"}, {"-12", "9=1"}, {"+13", "11=4 13=1"}, {"-11", "9=1"}, {"+11 +12", "11=4 12=2 13=1"}}},
+	{name: "weights make the quorum", words: "quorum 5; " + sorry, servers: "11=4 12=2 13=1", steps: []step{{"+11 +12 +13", "11=4 12=2 13=1"}, {"-13", "11=4 12=2"}, {"-12", "9=1"}, {"+13", "11=4 13=1"}, {"-11", "9=1"}, {"+11", "11=4 13=1"}, {"+12", "11=4 12=2 13=1"}}},
 	{name: "hysteresis", words: "quorum 2; hysteresis 1", servers: three, steps: []step{{"+11 +12 +13", three}, {"-11", "12=1 13=1"}, {"-12", "13=1"}, {"-13", ""}, {"+11", "11=1"}, {"+12", "11=1 12=1"}, {"+13", three}}},
 	{name: "sorry server inhibited", words: sorry + "; sorry_server_inhibit", servers: "11=1 12=1", steps: []step{{"+11 +12", "11=1 12=1 9=0"}, {"-11 -12", "9=1"}, {"+11", "11=1 9=0"}, {"+12", "11=1 12=1 9=0"}}},
 	{name: "alpha", words: "alpha", servers: "11=1 12=1", steps: []step{{"", ""}, {"+11", "11=1"}, {"-11", ""}, {"+11 +12", "11=1 12=1"}}},
