@@ -25,7 +25,7 @@ func watchFirewall(ctx context.Context, events *cluster.Stream) error {
 	if err != nil { // such as on a kernel without nftables
 		events.Logger().Debug("watch the firewall", "error", err)
 	}
-	look := time.NewTimer(beat.Until(firewallEvery))
+	look := time.NewTimer(firewallEvery) // it is set in each turn
 	defer look.Stop()
 	for {
 		if chains, err := netlnk.FirewallChains(); err != nil {

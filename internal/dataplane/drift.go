@@ -26,16 +26,15 @@ func (p *Plane) repairSeen() {
 	p.devices.Repair(p.services.Exits(), false)
 }
 
-// repairContents is repairSeen, and compares what is in the tables with what was written.
-// Counters and connections are not compared. What devices there are the kernel reports.
+// repairContents is repairSeen, and then compares what is in the tables with what was written, and
+// puts back what somebody else changed. Counters and connections are not compared.
 func (p *Plane) repairContents() {
+	p.repairSeen()
 	if !p.planned.Load() {
 		return
 	}
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
-	p.repairPins()
-	p.devices.Repair(p.services.Exits(), false)
 	p.noteFailure(abi.BpfMapConnTables, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())

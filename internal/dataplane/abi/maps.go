@@ -25,9 +25,6 @@ type Maps struct {
 // Constants is the map of the variables that are fixed when a program is loaded.
 const Constants = ".rodata"
 
-// Object is the embedded object, as it was compiled.
-func Object() []byte { return _BpfBytes }
-
 // Load reads the embedded object. Its filter of addresses is pinned by its name as the
 // tables are, and what is in it is not overwritten when it is opened.
 func Load() (*ebpf.CollectionSpec, error) {

@@ -26,9 +26,8 @@ func attachedFilter(path string, program *ebpf.Program, index int, place netlnk.
 }
 
 func newAttachment(h attachment, path string, program *ebpf.Program) (*attachment, error) {
-	info, err := program.Info()
-	if err == nil {
-		h.program, _ = info.ID()
+	var err error
+	if h.program, err = idOf(program); err == nil {
 		h.pin, err = kmap.PinAt(path)
 	}
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -417,18 +416,15 @@ func (a *Devices) unpinOthers(keep map[string]bool) error { return detachOthers(
 func DetachPinned(pinDir string) error { return detachOthers(pinDir, nil) }
 
 func detachOthers(pinDir string, keep map[string]bool) error {
-	entries, err := os.ReadDir(pinDir)
+	pins, err := pinsOfPrograms(pinDir)
 	if err != nil {
-		return fmt.Errorf("list the pins: %w", err)
+		return err
 	}
-	for _, e := range entries {
-		isLink := slices.ContainsFunc([]string{"ingress_", "egress_", "behind_"}, func(prefix string) bool {
-			return strings.HasPrefix(e.Name(), prefix)
-		})
-		if !isLink || keep[e.Name()] {
+	for _, pin := range pins {
+		if keep[filepath.Base(pin)] {
 			continue
 		}
-		if err := detach(filepath.Join(pinDir, e.Name())); err != nil {
+		if err := detach(pin); err != nil {
 			return err
 		}
 	}

@@ -91,11 +91,10 @@ func detachFilter(path string) (isFilter bool, err error) {
 
 // holds says whether a program is the one of the filter at a place of a device.
 func holds(index int, place netlnk.FilterPlace, program *ebpf.Program) (bool, error) {
-	info, err := program.Info()
+	id, err := idOf(program)
 	if err != nil {
 		return false, fmt.Errorf("ask for the program to take off: %w", err)
 	}
-	id, _ := info.ID()
 	at, err := netlnk.FilterProgram(index, place)
 	return at == int(id), err
 }

@@ -108,23 +108,21 @@ func isOurs(id ebpf.ProgramID) bool {
 
 // pinnedLinks are those of this data plane.
 func (a *Devices) pinnedLinks() (ids []link.ID, err error) {
-	for _, place := range []string{"ingress", "egress", "behind"} {
-		pins, err := filepath.Glob(filepath.Join(a.pinDir, place+"_*"))
+	pins, err := pinsOfPrograms(a.pinDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // somebody has removed the folder
+		return nil, err
+	}
+	for _, pin := range pins {
+		l, err := link.LoadPinnedLink(pin, nil)
 		if err != nil {
-			return nil, err
+			continue // a filter's program
 		}
-		for _, pin := range pins {
-			l, err := link.LoadPinnedLink(pin, nil)
-			if err != nil {
-				continue // a filter's program
-			}
-			info, err := l.Info()
-			l.Close()
-			if err != nil {
-				return nil, fmt.Errorf("ask for the link of %s: %w", filepath.Base(pin), err)
-			}
-			ids = append(ids, info.ID)
+		info, err := l.Info()
+		l.Close()
+		if err != nil {
+			return nil, fmt.Errorf("ask for the link of %s: %w", filepath.Base(pin), err)
 		}
+		ids = append(ids, info.ID)
 	}
 	return ids, nil
 }

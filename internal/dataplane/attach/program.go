@@ -3,6 +3,7 @@ package attach
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 
@@ -37,6 +38,7 @@ func (a *Devices) program(key programKey) (*ebpf.Program, error) {
 // loading is a program that is being loaded. It is there, or the error, once done is closed.
 type loading struct {
 	done    chan struct{}
+	dropped atomic.Bool // nobody wants it any more
 	program *ebpf.Program
 	err     error
 }
@@ -62,7 +64,7 @@ func (a *Devices) loadAhead(keys ...programKey) {
 			defer close(l.done)
 			a.turns <- struct{}{}
 			defer func() { <-a.turns }()
-			if l.err == nil {
+			if l.err == nil && !l.dropped.Load() {
 				l.program, l.err = a.loadProgram(key)
 			}
 		}()
@@ -72,6 +74,7 @@ func (a *Devices) loadAhead(keys ...programKey) {
 // dropLoading closes what was loaded ahead and that nobody has asked for, without waiting for it.
 func (a *Devices) dropLoading() {
 	for _, l := range a.loading {
+		l.dropped.Store(true)
 		go func() {
 			if <-l.done; l.program != nil {
 				l.program.Close()

@@ -53,14 +53,14 @@ func (a *Devices) setTail() error {
 	if err != nil {
 		return err
 	}
-	info, err := program.Info()
+	id, err := idOf(program)
 	if err != nil {
 		return err
 	}
 	if err := a.maps.Tails.Put(uint32(0), program); err != nil {
 		return fmt.Errorf("have it called at egress: %w", err)
 	}
-	a.tail.program, _ = info.ID()
+	a.tail.program = id
 	a.tail.adopted = false
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"weir/internal/dataplane/abi"
 )
@@ -45,12 +43,10 @@ func (a *Devices) takeUpPrograms() {
 
 // ProgramsInForce are those that are attached by the pins, and that for local traffic.
 func (a *Devices) ProgramsInForce() (ids []ebpf.ProgramID) {
-	for _, place := range []string{"ingress", "egress", "behind"} {
-		pins, _ := filepath.Glob(filepath.Join(a.pinDir, place+"_*"))
-		for _, pin := range pins {
-			if id, err := pinnedProgram(pin); err == nil {
-				ids = append(ids, id)
-			}
+	pins, _ := pinsOfPrograms(a.pinDir)
+	for _, pin := range pins {
+		if id, err := pinnedProgram(pin); err == nil {
+			ids = append(ids, id)
 		}
 	}
 	if id, err := a.LocalProgram(); err == nil {
@@ -58,29 +54,6 @@ func (a *Devices) ProgramsInForce() (ids []ebpf.ProgramID) {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
-}
-
-// pinnedProgram is the program of the link that is pinned there, or of the filter.
-func pinnedProgram(pin string) (ebpf.ProgramID, error) {
-	if l, err := link.LoadPinnedLink(pin, nil); err == nil {
-		defer l.Close()
-		info, err := l.Info()
-		if err != nil {
-			return 0, err
-		}
-		return info.Program, nil
-	}
-	program, err := ebpf.LoadPinnedProgram(pin, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer program.Close()
-	info, err := program.Info()
-	if err != nil {
-		return 0, err
-	}
-	id, _ := info.ID()
-	return id, nil
 }
 
 // openLeft opens a program that uses these tables, and beside them nothing but constants and
