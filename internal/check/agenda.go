@@ -9,8 +9,10 @@ import (
 // agenda calls back at instants, once for all entries that are due at the same one. A process
 // that wakes up once for many takes a fraction of the CPU of one that wakes up for each.
 type agenda[T any] struct {
-	due   func([]T) // called by a goroutine of its own at each instant
-	began time.Time // what instants are counted from
+	// instant moves the time at which something is due after a wait to an instant.
+	instant func(at, wait time.Duration) time.Duration
+	due     func([]T) // called by a goroutine of its own at each instant
+	began   time.Time // what instants are counted from
 
 	mu       sync.Mutex
 	first    map[time.Duration]*entry[T] // guarded by mu: of the entries of an instant, the last first
@@ -26,34 +28,35 @@ type entry[T any] struct {
 	before, next *entry[T]
 }
 
-func newAgenda[T any](due func([]T)) *agenda[T] {
-	return &agenda[T]{due: due, began: time.Now(), first: map[time.Duration]*entry[T]{}}
+func newAgenda[T any](instant func(at, wait time.Duration) time.Duration, due func([]T)) *agenda[T] {
+	return &agenda[T]{instant: instant, due: due, began: time.Now(), first: map[time.Duration]*entry[T]{}}
 }
 
-// step is between the instants that a time may be moved to, at most a twentieth of it; 0 is a
-// time that stays as it is. To wake up once costs as much CPU as three or four checks.
-func step(wait time.Duration) time.Duration {
+// earlier is the instants of turns, which come about again and again: a turn is made up to a
+// twentieth of its wait before its time. To wake up once costs as much CPU as three or four checks.
+func earlier(at, wait time.Duration) time.Duration {
 	for _, step := range []time.Duration{200 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond} {
 		if wait >= 20*step {
-			return step
+			return at - at%step
 		}
 	}
-	return 0
+	return at
 }
 
-// put has an entry, which is not in the agenda, be due after some time: up to a step earlier, or
-// else up to a step later.
-func (a *agenda[T]) put(e *entry[T], wait time.Duration, earlier bool) {
+// later is the instants of deadlines, which seldom come about: up to 20 ms after their time. A
+// server that is silent costs some of them one after the other before it is taken out.
+func later(at, _ time.Duration) time.Duration {
+	const step = 20 * time.Millisecond
+	at += step - 1
+	return at - at%step
+}
+
+// put has an entry, which is not in the agenda, be due after some time.
+func (a *agenda[T]) put(e *entry[T], wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Since(a.began)
-	at := now + wait
-	if step := step(wait); step > 0 {
-		if !earlier {
-			at += step - 1
-		}
-		at -= at % step
-	}
+	at := a.instant(now+wait, wait)
 	e.at, e.listed, e.before, e.next = at, true, nil, a.first[at]
 	a.first[at] = e
 	if e.next != nil {

@@ -16,11 +16,11 @@ type due struct {
 }
 
 // followed runs an agenda for two minutes, and returns what it handed over.
-func followed(t *testing.T, fill func(a *agenda[string])) (got []due) {
+func followed(t *testing.T, instant func(at, wait time.Duration) time.Duration, fill func(a *agenda[string])) (got []due) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var mu sync.Mutex // instants that follow each other may have two goroutines
-		a := newAgenda(func(all []string) {
+		a := newAgenda(instant, func(all []string) {
 			mu.Lock()
 			defer mu.Unlock()
 			slices.Sort(all)
@@ -34,35 +34,45 @@ func followed(t *testing.T, fill func(a *agenda[string])) (got []due) {
 	return got
 }
 
-// Entries of an instant are due together: up to a twentieth of their time earlier, or else later.
-// A time of less than a second stays as it is.
+// Turns of an instant are due together: up to a twentieth of their wait earlier. One of less than
+// a second stays as it is. Deadlines are up to 20 ms later.
 func TestAgenda(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
-	got := followed(t, func(a *agenda[string]) {
-		for _, e := range []struct {
-			name    string
-			wait    time.Duration
-			earlier bool
-		}{
-			{"a", time.Minute, true}, {"b", 0, true}, {"c", ms(999), true}, {"d", ms(1000), true}, {"e", ms(1001), true}, {"f", ms(1049), true},
-			{"g", ms(2000), true}, {"h", ms(2000), false}, {"i", ms(5000), true}, {"j", ms(60190), true}, {"k", ms(5000), false}, {"m", ms(3000), false}, {"l", ms(300), false},
-		} {
-			a.put(&entry[string]{of: e.name}, e.wait, e.earlier)
-		}
-	})
-	want := []due{
-		{ms(3), "b"}, {ms(303), "l"}, {ms(1000), "de"}, {ms(1002), "c"}, {ms(1050), "f"}, {ms(2000), "g"}, {ms(2100), "h"},
-		{ms(3100), "m"}, {ms(5000), "i"}, {ms(5200), "k"}, {ms(60000), "aj"},
+	waits := []struct {
+		name string
+		wait time.Duration
+	}{
+		{"a", time.Minute}, {"b", 0}, {"c", ms(999)}, {"d", ms(1000)}, {"e", ms(1001)}, {"f", ms(1049)},
+		{"g", ms(2000)}, {"h", ms(5000)}, {"i", ms(60190)}, {"j", ms(300)},
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	for _, of := range []struct {
+		instant func(at, wait time.Duration) time.Duration
+		want    []due
+	}{
+		{earlier, []due{
+			{ms(3), "b"}, {ms(303), "j"}, {ms(1000), "de"}, {ms(1002), "c"}, {ms(1050), "f"}, {ms(2000), "g"},
+			{ms(5000), "h"}, {ms(60000), "ai"},
+		}},
+		{later, []due{
+			{ms(20), "b"}, {ms(320), "j"}, {ms(1020), "cde"}, {ms(1060), "f"}, {ms(2020), "g"},
+			{ms(5020), "h"}, {ms(60020), "a"}, {ms(60200), "i"},
+		}},
+	} {
+		got := followed(t, of.instant, func(a *agenda[string]) {
+			for _, e := range waits {
+				a.put(&entry[string]{of: e.name}, e.wait)
+			}
+		})
+		if !slices.Equal(got, of.want) {
+			t.Errorf("got %v, want %v", got, of.want)
+		}
 	}
 }
 
 // An entry that is removed is not due, whatever its place among those of its instant.
 func TestAgendaRemoves(t *testing.T) {
 	for _, removed := range []string{"a", "b", "c", "d", "abc", "bd", "abcd"} {
-		got := followed(t, func(a *agenda[string]) {
+		got := followed(t, earlier, func(a *agenda[string]) {
 			all := map[string]*entry[string]{}
 			for _, name := range []string{"a", "b", "c", "d"} {
 				all[name] = &entry[string]{of: name}
@@ -70,7 +80,7 @@ func TestAgendaRemoves(t *testing.T) {
 				if name == "d" {
 					wait /= 2
 				}
-				a.put(all[name], wait, true)
+				a.put(all[name], wait)
 			}
 			for _, name := range strings.Split(removed, "") {
 				if !a.remove(all[name]) {

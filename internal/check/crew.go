@@ -22,7 +22,7 @@ type Crew struct {
 // NewCrew makes a crew without Runners, which ends with ctx.
 func NewCrew(ctx context.Context) *Crew {
 	c := &Crew{ctx: ctx, dials: newDials()}
-	c.turns = newAgenda(c.begin)
+	c.turns = newAgenda(earlier, c.begin)
 	context.AfterFunc(ctx, c.end)
 	return c
 }

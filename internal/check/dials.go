@@ -50,7 +50,7 @@ type dials struct {
 
 func newDials() *dials {
 	d := &dials{waiting: map[int]*dial{}}
-	d.deadlines = newAgenda(func(late []*dial) {
+	d.deadlines = newAgenda(later, func(late []*dial) {
 		for _, one := range late {
 			if d.take(one) {
 				_ = unix.Close(one.fd)
@@ -146,7 +146,7 @@ func (d *dials) wait(one *dial) error {
 	d.waiting[one.fd] = one
 	if one.tcp.Timeout > 0 {
 		one.deadline.of = one
-		d.deadlines.put(&one.deadline, one.tcp.Timeout, false)
+		d.deadlines.put(&one.deadline, one.tcp.Timeout)
 	}
 	if !d.reading {
 		d.reading = true

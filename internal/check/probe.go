@@ -26,7 +26,7 @@ func (r *Runner) Probe() {
 	case p.giveUp != nil:
 		p.giveUp()
 	case p.hangUp() || p.crew.turns.remove(&p.entry): // otherwise a turn begins, or has made its try: it looks at due
-		p.crew.turns.put(&p.entry, 0, true)
+		p.crew.turns.put(&p.entry, 0)
 	}
 }
 

@@ -78,7 +78,7 @@ func (r *Runner) Start(crew *Crew) (stop func()) {
 	r.polling = p
 	ended := crew.add(p)
 	p.mu.Lock()
-	crew.turns.put(&p.entry, wait, true)
+	crew.turns.put(&p.entry, wait)
 	p.mu.Unlock()
 	if ended {
 		p.stop()
@@ -126,7 +126,7 @@ func (p *polling) again(wait time.Duration) {
 	if p.due {
 		wait = 0
 	}
-	p.crew.turns.put(&p.entry, wait, true)
+	p.crew.turns.put(&p.entry, wait)
 }
 
 // stop ends the try under way, if there is one; where none is, none follows.
