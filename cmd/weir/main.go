@@ -1,3 +1,6 @@
+// The runtime is not to ask once a second, while weir does something, how many CPUs there are.
+//go:debug updatemaxprocs=0
+
 // Command weir is a layer-4 load balancer: virtual servers, health checks and
 // VRRP from a keepalived.conf, with an eBPF data plane of its own.
 package main

@@ -23,7 +23,7 @@ import (
 // take each other's addresses away.
 
 const (
-	otherVRRPEvery = 5 * time.Second
+	otherVRRPEvery = 6 * time.Second // when an idle weir wakes up anyway
 	protocolVRRP   = 112
 )
 
@@ -64,10 +64,13 @@ func (o *otherVRRP) watch(ctx context.Context, events *cluster.Stream) error {
 		case <-look.C:
 			look.Reset(beat.Until(otherVRRPEvery))
 		}
+		if !o.speaks.Load() {
+			continue
+		}
 		sockets, err := netlnk.RawSockets(protocolVRRP)
 		stays := err == nil && slices.Equal(sockets, before)
 		before = sockets
-		if stays && !slices.Equal(sockets, known) && o.speaks.Load() {
+		if stays && !slices.Equal(sockets, known) {
 			var others []uint64
 			if others, err = netlnk.NotOwn(sockets); err == nil {
 				known = sockets
@@ -77,7 +80,7 @@ func (o *otherVRRP) watch(ctx context.Context, events *cluster.Stream) error {
 				}
 			}
 		}
-		if len(told) > 0 && o.speaks.Load() {
+		if len(told) > 0 {
 			err = errors.Join(err, o.listen(ctx, &listener, events))
 		}
 		if err != nil {

@@ -103,7 +103,7 @@ const mostClients = 128
 func (s *Server) limited(l net.Listener) net.Listener { return netutil.LimitListener(l, mostClients) }
 
 // lookEvery is how often it is looked whether the socket is still there.
-const lookEvery = time.Second
+const lookEvery = 2 * time.Second
 
 // keepSocket makes the socket again, with its folder, where somebody has removed it, or has put
 // a file in its place.

@@ -16,10 +16,19 @@ var ErrStopped = errors.New("weir is stopping")
 
 // lookEvery is how often the loop looks around even when nothing was heard, and repairEvery
 // how often it then compares the machine's addresses and settings with what they are to be.
+// Without VRRP instances it does both together.
 const (
 	lookEvery   = time.Second
 	repairEvery = 2 * time.Second
 )
+
+// nextLook is how long it is to the next look where nothing is heard.
+func (d *Director) nextLook() time.Duration {
+	if d.instances.Len() == 0 {
+		return beat.Until(repairEvery)
+	}
+	return beat.Until(lookEvery)
+}
 
 // repairSoon is how soon they are where the kernel reports that one has changed: it
 // gathers reports that come together.
@@ -65,7 +74,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 		case <-look.C:
 			d.carefully("a look at the surroundings", d.follow)
 			// Not for each of many routes, and not later than it is due at the next look.
-			if drifted || time.Since(repaired)+beat.Until(lookEvery) > repairEvery+repairSoon {
+			if drifted || time.Since(repaired)+d.nextLook() > repairEvery+repairSoon {
 				d.carefully("the repair of addresses", d.repair)
 				repaired = time.Now()
 			}
@@ -74,7 +83,7 @@ func (d *Director) loop(ctx context.Context, watch <-chan netlnk.Event) error {
 			d.carefully("the question who else has an address", d.askForConflicts)
 			d.carefully("the directors that are heard no more", d.forgetDirectors)
 			d.carefully("the end of troubles", d.endTroubles)
-			look.Reset(d.surroundings.rest(beat.Until(lookEvery)))
+			look.Reset(d.surroundings.rest(d.nextLook()))
 			soon, drifted = false, false
 		case report, ok := <-watch:
 			if !ok {

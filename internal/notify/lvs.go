@@ -41,7 +41,7 @@ func (n *Notifier) takeServices(cfg *conf.Config) {
 	for i := range cfg.VirtualServers {
 		c := &cfg.VirtualServers[i]
 		name := nameOf(c)
-		s := &service{cfg: c, servers: map[netip.AddrPort]*server{}}
+		s := &service{cfg: c}
 		was := n.services[name]
 		if was != nil {
 			s.up = was.up
@@ -49,6 +49,8 @@ func (n *Notifier) takeServices(cfg *conf.Config) {
 		fresh := c.RealServers
 		if was != nil && len(fresh) > 0 && len(was.cfg.RealServers) > 0 && &fresh[0] == &was.cfg.RealServers[0] {
 			s.servers, s.stays, fresh = was.servers, true, nil // they have not been read again
+		} else {
+			s.servers = make(map[netip.AddrPort]*server, len(fresh))
 		}
 		for j := range fresh {
 			rs := &fresh[j]
@@ -195,6 +197,9 @@ func (n *Notifier) tellRemoved(was subjects) {
 	}
 	for _, name := range was.order {
 		old, now := was.services[name], n.services[name]
+		if now != nil && now.stays {
+			continue
+		}
 		for _, rs := range old.cfg.RealServers {
 			addr := netip.AddrPortFrom(rs.Addr, rs.Port)
 			if one := old.servers[addr]; one.up && (now == nil || now.servers[addr] == nil) {

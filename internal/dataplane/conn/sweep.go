@@ -15,7 +15,7 @@ const (
 	sweepLeast = 500 * time.Millisecond
 	// sweepAtRest is that time where the last sweep met no connection and no template: one that has
 	// come since then is met by the next.
-	sweepAtRest = 2 * time.Second
+	sweepAtRest = 4 * time.Second
 	// The pause after some entries is so many times longer than the look at them, unless
 	// many connections have expired.
 	restFor   = 60
