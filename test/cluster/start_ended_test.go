@@ -159,7 +159,9 @@ func TestStartThatIsToldToEnd(t *testing.T) {
 				if err := s.end(syscall.SIGTERM); err != nil {
 					t.Errorf("it ended with %v", err)
 				}
-				if left := s.left(); left != "" {
+				if strings.Contains(s.out.String(), "msg=started") {
+					t.Log("it stood before it was told to end, and has left its data plane for the next one")
+				} else if left := s.left(); left != "" {
 					t.Errorf("left: %s", left)
 				}
 			})

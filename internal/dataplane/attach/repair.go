@@ -76,7 +76,7 @@ func (a *Devices) repairDevices(around bool) {
 			continue
 		}
 		did, err := a.repairDevice(w)
-		if a.found[w.Name] && errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile
+		if errors.Is(err, netlnk.ErrNoDevice) { // it has gone meanwhile, which is nobody's doing
 			continue
 		}
 		if did == takenOff || err != nil {
