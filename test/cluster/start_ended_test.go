@@ -159,7 +159,8 @@ func TestStartThatIsToldToEnd(t *testing.T) {
 				if err := s.end(syscall.SIGTERM); err != nil {
 					t.Errorf("it ended with %v", err)
 				}
-				if strings.Contains(s.out.String(), "msg=started") {
+				// Only the last of these places is so near that it may stand before the signal comes.
+				if strings.HasPrefix(tt.name, "the programs of the device") && strings.Contains(s.out.String(), "msg=started") {
 					t.Log("it stood before it was told to end, and has left its data plane for the next one")
 				} else if left := s.left(); left != "" {
 					t.Errorf("left: %s", left)
