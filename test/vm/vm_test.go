@@ -54,7 +54,16 @@ func guestWith(t *testing.T, limit time.Duration, command string, options ...str
 		t.Fatal(err)
 	}
 	t.Logf("%.0f s in the guest: %s", time.Since(began).Seconds(), command)
-	return out.String(), c.ProcessState.ExitCode()
+	return ofLastGuest(out.String()), c.ProcessState.ExitCode()
+}
+
+// ofLastGuest is the output without that of a guest that stood still.
+func ofLastGuest(output string) string {
+	const again = " s: once more\n"
+	if i := strings.LastIndex(output, again); i >= 0 {
+		return output[i+len(again):]
+	}
+	return output
 }
 
 // program builds a static program into build/guest, and returns its path.
@@ -98,14 +107,31 @@ func TestGuestStartsOnceMore(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	nstest.WaitFor(t, "an emulator runs, and crashes", func() bool { return crash(t, c.Process.Pid) })
+	nstest.WaitFor(t, "an emulator runs, and crashes", func() bool { return signalEmulator(t, c.Process.Pid, syscall.SIGSEGV) })
 	if err := c.Wait(); err != nil || !strings.HasSuffix(out.String(), "before the guest was up: once more\nit is up\n") {
 		t.Errorf("%v, and the output is\n%s", err, &out)
 	}
 }
 
-// crash makes the emulator of a run crash; it returns false where there is none yet.
-func crash(t *testing.T, run int) bool {
+// A guest that stands still is started once more, and only the second output counts.
+func TestGuestThatStandsStill(t *testing.T) {
+	c := exec.CommandContext(t.Context(), "./run", "-t", "120", "-s", "10", root, "echo it is up; [ -e /vm/before ] || { touch /vm/before; sleep 1000; }")
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	nstest.WaitFor(t, "an emulator runs, and is stopped", func() bool {
+		_, err := os.Stat(fmt.Sprintf("%s/build/vm/run.%d/before", root, c.Process.Pid))
+		return err == nil && signalEmulator(t, c.Process.Pid, syscall.SIGSTOP)
+	})
+	if err := c.Wait(); err != nil || ofLastGuest(out.String()) != "it is up\n" {
+		t.Errorf("%v, and the output is\n%s", err, &out)
+	}
+}
+
+// signalEmulator signals the emulator of a run; it returns false where there is none yet.
+func signalEmulator(t *testing.T, run int, sig syscall.Signal) bool {
 	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -120,7 +146,7 @@ func crash(t *testing.T, run int) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return syscall.Kill(pid, syscall.SIGSEGV) == nil
+		return syscall.Kill(pid, sig) == nil
 	}
 	return false
 }

@@ -9,6 +9,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,10 +18,15 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // sideBySide is how many stories are told at once: they wait most of the time.
 const sideBySide = 4
+
+// longest is how long a story may take, twice told: it ends with the stacks of its goroutines then.
+const longest = 8 * time.Minute
 
 // slow is the exit status of a story that the machine was too slow for.
 const slow = 3
@@ -99,7 +105,10 @@ func tellIn(n int, times bool) (out []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command("nsenter", "--net=/run/netns/"+p.weir(), self, "-alone", strconv.Itoa(n), "-times="+strconv.FormatBool(times))
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	c := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+p.weir(), self, "-alone", strconv.Itoa(n), "-times="+strconv.FormatBool(times))
+	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(syscall.SIGQUIT) }, 10*time.Second
 	return c.CombinedOutput()
 }
 
