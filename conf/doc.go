@@ -46,12 +46,12 @@ func (o Options) Load(path string) (*Config, text.Diagnostics) {
 // Parse reads text as Load would read a file called name; includes are looked
 // for on disk, beside that name.
 func Parse(name string, content []byte) (*Config, text.Diagnostics) {
-	return newParser(text.Disk{}, Options{}).parse(name, content)
+	return newParser(text.Disk{}, Options{}).parse(name, string(content))
 }
 
 // Parse is like the function of this name.
 func (o Options) Parse(name string, content []byte) (*Config, text.Diagnostics) {
-	return newParser(text.Disk{}, o).parse(name, content)
+	return newParser(text.Disk{}, o).parse(name, string(content))
 }
 
 // Loader reads configurations one after the other, and no virtual server again whose
@@ -61,7 +61,7 @@ type Loader struct {
 	// Linter also looks at what is right; nil is nobody.
 	Linter   Linter
 	language *language
-	known    map[string]*solo
+	kept     kept
 }
 
 // Load is like the function of this name. It waits no longer than readWithin for files.
@@ -77,7 +77,7 @@ func (l *Loader) Reload(path string) (*Config, text.Diagnostics) {
 
 // Parse is Reload of a file whose text is here already.
 func (l *Loader) Parse(path string, content []byte) (*Config, text.Diagnostics) {
-	files := text.Given(text.Within(text.Disk{Regular: true}, readWithin), content)
+	files := text.Given(text.Within(text.Disk{Regular: true}, readWithin), string(content))
 	return l.load(files, Options{Linter: l.Linter}, path)
 }
 
@@ -89,7 +89,7 @@ func ReadFile(path string) ([]byte, error) { return ReadFileWithin(path, readWit
 func ReadFileWithin(path string, within time.Duration) ([]byte, error) {
 	content, err := text.Within(text.Disk{Regular: true}, within).Read(path, true)
 	if err == nil {
-		return content, nil
+		return []byte(content), nil
 	}
 	if at := (*fs.PathError)(nil); errors.As(err, &at) {
 		err = at.Err
@@ -105,12 +105,12 @@ func (l *Loader) load(f text.Files, o Options, path string) (*Config, text.Diagn
 	if l.language == nil {
 		l.language = keepalived()
 	}
-	p := &parser{language: l.language, parts: newParts(), options: o}
-	p.parts.known, p.parts.keeps = l.known, true
+	l.kept.begin()
+	p := &parser{language: l.language, parts: newParts(&l.kept), options: o}
 	p.run = text.NewReading(o.ID, f, p.parts.alone)
 	cfg, diags := p.load(path)
 	if cfg != nil {
-		l.known = p.parts.keep()
+		l.kept.keep(p.parts)
 	}
 	return cfg, diags
 }
@@ -126,7 +126,7 @@ type parser struct {
 }
 
 func newParser(f text.Files, o Options) *parser {
-	ps := newParts()
+	ps := newParts(nil)
 	if o.Show {
 		return &parser{language: keepalived(), run: text.NewReading(o.ID, f, nil), options: o}
 	}
@@ -144,8 +144,8 @@ func (p *parser) load(path string) (*Config, text.Diagnostics) {
 }
 
 // parse reads a text by parts and, where that would not come to the same, whole.
-func (p *parser) parse(name string, content []byte) (*Config, text.Diagnostics) {
-	src := &text.Source{Name: name, Text: string(content)}
+func (p *parser) parse(name, content string) (*Config, text.Diagnostics) {
+	src := &text.Source{Name: name, Text: content}
 	if cfg, diags, same := p.guarded(src); same {
 		return cfg, diags
 	}

@@ -49,7 +49,7 @@ func TestPanicIsADiagnostic(t *testing.T) {
 				e := p.language.root.lookup("global_defs").inner.lookup("router_id")
 				e.read = func(*reader, *text.Statement, any) { panic("a mistake") }
 			}
-			cfg, diags := p.parse("main", []byte(own.memory["main"]))
+			cfg, diags := p.parse("main", own.memory["main"])
 			all := diags.All()
 			if cfg != nil || diags.Errors() != 1 || !strings.HasPrefix(all[0].Message, weirFailed) || all[0].Line != line {
 				t.Fatalf("got a Config: %v, and\n%s", cfg != nil, rendered(t, diags, false))

@@ -27,7 +27,7 @@ vrrp_instance A {
 	has := []string{"eth9", "/bin/true"}
 	known := func(name string) bool { return slices.Contains(has, name) }
 	read := func(here *Here) map[string]int {
-		_, diags := newParser(memory{}, Options{Here: here}).parse("f.conf", []byte(file))
+		_, diags := newParser(memory{}, Options{Here: here}).parse("f.conf", file)
 		got := map[string]int{}
 		for _, d := range diags.All() {
 			if d.Code == codeNotHere {

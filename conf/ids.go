@@ -38,7 +38,7 @@ func (o Options) Variants(name string, content []byte, ids []string, elsewhere b
 			own.Networks, own.Here = nil, nil
 		}
 		p := newParser(text.Disk{}, own)
-		cfg, diags := p.parse(name, content)
+		cfg, diags := p.parse(name, string(content))
 		all = append(all, Variant{own.ID, cfg, diags})
 		if len(ids) > 0 {
 			continue

@@ -60,7 +60,7 @@ func TestRemarks(t *testing.T) {
 	no := func(string) bool { return false }
 	options := Options{Linter: TestLinter, Networks: map[string][]netip.Prefix{"e0": {netip.MustParsePrefix("192.0.2.0/24")}}}
 	codes := func(o Options, text string) (list []string) {
-		_, diags := newParser(memory{}, o).parse("test.conf", []byte(text))
+		_, diags := newParser(memory{}, o).parse("test.conf", text)
 		for _, d := range diags.All() {
 			list = append(list, d.Code)
 		}

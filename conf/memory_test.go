@@ -15,12 +15,12 @@ var TestLinter Linter
 // memory is files that exist only in a test.
 type memory map[string]string
 
-func (m memory) Read(name string, _ bool) ([]byte, error) {
+func (m memory) Read(name string, _ bool) (string, error) {
 	text, ok := m[name]
 	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return []byte(text), nil
+	return text, nil
 }
 
 func (m memory) Glob(pattern string) ([]string, error) {
@@ -40,10 +40,10 @@ func (m memory) Glob(pattern string) ([]string, error) {
 
 // parseMemory reads the file called name.
 func parseMemory(m memory, name string) (*Config, text.Diagnostics) {
-	return newParser(m, Options{ID: "node01", Linter: TestLinter}).parse(name, []byte(m[name]))
+	return newParser(m, Options{ID: "node01", Linter: TestLinter}).parse(name, m[name])
 }
 
 // parseLinted reads a text as Parse does, with the linter.
 func parseLinted(name string, content []byte) (*Config, Diagnostics) {
-	return newParser(text.Disk{}, Options{Linter: TestLinter}).parse(name, content)
+	return newParser(text.Disk{}, Options{Linter: TestLinter}).parse(name, string(content))
 }

@@ -32,6 +32,7 @@ type part struct {
 // source that it was read from.
 type solo struct {
 	text   string
+	lines  int32
 	tokens int
 	server VirtualServer
 	head   text.Place
@@ -41,6 +42,7 @@ type solo struct {
 	// which something is said once.
 	read, resolved []text.Held
 	said           []saidOnce
+	kept           keptSolo
 }
 
 type saidOnce struct {
@@ -51,11 +53,9 @@ type saidOnce struct {
 // parts are those of a run.
 type parts struct {
 	list []*part
-	// known are parts of before, by their text.
-	known map[string]*solo
-	// keeps says that they are to be kept: without the text around them, and
-	// without the places of their values.
-	keeps bool
+	// kept are parts of before, and for the next reading: they are kept without the text around
+	// them, and without the places of their values. nil keeps none.
+	kept *kept
 	// alone finds them.
 	alone *text.Alone
 }
@@ -78,20 +78,21 @@ func standsAlone(text string) bool {
 	return true
 }
 
-func newParts() *parts {
-	ps := &parts{}
+func newParts(kept *kept) *parts {
+	ps := &parts{kept: kept}
 	ps.alone = &text.Alone{Keyword: partKeyword, Stands: func(head, text string) bool {
 		return !strings.Contains(head, "group") && standsAlone(text)
-	}, Add: ps.add, Take: ps.take}
+	}, Expected: kept.expected, Known: kept.known, Add: ps.add, Take: ps.take}
 	return ps
 }
 
 // add is for a part and its place.
-func (ps *parts) add(text string, at text.Place) {
-	p := &part{solo: ps.known[text]}
-	if p.solo != nil {
+func (ps *parts) add(text string, at text.Place, known text.Known) {
+	p := &part{}
+	if known != nil {
+		p.solo = known.(*solo)
 		text = p.text
-	} else if ps.keeps {
+	} else if ps.kept != nil {
 		text = strings.Clone(text)
 	}
 	p.src = at.AsPart(text)
@@ -126,7 +127,7 @@ func (ps *parts) readAll(l *language, linter Linter) bool {
 		for i := int(next.Add(1)) - 1; i < len(ps.list) && !failed.Load(); i = int(next.Add(1)) - 1 {
 			p := ps.list[i]
 			if p.solo == nil {
-				if p.solo = readSolo(l, linter, p.src, &room); p.solo != nil && ps.keeps {
+				if p.solo = readSolo(l, linter, p.src, &room); p.solo != nil && ps.kept != nil {
 					p.server.forget()
 				}
 			}
@@ -180,7 +181,7 @@ func readSolo(l *language, linter Linter, src *text.Source, room *room) *solo {
 		return nil
 	}
 	s := raw.services[0]
-	one := &solo{text: src.Text, tokens: len(file.Tokens), head: s.head.All(), read: diags.Held}
+	one := &solo{text: src.Text, lines: int32(strings.Count(src.Text, "\n")), tokens: len(file.Tokens), head: s.head.All(), read: diags.Held}
 	diags.Held = nil
 	r.diags.Now = s.head.All()
 	s.resolveKeys(r, raw)
@@ -254,19 +255,4 @@ func (p *part) say(r *reader, list []text.Held) {
 		h.At.Src = p.src
 		r.diags.At(h.D, h.At)
 	}
-}
-
-// keep are the parts of a run for the next one. One whose remarks name lines of the
-// file is none.
-func (ps *parts) keep() map[string]*solo {
-	if ps == nil {
-		return nil
-	}
-	known := make(map[string]*solo, len(ps.list))
-	for _, p := range ps.list {
-		if !slices.ContainsFunc(append(p.read, p.resolved...), func(h text.Held) bool { return len(h.D.Notes) > 0 }) {
-			known[p.text] = p.solo
-		}
-	}
-	return known
 }

@@ -23,7 +23,7 @@ func readMemory(m memory, name string, whole bool) (*Config, text.Diagnostics) {
 	if p.language = tables(); whole {
 		p.run, p.parts = p.run.Whole(), nil
 	}
-	return p.parse(name, []byte(m[name]))
+	return p.parse(name, m[name])
 }
 
 // shownOf is a Config with the places of its values, and the diagnostics.
@@ -94,8 +94,8 @@ func TestPartsOfCorpus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantSame(t, string(text), memory{"main": string(text)}, "main")
-		wantSame(t, string(text), memory{"main": string(text) + string(text)}, "main")
+		wantSame(t, text, memory{"main": text}, "main")
+		wantSame(t, text, memory{"main": text + text}, "main")
 	}
 }
 
@@ -124,7 +124,15 @@ var partTexts = []string{
 	"weir {\nsilence quorum-hysteresis\nservice TCP 10.0.0.2 80 {\nsloppy_tcp 1\n}\n}\n" + service1 + service2,
 	"vrrp_instance V {\ninterface e0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n}\n" + service2 + service1,
 	"\ufeff" + service1 + strings.TrimSuffix(service2, "\n"),
+	"\ufeff" + service1 + strings.TrimSuffix(service2, "\n") + "   # its end\n" + service1, // with more on its last line
+	service2 + service1 + service3, // in another order
+	service1 + service3,            // without one
+	strings.Replace(service1, "    hashed", longComment+"    hashed", 1) + service2, // a long line in a part
+	service1 + longComment + service2,                                               // and between parts
 }
+
+// longComment is a line that keepalived cannot read.
+var longComment = "    # " + strings.Repeat("x", 1100) + "\n"
 
 func TestParts(t *testing.T) {
 	for _, text := range partTexts {
@@ -156,17 +164,17 @@ func checkParts(t *testing.T, before, text string) {
 func TestLoaderKeeps(t *testing.T) {
 	l := &Loader{}
 	l.load(memory{"main": service1 + service3}, Options{}, "main")
-	before := l.known[service1]
+	before := l.kept.byText[service1]
 	text := strings.Replace(service3, "10.0.0.3", "10.0.0.4", 1)
 	cfg, diags := l.load(memory{"main": "\n" + text + service1}, Options{}, "main")
-	if cfg == nil || before == nil || l.known[service1] != before || len(l.known) != 2 || l.known[service3] != nil {
-		t.Fatalf("it keeps %d parts, %v", len(l.known), diags.All())
+	if cfg == nil || before == nil || l.kept.byText[service1] != before || len(l.kept.byText) != 2 || l.kept.byText[service3] != nil {
+		t.Fatalf("it keeps %d parts, %v", len(l.kept.byText), diags.All())
 	}
 	if want := "main:9:5: note"; !strings.Contains(rendered(t, diags, false), want) {
 		t.Errorf("want a remark at %s:\n%s", want, rendered(t, diags, false))
 	}
 	l.load(memory{"main": text + "}"}, Options{}, "main")
-	if l.known[service1] != before {
+	if l.kept.byText[service1] != before {
 		t.Error("a text with a mistake has it forget the last one that was right")
 	}
 }

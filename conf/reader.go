@@ -377,10 +377,10 @@ func (r *reader) misplacedIn(st *text.Statement, list string) bool {
 
 // unique tells whether a key is new, and gives a diagnostic naming the first
 // place when it is not.
-func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what string) bool {
+func unique[K comparable](r *reader, first map[K]text.Place, key K, at text.Place, what func() string) bool {
 	before, taken := first[key]
 	if taken {
-		r.diags.ErrorOf(text.KindTwice, at, what, "take one of them out", fmt.Sprintf("first given at %s", before))
+		r.diags.ErrorOf(text.KindTwice, at, what(), "take one of them out", fmt.Sprintf("first given at %s", before))
 		return false
 	}
 	first[key] = at

@@ -108,7 +108,7 @@ func (s *rawService) collides(r *reader, first map[lvs.ServiceKey]text.Place) bo
 
 func givenBefore(r *reader, first map[lvs.ServiceKey]text.Place, keys []lvs.ServiceKey, at text.Place) bool {
 	return slices.ContainsFunc(keys, func(key lvs.ServiceKey) bool {
-		return !unique(r, first, key, at, fmt.Sprintf("virtual_server %s is given twice", key))
+		return !unique(r, first, key, at, func() string { return fmt.Sprintf("virtual_server %s is given twice", key) })
 	})
 }
 

@@ -51,7 +51,7 @@ func resolveInstances(r *reader, raw *rawConfig) []VRRPInstance {
 
 // check finds what makes an instance collide with an earlier one.
 func (t *taken) check(r *reader, i *rawInstance) {
-	if i.head.Unclosed() || !unique(r, t.names, i.Name, i.head.All(), fmt.Sprintf("vrrp_instance %s is given twice", i.Name)) {
+	if i.head.Unclosed() || !unique(r, t.names, i.Name, i.head.All(), func() string { return fmt.Sprintf("vrrp_instance %s is given twice", i.Name) }) {
 		return
 	}
 	if i.VRID == 0 || i.Interface == "" || len(i.Peers) > 0 {

@@ -157,7 +157,7 @@ func TestTenMegabytes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text = text[:min(len(text), size)]
 			took, memory := measure(func() {
-				_, diags := newParser(refusing{}, Options{ID: "host"}).parse("big.conf", []byte(text))
+				_, diags := newParser(refusing{}, Options{ID: "host"}).parse("big.conf", text)
 				var shown bytes.Buffer
 				if err := diags.Render(&shown, false); err != nil {
 					t.Error(err)
@@ -179,5 +179,23 @@ func TestManyWords(t *testing.T) {
 	cfg, diags := parseLinted("cluster.conf", cluster(3600, 20))
 	if cfg == nil || len(cfg.VirtualServers) != 3600 {
 		t.Fatalf("not read: %v", diags.All()[:1])
+	}
+}
+
+// BenchmarkReload reads 10,000 virtual servers with 20 real servers each again, one weight of which
+// has changed.
+func BenchmarkReload(b *testing.B) {
+	texts := [2][]byte{cluster(10000, 20), nil}
+	texts[1] = bytes.Replace(texts[0], []byte("weight 1\n"), []byte("weight 3\n"), 1)
+	l := &Loader{Linter: TestLinter}
+	if cfg, diags := l.Parse("cluster.conf", texts[0]); cfg == nil {
+		b.Fatal(diags.All()[0])
+	}
+	b.SetBytes(int64(len(texts[0])))
+	b.ReportAllocs()
+	for n := 1; b.Loop(); n++ {
+		if cfg, diags := l.Parse("cluster.conf", texts[n%2]); cfg == nil {
+			b.Fatal(diags.All()[0])
+		}
 	}
 }

@@ -42,14 +42,14 @@ func showOf(t *testing.T, cfg *Config, o ShowOptions) string {
 func wantSameMeaning(t *testing.T, files memory, name string) bool {
 	t.Helper()
 	options := Options{ID: "node01", Show: true}
-	cfg, _ := newParser(files, options).parse(name, []byte(files[name]))
+	cfg, _ := newParser(files, options).parse(name, files[name])
 	if cfg == nil {
 		return false
 	}
 	want := meaning(t, cfg)
 	for _, o := range []ShowOptions{{Secrets: true, NoDefaults: true}, {Secrets: true}} {
 		text := showOf(t, cfg, o)
-		again, diags := newParser(files, options).parse("shown.conf", []byte(text))
+		again, diags := newParser(files, options).parse("shown.conf", text)
 		if again == nil {
 			t.Errorf("%s: with %+v weir refuses what it shows:\n%s\nof\n%s\nshown\n%s", name, o, rendered(t, diags, false), files[name], text)
 			continue
@@ -57,7 +57,7 @@ func wantSameMeaning(t *testing.T, files memory, name string) bool {
 		if diff := cmp.Diff(want, meaning(t, again)); diff != "" {
 			t.Errorf("%s: with %+v what is shown means something else (-file +shown):\n%s\nof\n%s\nshown\n%s", name, o, diff, files[name], text)
 		}
-		hidden, diags := newParser(files, options).parse("hidden.conf", []byte(showOf(t, cfg, ShowOptions{})))
+		hidden, diags := newParser(files, options).parse("hidden.conf", showOf(t, cfg, ShowOptions{}))
 		if hidden == nil {
 			t.Errorf("%s: without secrets weir refuses what it shows:\n%s", name, rendered(t, diags, false))
 		}
@@ -167,7 +167,7 @@ func TestShowMarks(t *testing.T) {
     notify_master "/bin/true"
 }
 `
-	cfg, diags := newParser(memory{}, Options{Show: true}).parse("f.conf", []byte(text))
+	cfg, diags := newParser(memory{}, Options{Show: true}).parse("f.conf", text)
 	if cfg == nil {
 		t.Fatal(diags.All())
 	}

@@ -100,7 +100,7 @@ func parseEveryID(m memory, name string) (*Config, text.Diagnostics) {
 	var read []text.Diagnostics
 	for i := 0; i < len(ids); i++ {
 		p := newParser(m, Options{ID: ids[i], Linter: TestLinter, Show: true})
-		cfg, diags := p.parse(name, []byte(m[name]))
+		cfg, diags := p.parse(name, m[name])
 		if read = append(read, diags); i == 0 {
 			config = cfg
 			ids = append(ids, p.run.IDs()...)

@@ -52,10 +52,10 @@ func NewReading(id string, f Files, parts *Alone) *Reading {
 func (run *Reading) Whole() *Reading { return NewReading(run.id, run.includes.files, nil) }
 
 // Open is the text of the first file. Its error has no path.
-func (run *Reading) Open(path string) ([]byte, error) {
+func (run *Reading) Open(path string) (string, error) {
 	content, err := run.includes.files.Read(path, true)
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return "", errors.New(reason(err))
 	}
 	return content, nil
 }

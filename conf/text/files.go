@@ -1,11 +1,13 @@
 package text
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,7 +17,7 @@ import (
 type Files interface {
 	// Read is the text of a file. Only the first file of a run may be other
 	// than regular, such as a pipe: an include never waits for a device.
-	Read(path string, first bool) ([]byte, error)
+	Read(path string, first bool) (string, error)
 	// Glob lists the files that match a pattern. Its error is
 	// filepath.ErrBadPattern.
 	Glob(pattern string) ([]string, error)
@@ -34,7 +36,7 @@ type Disk struct {
 }
 
 // Read is the text of a file. The error is ErrTooLong for one without an end.
-func (d Disk) Read(path string, first bool) ([]byte, error) {
+func (d Disk) Read(path string, first bool) (string, error) {
 	regular := d.Regular || !first
 	// A look before it is opened: to open a device may do something.
 	info, err := os.Stat(path)
@@ -42,7 +44,7 @@ func (d Disk) Read(path string, first bool) ([]byte, error) {
 		err = readable(info, regular)
 	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	flags := os.O_RDONLY
 	if regular {
@@ -50,16 +52,21 @@ func (d Disk) Read(path string, first bool) ([]byte, error) {
 	}
 	f, err := os.OpenFile(path, flags, 0)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err == nil {
 		err = readable(info, regular)
 	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return ReadAll(f)
+	var content strings.Builder
+	content.Grow(int(min(info.Size(), MaxFile)))
+	if n, err := io.Copy(&content, io.LimitReader(f, MaxFile+1)); err != nil || n > MaxFile {
+		return "", cmp.Or(err, ErrTooLong)
+	}
+	return content.String(), nil
 }
 
 func readable(info os.FileInfo, regular bool) error {
@@ -85,14 +92,14 @@ func ReadAll(r io.Reader) ([]byte, error) {
 func (Disk) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
 // Given is files of which the first is here already: its text is content.
-func Given(files Files, content []byte) Files { return given{files, content} }
+func Given(files Files, content string) Files { return given{files, content} }
 
 type given struct {
 	Files
-	content []byte
+	content string
 }
 
-func (g given) Read(path string, first bool) ([]byte, error) {
+func (g given) Read(path string, first bool) (string, error) {
 	if first {
 		return g.content, nil
 	}
@@ -115,9 +122,9 @@ var hanging atomic.Int32
 const maxHanging = 16
 
 // Read is the text of a file, or an error that says that it did not come in time.
-func (p *patient) Read(path string, first bool) (content []byte, err error) {
+func (p *patient) Read(path string, first bool) (content string, err error) {
 	type result struct {
-		content []byte
+		content string
 		err     error
 	}
 	r, err := wait(p, func() result {
@@ -125,7 +132,7 @@ func (p *patient) Read(path string, first bool) (content []byte, err error) {
 		return result{content, err}
 	})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	return r.content, r.err
 }

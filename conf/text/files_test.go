@@ -12,9 +12,9 @@ import (
 // hung is a disk that does not answer before it is told to.
 type hung struct{ goes chan struct{} }
 
-func (h hung) Read(string, bool) ([]byte, error) {
+func (h hung) Read(string, bool) (string, error) {
 	<-h.goes
-	return []byte("late"), nil
+	return "late", nil
 }
 
 func (h hung) Glob(string) ([]string, error) {
@@ -50,7 +50,7 @@ func TestDiskThatHangs(t *testing.T) {
 		}
 		close(disk.goes)
 		synctest.Wait()
-		if b, err := Within(disk, time.Second).Read("a", true); err != nil || string(b) != "late" {
+		if b, err := Within(disk, time.Second).Read("a", true); err != nil || b != "late" {
 			t.Errorf("when it goes again: %q, %v", b, err)
 		}
 	})

@@ -210,7 +210,7 @@ func (run *Reading) includeFile(l *lexer, path string, at Place) *Lexed {
 		return nil
 	}
 	in.bytes += len(text)
-	return run.File(clean, &Source{Name: path, Text: string(text), from: at}, l.diags)
+	return run.File(clean, &Source{Name: path, Text: text, from: at}, l.diags)
 }
 
 // File cuts a file into tokens.

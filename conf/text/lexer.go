@@ -142,17 +142,25 @@ func (l *lexer) lineEnds() {
 const maxTheirs = 1022
 
 // sayLong warns of the first line of a file that is too long for keepalived (read_line in
-// lib/parser.c): 2.4.3 leaves its beginning out, and 2.2.7 reads its rest as another line.
+// lib/parser.c): 2.4.3 leaves its beginning out, and 2.2.7 reads its rest as another line. Parts
+// have none.
 func (l *lexer) sayLong() {
-	at := l.here()
-	for rest := l.src.Text; l.run != nil && len(rest) > maxTheirs; {
-		line, after, _ := strings.Cut(rest, "\n")
-		if len(line) > maxTheirs {
-			at.end = at.start + int32(len(line))
-			l.diags.WarnAt(at, "long-line", fmt.Sprintf("keepalived cannot read a line of %d bytes, weir does", len(line)), fmt.Sprintf("expected at most %d bytes", maxTheirs))
-			return
+	if l.run == nil {
+		return
+	}
+	begin := 0
+	for _, c := range append(l.cuts, cut{start: len(l.src.Text)}) {
+		for rest := l.src.Text[begin:c.start]; len(rest) > maxTheirs; {
+			line, after, _ := strings.Cut(rest, "\n")
+			if len(line) > maxTheirs {
+				start := c.start - len(rest)
+				at := Place{Src: l.src, line: 1 + int32(strings.Count(l.src.Text[:start], "\n")), column: 1, start: int32(start), end: int32(start + len(line))}
+				l.diags.WarnAt(at, "long-line", fmt.Sprintf("keepalived cannot read a line of %d bytes, weir does", len(line)), fmt.Sprintf("expected at most %d bytes", maxTheirs))
+				return
+			}
+			rest = after
 		}
-		at.start, at.line, rest = at.start+int32(len(line))+1, at.line+1, after
+		begin = c.start + c.size
 	}
 }
 
