@@ -47,7 +47,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	errs = append(errs, p.cutIf(p.access.Set(state.Deny, state.Allow)))
 	find := nexthop.NewFinder(p.log, &p.paths, &p.silent)
 	defer find.Close()
-	devices := attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}
+	devices := devicesOf(state)
 	p.devices.Ahead(devices)
 	errs = append(errs, p.services.Set(state, leases, find))
 	errs = append(errs, p.devices.Set(devices, p.services.Exits()))
@@ -66,6 +66,19 @@ func (p *Plane) Set(state lvs.Plan) error {
 		p.unfinished.Store(err != nil)
 	}
 	return err
+}
+
+// devicesOf are the devices that a state asks for.
+func devicesOf(state lvs.Plan) attach.Wanted {
+	return attach.Wanted{Devices: state.Devices, Everywhere: state.Everywhere, Excluded: state.Excluded}
+}
+
+// Ahead begins to load the programs that the first Set of a state like this one needs, and does not
+// wait for them. Of the state only the devices count.
+func (p *Plane) Ahead(state lvs.Plan) {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	p.devices.Ahead(devicesOf(state))
 }
 
 // Unfinished says whether no state has been set yet, and no earlier process has left one.

@@ -131,6 +131,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.makeVMACsFor(d.cfg.VRRPInstances); err != nil {
 		return err
 	}
+	d.loadAhead()
 	w, err := d.want(d.picture)
 	if err == nil {
 		err = d.missing(nil, &d.surroundings)
@@ -195,6 +196,17 @@ func (d *Director) Run(ctx context.Context) error {
 		d.dropVMACs(nil)
 	}
 	return err
+}
+
+// loadAhead has the kernel verify programs while everything else is worked out: those for the
+// devices that few virtual servers lead to, which most often are all.
+func (d *Director) loadAhead() {
+	if d.surroundings.look() != nil {
+		return // want says it
+	}
+	defer d.surroundings.close()
+	few := picture{cfg: d.cfg, pools: d.pools[:min(len(d.pools), 16)]}
+	d.machine.Plane.Forwarder.Ahead(d.planOf(few, wanted{devices: few.devices(&d.surroundings)}))
 }
 
 // endSessions ends those of BFD; without sessions there is no port to fail on.

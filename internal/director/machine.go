@@ -120,6 +120,9 @@ type Forwarder interface {
 	// Find has what a plan's new servers are reached by looked for, so that Set need not
 	// wait for it. Any goroutine calls it.
 	Find(lvs.Plan)
+	// Ahead begins what a first Set takes long for, once it is known which devices a plan is
+	// likely to have. It does not wait.
+	Ahead(lvs.Plan)
 }
 
 // Left is what an earlier process left in the data plane.
@@ -172,13 +175,15 @@ type RealServer interface {
 // Routes are the kernel's devices, addresses and routes.
 type Routes interface {
 	Look() (*netlnk.Picture, error)
-	// Resolver finds next hops until it is closed.
+	// Resolver looks addresses up until it is closed.
 	Resolver() (Resolver, error)
 }
 
-// Resolver finds next hops.
+// Resolver looks addresses up in the routes.
 type Resolver interface {
-	Resolve(netip.Addr) (netlnk.NextHop, error)
+	// Device is the index of the device by which packets to an address leave, 0 where the
+	// address is this machine's.
+	Device(netip.Addr) (index int, err error)
 	Close()
 }
 

@@ -58,7 +58,7 @@ type ServerState struct {
 // calling thread's network namespace. It reads, and touches nothing. An instance that could
 // not take part is in fault; so is one for whose sake a start would be refused.
 func Compute(cfg *conf.Config) (State, error) {
-	around := &surroundings{routes: onlooker{}}
+	around := &surroundings{routes: kernel{}}
 	if err := around.look(); err != nil {
 		return State{}, fmt.Errorf("look at this machine's devices: %w", err)
 	}
@@ -80,13 +80,6 @@ func Compute(cfg *conf.Config) (State, error) {
 	})
 	return s, nil
 }
-
-// onlooker is Routes that does not even have the kernel ask for neighbours.
-type onlooker struct{ kernel }
-
-func (onlooker) Resolver() (Resolver, error)                     { return onlooker{}, nil }
-func (onlooker) Resolve(addr netip.Addr) (netlnk.NextHop, error) { return netlnk.Resolve(addr) }
-func (onlooker) Close()                                          {}
 
 // State tells what has been set up. It may be called from any goroutine once Run has begun.
 // The errors are those of Snapshot.

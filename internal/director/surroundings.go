@@ -128,8 +128,8 @@ func (s *surroundings) deviceTo(a netip.Addr) (name string, ok bool) {
 		}
 		s.resolver = resolver
 	}
-	if hop, err := s.resolver.Resolve(a); err == nil && !hop.Local {
-		name = s.links[hop.Index]
+	if index, err := s.resolver.Device(a); err == nil { // no device has the index 0
+		name = s.links[index]
 	}
 	if s.hops == nil {
 		s.hops = map[netip.Addr]string{}

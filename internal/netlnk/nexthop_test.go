@@ -133,7 +133,7 @@ func TestRefreshLeavesAPermanentEntry(t *testing.T) {
 	})
 }
 
-// A Resolver returns the same as the function Resolve, for every kind of route.
+// A Resolver returns the same as the function Resolve, for every kind of route, and so does Device.
 func TestResolverAgrees(t *testing.T) {
 	a, b := nstest.New(t, "ra"), nstest.New(t, "rb")
 	nstest.Veth(a, "eth0", b, "eth0")
@@ -160,6 +160,13 @@ func TestResolverAgrees(t *testing.T) {
 			}
 			if got.Unreachable != (gotErr != nil) {
 				t.Errorf("%s: %+v, %v", addr, got, gotErr)
+			}
+			wanted := want.Index
+			if want.Local || wantErr != nil {
+				wanted = 0
+			}
+			if index, err := r.Device(dst); index != wanted || (err != nil) != (wantErr != nil) {
+				t.Errorf("%s: device %d, %v, want %d, %v", addr, index, err, wanted, wantErr)
 			}
 		}
 	})

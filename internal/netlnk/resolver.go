@@ -91,6 +91,21 @@ func (r *Resolver) Resolve(dst netip.Addr) (NextHop, error) {
 	return hop, nil
 }
 
+// Device is the index of the device by which packets to an address leave; 0 where the address is this
+// machine's. It asks for no neighbour.
+func (r *Resolver) Device(dst netip.Addr) (index int, err error) {
+	var hop NextHop
+	if dst.Zone() != "" {
+		hop, err = Resolve(dst)
+	} else {
+		hop, _, err = r.route(dst.Unmap())
+	}
+	if err != nil || hop.Local {
+		return 0, err
+	}
+	return hop.Index, nil
+}
+
 func resolveAndRefresh(dst netip.Addr) (NextHop, error) {
 	hop, err := Resolve(dst)
 	if err == nil && !hop.Local {

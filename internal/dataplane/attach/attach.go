@@ -47,6 +47,7 @@ type Devices struct {
 	programs map[programKey]*ebpf.Program // loaded for devices, or taken up
 	loading  map[programKey]*loading
 	turns    chan struct{}  // full while atOnce programs are being loaded
+	spared   bool           // one of turns is taken so that a CPU is left for the caller
 	left     []*leftProgram // of an earlier process, until devices have been set
 	tail     tail
 }

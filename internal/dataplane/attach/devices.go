@@ -75,6 +75,7 @@ func (a *Devices) Set(asked Wanted, exits Exits) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked, a.exits = asked, exits
+	a.spare(false)
 	a.look()
 	return a.setDevices()
 }
@@ -89,6 +90,7 @@ func (a *Devices) Ahead(asked Wanted) {
 	}
 	a.asked = asked
 	a.look()
+	a.spare(true)
 	if len(a.want) > 0 && a.tail.program == 0 {
 		a.loadAhead(programKey{name: abi.BpfProgWeirLocalOut})
 	}

@@ -3,6 +3,7 @@ package attach
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -46,6 +47,23 @@ type loading struct {
 // atOnce is how many programs are loaded side by side at most. Each takes a CPU, tens of megabytes
 // of the kernel's memory and a file for each of its tables meanwhile.
 const atOnce = 2
+
+// spare has programs be loaded one after the other on a machine with few CPUs, so that one is left
+// for the caller, until it is told not to.
+func (a *Devices) spare(one bool) {
+	if one == a.spared || one && runtime.GOMAXPROCS(0) > atOnce {
+		return
+	}
+	if a.spared = one; !one {
+		<-a.turns
+		return
+	}
+	select {
+	case a.turns <- struct{}{}:
+	default: // as many are being loaded already
+		a.spared = false
+	}
+}
 
 // loadAhead begins to load programs that are wanted soon, in this order.
 func (a *Devices) loadAhead(keys ...programKey) {

@@ -340,5 +340,14 @@ func (m *Machine) Resolve(a netip.Addr) (netlnk.NextHop, error) {
 	return netlnk.NextHop{}, fmt.Errorf("%s: network is unreachable", a)
 }
 
-// Close is of Resolve: there is nothing to close.
+// Device is the device of Resolve.
+func (m *Machine) Device(a netip.Addr) (index int, err error) {
+	hop, err := m.Resolve(a)
+	if err != nil || hop.Local {
+		return 0, err
+	}
+	return hop.Index, nil
+}
+
+// Close is of Device: there is nothing to close.
 func (m *Machine) Close() {}

@@ -44,6 +44,9 @@ func (m *Machine) Check(lvs.Plan) error {
 // Find does nothing: all servers are known.
 func (m *Machine) Find(lvs.Plan) {}
 
+// Ahead does nothing: all is ready here.
+func (m *Machine) Ahead(lvs.Plan) {}
+
 // Plan is the one in force.
 func (m *Machine) Plan() lvs.Plan {
 	m.mu.Lock()
