@@ -25,7 +25,7 @@ const maxIDs = 1000
 // and those that lines of the text are for: what is wrong in a line for another host is
 // wrong, too. Elsewhere leaves this host's out where lines are for others, and o.Networks and o.Here.
 func (o Options) Variants(name string, content []byte, ids []string, elsewhere bool) Variants {
-	host := text.HostID()
+	host, whole := text.HostID(), string(content)
 	todo := slices.Clone(ids)
 	if len(ids) == 0 {
 		todo = []string{host}
@@ -38,7 +38,7 @@ func (o Options) Variants(name string, content []byte, ids []string, elsewhere b
 			own.Networks, own.Here = nil, nil
 		}
 		p := newParser(text.Disk{}, own)
-		cfg, diags := p.parse(name, string(content))
+		cfg, diags := p.parse(name, whole)
 		all = append(all, Variant{own.ID, cfg, diags})
 		if len(ids) > 0 {
 			continue
