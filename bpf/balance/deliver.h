@@ -36,7 +36,7 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		count_delivered(p, s, index, conns);
 		return PASS;
 	}
-	if (may_loop(p, s, w->method, w->last_hop))
+	if (may_loop(w->origin, p, s, w->method, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
 	if (s->flags & SERVER_UNREACHABLE) {
 		count_delivered(p, s, index, conns);
@@ -44,7 +44,7 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		w->no_host = true;
 		return REFUSE;
 	}
-	w->end_there = ends_there(p, s, w->method);
+	w->end_there = ends_there(w->origin, s, w->method);
 	w->to_client = false;
 	w->server = index;
 	w->new_conns = conns;

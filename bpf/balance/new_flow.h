@@ -8,7 +8,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "base/maps.h"
 #include "balance/deliver.h"
 #include "conn/entry.h"
@@ -39,7 +38,7 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 	struct server *s;
 	__u32 index;
 
-	if (!table_was_full(STATE_ESTABLISHED, tick()))
+	if (!table_was_full(STATE_ESTABLISHED, w->now))
 		return pass(PASS_NO_CONNECTION);
 	index = server_without_entry(w, svc);
 	s = bpf_map_lookup_elem(&servers, &index);
@@ -100,7 +99,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 		return PASS;
 	if (!may_serve(svc, p))
 		return pass(PASS_PASSIVE);
-	if (from_director(p, w->last_hop))
+	if (from_director(w->origin, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
 	if (access_denied(&p->key, 1))
 		return drop(DROP_DENIED);

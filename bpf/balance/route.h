@@ -5,8 +5,8 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "base/maps.h"
+#include "balance/begin.h"
 #include "balance/deliver.h"
 #include "balance/new_flow.h"
 #include "conn/entry.h"
@@ -95,7 +95,7 @@ static INLINE enum verdict route_flow(struct work *w)
 		return route_reply(w, c);
 	if (state == STATE_GONE)
 		return drop(DROP_EXPIRING);
-	now = tick();
+	now = w->now;
 	if (conn_expired(&p->key, c, state, now))
 		goto over;
 	if (p->local_out != !!(conn_method(word) & METHOD_LOCAL_CLIENT))
@@ -147,6 +147,7 @@ __noinline int route_packet(void)
 	if (!w)
 		return PASS;
 	w->victim.expiry = 0;
+	begin(w);
 	v = route_flow(w);
 	if (w->victim.expiry)
 		half_open_evict();

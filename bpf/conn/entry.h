@@ -5,7 +5,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "base/maps.h"
 #include "conn/expiry.h"
 #include "conn/flow_invalidate.h"
@@ -117,7 +116,7 @@ static INLINE void conn_count_in(struct work *w, __u32 expiry, __u64 word)
 static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, __u32 server, __u32 state)
 {
 	struct packet *p = &w->packet;
-	__u32 now = tick(), method = w->method;
+	__u32 now = w->now, method = w->method;
 	struct conn_limits *limits;
 	/* A random incarnation hardly ever equals the last one of the same memory. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << WORD_INCARNATION_SHIFT;

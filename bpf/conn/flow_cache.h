@@ -141,7 +141,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	if (!n || p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
 	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) :
-		    !may_cache(p, conn_server(word), conn_method(word)))
+		    !may_cache(w->origin, conn_server(word), conn_method(word)))
 		return;
 	l = flow_victim(n, &p->key, cpu, now);
 	if (!l)

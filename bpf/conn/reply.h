@@ -10,7 +10,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "conn/entry.h"
 #include "conn/expiry.h"
 #include "conn/flow_cache.h"
@@ -32,7 +31,7 @@
  */
 static NOINLINE enum reason reply_insert(struct work *w, const struct server *s, __u32 index)
 {
-	struct conn *reply = conn_new_draft(w, conn_reply_word(index), s->service, tick());
+	struct conn *reply = conn_new_draft(w, conn_reply_word(index), s->service, w->now);
 	const struct packet *p = &w->packet;
 	struct conn_reply *theirs;
 	struct flow_key *key = &w->other_key;
@@ -103,7 +102,7 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
 {
 	struct packet *p = &w->packet;
 	struct flow_key *key = &w->other_key;
-	__u32 now = tick(), server;
+	__u32 now = w->now, server;
 	struct conn *c;
 	__u64 word;
 

@@ -8,7 +8,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "base/maps.h"
 #include "conn/flow_line.h"
 #include "conn/table_full.h"
@@ -102,7 +101,7 @@ static INLINE __u32 server_for(struct work *w, const struct service *svc)
 
 	if (svc->persist)
 		return schedule_persistent(w, svc);
-	if (table_was_full(STATE_SYN_RECV, tick()))
+	if (table_was_full(STATE_SYN_RECV, w->now))
 		index = server_without_entry(w, svc);
 	return index == NO_SERVER ? schedule(svc, &w->packet) : index;
 }

@@ -89,10 +89,8 @@ static INLINE enum origin origin_of(const struct packet *p)
  * from_director says whether another director has forwarded the packet: last_hop is what such
  * a director does to one of which that cannot be told otherwise (ends_there).
  */
-static INLINE bool from_director(const struct packet *p, bool last_hop)
+static INLINE bool from_director(enum origin origin, bool last_hop)
 {
-	enum origin origin = origin_of(p);
-
 	return origin == ORIGIN_DIRECTOR || (origin == ORIGIN_UNCERTAIN && last_hop);
 }
 
@@ -107,18 +105,17 @@ static INLINE bool to_director(const struct server *s, __u32 method)
  * it: the server is another director and this machine's neighbour, and may take the packet
  * for a client's.
  */
-static INLINE bool ends_there(const struct packet *p, const struct server *s, __u32 method)
+static INLINE bool ends_there(enum origin origin, const struct server *s, __u32 method)
 {
-	return to_director(s, method) && !(s->flags & SERVER_BY_ROUTER) && origin_of(p) == ORIGIN_UNCERTAIN;
+	return to_director(s, method) && !(s->flags & SERVER_BY_ROUTER) && origin == ORIGIN_UNCERTAIN;
 }
 
 /*
  * may_cache says whether a packet's flow to the server may have a line in the flow cache,
  * which asks neither who sent a packet nor for the lease.
  */
-static INLINE bool may_cache(const struct packet *p, __u32 server, __u32 method)
+static INLINE bool may_cache(enum origin origin, __u32 server, __u32 method)
 {
-	enum origin origin = origin_of(p);
 	struct server *s;
 
 	if (origin != ORIGIN_UNCERTAIN)
@@ -134,9 +131,9 @@ static INLINE bool may_cache(const struct packet *p, __u32 server, __u32 method)
  * not sent the packet by another one, since no two are at a time; where two are, it comes
  * with its last hop.
  */
-static NOINLINE bool may_loop(const struct packet *p, const struct server *s, __u32 method, bool last_hop)
+static INLINE bool may_loop(enum origin origin, const struct packet *p, const struct server *s, __u32 method,
+			    bool last_hop)
 {
-	enum origin origin = origin_of(p);
 	__u32 *lease;
 
 	if (origin != ORIGIN_UNCERTAIN)

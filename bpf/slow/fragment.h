@@ -149,7 +149,7 @@ static INLINE enum verdict route_fragment(struct work *w)
 	struct server *s;
 	__u32 index;
 
-	if (from_director(&w->packet, w->last_hop))
+	if (from_director(w->origin, w->last_hop))
 		return pass(PASS_FROM_DIRECTOR);
 	if (!f || f->word != FRAGMENT_KNOWN)
 		return fragment_wanted(w) ? HOLD : PASS;

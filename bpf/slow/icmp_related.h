@@ -10,7 +10,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "base/clock.h"
 #include "base/maps.h"
 #include "balance/deliver.h"
 #include "conn/entry.h"
@@ -61,7 +60,7 @@ static INLINE enum verdict route_icmp_error(struct work *w)
 	state = conn_state(word);
 	if (state == STATE_REPLY)
 		return route_icmp_to_client(w, c);
-	if (state == STATE_GONE || conn_expired(&p->key, c, state, tick()))
+	if (state == STATE_GONE || conn_expired(&p->key, c, state, w->now))
 		return PASS;
 	index = conn_server(word);
 	s = bpf_map_lookup_elem(&servers, &index);

@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "balance/begin.h"
 #include "conn/reply_key.h"
 #include "forward/direct.h"
 #include "forward/local.h"
@@ -35,6 +36,7 @@ __noinline int slow_route(void)
 
 	if (!w)
 		return PASS;
+	begin(w);
 	v = w->slow.kind == SLOW_ICMP_ERROR ? route_icmp_error(w) : route_fragment(w);
 	return v == REFUSE ? DROP : v;
 }

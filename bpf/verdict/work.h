@@ -65,6 +65,8 @@ struct slow_packet {
 struct work {
 	struct packet packet;
 	struct next_hop reply_route; /* the next hop back to where the packet came from */
+	__u32 now;    /* the tick in which its path has begun (base/clock.h) */
+	__u32 origin; /* who sent its frame (enum origin, service/director.h) */
 	bool can_ask; /* the caller of the full path obeys ASK_CONNTRACK */
 	__u32 check;  /* of a packet that this machine sends: the mark of a check, or 0 */
 	bool last_hop; /* the packet may go no farther than to this machine */

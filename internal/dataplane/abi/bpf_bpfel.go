@@ -541,6 +541,8 @@ type BpfWork struct {
 		Src     [6]uint8
 		Ifindex uint32
 	}
+	Now      uint32
+	Origin   uint32
 	CanAsk   bool
 	_        [3]byte
 	Check    uint32
