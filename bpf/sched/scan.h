@@ -76,36 +76,50 @@ static INLINE bool scan_one(struct pick *p, __u32 server)
 	return idle;
 }
 
+/* The best server so far of wlc. Nothing is better than no server: its load is 1, its weight 0. */
+struct lightest {
+	__u64 load;
+	__u32 weight, server;
+};
+
+/* scan_one_wlc is scan_one for wlc. */
+static INLINE void scan_one_wlc(struct lightest *best, __u32 server)
+{
+	struct load *l = bpf_map_lookup_elem(&loads, &server);
+	__u64 load;
+	__u32 weight;
+
+	if (!l)
+		return;
+	load = overhead(l);
+	weight = l->weight;
+	if (best->load * weight <= load * best->weight || load_full(l))
+		return;
+	best->load = load;
+	best->weight = weight;
+	best->server = server;
+}
+
 /*
- * scan_row_wlc is scan_one for each server of a row, by wlc: with 64 servers this is a
- * third of a new connection's cost, so the best so far stays in registers. Nothing is
- * better than no server: its load is 1, with the weight 0.
+ * scan_row_wlc is scan_one_wlc for each server of a row. With 64 servers this is a third of a
+ * new connection's cost, so a whole row is gone through without a loop.
  */
 static INLINE void scan_row_wlc(struct pick *p, const struct row *row, __u32 slots)
 {
-	__u64 load = p->server == NO_SERVER ? 1 : p->load;
-	__u32 server, best = p->server, weight = p->weight;
+	struct lightest best = { .load = p->server == NO_SERVER ? 1 : p->load, .weight = p->weight, .server = p->server };
 
-	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++) {
-		struct load *l;
-		__u64 its_load;
-		__u32 its_weight;
-
-		server = row->word[i];
-		l = bpf_map_lookup_elem(&loads, &server);
-		if (!l)
-			continue;
-		its_weight = l->weight;
-		its_load = overhead(l);
-		if (load * its_weight <= its_load * weight || load_full(l))
-			continue;
-		best = server;
-		weight = its_weight;
-		load = its_load;
+	if (slots >= ROW_WORDS) {
+#pragma unroll
+		for (__u32 i = 0; i < ROW_WORDS; i++)
+			scan_one_wlc(&best, row->word[i]);
+	} else {
+		asm volatile("" : "+r"(slots)); /* so that the compiler leaves the first condition */
+		for (__u32 i = 0; i < ROW_WORDS && i < slots; i++)
+			scan_one_wlc(&best, row->word[i]);
 	}
-	p->server = best;
-	p->weight = weight;
-	p->load = load;
+	p->server = best.server;
+	p->weight = best.weight;
+	p->load = best.load;
 }
 
 /* scan looks at a row of the list, for bpf_loop. */
