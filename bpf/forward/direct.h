@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "forward/checksum.h"
+#include "parse/address.h"
 #include "parse/packet.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -58,8 +59,8 @@ static INLINE void end_hops(const struct headers *h)
  */
 static INLINE void set_next_hop(const struct headers *h, struct sent *sent, const struct next_hop *w)
 {
-	__builtin_memcpy(h->eth->h_dest, w->dst, 6);
-	__builtin_memcpy(h->eth->h_source, w->src, 6);
+	copy_mac(h->eth->h_dest, w->dst);
+	copy_mac(h->eth->h_source, w->src);
 	sent->ifindex = w->ifindex;
 }
 

@@ -115,8 +115,8 @@ static INLINE bool outer_write(void *data, void *end, const struct work *w, __u3
 
 	if (data + sizeof(*eth) + sizeof(w->slow.tags) + sizeof(struct ipv6hdr) > end)
 		return false;
-	__builtin_memcpy(eth->h_dest, o->next_hop.dst, 6);
-	__builtin_memcpy(eth->h_source, o->next_hop.src, 6);
+	copy_mac(eth->h_dest, o->next_hop.dst);
+	copy_mac(eth->h_source, o->next_hop.src);
 	if (tag_bytes) {
 		__builtin_memcpy(type, &w->slow.tags[0], TAG_BYTES);
 		type += TAG_BYTES / sizeof(*type);

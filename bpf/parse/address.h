@@ -59,6 +59,16 @@ static INLINE __u64 mac_word(const __u8 *mac)
 }
 
 /*
+ * copy_mac copies an Ethernet address, as two words: not knowing how it is aligned, the
+ * compiler would copy it byte by byte.
+ */
+static INLINE void copy_mac(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(__u32 *)from;
+	*(__u16 *)(to + 4) = *(__u16 *)(from + 4);
+}
+
+/*
  * sender_word is who sent a frame: its source address (mac_word) | the index of the device
  * that it came in by << 48.
  */

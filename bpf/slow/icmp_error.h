@@ -127,8 +127,8 @@ static INLINE struct icmp_error *icmp_about(const struct headers *h, const struc
 
 	if (!e)
 		return NULL;
-	__builtin_memcpy(e->back.dst, h->eth->h_source, 6);
-	__builtin_memcpy(e->back.src, h->eth->h_dest, 6);
+	copy_mac(e->back.dst, h->eth->h_source);
+	copy_mac(e->back.src, h->eth->h_dest);
 	e->from = p->key.to;
 	e->to = p->key.from;
 	e->ip6 = p->ip6;

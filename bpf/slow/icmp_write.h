@@ -117,8 +117,8 @@ static INLINE long eth_write(void *ctx, bool skb, struct icmp_error *e, __be16 t
 {
 	struct eth_head *head = &e->head;
 
-	__builtin_memcpy(head->dst, e->back.dst, 6);
-	__builtin_memcpy(head->src, e->back.src, 6);
+	copy_mac(head->dst, e->back.dst);
+	copy_mac(head->src, e->back.src);
 	head->tags[0] = e->tag_bytes ? e->tags[0] : type;
 	head->tags[1] = e->tag_bytes > TAG_BYTES ? e->tags[1] : type;
 	head->type = type;

@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "parse/address.h"
 #include "parse/packet.h"
 
 /* What the forwarding functions have done to a packet, and what the hook is still to do. */
@@ -115,8 +116,8 @@ static INLINE struct work *work_of(void)
  */
 static INLINE void set_reply_route(struct work *w, const struct headers *h)
 {
-	__builtin_memcpy(w->reply_route.dst, h->eth->h_source, 6);
-	__builtin_memcpy(w->reply_route.src, h->eth->h_dest, 6);
+	copy_mac(w->reply_route.dst, h->eth->h_source);
+	copy_mac(w->reply_route.src, h->eth->h_dest);
 	w->reply_route.ifindex = w->packet.ifindex;
 }
 
