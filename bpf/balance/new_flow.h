@@ -93,7 +93,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	enum reason why;
 	struct server *s;
 	bool one_packet;
-	__u32 index;
+	__u32 index, chosen;
 
 	if (!svc)
 		return PASS;
@@ -121,13 +121,15 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	s = bpf_map_lookup_elem(&servers, &index);
 	if (!s)
 		return drop(DROP_SERVER_REMOVED);
+	chosen = index;
 	w->method = new_conn_method(s, p);
 	if (one_packet)
 		return deliver(w, s, index, 1);
 	why = record_connection(w, svc, old, &word, &index);
 	if (why)
 		return drop(why);
-	s = bpf_map_lookup_elem(&servers, &index);
+	if (index != chosen)
+		s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
 	if (needs_reply_entry(s, w->method)) {

@@ -15,7 +15,6 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
-#include "conn/table_full.h"
 #include "conn/tables.h"
 
 /* The entries stand in chunks of so many that a shift by this tells which. Go sets it. */
@@ -30,6 +29,8 @@ volatile const __u32 expiry_chunk_shift = 31;
 
 /* A search for a free entry, for bpf_loop. */
 struct expiry_search {
+	struct conn_limits *limits;
+	const struct conn_sizes *z;
 	const struct flow_key *key;
 	__u32 server, due;
 	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
@@ -79,13 +80,11 @@ static INLINE void conn_ask_room(struct conn_limits *limits, const struct conn_s
  */
 static long expiry_try(__u32 turn, struct expiry_search *s)
 {
-	struct conn_limits *limits = conn_limits_of();
-	struct conn_sizes *z = conn_sizes_of();
+	struct conn_limits *limits = s->limits;
+	const struct conn_sizes *z = s->z;
 	struct expiry_entry *e;
 	__u32 at, was, span;
 
-	if (!limits || !z)
-		return 1;
 	was = *(volatile __u32 *)&limits->span;
 	span = expiry_span(was, z->entries);
 	at = __sync_fetch_and_add(&limits->cursor, 1) % span;
@@ -126,9 +125,10 @@ static INLINE __u32 expiry_due(__u32 state, __u32 now)
  * expiry_take takes an entry for a connection. It returns the entry's place, counted
  * from 1, or 0 where none was free.
  */
-static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u32 due)
+static NOINLINE __u32 expiry_take(struct conn_limits *limits, const struct conn_sizes *z, const struct flow_key *key,
+				  __u32 server, __u32 due)
 {
-	struct expiry_search s = { .key = key, .server = server, .due = due };
+	struct expiry_search s = { .limits = limits, .z = z, .key = key, .server = server, .due = due };
 
 	if (!expiry_try(0, &s))
 		bpf_loop(EXPIRY_TRIES, expiry_try, &s, 0);

@@ -21,10 +21,9 @@
  * victim of this packet. So the half-open connections never exceed one and a half times
  * the ring.
  */
-static NOINLINE void half_open_enter(__u32 expiry, __u64 word)
+static NOINLINE void half_open_enter(struct conn_limits *limits, const struct conn_sizes *z, __u32 expiry,
+				     __u64 word)
 {
-	struct conn_limits *limits = conn_limits_of();
-	struct conn_sizes *z = conn_sizes_of();
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
@@ -65,7 +64,7 @@ static INLINE void half_open_move(__u32 expiry, __u64 word, __u32 from, __u32 to
 	if (from == STATE_SYN_RECV)
 		half_open_leave();
 	if (to == STATE_SYN_RECV)
-		half_open_enter(expiry, word);
+		half_open_enter(conn_limits_of(), conn_sizes_of(), expiry, word);
 }
 
 #endif

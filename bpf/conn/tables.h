@@ -86,13 +86,10 @@ static INLINE void conn_ask_older(const struct conn_sizes *z)
  * conn_enter enters a connection that has no entry yet. It returns 0, or, as the kernel does, a
  * negative number: -EEXIST where the flow has an entry now, -E2BIG where all tables are full.
  */
-static NOINLINE int conn_enter(const struct flow_key *key, struct conn *draft)
+static NOINLINE int conn_enter(const struct conn_sizes *z, const struct flow_key *key, struct conn *draft)
 {
-	struct conn_sizes *z = conn_sizes_of();
 	int err = -E2BIG;
 
-	if (!z)
-		return err;
 	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
 		__u32 at = z->newest - turn;
 		void *table = conn_table(z, at);

@@ -92,23 +92,29 @@ static INLINE struct access_rule *denied_by(const struct flow_key *k, __u32 kind
 }
 
 /*
- * access_denied says whether a rule denies a client's packets with this key, and adds so many
- * packets to the rule's count. Without any rule nothing is asked. It is a global function, so
- * that the verifier goes through its loops once, and not for each path that leads here.
+ * denied_among is access_denied by the rules of these kinds. It is a global function, so that
+ * the verifier goes through its loops once, and not for each path that leads here.
  */
-__noinline int access_denied(const struct flow_key *k, __u32 packets)
+__noinline int denied_among(__u32 kinds, const struct flow_key *k, __u32 packets)
 {
-	__u32 zero = 0, *kinds = bpf_map_lookup_elem(&access_kinds, &zero);
-	struct access_rule *r;
+	struct access_rule *r = k ? denied_by(k, kinds) : NULL;
 
-	if (!k || !kinds || !*kinds)
-		return false;
-	r = denied_by(k, *kinds);
 	if (!r)
 		return false;
 	if (packets)
 		__sync_fetch_and_add(&r->packets, packets);
 	return true;
+}
+
+/*
+ * access_denied says whether a rule denies a client's packets with this key, and adds so many
+ * packets to the rule's count. Without any rule nothing is asked.
+ */
+static INLINE bool access_denied(const struct flow_key *k, __u32 packets)
+{
+	__u32 zero = 0, *kinds = bpf_map_lookup_elem(&access_kinds, &zero);
+
+	return kinds && *kinds && denied_among(*kinds, k, packets);
 }
 
 #endif
