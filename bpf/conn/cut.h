@@ -19,30 +19,39 @@
 #define CUT_TRIES 8
 #define CUT_AT_A_TIME 1024
 
-/* cut_entry deletes the connection of an expiry entry where its client is denied. */
-static NOINLINE void cut_entry(__u32 place)
+/*
+ * cut_try deletes the connection of an expiry entry where its client is denied. It returns
+ * false where another CPU has changed the connection meanwhile, as packets do.
+ */
+static NOINLINE bool cut_try(__u32 place)
 {
 	struct expiry_entry *e = expiry_at(place);
-	__u32 state;
+	struct flow_key key;
 	struct conn *c;
+	__u32 state;
+	__u64 word;
 
 	if (!e || !e->taken)
-		return;
-	c = conn_find(&e->key);
-	if (!c || conn_place(c) != place)
-		return;
-	state = conn_state(c->word);
-	if (state == STATE_REPLY || state == STATE_GONE || !access_denied(&e->key, 0))
-		return;
-	for (__u32 i = 0; i < CUT_TRIES; i++) /* packets change the word meanwhile */
-		if (conn_delete(&e->key, c, c->word))
-			return;
+		return true;
+	key = e->key;
+	c = conn_find(&key);
+	if (!c)
+		return true;
+	word = c->word;
+	if (conn_place(c) != place)
+		return true;
+	state = conn_state(word);
+	if (state == STATE_REPLY || state == STATE_GONE || !access_denied(&key, 0))
+		return true;
+	return conn_delete(&key, c, word);
 }
 
 /* cut_some looks at the entry of this turn, counted from first, for bpf_loop. */
 static long cut_some(__u32 turn, __u32 *first)
 {
-	cut_entry(*first + turn + 1);
+	for (__u32 i = 0; i < CUT_TRIES; i++)
+		if (cut_try(*first + turn + 1))
+			break;
 	return 0;
 }
 

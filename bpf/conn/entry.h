@@ -161,10 +161,13 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 
 /*
  * conn_remove deletes a connection whose word was read. It returns false where another
- * CPU has changed the word first; that CPU then counts.
+ * CPU has changed the word first; that CPU then counts. The key is none of an expiry entry:
+ * once that is released, another connection's key may be written there.
  */
 static INLINE bool conn_remove(const struct flow_key *key, struct conn *c, __u64 word)
 {
+	if (conn_state(word) == STATE_GONE) /* another CPU deletes it, and has counted it out */
+		return false;
 	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
 		return false;
 	conn_count_out(key, c, word);

@@ -94,6 +94,66 @@ func TestFragmentsMetByTwoCPUs(t *testing.T) {
 	})
 }
 
+// Two CPUs end the connections of one denied client, as a rule that comes and the look after it
+// do, while another client's begin in the places that get free: each is counted out once, and
+// none of the other client's is lost.
+func TestConnectionsCutByTwoCPUs(t *testing.T) {
+	const rounds, each = 60, 256
+	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
+		denied, free := "203.0.113.1", "203.0.113.2"
+		begin := func(client string, first int) {
+			for i := range each {
+				for _, flags := range []string{"S", "A"} {
+					if got := b.verdictOf(t, clientAt(client, lvs.TCP, first+i).with(flags)); got != back {
+						t.Errorf("a packet of %s is %q, want %q", client, got, back)
+					}
+				}
+			}
+		}
+		for round := range rounds {
+			begin(denied, 1024)
+			if _, err := b.access.Add(clients(denied+"/32", 0, 0), true, 0); err != nil {
+				t.Fatal(err)
+			}
+			var both sync.WaitGroup
+			for cpu := range 2 {
+				both.Go(func() {
+					onCPU(t, cpu%runtime.NumCPU(), func() {
+						if err := b.conns.CutDenied(); err != nil {
+							t.Error(err)
+						}
+					})
+				})
+			}
+			both.Go(func() { b.ns.Do(func() { begin(free, 1024+round*each) }) })
+			both.Wait()
+			if _, err := b.access.Remove(clients(denied+"/32", 0, 0), true); err != nil {
+				t.Fatal(err)
+			}
+			want := (round + 1) * each
+			if n, counted := b.connections(t), b.load(t); n != want || counted != want {
+				t.Fatalf("round %d: there are %d connections, and %d are counted; want %d", round, n, counted, want)
+			}
+		}
+		b.wantExpiryEntries(t)
+		b.deny(t, clients(free+"/32", 0, 0), 0)
+		b.wantNothingLeft(t)
+	})
+}
+
+// load is how many connections all servers have.
+func (b *bench) load(t testing.TB) (all int) {
+	t.Helper()
+	stats, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stats.Servers {
+		all += s.Active + s.Inactive
+	}
+	return all
+}
+
 // hammer opens and closes the flow n times.
 func (b *bench) hammer(t testing.TB, n int) {
 	packets := [][]byte{syn(1).bytes(), syn(1).with("A").bytes(), syn(1).with("R").bytes()}
