@@ -76,16 +76,10 @@ static INLINE bool scan_one(struct pick *p, __u32 server)
 	return idle;
 }
 
-/* The best server so far of wlc. Nothing is better than no server: its load is 1, its weight 0. */
-struct lightest {
-	__u64 load;
-	__u32 weight, server;
-};
-
-/* scan_one_wlc is scan_one for wlc. */
-static INLINE void scan_one_wlc(struct lightest *best, __u32 server)
+/* scan_one_wlc is scan_one for wlc. The low half of a slot is its server, and so the key of its load. */
+static INLINE void scan_one_wlc(struct pick *p, const __u64 *slot)
 {
-	struct load *l = bpf_map_lookup_elem(&loads, &server);
+	struct load *l = bpf_map_lookup_elem(&loads, slot);
 	__u64 load;
 	__u32 weight;
 
@@ -93,11 +87,11 @@ static INLINE void scan_one_wlc(struct lightest *best, __u32 server)
 		return;
 	load = overhead(l);
 	weight = l->weight;
-	if (best->load * weight <= load * best->weight || load_full(l))
+	if (p->load * weight <= load * p->weight || load_full(l))
 		return;
-	best->load = load;
-	best->weight = weight;
-	best->server = server;
+	p->load = load;
+	p->weight = weight;
+	p->server = *slot;
 }
 
 /*
@@ -106,20 +100,38 @@ static INLINE void scan_one_wlc(struct lightest *best, __u32 server)
  */
 static INLINE void scan_row_wlc(struct pick *p, const struct row *row, __u32 slots)
 {
-	struct lightest best = { .load = p->server == NO_SERVER ? 1 : p->load, .weight = p->weight, .server = p->server };
-
 	if (slots >= ROW_WORDS) {
 #pragma unroll
 		for (__u32 i = 0; i < ROW_WORDS; i++)
-			scan_one_wlc(&best, row->word[i]);
+			scan_one_wlc(p, &row->word[i]);
 	} else {
 		asm volatile("" : "+r"(slots)); /* so that the compiler leaves the first condition */
 		for (__u32 i = 0; i < ROW_WORDS && i < slots; i++)
-			scan_one_wlc(&best, row->word[i]);
+			scan_one_wlc(p, &row->word[i]);
 	}
-	p->server = best.server;
-	p->weight = best.weight;
-	p->load = best.load;
+}
+
+/* How many rows one turn of wlc's loop goes through: the look for a row costs as much as three servers. */
+#define WLC_ROWS 4
+
+/* scan_wlc looks at some rows of the list, for bpf_loop. */
+static long scan_wlc(__u32 turn, struct pick *p)
+{
+	__u32 slots, at = turn * WLC_ROWS;
+	void *table = table_of(p->service);
+	struct row *row;
+
+	if (!table)
+		return 1;
+	slots = slots_from(table, at);
+	do {
+		row = slots ? table_row(table, TABLE_SLOTS / ROW_WORDS + at) : NULL;
+		if (!row)
+			return 1;
+		scan_row_wlc(p, row, slots);
+		slots -= slots < ROW_WORDS ? slots : ROW_WORDS;
+	} while (++at % WLC_ROWS);
+	return 0;
 }
 
 /* scan looks at a row of the list, for bpf_loop. */
@@ -130,10 +142,6 @@ static long scan(__u32 turn, struct pick *p)
 
 	if (!row)
 		return 1;
-	if (p->scheduler == SCHED_WLC) {
-		scan_row_wlc(p, row, slots);
-		return 0;
-	}
 	for (__u32 i = 0; i < ROW_WORDS && i < slots; i++)
 		if (scan_one(p, row->word[i]))
 			return 1;
@@ -147,9 +155,13 @@ static long scan(__u32 turn, struct pick *p)
  */
 __noinline __u32 schedule_scan(__u32 service, __u32 scheduler)
 {
-	struct pick pick = { .service = service, .scheduler = scheduler, .server = NO_SERVER };
+	/* For wlc, with a load and no weight, nothing is better than no server. */
+	struct pick pick = { .service = service, .scheduler = scheduler, .server = NO_SERVER, .load = 1 };
 
-	bpf_loop(MAX_ROWS, scan, &pick, 0);
+	if (scheduler == SCHED_WLC)
+		bpf_loop(MAX_ROWS / WLC_ROWS, scan_wlc, &pick, 0);
+	else
+		bpf_loop(MAX_ROWS, scan, &pick, 0);
 	return pick.server;
 }
 

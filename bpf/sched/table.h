@@ -30,19 +30,21 @@ static INLINE __u64 *table_at(void *table, __u32 at)
 	return r ? &r->word[at % ROW_WORDS] : NULL;
 }
 
-/*
- * slots_row is the n-th row of the service's slots, or NULL behind the last. It sets
- * slots to how many slots are left from this row on, which may be more than a row has.
- */
+/* slots_from is how many slots there are from the table's n-th row of slots on, which may be more than a row has. */
+static INLINE __u32 slots_from(void *table, __u32 n)
+{
+	__u64 *length = table_at(table, TABLE_LENGTH);
+
+	return length && n * ROW_WORDS < *length ? *length - n * ROW_WORDS : 0;
+}
+
+/* slots_row is the n-th row of the service's slots, or NULL behind the last. It sets slots to slots_from. */
 static INLINE struct row *slots_row(__u32 service, __u32 n, __u32 *slots)
 {
 	void *table = table_of(service);
-	__u64 *length = table ? table_at(table, TABLE_LENGTH) : NULL;
 
-	if (!length || n * ROW_WORDS >= *length)
-		return NULL;
-	*slots = *length - n * ROW_WORDS;
-	return table_row(table, TABLE_SLOTS / ROW_WORDS + n);
+	*slots = table ? slots_from(table, n) : 0;
+	return *slots ? table_row(table, TABLE_SLOTS / ROW_WORDS + n) : NULL;
 }
 
 /* The most servers in a list, and slots in a table (sched.MaxSlots in Go). */
