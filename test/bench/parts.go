@@ -142,7 +142,7 @@ var parts = []part{
 			{name: "weir_native", what: "weir, native XDP", of: "empty_native", bars: []float64{1.06}},
 		}},
 	{name: "vm", bench: "BenchmarkIPVS", guest: true, packets: 1,
-		title:   "the same in a guest with Linux 6.1, beside its IPVS; medians of its own rounds",
+		title:   "the same in a guest with Linux 6.1, beside its IPVS; in turn, in small parts; medians of its own rounds",
 		columns: single, rows: []row{
 			{name: "floor", what: "generator, dropped on arrival"},
 			{name: "dr/weir_native", what: "weir, native XDP, DR"},
@@ -154,7 +154,8 @@ var parts = []part{
 		}},
 	{name: "vm-new", bench: "BenchmarkIPVSNew", guest: true, packets: 1,
 		title: "packets that begin a connection, which stays half open, in that guest; 64 servers; the tables are empty\n" +
-			"before each 20,000; IPVS as it is by default (conn_tab_bits=12: 4,096 buckets), no conntrack; medians of its own rounds",
+			"before each 20,000; IPVS as it is by default (conn_tab_bits=12: 4,096 buckets), no conntrack;\n" +
+			"in turn, in small parts; medians of its own rounds",
 		columns: single, rows: begun()},
 	{name: "vm-checks", bench: "BenchmarkBesideKeepalived", guest: true, weir: true, packets: 1,
 		title: "100 TCP_CHECKs a second of servers that are up, in that guest: weir and the real keepalived, one after the\n" +

@@ -192,6 +192,15 @@ func (p *Programs) SetPacket(packet []byte, flows Flows) error {
 	return o.Original.Set(words)
 }
 
+// Next is the number of the flow after the last packet's. A run that a signal interrupts begins
+// again, so that there may have been more packets than were asked for.
+func (p *Programs) Next() (next uint32, err error) {
+	if err := p.objects.Turn.Get(&next); err != nil {
+		return 0, fmt.Errorf("read the number of the next flow: %w", err)
+	}
+	return next, nil
+}
+
 // Serve gives the programs one service with this many servers.
 func (p *Programs) Serve(vip netip.AddrPort, servers int) error {
 	for i := range uint32(servers) {

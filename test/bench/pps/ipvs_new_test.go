@@ -1,24 +1,32 @@
 package pps
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane"
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"
 	"weir/test/bench/floor"
 )
 
 // newServers is the number of real servers that share the new connections. A measurement
-// begins newFrames of them, so many that the tables never fill, and newWarm before, which do
-// not count.
-const newServers, newFrames, newWarm, newRounds = 64, 20_000, 512, 7
+// begins newFrames of them by each way, so many that the tables never fill, and newWarm before,
+// which do not count.
+const newServers, newFrames, newWarm = 64, 20_000, 512
+
+// newRoom is for so many connections that all of a measurement can be half open.
+const newRoom = 1 << 19
 
 // newService is one of the services that are measured.
 type newService struct {
@@ -36,50 +44,100 @@ var newServices = []newService{
 }
 
 // BenchmarkIPVSNew is the second part of `make bench-vm`: SYNs of ever new flows, which nobody
-// answers, beside the kernel's IPVS. Before each measurement the table of the one that is
-// measured is empty. IPVS is as the kernel has it by default, without conntrack. Each figure is
-// the median of interleaved rounds.
+// answers, beside the kernel's IPVS. Before each measurement all tables are empty. IPVS is as
+// the kernel has it by default, without conntrack. Each figure is the median of the rounds.
 func BenchmarkIPVSNew(b *testing.B) {
-	loadIPVS(b)
-	n := build(b)
-	n.forward(b)
-	n.director.IP("addr", "add", "192.0.2.100/32", "dev", "lo")
-	var neighbours []string
-	for i := range newServers {
-		neighbours = append(neighbours, fmt.Sprintf("neigh replace %s lladdr %s dev out0 nud permanent", newServer(i), sinkMAC))
-	}
-	n.director.Batch(neighbours...)
-	plane := n.plane(b, 1<<18)
-	rounds := map[string][]float64{}
-	for round := range 1 + newRounds {
+	n := &beginning{beside: buildBeside(b, newRoom, manyServers())}
+	n.grow(b)
+	ways := []way{byIPVS, byNative, byTC}
+	for round := range 1 + besideRounds {
 		for _, s := range newServices {
-			measure := func(by string) {
-				rounds[s.name+"/"+by] = append(rounds[s.name+"/"+by], n.perNew(b, s, by))
+			s.ipvs(b, n.network)
+			n.clients = map[way]uint32{}
+			frames, conns := n.arrived(b), n.ipvsConns(b)
+			for _, by := range ways {
+				n.until(b, func() { n.fresh(b, s.port, by, newWarm) })
 			}
-			// Between two measurements of IPVS are those of weir: the kernel frees IPVS's
-			// connections for a while.
-			n.set(b, plane, lvs.Plan{})
-			s.ipvs(b, n)
-			measure("ipvs")
+			n.compare(b, s.name+"/", ways, newFrames, func(by way, frames int) { n.fresh(b, s.port, by, frames) })
+			got, weir, ipvs := n.arrived(b)-frames, n.live(b), n.ipvsConns(b)-conns
+			if uint64(weir)+ipvs != got {
+				b.Fatalf("%s: weir has begun %d connections and IPVS %d, but %d frames have arrived", s.name, weir, ipvs, got)
+			}
+			n.emptyWeir(b)
 			n.emptyIPVS(b)
-			for by, hook := range map[string]lvs.Hook{"weir_native": lvs.HookNative, "weir_tc": lvs.HookTC} {
-				n.set(b, plane, newPlan(hook))
-				measure(by)
-				n.emptyWeir(b, plane)
-			}
 		}
 		if round == 0 {
-			clear(rounds)
+			clear(n.rounds)
 		}
 	}
-	report(b, rounds)
+	n.report(b)
+}
+
+// ipvsConns is how many connections IPVS has begun, by its counters of each CPU; the sum that the
+// kernel tells is up to two seconds old.
+func (n *beginning) ipvsConns(b *testing.B) (conns uint64) {
+	n.director.Do(func() {
+		all, err := os.ReadFile("/proc/thread-self/net/ip_vs_stats_percpu")
+		if err != nil {
+			b.Fatal(err)
+		}
+		each, _, _ := strings.Cut(string(all), "~")
+		for _, line := range strings.Split(strings.TrimSpace(each), "\n")[2:] { // behind the headings
+			of, err := strconv.ParseUint(strings.Fields(line)[1], 16, 64)
+			if err != nil {
+				b.Fatalf("ip_vs_stats_percpu: %v in %q", err, all)
+			}
+			conns += of
+		}
+	})
+	return conns
+}
+
+// beginning is what new connections are measured with.
+type beginning struct {
+	*beside
+	last    uint32         // the number of the last client
+	clients map[way]uint32 // the next flow of each way's client
+}
+
+// grow has the data plane's tables grow to the size that they have with many connections, and
+// waits until the first one is not asked any more.
+func (n *beginning) grow(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go n.director.Do(func() { ended <- n.plane.Run(ctx) })
+	b.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
+	n.clients = map[way]uint32{}
+	n.until(b, func() { n.fresh(b, newServices[0].port, byNative, newFrames) })
+	nstest.WaitFor(b, "the tables have grown", func() bool {
+		i := slices.IndexFunc(n.plane.TableUses(), func(u dataplane.TableUse) bool { return u.Name == "connections" })
+		u := n.plane.TableUses()[i]
+		return u.Room == u.Most
+	})
+	n.emptyWeir(b)
+	sizes, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, abi.BpfMapConnSizes), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sizes.Close()
+	nstest.WaitFor(b, "the first table is left", func() bool {
+		var now abi.BpfConnSizes
+		if err := sizes.Lookup(uint32(0), &now); err != nil {
+			b.Fatal(err)
+		}
+		return now.Older == 0
+	})
 }
 
 func newServer(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(11 + i)}) }
 
-// newPlan has all services, at a hook of the director's device.
-func newPlan(hook lvs.Hook) lvs.Plan {
-	plan := lvs.Plan{Devices: []lvs.Device{{Name: "in0", Hook: hook}}}
+// manyServers is all services.
+func manyServers() (services []lvs.VirtualServer) {
 	for _, s := range newServices {
 		service := lvs.VirtualServer{
 			ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: uint16(s.port)},
@@ -88,9 +146,9 @@ func newPlan(hook lvs.Hook) lvs.Plan {
 		for i := range newServers {
 			service.RealServers = append(service.RealServers, lvs.RealServer{Addr: newServer(i), Port: uint16(s.port), Weight: 1, Method: s.method})
 		}
-		plan.Services = append(plan.Services, service)
+		services = append(services, service)
 	}
-	return plan
+	return services
 }
 
 // ipvs gives the kernel's IPVS the service.
@@ -104,30 +162,26 @@ func (s newService) ipvs(b *testing.B, n *network) {
 	n.ipvsadmLines(b, lines)
 }
 
-// perNew sends SYNs of new flows, and returns the time in nanoseconds divided by the number of
-// those that arrived at a server. All are of a client that has sent nothing before.
-func (n *network) perNew(b *testing.B, s newService, by string) float64 {
-	n.client++
-	n.fresh(b, s.port, 0, newWarm)
-	before := n.arrived(b)
-	begun := time.Now()
-	n.fresh(b, s.port, newWarm, newFrames)
-	took := time.Since(begun)
-	got := n.arrived(b) - before
-	if got < newFrames/10 {
-		b.Fatalf("%s/%s: %d of %d frames arrived", s.name, by, got, newFrames)
+// fresh sends a SYN of each of so many more flows of the way's client, which is another one for
+// each measurement. The generator writes addresses and leaves the IP header's checksum, which
+// IPVS looks at, as it is.
+func (n *beginning) fresh(b *testing.B, port byte, by way, count int) {
+	first, ok := n.clients[by]
+	if !ok {
+		n.last++
+		first = n.last * flowsOfClient
 	}
-	return float64(took.Nanoseconds()) / float64(got)
-}
-
-// fresh sends a SYN of each of so many flows of the client, from this one on. The generator writes
-// addresses and leaves the IP header's checksum, which IPVS looks at, as it is.
-func (n *network) fresh(b *testing.B, port byte, first, count uint32) {
-	n.sendFlows(b, n.packetOf(n.client, port, synFlag), floor.Flows{Count: 1 << 31, First: n.client*flowsOfClient + first}, int(count))
+	n.from = by.from
+	n.sendFlows(b, n.packetOf(first/flowsOfClient, port, synFlag), floor.Flows{Count: 1 << 31, First: first}, count)
+	next, err := n.programs.Next()
+	if err != nil || next/flowsOfClient != first/flowsOfClient {
+		b.Fatalf("flow %d follows %d, of another client: %v", next, first, err)
+	}
+	n.clients[by] = next
 }
 
 // emptyIPVS removes the services, and their connections, which otherwise stay for a minute.
-func (n *network) emptyIPVS(b *testing.B) {
+func (n *beginning) emptyIPVS(b *testing.B) {
 	n.director.Do(func() {
 		if tracked, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count"); err != nil || strings.TrimSpace(string(tracked)) != "0" {
 			b.Fatalf("conntrack is not off beside IPVS: it follows %q connections, %v", tracked, err)
@@ -150,7 +204,7 @@ func (n *network) emptyIPVS(b *testing.B) {
 
 // expireNoDest sets whether IPVS forgets the connections of a server that is removed. That is off
 // by default.
-func (n *network) expireNoDest(b *testing.B, value string) {
+func (n *beginning) expireNoDest(b *testing.B, value string) {
 	n.director.Do(func() {
 		if err := os.WriteFile("/proc/sys/net/ipv4/vs/expire_nodest_conn", []byte(value), 0o644); err != nil {
 			b.Fatal(err)
@@ -158,42 +212,30 @@ func (n *network) expireNoDest(b *testing.B, value string) {
 	})
 }
 
-// emptyWeir ends all of the data plane's connections. Before, it makes sure that there were
-// those that were measured.
-func (n *network) emptyWeir(b *testing.B, plane *dataplane.Plane) {
-	live := func() (all int) {
-		stats, err := plane.Stats()
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, s := range stats.Servers {
-			all += s.Active + s.Inactive
-		}
-		return all
+// live is how many connections the data plane has.
+func (n *beginning) live(b *testing.B) (all int) {
+	stats, err := n.plane.Stats()
+	if err != nil {
+		b.Fatal(err)
 	}
-	if got := live(); got < newFrames/10 {
-		b.Fatalf("%d connections were begun, want %d", got, newFrames)
+	for _, s := range stats.Servers {
+		all += s.Active + s.Inactive
 	}
+	return all
+}
+
+// emptyWeir ends all of the data plane's connections.
+func (n *beginning) emptyWeir(b *testing.B) {
 	all := lvs.AccessRule{Network: netip.MustParsePrefix("10.0.0.0/8")}
 	n.director.Do(func() {
-		if err := plane.AddRule(all, true, 0); err != nil {
+		if err := n.plane.AddRule(all, true, 0); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := plane.RemoveRule(all, true); err != nil {
+		if _, err := n.plane.RemoveRule(all, true); err != nil {
 			b.Fatal(err)
 		}
 	})
-	if got := live(); got != 0 {
+	if got := n.live(b); got != 0 {
 		b.Fatalf("%d connections are left, want none", got)
-	}
-}
-
-// report tells the medians.
-func report(b *testing.B, rounds map[string][]float64) {
-	for name, figures := range rounds {
-		b.Run(name, func(b *testing.B) {
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(slices.Sorted(slices.Values(figures))[len(figures)/2], "ns/packet")
-		})
 	}
 }

@@ -30,7 +30,8 @@ const (
 	directorMAC  = "02:00:00:00:00:01"
 	sinkMAC      = "02:00:00:00:00:11"
 	liveFrames   = 1 << 1 // BPF_F_TEST_XDP_LIVE_FRAMES, linux/bpf.h
-	generatorDev = "gen0"
+	generatorDev = "gen0" // and the director's device at its other end
+	entryDev     = "in0"
 )
 
 // BenchmarkPPS is `make bench-pps`. One CPU sends 60-byte frames of 1,024 flows as fast as it
@@ -40,7 +41,7 @@ func BenchmarkPPS(b *testing.B) {
 		name  string
 		setUp func(b *testing.B, n *network)
 	}{
-		{"floor", func(b *testing.B, n *network) { closeWith(b, n.attach(b, n.director, "in0", n.programs.Sink())) }},
+		{"floor", func(b *testing.B, n *network) { closeWith(b, n.attach(b, n.director, entryDev, n.programs.Sink())) }},
 		{"weir_native", func(b *testing.B, n *network) { n.weir(b, lvs.HookNative) }},
 		{"redirect_tc", func(b *testing.B, n *network) { n.redirect(b, n.programs.Redirect()) }},
 		{"weir_tc", func(b *testing.B, n *network) { n.weir(b, lvs.HookTC) }},
@@ -65,9 +66,10 @@ func BenchmarkPPS(b *testing.B) {
 type network struct {
 	programs                  *floor.Programs
 	generator, director, sink *nstest.Namespace
+	pins                      string    // the folder of the data plane's pins
 	arrives                   link.Link // the program that counts what arrives
+	from                      string    // the generator's device that sends
 	to, port                  byte      // where the frames are sent: the last byte of the address, and the port
-	client                    uint32    // the number of the last client of perNew
 }
 
 func build(b *testing.B) *network {
@@ -76,19 +78,27 @@ func build(b *testing.B) *network {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { programs.Close() })
-	n := &network{programs: programs, generator: nstest.New(b, "gen"), director: nstest.New(b, "dir"), sink: nstest.New(b, "sink"), to: vip, port: direct}
-	nstest.Veth(n.generator, generatorDev, n.director, "in0")
+	n := &network{
+		programs: programs, generator: nstest.New(b, "gen"), director: nstest.New(b, "dir"), sink: nstest.New(b, "sink"),
+		from: generatorDev, to: vip, port: direct, pins: fmt.Sprintf("/sys/fs/bpf/weirt-%d-pps", os.Getpid()),
+	}
+	n.entry(b, generatorDev, entryDev)
 	nstest.Veth(n.director, "out0", n.sink, "sink0")
-	n.director.IP("link", "set", "in0", "address", directorMAC)
-	n.director.IP("addr", "add", "198.51.100.1/24", "dev", "in0")
+	n.director.IP("addr", "add", "198.51.100.1/24", "dev", entryDev)
 	n.director.IP("addr", "add", "192.0.2.1/24", "dev", "out0")
 	n.director.IP("neigh", "add", "192.0.2.11", "lladdr", sinkMAC, "dev", "out0", "nud", "permanent")
-	// A veth device accepts frames that were sent by XDP only while its NAPI runs: with
-	// GRO, or with an XDP program.
-	n.director.Do(func() { offload(b, "in0", "rx-gro") })
 	n.arrives = n.attach(b, n.sink, "sink0", n.programs.Sink())
 	b.Cleanup(func() { n.arrives.Close() })
 	return n
+}
+
+// entry adds a device of the generator's, and the director's at its other end.
+func (n *network) entry(b *testing.B, from, to string) {
+	nstest.Veth(n.generator, from, n.director, to)
+	n.director.IP("link", "set", to, "address", directorMAC)
+	// A veth device accepts frames that were sent by XDP only while its NAPI runs: with
+	// GRO, or with an XDP program.
+	n.director.Do(func() { offload(b, to, "rx-gro") })
 }
 
 func closeWith(b *testing.B, l link.Link) { b.Cleanup(func() { l.Close() }) }
@@ -155,7 +165,7 @@ func (n *network) redirect(b *testing.B, program *ebpf.Program) {
 			b.Fatal(err)
 		}
 	})
-	closeWith(b, n.attachTC(b, n.director, "in0", program))
+	closeWith(b, n.attachTC(b, n.director, entryDev, program))
 }
 
 // The last byte of the VIP, and its ports: of the service with direct routing, and of the one with NAT.
@@ -179,7 +189,7 @@ func (n *network) plane(b *testing.B, connections int) (plane *dataplane.Plane) 
 	n.director.Do(func() {
 		var err error
 		plane, err = dataplane.Open(dataplane.Options{
-			PinDir:      fmt.Sprintf("/sys/fs/bpf/weirt-%d-pps", os.Getpid()),
+			PinDir:      n.pins,
 			Connections: connections, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
@@ -196,22 +206,27 @@ func (n *network) plane(b *testing.B, connections int) (plane *dataplane.Plane) 
 
 // balance gives the data plane both services, at a hook of the director's device.
 func (n *network) balance(b *testing.B, plane *dataplane.Plane, hook lvs.Hook) {
-	n.balanceOn(b, plane, hook, "in0")
+	n.balanceOn(b, plane, hook, entryDev)
 }
 
 func (n *network) balanceOn(b *testing.B, plane *dataplane.Plane, hook lvs.Hook, devices ...string) {
-	var plan lvs.Plan
+	plan := lvs.Plan{Services: oneServer()}
 	for _, dev := range devices {
 		plan.Devices = append(plan.Devices, lvs.Device{Name: dev, Hook: hook})
 	}
+	n.set(b, plane, plan)
+}
+
+// oneServer is both services, whose only server is the sink.
+func oneServer() (services []lvs.VirtualServer) {
 	for port, method := range map[uint16]lvs.ForwardMethod{direct: lvs.DirectRoute, masqueraded: lvs.Masquerade} {
-		plan.Services = append(plan.Services, lvs.VirtualServer{
+		services = append(services, lvs.VirtualServer{
 			ServiceKey:  lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: port},
 			Scheduler:   lvs.RoundRobin,
 			RealServers: []lvs.RealServer{{Addr: netip.MustParseAddr("192.0.2.11"), Port: port, Weight: 1, Method: method}},
 		})
 	}
-	n.set(b, plane, plan)
+	return services
 }
 
 func (n *network) set(b *testing.B, plane *dataplane.Plane, plan lvs.Plan) {
@@ -236,7 +251,7 @@ func (n *network) forward(b *testing.B) {
 		}
 	})
 	n.director.IP("route", "add", "192.0.2.100/32", "via", "192.0.2.11", "dev", "out0")
-	n.director.IP("route", "add", "10.0.0.0/8", "dev", "in0")
+	n.director.IP("route", "add", "10.0.0.0/8", "dev", entryDev)
 }
 
 // nftables is the kernel's own NAT to the server.
@@ -281,12 +296,12 @@ func (n *network) send(b *testing.B, frame []byte, count int) {
 	n.sendFlows(b, frame, floor.Flows{Count: flows}, count)
 }
 
-// sendFlows sends live frames from the generator's device; it returns when the last one has left.
+// sendFlows sends live frames by the device n.from; it returns when the last one has left.
 func (n *network) sendFlows(b *testing.B, frame []byte, of floor.Flows, count int) {
 	n.generator.Do(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		dev, err := net.InterfaceByName(generatorDev)
+		dev, err := net.InterfaceByName(n.from)
 		if err != nil {
 			b.Fatal(err)
 		}

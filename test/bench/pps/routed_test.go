@@ -24,9 +24,9 @@ func BenchmarkRouted(b *testing.B) {
 	}{
 		{"none", func(*testing.B) {}},
 		{"empty_tc", func(b *testing.B) { n.empty(b, false) }},
-		{"weir_tc", func(b *testing.B) { n.balanceOn(b, plane, lvs.HookTC, "in0", "out0") }},
+		{"weir_tc", func(b *testing.B) { n.balanceOn(b, plane, lvs.HookTC, entryDev, "out0") }},
 		{"empty_native", func(b *testing.B) { n.empty(b, true) }},
-		{"weir_native", func(b *testing.B) { n.balanceOn(b, plane, lvs.HookNative, "in0", "out0") }},
+		{"weir_native", func(b *testing.B) { n.balanceOn(b, plane, lvs.HookNative, entryDev, "out0") }},
 	} {
 		b.Run(v.name, func(b *testing.B) {
 			v.setUp(b)
@@ -41,7 +41,7 @@ const routedTo = 200
 
 // empty attaches programs that do nothing to both devices, where weir's would be.
 func (n *network) empty(b *testing.B, xdp bool) {
-	for _, dev := range []string{"in0", "out0"} {
+	for _, dev := range []string{entryDev, "out0"} {
 		links := []link.Link{
 			n.attachTC(b, n.director, dev, n.programs.PassTC()),
 			n.attachTCX(b, n.director, dev, n.programs.PassTC(), ebpf.AttachTCXEgress),
