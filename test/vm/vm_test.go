@@ -113,20 +113,36 @@ func TestGuestStartsOnceMore(t *testing.T) {
 	}
 }
 
-// A guest that stands still is started once more, and only the second output counts.
+// A guest that stands still, before it is up or later, is started once more, and only the second
+// output counts.
 func TestGuestThatStandsStill(t *testing.T) {
-	c := exec.CommandContext(t.Context(), "./run", "-t", "120", "-s", "10", root, "echo it is up; [ -e /vm/before ] || { touch /vm/before; sleep 1000; }")
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	nstest.WaitFor(t, "an emulator runs, and is stopped", func() bool {
-		_, err := os.Stat(fmt.Sprintf("%s/build/vm/run.%d/before", root, c.Process.Pid))
-		return err == nil && signalEmulator(t, c.Process.Pid, syscall.SIGSTOP)
-	})
-	if err := c.Wait(); err != nil || ofLastGuest(out.String()) != "it is up\n" {
-		t.Errorf("%v, and the output is\n%s", err, &out)
+	for _, when := range []string{"before it is up", "later"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			c := exec.CommandContext(t.Context(), "./run", "-t", "120", "-s", "10", root, "echo it is up; [ -e /vm/before ] || { touch /vm/before; sleep 1000; }")
+			var out bytes.Buffer
+			c.Stdout, c.Stderr = &out, &out
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			before := fmt.Sprintf("%s/build/vm/run.%d/before", root, c.Process.Pid)
+			nstest.WaitFor(t, "an emulator runs, and is stopped", func() bool {
+				if when == "later" {
+					if _, err := os.Stat(before); err != nil {
+						return false
+					}
+				}
+				return signalEmulator(t, c.Process.Pid, syscall.SIGSTOP)
+			})
+			if when != "later" { // the second guest's command is not to stand still
+				if err := os.WriteFile(before, nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Wait(); err != nil || ofLastGuest(out.String()) != "it is up\n" {
+				t.Errorf("%v, and the output is\n%s", err, &out)
+			}
+		})
 	}
 }
 
