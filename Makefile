@@ -13,7 +13,7 @@ TESTS = $(SUM) -- -count=1
 # has the first one, too. More than six failures are run no second time.
 TWICE = $(SUM) --rerun-fails=1 --rerun-fails-max-failures=6
 
-.PHONY: help lab test quick packets whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-instances bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
+.PHONY: help lab test quick packets packets-a-l packets-m-z long whole guest test-vm record random fuzz interop conf-diff lint generate generated bench bench-scale bench-checks bench-failover bench-instances bench-hits bench-pps bench-vm bench-http bench-packages reloads restarts hostile packages peers root clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +27,7 @@ lab: root weir ## the seed's cluster, its story told live
 
 test: root packages bench-packages peers ## everything that must hold, and how long each part took
 	@took=; trap 'echo "$$took"' EXIT; \
-	for part in quick packets whole guest generated; do \
+	for part in quick packets long generated; do \
 		SECONDS=0; $(MAKE) --no-print-directory $$part; \
 		took+=$$(printf '\n%-9s %3d min %2d s' $$part $$((SECONDS / 60)) $$((SECONDS % 60))); \
 	done
@@ -37,11 +37,17 @@ quick: lint ## the tests of the rooms, but for the data plane's
 	$(TWICE) --packages "$$(echo $$($(GO) list ./... | grep -vE '/test/|/internal/dataplane'))" -- -count=1 -timeout 60m
 
 # In two halves side by side: a test of it keeps one core busy.
-HALF = ^(Test|Fuzz)[A-L]
 packets: ## the data plane: packets through its programs, beside the models
-	@$(TESTS) -timeout 90m -run '$(HALF)' ./internal/dataplane/... & other=$$!; status=0; \
-	$(TESTS) -timeout 90m -skip '$(HALF)' ./internal/dataplane/... || status=$$?; \
-	wait $$other || status=$$?; exit $$status
+	@$(MAKE) --no-print-directory -k -j2 packets-a-l packets-m-z
+HALF = ^(Test|Fuzz)[A-L]
+packets-a-l:
+	@$(TESTS) -timeout 90m -run '$(HALF)' ./internal/dataplane/...
+packets-m-z:
+	@$(TESTS) -timeout 90m -skip '$(HALF)' ./internal/dataplane/...
+
+# Side by side: the guest keeps one core busy, and clusters wait most of the time.
+long: ## whole clusters, and the guest
+	@$(MAKE) --no-print-directory -k -j2 whole guest
 
 # One package after the other: clusters have deadlines to keep. The packages of random
 # scenarios run once: a second run would have other scenarios.
