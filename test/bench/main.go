@@ -188,7 +188,7 @@ func (p *part) inGuest(ctx context.Context, this tree) (figures, error) {
 		return nil, err
 	}
 	progress("\r%s: in the guest ", p.name)
-	out, err := exec.CommandContext(ctx, filepath.Join(this.root, "test/vm/run"), "-t", fmt.Sprint(guestLimit), this.root,
+	out, err := exec.CommandContext(ctx, filepath.Join(this.root, "test/vm/run"), "-e", "-t", fmt.Sprint(guestLimit), this.root,
 		path+" -test.run '^$' -test.bench '"+p.pattern()+"' -test.benchtime 1x").CombinedOutput()
 	progress("\r\033[K")
 	all := figures{}
