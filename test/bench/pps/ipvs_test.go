@@ -82,16 +82,16 @@ func (n *beside) compare(b *testing.B, what string, ways []way, frames int, send
 // settled is how long none more arrives after the last frame.
 const settled = 20 * time.Millisecond
 
-// until returns how long it was from the beginning of send to the arrival of its last frame, and
-// how many have arrived.
+// until returns how long it was from the first frame that send sends to the arrival of the last,
+// and how many have arrived.
 func (n *beside) until(b *testing.B, send func()) (took time.Duration, sunk uint64) {
-	before, begun := n.arrived(b), time.Now()
+	before := n.arrived(b)
 	send()
-	took = time.Since(begun)
+	took = time.Since(n.begun)
 	for last := time.Now(); time.Since(last) < settled; runtime.Gosched() {
 		if now := n.arrived(b) - before; now != sunk {
 			last, sunk = time.Now(), now
-			took = last.Sub(begun)
+			took = last.Sub(n.begun)
 		}
 	}
 	return took, sunk

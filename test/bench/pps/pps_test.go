@@ -69,6 +69,7 @@ type network struct {
 	pins                      string    // the folder of the data plane's pins
 	arrives                   link.Link // the program that counts what arrives
 	from                      string    // the generator's device that sends
+	begun                     time.Time // when its last frames began
 	to, port                  byte      // where the frames are sent: the last byte of the address, and the port
 }
 
@@ -308,6 +309,7 @@ func (n *network) sendFlows(b *testing.B, frame []byte, of floor.Flows, count in
 		if err := n.programs.SetPacket(frame, of); err != nil {
 			b.Fatal(err)
 		}
+		n.begun = time.Now()
 		type context struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }
 		_, err = n.programs.Generate().Run(&ebpf.RunOptions{
 			Data: frame, Repeat: uint32(count), Flags: liveFrames,
