@@ -143,12 +143,12 @@ func (m *meter) lateness(b *testing.B, n int) float64 {
 	if err := m.conns.SetTimeouts(none); err != nil {
 		b.Error(err)
 	}
-	if got := m.count(b); got < n {
+	if got := m.load(b); got < n {
 		b.Fatalf("%d connections are live, want %d", got, n)
 	}
-	for m.count(b) > 0 {
+	for m.load(b) > 0 {
 		if time.Since(over) > time.Minute {
-			b.Fatalf("%d connections are left", m.count(b))
+			b.Fatalf("%d connections are left", m.load(b))
 		}
 		time.Sleep(time.Millisecond)
 	}

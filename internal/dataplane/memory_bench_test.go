@@ -21,7 +21,7 @@ func BenchmarkMemory(b *testing.B) {
 	withFloor(b, DefaultConnections, plan, func(m *meter) { // it has grown to the end
 		const live = 1_000_000
 		m.each(b, floor.Flows{Count: live}, syn(1), syn(1).with("A"))
-		if got := m.count(b); got != live {
+		if got := m.load(b); got != live {
 			b.Fatalf("%d connections are there, want %d", got, live)
 		}
 		full := float64(m.charged(b, only(abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenRing)))

@@ -90,11 +90,11 @@ func (m *meter) fresh(b *testing.B, name string, others func()) {
 			m.disconnect(b)
 			if others != nil && b.N > 1 { // the first run only finds out that it works
 				others()
-				live = m.count(b)
+				live = m.load(b)
 			}
 			flows.First = uint32(live)
 			spent := m.repeat(b, program, syn(1).bytes(), flows, 3, b.N)
-			if got := m.count(b) - live; program == m.xdp && got != b.N {
+			if got := m.load(b) - live; program == m.xdp && got != b.N {
 				b.Fatalf("%d connections were begun, want %d", got, b.N)
 			}
 			b.ReportMetric(0, "ns/op")
@@ -110,20 +110,6 @@ func (m *meter) disconnect(b *testing.B) {
 	if err := m.floor.Disconnect(); err != nil {
 		b.Fatal(err)
 	}
-}
-
-// count counts the live connections.
-func (m *meter) count(b *testing.B) int {
-	b.Helper()
-	stats, err := m.Stats()
-	if err != nil {
-		b.Fatal(err)
-	}
-	n := 0
-	for _, s := range stats.Servers {
-		n += s.Active + s.Inactive
-	}
-	return n
 }
 
 // manyServers is a service of n servers, 10.1.0.0 and on. For ovf a weight is how
