@@ -175,7 +175,7 @@ var fixtures = []string{
 	"TestVerifierWork$", "TestAttach$", "TestAttachmentOutlivesTheProcess$",
 	"TestDirectRouting$/(xdp|tc)/IPv4_TCP_SYN$",
 	"TestMasquerade$/(xdp_IPv4_TCP|tc_IPv6_UDP)$",
-	"TestOwnPackets$", "TestDirectorAsItsOwnClient$", "TestClientIsToldThatAServerIsUnreachable$/^no_route",
+	"TestFarEnds$", "TestOwnPackets$", "TestDirectorAsItsOwnClient$", "TestClientIsToldThatAServerIsUnreachable$/^no_route",
 	"TestDirectorAsItsOwnServer$/^(tc|native|generic)$/[0-9]_bytes$",
 	"TestGolden$/^(wrr-7-5-3-2|persist-fwmark-mask)$",
 }

@@ -70,11 +70,8 @@ func (a *Devices) followFarEnds() error {
 // onlyProgram says whether no program but weir's works on what leaves by a device, where the
 // kernel has links for such programs (Linux 6.6).
 func (a *Devices) onlyProgram(index int) bool {
-	at, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXEgress})
-	if err != nil {
-		return errors.Is(err, ebpf.ErrNotSupported)
-	}
-	return !slices.ContainsFunc(at.Programs, func(p link.AttachedProgram) bool {
+	programs, err := programsAt(index, ebpf.AttachTCXEgress)
+	return err == nil && !slices.ContainsFunc(programs, func(p link.AttachedProgram) bool {
 		for _, d := range a.by {
 			if d.index == index && d.egress != nil && d.egress.program == p.ID {
 				return false

@@ -67,14 +67,11 @@ func (a *Devices) takeOffLeft(device string, index int) error {
 // linksOn are the links of weir's programs on a device, whoever pinned them.
 func linksOn(index int) (found []link.ID, err error) {
 	for _, where := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-		all, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: where})
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, ebpf.ErrNotSupported) { // before Linux 6.6
-			break
-		}
+		programs, err := programsAt(index, where)
 		if err != nil {
-			return nil, fmt.Errorf("ask what is attached: %w", err)
+			return nil, err
 		}
-		for _, p := range all.Programs {
+		for _, p := range programs {
 			if id, byLink := p.LinkID(); byLink && isOurs(p.ID) {
 				found = append(found, id)
 			}
@@ -93,6 +90,19 @@ func linksOn(index int) (found []link.ID, err error) {
 		}
 	}
 	return found, nil
+}
+
+// programsAt are the programs that links have put at tc on a device, in one direction. There is
+// none where the kernel has no such links: Linux before 6.6 refuses the question by EINVAL.
+func programsAt(index int, where ebpf.AttachType) ([]link.AttachedProgram, error) {
+	all, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: where})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask what is attached: %w", err)
+	}
+	return all.Programs, nil
 }
 
 // isOurs says whether a program has the name of one of weir's.
