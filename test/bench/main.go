@@ -171,7 +171,7 @@ func (p *part) round(ctx context.Context, b *binary, into figures) error {
 }
 
 // guestLimit is how many seconds a guest may take.
-const guestLimit = 900
+const guestLimit = 1800
 
 // inGuest runs the part's benchmarks once in the guest of test/vm.
 func (p *part) inGuest(ctx context.Context, this tree) (figures, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -143,15 +144,18 @@ var parts = []part{
 		}},
 	{name: "vm", bench: "BenchmarkIPVS", guest: true, packets: 1,
 		title:   "the same in a guest with Linux 6.1, beside its IPVS; in turn, in small parts; medians of its own rounds",
-		columns: single, rows: []row{
-			{name: "floor", what: "generator, dropped on arrival"},
+		columns: single, rows: append(slices.Clone(guestFloors), []row{
 			{name: "dr/weir_native", what: "weir, native XDP, DR"},
 			{name: "dr/weir_tc", what: "weir, tc, DR", of: "dr/ipvs", bars: []float64{0.74}},
 			{name: "dr/ipvs", what: "IPVS, DR", of: "dr/weir_native", least: true, bars: []float64{7}},
 			{name: "nat/weir_native", what: "weir, native XDP, NAT"},
 			{name: "nat/weir_tc", what: "weir, tc, NAT", of: "nat/ipvs", bars: []float64{0.74}},
 			{name: "nat/ipvs", what: "IPVS, NAT", of: "nat/weir_native", least: true, bars: []float64{7}},
-		}},
+			{name: "peer/dr/weir_tc", what: "weir, tc to a far end, DR", of: "peer/dr/ipvs", bars: []float64{0.74}},
+			{name: "peer/dr/ipvs", what: "IPVS, DR, the same servers"},
+			{name: "peer/nat/weir_tc", what: "weir, tc to a far end, NAT", of: "peer/nat/ipvs", bars: []float64{0.74}},
+			{name: "peer/nat/ipvs", what: "IPVS, NAT, the same servers"},
+		}...)},
 	{name: "vm-new", bench: "BenchmarkIPVSNew", guest: true, packets: 1,
 		title: "packets that begin a connection, which stays half open, in that guest; 64 servers; the tables are empty\n" +
 			"before each 20,000; IPVS as it is by default (conn_tab_bits=12: 4,096 buckets), no conntrack;\n" +
@@ -173,15 +177,25 @@ var parts = []part{
 			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
 }
 
+// guestFloors are the least that a frame takes in the guest.
+var guestFloors = []row{
+	{name: "floor", what: "generator, dropped on arrival"},
+	{name: "redirect_tc", what: "floor: tc sends all to one device"},
+	{name: "peer_tc", what: "floor: tc gives all to a far end"},
+}
+
 // begun is what a new connection takes, by scheduler and forward method.
 func begun() (rows []row) {
+	rows = slices.Clone(guestFloors)
 	for _, scheduler := range []string{"rr", "wlc"} {
 		for _, method := range []string{"dr", "nat"} {
 			name, what := scheduler+"/"+method, scheduler+", "+strings.ToUpper(method)
 			rows = append(rows,
 				row{name: name + "/weir_native", what: "weir, native XDP, " + what},
 				row{name: name + "/weir_tc", what: "weir, tc, " + what, of: name + "/ipvs", bars: []float64{0.71}}, // IPVS takes 1.4 times as long
-				row{name: name + "/ipvs", what: "IPVS, " + what, of: name + "/weir_native", least: true, bars: []float64{3}})
+				row{name: name + "/ipvs", what: "IPVS, " + what, of: name + "/weir_native", least: true, bars: []float64{3}},
+				row{name: "peer/" + name + "/weir_tc", what: "weir, tc to a far end, " + what, of: "peer/" + name + "/ipvs", bars: []float64{0.71}},
+				row{name: "peer/" + name + "/ipvs", what: "IPVS, the same servers, " + what})
 		}
 	}
 	return rows

@@ -2,7 +2,6 @@ package pps
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -28,37 +27,34 @@ const newServers, newFrames, newWarm = 64, 20_000, 512
 // newRoom is for so many connections that all of a measurement can be half open.
 const newRoom = 1 << 19
 
-// newService is one of the services that are measured.
-type newService struct {
-	name      string
-	port      byte
-	scheduler lvs.Scheduler
-	method    lvs.ForwardMethod
-}
-
-var newServices = []newService{
-	{"rr/dr", 80, lvs.RoundRobin, lvs.DirectRoute},
-	{"rr/nat", 81, lvs.RoundRobin, lvs.Masquerade},
-	{"wlc/dr", 82, lvs.WeightedLeastConnection, lvs.DirectRoute},
-	{"wlc/nat", 83, lvs.WeightedLeastConnection, lvs.Masquerade},
+var newServices = []service{
+	{"rr/dr", 80, lvs.RoundRobin, lvs.DirectRoute, newServers, false},
+	{"rr/nat", 81, lvs.RoundRobin, lvs.Masquerade, newServers, false},
+	{"wlc/dr", 82, lvs.WeightedLeastConnection, lvs.DirectRoute, newServers, false},
+	{"wlc/nat", 83, lvs.WeightedLeastConnection, lvs.Masquerade, newServers, false},
+	{"peer/rr/dr", 84, lvs.RoundRobin, lvs.DirectRoute, newServers, true},
+	{"peer/rr/nat", 85, lvs.RoundRobin, lvs.Masquerade, newServers, true},
+	{"peer/wlc/dr", 86, lvs.WeightedLeastConnection, lvs.DirectRoute, newServers, true},
+	{"peer/wlc/nat", 87, lvs.WeightedLeastConnection, lvs.Masquerade, newServers, true},
 }
 
 // BenchmarkIPVSNew is the second part of `make bench-vm`: SYNs of ever new flows, which nobody
 // answers, beside the kernel's IPVS. Before each measurement all tables are empty. IPVS is as
 // the kernel has it by default, without conntrack. Each figure is the median of the rounds.
 func BenchmarkIPVSNew(b *testing.B) {
-	n := &beginning{beside: buildBeside(b, newRoom, manyServers())}
+	n := &beginning{beside: buildBeside(b, newRoom, newServices)}
+	n.addFloors(b)
 	n.grow(b)
-	ways := []way{byIPVS, byNative, byTC}
 	for round := range 1 + besideRounds {
+		n.floors(b)
 		for _, s := range newServices {
 			s.ipvs(b, n.network)
 			n.clients = map[way]uint32{}
 			frames, conns := n.arrived(b), n.ipvsConns(b)
-			for _, by := range ways {
+			for _, by := range s.ways() {
 				n.until(b, func() { n.fresh(b, s.port, by, newWarm) })
 			}
-			n.compare(b, s.name+"/", ways, newFrames, func(by way, frames int) { n.fresh(b, s.port, by, frames) })
+			n.compare(b, s.name+"/", s.ways(), newFrames, func(by way, frames int) { n.fresh(b, s.port, by, frames) })
 			got, weir, ipvs := n.arrived(b)-frames, n.live(b), n.ipvsConns(b)-conns
 			if uint64(weir)+ipvs != got {
 				b.Fatalf("%s: weir has begun %d connections and IPVS %d, but %d frames have arrived", s.name, weir, ipvs, got)
@@ -132,34 +128,6 @@ func (n *beginning) grow(b *testing.B) {
 		}
 		return now.Older == 0
 	})
-}
-
-func newServer(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(11 + i)}) }
-
-// manyServers is all services.
-func manyServers() (services []lvs.VirtualServer) {
-	for _, s := range newServices {
-		service := lvs.VirtualServer{
-			ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddr("192.0.2.100"), Port: uint16(s.port)},
-			Scheduler:  s.scheduler,
-		}
-		for i := range newServers {
-			service.RealServers = append(service.RealServers, lvs.RealServer{Addr: newServer(i), Port: uint16(s.port), Weight: 1, Method: s.method})
-		}
-		services = append(services, service)
-	}
-	return services
-}
-
-// ipvs gives the kernel's IPVS the service.
-func (s newService) ipvs(b *testing.B, n *network) {
-	address := fmt.Sprintf("192.0.2.100:%d", s.port)
-	lines := []string{fmt.Sprintf("-A -t %s -s %s", address, s.scheduler)}
-	for i := range newServers {
-		method := map[lvs.ForwardMethod]string{lvs.DirectRoute: "-g", lvs.Masquerade: "-m"}[s.method]
-		lines = append(lines, fmt.Sprintf("-a -t %s -r %s:%d %s -w 1", address, newServer(i), s.port, method))
-	}
-	n.ipvsadmLines(b, lines)
 }
 
 // fresh sends a SYN of each of so many more flows of the way's client, which is another one for

@@ -157,8 +157,14 @@ func (n *network) attachTCX(b *testing.B, ns *nstest.Namespace, dev string, prog
 
 // redirect has a floor program send all frames to the director's second device.
 func (n *network) redirect(b *testing.B, program *ebpf.Program) {
+	n.exit(b, "out0")
+	closeWith(b, n.attachTC(b, n.director, entryDev, program))
+}
+
+// exit sets the director's device to which the floor programs send.
+func (n *network) exit(b *testing.B, dev string) {
 	n.director.Do(func() {
-		i, err := net.InterfaceByName("out0")
+		i, err := net.InterfaceByName(dev)
 		if err == nil {
 			err = n.programs.SetExit(i.Index)
 		}
@@ -166,7 +172,6 @@ func (n *network) redirect(b *testing.B, program *ebpf.Program) {
 			b.Fatal(err)
 		}
 	})
-	closeWith(b, n.attachTC(b, n.director, entryDev, program))
 }
 
 // The last byte of the VIP, and its ports: of the service with direct routing, and of the one with NAT.
