@@ -195,7 +195,7 @@ var (
 	cDefine   = regexp.MustCompile(`(?m)^#define (\w+)(.*)$`)
 	cTag      = regexp.MustCompile(`^(struct|enum) (\w+) \{`)
 	cMap      = regexp.MustCompile(`^(?:MAP|SPARSE_HASH|ADDRS)\((\w+)|\} (\w+) SEC\(\)`)
-	cKnob     = regexp.MustCompile(`^volatile const \w+ (\w+)`)
+	cKnob     = regexp.MustCompile(`^(?:volatile const \w+ |VARIABLE\()(\w+)`)
 	cFunction = regexp.MustCompile(`^(?:[\w*]+\s+\*?)*?\*?(\w+)\(`)
 	cName     = regexp.MustCompile(`\w+`)
 )

@@ -452,6 +452,15 @@ struct flow_pair {
 	struct flow_line line[2];
 };
 
+/*
+ * The devices whose far ends tc gives packets to at once: bit index % 64 of the word index / 64
+ * is set for each. Those of a higher index have none.
+ */
+#define FAR_END_WORDS 1024
+struct far_ends {
+	__u64 bits[FAR_END_WORDS];
+};
+
 /* How ticks follow from the kernel's jiffies (base/clock.h). */
 struct clock {
 	__u64 first; /* jiffies when the monotonic clock was 0 */

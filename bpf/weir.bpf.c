@@ -13,9 +13,6 @@
 #include "conn/expiry.h"
 #include "conn/flow_cache.h"
 #include "conn/sweep.h"
-#include "conn/table_full.h"
-#include "conn/tables.h"
-#include "conn/template_expiry.h"
 #include "hook/tc_accept.h"
 #include "hook/tc_finish.h"
 #include "hook/tc_guard.h"
@@ -343,16 +340,12 @@ SEC("syscall")
 int weir_sweep(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct conn_limits *limits = conn_limits_of();
-	struct conn_sizes *z = conn_sizes_of();
 
-	if (!limits || !z)
-		return 0;
 	if (found.span)
-		limits->span = found.span;
-	limits->refused = 0;
+		conn_limits.span = found.span;
+	conn_limits.refused = 0;
 	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
-	found.span = expiry_span(limits->span, z->entries);
+	found.span = expiry_span(conn_limits.span, conn_sizes.entries);
 	*s = found;
 	return 0;
 }
@@ -403,11 +396,8 @@ SEC("syscall")
 int weir_list_templates(struct sweep *s)
 {
 	struct sweep found = *s;
-	struct template_table *table = template_table_of();
 
-	if (!table)
-		return 0;
-	table->unlisted = 0;
+	template_tables.unlisted = 0;
 	bpf_for_each_map_elem(&templates, list_template, &found, 0);
 	*s = found;
 	return 0;

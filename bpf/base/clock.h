@@ -15,10 +15,7 @@
  */
 static INLINE __u32 tick(void)
 {
-	__u32 zero = 0;
-	struct clock *c = bpf_map_lookup_elem(&clocks, &zero);
-
-	return c ? (bpf_jiffies64() - c->first) * c->jiffy >> TICK_SHIFT : 0;
+	return (bpf_jiffies64() - clocks.first) * clocks.jiffy >> TICK_SHIFT;
 }
 
 #endif

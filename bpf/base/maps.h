@@ -18,7 +18,6 @@
 #define MAX_DIRECTOR_ROUTES 65536
 #define MAX_ACCESS_RULES 65536
 #define MAX_XDP_EXITS 1024
-#define PEER_EXIT_WORDS 1024     /* of 64 devices each */
 #define MAX_REASONS 32
 #define MAX_FLOW_CHUNKS 1
 #define MAX_FRAGMENTS 16384
@@ -38,7 +37,13 @@
 		__uint(pinning, LIBBPF_PIN_BY_NAME);                                               \
 	} name_ SEC(".maps")
 
-MAP(service_counts, BPF_MAP_TYPE_ARRAY, __u32, struct service_count, 1);
+/*
+ * VARIABLE declares a table of one value. It is a variable in a section of its own, since
+ * programs read that without a look-up; Go pins its section as it pins the tables.
+ */
+#define VARIABLE(name_, value_) SEC(".data." #name_) value_ name_
+
+VARIABLE(service_counts, struct service_count);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
 /* This machine's addresses on the paths to the servers. */
@@ -88,9 +93,10 @@ struct {
 
 CHUNKED_ARRAY(expiry_chunks, struct expiry_entry, MAX_EXPIRY_CHUNKS);
 CHUNKED_ARRAY(flow_chunks, struct flow_pair, MAX_FLOW_CHUNKS); /* the flow cache */
-MAP(clocks, BPF_MAP_TYPE_ARRAY, __u32, struct clock, 1);
-MAP(conn_limits, BPF_MAP_TYPE_ARRAY, __u32, struct conn_limits, 1);
-MAP(conn_sizes, BPF_MAP_TYPE_ARRAY, __u32, struct conn_sizes, 1);
+VARIABLE(addr_filter, struct addr_filter);
+VARIABLE(clocks, struct clock);
+VARIABLE(conn_limits, struct conn_limits);
+VARIABLE(conn_sizes, struct conn_sizes);
 /* By it the programs wake Go up, so that it makes more room for connections. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -128,22 +134,18 @@ struct {
 			__uint(max_entries, 1);
 		});
 } template_entries SEC(".maps");
-MAP(template_tables, BPF_MAP_TYPE_ARRAY, __u32, struct template_table, 1);
-MAP(flow_knobs, BPF_MAP_TYPE_ARRAY, __u32, struct flow_knobs, 1);
+VARIABLE(template_tables, struct template_table);
+VARIABLE(flow_knobs, struct flow_knobs);
 MAP(leases, BPF_MAP_TYPE_ARRAY, __u32, struct lease, MAX_LEASES);
 /* The index of a VIP's lease, for the egress guard. */
 MAP(vips, BPF_MAP_TYPE_HASH, struct addr, __u32, MAX_VIPS);
 /* The Ethernet addresses of other directors (mac_word): DIRECTOR_OWNS_MAC or DIRECTOR_SHARES_MAC. */
 MAP(directors, BPF_MAP_TYPE_HASH, __u64, __u8, MAX_DIRECTORS);
 /* A filter in front of it: bit director_bit(mac) is set for each director. */
-MAP(director_filter, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+VARIABLE(director_filter, __u64);
 /* The indexes of the devices that are known to send what XDP redirects to them. */
 MAP(xdp_exits, BPF_MAP_TYPE_HASH, __u32, __u8, MAX_XDP_EXITS);
-/*
- * The devices whose far ends tc gives packets to at once: bit index % 64 of the word index / 64
- * is set for each.
- */
-MAP(peer_exits, BPF_MAP_TYPE_ARRAY, __u32, __u64, PEER_EXIT_WORDS);
+VARIABLE(far_ends, struct far_ends);
 /* A service's address, by its index. */
 MAP(service_vips, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_SERVICES);
 MAP(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, MAX_SERVICES);
@@ -160,7 +162,7 @@ MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, enum reason, __u64, MAX_REASONS);
  */
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, MAX_FRAGMENTS);
 MAP(held_fragments, BPF_MAP_TYPE_ARRAY, __u32, struct held, MAX_HELD);
-MAP(held_turns, BPF_MAP_TYPE_ARRAY, __u32, __u64, 1);
+VARIABLE(held_turns, __u64);
 /* Firewall marks: the list of rules of a destination, and the rules of all lists. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

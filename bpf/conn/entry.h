@@ -99,12 +99,11 @@ static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 serv
  * conn_count_in adds a new connection, with this word and the expiry entry at this place,
  * to all counts.
  */
-static INLINE void conn_count_in(struct work *w, struct conn_limits *limits, const struct conn_sizes *z,
-				 __u32 expiry, __u64 word)
+static INLINE void conn_count_in(struct work *w, __u32 expiry, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), 1);
 	if (conn_state(word) == STATE_SYN_RECV)
-		half_open_enter(limits, z, expiry, word);
+		half_open_enter(expiry, word);
 	template_count_conn(&w->template, 1);
 }
 
@@ -119,15 +118,11 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 {
 	struct packet *p = &w->packet;
 	__u32 now = w->now, method = w->method;
-	struct conn_limits *limits = conn_limits_of();
-	struct conn_sizes *z = conn_sizes_of();
 	/* A random incarnation hardly ever equals the last one of the same memory. */
 	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << WORD_INCARNATION_SHIFT;
 	__u64 fresh = conn_word(before, method, state, server);
 	struct conn *draft;
 
-	if (!limits || !z)
-		return 0;
 	if (old) {
 		__u64 was;
 
@@ -140,14 +135,14 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 		old->service = w->service;
 		conn_count_out(&p->key, old, word);
 		old->of.template = w->template;
-		conn_count_in(w, limits, z, conn_place(old), fresh);
+		conn_count_in(w, conn_place(old), fresh);
 		return fresh;
 	}
 	draft = conn_new_draft(w, fresh, w->service, now);
 	draft->of.template = w->template;
-	draft->expiry = expiry_take(limits, z, &p->key, server, expiry_due(state, now));
-	if (draft->expiry && !conn_enter(z, &p->key, draft)) {
-		conn_count_in(w, limits, z, conn_place(draft), fresh);
+	draft->expiry = expiry_take(&p->key, server, expiry_due(state, now));
+	if (draft->expiry && !conn_enter(&p->key, draft)) {
+		conn_count_in(w, conn_place(draft), fresh);
 		return fresh;
 	}
 	expiry_release(conn_place(draft));
@@ -155,7 +150,7 @@ static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, 
 	if (old)
 		return old->word;
 	note(NOTE_TABLE_FULL);
-	table_full_note(limits, now);
+	table_full_note(now);
 	return 0;
 }
 

@@ -29,8 +29,6 @@ volatile const __u32 expiry_chunk_shift = 31;
 
 /* A search for a free entry, for bpf_loop. */
 struct expiry_search {
-	struct conn_limits *limits;
-	const struct conn_sizes *z;
 	const struct flow_key *key;
 	__u32 server, due;
 	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
@@ -66,11 +64,11 @@ static INLINE __u32 expiry_span(__u32 span, __u32 entries)
  * conn_ask_room asks Go to make more room for connections, once for each size that the tables
  * have.
  */
-static INLINE void conn_ask_room(struct conn_limits *limits, const struct conn_sizes *z)
+static INLINE void conn_ask_room(void)
 {
-	if (limits->asked == z->entries)
+	if (conn_limits.asked == conn_sizes.entries)
 		return;
-	limits->asked = z->entries;
+	conn_limits.asked = conn_sizes.entries;
 	conn_wake();
 }
 
@@ -80,14 +78,12 @@ static INLINE void conn_ask_room(struct conn_limits *limits, const struct conn_s
  */
 static long expiry_try(__u32 turn, struct expiry_search *s)
 {
-	struct conn_limits *limits = s->limits;
-	const struct conn_sizes *z = s->z;
 	struct expiry_entry *e;
 	__u32 at, was, span;
 
-	was = *(volatile __u32 *)&limits->span;
-	span = expiry_span(was, z->entries);
-	at = __sync_fetch_and_add(&limits->cursor, 1) % span;
+	was = *(volatile __u32 *)&conn_limits.span;
+	span = expiry_span(was, conn_sizes.entries);
+	at = __sync_fetch_and_add(&conn_limits.cursor, 1) % span;
 	e = expiry_entry_at(at);
 	if (!e)
 		return 1;
@@ -95,10 +91,10 @@ static long expiry_try(__u32 turn, struct expiry_search *s)
 		if ((turn & 7) != 7)
 			return 0;
 		/* Entries are crowded: the next searches cover twice as many. */
-		if (span < z->entries)
-			__sync_val_compare_and_swap(&limits->span, was, 2 * span);
-		if (span >= z->entries / 4)
-			conn_ask_room(limits, z);
+		if (span < conn_sizes.entries)
+			__sync_val_compare_and_swap(&conn_limits.span, was, 2 * span);
+		if (span >= conn_sizes.entries / 4)
+			conn_ask_room();
 		return 0;
 	}
 	e->key = *s->key;
@@ -125,10 +121,9 @@ static INLINE __u32 expiry_due(__u32 state, __u32 now)
  * expiry_take takes an entry for a connection. It returns the entry's place, counted
  * from 1, or 0 where none was free.
  */
-static NOINLINE __u32 expiry_take(struct conn_limits *limits, const struct conn_sizes *z, const struct flow_key *key,
-				  __u32 server, __u32 due)
+static NOINLINE __u32 expiry_take(const struct flow_key *key, __u32 server, __u32 due)
 {
-	struct expiry_search s = { .limits = limits, .z = z, .key = key, .server = server, .due = due };
+	struct expiry_search s = { .key = key, .server = server, .due = due };
 
 	if (!expiry_try(0, &s))
 		bpf_loop(EXPIRY_TRIES, expiry_try, &s, 0);

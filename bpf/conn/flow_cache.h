@@ -35,21 +35,20 @@ static INLINE bool flow_state(__u32 state)
  * flow_victim is the line that a flow is to get on this CPU: its own, an empty one, or
  * the one that was not used for longest. NULL never happens.
  */
-static NOINLINE struct flow_line *flow_victim(const struct flow_knobs *n, const struct flow_key *k, __u32 cpu,
-					      __u32 now)
+static NOINLINE struct flow_line *flow_victim(const struct flow_key *k, __u32 cpu, __u32 now)
 {
 	struct flow_line *place = NULL;
-	__u64 hash = flow_hash(n, k);
+	__u64 hash = flow_hash(k);
 	__u32 age, oldest = 0;
 
 	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		struct flow_line *l = flow_line(n, hash, cpu, way);
+		struct flow_line *l = flow_line(hash, cpu, way);
 
 		if (!l)
 			return NULL;
 		if (flow_matches(l, k))
 			return l;
-		age = l->generation == n->generation ? now - l->used : ~0U;
+		age = l->generation == flow_knobs.generation ? now - l->used : ~0U;
 		if (!place || age > oldest) {
 			place = l;
 			oldest = age;
@@ -135,15 +134,14 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u32 bit = 1U << (cpu & 31);
 	__u64 word = c->word;
-	struct flow_knobs *n = flow_knobs_of();
 	struct flow_line *l;
 
-	if (!n || p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
+	if (p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
 	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) :
 		    !may_cache(w->origin, conn_server(word), conn_method(word)))
 		return;
-	l = flow_victim(n, &p->key, cpu, now);
+	l = flow_victim(&p->key, cpu, now);
 	if (!l)
 		return;
 	if (!flow_matches(l, &p->key))
@@ -167,7 +165,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	if (reply)
 		l->answers = reply_by_tc(&reply->of.reply, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
-	__sync_lock_test_and_set(&l->generation, n->generation);
+	__sync_lock_test_and_set(&l->generation, flow_knobs.generation);
 	if (c->word != word || !(c->cached & bit))
 		l->generation = 0;
 }

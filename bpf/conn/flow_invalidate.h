@@ -33,10 +33,9 @@ struct flow_age_search {
  * flow_line_of is the flow's line at this place of a CPU, or NULL where that line is
  * empty or another flow's.
  */
-static INLINE struct flow_line *flow_line_of(const struct flow_knobs *n, const struct flow_key *k, __u64 hash,
-					     __u32 cpu, __u32 way)
+static INLINE struct flow_line *flow_line_of(const struct flow_key *k, __u64 hash, __u32 cpu, __u32 way)
 {
-	struct flow_line *l = flow_line(n, hash, cpu, way);
+	struct flow_line *l = flow_line(hash, cpu, way);
 
 	return l && l->generation && flow_matches(l, k) ? l : NULL;
 }
@@ -44,13 +43,11 @@ static INLINE struct flow_line *flow_line_of(const struct flow_knobs *n, const s
 /* flow_invalidate_one empties the flow's lines on one CPU. */
 static long flow_invalidate_one(__u32 cpu, struct flow_search *h)
 {
-	struct flow_knobs *n = flow_knobs_of();
-
-	if (n && h->cpus >> (cpu & 31) & 1) {
-		__u64 hash = flow_hash(n, &h->key);
+	if (h->cpus >> (cpu & 31) & 1) {
+		__u64 hash = flow_hash(&h->key);
 
 		for (__u32 way = 0; way < FLOW_WAYS; way++) {
-			struct flow_line *l = flow_line_of(n, &h->key, hash, cpu, way);
+			struct flow_line *l = flow_line_of(&h->key, hash, cpu, way);
 
 			if (l)
 				l->generation = 0;
@@ -62,13 +59,11 @@ static long flow_invalidate_one(__u32 cpu, struct flow_search *h)
 /* flow_age_one finds the age of the flow's lines on one CPU. */
 static long flow_age_one(__u32 cpu, struct flow_age_search *a)
 {
-	struct flow_knobs *n = flow_knobs_of();
-
-	if (n && a->search.cpus >> (cpu & 31) & 1) {
-		__u64 hash = flow_hash(n, &a->search.key);
+	if (a->search.cpus >> (cpu & 31) & 1) {
+		__u64 hash = flow_hash(&a->search.key);
 
 		for (__u32 way = 0; way < FLOW_WAYS; way++) {
-			struct flow_line *l = flow_line_of(n, &a->search.key, hash, cpu, way);
+			struct flow_line *l = flow_line_of(&a->search.key, hash, cpu, way);
 
 			if (l && (__s32)(a->now - l->used) < a->age)
 				a->age = a->now - l->used;

@@ -21,19 +21,13 @@ volatile const __u32 flow_bits = 1;
 volatile const __u32 flow_chunk_bits = 0;
 volatile const __u32 flow_cpus = 1;
 
-/* flow_knobs_of is how the flow cache works now, or NULL, which never happens. */
-static INLINE struct flow_knobs *flow_knobs_of(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&flow_knobs, &zero);
-}
-
 /* flow_hash is a keyed hash of a flow. Its high bits are the good ones. */
-static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key *k)
+static INLINE __u64 flow_hash(const struct flow_key *k)
 {
-	return k->from.hi * n->seed[0] + k->from.lo * n->seed[1] + k->to.hi * n->seed[2] +
-	       k->to.lo * n->seed[3] + k->ports * n->seed[4];
+	const __u64 *seed = flow_knobs.seed;
+
+	return k->from.hi * seed[0] + k->from.lo * seed[1] + k->to.hi * seed[2] + k->to.lo * seed[3] +
+	       k->ports * seed[4];
 }
 
 /*
@@ -46,7 +40,7 @@ static INLINE __u64 flow_hash(const struct flow_knobs *n, const struct flow_key 
  * flow_pair is the pair of lines in the flow's first (0) or second (1) place on a CPU,
  * or NULL.
  */
-static INLINE struct flow_pair *flow_pair(const struct flow_knobs *n, __u64 hash, __u32 cpu, __u32 place)
+static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 {
 	__u32 at, chunk;
 	void *pairs;
@@ -54,7 +48,7 @@ static INLINE struct flow_pair *flow_pair(const struct flow_knobs *n, __u64 hash
 	if (place)
 		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
 	at = hash >> (64 - flow_bits);
-	chunk = (cpu << flow_chunk_bits) + ((__u32)(hash >> 32) & n->chunks);
+	chunk = (cpu << flow_chunk_bits) + ((__u32)(hash >> 32) & flow_knobs.chunks);
 	pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);
 	return pairs ? bpf_map_lookup_elem(pairs, &at) : NULL;
 }
@@ -63,9 +57,9 @@ static INLINE struct flow_pair *flow_pair(const struct flow_knobs *n, __u64 hash
  * flow_line is the line that the flow may have on a CPU, by its way from 0 to FLOW_WAYS
  * - 1, or NULL.
  */
-static INLINE struct flow_line *flow_line(const struct flow_knobs *n, __u64 hash, __u32 cpu, __u32 way)
+static INLINE struct flow_line *flow_line(__u64 hash, __u32 cpu, __u32 way)
 {
-	struct flow_pair *pair = flow_pair(n, hash, cpu, way / 2);
+	struct flow_pair *pair = flow_pair(hash, cpu, way / 2);
 	__u32 one = way & 1;
 
 	asm volatile("" : "+r"(one)); /* so that the verifier sees that it is 0 or 1 */
@@ -107,21 +101,16 @@ static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const st
  */
 static INLINE struct flow_line *flow_find(const struct flow_key *k)
 {
-	struct flow_knobs *n = flow_knobs_of();
+	__u32 cpu = bpf_get_smp_processor_id(), now = tick();
+	__u64 hash = flow_hash(k);
 	struct flow_line *l;
-	__u32 cpu = bpf_get_smp_processor_id(), now;
-	__u64 hash;
 
-	if (!n)
-		return NULL;
-	now = tick();
-	hash = flow_hash(n, k);
-	l = flow_match_pair(flow_pair(n, hash, cpu, 0), k);
+	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
 	if (!l)
-		l = flow_match_pair(flow_pair(n, hash, cpu, 1), k);
+		l = flow_match_pair(flow_pair(hash, cpu, 1), k);
 	if (!l)
 		return NULL;
-	if (l->generation != n->generation || now - l->used > n->idle)
+	if (l->generation != flow_knobs.generation || now - l->used > flow_knobs.idle)
 		return NULL;
 	if (l->used != now)
 		l->used = now;

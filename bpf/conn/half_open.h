@@ -10,8 +10,6 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
-#include "conn/table_full.h"
-#include "conn/tables.h"
 #include "conn/word.h"
 #include "verdict/work.h"
 
@@ -21,21 +19,20 @@
  * victim of this packet. So the half-open connections never exceed one and a half times
  * the ring.
  */
-static NOINLINE void half_open_enter(struct conn_limits *limits, const struct conn_sizes *z, __u32 expiry,
-				     __u64 word)
+static NOINLINE void half_open_enter(__u32 expiry, __u64 word)
 {
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
 
-	if (!limits || !z || !w || !z->half_open)
+	if (!w || !conn_sizes.half_open)
 		return;
-	__sync_fetch_and_add(&limits->half_open, 1);
-	at = __sync_fetch_and_add(&limits->turn, 1) % z->half_open;
+	__sync_fetch_and_add(&conn_limits.half_open, 1);
+	at = __sync_fetch_and_add(&conn_limits.turn, 1) % conn_sizes.half_open;
 	h = bpf_map_lookup_elem(&half_open_ring, &at);
 	if (!h)
 		return;
-	if (limits->half_open > z->half_open / 2)
+	if (conn_limits.half_open > conn_sizes.half_open / 2)
 		w->victim = *h;
 	h->expiry = expiry;
 	h->incarnation = conn_incarnation(word);
@@ -47,10 +44,7 @@ static NOINLINE void half_open_enter(struct conn_limits *limits, const struct co
  */
 static INLINE void half_open_leave(void)
 {
-	struct conn_limits *limits = conn_limits_of();
-
-	if (limits)
-		__sync_fetch_and_add(&limits->half_open, -1);
+	__sync_fetch_and_add(&conn_limits.half_open, -1);
 }
 
 /*
@@ -64,7 +58,7 @@ static INLINE void half_open_move(__u32 expiry, __u64 word, __u32 from, __u32 to
 	if (from == STATE_SYN_RECV)
 		half_open_leave();
 	if (to == STATE_SYN_RECV)
-		half_open_enter(conn_limits_of(), conn_sizes_of(), expiry, word);
+		half_open_enter(expiry, word);
 }
 
 #endif

@@ -42,7 +42,6 @@ static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow
  */
 __noinline int half_open_evict(void)
 {
-	struct conn_limits *limits = conn_limits_of();
 	struct work *w = work_of();
 	struct conn *c;
 	__u64 word;
@@ -57,8 +56,7 @@ __noinline int half_open_evict(void)
 	if (conn_state(word) != STATE_SYN_RECV || !conn_remove(&w->victim_key, c, word))
 		return false;
 	note(NOTE_RECYCLED);
-	if (limits)
-		table_full_note(limits, tick());
+	table_full_note(tick());
 	return true;
 }
 
@@ -71,21 +69,19 @@ __noinline int half_open_evict(void)
  */
 static long recycle_one(__u32 turn, struct work **w)
 {
-	struct conn_limits *limits = conn_limits_of();
-	struct conn_sizes *z = conn_sizes_of();
 	struct half_open *h;
 	__u64 oldest;
 	__u32 at;
 
-	if (!limits || !z || !z->half_open)
+	if (!conn_sizes.half_open)
 		return 1;
-	oldest = limits->oldest;
-	if (limits->turn - oldest > z->half_open)
-		oldest = limits->turn - z->half_open;
-	if (oldest == limits->turn)
+	oldest = conn_limits.oldest;
+	if (conn_limits.turn - oldest > conn_sizes.half_open)
+		oldest = conn_limits.turn - conn_sizes.half_open;
+	if (oldest == conn_limits.turn)
 		return 1;
-	limits->oldest = oldest + 1;
-	at = oldest % z->half_open;
+	conn_limits.oldest = oldest + 1;
+	at = oldest % conn_sizes.half_open;
 	h = bpf_map_lookup_elem(&half_open_ring, &at);
 	if (!h || !half_open_conn(h, &(*w)->victim_key))
 		return 0;

@@ -16,7 +16,6 @@
 #include "conn/flow_invalidate.h"
 #include "conn/recycle.h"
 #include "conn/reply_key.h"
-#include "conn/table_full.h"
 #include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
@@ -34,29 +33,22 @@ static NOINLINE enum reason reply_insert(struct work *w, const struct server *s,
 {
 	struct conn *reply = conn_new_draft(w, conn_reply_word(index), s->service, w->now);
 	const struct packet *p = &w->packet;
-	struct conn_sizes *z = conn_sizes_of();
-	struct conn_limits *limits;
 	struct conn_reply *theirs;
 	struct flow_key *key = &w->other_key;
 	struct conn *old;
 
-	if (!z)
-		return DROP_TABLE_FULL;
 	reply->of.reply.vip = p->key.to;
 	reply->of.reply.ports = p->key.ports;
 	reply->of.reply.route = w->reply_route;
 	reply_key(key, &p->key, s, w->method);
 	if (!same_addr(&key->to, &p->key.from)) {
-		limits = conn_limits_of();
-		if (!limits)
-			return DROP_TABLE_FULL;
 		reply->of.reply.route.ifindex |= REPLY_TO_VIP;
-		reply->expiry = expiry_take(limits, z, key, index, reply->stamp); /* always due, for sweep_reply */
+		reply->expiry = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
 	}
-	if (!conn_enter(z, key, reply))
+	if (!conn_enter(key, reply))
 		return REASON_NONE;
 	old = conn_find(key);
-	if (!old && recycle_half_open(w) && !conn_enter(z, key, reply))
+	if (!old && recycle_half_open(w) && !conn_enter(key, reply))
 		return REASON_NONE;
 	if (!old)
 		return DROP_TABLE_FULL;

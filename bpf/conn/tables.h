@@ -12,17 +12,8 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
-#include "conn/table_full.h"
 
 #include <linux/errno.h>
-
-/* conn_sizes_of is how large the tables are, or NULL, which never happens. */
-static INLINE struct conn_sizes *conn_sizes_of(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&conn_sizes, &zero);
-}
 
 /* conn_place is the place of the connection's expiry entry, counted from 1; 0: it has none. */
 static INLINE __u32 conn_place(const struct conn *c)
@@ -37,9 +28,9 @@ static INLINE __u32 conn_table_of(const struct conn *c)
 }
 
 /* conn_table is the table with this index, or NULL where connections are not looked for in it. */
-static INLINE void *conn_table(const struct conn_sizes *z, __u32 at)
+static INLINE void *conn_table(__u32 at)
 {
-	if (at != z->newest && !(z->older >> (at & 31) & 1))
+	if (at != conn_sizes.newest && !(conn_sizes.older >> (at & 31) & 1))
 		return NULL;
 	return bpf_map_lookup_elem(&conn_tables, &at);
 }
@@ -47,15 +38,11 @@ static INLINE void *conn_table(const struct conn_sizes *z, __u32 at)
 /* conn_find is the flow's entry, or NULL. */
 static NOINLINE struct conn *conn_find(const struct flow_key *key)
 {
-	struct conn_sizes *z = conn_sizes_of();
-
-	if (!z)
-		return NULL;
 	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
-		void *table = conn_table(z, z->newest - turn);
+		void *table = conn_table(conn_sizes.newest - turn);
 		struct conn *c = table ? bpf_map_lookup_elem(table, key) : NULL;
 
-		if (c || !z->older)
+		if (c || !conn_sizes.older)
 			return c;
 	}
 	return NULL;
@@ -72,13 +59,11 @@ static INLINE void conn_wake(void)
 /*
  * conn_ask_older asks Go to have connections entered into older tables, once until the next sweep.
  */
-static INLINE void conn_ask_older(const struct conn_sizes *z)
+static INLINE void conn_ask_older(void)
 {
-	struct conn_limits *limits = conn_limits_of();
-
-	if (!limits || limits->refused || z->older == (1U << (z->newest & 31)) - 1)
+	if (conn_limits.refused || conn_sizes.older == (1U << (conn_sizes.newest & 31)) - 1)
 		return;
-	limits->refused = 1;
+	conn_limits.refused = 1;
 	conn_wake();
 }
 
@@ -86,13 +71,13 @@ static INLINE void conn_ask_older(const struct conn_sizes *z)
  * conn_enter enters a connection that has no entry yet. It returns 0, or, as the kernel does, a
  * negative number: -EEXIST where the flow has an entry now, -E2BIG where all tables are full.
  */
-static NOINLINE int conn_enter(const struct conn_sizes *z, const struct flow_key *key, struct conn *draft)
+static NOINLINE int conn_enter(const struct flow_key *key, struct conn *draft)
 {
 	int err = -E2BIG;
 
 	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
-		__u32 at = z->newest - turn;
-		void *table = conn_table(z, at);
+		__u32 at = conn_sizes.newest - turn;
+		void *table = conn_table(at);
 
 		if (!table)
 			continue;
@@ -101,7 +86,7 @@ static NOINLINE int conn_enter(const struct conn_sizes *z, const struct flow_key
 		if (err != -E2BIG)
 			return err;
 	}
-	conn_ask_older(z);
+	conn_ask_older();
 	return err;
 }
 
@@ -128,12 +113,8 @@ static INLINE void conn_erase(const struct flow_key *key, const struct conn *c)
 /* conn_erase_found deletes the flow's entry, wherever it stands. */
 static NOINLINE void conn_erase_found(const struct flow_key *key)
 {
-	struct conn_sizes *z = conn_sizes_of();
-
-	if (!z)
-		return;
 	for (__u32 turn = 0; turn < CONN_TABLES; turn++) {
-		void *table = conn_table(z, z->newest - turn);
+		void *table = conn_table(conn_sizes.newest - turn);
 
 		if (table && !bpf_map_delete_elem(table, key))
 			return;

@@ -25,14 +25,6 @@ struct template_entry_search {
 	__u32 place; /* of the entry that was taken, counted from 1, or 0 */
 };
 
-/* template_table_of is the table's limits, or NULL, which never happens. */
-static INLINE struct template_table *template_table_of(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&template_tables, &zero);
-}
-
 /* template_entry_at is the entry at this place, counted from 1, or NULL. */
 static INLINE struct template_entry *template_entry_at(__u32 place)
 {
@@ -57,17 +49,14 @@ static INLINE struct template_entry *template_entry_of(const struct template *t)
 /* template_entry_try tries to take the next entry. */
 static long template_entry_try(__u32 turn, struct template_entry_search *s)
 {
-	struct template_table *table = template_table_of();
 	struct template_entry *e;
 	__u32 first, n, place;
 
-	if (!table)
-		return 1;
-	first = *(volatile __u32 *)&table->first;
-	n = *(volatile __u32 *)&table->entries;
+	first = *(volatile __u32 *)&template_tables.first;
+	n = *(volatile __u32 *)&template_tables.entries;
 	if (n <= first)
 		return 1;
-	place = first + __sync_fetch_and_add(&table->cursor, 1) * TEMPLATE_STEP % (n - first) + 1;
+	place = first + __sync_fetch_and_add(&template_tables.cursor, 1) * TEMPLATE_STEP % (n - first) + 1;
 	e = template_entry_at(place);
 	if (!e)
 		return 1;
@@ -87,13 +76,12 @@ static long template_entry_try(__u32 turn, struct template_entry_search *s)
 __noinline __u32 template_entry_take(const struct template_key *key, __u32 server, __u32 due)
 {
 	struct template_entry_search s = { .key = key, .server = server, .due = due };
-	struct template_table *table = template_table_of();
 
-	if (!key || !table)
+	if (!key)
 		return 0;
 	bpf_loop(TEMPLATE_TRIES, template_entry_try, &s, 0);
 	if (!s.place)
-		__sync_fetch_and_add(&table->unlisted, 1);
+		__sync_fetch_and_add(&template_tables.unlisted, 1);
 	return s.place;
 }
 

@@ -87,9 +87,8 @@ static INLINE int skb_reinject(struct __sk_buff *skb)
 static INLINE bool takes_at_far_end(__u32 ifindex)
 {
 	__u32 word = ifindex / 64;
-	__u64 *bits = bpf_map_lookup_elem(&peer_exits, &word);
 
-	return bits && *bits >> ifindex % 64 & 1;
+	return word < FAR_END_WORDS && far_ends.bits[word] >> ifindex % 64 & 1;
 }
 
 /*

@@ -32,15 +32,15 @@ static INLINE bool held_fits(__u32 *bytes)
  */
 __noinline int skb_hold(struct __sk_buff *skb)
 {
-	__u32 zero = 0, at, bytes = skb->len;
-	__u64 *turns = bpf_map_lookup_elem(&held_turns, &zero), turn, word;
+	__u32 at, bytes = skb->len;
+	__u64 turn, word;
 	struct work *w = work_of();
 	struct fragment *f;
 	struct held *h;
 
-	if (!turns || !w || !held_fits(&bytes))
+	if (!w || !held_fits(&bytes))
 		return pass(PASS_FRAGMENT);
-	turn = __sync_fetch_and_add(turns, 1) + 1;
+	turn = __sync_fetch_and_add(&held_turns, 1) + 1;
 	at = turn % MAX_HELD;
 	h = bpf_map_lookup_elem(&held_fragments, &at);
 	f = fragment_waiting(w);

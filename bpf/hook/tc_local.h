@@ -8,6 +8,7 @@
 
 #include "abi.h"
 #include "base/bpf.h"
+#include "base/maps.h"
 #include "balance/route.h"
 #include "conn/reply_key.h"
 #include "conn/tables.h"
@@ -17,7 +18,6 @@
 #include "parse/packet.h"
 #include "service/addr_filter.h"
 #include "service/firewall_mark.h"
-#include "service/service.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
@@ -69,11 +69,9 @@ static INLINE void set_local_out(struct work *w)
  */
 static INLINE bool local_out_wanted(const struct flow_key *key)
 {
-	struct service_count *n = service_count_of();
-
-	if (!n || !n->families)
+	if (!service_counts.families)
 		return false;
-	return !local_out_passes_by(key) || (n->by_mark && mark_list_of(key));
+	return !local_out_passes_by(key) || (service_counts.by_mark && mark_list_of(key));
 }
 
 #endif

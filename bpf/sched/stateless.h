@@ -52,11 +52,8 @@ static long stateless_try(__u32 turn, struct stateless_search *s)
 static NOINLINE __u32 stateless_server(const struct service *svc, const struct flow_key *k)
 {
 	struct stateless_search s = { .service = svc->index, .server = NO_SERVER };
-	struct flow_knobs *n = flow_knobs_of();
 
-	if (!n)
-		return NO_SERVER;
-	s.hash = flow_hash(n, k) >> 32;
+	s.hash = flow_hash(k) >> 32;
 	bpf_loop(MAX_TURNS, stateless_try, &s, 0);
 	return s.server;
 }

@@ -15,17 +15,12 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-
-/*
- * The filter. It is a variable, since programs read that without a look-up; Go pins its
- * section as it pins the tables.
- */
-SEC(".data.addr_filter") struct addr_filter not_of_addr;
+#include "base/maps.h"
 
 /* addr_not is what the address is not (ADDR_NOT_NAT and others). Go finds it by AddrSlot. */
 static INLINE __u8 addr_not(const struct addr *a)
 {
-	return not_of_addr.flags[(a->hi + a->lo) * ADDR_SLOT_FACTOR >> ADDR_SLOT_SHIFT];
+	return addr_filter.flags[(a->hi + a->lo) * ADDR_SLOT_FACTOR >> ADDR_SLOT_SHIFT];
 }
 
 /*

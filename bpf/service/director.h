@@ -77,10 +77,7 @@ static NOINLINE enum origin director_origin(const struct packet *p)
  */
 static INLINE enum origin origin_of(const struct packet *p)
 {
-	__u32 zero = 0;
-	__u64 *filter = bpf_map_lookup_elem(&director_filter, &zero);
-
-	if (!filter || !(*filter >> director_bit(sender_mac(p->sender)) & 1))
+	if (!(director_filter >> director_bit(sender_mac(p->sender)) & 1))
 		return ORIGIN_CLIENT;
 	return director_origin(p);
 }

@@ -13,14 +13,6 @@
 #include "service/firewall_mark.h"
 #include "service/lease.h"
 
-/* service_count_of is the count of services, or NULL, which never happens. */
-static INLINE struct service_count *service_count_of(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&service_counts, &zero);
-}
-
 /*
  * no_service_left says whether the packet's family has no service at all. The kernel then
  * unregisters its hooks of that family, and the local stack answers
@@ -28,9 +20,7 @@ static INLINE struct service_count *service_count_of(void)
  */
 static INLINE bool no_service_left(const struct packet *p)
 {
-	struct service_count *n = service_count_of();
-
-	return n && !(n->families & (p->ip6 ? SERVICE_IP6 : SERVICE_IP4));
+	return !(service_counts.families & (p->ip6 ? SERVICE_IP6 : SERVICE_IP4));
 }
 
 /*
@@ -60,19 +50,16 @@ static NOINLINE struct service *service_of(const struct packet *p)
 		.port = ports_destination(p->key.ports),
 		.protocol = p->protocol,
 	};
-	struct service_count *n = service_count_of();
 	struct service *svc = NULL;
 
 	key.mark = check_of(p);
 	if (key.mark)
 		return bpf_map_lookup_elem(&services, &key);
-	if (!n)
-		return NULL;
-	if (n->by_mark)
+	if (service_counts.by_mark)
 		svc = service_by_mark(p);
 	if (!svc)
 		svc = bpf_map_lookup_elem(&services, &key);
-	if (!svc && n->any_port) {
+	if (!svc && service_counts.any_port) {
 		key.port = 0;
 		svc = bpf_map_lookup_elem(&services, &key);
 	}

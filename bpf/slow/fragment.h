@@ -19,7 +19,6 @@
 #include "service/addr_filter.h"
 #include "service/director.h"
 #include "service/firewall_mark.h"
-#include "service/service.h"
 #include "verdict/counters.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -132,11 +131,10 @@ static NOINLINE __u64 fragment_settle(struct work *w, enum verdict v, bool relea
 static INLINE bool fragment_wanted(const struct work *w)
 {
 	const struct flow_key *k = &w->packet.key;
-	struct service_count *n = service_count_of();
 
 	if (!addrs_pass_by(k))
 		return true;
-	return n && n->by_mark && mark_list_of(k);
+	return service_counts.by_mark && mark_list_of(k);
 }
 
 /*

@@ -80,7 +80,7 @@ func TestNextProcessTakesUpPrograms(t *testing.T) {
 		{
 			name: "a table is gone", hook: lvs.HookTC,
 			after: func(t *testing.T, b *bench) {
-				if err := os.Remove(filepath.Join(b.pinDir, abi.BpfMapClocks)); err != nil {
+				if err := os.Remove(filepath.Join(b.pinDir, abi.BpfVarClocks)); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -45,7 +45,7 @@ func (p *Plane) repairContents() {
 			p.ledger.Note(m.Kind, name, err)
 		})
 		p.noteFailure(m.Kind, err)
-		if changed && m.Kind == abi.BpfMapFlowKnobs { // with other knobs lines of the cache went elsewhere
+		if changed && m.Kind == abi.BpfVarFlowKnobs { // with other knobs lines of the cache went elsewhere
 			p.noteFailure(m.Kind, p.conns.ForgetFlows())
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"weir/internal/dataplane/abi"
 	"weir/lvs"
 )
 
@@ -14,11 +15,7 @@ func TestFarEnds(t *testing.T) {
 	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, real("192.0.2.11", 1)))
 	withPlane(t, plan, func(b *bench) {
 		at := func() bool {
-			var bits uint64
-			if err := b.maps.PeerExits.Lookup(uint32(b.index)/64, &bits); err != nil {
-				t.Fatal(err)
-			}
-			return bits>>(b.index%64)&1 == 1
+			return entry[abi.BpfFarEnds](b.maps.FarEnds, uint32(0)).Bits[b.index/64]>>(b.index%64)&1 == 1
 		}
 		far := b.ns.Name + "x"
 		for _, step := range []struct {

@@ -136,10 +136,12 @@ func Open(o Options) (*Plane, error) {
 // that the others are taken up: with "" the one of before is left out.
 var formerNames = map[string]string{
 	"cards":     "",
-	"rooms":     abi.BpfMapConnLimits,
+	"rooms":     abi.BpfVarConnLimits,
 	"own_addrs": abi.BpfMapLocalAddrs,
 	"ends":      "", // there is none any more
-	"members":   "", // the sets of lblcr begin anew
+	// Which far ends take packets is asked at the start anyway.
+	"peer_exits": "",
+	"members":    "", // the sets of lblcr begin anew
 	// Connections that are half open now expire, whatever takes their places.
 	"half_opens": "",
 }

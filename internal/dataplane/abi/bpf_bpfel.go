@@ -146,6 +146,11 @@ type BpfCounter struct {
 	OutBytes   uint64
 }
 
+type BpfFarEnds struct {
+	_    structs.HostLayout
+	Bits [1024]uint64
+}
+
 type BpfFlowKey struct {
 	_     structs.HostLayout
 	From  BpfAddr
@@ -439,7 +444,7 @@ type BpfService struct {
 
 type BpfServiceCount struct {
 	_        structs.HostLayout
-	Families BpfServiceFamily
+	Families uint32
 	AnyPort  uint32
 	ByMark   uint32
 }
@@ -638,21 +643,15 @@ const (
 	BpfMapAccessKinds         = "access_kinds"
 	BpfMapAccessRules         = "access_rules"
 	BpfMapCache               = "cache"
-	BpfMapClocks              = "clocks"
-	BpfMapConnLimits          = "conn_limits"
-	BpfMapConnSizes           = "conn_sizes"
 	BpfMapConnTables          = "conn_tables"
 	BpfMapConnWakes           = "conn_wakes"
-	BpfMapDirectorFilter      = "director_filter"
 	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
 	BpfMapExpiryChunks        = "expiry_chunks"
 	BpfMapFlowChunks          = "flow_chunks"
-	BpfMapFlowKnobs           = "flow_knobs"
 	BpfMapFragments           = "fragments"
 	BpfMapHalfOpenRing        = "half_open_ring"
 	BpfMapHeldFragments       = "held_fragments"
-	BpfMapHeldTurns           = "held_turns"
 	BpfMapIcmpErrors          = "icmp_errors"
 	BpfMapLeases              = "leases"
 	BpfMapLoads               = "loads"
@@ -660,12 +659,10 @@ const (
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
 	BpfMapMemberBlocks        = "member_blocks"
-	BpfMapPeerExits           = "peer_exits"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
-	BpfMapServiceCounts       = "service_counts"
 	BpfMapServiceKeys         = "service_keys"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
@@ -674,7 +671,6 @@ const (
 	BpfMapTables              = "tables"
 	BpfMapTails               = "tails"
 	BpfMapTemplateEntries     = "template_entries"
-	BpfMapTemplateTables      = "template_tables"
 	BpfMapTemplates           = "templates"
 	BpfMapTimeouts            = "timeouts"
 	BpfMapVips                = "vips"
@@ -695,17 +691,26 @@ const (
 	BpfProgWeirTc             = "weir_tc"
 	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
+	BpfVarAddrFilter          = "addr_filter"
+	BpfVarClocks              = "clocks"
+	BpfVarConnLimits          = "conn_limits"
+	BpfVarConnSizes           = "conn_sizes"
 	BpfVarConntrackFunctions  = "conntrack_functions"
 	BpfVarDeviceMac           = "device_mac"
+	BpfVarDirectorFilter      = "director_filter"
 	BpfVarExpiryChunkShift    = "expiry_chunk_shift"
+	BpfVarFarEnds             = "far_ends"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowChunkBits       = "flow_chunk_bits"
 	BpfVarFlowCpus            = "flow_cpus"
-	BpfVarNotOfAddr           = "not_of_addr"
+	BpfVarFlowKnobs           = "flow_knobs"
+	BpfVarHeldTurns           = "held_turns"
 	BpfVarObjectSum           = "object_sum"
+	BpfVarServiceCounts       = "service_counts"
 	BpfVarSummedAt            = "summed_at"
 	BpfVarSummedBy            = "summed_by"
 	BpfVarSummedShift         = "summed_shift"
+	BpfVarTemplateTables      = "template_tables"
 	BpfVarVlanDevices         = "vlan_devices"
 )
 
@@ -774,21 +779,15 @@ type BpfMapSpecs struct {
 	AccessKinds     *ebpf.MapSpec `ebpf:"access_kinds"`
 	AccessRules     *ebpf.MapSpec `ebpf:"access_rules"`
 	Cache           *ebpf.MapSpec `ebpf:"cache"`
-	Clocks          *ebpf.MapSpec `ebpf:"clocks"`
-	ConnLimits      *ebpf.MapSpec `ebpf:"conn_limits"`
-	ConnSizes       *ebpf.MapSpec `ebpf:"conn_sizes"`
 	ConnTables      *ebpf.MapSpec `ebpf:"conn_tables"`
 	ConnWakes       *ebpf.MapSpec `ebpf:"conn_wakes"`
-	DirectorFilter  *ebpf.MapSpec `ebpf:"director_filter"`
 	DirectorRoutes  *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors       *ebpf.MapSpec `ebpf:"directors"`
 	ExpiryChunks    *ebpf.MapSpec `ebpf:"expiry_chunks"`
 	FlowChunks      *ebpf.MapSpec `ebpf:"flow_chunks"`
-	FlowKnobs       *ebpf.MapSpec `ebpf:"flow_knobs"`
 	Fragments       *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpenRing    *ebpf.MapSpec `ebpf:"half_open_ring"`
 	HeldFragments   *ebpf.MapSpec `ebpf:"held_fragments"`
-	HeldTurns       *ebpf.MapSpec `ebpf:"held_turns"`
 	IcmpErrors      *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases          *ebpf.MapSpec `ebpf:"leases"`
 	Loads           *ebpf.MapSpec `ebpf:"loads"`
@@ -796,12 +795,10 @@ type BpfMapSpecs struct {
 	MarkLists       *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules       *ebpf.MapSpec `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.MapSpec `ebpf:"member_blocks"`
-	PeerExits       *ebpf.MapSpec `ebpf:"peer_exits"`
 	Reasons         *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats     *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros     *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers         *ebpf.MapSpec `ebpf:"servers"`
-	ServiceCounts   *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceKeys     *ebpf.MapSpec `ebpf:"service_keys"`
 	ServiceStats    *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips     *ebpf.MapSpec `ebpf:"service_vips"`
@@ -810,7 +807,6 @@ type BpfMapSpecs struct {
 	Tables          *ebpf.MapSpec `ebpf:"tables"`
 	Tails           *ebpf.MapSpec `ebpf:"tails"`
 	TemplateEntries *ebpf.MapSpec `ebpf:"template_entries"`
-	TemplateTables  *ebpf.MapSpec `ebpf:"template_tables"`
 	Templates       *ebpf.MapSpec `ebpf:"templates"`
 	Timeouts        *ebpf.MapSpec `ebpf:"timeouts"`
 	Vips            *ebpf.MapSpec `ebpf:"vips"`
@@ -823,17 +819,26 @@ type BpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type BpfVariableSpecs struct {
+	AddrFilter         *ebpf.VariableSpec `ebpf:"addr_filter"`
+	Clocks             *ebpf.VariableSpec `ebpf:"clocks"`
+	ConnLimits         *ebpf.VariableSpec `ebpf:"conn_limits"`
+	ConnSizes          *ebpf.VariableSpec `ebpf:"conn_sizes"`
 	ConntrackFunctions *ebpf.VariableSpec `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.VariableSpec `ebpf:"device_mac"`
+	DirectorFilter     *ebpf.VariableSpec `ebpf:"director_filter"`
 	ExpiryChunkShift   *ebpf.VariableSpec `ebpf:"expiry_chunk_shift"`
+	FarEnds            *ebpf.VariableSpec `ebpf:"far_ends"`
 	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowChunkBits      *ebpf.VariableSpec `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
-	NotOfAddr          *ebpf.VariableSpec `ebpf:"not_of_addr"`
+	FlowKnobs          *ebpf.VariableSpec `ebpf:"flow_knobs"`
+	HeldTurns          *ebpf.VariableSpec `ebpf:"held_turns"`
 	ObjectSum          *ebpf.VariableSpec `ebpf:"object_sum"`
+	ServiceCounts      *ebpf.VariableSpec `ebpf:"service_counts"`
 	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
 	SummedBy           *ebpf.VariableSpec `ebpf:"summed_by"`
 	SummedShift        *ebpf.VariableSpec `ebpf:"summed_shift"`
+	TemplateTables     *ebpf.VariableSpec `ebpf:"template_tables"`
 	VlanDevices        *ebpf.VariableSpec `ebpf:"vlan_devices"`
 }
 
@@ -860,21 +865,15 @@ type BpfMaps struct {
 	AccessKinds     *ebpf.Map `ebpf:"access_kinds"`
 	AccessRules     *ebpf.Map `ebpf:"access_rules"`
 	Cache           *ebpf.Map `ebpf:"cache"`
-	Clocks          *ebpf.Map `ebpf:"clocks"`
-	ConnLimits      *ebpf.Map `ebpf:"conn_limits"`
-	ConnSizes       *ebpf.Map `ebpf:"conn_sizes"`
 	ConnTables      *ebpf.Map `ebpf:"conn_tables"`
 	ConnWakes       *ebpf.Map `ebpf:"conn_wakes"`
-	DirectorFilter  *ebpf.Map `ebpf:"director_filter"`
 	DirectorRoutes  *ebpf.Map `ebpf:"director_routes"`
 	Directors       *ebpf.Map `ebpf:"directors"`
 	ExpiryChunks    *ebpf.Map `ebpf:"expiry_chunks"`
 	FlowChunks      *ebpf.Map `ebpf:"flow_chunks"`
-	FlowKnobs       *ebpf.Map `ebpf:"flow_knobs"`
 	Fragments       *ebpf.Map `ebpf:"fragments"`
 	HalfOpenRing    *ebpf.Map `ebpf:"half_open_ring"`
 	HeldFragments   *ebpf.Map `ebpf:"held_fragments"`
-	HeldTurns       *ebpf.Map `ebpf:"held_turns"`
 	IcmpErrors      *ebpf.Map `ebpf:"icmp_errors"`
 	Leases          *ebpf.Map `ebpf:"leases"`
 	Loads           *ebpf.Map `ebpf:"loads"`
@@ -882,12 +881,10 @@ type BpfMaps struct {
 	MarkLists       *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules       *ebpf.Map `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.Map `ebpf:"member_blocks"`
-	PeerExits       *ebpf.Map `ebpf:"peer_exits"`
 	Reasons         *ebpf.Map `ebpf:"reasons"`
 	ServerStats     *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros     *ebpf.Map `ebpf:"server_zeros"`
 	Servers         *ebpf.Map `ebpf:"servers"`
-	ServiceCounts   *ebpf.Map `ebpf:"service_counts"`
 	ServiceKeys     *ebpf.Map `ebpf:"service_keys"`
 	ServiceStats    *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips     *ebpf.Map `ebpf:"service_vips"`
@@ -896,7 +893,6 @@ type BpfMaps struct {
 	Tables          *ebpf.Map `ebpf:"tables"`
 	Tails           *ebpf.Map `ebpf:"tails"`
 	TemplateEntries *ebpf.Map `ebpf:"template_entries"`
-	TemplateTables  *ebpf.Map `ebpf:"template_tables"`
 	Templates       *ebpf.Map `ebpf:"templates"`
 	Timeouts        *ebpf.Map `ebpf:"timeouts"`
 	Vips            *ebpf.Map `ebpf:"vips"`
@@ -910,21 +906,15 @@ func (m *BpfMaps) Close() error {
 		m.AccessKinds,
 		m.AccessRules,
 		m.Cache,
-		m.Clocks,
-		m.ConnLimits,
-		m.ConnSizes,
 		m.ConnTables,
 		m.ConnWakes,
-		m.DirectorFilter,
 		m.DirectorRoutes,
 		m.Directors,
 		m.ExpiryChunks,
 		m.FlowChunks,
-		m.FlowKnobs,
 		m.Fragments,
 		m.HalfOpenRing,
 		m.HeldFragments,
-		m.HeldTurns,
 		m.IcmpErrors,
 		m.Leases,
 		m.Loads,
@@ -932,12 +922,10 @@ func (m *BpfMaps) Close() error {
 		m.MarkLists,
 		m.MarkRules,
 		m.MemberBlocks,
-		m.PeerExits,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,
 		m.Servers,
-		m.ServiceCounts,
 		m.ServiceKeys,
 		m.ServiceStats,
 		m.ServiceVips,
@@ -946,7 +934,6 @@ func (m *BpfMaps) Close() error {
 		m.Tables,
 		m.Tails,
 		m.TemplateEntries,
-		m.TemplateTables,
 		m.Templates,
 		m.Timeouts,
 		m.Vips,
@@ -960,17 +947,26 @@ func (m *BpfMaps) Close() error {
 //
 // It can be passed to LoadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type BpfVariables struct {
+	AddrFilter         *ebpf.Variable `ebpf:"addr_filter"`
+	Clocks             *ebpf.Variable `ebpf:"clocks"`
+	ConnLimits         *ebpf.Variable `ebpf:"conn_limits"`
+	ConnSizes          *ebpf.Variable `ebpf:"conn_sizes"`
 	ConntrackFunctions *ebpf.Variable `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.Variable `ebpf:"device_mac"`
+	DirectorFilter     *ebpf.Variable `ebpf:"director_filter"`
 	ExpiryChunkShift   *ebpf.Variable `ebpf:"expiry_chunk_shift"`
+	FarEnds            *ebpf.Variable `ebpf:"far_ends"`
 	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
 	FlowChunkBits      *ebpf.Variable `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
-	NotOfAddr          *ebpf.Variable `ebpf:"not_of_addr"`
+	FlowKnobs          *ebpf.Variable `ebpf:"flow_knobs"`
+	HeldTurns          *ebpf.Variable `ebpf:"held_turns"`
 	ObjectSum          *ebpf.Variable `ebpf:"object_sum"`
+	ServiceCounts      *ebpf.Variable `ebpf:"service_counts"`
 	SummedAt           *ebpf.Variable `ebpf:"summed_at"`
 	SummedBy           *ebpf.Variable `ebpf:"summed_by"`
 	SummedShift        *ebpf.Variable `ebpf:"summed_shift"`
+	TemplateTables     *ebpf.Variable `ebpf:"template_tables"`
 	VlanDevices        *ebpf.Variable `ebpf:"vlan_devices"`
 }
 

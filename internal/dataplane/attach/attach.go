@@ -39,10 +39,10 @@ type Devices struct {
 	putOff   bool              // they were not looked for when that was due, since it was done a moment before
 	unfit    map[string]string // by name: what was told of those that cannot be used
 	exits    Exits
-	sends    *kmap.Mirror[uint32, uint8]  // the devices that send what XDP redirects to them
-	far      *kmap.Mirror[uint32, uint64] // the devices whose far ends tc gives packets to, as bits
-	farEnds  map[int]farEnd               // by index: what was found of each exit
-	mute     map[int]string               // by index: what devices with native XDP said of what they send
+	sends    *kmap.Mirror[uint32, uint8]          // the devices that send what XDP redirects to them
+	far      *kmap.Mirror[uint32, abi.BpfFarEnds] // the devices whose far ends tc gives packets to, as bits
+	farEnds  map[int]farEnd                       // by index: what was found of each exit
+	mute     map[int]string                       // by index: what devices with native XDP said of what they send
 	retries  map[string]retry
 	programs map[programKey]*ebpf.Program // loaded for devices, or taken up
 	loading  map[programKey]*loading
@@ -73,7 +73,7 @@ func Open(o Options) (*Devices, error) {
 		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{}, turns: make(chan struct{}, atOnce),
 	}
 	a.sends = kmap.Add[uint32, uint8](o.Mirrors, abi.BpfMapXdpExits, o.Maps.XdpExits, &a.mu, nil)
-	a.far = kmap.Add[uint32, uint64](o.Mirrors, abi.BpfMapPeerExits, o.Maps.PeerExits, &a.mu, nil)
+	a.far = kmap.Add[uint32, abi.BpfFarEnds](o.Mirrors, abi.BpfVarFarEnds, o.Maps.FarEnds, &a.mu, nil)
 	if err := o.Mirrors.Err(); err != nil {
 		return nil, err
 	}

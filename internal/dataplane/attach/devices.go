@@ -144,7 +144,7 @@ func (a *Devices) setDevices() error {
 	a.dropPrograms()
 	a.dropLoading()
 	a.closeLeft()
-	a.noteFailure(abi.BpfMapPeerExits, a.followFarEnds()) // packets go the ordinary way then
+	a.noteFailure(abi.BpfVarFarEnds, a.followFarEnds()) // packets go the ordinary way then
 	return a.unpinOthers(keep)
 }
 

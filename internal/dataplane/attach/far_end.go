@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
+	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk"
 )
 
@@ -49,20 +50,14 @@ func (a *Devices) followFarEnds() error {
 		found[index] = farEnd{end, takes && a.onlyProgram(index) && !chains(), now}
 	}
 	a.farEnds = found
-	words := map[uint32]uint64{}
+	var ends abi.BpfFarEnds
 	for index, end := range found {
-		if word := uint32(index) / 64; end.takes && word < a.maps.PeerExits.MaxEntries() {
-			words[word] |= 1 << (index % 64)
+		if word := index / 64; end.takes && word < len(ends.Bits) {
+			ends.Bits[word] |= 1 << (index % 64)
 		}
 	}
-	for word, bits := range a.far.Wrote() {
-		if words[word] != bits {
-			failed = append(failed, a.far.Put(word, words[word]))
-		}
-		delete(words, word)
-	}
-	for word, bits := range words {
-		failed = append(failed, a.far.Put(word, bits))
+	if a.far.Wrote()[0] != ends {
+		failed = append(failed, a.far.Put(0, ends))
 	}
 	return errors.Join(failed...)
 }

@@ -60,7 +60,7 @@ func (a *Devices) chooseAgain() {
 	}
 	a.noteFailure(abi.BpfMapXdpExits, a.forbidSending(sends))
 	a.noteFailure(abi.BpfMapXdpExits, a.allowSending(sends))
-	a.noteFailure(abi.BpfMapPeerExits, a.followFarEnds())
+	a.noteFailure(abi.BpfVarFarEnds, a.followFarEnds())
 }
 
 // repairDevices attaches the data plane again where it is not.

@@ -97,10 +97,10 @@ func Open(o Options, mirrors *kmap.Mirrors) *Table {
 	for _, name := range []string{abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks} {
 		t.inner[name] = o.Spec.Maps[name].InnerMap
 	}
-	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfMapClocks, m.Clocks, &t.mu, nil)
+	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfVarClocks, m.Clocks, &t.mu, nil)
 	t.limits = kmap.Add[uint32, uint32](mirrors, abi.BpfMapTimeouts, m.Timeouts, &t.mu, nil)
-	t.sizes = kmap.Add[uint32, abi.BpfConnSizes](mirrors, abi.BpfMapConnSizes, m.ConnSizes, &t.mu, nil)
-	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfMapFlowKnobs, m.FlowKnobs, &t.mu, nil)
+	t.sizes = kmap.Add[uint32, abi.BpfConnSizes](mirrors, abi.BpfVarConnSizes, m.ConnSizes, &t.mu, nil)
+	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfVarFlowKnobs, m.FlowKnobs, &t.mu, nil)
 	return t
 }
 

@@ -11,16 +11,16 @@ import (
 // Misfits says in words which tables that are pinned in a folder are not as this object
 // has them.
 func Misfits(dir string, spec *ebpf.CollectionSpec) (list []string) {
-	for name, want := range spec.Maps {
+	for _, want := range spec.Maps {
 		if want.Pinning != ebpf.PinByName {
 			continue
 		}
-		has, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		has, err := ebpf.LoadPinnedMap(filepath.Join(dir, want.Name), nil)
 		if err != nil {
 			continue // there is none
 		}
 		if what := misfit(has, want); what != "" {
-			list = append(list, name+": "+what)
+			list = append(list, want.Name+": "+what)
 		}
 		has.Close()
 	}

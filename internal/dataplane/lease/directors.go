@@ -42,7 +42,7 @@ func NewDirectors(log *slog.Logger, m *abi.Maps, mirrors *kmap.Mirrors) *Directo
 	d := &Directors{log: log, most: int(m.Directors.MaxEntries()) / addressesOfOne}
 	d.mostRoutes = int(m.DirectorRoutes.MaxEntries()) - 1 // Linux changes no entry of a full table before 6.13
 	d.table = kmap.Add(mirrors, abi.BpfMapDirectors, m.Directors, &d.mu, func(word uint64, _ uint8) string { return abi.WordMAC(word).String() })
-	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfMapDirectorFilter, m.DirectorFilter, &d.mu, nil)
+	d.filter = kmap.Add[uint32, uint64](mirrors, abi.BpfVarDirectorFilter, m.DirectorFilter, &d.mu, nil)
 	d.routes = kmap.Add(mirrors, abi.BpfMapDirectorRoutes, m.DirectorRoutes, &d.mu, func(k abi.BpfPrefix, _ uint64) string { return k.Netip().String() })
 	return d
 }

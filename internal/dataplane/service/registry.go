@@ -118,7 +118,7 @@ func (r *Registry) LimitCycle(turns int) {
 
 func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	m := r.maps
-	r.filter = kmap.Add[uint32, abi.BpfAddrFilter](all, abi.MapAddrFilter, m.AddrFilter, &r.mu, nil)
+	r.filter = kmap.Add[uint32, abi.BpfAddrFilter](all, abi.BpfVarAddrFilter, m.AddrFilter, &r.mu, nil)
 	r.serverTable = kmap.Add(all, abi.BpfMapServers, m.Servers, &r.mu, func(i uint32, s abi.BpfServer) string {
 		return fmt.Sprintf("%d (%s)", i, s.AddrPort())
 	})
@@ -127,7 +127,7 @@ func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	r.vips = kmap.Add(all, abi.BpfMapServiceVips, m.ServiceVips, &r.mu, addressOf)
 	r.keys = kmap.Add(all, abi.BpfMapServiceKeys, m.ServiceKeys, &r.mu, func(i uint32, k abi.BpfServiceKey) string { return fmt.Sprintf("%d (%s)", i, k.LVS()) })
 	r.serviceTable = kmap.Add(all, abi.BpfMapServices, m.Services, &r.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
-	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfMapServiceCounts, m.ServiceCounts, &r.mu, nil)
+	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfVarServiceCounts, m.ServiceCounts, &r.mu, nil)
 }
 
 func addressOf(i uint32, a abi.BpfAddr) string { return fmt.Sprintf("%d (%s)", i, a.Netip()) }

@@ -158,9 +158,9 @@ func leaseOf(key lvs.ServiceKey, lease map[netip.Addr]uint32) uint32 {
 func countServices(wanted map[lvs.ServiceKey]bool) (n abi.BpfServiceCount) {
 	for key := range wanted {
 		if key.Addr.Is4() {
-			n.Families |= abi.BpfServiceFamilySERVICE_IP4
+			n.Families |= uint32(abi.BpfServiceFamilySERVICE_IP4)
 		} else {
-			n.Families |= abi.BpfServiceFamilySERVICE_IP6
+			n.Families |= uint32(abi.BpfServiceFamilySERVICE_IP6)
 		}
 		switch {
 		case key.ByMark():

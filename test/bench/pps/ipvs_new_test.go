@@ -116,7 +116,7 @@ func (n *beginning) grow(b *testing.B) {
 		return u.Room == u.Most
 	})
 	n.emptyWeir(b)
-	sizes, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, abi.BpfMapConnSizes), nil)
+	sizes, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, abi.BpfVarConnSizes), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
