@@ -18,8 +18,8 @@ static INLINE __u64 csum_word(__u64 old, __u64 new)
 }
 
 /*
- * csum_addr is what changing an address adds to a sum, folded to 32 bits. Of two IPv4
- * addresses only the last words differ.
+ * csum_addr is what changing an address adds to a sum, folded once: it is below 2^20. Of two
+ * IPv4 addresses only the last words differ.
  */
 static INLINE __u32 csum_addr(const struct addr *old, const struct addr *new, bool ip4)
 {
@@ -29,24 +29,22 @@ static INLINE __u32 csum_addr(const struct addr *old, const struct addr *new, bo
 		sum = (__u64)~UNMAPPED(old->lo) + UNMAPPED(new->lo);
 	else
 		sum = csum_word(old->hi, new->hi) + csum_word(old->lo, new->lo);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffff) + (sum >> 16);
 }
 
 /* csum_short is what changing a 16-bit word adds to a sum. */
-static INLINE __u64 csum_short(__u16 old, __u16 new)
+static INLINE __u32 csum_short(__u16 old, __u16 new)
 {
 	return (__u16)~old + new;
 }
 
 /*
- * csum_apply is a checksum after the change that adds so much to its sum. The sum is at
- * most that of two addresses and two ports.
+ * csum_apply is a checksum after the change that adds so much to its sum: a few addresses, ports
+ * and checksums, which are far below 2^32. Of 32 bits two folds leave 16.
  */
-static INLINE __u16 csum_apply(__u16 check, __u64 sum)
+static INLINE __u16 csum_apply(__u16 check, __u32 sum)
 {
-	sum += (__u16)~check; /* below 2^33: two 32-bit sums and two ports */
-	sum = (sum & 0xffff) + (sum >> 16);
+	sum += (__u16)~check;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;

@@ -80,7 +80,7 @@ static INLINE enum verdict send_to_local_node(const struct headers *h, const str
 	if (METHOD_OF(w->method) != METHOD_NAT)
 		return PASS;
 	sent->new_port = port_at(s, w->method, &p->key);
-	rewrite(h, sent, &p->key.to, &s->addr, true);
+	rewrite(h, sent, &p->key.to, &s->addr, true, false);
 	count(&service_stats, s->service, w->new_conns, p->packets, p->bytes);
 	count(&server_stats, w->server, w->new_conns, p->packets, p->bytes);
 	return LOCAL_NODE;

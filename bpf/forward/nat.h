@@ -17,22 +17,30 @@
 #include "verdict/work.h"
 
 /*
- * rewrite_addr writes another destination or source address into the IP header, and
- * corrects the IPv4 checksum. It returns what the change adds to the transport
- * checksum's sum.
+ * What a hop less to live adds to the sum of an IPv4 header: TTL is the high byte of its 16-bit
+ * word (RFC 1624).
  */
-static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old, const struct addr *new,
-				 bool destination)
+#define HOP_LESS ((__u16)~bpf_htons(0x0100))
+
+/*
+ * rewrite_header writes another destination or source address into the IP header, with hop a hop
+ * less to live, too, and corrects the IPv4 checksum once for both. It returns what the address
+ * adds to the transport checksum's sum.
+ */
+static INLINE __u32 rewrite_header(const struct headers *h, const struct addr *old, const struct addr *new,
+				   bool destination, bool hop)
 {
 	__u32 sum = csum_addr(old, new, h->ip4 != NULL);
 
 	if (h->ip4) {
-		h->ip4->check = csum_apply(h->ip4->check, sum);
+		h->ip4->check = csum_apply(h->ip4->check, sum + (hop ? HOP_LESS : 0));
+		h->ip4->ttl -= hop;
 		if (destination)
 			h->ip4->daddr = UNMAPPED(new->lo);
 		else
 			h->ip4->saddr = UNMAPPED(new->lo);
 	} else if (h->ip6) {
+		h->ip6->hop_limit -= hop;
 		if (destination)
 			__builtin_memcpy(&h->ip6->daddr, new, 16);
 		else
@@ -41,16 +49,23 @@ static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old
 	return sum;
 }
 
+/* rewrite_addr is rewrite_header for an address alone. */
+static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old, const struct addr *new,
+				 bool destination)
+{
+	return rewrite_header(h, old, new, destination, false);
+}
+
 /*
  * rewrite writes another destination or source address into the packet, and the port
- * sent->new_port. The hook corrects the transport checksum, by what sent says has
+ * sent->new_port, and takes a hop from it (hop). The hook corrects the transport checksum, by what sent says has
  * changed.
  */
 static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
-			   const struct addr *new, bool destination)
+			   const struct addr *new, bool destination, bool hop)
 {
 	sent->nat = true;
-	sent->csum = rewrite_addr(h, old, new, destination);
+	sent->csum = rewrite_header(h, old, new, destination, hop);
 	if (destination) {
 		sent->old_port = h->l4->dest;
 		h->l4->dest = sent->new_port;
@@ -64,10 +79,8 @@ static INLINE void rewrite(const struct headers *h, struct sent *sent, const str
 static INLINE void rewrite_second(const struct headers *h, struct sent *sent, const struct addr *old,
 				  const struct addr *new, bool destination)
 {
-	__u64 sum = (__u64)sent->csum + rewrite_addr(h, old, new, destination);
-
 	sent->nat = true;
-	sent->csum = (sum & 0xffffffff) + (sum >> 32);
+	sent->csum += rewrite_addr(h, old, new, destination);
 }
 
 /*
@@ -80,7 +93,7 @@ static INLINE void update_l4_csum(const struct headers *h, const struct packet *
 
 	if (udp && h->ip4 && !*h->check) /* it has no checksum (RFC 768) */
 		return;
-	*h->check = csum_apply(*h->check, (__u64)sent->csum + (__u16)~sent->old_port + sent->new_port);
+	*h->check = csum_apply(*h->check, sent->csum + csum_short(sent->old_port, sent->new_port));
 	if (udp && !*h->check)
 		*h->check = 0xffff;
 }
@@ -94,10 +107,10 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (!decrement_ttl(h))
+	if (on_last_hop(h))
 		return drop(DROP_TTL);
 	sent->new_port = port_at(s, method, &p->key);
-	rewrite(h, sent, &p->key.to, &s->addr, true);
+	rewrite(h, sent, &p->key.to, &s->addr, true, true);
 	set_next_hop(h, sent, &s->next_hop);
 	return FORWARD;
 }
@@ -109,9 +122,9 @@ static INLINE enum verdict nat(const struct headers *h, const struct packet *p, 
 static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p, struct sent *sent,
 				    const struct addr *vip, const struct next_hop *back)
 {
-	if (!decrement_ttl(h))
+	if (on_last_hop(h))
 		return drop(DROP_TTL);
-	rewrite(h, sent, &p->key.from, vip, false);
+	rewrite(h, sent, &p->key.from, vip, false, true);
 	set_next_hop(h, sent, back);
 	return FORWARD;
 }

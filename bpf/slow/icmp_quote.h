@@ -85,8 +85,7 @@ static INLINE void translate_quote(const struct headers *h, const struct quote *
 	struct headers quoted = { .ip4 = q->ip4, .ip6 = q->ip6 };
 	struct addr outer = *old;
 	__u16 was, *at = to_server ? &q->l4->source : &q->l4->dest;
-	__u32 moved;
-	__u64 sum;
+	__u32 moved, sum;
 
 	if (!to_server && h->ip4)
 		outer.lo = MAPPED(h->ip4->saddr);
@@ -101,7 +100,7 @@ static INLINE void translate_quote(const struct headers *h, const struct quote *
 	sum += moved + csum_short(*at, port);
 	if (q->check && !(udp && !*q->check)) {
 		was = *q->check;
-		*q->check = csum_apply(was, (__u64)moved + csum_short(*at, port));
+		*q->check = csum_apply(was, moved + csum_short(*at, port));
 		if (udp && !*q->check)
 			*q->check = 0xffff;
 		sum += csum_short(was, *q->check);

@@ -57,8 +57,8 @@ static INLINE __s64 csum_chunks(void *ctx, bool skb, __u32 at, __u32 n, __u32 su
 		if (load_bytes(ctx, skb, at, e->chunk, now))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (__be32 *)e->chunk, sizeof(e->chunk), sum);
-		at += now;
-		n -= now;
+		at += CHUNK;
+		n = n > CHUNK ? n - CHUNK : 0;
 	}
 	return sum;
 }

@@ -17,7 +17,7 @@ struct sent {
 	__u32 ifindex; /* the device that it leaves by */
 	bool nat;      /* addresses or a port have changed, and the transport checksum must: */
 	__u16 old_port, new_port; /* network byte order */
-	__u32 csum;  /* what the addresses add to the checksum's sum */
+	__u32 csum;  /* what the addresses add to the checksum's sum: below 2^21 */
 	__u32 outer; /* bytes of the outer header that goes in front; 0: none */
 	__u32 mtu;   /* for TOO_BIG and for local clients: the path MTU in bytes */
 };
