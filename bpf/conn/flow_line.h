@@ -31,22 +31,21 @@ static INLINE __u64 flow_hash(const struct flow_key *k)
 }
 
 /*
- * A flow may have one of so many lines on a CPU: two lines beside each other, in either
- * of two places. Where many flows meet in one place, few do in both.
+ * A flow may have one of so many lines on a CPU: two lines beside each other, in one of several
+ * places. Where many flows meet in one place, few do in all; a flow without a line takes the full
+ * path with each packet.
  */
-#define FLOW_WAYS 4
+#define FLOW_PLACES 4
+#define FLOW_WAYS (2 * FLOW_PLACES)
 
-/*
- * flow_pair is the pair of lines in the flow's first (0) or second (1) place on a CPU,
- * or NULL.
- */
+/* flow_pair is the pair of lines in one of the flow's places on a CPU, or NULL. */
 static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 {
 	__u32 at, chunk;
 	void *pairs;
 
 	if (place)
-		hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ULL;
+		hash = (hash ^ hash >> 32) * (0x9e3779b97f4a7c13ULL + 2 * place);
 	at = hash >> (64 - flow_bits);
 	chunk = (cpu << flow_chunk_bits) + ((__u32)(hash >> 32) & flow_knobs.chunks);
 	pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);
@@ -95,6 +94,18 @@ static INLINE struct flow_line *flow_match_pair(struct flow_pair *pair, const st
 	return flow_matches(l, k) ? l : NULL;
 }
 
+/* flow_find_far is the flow's line in another than its first place, or NULL. */
+static NOINLINE struct flow_line *flow_find_far(__u64 hash, __u32 cpu, const struct flow_key *k)
+{
+	for (__u32 place = 1; place < FLOW_PLACES; place++) {
+		struct flow_line *l = flow_match_pair(flow_pair(hash, cpu, place), k);
+
+		if (l)
+			return l;
+	}
+	return NULL;
+}
+
 /*
  * flow_find is the flow's line on this CPU, stamped as used now, or NULL. A line is good
  * while its generation is the current one and it was used within the idle time.
@@ -107,7 +118,7 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 
 	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
 	if (!l)
-		l = flow_match_pair(flow_pair(hash, cpu, 1), k);
+		l = flow_find_far(hash, cpu, k);
 	if (!l)
 		return NULL;
 	if (l->generation != flow_knobs.generation || now - l->used > flow_knobs.idle)

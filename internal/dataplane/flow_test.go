@@ -206,6 +206,24 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// A cache that is three fifths full has a line for nearly every flow.
+func TestNearlyEveryFlowHasALine(t *testing.T) {
+	withPlaneOf(t, 1<<12, twoServers(lvs.RoundRobin), func(b *bench) {
+		all := 0
+		b.eachLine(t, func(*abi.BpfFlowLine) { all++ })
+		flows := all / ebpf.MustPossibleCPU() * 3 / 5
+		onCPU(t, 0, func() {
+			for port := 1; port <= flows; port++ {
+				b.send(t, places[0], syn(port), back)
+				b.send(t, places[0], syn(port).with("A"), back)
+			}
+		})
+		if got := b.lines(t); got < flows-flows/100 {
+			t.Errorf("%d of %d flows have a line, want 99 in 100", got, flows)
+		}
+	})
+}
+
 // A line that another flow gets leaves word of its last use.
 func TestLineThatIsTakenLeavesWord(t *testing.T) {
 	withPlaneOf(t, 1<<10, twoServers(lvs.RoundRobin), func(b *bench) {
