@@ -58,8 +58,8 @@ static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old
 
 /*
  * rewrite writes another destination or source address into the packet, and the port
- * sent->new_port, and takes a hop from it (hop). The hook corrects the transport checksum, by what sent says has
- * changed.
+ * sent->new_port; with hop it takes a hop from it, too. The hook corrects the transport checksum,
+ * by what sent says has changed.
  */
 static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
 			   const struct addr *new, bool destination, bool hop)
