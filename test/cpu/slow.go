@@ -10,14 +10,16 @@ import (
 )
 
 // Slow has a program, that has not been started, get so many percent of a CPU, by a control group
-// that goes with the test.
-func Slow(t testing.TB, cmd *exec.Cmd, percent int) {
+// that goes with the test, until free is called.
+func Slow(t testing.TB, cmd *exec.Cmd, percent int) (free func()) {
 	t.Helper()
 	const period = 100_000 // microseconds
 	name := fmt.Sprintf("weir-test-%d-%d", os.Getpid(), time.Now().UnixNano())
-	group, limits := filepath.Join("/sys/fs/cgroup/cpu", name), map[string]int{"cpu.cfs_period_us": period, "cpu.cfs_quota_us": period * percent / 100}
+	group, limit := filepath.Join("/sys/fs/cgroup/cpu", name), "cpu.cfs_quota_us" // the period is the kernel's
+	slow, full := fmt.Sprint(period*percent/100), "-1"
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		group, limits = filepath.Join("/sys/fs/cgroup", name), nil
+		group, limit = filepath.Join("/sys/fs/cgroup", name), "cpu.max"
+		slow, full = fmt.Sprintf("%s %d", slow, period), "max"
 		if err := os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+cpu"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -37,16 +39,13 @@ func Slow(t testing.TB, cmd *exec.Cmd, percent int) {
 			}
 		}
 	})
-	for file, value := range limits {
-		if err := os.WriteFile(filepath.Join(group, file), fmt.Append(nil, value), 0o644); err != nil {
+	set := func(value string) {
+		if err := os.WriteFile(filepath.Join(group, limit), []byte(value), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if limits == nil {
-		if err := os.WriteFile(filepath.Join(group, "cpu.max"), fmt.Appendf(nil, "%d %d", period*percent/100, period), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	set(slow)
 	cmd.Args = append([]string{"sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
+	return func() { set(full) }
 }
