@@ -160,7 +160,7 @@ struct template_entry {
 struct template_table {
 	__u32 first;    /* free entries are looked for from this one on, */
 	__u32 entries;  /* and before this one; 0: there is no table */
-	__u32 cursor;   /* how many entries were tried in searches for a free one */
+	__u32 cursor;   /* how many slots were tried in searches for a free one */
 	__u32 unlisted; /* how many templates have got none */
 };
 
@@ -353,63 +353,56 @@ enum conn_state {
 	STATE_SYNACK,
 	STATE_UDP,
 	STATE_GONE,
-	STATE_REPLY,
+	STATE_NEW,
 	STATES,
 };
 
-/* The virtual address that a client knows, and its reply route. */
+/*
+ * A connection, in one of the slots for them (conn/slots.h): two lines of the CPU's cache. Server
+ * and state change only by one compare-and-exchange on the word (conn/word.h), so that exactly one
+ * CPU wins each change: incarnation << 40 | method << 36 | state << 32 | server's index. The method
+ * is the one that the server had when the connection began. Another CPU may still hold a slot that
+ * has become another connection's; the incarnation shows that.
+ */
+struct conn {
+	__u64 word;
+	struct flow_key key; /* of the client's packets */
+	__u32 service;       /* the index of its service */
+	__u32 stamp;   /* the tick in which it was last used, apart from the flow cache */
+	__u32 due;     /* the tick from which on it may expire */
+	__u32 cached;  /* the CPUs whose flow cache may have it: bit n & 31 for CPU n */
+	struct template_key template; /* place 0: it has none */
+	struct next_hop route; /* of the answers, where they pass this machine; ifindex 0: none yet */
+	__u32 place;   /* of the slot, counted from 1 */
+	__u32 answers; /* the hash of the answers' key, where they pass this machine */
+};
+
+/* The client of a connection, for the answers to it. */
 struct conn_reply {
-	struct addr vip;
-	__u64 ports; /* of the connection's key */
+	struct addr vip;       /* the virtual address that it knows */
+	__u64 ports;           /* of the connection's key */
 	struct next_hop route; /* the reply route */
 };
 
 /*
- * A connection. Server and state change only by one compare-and-exchange on the word
- * (conn/word.h), so that exactly one CPU wins each change: incarnation << 40 |
- * method << 36 | state << 32 | server's index. The method is the one that the server had
- * when the connection began. A preallocated entry may be reused while another CPU still
- * holds it; the incarnation shows that.
+ * A bucket of the index of connections (conn/index.h): one line of the CPU's cache. More is how
+ * many references that belong here stand in another bucket, because this one was full.
  */
-struct conn {
-	__u64 word;
-	__u32 service; /* the index of its service */
-	__u32 stamp;   /* the tick in which it was last used, apart from the flow cache */
-	union {
-		struct conn_reply reply;      /* with STATE_REPLY */
-		struct template_key template; /* with any other state; place 0: it has none */
-	} of;
-	__u32 cached; /* the CPUs whose flow cache may have it: bit n & 31 for CPU n */
-	/*
-	 * The table that it stands in << CONN_TABLE_SHIFT, and the place of its expiry entry,
-	 * counted from 1; 0: it has none.
-	 */
-	__u32 expiry;
+#define BUCKET_REFS 7
+struct bucket {
+	__u64 refs[BUCKET_REFS]; /* 0: none */
+	__u32 more, zero;
 };
 
-/*
- * How many tables of connections there may be (conn/tables.h). The first is there from the
- * start; Go makes the others while weir runs.
- */
-#define CONN_TABLES 3
-#define CONN_TABLE_SHIFT 30
+#define INDEX_PLACE_SHIFT 8
+#define INDEX_BITS 31
 
 /* How large the tables of connections are now. Go sets it. */
-struct conn_sizes {
-	__u32 entries;   /* the number of expiry entries */
+struct slot_sizes {
+	__u32 slots;     /* their number */
 	__u32 half_open; /* the number of places in the ring of half-open connections */
-	__u32 newest;    /* the index of the table that connections enter */
-	__u32 older;     /* bit n: table n, which is older, may have connections */
-};
-
-/*
- * The expiry entry of a connection (conn/expiry.h). The sweep does not look at a
- * connection before its entry is due.
- */
-struct expiry_entry {
-	struct flow_key key;
-	__u32 taken; /* the server's index + 1, with EXPIRY_ORPHAN; 0: the entry is free */
-	__u32 due;   /* the tick from which on the connection may expire */
+	__u32 index;     /* its place << INDEX_PLACE_SHIFT | the logarithm of the number of its buckets */
+	__u32 before;    /* the same of the index before, while connections move from it; 0: none */
 };
 
 /*
@@ -481,6 +474,13 @@ struct flow_knobs {
 	__u32 zero;
 };
 
+/* What weir_move is called with: some slots, from this index on. */
+struct moved {
+	__u32 first, slots;
+	__u32 failed; /* result: how many connections are to be looked at once more */
+	__u32 zero;
+};
+
 /* What weir_settle_flows is called with: some pairs of lines, with index first and so on, of a chunk. */
 struct flow_pairs {
 	__u32 chunk, first, pairs;
@@ -488,26 +488,25 @@ struct flow_pairs {
 
 /*
  * The limits of the connection table (conn/table_full.h, conn/half_open.h,
- * conn/expiry.h): a cache line of its own.
+ * conn/slots.h): a cache line of its own.
  */
 struct conn_limits {
 	__s64 half_open; /* the number of connections in SYN_RECV */
 	__u64 turn;      /* how many connections have become half open */
-	__u32 asked;     /* struct conn_sizes.entries when Go was last asked for more; 0: never */
+	__u32 asked;     /* struct slot_sizes.slots when Go was last asked for more; 0: never */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
-	__u32 cursor;    /* how many entries were tried in searches for a free one */
-	__u32 span;      /* how many expiry entries are searched; SPAN_LEAST or more */
+	__u32 cursor;    /* how many slots were tried in searches for a free one */
+	__u32 span;      /* how many slots are searched; SPAN_LEAST or more */
 	__u64 oldest;    /* the turn of the first connection that no search for a half-open one has met */
-	__u32 refused;   /* the newest table was full, and Go was asked for the older ones */
-	__u32 zero[5];
+	__u32 zero[6];
 };
 
 /*
- * A place in the ring: the place of a half-open connection's expiry entry, counted from 1,
+ * A place in the ring: the place of a half-open connection's slot, counted from 1,
  * and the connection's incarnation. 0 and 0: there is none.
  */
 struct half_open {
-	__u32 expiry;
+	__u32 place;
 	__u32 incarnation;
 };
 
@@ -645,16 +644,15 @@ enum reason {
 struct sweep {
 	__u32 epoch;   /* the number of this sweep */
 	__u32 now;     /* the tick */
-	__u32 first;   /* the first expiry entry to look at; result: the next one */
-	__u32 entries;  /* how many entries to look at; fewer are, where many are due */
+	__u32 first;   /* the first slot, or entry of a template, to look at; result: the next one */
+	__u32 entries; /* how many to look at; fewer are, where many are due */
 	__u32 due;     /* 0, so that the verifier does not follow it; result: how many were due */
 	__u32 all;     /* 1: look at connections that are not due as well */
 	__u32 span;    /* the new span of struct conn_limits, or 0; result: the span */
 	__u32 live;    /* result: the number of connections, or templates, that stay */
 	__u32 expired; /* result: the number of connections that were deleted */
-	__u32 end;     /* result: the index behind the last entry that is taken */
-	/* Result, with all: how many connections with an expiry entry each table has. */
-	__u32 in_tables[1 << (32 - CONN_TABLE_SHIFT)];
+	__u32 end;     /* result: the index behind the last one that is taken */
+	__u32 zero;
 };
 
 #endif

@@ -10,7 +10,8 @@
 #include "balance/balance.h"
 #include "balance/route.h"
 #include "conn/cut.h"
-#include "conn/expiry.h"
+#include "conn/move.h"
+#include "conn/slots.h"
 #include "conn/flow_cache.h"
 #include "conn/sweep.h"
 #include "hook/tc_accept.h"
@@ -343,9 +344,9 @@ int weir_sweep(struct sweep *s)
 
 	if (found.span)
 		conn_limits.span = found.span;
-	conn_limits.refused = 0;
+	
 	found.first += bpf_loop(found.entries / ENTRIES_PER_TURN, sweep_some, &found, 0) * ENTRIES_PER_TURN;
-	found.span = expiry_span(conn_limits.span, conn_sizes.entries);
+	found.span = slots_span(conn_limits.span, slot_sizes.slots);
 	*s = found;
 	return 0;
 }
@@ -360,6 +361,20 @@ int weir_settle_flows(struct flow_pairs *some)
 	struct flow_pairs these = *some;
 
 	bpf_loop(these.pairs, settle_pair, &these, 0);
+	return 0;
+}
+
+/*
+ * weir_move enters the connections in these slots into the index in force. Go calls it after it has
+ * made a larger one.
+ */
+SEC("syscall")
+int weir_move(struct moved *some)
+{
+	struct moved these = *some;
+
+	bpf_loop(these.slots, move_slot, &these, 0);
+	some->failed = these.failed;
 	return 0;
 }
 

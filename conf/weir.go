@@ -121,7 +121,7 @@ func deviceHead(r *reader, st *text.Statement, w *rawWeir) *rawDevice {
 func tablesBlock() *blockSpec {
 	type T = Tables
 	return &blockSpec{name: "tables", entries: []*entry{
-		value("connections", number(1024, 1<<26), func(t *T) *int { return &t.Connections }, "the most connections there is room for, some 350 bytes each; the tables begin with room for 65536 and grow while weir runs, as weir show tables tells. A connection to a server behind NAT takes the room of two", initially(1<<20), reloads(Restart)),
+		value("connections", number(1024, 1<<26), func(t *T) *int { return &t.Connections }, "the most connections there is room for, some 300 bytes each; the tables begin with room for 65536 and grow while weir runs, as weir show tables tells", initially(1<<20), reloads(Restart)),
 		value("templates", number(1024, 1<<26), func(t *T) *int { return &t.Templates }, "the room for persistence templates", initially(1<<18), reloads(Restart)),
 		value("services", number(16, 1<<16), func(t *T) *int { return &t.Services }, "the room for services", initially(4096), reloads(Restart)),
 		value("servers", number(16, 1<<20), func(t *T) *int { return &t.Servers }, "the room for real servers of all services", initially(65536), reloads(Restart)),

@@ -14,7 +14,6 @@
 #include "conn/recycle.h"
 #include "conn/reply.h"
 #include "conn/table_full.h"
-#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -25,6 +24,16 @@
 #include "service/service.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
+
+/*
+ * make_way ends the connection that a new one replaces (old, with the word that was read), and leaves
+ * its slot to that one.
+ */
+static INLINE void make_way(struct work *w, struct conn *old, __u64 word)
+{
+	if (old && conn_delete(old, word))
+		w->freed = old->place;
+}
 
 /*
  * route_unmatched is the verdict on a packet that may begin no connection and has no
@@ -45,36 +54,35 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return pass(PASS_NO_CONNECTION);
 	w->method = new_conn_method(s, p);
-	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)))
-		conn_insert(w, old, word, index, STATE_SYN_RECV);
+	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)) && !reply_prepare(w, s)) {
+		make_way(w, old, word);
+		conn_insert(w, index, STATE_SYN_RECV);
+	}
 	note(NOTE_BY_HASH);
 	return deliver(w, s, index, 0);
 }
 
 /*
- * record_connection inserts a new connection. Word is the word of the entry that it
- * replaces (old), and then the connection's own; index is its server, which may be
- * another one afterwards. It returns REASON_NONE; DROP_EXPIRING; or DROP_TABLE_FULL
- * behind NAT, which needs the entry.
+ * record_connection inserts a new connection. Index is its server, which may be another one
+ * afterwards. It returns REASON_NONE; DROP_EXPIRING; or DROP_TABLE_FULL
+ * behind NAT and for a local client, which need a connection.
  */
-static INLINE enum reason record_connection(struct work *w, const struct service *svc, struct conn *old,
-					    __u64 *word, __u32 *index)
+static INLINE enum reason record_connection(struct work *w, const struct service *svc, __u32 *index)
 {
 	__u32 state = conn_first_state(&w->packet);
-	bool nat = METHOD_OF(w->method) == METHOD_NAT;
-	__u64 fresh = conn_insert(w, old, *word, *index, state);
+	bool needed = w->answered || METHOD_OF(w->method) == METHOD_NAT;
+	__u64 fresh = conn_insert(w, *index, state);
 	__u32 other;
 
-	if (!fresh && nat && recycle_half_open(w))
-		fresh = conn_insert(w, old, *word, *index, state);
-	if (!fresh && nat)
+	if (!fresh && needed && recycle_half_open(w))
+		fresh = conn_insert(w, *index, state);
+	if (!fresh && needed)
 		return DROP_TABLE_FULL;
 	if (!fresh) {
 		other = server_without_entry(w, svc);
 		*index = other == NO_SERVER ? *index : other;
 		return REASON_NONE;
 	}
-	*word = fresh;
 	*index = conn_server(fresh);
 	w->method = conn_method(fresh);
 	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
@@ -112,7 +120,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	index = server_for(w, svc);
 	if (index == NO_SERVER) {
 		if (old) /* as ip_vs_in_hook does, before it looks for a server */
-			conn_delete(&p->key, old, word);
+			conn_delete(old, word);
 		note(DROP_NO_SERVER);
 		w->no_host = false;
 		return REFUSE;
@@ -125,23 +133,17 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	w->method = new_conn_method(s, p);
 	if (one_packet)
 		return deliver(w, s, index, 1);
-	why = record_connection(w, svc, old, &word, &index);
+	make_way(w, old, word);
+	why = reply_prepare(w, s);
+	if (why)
+		return drop(why);
+	why = record_connection(w, svc, &index);
 	if (why)
 		return drop(why);
 	if (index != chosen)
 		s = bpf_map_lookup_elem(&servers, &index);
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return drop(DROP_SERVER_REMOVED);
-	if (needs_reply_entry(s, w->method)) {
-		why = reply_insert(w, s, index);
-		if (why) {
-			struct conn *c = conn_find(&p->key);
-
-			if (c)
-				conn_delete(&p->key, c, c->word);
-			return drop(why);
-		}
-	}
 	return deliver(w, s, index, 1);
 }
 

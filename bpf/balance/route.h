@@ -13,7 +13,7 @@
 #include "conn/flow_cache.h"
 #include "conn/recycle.h"
 #include "conn/reply.h"
-#include "conn/tables.h"
+#include "conn/index.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -45,7 +45,7 @@ static NOINLINE enum syn_action syn_on_connection(struct work *w, struct conn *c
 	struct load *l = bpf_map_lookup_elem(&loads, &index);
 
 	if (svc && !may_serve(svc, p)) {
-		conn_delete(&p->key, c, word);
+		conn_delete(c, word);
 		return SYN_PASSIVE;
 	}
 	if (!(s->flags & SERVER_PRESENT))
@@ -54,7 +54,7 @@ static NOINLINE enum syn_action syn_on_connection(struct work *w, struct conn *c
 		return SYN_CONTINUE;
 	if (svc->flags & SERVICE_EXPIRE_NODEST && l && !l->weight)
 		return SYN_REOPEN;
-	if (svc->flags & SERVICE_KEEP_REUSED || c->of.template.place)
+	if (svc->flags & SERVICE_KEEP_REUSED || c->template.place)
 		return SYN_CONTINUE;
 	if (state == STATE_FIN_WAIT && svc->flags & SERVICE_REUSE_FIN_WAIT && !conn_nat(word))
 		return SYN_REOPEN;
@@ -72,7 +72,7 @@ static INLINE bool expire_nodest(struct work *w, struct conn *c, __u64 word)
 
 	if (!svc || !(svc->flags & SERVICE_EXPIRE_NODEST))
 		return false;
-	conn_delete(&w->packet.key, c, word);
+	conn_delete(c, word);
 	return true;
 }
 
@@ -82,21 +82,20 @@ static INLINE enum verdict route_flow(struct work *w)
 	struct packet *p = &w->packet;
 	__u32 now, state, index;
 	struct server *s;
+	__u64 word, found;
 	struct conn *c;
-	__u64 word;
 
-	c = conn_find(&p->key);
+	w->hash = index_hash(&p->key);
+	found = index_seek(w->hash, &p->key, 0);
+	c = found_conn(found, &word);
 	if (!c)
 		goto begin;
-	word = c->word;
 	state = conn_state(word);
 	index = conn_server(word);
-	if (state == STATE_REPLY)
-		return route_reply(w, c);
-	if (state == STATE_GONE)
-		return drop(DROP_EXPIRING);
+	if (found_answers(found))
+		return route_reply(w, c, word);
 	now = w->now;
-	if (conn_expired(&p->key, c, state, now))
+	if (conn_expired(c, state, now))
 		goto over;
 	if (p->local_out != !!(conn_method(word) & METHOD_LOCAL_CLIENT))
 		return PASS; /* a local client's connection has no other client's packets */
@@ -120,12 +119,12 @@ static INLINE enum verdict route_flow(struct work *w)
 	}
 	w->method = conn_method(word);
 	if (conn_nat(word)) {
-		reply_refresh(w, c, s);
-		conn_advance(&p->key, c, word, p, now, INPUT);
+		reply_refresh(w, c, word);
+		conn_advance(c, word, p, now, INPUT);
 	} else {
-		conn_advance(&p->key, c, word, p, now, ONLY);
+		conn_advance(c, word, p, now, ONLY);
 	}
-	flow_insert(w, c, NULL, now);
+	flow_insert(w, c, false, now);
 	return deliver(w, s, index, 0);
 begin:
 	c = NULL;
@@ -146,10 +145,11 @@ __noinline int route_packet(void)
 
 	if (!w)
 		return PASS;
-	w->victim.expiry = 0;
+	w->victim.place = 0;
+	w->freed = 0;
 	begin(w);
 	v = route_flow(w);
-	if (w->victim.expiry)
+	if (w->victim.place)
 		half_open_evict();
 	return v;
 }

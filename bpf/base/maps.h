@@ -9,7 +9,8 @@
 /* The sizes of the tables as compiled. The loader sets other ones. */
 #define MAX_SERVICES 4096
 #define MAX_SERVERS 65536
-#define MAX_EXPIRY_CHUNKS 1
+#define MAX_SLOT_CHUNKS 1
+#define MAX_INDEX_CHUNKS 1
 #define MAX_HALF_OPEN 10922      /* a sixth of the connections */
 #define MAX_TEMPLATES 65536
 #define MAX_LEASES 256           /* lease 0 never runs out */
@@ -56,21 +57,6 @@ struct {
 	__uint(max_entries, MAX_SERVERS);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } loads SEC(".maps");
-/* The tables of connections (conn/tables.h), which Go makes. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, CONN_TABLES);
-	__type(key, __u32);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-	__array(
-		values, struct {
-			__uint(type, BPF_MAP_TYPE_HASH);
-			__uint(key_size, sizeof(struct flow_key));
-			__uint(value_size, sizeof(struct conn));
-			__uint(max_entries, 1);
-		});
-} conn_tables SEC(".maps");
-
 /*
  * CHUNKED_ARRAY declares a table that grows by chunks of one size, which Go makes. The values
  * of a mapped array begin at a page, and so at cache lines.
@@ -91,19 +77,20 @@ struct {
 			});                                                                        \
 	} name_ SEC(".maps")
 
-CHUNKED_ARRAY(expiry_chunks, struct expiry_entry, MAX_EXPIRY_CHUNKS);
+CHUNKED_ARRAY(conn_slots, struct conn, MAX_SLOT_CHUNKS);
+CHUNKED_ARRAY(conn_index, struct bucket, MAX_INDEX_CHUNKS);
 CHUNKED_ARRAY(flow_chunks, struct flow_pair, MAX_FLOW_CHUNKS); /* the flow cache */
 VARIABLE(addr_filter, struct addr_filter);
 VARIABLE(clocks, struct clock);
 VARIABLE(conn_limits, struct conn_limits);
-VARIABLE(conn_sizes, struct conn_sizes);
+VARIABLE(slot_sizes, struct slot_sizes);
 /* By it the programs wake Go up, so that it makes more room for connections. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } conn_wakes SEC(".maps");
-MAP(half_open_ring, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
+MAP(half_open_slots, BPF_MAP_TYPE_ARRAY, __u32, struct half_open, MAX_HALF_OPEN);
 
 /*
  * SPARSE_HASH declares a hash table whose entries are allocated one by one: one

@@ -10,8 +10,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "conn/entry.h"
-#include "conn/expiry.h"
-#include "conn/tables.h"
+#include "conn/slots.h"
 #include "conn/word.h"
 #include "service/access.h"
 
@@ -20,30 +19,20 @@
 #define CUT_AT_A_TIME 1024
 
 /*
- * cut_try deletes the connection of an expiry entry where its client is denied. It returns
- * false where another CPU has changed the connection meanwhile, as packets do.
+ * cut_try ends the connection at a place where its client is denied. It returns false where
+ * another CPU has changed the connection meanwhile, as packets do.
  */
 static NOINLINE bool cut_try(__u32 place)
 {
-	struct expiry_entry *e = expiry_at(place);
-	struct flow_key key;
-	struct conn *c;
-	__u32 state;
+	struct conn *c = conn_at(place);
 	__u64 word;
 
-	if (!e || !e->taken)
-		return true;
-	key = e->key;
-	c = conn_find(&key);
 	if (!c)
 		return true;
 	word = c->word;
-	if (conn_place(c) != place)
+	if (!conn_lives(word) || !access_denied(&c->key, 0))
 		return true;
-	state = conn_state(word);
-	if (state == STATE_REPLY || state == STATE_GONE || !access_denied(&key, 0))
-		return true;
-	return conn_delete(&key, c, word);
+	return conn_delete(c, word);
 }
 
 /* cut_some looks at the entry of this turn, counted from first, for bpf_loop. */

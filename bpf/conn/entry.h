@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* entry.h - a connection entry: insert it, advance its state, delete it. */
+/* entry.h - a connection: begin it, advance its state, end it. */
 #ifndef WEIR_CONN_ENTRY_H
 #define WEIR_CONN_ENTRY_H
 
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
-#include "conn/expiry.h"
 #include "conn/flow_invalidate.h"
 #include "conn/half_open.h"
-#include "conn/reply_key.h"
+#include "conn/index.h"
+#include "conn/slots.h"
 #include "conn/table_full.h"
-#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/template.h"
 #include "conn/word.h"
@@ -24,19 +23,18 @@
  * conn_expired says whether the connection was idle for longer than its state's
  * time-out. It asks the flow cache last.
  */
-static INLINE bool conn_expired(const struct flow_key *key, struct conn *c, __u32 state, __u32 now)
+static INLINE bool conn_expired(struct conn *c, __u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
 
-	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_recently_used(key, c, now, *limit);
+	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_recently_used(c, now, *limit);
 }
 
 /*
  * conn_advance stamps the connection and moves it to the state that the packet leads to.
  * If another CPU changes the word first, that change stands and this one is left out.
  */
-static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u64 word,
-				const struct packet *p, __u32 now, enum direction d)
+static INLINE void conn_advance(struct conn *c, __u64 word, const struct packet *p, __u32 now, enum direction d)
 {
 	__u32 state = conn_state(word), next;
 	__u64 fresh;
@@ -51,130 +49,134 @@ static INLINE void conn_advance(const struct flow_key *key, struct conn *c, __u6
 	fresh = conn_word_to(word, next);
 	if (__sync_val_compare_and_swap(&c->word, word, fresh) != word)
 		return;
-	expiry_set_state(c, next, now);
+	c->due = conn_due(next, now);
 	load_move(conn_server(word), state, next);
-	half_open_move(conn_place(c), fresh, state, next);
-	flow_invalidate(key, c, word);
-}
-
-/* delete_reply deletes the entry of the connection's other direction, if there is one. */
-static INLINE void delete_reply(const struct flow_key *key, __u64 word)
-{
-	__u32 index = conn_server(word);
-	struct server *s = bpf_map_lookup_elem(&servers, &index);
-	struct flow_key reply;
-
-	if (!s || !conn_has_reply(word))
-		return;
-	reply_key(&reply, key, s, conn_method(word));
-	conn_erase_found(&reply);
+	half_open_move(c->place, fresh, state, next);
+	flow_invalidate(c, word);
 }
 
 /*
- * conn_count_out takes a connection out of all counts, and deletes what depends on it.
+ * conn_count_out takes a connection out of all counts, and drops what depends on it.
  * Only the CPU that has won the connection's word calls it, with the word before.
  */
-static INLINE void conn_count_out(const struct flow_key *key, struct conn *c, __u64 word)
+static INLINE void conn_count_out(struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), -1);
 	half_open_move(0, 0, conn_state(word), STATE_GONE);
-	template_count_conn(&c->of.template, -1);
-	flow_invalidate(key, c, word);
-	delete_reply(key, word);
+	template_count_conn(&c->template, -1);
+	flow_invalidate(c, word);
+	if (c->route.ifindex)
+		index_leave(c->answers, c->place | REF_ANSWERS);
 }
 
-/* conn_new_draft is a connection that is about to be inserted, in w->draft. */
-static INLINE struct conn *conn_new_draft(struct work *w, __u64 word, __u32 service, __u32 now)
-{
-	struct conn *c = &w->draft;
-
-	__builtin_memset(c, 0, sizeof(*c));
-	c->word = word;
-	c->service = service;
-	c->stamp = now;
-	return c;
-}
-
-/*
- * conn_count_in adds a new connection, with this word and the expiry entry at this place,
- * to all counts.
- */
-static INLINE void conn_count_in(struct work *w, __u32 expiry, __u64 word)
+/* conn_count_in adds a new connection, with this word, to all counts. */
+static INLINE void conn_count_in(struct work *w, const struct conn *c, __u64 word)
 {
 	load_add(conn_server(word), conn_state(word), 1);
 	if (conn_state(word) == STATE_SYN_RECV)
-		half_open_enter(expiry, word);
+		half_open_enter(c->place, word);
 	template_count_conn(&w->template, 1);
 }
 
-/*
- * conn_insert enters the packet's flow, of w->service and w->method, with this server:
- * as a new entry, or in an old entry that has expired or closed (old, with the word that
- * was read). It returns the word that the flow has now: its own, another CPU's where
- * that one was faster, one of STATE_GONE where the entry is being deleted, or 0 where
- * the table is full, which it counts as NOTE_TABLE_FULL.
- */
-static NOINLINE __u64 conn_insert(struct work *w, struct conn *old, __u64 word, __u32 server, __u32 state)
+/* twin_word is the word of another CPU's connection with this key, or one of STATE_GONE where it has ended. */
+static INLINE __u64 twin_word(__u32 place, const struct flow_key *key)
 {
-	struct packet *p = &w->packet;
-	__u32 now = w->now, method = w->method;
-	/* A random incarnation hardly ever equals the last one of the same memory. */
-	__u64 before = old ? word : (__u64)bpf_get_prandom_u32() << WORD_INCARNATION_SHIFT;
-	__u64 fresh = conn_word(before, method, state, server);
-	struct conn *draft;
+	struct conn *c = place ? conn_at(place) : NULL;
+	__u64 word = c ? *(volatile __u64 *)&c->word : 0;
 
-	if (old) {
-		__u64 was;
+	if (!c || (!conn_lives(word) && conn_state(word) != STATE_NEW) || !same_flow(&c->key, key))
+		return conn_word_to(0, STATE_GONE);
+	return word;
+}
 
-		/* The stamp comes first, so that no sweep takes the new connection for the old. */
-		old->stamp = now;
-		was = __sync_val_compare_and_swap(&old->word, word, fresh);
-		if (was != word)
-			return was;
-		expiry_reuse(old, server, state, now);
-		old->service = w->service;
-		conn_count_out(&p->key, old, word);
-		old->of.template = w->template;
-		conn_count_in(w, conn_place(old), fresh);
+/* conn_enter enters a new connection's references into the index. False: there is no room for them. */
+static INLINE bool conn_enter(const struct work *w, __u32 hash, __u32 place)
+{
+	if (!index_enter(hash, place))
+		return false;
+	if (!w->answered || index_enter(w->answers, place | REF_ANSWERS))
+		return true;
+	index_leave(hash, place);
+	return false;
+}
+
+/*
+ * conn_insert begins a connection of the packet's flow, of w->service and w->method, with this
+ * server, and with answers to it if w->answered. It returns the word that the flow has now: its own;
+ * another CPU's where that one was faster, or one of STATE_GONE where that connection has ended
+ * again; or 0 where the table is full, which it counts as NOTE_TABLE_FULL.
+ */
+static NOINLINE __u64 conn_insert(struct work *w, __u32 server, __u32 state)
+{
+	const struct flow_key *key = &w->packet.key;
+	__u64 claimed, fresh, twin;
+	__u32 hash, place;
+	struct conn *c;
+
+	place = slot_claim(w->freed);
+	w->freed = 0;
+	c = conn_at(place);
+	if (!c)
+		goto full;
+	claimed = conn_word_of(c->word, w->method, STATE_NEW, server);
+	fresh = conn_word_to(claimed, state);
+	c->key = *key;
+	c->service = w->service;
+	c->stamp = w->now;
+	c->due = conn_due(state, w->now);
+	c->cached = 0;
+	c->template = w->template;
+	c->route.ifindex = 0;
+	if (w->answered) {
+		c->route = w->reply_route;
+		c->answers = w->answers;
+	}
+	c->place = place;
+	__sync_lock_test_and_set(&c->word, claimed);
+	hash = w->hash;
+	if (!conn_enter(w, hash, place)) {
+		slot_free(c, claimed);
+		goto full;
+	}
+	twin = index_seek(hash, key, place);
+	if (!twin && __sync_val_compare_and_swap(&c->word, claimed, fresh) == claimed) {
+		conn_count_in(w, c, fresh);
 		return fresh;
 	}
-	draft = conn_new_draft(w, fresh, w->service, now);
-	draft->of.template = w->template;
-	draft->expiry = expiry_take(&p->key, server, expiry_due(state, now));
-	if (draft->expiry && !conn_enter(&p->key, draft)) {
-		conn_count_in(w, conn_place(draft), fresh);
-		return fresh;
-	}
-	expiry_release(conn_place(draft));
-	old = conn_find(&p->key);
-	if (old)
-		return old->word;
+	/* Another CPU was faster, or has ended this one: its connection has the lower place. */
+	index_leave(hash, place);
+	if (w->answered)
+		index_leave(w->answers, place | REF_ANSWERS);
+	slot_free(c, claimed);
+	return twin_word(found_place(twin ? twin : index_seek(hash, key, place)), key);
+full:
 	note(NOTE_TABLE_FULL);
-	table_full_note(now);
+	table_full_note(w->now);
 	return 0;
 }
 
 /*
- * conn_remove deletes a connection whose word was read. It returns false where another
- * CPU has changed the word first; that CPU then counts. The key is none of an expiry entry:
- * once that is released, another connection's key may be written there.
+ * conn_remove ends a connection whose word was read. It returns false where another CPU has
+ * changed the word first; that CPU then counts.
  */
-static INLINE bool conn_remove(const struct flow_key *key, struct conn *c, __u64 word)
+static INLINE bool conn_remove(struct conn *c, __u64 word)
 {
-	if (conn_state(word) == STATE_GONE) /* another CPU deletes it, and has counted it out */
+	__u64 gone = conn_gone_word(word);
+
+	if (conn_state(word) == STATE_GONE) /* another CPU ends it, and has counted it out */
 		return false;
-	if (__sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) != word)
+	if (__sync_val_compare_and_swap(&c->word, word, gone) != word)
 		return false;
-	conn_count_out(key, c, word);
-	expiry_release(conn_place(c));
-	conn_erase(key, c);
+	conn_count_out(c, word);
+	index_leave(index_hash(&c->key), c->place);
+	slot_free(c, gone);
 	return true;
 }
 
 /* conn_delete is conn_remove as a function of its own. */
-static NOINLINE bool conn_delete(const struct flow_key *key, struct conn *c, __u64 word)
+static NOINLINE bool conn_delete(struct conn *c, __u64 word)
 {
-	return conn_remove(key, c, word);
+	return conn_remove(c, word);
 }
 
 #endif

@@ -17,7 +17,7 @@
 #include "base/maps.h"
 #include "conn/flow_line.h"
 #include "conn/reply_key.h"
-#include "conn/tables.h"
+#include "conn/index.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
@@ -86,7 +86,7 @@ static INLINE bool flow_client_key(struct flow_key *k, const struct flow_line *l
  * flow_writeback stores a line's last-use time in its connection before the line is
  * reused.
  */
-static NOINLINE void flow_writeback(struct flow_key *key, const struct flow_line *l)
+static INLINE void flow_writeback(struct flow_key *key, const struct flow_line *l)
 {
 	struct conn *c;
 
@@ -125,10 +125,10 @@ static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 
 /*
  * flow_insert gives the packet's flow a line on this CPU: the client's packets, or,
- * where reply is the reply entry, the server's. Connections of local clients have no
+ * with answers, the server's. Connections of local clients have no
  * lines: a local socket costs more than the look-up.
  */
-static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct conn *reply, __u32 now)
+static NOINLINE void flow_insert(struct work *w, struct conn *c, bool answers, __u32 now)
 {
 	const struct packet *p = &w->packet;
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -138,7 +138,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 
 	if (p->local_out || conn_method(word) & METHOD_LOCAL_CLIENT || !flow_state(conn_state(word)))
 		return;
-	if (reply ? !service_has_vip(c->service, &reply->of.reply.vip) :
+	if (answers ? !service_has_vip(c->service, &c->key.to) :
 		    !may_cache(w->origin, conn_server(word), conn_method(word)))
 		return;
 	l = flow_victim(&p->key, cpu, now);
@@ -152,18 +152,18 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, const struct co
 	l->ports = p->key.ports;
 	l->server = conn_server(word);
 	l->used = now;
-	if (reply) {
+	if (answers) {
 		l->peer = p->key.to;
-		l->of.out.route = reply->of.reply.route;
-		l->of.out.vport = ports_destination(reply->of.reply.ports);
+		l->of.out.route = c->route;
+		l->of.out.vport = ports_destination(c->key.ports);
 	} else {
 		l->peer = p->key.from;
 		l->of.in.vip = p->key.to;
 		l->of.in.sender = p->sender;
 	}
 	l->answers = ANSWERS_NOT;
-	if (reply)
-		l->answers = reply_by_tc(&reply->of.reply, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
+	if (answers)
+		l->answers = reply_by_tc(&c->route, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
 	__sync_lock_test_and_set(&l->generation, flow_knobs.generation);
 	if (c->word != word || !(c->cached & bit))

@@ -92,16 +92,16 @@ static INLINE bool flow_search_reply(struct flow_search *h, const struct flow_ke
  * connection's word calls it, with the word before. It is a global function, so that the
  * verifier goes through its loops once, and not for each path that leads here. It returns 0.
  */
-__noinline int flow_invalidate(const struct flow_key *key, struct conn *c, __u64 word)
+__noinline int flow_invalidate(struct conn *c, __u64 word)
 {
 	struct flow_search h = {};
 
-	if (!key || !c || !c->cached)
+	if (!c || !c->cached)
 		return 0;
-	h.key = *key;
+	h.key = c->key;
 	h.cpus = __sync_lock_test_and_set(&c->cached, 0);
 	bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
-	if (flow_search_reply(&h, key, word))
+	if (flow_search_reply(&h, &c->key, word))
 		bpf_loop(flow_cpus, flow_invalidate_one, &h, 0);
 	return 0;
 }
@@ -111,15 +111,15 @@ __noinline int flow_invalidate(const struct flow_key *key, struct conn *c, __u64
  * ticks. It then stamps the connection with that time, unless another CPU stamps it
  * meanwhile.
  */
-static NOINLINE bool flow_recently_used(const struct flow_key *key, struct conn *c, __u32 now, __u32 limit)
+static NOINLINE bool flow_recently_used(struct conn *c, __u32 now, __u32 limit)
 {
-	struct flow_age_search a = { .search = { .key = *key, .cpus = c->cached }, .now = now, .age = NEVER };
+	struct flow_age_search a = { .search = { .key = c->key, .cpus = c->cached }, .now = now, .age = NEVER };
 	__u32 stamp = c->stamp;
 
 	if (!a.search.cpus)
 		return false;
 	bpf_loop(flow_cpus, flow_age_one, &a, 0);
-	if (flow_search_reply(&a.search, key, c->word))
+	if (flow_search_reply(&a.search, &c->key, c->word))
 		bpf_loop(flow_cpus, flow_age_one, &a, 0);
 	if (a.age > (__s32)limit)
 		return false;

@@ -19,22 +19,22 @@
  * victim of this packet. So the half-open connections never exceed one and a half times
  * the ring.
  */
-static NOINLINE void half_open_enter(__u32 expiry, __u64 word)
+static NOINLINE void half_open_enter(__u32 place, __u64 word)
 {
 	struct work *w = work_of();
 	struct half_open *h;
 	__u32 at;
 
-	if (!w || !conn_sizes.half_open)
+	if (!w || !slot_sizes.half_open)
 		return;
 	__sync_fetch_and_add(&conn_limits.half_open, 1);
-	at = __sync_fetch_and_add(&conn_limits.turn, 1) % conn_sizes.half_open;
-	h = bpf_map_lookup_elem(&half_open_ring, &at);
+	at = __sync_fetch_and_add(&conn_limits.turn, 1) % slot_sizes.half_open;
+	h = bpf_map_lookup_elem(&half_open_slots, &at);
 	if (!h)
 		return;
-	if (conn_limits.half_open > conn_sizes.half_open / 2)
+	if (conn_limits.half_open > slot_sizes.half_open / 2)
 		w->victim = *h;
-	h->expiry = expiry;
+	h->place = place;
 	h->incarnation = conn_incarnation(word);
 }
 
@@ -49,16 +49,16 @@ static INLINE void half_open_leave(void)
 
 /*
  * half_open_move keeps the ring and its count when a connection changes from one state
- * to another. Expiry is the place of its expiry entry, the word its new one.
+ * to another. Place is that of its slot, the word its new one.
  */
-static INLINE void half_open_move(__u32 expiry, __u64 word, __u32 from, __u32 to)
+static INLINE void half_open_move(__u32 place, __u64 word, __u32 from, __u32 to)
 {
 	if (from == to)
 		return;
 	if (from == STATE_SYN_RECV)
 		half_open_leave();
 	if (to == STATE_SYN_RECV)
-		half_open_enter(expiry, word);
+		half_open_enter(place, word);
 }
 
 #endif

@@ -8,37 +8,28 @@
 #include "base/clock.h"
 #include "base/maps.h"
 #include "conn/entry.h"
-#include "conn/expiry.h"
+#include "conn/slots.h"
 #include "conn/table_full.h"
-#include "conn/tables.h"
 #include "conn/word.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/*
- * half_open_conn is the connection at a place of the ring if it is still half open, or
- * NULL. It stores the connection's key: the expiry entry may become another one's.
- */
-static INLINE struct conn *half_open_conn(const struct half_open *h, struct flow_key *key)
+/* half_open_conn is the connection at a place of the ring if it is still half open, or NULL. */
+static INLINE struct conn *half_open_conn(const struct half_open *h)
 {
-	struct expiry_entry *e = expiry_at(h->expiry);
-	struct conn *c;
+	struct conn *c = conn_at(h->place);
 	__u64 word;
 
-	if (!h->expiry || !e || !e->taken)
-		return NULL;
-	*key = e->key;
-	c = conn_find(key);
-	if (!c || conn_place(c) != h->expiry)
+	if (!h->place || !c)
 		return NULL;
 	word = c->word;
 	return conn_state(word) == STATE_SYN_RECV && conn_incarnation(word) == h->incarnation ? c : NULL;
 }
 
 /*
- * half_open_evict deletes this packet's victim (half_open_enter) if it is still half
- * open, and says whether it did. It is a global function, so that it is verified once, and
- * not for each verdict on the packet.
+ * half_open_evict ends this packet's victim (half_open_enter) if it is still half open, and says
+ * whether it did. It is a global function, so that it is verified once, and not for each verdict
+ * on the packet.
  */
 __noinline int half_open_evict(void)
 {
@@ -48,13 +39,13 @@ __noinline int half_open_evict(void)
 
 	if (!w)
 		return false;
-	c = half_open_conn(&w->victim, &w->victim_key);
-	w->victim.expiry = 0;
+	c = half_open_conn(&w->victim);
 	if (!c)
 		return false;
 	word = c->word;
-	if (conn_state(word) != STATE_SYN_RECV || !conn_remove(&w->victim_key, c, word))
+	if (conn_incarnation(word) != w->victim.incarnation || conn_state(word) != STATE_SYN_RECV || !conn_remove(c, word))
 		return false;
+	w->freed = w->victim.place;
 	note(NOTE_RECYCLED);
 	table_full_note(tick());
 	return true;
@@ -73,17 +64,17 @@ static long recycle_one(__u32 turn, struct work **w)
 	__u64 oldest;
 	__u32 at;
 
-	if (!conn_sizes.half_open)
+	if (!slot_sizes.half_open)
 		return 1;
 	oldest = conn_limits.oldest;
-	if (conn_limits.turn - oldest > conn_sizes.half_open)
-		oldest = conn_limits.turn - conn_sizes.half_open;
+	if (conn_limits.turn - oldest > slot_sizes.half_open)
+		oldest = conn_limits.turn - slot_sizes.half_open;
 	if (oldest == conn_limits.turn)
 		return 1;
 	conn_limits.oldest = oldest + 1;
-	at = oldest % conn_sizes.half_open;
-	h = bpf_map_lookup_elem(&half_open_ring, &at);
-	if (!h || !half_open_conn(h, &(*w)->victim_key))
+	at = oldest % slot_sizes.half_open;
+	h = bpf_map_lookup_elem(&half_open_slots, &at);
+	if (!h || !half_open_conn(h))
 		return 0;
 	(*w)->victim = *h;
 	return 1;

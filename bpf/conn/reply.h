@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * reply.h - the entry of a connection's other direction: what a server behind NAT, or
- * any server of a local client, answers. It stands under the key that the answers
- * carry, and has the virtual address and the reply route: where the client's packets
- * come from.
+ * reply.h - a connection's other direction: what a server behind NAT, or any server of a local
+ * client, answers. The index has a second reference for it. The reply route is where the client's
+ * packets come from.
  */
 #ifndef WEIR_CONN_REPLY_H
 #define WEIR_CONN_REPLY_H
@@ -11,60 +10,42 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "conn/entry.h"
-#include "conn/expiry.h"
+#include "conn/index.h"
 #include "conn/flow_cache.h"
 #include "conn/flow_invalidate.h"
-#include "conn/recycle.h"
 #include "conn/reply_key.h"
-#include "conn/tables.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/address.h"
 #include "parse/packet.h"
+#include "service/server.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
 /*
- * reply_insert enters the answers to the packet's flow. It returns REASON_NONE;
- * DROP_TABLE_FULL; or DROP_COLLISION where the server has a connection with the same
+ * reply_prepare has the packet's new connection know the server's answers, if they come to this
+ * machine. It returns REASON_NONE; or DROP_COLLISION where the server has a connection with the same
  * client's port for another virtual address, whose answers would carry the same key.
  */
-static NOINLINE enum reason reply_insert(struct work *w, const struct server *s, __u32 index)
+static NOINLINE enum reason reply_prepare(struct work *w, const struct server *s)
 {
-	struct conn *reply = conn_new_draft(w, conn_reply_word(index), s->service, w->now);
-	const struct packet *p = &w->packet;
-	struct conn_reply *theirs;
-	struct flow_key *key = &w->other_key;
-	struct conn *old;
+	const struct flow_key *key = &w->packet.key;
+	struct flow_key *reply = &w->other_key;
+	struct conn *other;
+	__u64 found, word;
 
-	reply->of.reply.vip = p->key.to;
-	reply->of.reply.ports = p->key.ports;
-	reply->of.reply.route = w->reply_route;
-	reply_key(key, &p->key, s, w->method);
-	if (!same_addr(&key->to, &p->key.from)) {
-		reply->of.reply.route.ifindex |= REPLY_TO_VIP;
-		reply->expiry = expiry_take(key, index, reply->stamp); /* always due, for sweep_reply */
-	}
-	if (!conn_enter(key, reply))
+	w->answered = needs_reply(s, w->method);
+	if (!w->answered)
 		return REASON_NONE;
-	old = conn_find(key);
-	if (!old && recycle_half_open(w) && !conn_enter(key, reply))
-		return REASON_NONE;
-	if (!old)
-		return DROP_TABLE_FULL;
-	if (conn_state(old->word) != STATE_REPLY)
+	reply_key(reply, key, s, w->method);
+	w->answers = index_hash(reply);
+	found = index_seek(w->answers, reply, 0);
+	other = found_conn(found, &word);
+	if (other && !(found_answers(found) && same_flow(&other->key, key))) /* another CPU may begin the same one */
 		return DROP_COLLISION;
-	theirs = &old->of.reply;
-	if (theirs->ports != p->key.ports || !same_addr(&theirs->vip, &p->key.to) ||
-	    (theirs->route.ifindex ^ reply->of.reply.route.ifindex) & REPLY_TO_VIP) {
-		key->from = reply_to_vip(theirs) ? theirs->vip : key->to;
-		key->to = theirs->vip;
-		key->ports = theirs->ports;
-		if (conn_find(key))
-			return DROP_COLLISION;
-		reply_key(key, &p->key, s, w->method);
-	}
-	return conn_replace(key, old, reply) ? DROP_TABLE_FULL : REASON_NONE;
+	if (!same_addr(&reply->to, &key->from))
+		w->reply_route.ifindex |= REPLY_TO_VIP;
+	return REASON_NONE;
 }
 
 /* same_next_hop says whether two next hops are equal. */
@@ -74,58 +55,46 @@ static INLINE bool same_next_hop(const struct next_hop *a, const struct next_hop
 	       a->ifindex == b->ifindex;
 }
 
-/*
- * reply_refresh stores a new reply route where the client's packets come by another one
- * now.
- */
-static NOINLINE void reply_refresh(const struct work *w, struct conn *c, const struct server *s)
+/* reply_refresh stores a new reply route where the client's packets come by another one now. */
+static INLINE void reply_refresh(const struct work *w, struct conn *c, __u64 word)
 {
-	const struct flow_key *client = &w->packet.key;
-	struct flow_key key;
-	struct conn *reply;
+	__u32 flag = c->route.ifindex & REPLY_TO_VIP;
+	struct next_hop now = w->reply_route;
 
-	reply_key(&key, client, s, w->method);
-	reply = conn_find(&key);
-	if (!reply || conn_state(reply->word) != STATE_REPLY ||
-	    same_next_hop(&reply->of.reply.route, &w->reply_route))
+	now.ifindex |= flag;
+	if (!c->route.ifindex || same_next_hop(&c->route, &now))
 		return;
-	reply->of.reply.route = w->reply_route;
-	flow_invalidate(client, c, c->word);
+	c->route = now;
+	flow_invalidate(c, word);
+}
+
+/* reply_to stores in w who gets the answers to a connection. */
+static INLINE void reply_to(struct work *w, const struct conn *c)
+{
+	w->to_client = true;
+	w->service = c->service;
+	w->reply.vip = c->key.to;
+	w->reply.ports = c->key.ports;
+	w->reply.route = c->route;
 }
 
 /*
  * route_reply decides on a server's packet: it goes back to the client of its
  * connection. It returns FORWARD; or PASS where XDP leaves it to tc, before anything is
- * changed; or counts PASS_NO_CONNECTION.
+ * changed.
  */
-static NOINLINE enum verdict route_reply(struct work *w, struct conn *reply)
+static NOINLINE enum verdict route_reply(struct work *w, struct conn *c, __u64 word)
 {
 	struct packet *p = &w->packet;
-	struct flow_key *key = &w->other_key;
-	__u32 now = w->now, server;
-	struct conn *c;
-	__u64 word;
 
-	if (p->at_xdp && reply_by_tc(&reply->of.reply, p->ifindex))
+	if (p->at_xdp && reply_by_tc(&c->route, p->ifindex))
 		return PASS;
-	key->from = *reply_client(&reply->of.reply, &p->key);
-	key->to = reply->of.reply.vip;
-	key->ports = reply->of.reply.ports;
-	c = conn_find(key);
-	if (!c)
-		return pass(PASS_NO_CONNECTION);
-	word = c->word;
-	server = conn_server(word);
-	if (server != conn_server(reply->word) || conn_state(word) == STATE_GONE)
-		return pass(PASS_NO_CONNECTION);
 	if (conn_nat(word))
-		conn_advance(key, c, word, p, now, OUTPUT);
-	flow_insert(w, c, reply, now);
-	w->to_client = true;
-	w->service = c->service;
-	w->server = server;
+		conn_advance(c, word, p, w->now, OUTPUT);
+	flow_insert(w, c, true, w->now);
+	w->server = conn_server(word);
 	w->method = conn_method(word);
-	w->reply = reply->of.reply;
+	reply_to(w, c);
 	return FORWARD;
 }
 

@@ -32,15 +32,15 @@ static INLINE void reply_key(struct flow_key *reply, const struct flow_key *key,
 }
 
 /* reply_to_vip says whether packets to the client get its virtual address (REPLY_TO_VIP). */
-static INLINE bool reply_to_vip(const struct conn_reply *r)
+static INLINE bool reply_to_vip(const struct next_hop *route)
 {
-	return r->route.ifindex & REPLY_TO_VIP;
+	return route->ifindex & REPLY_TO_VIP;
 }
 
 /* reply_is_local says whether the client is a local one. */
-static INLINE bool reply_is_local(const struct conn_reply *r)
+static INLINE bool reply_is_local(const struct next_hop *route)
 {
-	return (r->route.ifindex & ~REPLY_TO_VIP) == LO_IFINDEX;
+	return (route->ifindex & ~REPLY_TO_VIP) == LO_IFINDEX;
 }
 
 /*
@@ -48,20 +48,11 @@ static INLINE bool reply_is_local(const struct conn_reply *r)
  * which XDP does not send, or to a local client: then XDP leaves it to tc. Its way out is
  * that of the client's packets, whatever device that is.
  */
-static INLINE bool reply_by_tc(const struct conn_reply *r, __u32 from)
+static INLINE bool reply_by_tc(const struct next_hop *route, __u32 from)
 {
-	__u32 to = r->route.ifindex & ~REPLY_TO_VIP;
+	__u32 to = route->ifindex & ~REPLY_TO_VIP;
 
 	return to != from && !bpf_map_lookup_elem(&xdp_exits, &to);
-}
-
-/*
- * reply_client is the address of the client, of a packet with the reply entry's key that
- * comes back to it.
- */
-static INLINE const struct addr *reply_client(const struct conn_reply *r, const struct flow_key *key)
-{
-	return reply_to_vip(r) ? &r->vip : &key->to;
 }
 
 #endif

@@ -10,9 +10,7 @@
 #include "base/bpf.h"
 #include "base/maps.h"
 #include "conn/entry.h"
-#include "conn/expiry.h"
-#include "conn/reply_key.h"
-#include "conn/tables.h"
+#include "conn/slots.h"
 #include "conn/template.h"
 #include "conn/template_expiry.h"
 #include "conn/word.h"
@@ -41,95 +39,54 @@ static INLINE bool server_expires_conns(__u32 index)
 	return s && s->flags & SERVER_EXPIRES;
 }
 
-/* sweep_orphan flags an expiry entry without a connection, and frees it the second time. */
-static INLINE void sweep_orphan(struct expiry_entry *e, __u32 taken)
-{
-	__sync_val_compare_and_swap(&e->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
-}
-
 /*
- * sweep_reply deletes a local client's reply entry whose connection has gone. Whoever
- * deleted the connection looked for the reply entry by one of our addresses, which may
- * have changed meanwhile.
- */
-static NOINLINE void sweep_reply(const struct flow_key *key, const struct conn *c)
-{
-	const struct conn_reply *r = &c->of.reply;
-	struct flow_key client = { .from = r->vip, .to = r->vip, .ports = r->ports };
-
-	if (reply_to_vip(r) && !conn_find(&client))
-		conn_erase(key, c);
-}
-
-/*
- * sweep_due looks at a connection whose expiry entry is due, and deletes the connection
- * if it has expired. It is a global function, so that the verifier goes through it once.
- * Its result means nothing.
+ * sweep_due looks at a connection that is due, and ends it if it has expired. It is a global
+ * function, so that the verifier goes through it once. Its result means nothing.
  */
 __noinline int sweep_due(__u32 place, struct sweep *s)
 {
-	struct expiry_entry *e = expiry_at(place);
-	__u32 state, taken;
-	struct conn *c;
+	struct conn *c = conn_at(place);
+	__u32 state;
 	__u64 word;
 
-	if (!e || !s)
+	if (!c || !s)
 		return 0;
-	taken = e->taken;
-	if (!taken)
-		return 0;
-	c = conn_find(&e->key);
-	if (!c || conn_place(c) != place) {
-		sweep_orphan(e, taken);
-		return 0;
-	}
-	if (taken & EXPIRY_ORPHAN)
-		__sync_val_compare_and_swap(&e->taken, taken, taken & ~EXPIRY_ORPHAN);
 	word = c->word;
 	state = conn_state(word);
-	if (state == STATE_REPLY) {
-		sweep_reply(&e->key, c);
+	if (!conn_lives(word))
 		return 0;
-	}
-	if (state == STATE_GONE)
-		return 0;
-	if ((conn_expired(&e->key, c, state, s->now) || server_expires_conns(conn_server(word))) &&
-	    __sync_val_compare_and_swap(&c->word, word, conn_gone_word(word)) == word) {
-		conn_count_out(&e->key, c, word);
-		conn_erase(&e->key, c);
-		e->taken = 0;
+	if ((conn_expired(c, state, s->now) || server_expires_conns(conn_server(word))) && conn_remove(c, word)) {
 		s->expired++;
 		return 0;
 	}
 	/* A CPU that changes the state meanwhile sets its due tick after this, or is seen here. */
-	__sync_lock_test_and_set(&e->due, expiry_due(state, c->stamp));
+	__sync_lock_test_and_set(&c->due, conn_due(state, c->stamp));
 	if (c->word != word)
-		e->due = s->now;
+		c->due = s->now;
 	s->live++;
-	s->in_tables[conn_table_of(c)]++;
 	sweep_mark_server(conn_server(word), s);
 	return 0;
 }
 
-/* sweep_entry looks at one expiry entry. False: there are no more. */
-static INLINE bool sweep_entry(__u32 at, struct sweep *s)
+/* sweep_slot looks at one slot. False: there are no more. */
+static INLINE bool sweep_slot(__u32 at, struct sweep *s)
 {
-	struct expiry_entry *e = expiry_entry_at(at);
-	__u32 taken;
+	struct conn *c = slot_at(at);
+	__u64 word;
 
-	if (!e)
+	if (!c)
 		return false;
-	taken = e->taken;
-	if (!taken)
+	word = c->word;
+	if (!conn_lives(word))
 		return true;
 	s->end = at + 1;
-	if (s->all || (__s32)(s->now - e->due) >= 0) {
+	if (s->all || (__s32)(s->now - c->due) >= 0) {
 		s->due++;
 		sweep_due(at + 1, s);
 		return true;
 	}
 	s->live++;
-	sweep_mark_server((taken & ~EXPIRY_ORPHAN) - 1, s);
+	sweep_mark_server(conn_server(word), s);
 	return true;
 }
 
@@ -145,7 +102,7 @@ static INLINE bool sweep_entry(__u32 at, struct sweep *s)
 static long sweep_some(__u32 turn, struct sweep *s)
 {
 	for (__u32 i = 0; i < ENTRIES_PER_TURN; i++)
-		if (!sweep_entry(s->first + turn * ENTRIES_PER_TURN + i, s))
+		if (!sweep_slot(s->first + turn * ENTRIES_PER_TURN + i, s))
 			return 1;
 	return s->due >= SWEEP_DUE;
 }
@@ -169,7 +126,7 @@ __noinline int sweep_template(__u32 place, struct sweep *s)
 		return 0;
 	t = bpf_map_lookup_elem(&templates, &e->key);
 	if (!t || t->expiry >> TEMPLATE_PLACE_SHIFT != place) {
-		__sync_val_compare_and_swap(&e->taken, taken, taken & EXPIRY_ORPHAN ? 0 : taken | EXPIRY_ORPHAN);
+		__sync_val_compare_and_swap(&e->taken, taken, taken & TEMPLATE_ORPHAN ? 0 : taken | TEMPLATE_ORPHAN);
 		return 0;
 	}
 	index = t->server;
@@ -208,7 +165,7 @@ static INLINE bool sweep_template_entry(__u32 at, struct sweep *s)
 		return true;
 	}
 	s->live++;
-	sweep_mark_server((taken & ~EXPIRY_ORPHAN) - 1, s);
+	sweep_mark_server((taken & ~TEMPLATE_ORPHAN) - 1, s);
 	return true;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * template_expiry.h - the expiry entries of the templates, as those of the connections
- * (conn/expiry.h), in a table of their own: it is small until there are many templates. Go
- * makes it, and replaces it by a larger one. A template for which no entry is free gets none;
+ * template_expiry.h - the expiry entries of the templates: when each may expire, in
+ * a table that is small until there are many templates. Go makes it, and replaces it by a larger one. A template for which no entry is free gets none;
  * it is counted, and weir_list_templates gives it one once the table is larger.
  */
 #ifndef WEIR_CONN_TEMPLATE_EXPIRY_H
@@ -14,6 +13,9 @@
 
 /* How many entries are tried. */
 #define TEMPLATE_TRIES 32
+
+/* The flag of an entry without a template, in template_entry.taken. */
+#define TEMPLATE_ORPHAN (1U << 31)
 
 /* The entry of a template that counts for no server, in template_entry.taken. */
 #define TEMPLATE_NOBODY 0x7fffffff

@@ -47,12 +47,6 @@ static INLINE __u32 conn_incarnation(__u64 word)
 	return word >> WORD_INCARNATION_SHIFT;
 }
 
-/* conn_has_reply says whether the connection has an entry for its other direction. */
-static INLINE bool conn_has_reply(__u64 word)
-{
-	return conn_nat(word) || conn_method(word) & METHOD_LOCAL_CLIENT;
-}
-
 /* conn_word is the word of a new incarnation: the one after that of another word. */
 static INLINE __u64 conn_word(__u64 before, __u32 method, __u32 state, __u32 server)
 {
@@ -66,10 +60,20 @@ static INLINE __u64 conn_word_to(__u64 word, __u32 state)
 	return (word & ~(WORD_FIELD << WORD_STATE_SHIFT)) | (__u64)state << WORD_STATE_SHIFT;
 }
 
-/* conn_reply_word is the word of a reply entry, which never changes. */
-static INLINE __u64 conn_reply_word(__u32 server)
+/* conn_word_of is a word of the same incarnation as another. */
+static INLINE __u64 conn_word_of(__u64 word, __u32 method, __u32 state, __u32 server)
 {
-	return (__u64)STATE_REPLY << WORD_STATE_SHIFT | server;
+	return (word >> WORD_INCARNATION_SHIFT << WORD_INCARNATION_SHIFT) | (__u64)method << WORD_METHOD_SHIFT |
+	       (__u64)state << WORD_STATE_SHIFT | server;
+}
+
+/* The states of a slot that has no connection, as bits. */
+#define STATES_WITHOUT (1U << STATE_NONE | 1U << STATE_NEW | 1U << STATE_GONE)
+
+/* conn_lives says whether the word is a connection's. */
+static INLINE bool conn_lives(__u64 word)
+{
+	return !(STATES_WITHOUT >> conn_state(word) & 1);
 }
 
 /*

@@ -7,7 +7,7 @@
  * A client that binds no source address has the very address that it connects to. By
  * direct routing and tunnels its server has that address as well, and would treat it as
  * spoofed (martian): the server gets our address on the path to it instead. Answers to
- * a local client have a reply entry whatever the method (conn/reply.h), and are sent
+ * a local client are found in the index whatever the method (conn/reply.h), and are sent
  * over lo: on any other device the stack takes no packet whose source is its own.
  */
 #ifndef WEIR_FORWARD_LOCAL_H
@@ -28,7 +28,7 @@
 /* to_local_client says whether a packet with the verdict FORWARD goes to a local client. */
 static INLINE bool to_local_client(const struct work *w)
 {
-	return w->to_client && reply_is_local(&w->reply);
+	return w->to_client && reply_is_local(&w->reply.route);
 }
 
 /*
@@ -37,7 +37,7 @@ static INLINE bool to_local_client(const struct work *w)
  */
 static INLINE bool to_client_by_tc(const struct work *w)
 {
-	return w->to_client && reply_by_tc(&w->reply, w->packet.ifindex);
+	return w->to_client && reply_by_tc(&w->reply.route, w->packet.ifindex);
 }
 
 /*
@@ -49,7 +49,7 @@ static INLINE enum verdict send_to_local_client(const struct headers *h, const s
 {
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
-	if (reply_to_vip(&w->reply))
+	if (reply_to_vip(&w->reply.route))
 		rewrite_second(h, sent, &p->key.to, &w->reply.vip, true);
 	sent->mtu = s ? server_mtu(s, w->method) : 0;
 	sent->ifindex = LO_IFINDEX;

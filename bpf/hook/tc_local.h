@@ -11,8 +11,7 @@
 #include "base/maps.h"
 #include "balance/route.h"
 #include "conn/reply_key.h"
-#include "conn/tables.h"
-#include "conn/word.h"
+#include "conn/index.h"
 #include "forward/send.h"
 #include "hook/tc_finish.h"
 #include "parse/packet.h"
@@ -39,20 +38,20 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 	return skb_finish(skb, h, p, &sent, v, true, false);
 }
 
-/* reply_of is the reply entry with this key, or NULL. */
+/* reply_of is the connection that an answer with this key belongs to, or NULL. */
 static INLINE struct conn *reply_of(const struct flow_key *key)
 {
-	struct conn *c = conn_find(key);
+	__u64 found = conn_look(key), word;
 
-	return c && conn_state(c->word) == STATE_REPLY ? c : NULL;
+	return found_answers(found) ? found_conn(found, &word) : NULL;
 }
 
 /* is_reply_by_tc says whether the packet is a server's answer that XDP leaves to tc. */
 static INLINE bool is_reply_by_tc(const struct flow_key *key, __u32 from)
 {
-	struct conn *reply = reply_of(key);
+	struct conn *c = reply_of(key);
 
-	return reply && reply_by_tc(&reply->of.reply, from);
+	return c && reply_by_tc(&c->route, from);
 }
 
 /* set_local_out marks a packet that skb_classify has read as sent by this machine. */

@@ -66,10 +66,10 @@ static INLINE bool delivered_locally(const struct server *s, __u32 method)
 }
 
 /*
- * needs_reply_entry says whether a connection to the server needs an entry for its other
- * direction: behind NAT, and for a local client.
+ * needs_reply says whether a connection to the server has to know its other direction: behind NAT,
+ * and for a local client.
  */
-static INLINE bool needs_reply_entry(const struct server *s, __u32 method)
+static INLINE bool needs_reply(const struct server *s, __u32 method)
 {
 	if (METHOD_OF(method) == METHOD_NAT)
 		return !delivered_locally(s, method);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/maps.h"
 #include "balance/deliver.h"
-#include "conn/tables.h"
+#include "conn/index.h"
 #include "parse/address.h"
 #include "parse/packet.h"
 #include "service/addr_filter.h"

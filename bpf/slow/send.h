@@ -94,7 +94,7 @@ static INLINE enum verdict slow_to_client(const struct headers *h, const struct 
 					  struct work *w)
 {
 	const struct packet *p = &w->packet;
-	bool to_vip = reply_to_vip(&w->reply);
+	bool to_vip = reply_to_vip(&w->reply.route);
 
 	if (!decrement_ttl(h))
 		return drop(DROP_TTL);

@@ -80,12 +80,14 @@ struct work {
 	bool to_client;          /* it goes to the client of a connection: */
 	struct conn_reply reply; /* that client */
 	/* On the way to the verdict: */
-	struct conn draft;            /* a connection that is about to be inserted */
+	__u32 hash;                   /* of its key (index_hash) */
+	__u32 freed;                  /* the place of a slot that was freed for this packet, or 0 */
+	bool answered;                /* the server's answers to the new connection come to this machine: */
+	__u32 answers;                /* the hash of their key */
 	struct template_key template; /* of the new connection; place 0: it has none */
 	struct template template_draft;
 	struct outer outer;
 	struct half_open victim;   /* a connection to evict; expiry 0: none */
-	struct flow_key victim_key;
 	struct flow_key other_key; /* a scratch key */
 	struct slow_packet slow;
 	struct fragment fragment_draft;

@@ -22,9 +22,9 @@ func showTablesCommand() *cobra.Command {
 how many there is room now and at most (weir { tables { ... } } of the file), and
 what the tables take of the kernel's memory now and when they are full.
 
-The tables of connections begin with room for 65,536 and grow while weir runs. A
-connection to a server behind NAT takes the room of two. With --json the same for
-programs; docs/api.md has the fields, and what a connection takes.
+The tables of connections begin with room for 65,536 and grow while weir runs.
+With --json the same for programs; docs/api.md has the fields, and what a
+connection takes.
 
 The exit code is 0, or 1 when no weir answers.`,
 		Args: cobra.NoArgs,

@@ -35,7 +35,7 @@ func (p *Plane) repairContents() {
 	}
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
-	p.noteFailure(abi.BpfMapConnTables, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
+	p.noteFailure(abi.BpfMapConnSlots, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())
 	for _, m := range p.mirrors.All() {
@@ -47,6 +47,9 @@ func (p *Plane) repairContents() {
 		p.noteFailure(m.Kind, err)
 		if changed && m.Kind == abi.BpfVarFlowKnobs { // with other knobs lines of the cache went elsewhere
 			p.noteFailure(m.Kind, p.conns.ForgetFlows())
+		}
+		if changed && (m.Kind == abi.BpfVarFlowKnobs || m.Kind == abi.BpfVarSlotSizes) { // nor did connections go into the index in force
+			p.noteFailure(m.Kind, p.conns.RemakeIndex())
 		}
 	}
 	p.ledger.Done()

@@ -183,13 +183,13 @@ var driftCases = []driftCase{
 	{"the flow cache's seed is changed", "flow_knobs", func(b *bench) error {
 		return b.maps.FlowKnobs.Put(uint32(0), changed(b.knobs(), func(k *abi.BpfFlowKnobs) { k.Seed[2] += 2 }))
 	}},
-	{"half-open connections get no bound", "conn_sizes", func(b *bench) error {
-		return b.maps.ConnSizes.Put(uint32(0), changed(entry[abi.BpfConnSizes](b.maps.ConnSizes, uint32(0)), func(s *abi.BpfConnSizes) { s.HalfOpen = 0 }))
+	{"half-open connections get no bound", "slot_sizes", func(b *bench) error {
+		return b.maps.SlotSizes.Put(uint32(0), changed(entry[abi.BpfSlotSizes](b.maps.SlotSizes, uint32(0)), func(s *abi.BpfSlotSizes) { s.HalfOpen = 0 }))
 	}},
-	{"a table of connections is taken away", "conn_tables", func(b *bench) error { return b.maps.ConnTables.Delete(uint32(0)) }},
-	{"expiry entries are taken away", "expiry_chunks", func(b *bench) error { return b.maps.ExpiryChunks.Delete(uint32(0)) }},
+	{"the index of connections is taken away", "conn_index", func(b *bench) error { return b.maps.ConnIndex.Delete(uint32(0)) }},
+	{"slots of connections are taken away", "conn_slots", func(b *bench) error { return b.maps.ConnSlots.Delete(uint32(0)) }},
 	{"lines of the flow cache are taken away", "flow_chunks", func(b *bench) error { return b.maps.FlowChunks.Delete(uint32(0)) }},
-	{"a table's pin is removed", "pins", func(b *bench) error { return os.Remove(filepath.Join(b.pinDir, "conn_tables")) }},
+	{"a table's pin is removed", "pins", func(b *bench) error { return os.Remove(filepath.Join(b.pinDir, "conn_slots")) }},
 	{"a table's pin leads to another", "pins", func(b *bench) error {
 		if err := os.Remove(filepath.Join(b.pinDir, "servers")); err != nil {
 			return err

@@ -43,10 +43,18 @@ func (b *bench) contents(t *testing.T) map[string]string {
 		now := entry[abi.BpfLoad](b.maps.Loads, index)
 		all[fmt.Sprintf("load of %d, %s", s.Service, s.AddrPort())] = fmt.Sprint(now.Weight, now.Upper, now.Lower)
 	}
-	var sizes abi.BpfConnSizes
-	err := b.maps.ConnSizes.Lookup(uint32(0), &sizes)
-	all["conn_sizes"] = fmt.Sprint(sizes, err)
-	for name, outer := range map[string]*ebpf.Map{"conn_tables": b.maps.ConnTables, "expiry_chunks": b.maps.ExpiryChunks, "flow_chunks": b.maps.FlowChunks} {
+	var sizes abi.BpfSlotSizes
+	err := b.maps.SlotSizes.Lookup(uint32(0), &sizes)
+	all["slot_sizes"] = fmt.Sprint(sizes.Slots, sizes.HalfOpen, sizes.Index&abi.IndexBits, sizes.Before, err) // the index may be at its other place
+	chunks := 0
+	for at := range b.maps.ConnIndex.MaxEntries() {
+		var id uint32
+		if b.maps.ConnIndex.Lookup(at, &id) == nil {
+			chunks++
+		}
+	}
+	all["conn_index"] = fmt.Sprint(chunks)
+	for name, outer := range map[string]*ebpf.Map{"conn_slots": b.maps.ConnSlots, "flow_chunks": b.maps.FlowChunks} {
 		for at := range outer.MaxEntries() {
 			var id uint32
 			all[fmt.Sprint(name, " ", at)] = fmt.Sprint(outer.Lookup(at, &id))

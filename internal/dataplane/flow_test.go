@@ -181,7 +181,7 @@ func TestLineUsedDuringTheSweep(t *testing.T) {
 	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
 		b.send(t, places[0], syn(1), back)
 		b.send(t, places[0], syn(1).with("A"), back)
-		older[abi.BpfFlowKey](t, b.table(), func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
+		b.eachSlot(t, func(c *abi.BpfConn) { c.Stamp -= ticks(time.Hour) })
 		args := abi.BpfSweep{Epoch: b.conns.Epoch() + 1, Now: conn.Tick() - 3, All: 1, Entries: 4096}
 		if _, err := b.programs.Sweep.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
 			t.Fatal(err)
@@ -239,17 +239,15 @@ func TestLineThatIsTakenLeavesWord(t *testing.T) {
 				}
 				b.send(t, places[0], syn(port), back)
 				b.send(t, places[0], syn(port).with("A"), back)
-				if err := b.table().Delete(syn(port).key()); err != nil { // which leaves its line
-					t.Fatal(err)
-				}
-				b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) {
-					if c.Key == syn(port).key() {
-						c.Taken = 0
-					}
-				})
+				c := b.conn(t, syn(port))
+				c.Word = 0 // which leaves its line
+				b.put(t, c)
 			}
 			if silent := time.Duration(conn.Tick()-b.conn(t, syn(1)).Stamp) * conn.TickLength; silent > time.Minute {
 				t.Errorf("the connection was stamped %s ago, want the last use of its line", silent)
+			}
+			if err := b.conns.RemakeIndex(); err != nil { // without those that were emptied above
+				t.Fatal(err)
 			}
 		})
 	})

@@ -90,13 +90,16 @@ func (b *bench) anew(t *testing.T) {
 	if services, servers := b.known(t); services+servers > 0 {
 		t.Fatalf("%d services and %d servers are left", services, servers)
 	}
-	for _, table := range []*ebpf.Map{b.table(), b.maps.Templates, b.maps.Cache, b.maps.MemberBlocks, b.maps.Fragments} {
+	for key := range b.everyConn(t) {
+		t.Fatalf("connection %v is left", key)
+	}
+	for _, table := range []*ebpf.Map{b.maps.Templates, b.maps.Cache, b.maps.MemberBlocks, b.maps.Fragments} {
 		var key, value []byte
 		for all := table.Iterate(); all.Next(&key, &value); {
 			t.Fatalf("an entry is left in %s", table)
 		}
 	}
-	b.wantExpiryEntries(t)
+	b.wantDue(t)
 	var r abi.BpfConnLimits
 	if err := b.maps.ConnLimits.Lookup(uint32(0), &r); err != nil || r.HalfOpen != 0 {
 		t.Fatalf("%d connections are half open yet, %v", r.HalfOpen, err)

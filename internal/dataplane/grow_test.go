@@ -2,10 +2,13 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
@@ -28,7 +31,7 @@ func TestTablesGrowUnderAFlood(t *testing.T) {
 				for tables, n := range []int{0, 30_000, 125_000} { // all may be half open: they are fewer than a sixth of the room
 					m.flood(t, begun, n)
 					begun += n
-					nstest.WaitFor(t, fmt.Sprintf("table %d of connections", tables+1), func() bool { return len(m.conns.Tables()) > tables })
+					nstest.WaitFor(t, fmt.Sprintf("table %d of connections", tables+1), func() bool { return m.conns.Steps() > tables })
 				}
 				m.flood(t, begun, 15_000)
 				if got := m.wantAll(t, plan); got != begun+15_000 {
@@ -51,7 +54,7 @@ func TestFloodFasterThanGrowth(t *testing.T) {
 				m.flood(t, 0, 100_000)
 				m.wantReason(t, "drop_table_full", 0)
 				defer m.sweeping(t)()
-				nstest.WaitFor(t, "another table of connections", func() bool { return len(m.conns.Tables()) > 1 })
+				nstest.WaitFor(t, "another table of connections", func() bool { return m.conns.Steps() > 1 })
 				before := m.wantAll(t, plan)
 				m.flood(t, 200_000, 10_000)
 				if got := m.wantAll(t, plan) - before; got != 10_000 {
@@ -84,16 +87,24 @@ func (m *meter) sweeping(t testing.TB) (end func()) {
 // wantAll counts the connections. Behind NAT it expects each to have a reply entry.
 func (m *meter) wantAll(t testing.TB, plan lvs.Plan) (n int) {
 	t.Helper()
-	replies := 0
-	for _, c := range m.everyConn(t) {
-		if state, _, _ := c.Read(); state == abi.BpfConnStateSTATE_REPLY {
-			replies++
-		} else {
-			n++
-		}
+	answers := 0
+	for range m.everyConn(t) {
+		n++
 	}
-	if want := n; plan.Services[0].RealServers[0].Method == lvs.Masquerade && replies != want {
-		t.Errorf("%d connections have %d reply entries", n, replies)
+	nstest.WaitFor(t, "connections have moved to one index, and the one before is gone", func() bool {
+		sizes := entry[abi.BpfSlotSizes](m.maps.SlotSizes, uint32(0))
+		var before *ebpf.Map
+		return sizes.Before == 0 && errors.Is(m.maps.ConnIndex.Lookup(sizes.Index>>abi.IndexPlaceShift-1, &before), ebpf.ErrKeyNotExist)
+	})
+	eachOf(t, m.maps.ConnIndex, 1, func(b *abi.Bucket) {
+		for _, ref := range b.Refs {
+			if ref != 0 && int32(uint32(ref)) < 0 {
+				answers++
+			}
+		}
+	})
+	if plan.Services[0].RealServers[0].Method == lvs.Masquerade && answers != n {
+		t.Errorf("the answers to %d of %d connections are in the index", answers, n)
 	}
 	return n
 }
@@ -148,24 +159,23 @@ func TestConnectionsOutliveGrowth(t *testing.T) {
 						if !more {
 							break
 						}
-						b.eachExpiryEntry(t, func(e *abi.ExpiryEntry) { e.Due -= ticks(time.Hour) })
+						b.eachSlot(t, func(c *abi.BpfConn) { c.Due -= ticks(time.Hour) })
 						b.sweepUntil(t, begun)
 						for i := range begun {
 							send(i, "A")
 						}
 						begin(begun)
 						begun += each
-						b.wantExpiryEntries(t)
+						b.wantDue(t)
 					}
-					if tables := len(b.conns.Tables()); tables != 3 {
+					if tables := b.conns.Steps(); tables != 3 {
 						t.Fatalf("there are %d tables, want 3", tables)
 					}
-					b.wantLookedFor(t, 0, 1, 2)
+					b.wantIndex(t, 9)
 					b.goBy(t, ticks(time.Hour))
 					b.sweepUntil(t, 0)
 					b.sweepEach(t)
-					b.wantLookedFor(t, 2)
-					b.wantExpiryEntries(t)
+					b.wantDue(t)
 					for key := range b.everyConn(t) {
 						t.Fatalf("an entry is left of %v", key)
 					}
@@ -175,53 +185,12 @@ func TestConnectionsOutliveGrowth(t *testing.T) {
 	}
 }
 
-// wantLookedFor expects connections to be looked for in these tables, the newest of which is last.
-func (b *bench) wantLookedFor(t testing.TB, tables ...uint32) {
+// wantIndex expects connections to be looked for in the index that begins with this chunk alone.
+func (b *bench) wantIndex(t testing.TB, first uint32) {
 	t.Helper()
-	sizes := entry[abi.BpfConnSizes](b.maps.ConnSizes, uint32(0))
-	newest, older := tables[len(tables)-1], uint32(0)
-	for _, at := range tables[:len(tables)-1] {
-		older |= 1 << at
+	if sizes := entry[abi.BpfSlotSizes](b.maps.SlotSizes, uint32(0)); sizes.Index>>abi.IndexPlaceShift != first || sizes.Before != 0 {
+		t.Errorf("connections are looked for in the index from chunk %d on, and in %#x before: want %d alone", sizes.Index>>abi.IndexPlaceShift, sizes.Before, first)
 	}
-	if sizes.Newest != newest || sizes.Older != older {
-		t.Errorf("the newest table is %d, and of the older ones %b may have connections: want %d and %b", sizes.Newest, sizes.Older, newest, older)
-	}
-}
-
-// Where the newest table is full, connections enter an older one again that had been left: until
-// that is said, none is refused by direct routing; and those in either table go on.
-func TestOlderTablesAreUsedAgain(t *testing.T) {
-	const room = 200_000 // 65,536, and then the rest
-	withFloor(t, room, manyServers(lvs.RoundRobin, 2), func(m *meter) {
-		m.growToTheEnd(t)
-		m.sweepEach(t)
-		m.wantLookedFor(t, 1)
-		defer m.sweeping(t)()
-		begun, lost := 0, 0
-		for begun < room*9/10 {
-			m.flood(t, begun, 10_000)
-			m.repeat(t, m.xdp, syn(1).with("A").bytes(), floor.Flows{Count: 1 << 31, First: uint32(begun)}, 3, 10_000)
-			begun += 10_000
-			stats, err := m.Stats()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if full := int(stats.Reasons["note_table_full"]); full > lost {
-				lost = full
-				nstest.WaitFor(t, "connections enter the first table", func() bool {
-					return entry[abi.BpfConnSizes](m.maps.ConnSizes, uint32(0)).Older == 1
-				})
-			}
-		}
-		m.wantLookedFor(t, 0, 1)
-		n := 0
-		for range m.everyConn(t) {
-			n++
-		}
-		if n < begun-10_000 { // those that came before it was said, of whom the second packet may have come, too
-			t.Errorf("%d of %d connections have entries", n, begun)
-		}
-	})
 }
 
 // A new process takes up tables that have grown, with the connections in them.
@@ -233,7 +202,7 @@ func TestGrownTablesAreTakenUp(t *testing.T) {
 		went[1] = b.pick(t, places[0], syn(2))
 		b.Close()
 		*b = *openBench(t, b.pinDir, grown)
-		if tables := len(b.conns.Tables()); tables != 3 {
+		if tables := b.conns.Steps(); tables != 3 {
 			t.Errorf("there are %d tables, want 3", tables)
 		}
 		b.set(t, plan)
@@ -259,12 +228,12 @@ func TestTablesOfAnotherSizeAreMadeAnew(t *testing.T) {
 			if b.Anew() != tt.anew {
 				t.Errorf("with room for %d: made anew is %v, want %v", tt.connections, b.Anew(), tt.anew)
 			}
-			if got := b.table().MaxEntries(); int(got) != tt.connections {
+			if got := b.conns.Use().Room; got != tt.connections {
 				t.Errorf("there is room for %d connections, want %d", got, tt.connections)
 			}
 		}
 		b.set(t, twoServers(lvs.RoundRobin))
 		b.send(t, places[0], syn(1), back)
-		b.wantExpiryEntries(t)
+		b.wantDue(t)
 	})
 }

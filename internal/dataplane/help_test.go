@@ -85,13 +85,11 @@ func (b *bench) age(t testing.TB, f frame, d time.Duration) {
 	t.Helper()
 	c := b.conn(t, f)
 	c.Stamp, c.Cached = conn.Tick()-uint32(d/conn.TickLength), 0
-	if err := b.table().Put(f.key(), c); err != nil {
-		t.Fatal(err)
-	}
+	b.put(t, c)
 	if err := b.conns.ForgetFlows(); err != nil { // else they would go on past it
 		t.Fatal(err)
 	}
-	b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) { c.Due = conn.Tick() })
+	b.eachSlot(t, func(c *abi.BpfConn) { c.Due = conn.Tick() })
 }
 
 // goBy makes everything that knows when it was last used so many ticks older.
@@ -100,36 +98,54 @@ func (b *bench) goBy(t testing.TB, ticks uint32) {
 	b.olderConns(t, ticks)
 	older[abi.BpfTemplateKey](t, b.maps.Templates, func(t *abi.BpfTemplate) { t.Stamp -= ticks })
 	b.eachLine(t, func(l *abi.BpfFlowLine) { l.Used -= ticks })
-	b.eachExpiryEntry(t, func(c *abi.ExpiryEntry) { c.Due -= ticks })
+	b.eachSlot(t, func(c *abi.BpfConn) { c.Due -= ticks })
 	b.eachTemplateEntry(t, func(e *abi.TemplateEntry) { e.Due -= ticks })
 }
 
 // olderConns makes the connections so many ticks older, and not their lines and entries.
 func (b *bench) olderConns(t testing.TB, ticks uint32) {
 	t.Helper()
-	for _, table := range b.conns.Tables() {
-		older[abi.BpfFlowKey](t, table, func(c *abi.BpfConn) { c.Stamp -= ticks })
-	}
+	b.eachSlot(t, func(c *abi.BpfConn) { c.Stamp -= ticks })
 }
 
-// everyConn goes through the connections of all tables.
+// everyConn goes through the connections.
 func (b *bench) everyConn(t testing.TB) iter.Seq2[abi.BpfFlowKey, abi.BpfConn] {
 	return func(yield func(abi.BpfFlowKey, abi.BpfConn) bool) {
 		t.Helper()
-		var key abi.BpfFlowKey
-		var c abi.BpfConn
-		for _, table := range b.conns.Tables() {
-			all := table.Iterate()
-			for all.Next(&key, &c) {
-				if !yield(key, c) {
-					return
-				}
+		var all []abi.BpfConn
+		b.eachSlot(t, func(c *abi.BpfConn) {
+			if c.Lives() {
+				all = append(all, *c)
 			}
-			if err := all.Err(); err != nil {
-				t.Fatal(err)
+		})
+		for _, c := range all {
+			if !yield(c.Key, c) {
+				return
 			}
 		}
 	}
+}
+
+// put writes a connection to its slot.
+func (b *bench) put(t testing.TB, c abi.BpfConn) {
+	t.Helper()
+	chunk, each := innerOf(t, b.maps.ConnSlots, 0), uint32(0)
+	each = chunk.MaxEntries()
+	chunk.Close()
+	chunk = innerOf(t, b.maps.ConnSlots, (c.Place-1)/each)
+	defer chunk.Close()
+	if err := chunk.Put((c.Place-1)%each, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// innerOf is the table at a place of a table of tables.
+func innerOf(t testing.TB, outer *ebpf.Map, at uint32) (inner *ebpf.Map) {
+	t.Helper()
+	if err := outer.Lookup(at, &inner); err != nil {
+		t.Fatal(err)
+	}
+	return inner
 }
 
 // growToTheEnd makes the largest tables of connections that there may be.
@@ -170,14 +186,11 @@ func (b *bench) eachLine(t testing.TB, change func(*abi.BpfFlowLine)) {
 	eachOf(t, b.maps.FlowChunks, 2, change)
 }
 
-// eachExpiryEntry may change every expiry entry of a connection.
-func (b *bench) eachExpiryEntry(t testing.TB, change func(*abi.ExpiryEntry)) {
+// eachSlot may change every slot of the connections.
+func (b *bench) eachSlot(t testing.TB, change func(*abi.BpfConn)) {
 	t.Helper()
-	eachOf(t, b.maps.ExpiryChunks, 1, change)
+	eachOf(t, b.maps.ConnSlots, 1, change)
 }
-
-// table is the table of connections of a small data plane, which has one.
-func (b *bench) table() *ebpf.Map { return b.conns.Tables()[0] }
 
 // room is how many connections the data plane has room for in the end.
 func (b *bench) room() int { return b.need.options.Connections }

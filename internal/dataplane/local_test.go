@@ -132,7 +132,7 @@ func TestOwnPackets(t *testing.T) {
 					b.wantService(t, plan, Counter{Conns: 1, Packets: 2, Bytes: 2 * length(ask), OutPackets: 4, OutBytes: 4 * length(answer)})
 					b.goBy(t, aWeek)
 					b.sweepUntil(t, 0)
-					if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.table()); n != 0 {
+					if n := b.connections(t); n != 0 {
 						t.Errorf("%d entries are left of a connection that has ended", n)
 					}
 				})
@@ -150,21 +150,6 @@ func wantSame(t *testing.T, what string, want, got []byte) {
 	}
 }
 
-// entries counts a table's.
-func entries[K, V any](t *testing.T, m *ebpf.Map) (n int) {
-	t.Helper()
-	var k K
-	var v V
-	all := m.Iterate()
-	for all.Next(&k, &v) {
-		n++
-	}
-	if err := all.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // An answer's entry goes with its connection also when our address on the way has
 // changed meanwhile, by which it would be found.
 func TestOwnAnswersEntryGoes(t *testing.T) {
@@ -178,7 +163,7 @@ func TestOwnAnswersEntryGoes(t *testing.T) {
 		b.goBy(t, aWeek)
 		b.sweepUntil(t, 0) // the connection, and, at the latest in the next one,
 		b.sweepUntil(t, 0) // its answers
-		if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.table()); n != 0 {
+		if n := b.connections(t); n != 0 {
 			t.Errorf("%d entries are left", n)
 		}
 	})

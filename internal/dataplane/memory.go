@@ -49,7 +49,7 @@ func needOf(spec *ebpf.CollectionSpec, o Options) (n need) {
 
 // clientTables are those that have entries for each connection, and for each template.
 var clientTables = []string{
-	abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenRing,
+	abi.BpfMapConnSlots, abi.BpfMapConnIndex, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenSlots,
 	abi.BpfMapTemplates, abi.BpfMapTemplateEntries,
 }
 

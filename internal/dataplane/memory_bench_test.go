@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkMemory is `bench memory`: what the default tables take of the kernel's memory at rest,
-// and what connections take of it, with their expiry entries and their lines of the flow cache.
+// and what connections take of it, with the index and their lines of the flow cache.
 func BenchmarkMemory(b *testing.B) {
 	plan := manyServers(lvs.RoundRobin, 2)
 	b.Run("rest", func(b *testing.B) {
@@ -24,7 +24,7 @@ func BenchmarkMemory(b *testing.B) {
 		if got := m.load(b); got != live {
 			b.Fatalf("%d connections are there, want %d", got, live)
 		}
-		full := float64(m.charged(b, only(abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenRing)))
+		full := float64(m.charged(b, only(abi.BpfMapConnSlots, abi.BpfMapConnIndex, abi.BpfMapFlowChunks, abi.BpfMapHalfOpenSlots)))
 		m.report(b, "full", "MiB", func() float64 { return full / (1 << 20) })
 		m.report(b, "dr", "bytes", func() float64 { return full / live })
 	})

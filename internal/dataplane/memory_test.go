@@ -121,7 +121,7 @@ func TestBytesOfAConnectionAreDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| (.*) \| (\d+) \|$`).FindAllStringSubmatch(string(page), -1) {
 		said[row[1]], _ = strconv.ParseFloat(row[2], 64)
 	}
-	const entry, heads, expiry, cache = "its entry in a table of connections", "the heads of the table's lists", "its expiry entry", "its lines in the flow caches of all CPUs, at most"
+	const slot, index, cache = "its slot", "its part of the index", "its lines in the flow caches of all CPUs, at most"
 	const room = 1 << 20
 	withSizes(t, Options{Connections: room, Templates: 1 << 10, RealServers: 1 << 10, Services: 1 << 8}, func(b *bench) {
 		b.growToTheEnd(t)
@@ -131,19 +131,15 @@ func TestBytesOfAConnectionAreDocumented(t *testing.T) {
 				t.Errorf("%s takes %.1f bytes a connection, docs/api.md says %.0f", what, got, want)
 			}
 		}
-		near("an entry", float64(conn.ConnectionBytes), said[entry])
 		near("two lines", 2*float64(unsafe.Sizeof(abi.BpfFlowLine{})), said[cache])
-		near("a table of connections", float64(b.charged(t, only(abi.BpfMapConnTables)))/room, said[entry]+said[heads])
-		near("an expiry entry", float64(b.charged(t, only(abi.BpfMapExpiryChunks)))/room, said[expiry])
+		near("a slot", float64(b.charged(t, only(abi.BpfMapConnSlots)))/room, said[slot])
+		near("its part of the index", float64(b.charged(t, only(abi.BpfMapConnIndex)))/room, said[index])
 		if got := float64(b.charged(t, only(abi.BpfMapFlowChunks))) / room; got > said[cache]+1 || got < said[cache]/2 {
 			t.Errorf("the flow cache takes %.1f bytes a connection, docs/api.md says %.0f at most", got, said[cache])
 		}
 	})
-	if got := said[entry] + said[heads] + said[expiry] + said[cache]; got != said["a connection"] {
+	if got := said[slot] + said[index] + said[cache]; got != said["a connection"] {
 		t.Errorf("the parts are %.0f bytes, docs/api.md says %.0f in all", got, said["a connection"])
-	}
-	if got := said[entry] + said[heads]; got != said["behind NAT, more for its replies"] {
-		t.Errorf("an entry for replies takes %.0f bytes, docs/api.md says %.0f", got, said["behind NAT, more for its replies"])
 	}
 }
 

@@ -152,13 +152,8 @@ func (m *meter) hit(b *testing.B, name string, program *ebpf.Program, packet []b
 // forget empties the tables of connections and templates, and the flow cache.
 func (m *meter) forget(b *testing.B) {
 	b.Helper()
-	keys, values := make([]abi.BpfFlowKey, 65536), make([]abi.BpfConn, 65536)
-	for _, table := range m.conns.Tables() {
-		empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
-			return table.BatchLookupAndDelete(c, keys, values, nil)
-		})
-	}
-	m.eachExpiryEntry(b, func(c *abi.ExpiryEntry) { *c = abi.ExpiryEntry{} })
+	m.eachSlot(b, func(c *abi.BpfConn) { c.Word = 0 })
+	eachOf(b, m.maps.ConnIndex, 1, func(at *abi.Bucket) { *at = abi.Bucket{} })
 	clients, templates := make([]abi.BpfTemplateKey, 65536), make([]abi.BpfTemplate, 65536)
 	empty(b, func(c *ebpf.MapBatchCursor) (int, error) {
 		return m.maps.Templates.BatchLookupAndDelete(c, clients, templates, nil)

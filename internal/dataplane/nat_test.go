@@ -209,10 +209,8 @@ func TestAnswersAreCountedAndGoWithTheirConnection(t *testing.T) {
 		b.age(t, syn(1), time.Hour)
 		b.sweepUntil(t, 0)
 		b.send(t, places[0], answer, pass)
-		var key abi.BpfFlowKey
-		var c abi.BpfConn
-		if b.table().Iterate().Next(&key, &c) {
-			t.Errorf("an entry is left: %+v", key)
+		for key := range b.everyConn(t) {
+			t.Errorf("a connection is left: %+v", key)
 		}
 	})
 }

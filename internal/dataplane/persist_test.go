@@ -62,7 +62,7 @@ func TestRemovedServerLetsGo(t *testing.T) {
 				b.wantPicks(t, 1, "rs2")
 				b.send(t, places[0], syn(1).with("A"), back)
 				b.set(t, gone)
-				b.wantExpiryEntries(t)
+				b.wantDue(t)
 				b.set(t, whole)
 				b.wantLoads(t, "192.0.2.11: 0 active, 0 inactive, 0 templates", "192.0.2.12: 0 active, 0 inactive, 0 templates")
 				b.send(t, places[0], syn(1).with("A"), pass) // for the stack to reset

@@ -143,7 +143,12 @@ var formerNames = map[string]string{
 	"peer_exits": "",
 	"members":    "", // the sets of lblcr begin anew
 	// Connections that are half open now expire, whatever takes their places.
-	"half_opens": "",
+	"half_opens":     "",
+	"half_open_ring": "",
+	// Builds before had connections in hash tables.
+	"conn_tables":   "",
+	"expiry_chunks": "",
+	"conn_sizes":    "",
 }
 
 // load makes or opens the tables and the programs that belong to no device.
@@ -255,7 +260,6 @@ func (p *Plane) Close() error {
 		p.leases.Close()
 	}
 	if p.conns != nil {
-		p.conns.Close()
 	}
 	p.programs.close()
 	return p.maps.Close()

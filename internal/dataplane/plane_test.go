@@ -64,6 +64,9 @@ func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *benc
 	onNetwork(t, ns, nsName(t), connections, func(b *bench) {
 		b.set(t, plan)
 		body(b)
+		if t, ok := t.(*testing.T); ok && !t.Failed() {
+			b.wantWholeIndex(t)
+		}
 	})
 }
 

@@ -18,8 +18,14 @@ import (
 // runs and every time-out is a tick: however their turns fall, the counts end at
 // 0 and no entry is left.
 func TestOneFlowHammeredFromTwoCPUs(t *testing.T) {
+	for _, plan := range []lvs.Plan{twoServers(lvs.WeightedLeastConnection), masqueradedAll(twoServers(lvs.WeightedLeastConnection))} {
+		t.Run(string(plan.Services[0].RealServers[0].Method), func(t *testing.T) { hammerOneFlow(t, plan) })
+	}
+}
+
+func hammerOneFlow(t *testing.T, plan lvs.Plan) {
 	const opens = 100_000
-	withPlane(t, twoServers(lvs.WeightedLeastConnection), func(b *bench) {
+	withPlane(t, plan, func(b *bench) {
 		all, err := conn.TimeoutsOf(lvs.Timeouts{})
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +141,7 @@ func TestConnectionsCutByTwoCPUs(t *testing.T) {
 				t.Fatalf("round %d: there are %d connections, and %d are counted; want %d", round, n, counted, want)
 			}
 		}
-		b.wantExpiryEntries(t)
+		b.wantDue(t)
 		b.deny(t, clients(free+"/32", 0, 0), 0)
 		b.wantNothingLeft(t)
 	})
@@ -189,7 +195,7 @@ func (b *bench) wantNothingLeft(t testing.TB) {
 		t.Errorf("%d are half open", n)
 	}
 	b.sweepEach(t)
-	b.wantExpiryEntries(t)
+	b.wantDue(t)
 	stats, err := b.Stats()
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func TestRandomPackets(t *testing.T) {
 		b.wantCountersWithin(t, sent, size)
 		b.sweepEach(t)
 		b.sweepEach(t)
-		b.wantExpiryEntries(t)
+		b.wantDue(t)
 	})
 }
 

@@ -88,7 +88,7 @@ func TestClientIsToldThatAServerIsUnreachable(t *testing.T) {
 							}
 						}
 					}
-					if n := entries[abi.BpfFlowKey, abi.BpfConn](t, b.table()); n == 0 {
+					if n := b.connections(t); n == 0 {
 						t.Error("the connections have no entries")
 					}
 					b.goBy(t, aWeek)

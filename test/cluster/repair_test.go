@@ -78,11 +78,11 @@ func TestDriftIsRepaired(t *testing.T) {
 	t.Run("the next process takes up what was pinned again", func(t *testing.T) {
 		c := *c
 		c.t = t
-		before, err := pinnedTable(c.node01, "conn_tables")
+		before, err := pinnedTable(c.node01, "conn_slots")
 		c.must(err)
 		c.must(c.node01.KillWeir())
 		c.must(c.node01.StartWeir(c.within(2 * time.Minute)))
-		after, err := pinnedTable(c.node01, "conn_tables")
+		after, err := pinnedTable(c.node01, "conn_slots")
 		c.must(err)
 		if before != after {
 			t.Errorf("the connections are in table %d, want %d as before", after, before)
@@ -216,7 +216,7 @@ func detachIngress(n *lab.Node) error {
 func removePins(n *lab.Node) error { return os.RemoveAll(n.PinDir()) }
 
 func pinsAreThere(n *lab.Node) error {
-	for name, want := range map[string]int{"services": 1, "conn_tables": 1, "leases": 1, "ingress_*": 1, "egress_*": 2} { // of lo, too
+	for name, want := range map[string]int{"services": 1, "conn_slots": 1, "leases": 1, "ingress_*": 1, "egress_*": 2} { // of lo, too
 		found, err := filepath.Glob(filepath.Join(n.PinDir(), name))
 		if err != nil || len(found) != want {
 			return fmt.Errorf("%s: pinned are %v, want %d; %w", name, found, want, err)

@@ -74,26 +74,22 @@ type BpfClock struct {
 }
 
 type BpfConn struct {
-	_       structs.HostLayout
-	Word    uint64
-	Service uint32
-	Stamp   uint32
-	Of      struct {
-		_     structs.HostLayout
-		Reply struct {
-			_     structs.HostLayout
-			Vip   BpfAddr
-			Ports uint64
-			Route struct {
-				_       structs.HostLayout
-				Dst     [6]uint8
-				Src     [6]uint8
-				Ifindex uint32
-			}
-		}
+	_        structs.HostLayout
+	Word     uint64
+	Key      BpfFlowKey
+	Service  uint32
+	Stamp    uint32
+	Due      uint32
+	Cached   uint32
+	Template BpfTemplateKey
+	Route    struct {
+		_       structs.HostLayout
+		Dst     [6]uint8
+		Src     [6]uint8
+		Ifindex uint32
 	}
-	Cached uint32
-	Expiry uint32
+	Place   uint32
+	Answers uint32
 }
 
 type BpfConnLimits struct {
@@ -105,16 +101,7 @@ type BpfConnLimits struct {
 	Cursor   uint32
 	Span     uint32
 	Oldest   uint64
-	Refused  uint32
-	Zero     [5]uint32
-}
-
-type BpfConnSizes struct {
-	_        structs.HostLayout
-	Entries  uint32
-	HalfOpen uint32
-	Newest   uint32
-	Older    uint32
+	Zero     [6]uint32
 }
 
 type BpfConnState uint32
@@ -133,7 +120,7 @@ const (
 	BpfConnStateSTATE_SYNACK      BpfConnState = 10
 	BpfConnStateSTATE_UDP         BpfConnState = 11
 	BpfConnStateSTATE_GONE        BpfConnState = 12
-	BpfConnStateSTATE_REPLY       BpfConnState = 13
+	BpfConnStateSTATE_NEW         BpfConnState = 13
 	BpfConnStateSTATES            BpfConnState = 14
 )
 
@@ -226,7 +213,7 @@ type BpfFragmentKey struct {
 
 type BpfHalfOpen struct {
 	_           structs.HostLayout
-	Expiry      uint32
+	Place       uint32
 	Incarnation uint32
 }
 
@@ -342,6 +329,14 @@ const (
 	BpfMethodMETHOD_KEEPS_PORT   BpfMethod = 4
 	BpfMethodMETHOD_LOCAL_CLIENT BpfMethod = 8
 )
+
+type BpfMoved struct {
+	_      structs.HostLayout
+	First  uint32
+	Slots  uint32
+	Failed uint32
+	Zero   uint32
+}
 
 type BpfPrefix struct {
 	_    structs.HostLayout
@@ -481,19 +476,27 @@ type BpfServiceKey struct {
 	Mark     uint32
 }
 
-type BpfSweep struct {
+type BpfSlotSizes struct {
 	_        structs.HostLayout
-	Epoch    uint32
-	Now      uint32
-	First    uint32
-	Entries  uint32
-	Due      uint32
-	All      uint32
-	Span     uint32
-	Live     uint32
-	Expired  uint32
-	End      uint32
-	InTables [4]uint32
+	Slots    uint32
+	HalfOpen uint32
+	Index    uint32
+	Before   uint32
+}
+
+type BpfSweep struct {
+	_       structs.HostLayout
+	Epoch   uint32
+	Now     uint32
+	First   uint32
+	Entries uint32
+	Due     uint32
+	All     uint32
+	Span    uint32
+	Live    uint32
+	Expired uint32
+	End     uint32
+	Zero    uint32
 }
 
 type BpfTemplate struct {
@@ -572,7 +575,11 @@ type BpfWork struct {
 			Ifindex uint32
 		}
 	}
-	Draft         BpfConn
+	Hash          uint32
+	Freed         uint32
+	Answered      bool
+	_             [3]byte
+	Answers       uint32
 	Template      BpfTemplateKey
 	TemplateDraft BpfTemplate
 	_             [4]byte
@@ -593,10 +600,9 @@ type BpfWork struct {
 		Ttl      uint8
 		_        [1]byte
 	}
-	Victim    BpfHalfOpen
-	VictimKey BpfFlowKey
-	OtherKey  BpfFlowKey
-	Slow      struct {
+	Victim   BpfHalfOpen
+	OtherKey BpfFlowKey
+	Slow     struct {
 		_        structs.HostLayout
 		Kind     uint32
 		TagBytes uint32
@@ -643,14 +649,14 @@ const (
 	BpfMapAccessKinds         = "access_kinds"
 	BpfMapAccessRules         = "access_rules"
 	BpfMapCache               = "cache"
-	BpfMapConnTables          = "conn_tables"
+	BpfMapConnIndex           = "conn_index"
+	BpfMapConnSlots           = "conn_slots"
 	BpfMapConnWakes           = "conn_wakes"
 	BpfMapDirectorRoutes      = "director_routes"
 	BpfMapDirectors           = "directors"
-	BpfMapExpiryChunks        = "expiry_chunks"
 	BpfMapFlowChunks          = "flow_chunks"
 	BpfMapFragments           = "fragments"
-	BpfMapHalfOpenRing        = "half_open_ring"
+	BpfMapHalfOpenSlots       = "half_open_slots"
 	BpfMapHeldFragments       = "held_fragments"
 	BpfMapIcmpErrors          = "icmp_errors"
 	BpfMapLeases              = "leases"
@@ -684,6 +690,7 @@ const (
 	BpfProgWeirLimits         = "weir_limits"
 	BpfProgWeirListTemplates  = "weir_list_templates"
 	BpfProgWeirLocalOut       = "weir_local_out"
+	BpfProgWeirMove           = "weir_move"
 	BpfProgWeirSettleFlows    = "weir_settle_flows"
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
@@ -694,19 +701,20 @@ const (
 	BpfVarAddrFilter          = "addr_filter"
 	BpfVarClocks              = "clocks"
 	BpfVarConnLimits          = "conn_limits"
-	BpfVarConnSizes           = "conn_sizes"
 	BpfVarConntrackFunctions  = "conntrack_functions"
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarDirectorFilter      = "director_filter"
-	BpfVarExpiryChunkShift    = "expiry_chunk_shift"
 	BpfVarFarEnds             = "far_ends"
 	BpfVarFlowBits            = "flow_bits"
 	BpfVarFlowChunkBits       = "flow_chunk_bits"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarFlowKnobs           = "flow_knobs"
 	BpfVarHeldTurns           = "held_turns"
+	BpfVarIndexChunkShift     = "index_chunk_shift"
 	BpfVarObjectSum           = "object_sum"
 	BpfVarServiceCounts       = "service_counts"
+	BpfVarSlotChunkShift      = "slot_chunk_shift"
+	BpfVarSlotSizes           = "slot_sizes"
 	BpfVarSummedAt            = "summed_at"
 	BpfVarSummedBy            = "summed_by"
 	BpfVarSummedShift         = "summed_shift"
@@ -763,6 +771,7 @@ type BpfProgramSpecs struct {
 	WeirLimits         *ebpf.ProgramSpec `ebpf:"weir_limits"`
 	WeirListTemplates  *ebpf.ProgramSpec `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.ProgramSpec `ebpf:"weir_local_out"`
+	WeirMove           *ebpf.ProgramSpec `ebpf:"weir_move"`
 	WeirSettleFlows    *ebpf.ProgramSpec `ebpf:"weir_settle_flows"`
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
@@ -779,14 +788,14 @@ type BpfMapSpecs struct {
 	AccessKinds     *ebpf.MapSpec `ebpf:"access_kinds"`
 	AccessRules     *ebpf.MapSpec `ebpf:"access_rules"`
 	Cache           *ebpf.MapSpec `ebpf:"cache"`
-	ConnTables      *ebpf.MapSpec `ebpf:"conn_tables"`
+	ConnIndex       *ebpf.MapSpec `ebpf:"conn_index"`
+	ConnSlots       *ebpf.MapSpec `ebpf:"conn_slots"`
 	ConnWakes       *ebpf.MapSpec `ebpf:"conn_wakes"`
 	DirectorRoutes  *ebpf.MapSpec `ebpf:"director_routes"`
 	Directors       *ebpf.MapSpec `ebpf:"directors"`
-	ExpiryChunks    *ebpf.MapSpec `ebpf:"expiry_chunks"`
 	FlowChunks      *ebpf.MapSpec `ebpf:"flow_chunks"`
 	Fragments       *ebpf.MapSpec `ebpf:"fragments"`
-	HalfOpenRing    *ebpf.MapSpec `ebpf:"half_open_ring"`
+	HalfOpenSlots   *ebpf.MapSpec `ebpf:"half_open_slots"`
 	HeldFragments   *ebpf.MapSpec `ebpf:"held_fragments"`
 	IcmpErrors      *ebpf.MapSpec `ebpf:"icmp_errors"`
 	Leases          *ebpf.MapSpec `ebpf:"leases"`
@@ -822,19 +831,20 @@ type BpfVariableSpecs struct {
 	AddrFilter         *ebpf.VariableSpec `ebpf:"addr_filter"`
 	Clocks             *ebpf.VariableSpec `ebpf:"clocks"`
 	ConnLimits         *ebpf.VariableSpec `ebpf:"conn_limits"`
-	ConnSizes          *ebpf.VariableSpec `ebpf:"conn_sizes"`
 	ConntrackFunctions *ebpf.VariableSpec `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.VariableSpec `ebpf:"device_mac"`
 	DirectorFilter     *ebpf.VariableSpec `ebpf:"director_filter"`
-	ExpiryChunkShift   *ebpf.VariableSpec `ebpf:"expiry_chunk_shift"`
 	FarEnds            *ebpf.VariableSpec `ebpf:"far_ends"`
 	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
 	FlowChunkBits      *ebpf.VariableSpec `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	FlowKnobs          *ebpf.VariableSpec `ebpf:"flow_knobs"`
 	HeldTurns          *ebpf.VariableSpec `ebpf:"held_turns"`
+	IndexChunkShift    *ebpf.VariableSpec `ebpf:"index_chunk_shift"`
 	ObjectSum          *ebpf.VariableSpec `ebpf:"object_sum"`
 	ServiceCounts      *ebpf.VariableSpec `ebpf:"service_counts"`
+	SlotChunkShift     *ebpf.VariableSpec `ebpf:"slot_chunk_shift"`
+	SlotSizes          *ebpf.VariableSpec `ebpf:"slot_sizes"`
 	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
 	SummedBy           *ebpf.VariableSpec `ebpf:"summed_by"`
 	SummedShift        *ebpf.VariableSpec `ebpf:"summed_shift"`
@@ -865,14 +875,14 @@ type BpfMaps struct {
 	AccessKinds     *ebpf.Map `ebpf:"access_kinds"`
 	AccessRules     *ebpf.Map `ebpf:"access_rules"`
 	Cache           *ebpf.Map `ebpf:"cache"`
-	ConnTables      *ebpf.Map `ebpf:"conn_tables"`
+	ConnIndex       *ebpf.Map `ebpf:"conn_index"`
+	ConnSlots       *ebpf.Map `ebpf:"conn_slots"`
 	ConnWakes       *ebpf.Map `ebpf:"conn_wakes"`
 	DirectorRoutes  *ebpf.Map `ebpf:"director_routes"`
 	Directors       *ebpf.Map `ebpf:"directors"`
-	ExpiryChunks    *ebpf.Map `ebpf:"expiry_chunks"`
 	FlowChunks      *ebpf.Map `ebpf:"flow_chunks"`
 	Fragments       *ebpf.Map `ebpf:"fragments"`
-	HalfOpenRing    *ebpf.Map `ebpf:"half_open_ring"`
+	HalfOpenSlots   *ebpf.Map `ebpf:"half_open_slots"`
 	HeldFragments   *ebpf.Map `ebpf:"held_fragments"`
 	IcmpErrors      *ebpf.Map `ebpf:"icmp_errors"`
 	Leases          *ebpf.Map `ebpf:"leases"`
@@ -906,14 +916,14 @@ func (m *BpfMaps) Close() error {
 		m.AccessKinds,
 		m.AccessRules,
 		m.Cache,
-		m.ConnTables,
+		m.ConnIndex,
+		m.ConnSlots,
 		m.ConnWakes,
 		m.DirectorRoutes,
 		m.Directors,
-		m.ExpiryChunks,
 		m.FlowChunks,
 		m.Fragments,
-		m.HalfOpenRing,
+		m.HalfOpenSlots,
 		m.HeldFragments,
 		m.IcmpErrors,
 		m.Leases,
@@ -950,19 +960,20 @@ type BpfVariables struct {
 	AddrFilter         *ebpf.Variable `ebpf:"addr_filter"`
 	Clocks             *ebpf.Variable `ebpf:"clocks"`
 	ConnLimits         *ebpf.Variable `ebpf:"conn_limits"`
-	ConnSizes          *ebpf.Variable `ebpf:"conn_sizes"`
 	ConntrackFunctions *ebpf.Variable `ebpf:"conntrack_functions"`
 	DeviceMac          *ebpf.Variable `ebpf:"device_mac"`
 	DirectorFilter     *ebpf.Variable `ebpf:"director_filter"`
-	ExpiryChunkShift   *ebpf.Variable `ebpf:"expiry_chunk_shift"`
 	FarEnds            *ebpf.Variable `ebpf:"far_ends"`
 	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
 	FlowChunkBits      *ebpf.Variable `ebpf:"flow_chunk_bits"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
 	FlowKnobs          *ebpf.Variable `ebpf:"flow_knobs"`
 	HeldTurns          *ebpf.Variable `ebpf:"held_turns"`
+	IndexChunkShift    *ebpf.Variable `ebpf:"index_chunk_shift"`
 	ObjectSum          *ebpf.Variable `ebpf:"object_sum"`
 	ServiceCounts      *ebpf.Variable `ebpf:"service_counts"`
+	SlotChunkShift     *ebpf.Variable `ebpf:"slot_chunk_shift"`
+	SlotSizes          *ebpf.Variable `ebpf:"slot_sizes"`
 	SummedAt           *ebpf.Variable `ebpf:"summed_at"`
 	SummedBy           *ebpf.Variable `ebpf:"summed_by"`
 	SummedShift        *ebpf.Variable `ebpf:"summed_shift"`
@@ -981,6 +992,7 @@ type BpfPrograms struct {
 	WeirLimits         *ebpf.Program `ebpf:"weir_limits"`
 	WeirListTemplates  *ebpf.Program `ebpf:"weir_list_templates"`
 	WeirLocalOut       *ebpf.Program `ebpf:"weir_local_out"`
+	WeirMove           *ebpf.Program `ebpf:"weir_move"`
 	WeirSettleFlows    *ebpf.Program `ebpf:"weir_settle_flows"`
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
@@ -999,6 +1011,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirLimits,
 		p.WeirListTemplates,
 		p.WeirLocalOut,
+		p.WeirMove,
 		p.WeirSettleFlows,
 		p.WeirSweep,
 		p.WeirSweepCache,

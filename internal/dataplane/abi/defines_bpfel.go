@@ -36,8 +36,9 @@ const (
 	AccessByPort         = 2                    // ACCESS_BY_PORT
 	DirectorOwnsMac      = 1                    // DIRECTOR_OWNS_MAC
 	DirectorSharesMac    = 2                    // DIRECTOR_SHARES_MAC
-	ConnTables           = 3                    // CONN_TABLES
-	ConnTableShift       = 30                   // CONN_TABLE_SHIFT
+	IndexPlaceShift      = 8                    // INDEX_PLACE_SHIFT
+	IndexBits            = 31                   // INDEX_BITS
+	BucketRefs           = 7                    // BUCKET_REFS
 	WordIncarnationShift = 40                   // WORD_INCARNATION_SHIFT
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT

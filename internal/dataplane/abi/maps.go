@@ -25,7 +25,7 @@ type Variables struct {
 	AddrFilter     *ebpf.Map `ebpf:".data.addr_filter"`
 	Clocks         *ebpf.Map `ebpf:".data.clocks"`
 	ConnLimits     *ebpf.Map `ebpf:".data.conn_limits"`
-	ConnSizes      *ebpf.Map `ebpf:".data.conn_sizes"`
+	SlotSizes      *ebpf.Map `ebpf:".data.slot_sizes"`
 	DirectorFilter *ebpf.Map `ebpf:".data.director_filter"`
 	FarEnds        *ebpf.Map `ebpf:".data.far_ends"`
 	FlowKnobs      *ebpf.Map `ebpf:".data.flow_knobs"`

@@ -165,8 +165,18 @@ func (c BpfConn) Read() (state BpfConnState, method BpfMethod, server uint32) {
 	return BpfConnState(c.Word >> WordStateShift & WordField), BpfMethod(c.Word >> WordMethodShift & MethodMask), uint32(c.Word)
 }
 
-// Place is the place of a connection's expiry entry, counted from 1; 0: it has none.
-func (c BpfConn) Place() uint32 { return c.Expiry & (1<<ConnTableShift - 1) }
+// Lives says whether the slot has a connection.
+func (c BpfConn) Lives() bool {
+	state, _, _ := c.Read()
+	return state != BpfConnStateSTATE_NONE && state != BpfConnStateSTATE_NEW && state != BpfConnStateSTATE_GONE
+}
+
+// Bucket is a bucket of the index of connections (struct bucket of bpf/abi.h).
+type Bucket struct {
+	Refs [BucketRefs]uint64
+	More uint32
+	_    uint32
+}
 
 // Row is one element of a scheduler's table (struct row of bpf/abi.h).
 type Row [RowWords]uint64
@@ -181,12 +191,6 @@ func TurnWord(level, place, server uint32) uint64 {
 // bpf/sched/cycle.h reads it.
 func ShareWord(turns, server uint32) uint64 {
 	return uint64(turns)<<ListTurnsShift | uint64(server)
-}
-
-// ExpiryEntry is the expiry entry of a connection (struct expiry_entry of bpf/abi.h).
-type ExpiryEntry struct {
-	Key        BpfFlowKey
-	Taken, Due uint32
 }
 
 // TemplateEntry is the expiry entry of a template (struct template_entry of bpf/abi.h).

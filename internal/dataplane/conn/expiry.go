@@ -9,8 +9,7 @@ import (
 	"weir/internal/dataplane/abi"
 )
 
-// expiry is what the sweep knows of the connections' expiry entries (conn/expiry.h of
-// bpf/).
+// expiry is what the sweep knows of the slots of connections (conn/slots.h of bpf/).
 type expiry struct {
 	end  uint32    // behind the last one that the last sweep met
 	span uint32    // among how many the next sweep has them looked for; 0: as it is
@@ -24,13 +23,13 @@ type expiry struct {
 }
 
 const (
-	// entriesAtATime is how many expiry entries one run of the program looks at. A run
-	// takes some 50 us, or a few hundred where many entries are due; the program then
+	// entriesAtATime is how many slots one run of the program looks at. A run
+	// takes some 50 us, or a few hundred where many are due; the program then
 	// ends early.
 	entriesAtATime = 4096
 	// lookAtAll is how often a sweep looks at what is not due, too: when a packet and a
-	// sweep met, an expiry entry may know a later time than its connection. It goes
-	// through all entries, wherever they are looked for.
+	// sweep met, a slot may know a later time than its connection has. It goes
+	// through all slots, wherever free ones are looked for.
 	lookAtAll = time.Minute
 )
 
@@ -44,8 +43,8 @@ func (k *expiry) begin(epoch uint32, whole bool) {
 	}
 }
 
-// sweepExpiry looks at some more expiry entries and deletes the connections whose time
-// is over. It says whether these entries were the last.
+// sweepExpiry looks at some more slots and deletes the connections whose time
+// is over. It says whether these were the last.
 func (t *Table) sweepExpiry() (done bool, err error) {
 	k := &t.expiry
 	k.args.Entries, k.args.Due = entriesAtATime, 0
@@ -62,9 +61,6 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 		return false, nil
 	}
 	t.live.Store(int64(k.args.Live))
-	if k.args.All == 1 {
-		err = t.leaveEmpty(k.args.InTables)
-	}
 	k.end, k.span, k.sweeping = k.args.End, 0, false
 	if wanted := max(abi.SpanLeast, 2*k.args.Live); span > 2*wanted {
 		k.span, k.end = wanted, span // until it is set, others are taken
@@ -72,7 +68,7 @@ func (t *Table) sweepExpiry() (done bool, err error) {
 	return true, err
 }
 
-// Span is how many expiry entries the next sweep looks at: up to the last one that may
+// Span is how many slots the next sweep looks at: up to the last one that may
 // be taken.
 func (t *Table) Span() int {
 	t.mu.Lock()

@@ -25,17 +25,17 @@ const pairsAtATime = 4096
 // startTables takes up the tables of connections that an earlier process has made, or makes the
 // first ones.
 func (t *Table) startTables() error {
-	var sizes abi.BpfConnSizes
-	if err := t.maps.ConnSizes.Lookup(uint32(0), &sizes); err != nil {
+	var sizes abi.BpfSlotSizes
+	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
 		return fmt.Errorf("read how large the tables of connections are: %w", err)
 	}
-	t.tables.Store(new([]*ebpf.Map))
 	at := 0
 	for i, s := range t.shape.steps {
-		if t.shape.sizes(s, 0, 0).Entries <= sizes.Entries {
+		if t.shape.slots(s) <= sizes.Slots {
 			at = i
 		}
 	}
+	t.index, t.before = sizes.Index, sizes.Before
 	if err := t.makeTables(at); err != nil {
 		return err
 	}
@@ -57,19 +57,22 @@ func (t *Table) growWhenAsked(ctx context.Context) error {
 		} else if err != nil {
 			return fmt.Errorf("wait until connections need more room: %w", err)
 		}
-		if err := t.openOlder(); err != nil {
-			return err
-		}
-		t.growOrTell()
+		t.growOrTell(t.asked)
 	}
 }
 
-// growOrTell makes larger tables, and says what became of it. After a failure it does nothing
-// for a while.
-func (t *Table) growOrTell() {
+// asked says whether a program has asked for more room than there is now.
+func (t *Table) asked() bool {
+	var limits abi.BpfConnLimits
+	return t.maps.ConnLimits.Lookup(uint32(0), &limits) != nil || limits.Asked == t.entries()
+}
+
+// growOrTell makes larger tables where that is still wanted, and says what became of it. After a
+// failure it does nothing for a while.
+func (t *Table) growOrTell(wanted func() bool) {
 	t.growing.Lock()
 	defer t.growing.Unlock()
-	if time.Now().Before(t.growWait) {
+	if time.Now().Before(t.growWait) || !wanted() {
 		return
 	}
 	before := t.has().connections
@@ -98,77 +101,29 @@ func (t *Table) grow() (bool, error) {
 	if next == len(t.shape.steps) {
 		return false, nil
 	}
+	if err := t.leaveIndex(); err != nil { // or there
+		return true, err
+	}
 	err := t.afford(t.shape.bytes(t.shape.steps[next]) - t.shape.bytes(has))
 	if err == nil {
 		err = t.makeTables(next)
 	}
 	if err != nil && int(t.step.Load()) != next {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		return true, errors.Join(err, t.setSizes(has, has.connections)) // fewer may be half open
 	}
 	return true, err
 }
 
-// openOlder has connections entered into all older tables where the newest was full and one of
-// them had been left.
-func (t *Table) openOlder() error {
-	var limits abi.BpfConnLimits
-	if err := t.maps.ConnLimits.Lookup(uint32(0), &limits); err != nil {
-		return fmt.Errorf("read whether connections were refused: %w", err)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if limits.Refused == 0 {
-		return nil
-	}
-	return t.setOlder(t.has().olderTables())
-}
-
-// leaveEmpty has connections looked for no more in older tables that have none, after a sweep
-// that has met so many with an expiry entry in each. It waits until there is much room in the
-// newest table: none is entered into an older one then.
-func (t *Table) leaveEmpty(met [len(abi.BpfSweep{}.InTables)]uint32) error {
-	sizes := t.sizes.Wrote()[0]
-	if sizes.Older == 0 || 4*t.Live() > int(t.shape.tables[sizes.Newest]) {
-		return nil
-	}
-	older := sizes.Older
-	for at, table := range t.Tables()[:sizes.Newest] {
-		if older>>at&1 == 0 || met[at] > 0 {
-			continue
-		}
-		var key abi.BpfFlowKey
-		switch err := table.NextKey(nil, &key); {
-		case errors.Is(err, ebpf.ErrKeyNotExist):
-			older &^= 1 << at
-		case err != nil:
-			return fmt.Errorf("look whether table %d of connections is empty: %w", at, err)
-		}
-	}
-	return t.setOlder(older)
-}
-
-// setOlder tells the programs in which older tables connections are looked for.
-func (t *Table) setOlder(older uint32) error {
-	sizes := t.sizes.Wrote()[0]
-	if sizes.Older == older {
-		return nil
-	}
-	sizes.Older = older
-	if err := t.sizes.Put(0, sizes); err != nil {
-		return fmt.Errorf("tell which tables have connections: %w", err)
-	}
-	return nil
-}
+// Steps is how many sizes the tables have had, the first included.
+func (t *Table) Steps() int { return int(t.step.Load()) + 1 }
 
 // has is how large the tables are.
 func (t *Table) has() step { return t.shape.steps[t.step.Load()] }
 
-// entries is how many expiry entries there are.
-func (t *Table) entries() uint32 { return t.has().expiryChunks * t.shape.expiryEach }
+// entries is how many slots there are.
+func (t *Table) entries() uint32 { return t.shape.slots(t.has()) }
 
-// crowded says whether a quarter of the expiry entries is taken, so that larger tables are to be
+// crowded says whether a quarter of the slots is taken, so that larger tables are to be
 // made, where there are such.
 func (t *Table) crowded() bool {
 	return int(t.step.Load())+1 < len(t.shape.steps) && t.Live() >= int(t.entries()/4)
@@ -177,23 +132,27 @@ func (t *Table) crowded() bool {
 // makeTables makes what is lacking of the tables of a step, and puts them in force: first those
 // that make room for connections.
 func (t *Table) makeTables(to int) error {
-	s := t.shape.steps[to]
+	s, index := t.shape.steps[to], t.index
+	if index&abi.IndexBits != s.indexBits {
+		index = t.shape.index(s, 0)
+	}
 	var rooms errgroup.Group
 	rooms.SetLimit(madeAtOnce)
-	t.makeRooms(s, &rooms, nil)
+	t.makeSlots(s, &rooms, nil)
+	t.makeIndex(s, index, &rooms)
 	if err := rooms.Wait(); err != nil {
 		return err
 	}
-	if err := t.openTables(s.tables); err != nil {
-		return err
+	if index != t.index {
+		t.index, t.before = index, t.index
 	}
-	t.mu.Lock()
-	err := t.setSizes(s, t.shape.last().connections)
-	t.mu.Unlock()
-	if err != nil {
+	if err := t.setSizes(s, t.shape.last().connections); err != nil {
 		return err
 	}
 	t.step.Store(int32(to))
+	if err := t.leaveIndex(); err != nil {
+		return err
+	}
 	return t.makeFlows(s)
 }
 
@@ -219,41 +178,81 @@ func (t *Table) makeFlows(s step) error {
 }
 
 // RepairTables makes those tables again that somebody else took away, and tells of each by its
-// kind and its place. Connections go on in their own table; what chunks held is lost.
+// kind and its place. The connections of lost slots are lost; all others enter another index.
 func (t *Table) RepairTables(told func(kind, what string)) error {
 	t.growing.Lock()
 	defer t.growing.Unlock()
-	for at, table := range t.Tables() {
-		there, err := innerMap(t.maps.ConnTables, uint32(at))
-		if err != nil {
+	has := t.has()
+	lost := false
+	for chunk := range t.shape.indexChunks(has) {
+		at := t.index>>abi.IndexPlaceShift + chunk
+		switch there, err := innerMap(t.maps.ConnIndex, at); {
+		case err != nil:
 			return err
-		}
-		if there != nil {
+		case there != nil:
 			there.Close()
-			continue
-		}
-		told(abi.BpfMapConnTables, fmt.Sprintf("table %d", at))
-		if err := t.maps.ConnTables.Put(uint32(at), table); err != nil {
-			return fmt.Errorf("put table %d of connections back: %w", at, err)
+		default:
+			lost = true
+			told(abi.BpfMapConnIndex, fmt.Sprintf("chunk %d", at))
 		}
 	}
 	var missing errgroup.Group
 	missing.SetLimit(madeAtOnce)
-	made := func(name string, at uint32) { told(name, fmt.Sprintf("chunk %d", at)) }
-	t.makeRooms(t.has(), &missing, made)
-	t.makeFlowChunks(t.has(), &missing, made)
-	return missing.Wait()
+	slots := func(name string, at uint32) {
+		lost = true
+		told(name, fmt.Sprintf("chunk %d", at))
+	}
+	t.makeSlots(has, &missing, slots)
+	t.makeFlowChunks(has, &missing, func(name string, at uint32) { told(name, fmt.Sprintf("chunk %d", at)) })
+	if err := missing.Wait(); err != nil || !lost && t.before == 0 {
+		return err
+	}
+	if lost {
+		return t.remakeIndex(has)
+	}
+	return t.leaveIndex()
 }
 
-// makeRooms makes what is lacking of a step's tables of connections and their expiry entries, and
-// tells of each, unless made is nil.
-func (t *Table) makeRooms(s step, tasks *errgroup.Group, made func(name string, at uint32)) {
-	for i, n := range t.shape.tables[:s.tables] {
-		tasks.Go(func() error { return t.makeOne(t.maps.ConnTables, abi.BpfMapConnTables, uint32(i), n, made) })
+// RemakeIndex makes the index anew. It is called after connections were entered elsewhere.
+func (t *Table) RemakeIndex() error {
+	t.growing.Lock()
+	defer t.growing.Unlock()
+	if err := t.leaveIndex(); err != nil {
+		return err
 	}
-	for chunk := range s.expiryChunks {
+	return t.remakeIndex(t.has())
+}
+
+// remakeIndex makes the index anew, at its other place.
+func (t *Table) remakeIndex(s step) error {
+	index := t.shape.index(s, t.index)
+	var chunks errgroup.Group
+	chunks.SetLimit(madeAtOnce)
+	t.makeIndex(s, index, &chunks)
+	if err := chunks.Wait(); err != nil {
+		return err
+	}
+	t.index, t.before = index, t.index
+	if err := t.setSizes(s, t.shape.last().connections); err != nil {
+		return err
+	}
+	return t.leaveIndex()
+}
+
+// makeIndex makes what is lacking of the chunks of a step's index.
+func (t *Table) makeIndex(s step, index uint32, tasks *errgroup.Group) {
+	for chunk := range t.shape.indexChunks(s) {
 		tasks.Go(func() error {
-			return t.makeOne(t.maps.ExpiryChunks, abi.BpfMapExpiryChunks, chunk, t.shape.expiryEach, made)
+			return t.makeOne(t.maps.ConnIndex, abi.BpfMapConnIndex, index>>abi.IndexPlaceShift+chunk, 1<<t.shape.steps[0].indexBits, nil)
+		})
+	}
+}
+
+// makeSlots does that for a step's slots, and tells of each chunk, unless made is nil.
+func (t *Table) makeSlots(s step, tasks *errgroup.Group, made func(name string, at uint32)) {
+	for chunk := range s.slotChunks {
+		tasks.Go(func() error {
+			return t.makeOne(t.maps.ConnSlots, abi.BpfMapConnSlots, chunk, t.shape.slotEach, made)
 		})
 	}
 }
@@ -297,14 +296,73 @@ func (t *Table) makeOne(outer *ebpf.Map, name string, at, entries uint32, made f
 	return nil
 }
 
-// setSizes tells the programs how large the tables are, and that a part of so many connections
-// may be half open. What was the newest table may have connections.
+// setSizes tells the programs how large the tables of a step are and which indexes are in force,
+// and that a part of so many connections may be half open.
 func (t *Table) setSizes(s step, connections uint32) error {
-	was := t.sizes.Wrote()[0]
-	if err := t.sizes.Put(0, t.shape.sizes(s, connections, was.Older|1<<was.Newest)); err != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sizes := abi.BpfSlotSizes{Slots: t.shape.slots(s), HalfOpen: halfOpenRing(connections), Index: t.index, Before: t.before}
+	if err := t.sizes.Put(0, sizes); err != nil {
 		return fmt.Errorf("tell how large the tables of connections are: %w", err)
 	}
 	return nil
+}
+
+const (
+	// slotsAtATime is how many slots one run of the program looks at that moves connections.
+	slotsAtATime = 4096
+	// movesAtMost bounds how often it looks at them: packets may change a connection meanwhile.
+	movesAtMost = 8
+)
+
+// leaveIndex has all connections enter the index in force, and takes the one before away.
+func (t *Table) leaveIndex() error {
+	if t.before == 0 {
+		return nil
+	}
+	// To put it there again waits until no program runs any more that enters into the one before.
+	first := t.index >> abi.IndexPlaceShift
+	index, err := innerMap(t.maps.ConnIndex, first)
+	if err != nil || index == nil {
+		return err
+	}
+	defer index.Close()
+	if err := t.maps.ConnIndex.Put(first, index); err != nil {
+		return fmt.Errorf("wait for programs: %w", err)
+	}
+	for at := uint32(0); at < t.entries(); at += slotsAtATime {
+		if err := t.move(at); err != nil {
+			return err
+		}
+	}
+	t.before = 0
+	if err := t.setSizes(t.has(), t.shape.last().connections); err != nil {
+		return err
+	}
+	for chunk := range t.maps.ConnIndex.MaxEntries() {
+		if chunk-first < t.shape.indexChunks(t.has()) {
+			continue
+		}
+		if err := t.maps.ConnIndex.Delete(chunk); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("take the index before away: %w", err)
+		}
+	}
+	return nil
+}
+
+// move has the connections in some slots, from this one on, enter the index in force.
+func (t *Table) move(first uint32) error {
+	args := abi.BpfMoved{First: first, Slots: slotsAtATime}
+	for range movesAtMost {
+		args.Failed = 0
+		if _, err := t.programs.Move.Run(&ebpf.RunOptions{Context: args, ContextOut: &args}); err != nil {
+			return fmt.Errorf("move connections to another index: %w", err)
+		}
+		if args.Failed == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("move connections to another index: %d of the slots from %d on do not enter it", args.Failed, first)
 }
 
 // settleFlows has each connection know when it was last used as its lines of the flow cache do.

@@ -1,11 +1,8 @@
 package conn
 
 import (
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/cilium/ebpf"
 
 	"weir/internal/dataplane/abi"
 	"weir/lvs"
@@ -42,8 +39,8 @@ func (t *Table) Opened(now time.Time) (map[uint32]lvs.Opened, error) {
 	if err := t.maps.ConnLimits.Lookup(uint32(0), &limits); err != nil {
 		return nil, fmt.Errorf("read how many connections have become half open: %w", err)
 	}
-	var sizes abi.BpfConnSizes
-	if err := t.maps.ConnSizes.Lookup(uint32(0), &sizes); err != nil {
+	var sizes abi.BpfSlotSizes
+	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
 		return nil, fmt.Errorf("read how many connections may be half open: %w", err)
 	}
 	places := uint64(sizes.HalfOpen)
@@ -83,25 +80,18 @@ func (o *opened) next(now time.Time, turn, places uint64) (from, to uint64) {
 // made room for another, says nothing.
 func (t *Table) countOpened(place uint32, counts map[uint32]lvs.Opened) error {
 	var half abi.BpfHalfOpen
-	if err := t.maps.HalfOpenRing.Lookup(place, &half); err != nil {
+	if err := t.maps.HalfOpenSlots.Lookup(place, &half); err != nil {
 		return fmt.Errorf("read a half-open connection: %w", err)
 	}
-	if half.Expiry == 0 {
+	if half.Place == 0 {
 		return nil
 	}
-	e, err := t.expiryEntry(half.Expiry)
+	c, err := t.At(half.Place)
 	if err != nil {
-		return fmt.Errorf("read an expiry entry: %w", err)
-	}
-	c, err := t.Find(e.Key)
-	switch {
-	case errors.Is(err, ebpf.ErrKeyNotExist):
-		return nil
-	case err != nil:
 		return fmt.Errorf("read a connection: %w", err)
 	}
 	state, _, server := c.Read()
-	if c.Place() != half.Expiry || uint32(c.Word>>abi.WordIncarnationShift) != half.Incarnation || state == abi.BpfConnStateSTATE_GONE {
+	if uint32(c.Word>>abi.WordIncarnationShift) != half.Incarnation || !c.Lives() {
 		return nil
 	}
 	count := counts[server]

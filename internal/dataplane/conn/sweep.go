@@ -22,8 +22,8 @@ const (
 	restShort = 250 * time.Microsecond
 )
 
-// Run sweeps, and makes larger tables when they are needed, until ctx ends. It looks at some expiry entries at a time, which takes
-// microseconds, and sleeps in between, so that a sweep takes little of a CPU and no packet
+// Run sweeps, and makes larger tables when they are needed, until ctx ends. It looks at some slots
+// at a time, which takes microseconds, and sleeps in between, so that a sweep takes little of a CPU and no packet
 // waits for it: on a kernel without preemption, packets wait for a running program and for
 // a thread that does not sleep.
 func (t *Table) Run(ctx context.Context) {
@@ -47,14 +47,14 @@ func (t *Table) Run(ctx context.Context) {
 				t.log.Error("sweep connections", "error", err)
 			}
 			if t.crowded() {
-				t.growOrTell()
+				t.growOrTell(t.crowded)
 			}
 			next.Reset(pause)
 		}
 	}
 }
 
-// SweepSome looks at some expiry entries, and after the last of them at the caches. It returns
+// SweepSome looks at some slots, and after the last of them at the caches. It returns
 // how long to wait before the next call.
 func (t *Table) SweepSome() (pause time.Duration, err error) {
 	t.mu.Lock()
@@ -119,7 +119,7 @@ func (t *Table) sweepOn() (done bool, due uint32, err error) {
 	return done, due + t.clients.args.Due, err
 }
 
-// sweepAll goes on with a sweep until it has looked at the last expiry entry.
+// sweepAll goes on with a sweep until it has looked at the last slot.
 func (t *Table) sweepAll() error {
 	for {
 		if done, _, err := t.sweepOn(); done || err != nil {
@@ -148,7 +148,7 @@ func (t *Table) beginSweep(whole bool) {
 	t.expiry.begin(t.epoch.Load(), whole)
 }
 
-// endSweep sweeps what has no expiry entry, if this is a sweep of all, and then forgets
+// endSweep sweeps what no slot tells of, if this is a sweep of all, and then forgets
 // removed servers that nothing refers to any more. Where a template may have no entry, nobody
 // knows whether it refers to one.
 func (t *Table) endSweep() error {

@@ -24,11 +24,12 @@ type Programs struct {
 	Jiffies   *ebpf.Program `ebpf:"weir_jiffies"`
 	Cut       *ebpf.Program `ebpf:"weir_cut"`
 	Settle    *ebpf.Program `ebpf:"weir_settle_flows"`
+	Move      *ebpf.Program `ebpf:"weir_move"`
 }
 
 // Close closes those that are loaded.
 func (p Programs) Close() {
-	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut, p.Settle} {
+	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut, p.Settle, p.Move} {
 		if program != nil {
 			program.Close()
 		}
@@ -54,15 +55,16 @@ type Table struct {
 	programs Programs
 	servers  Servers
 	shape    shape
-	inner    map[string]*ebpf.MapSpec    // the tables of a table of tables, by its name
-	afford   func(bytes uint64) error    // an error where there is less memory than that
-	tables   atomic.Pointer[[]*ebpf.Map] // of connections
-	epoch    atomic.Uint32               // the number of the last sweep of everything
-	live     atomic.Int64                // connections that the last sweep of any kind met
+	inner    map[string]*ebpf.MapSpec // the tables of a table of tables, by its name
+	afford   func(bytes uint64) error // an error where there is less memory than that
+	epoch    atomic.Uint32            // the number of the last sweep of everything
+	live     atomic.Int64             // connections that the last sweep of any kind met
 
 	step     atomic.Int32 // of shape's, in force
-	growing  sync.Mutex   // guards growWait, and is held while larger tables are made
+	growing  sync.Mutex   // guards the fields below, and is held while tables are made
 	growWait time.Time    // until when nothing is made
+	index    uint32       // in force, and the one whose connections have not all entered it,
+	before   uint32       // or 0 (struct slot_sizes)
 
 	looking sync.Mutex // guards opened
 	opened  opened
@@ -71,7 +73,7 @@ type Table struct {
 	clocks     *kmap.Mirror[uint32, abi.BpfClock]
 	limits     *kmap.Mirror[uint32, uint32] // the time-outs, in ticks
 	flowKnobs  *kmap.Mirror[uint32, abi.BpfFlowKnobs]
-	sizes      *kmap.Mirror[uint32, abi.BpfConnSizes]
+	sizes      *kmap.Mirror[uint32, abi.BpfSlotSizes]
 	cacheLines uint32 // that the last sweep of everything left in the cache of destinations
 	expiry     expiry
 	clients    templates
@@ -94,12 +96,12 @@ func Open(o Options, mirrors *kmap.Mirrors) *Table {
 	m := o.Maps
 	t := &Table{log: o.Log, maps: m, programs: o.Programs, shape: shapeOf(uint32(o.Connections)), afford: o.Afford}
 	t.inner = map[string]*ebpf.MapSpec{}
-	for _, name := range []string{abi.BpfMapConnTables, abi.BpfMapExpiryChunks, abi.BpfMapFlowChunks} {
+	for _, name := range []string{abi.BpfMapConnSlots, abi.BpfMapConnIndex, abi.BpfMapFlowChunks} {
 		t.inner[name] = o.Spec.Maps[name].InnerMap
 	}
 	t.clocks = kmap.Add[uint32, abi.BpfClock](mirrors, abi.BpfVarClocks, m.Clocks, &t.mu, nil)
 	t.limits = kmap.Add[uint32, uint32](mirrors, abi.BpfMapTimeouts, m.Timeouts, &t.mu, nil)
-	t.sizes = kmap.Add[uint32, abi.BpfConnSizes](mirrors, abi.BpfVarConnSizes, m.ConnSizes, &t.mu, nil)
+	t.sizes = kmap.Add[uint32, abi.BpfSlotSizes](mirrors, abi.BpfVarSlotSizes, m.SlotSizes, &t.mu, nil)
 	t.flowKnobs = kmap.Add[uint32, abi.BpfFlowKnobs](mirrors, abi.BpfVarFlowKnobs, m.FlowKnobs, &t.mu, nil)
 	return t
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -12,54 +11,55 @@ import (
 )
 
 const (
-	// firstTable is how many connections the first table has room for, where there are to be
-	// several. A table that is made later has room for a multiple of what was there before.
-	firstTable = 1 << 16
-	// chunkShift is how many expiry entries a chunk of them has, by its logarithm, where there
-	// are to be several.
-	chunkShift = 16
+	// firstRoom is for how many connections there is room at first, where there is to be more. A
+	// step that is taken later makes room for a multiple of what was there before.
+	firstRoom = 1 << 16
+	// slotShift is how many slots a chunk of them has, by its logarithm, where there are to be
+	// several.
+	slotShift = 16
 	// halfOpenPart is the part of all connections that may be half open.
 	halfOpenPart = 6
 )
 
 // A step is how large the tables are: at first, and each time that they have grown.
 type step struct {
-	tables       int    // of connections
-	connections  uint32 // that these have room for
-	expiryChunks uint32
-	flowChunks   uint32 // of each CPU
+	indexFirst  uint32 // the first chunk of the index, in either half of the table of its chunks
+	connections uint32 // that there is room for
+	slotChunks  uint32
+	indexBits   uint32 // the logarithm of how many buckets the index has
+	flowChunks  uint32 // of each CPU
 }
 
 // shape is how large the tables are at each step.
 type shape struct {
-	tables     []uint32 // how many connections each has room for
-	steps      []step
-	expiryEach uint32 // expiry entries of a chunk
-	expiryBits uint32 // an entry's index shifted by so many bits is its chunk's
-	flowBits   uint32 // the logarithm of how many pairs of lines a chunk has
-	cpus       uint32
+	steps    []step
+	slotEach uint32 // slots of a chunk
+	slotBits uint32 // a slot's index shifted by so many bits is its chunk's
+	flowBits uint32 // the logarithm of how many pairs of lines a chunk has
+	cpus     uint32
 }
 
 // shapeOf is the shape of tables that have room for so many connections in the end. Few have all
-// of it from the start. Otherwise there are as many expiry entries as there is room, and some
-// more in the end; and, since larger tables are made when a quarter of the room is taken, two
-// lines for each of so many connections.
+// of it from the start. Otherwise there are as many slots as there is room, and some more in the
+// end; and, since tables grow when a quarter of the room is taken, two lines for each of so many
+// connections. An index has at least seven references for two connections, each of which takes one
+// or two.
 func shapeOf(connections uint32) shape {
-	s := shape{tables: []uint32{connections}, cpus: uint32(ebpf.MustPossibleCPU())}
+	s := shape{cpus: uint32(ebpf.MustPossibleCPU())}
+	rooms := []uint32{connections}
 	switch {
-	case connections > 8*firstTable:
-		s.tables = []uint32{firstTable, connections/2 - firstTable, connections - connections/2}
-	case connections > 2*firstTable:
-		s.tables = []uint32{firstTable, connections - firstTable}
+	case connections > 8*firstRoom:
+		rooms = []uint32{firstRoom, connections / 2, connections}
+	case connections > 2*firstRoom:
+		rooms = []uint32{firstRoom, connections}
 	}
-	s.expiryBits, s.expiryEach = chunkShift, 1<<chunkShift
-	if len(s.tables) == 1 {
-		s.expiryBits, s.expiryEach = 31, connections+connections/4+64 // there is one chunk
+	s.slotBits, s.slotEach = slotShift, 1<<slotShift
+	if len(rooms) == 1 {
+		s.slotBits, s.slotEach = 31, connections+connections/4+64 // there is one chunk
 	}
-	room, pairs := uint32(0), uint32(0)
-	for i, n := range s.tables {
-		room += n
-		if pairs = s.pairs(room); i < len(s.tables)-1 {
+	for i, room := range rooms {
+		pairs := s.pairs(room)
+		if i < len(rooms)-1 {
 			pairs -= 2
 		}
 		if i == 0 {
@@ -67,9 +67,14 @@ func shapeOf(connections uint32) shape {
 		}
 		chunks := uint32(1)
 		if i > 0 {
-			chunks = (room+room/32)>>chunkShift + 1
+			chunks = (room+room/32)>>slotShift + 1
 		}
-		s.steps = append(s.steps, step{i + 1, room, chunks, 1 << (pairs - s.flowBits)})
+		at := step{connections: room, slotChunks: chunks, indexBits: uint32(bits.Len32(max(room, 4)-1)) - 1, flowChunks: 1 << (pairs - s.flowBits)}
+		if i > 0 {
+			before := s.steps[i-1]
+			at.indexFirst = before.indexFirst + s.indexChunks(before)
+		}
+		s.steps = append(s.steps, at)
 	}
 	return s
 }
@@ -82,17 +87,29 @@ func (s *shape) pairs(connections uint32) uint32 {
 
 func (s *shape) last() step { return s.steps[len(s.steps)-1] }
 
-// sizes are what the programs are told of a step. Bit n of older says that connections are looked
-// for in table n, too.
-func (s *shape) sizes(at step, connections, older uint32) abi.BpfConnSizes {
-	return abi.BpfConnSizes{
-		Entries: at.expiryChunks * s.expiryEach, HalfOpen: halfOpenRing(connections),
-		Newest: uint32(at.tables - 1), Older: older & at.olderTables(),
+// slots is how many slots there are at a step.
+func (s *shape) slots(at step) uint32 { return at.slotChunks * s.slotEach }
+
+// indexChunks is how many chunks the step's index has. Each has as many buckets as the first index.
+func (s *shape) indexChunks(at step) uint32 {
+	if len(s.steps) == 0 || at == s.steps[0] {
+		return 1
 	}
+	return 1 << (at.indexBits - s.steps[0].indexBits)
 }
 
-// olderTables has a bit for each table but the newest.
-func (s step) olderTables() uint32 { return 1<<(s.tables-1) - 1 }
+// allIndexChunks is how many chunks the indexes of all steps have.
+func (s *shape) allIndexChunks() uint32 { return s.last().indexFirst + s.indexChunks(s.last()) }
+
+// index is what the programs are told of the step's index. It has two places, so that it can be made
+// anew while connections are looked for in it: other is the one of the two that is not to be taken.
+func (s *shape) index(at step, other uint32) uint32 {
+	index := at.indexFirst<<abi.IndexPlaceShift | at.indexBits
+	if index == other {
+		index += s.allIndexChunks() << abi.IndexPlaceShift
+	}
+	return index
+}
 
 // halfOpenRing is how many places the ring of half-open connections has, for so many connections.
 func halfOpenRing(connections uint32) uint32 { return max(1, connections/halfOpenPart) }
@@ -102,16 +119,19 @@ func halfOpenRing(connections uint32) uint32 { return max(1, connections/halfOpe
 func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 	s := shapeOf(connections)
 	last := s.last()
-	spec.Maps[abi.BpfMapExpiryChunks].MaxEntries = last.expiryChunks
-	spec.Maps[abi.BpfMapExpiryChunks].InnerMap.MaxEntries = s.expiryEach
+	spec.Maps[abi.BpfMapConnSlots].MaxEntries = last.slotChunks
+	spec.Maps[abi.BpfMapConnSlots].InnerMap.MaxEntries = s.slotEach
+	spec.Maps[abi.BpfMapConnIndex].MaxEntries = 2 * s.allIndexChunks()
+	spec.Maps[abi.BpfMapConnIndex].InnerMap.MaxEntries = 1 << s.steps[0].indexBits
 	spec.Maps[abi.BpfMapFlowChunks].MaxEntries = last.flowChunks * s.cpus
 	spec.Maps[abi.BpfMapFlowChunks].InnerMap.MaxEntries = 1 << s.flowBits
-	spec.Maps[abi.BpfMapHalfOpenRing].MaxEntries = halfOpenRing(connections)
+	spec.Maps[abi.BpfMapHalfOpenSlots].MaxEntries = halfOpenRing(connections)
 	for name, value := range map[string]uint32{
-		abi.BpfVarExpiryChunkShift: s.expiryBits,
-		abi.BpfVarFlowBits:         s.flowBits,
-		abi.BpfVarFlowChunkBits:    uint32(bits.Len32(last.flowChunks) - 1),
-		abi.BpfVarFlowCpus:         s.cpus,
+		abi.BpfVarSlotChunkShift:  s.slotBits,
+		abi.BpfVarIndexChunkShift: s.steps[0].indexBits,
+		abi.BpfVarFlowBits:        s.flowBits,
+		abi.BpfVarFlowChunkBits:   uint32(bits.Len32(last.flowChunks) - 1),
+		abi.BpfVarFlowCpus:        s.cpus,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -129,8 +149,7 @@ func Fits(m *abi.Maps, connections int) error {
 		outer *ebpf.Map
 		each  uint32
 	}{
-		{abi.BpfMapConnTables, m.ConnTables, s.tables[0]},
-		{abi.BpfMapExpiryChunks, m.ExpiryChunks, s.expiryEach},
+		{abi.BpfMapConnSlots, m.ConnSlots, s.slotEach},
 		{abi.BpfMapFlowChunks, m.FlowChunks, 1 << s.flowBits},
 	} {
 		inner, err := innerMap(of.outer, 0)
@@ -157,52 +176,16 @@ func innerMap(outer *ebpf.Map, at uint32) (*ebpf.Map, error) {
 	return inner, nil
 }
 
-// openTables opens the tables of connections that have not been opened, of so many.
-func (t *Table) openTables(n int) error {
-	tables := slices.Clone(*t.tables.Load())
-	for at := len(tables); at < n; at++ {
-		table, err := innerMap(t.maps.ConnTables, uint32(at))
-		if err != nil {
-			return err
-		}
-		tables = append(tables, table)
-	}
-	t.tables.Store(&tables)
-	return nil
-}
-
-// Tables are the tables of connections, by their keys, which are flows.
-func (t *Table) Tables() []*ebpf.Map { return *t.tables.Load() }
-
-// Close closes them.
-func (t *Table) Close() {
-	if tables := t.tables.Load(); tables != nil {
-		for _, table := range *tables {
-			table.Close()
-		}
-	}
-}
-
-// Find reads a flow's entry. Its error is ebpf.ErrKeyNotExist where there is none.
-func (t *Table) Find(key abi.BpfFlowKey) (c abi.BpfConn, err error) {
-	for _, table := range t.Tables() {
-		if err := table.Lookup(key, &c); !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return c, err
-		}
-	}
-	return c, ebpf.ErrKeyNotExist
-}
-
-// expiryEntry reads the expiry entry at a place, counted from 1.
-func (t *Table) expiryEntry(place uint32) (e abi.ExpiryEntry, err error) {
+// At reads the slot at a place, counted from 1.
+func (t *Table) At(place uint32) (c abi.BpfConn, err error) {
 	at := place - 1
-	chunk, err := innerMap(t.maps.ExpiryChunks, at>>t.shape.expiryBits)
+	chunk, err := innerMap(t.maps.ConnSlots, at>>t.shape.slotBits)
 	if err != nil {
-		return e, err
+		return c, err
 	}
 	if chunk == nil {
-		return e, fmt.Errorf("expiry entry %d: %w", place, ebpf.ErrKeyNotExist)
+		return c, fmt.Errorf("slot %d: %w", place, ebpf.ErrKeyNotExist)
 	}
 	defer chunk.Close()
-	return e, chunk.Lookup(at&(1<<t.shape.expiryBits-1), &e)
+	return c, chunk.Lookup(at&(1<<t.shape.slotBits-1), &c)
 }

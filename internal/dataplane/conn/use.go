@@ -15,8 +15,7 @@ type Use struct {
 	Bytes, Full uint64 // that the tables take now, and when they have grown and are full
 }
 
-// Use is that of the connections. Where a server is behind NAT, a connection takes the room of
-// two, and counts as one.
+// Use is that of the connections.
 func (t *Table) Use() Use {
 	has, last := t.has(), t.shape.last()
 	return Use{InUse: t.Live(), Room: int(has.connections), Most: int(last.connections), Bytes: t.shape.bytes(has), Full: t.shape.bytes(last)}
@@ -42,18 +41,12 @@ func Bytes(connections int) (first, last uint64) {
 
 // bytes is what the tables of a step take of the kernel's memory.
 func (s *shape) bytes(at step) (bytes uint64) {
-	for _, n := range s.tables[:at.tables] {
-		bytes += uint64(n)*ConnectionBytes + kmap.HeadBytes(n)
-	}
-	bytes += uint64(at.expiryChunks) * uint64(s.expiryEach) * uint64(unsafe.Sizeof(abi.ExpiryEntry{}))
+	bytes += uint64(at.slotChunks) * uint64(s.slotEach) * uint64(unsafe.Sizeof(abi.BpfConn{}))
+	bytes += uint64(unsafe.Sizeof(abi.Bucket{})) << at.indexBits
 	pairs := uint64(at.flowChunks*s.cpus) << s.flowBits
 	bytes += pairs * 2 * uint64(unsafe.Sizeof(abi.BpfFlowLine{}))
 	return bytes + uint64(halfOpenRing(s.last().connections))*uint64(unsafe.Sizeof(abi.BpfHalfOpen{}))
 }
-
-// ConnectionBytes is what the entry of a connection takes in its table. A connection to a server
-// behind NAT has two: the other one is for the replies.
-const ConnectionBytes = kmap.ElementHead + uint64(unsafe.Sizeof(abi.BpfFlowKey{})+unsafe.Sizeof(abi.BpfConn{}))
 
 // TemplateBytes is what the table for so many templates takes at first, and when it is full.
 func TemplateBytes(templates int) (first, full uint64) {

@@ -189,8 +189,8 @@ func (r *Registry) TunnelMTU(key abi.BpfFlowKey, from, to netip.Addr) (mtu int, 
 	if err != nil {
 		return 0, false
 	}
-	state, method, index := c.Read()
-	if state == abi.BpfConnStateSTATE_GONE || state == abi.BpfConnStateSTATE_REPLY || method != abi.BpfMethodMETHOD_TUN {
+	_, method, index := c.Read()
+	if method != abi.BpfMethodMETHOD_TUN {
 		return 0, false
 	}
 	r.mu.Lock()

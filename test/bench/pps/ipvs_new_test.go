@@ -116,17 +116,17 @@ func (n *beginning) grow(b *testing.B) {
 		return u.Room == u.Most
 	})
 	n.emptyWeir(b)
-	sizes, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, abi.BpfVarConnSizes), nil)
+	sizes, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, abi.BpfVarSlotSizes), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer sizes.Close()
 	nstest.WaitFor(b, "the first table is left", func() bool {
-		var now abi.BpfConnSizes
+		var now abi.BpfSlotSizes
 		if err := sizes.Lookup(uint32(0), &now); err != nil {
 			b.Fatal(err)
 		}
-		return now.Older == 0
+		return now.Before == 0
 	})
 }
 
