@@ -403,7 +403,35 @@ struct slot_sizes {
 	__u32 half_open; /* the number of places in the ring of half-open connections */
 	__u32 index;     /* its place << INDEX_PLACE_SHIFT | the logarithm of the number of its buckets */
 	__u32 before;    /* the same of the index before, while connections move from it; 0: none */
+	__u32 older;     /* OLDER_LOOK, OLDER_KEEP: an older build's connections are being taken over */
+	__u32 zero;
 };
+
+/*
+ * While connections are taken over from the tables of an older build (conn/older.h): a flow that is
+ * not known is looked for there; and no connection expires, since nobody knows yet when it was last
+ * used.
+ */
+#define OLDER_LOOK 1
+#define OLDER_KEEP 2
+
+/*
+ * A connection as builds before had it, in a hash table by its key. STATE_REPLY, the state that has
+ * STATE_NEW's number now, was that of an entry for the answers to a connection, under their key.
+ */
+#define OLDER_TABLES 3
+struct older_conn {
+	__u64 word; /* as that of struct conn */
+	__u32 service, stamp;
+	union {
+		struct conn_reply reply;      /* with STATE_REPLY */
+		struct template_key template; /* with any other state */
+	} of;
+	__u32 cached;
+	/* The table's index << OLDER_TABLE_SHIFT | a place. The index OLDER_TABLES: it has been taken over. */
+	__u32 expiry;
+};
+#define OLDER_TABLE_SHIFT 30
 
 /*
  * A line of the flow cache (conn/flow_line.h), 64 bytes: an established flow as its
@@ -479,6 +507,14 @@ struct moved {
 	__u32 first, slots;
 	__u32 failed; /* result: how many connections are to be looked at once more */
 	__u32 zero;
+};
+
+/* What weir_take_older is called with: the keys of some connections in the tables of an older build. */
+#define OLDER_AT_A_TIME 16
+struct older_keys {
+	struct flow_key key[OLDER_AT_A_TIME];
+	__u32 keys;
+	__u32 failed; /* result: how many connections found no room */
 };
 
 /* What weir_settle_flows is called with: some pairs of lines, with index first and so on, of a chunk. */

@@ -11,6 +11,7 @@
 #include "balance/route.h"
 #include "conn/cut.h"
 #include "conn/move.h"
+#include "conn/older.h"
 #include "conn/slots.h"
 #include "conn/flow_cache.h"
 #include "conn/sweep.h"
@@ -375,6 +376,26 @@ int weir_move(struct moved *some)
 
 	bpf_loop(these.slots, move_slot, &these, 0);
 	some->failed = these.failed;
+	return 0;
+}
+
+/*
+ * weir_take_older takes over connections of an older build. Go calls it for those that no packet
+ * has asked for.
+ */
+SEC("syscall")
+int weir_take_older(struct older_keys *some)
+{
+	__u32 failed = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < OLDER_AT_A_TIME; i++) {
+		struct flow_key key = some->key[i];
+
+		if (i < some->keys && !older_take(&key))
+			failed++;
+	}
+	some->failed = failed;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "conn/recycle.h"
 #include "conn/reply.h"
 #include "conn/index.h"
+#include "conn/older.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -86,7 +87,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	struct conn *c;
 
 	w->hash = index_hash(&p->key);
-	found = index_seek(w->hash, &p->key, 0);
+	found = conn_seek(w->hash, &p->key);
 	c = found_conn(found, &word);
 	if (!c)
 		goto begin;

@@ -79,6 +79,23 @@ struct {
 
 CHUNKED_ARRAY(conn_slots, struct conn, MAX_SLOT_CHUNKS);
 CHUNKED_ARRAY(conn_index, struct bucket, MAX_INDEX_CHUNKS);
+/*
+ * The tables of connections that an older build has left, which Go puts in the place of this one,
+ * or none (conn/older.h).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, OLDER_TABLES);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(key_size, sizeof(struct flow_key));
+			__uint(value_size, sizeof(struct older_conn));
+			__uint(max_entries, 1);
+		});
+} older_tables SEC(".maps");
+
 CHUNKED_ARRAY(flow_chunks, struct flow_pair, MAX_FLOW_CHUNKS); /* the flow cache */
 VARIABLE(addr_filter, struct addr_filter);
 VARIABLE(clocks, struct clock);

@@ -27,6 +27,8 @@ static INLINE bool conn_expired(struct conn *c, __u32 state, __u32 now)
 {
 	__u32 *limit = bpf_map_lookup_elem(&timeouts, &state);
 
+	if (slot_sizes.older & OLDER_KEEP)
+		return false;
 	return limit && (__s32)(now - c->stamp) > (__s32)*limit && !flow_recently_used(c, now, *limit);
 }
 

@@ -12,6 +12,7 @@
 #include "balance/route.h"
 #include "conn/reply_key.h"
 #include "conn/index.h"
+#include "conn/older.h"
 #include "forward/send.h"
 #include "hook/tc_finish.h"
 #include "parse/packet.h"
@@ -41,7 +42,7 @@ static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct 
 /* reply_of is the connection that an answer with this key belongs to, or NULL. */
 static INLINE struct conn *reply_of(const struct flow_key *key)
 {
-	__u64 found = conn_look(key), word;
+	__u64 found = conn_seek(index_hash(key), key), word;
 
 	return found_answers(found) ? found_conn(found, &word) : NULL;
 }

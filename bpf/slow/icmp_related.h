@@ -14,6 +14,7 @@
 #include "balance/deliver.h"
 #include "conn/entry.h"
 #include "conn/index.h"
+#include "conn/older.h"
 #include "conn/reply.h"
 #include "conn/word.h"
 #include "parse/packet.h"
@@ -27,7 +28,7 @@
 static INLINE enum verdict route_icmp_error(struct work *w)
 {
 	const struct packet *p = &w->packet;
-	__u64 found = conn_look(&p->key), word;
+	__u64 found = conn_seek(index_hash(&p->key), &p->key), word;
 	struct conn *c = found_conn(found, &word);
 	struct server *s;
 	__u32 index, state;

@@ -36,6 +36,7 @@ func (p *Plane) repairContents() {
 	p.repairing.Lock()
 	defer p.repairing.Unlock()
 	p.noteFailure(abi.BpfMapConnSlots, p.conns.RepairTables(func(kind, what string) { p.ledger.Note(kind, what, nil) }))
+	p.noteFailure(abi.BpfMapOlderTables, p.takeOver()) // where Set could not do so
 	p.noteFailure(abi.BpfMapTables, p.services.RepairTables())
 	p.noteFailure(abi.BpfMapLoads, p.services.RepairLimits())
 	for _, m := range p.mirrors.All() {

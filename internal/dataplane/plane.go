@@ -43,6 +43,7 @@ type Plane struct {
 	programs programs
 	mirrors  kmap.Mirrors // of those maps
 	pins     *kmap.Pins
+	older    *ebpf.Map // an older build's tables of connections, or nil
 	ledger   *drift.Ledger
 	// compareEvery is how often drift is looked for.
 	compareEvery time.Duration
@@ -145,10 +146,6 @@ var formerNames = map[string]string{
 	// Connections that are half open now expire, whatever takes their places.
 	"half_opens":     "",
 	"half_open_ring": "",
-	// Builds before had connections in hash tables.
-	"conn_tables":   "",
-	"expiry_chunks": "",
-	"conn_sizes":    "",
 }
 
 // load makes or opens the tables and the programs that belong to no device.
@@ -157,10 +154,14 @@ func (p *Plane) load() error {
 		abi.Maps
 		programs
 	}
-	if err := p.begin(); err != nil {
+	err := p.begin()
+	if err == nil {
+		p.older, err = openOlder(p.pinDir, p.log)
+	}
+	if err != nil {
 		return err
 	}
-	err := p.spec.LoadAndAssign(&objects, p.collection())
+	err = p.spec.LoadAndAssign(&objects, p.collection())
 	if err == nil {
 		if err = conn.Fits(&objects.Maps, p.need.options.Connections); err != nil {
 			objects.programs.close()
@@ -172,6 +173,7 @@ func (p *Plane) load() error {
 		p.log.Warn("pinned tables do not fit, starting with empty ones", "pins", p.pinDir, "error", err,
 			"tables", strings.Join(misfits, "; "), "lost", "all connections, and the masterships of this director")
 		p.anew = true
+		p.closeOlder()
 		if err := p.beginAnew(); err != nil {
 			return err
 		}
@@ -221,7 +223,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 	p.leases = lease.New(&p.maps, &p.mirrors)
 	p.directors = lease.NewDirectors(p.log, &p.maps, &p.mirrors)
 	p.conns = conn.Open(conn.Options{
-		Log: p.log, Maps: &p.maps, Spec: p.spec, Programs: p.programs.Programs, Connections: o.Connections, Afford: afford,
+		Log: p.log, Maps: &p.maps, Spec: p.spec, Programs: p.programs.Programs, Connections: o.Connections, Afford: afford, Older: p.older != nil,
 	}, &p.mirrors)
 	p.services, err = service.Open(service.Options{
 		Maps: &p.maps, Mirrors: &p.mirrors, Spec: p.spec, Limits: p.programs.Limits, Cycle: o.Cycle, Ledger: p.ledger, Epoch: p.conns.Epoch, Find: p.conns.Find,
@@ -235,7 +237,7 @@ func (p *Plane) takeUp(o Options) (err error) {
 		return err
 	}
 	if p.devices, err = attach.Open(attach.Options{
-		Log: p.log, PinDir: p.pinDir, Spec: p.spec, Maps: &p.maps, Mirrors: &p.mirrors, Ledger: p.ledger, Moved: p.leases.Move, Forget: p.conns.ForgetFlows,
+		Log: p.log, PinDir: p.pinDir, Spec: p.spec, Maps: &p.maps, Mirrors: &p.mirrors, Ledger: p.ledger, Moved: p.leases.Move, Forget: p.conns.ForgetFlows, Older: p.older != nil,
 	}); err != nil {
 		return err
 	}
@@ -244,7 +246,11 @@ func (p *Plane) takeUp(o Options) (err error) {
 
 // collection has tables opened where they are pinned, or pinned there.
 func (p *Plane) collection() *ebpf.CollectionOptions {
-	return &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
+	o := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.pinDir}}
+	if p.older != nil {
+		o.MapReplacements = map[string]*ebpf.Map{abi.BpfMapOlderTables: p.older}
+	}
+	return o
 }
 
 // Close releases the data plane without stopping it: what is pinned stays and forwards
@@ -259,8 +265,7 @@ func (p *Plane) Close() error {
 	if p.leases != nil {
 		p.leases.Close()
 	}
-	if p.conns != nil {
-	}
+	p.closeOlder()
 	p.programs.close()
 	return p.maps.Close()
 }

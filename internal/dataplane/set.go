@@ -50,7 +50,7 @@ func (p *Plane) Set(state lvs.Plan) error {
 	devices := devicesOf(state)
 	p.devices.Ahead(devices)
 	errs = append(errs, p.services.Set(state, leases, find))
-	errs = append(errs, p.devices.Set(devices, p.services.Exits()))
+	errs = append(errs, p.devices.Set(devices, p.services.Exits()), p.takeOver())
 	if p.services.Expiring() {
 		err := p.conns.ExpireRemoved()
 		if err == nil {

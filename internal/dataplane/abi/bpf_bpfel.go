@@ -338,6 +338,36 @@ type BpfMoved struct {
 	Zero   uint32
 }
 
+type BpfOlderConn struct {
+	_       structs.HostLayout
+	Word    uint64
+	Service uint32
+	Stamp   uint32
+	Of      struct {
+		_     structs.HostLayout
+		Reply struct {
+			_     structs.HostLayout
+			Vip   BpfAddr
+			Ports uint64
+			Route struct {
+				_       structs.HostLayout
+				Dst     [6]uint8
+				Src     [6]uint8
+				Ifindex uint32
+			}
+		}
+	}
+	Cached uint32
+	Expiry uint32
+}
+
+type BpfOlderKeys struct {
+	_      structs.HostLayout
+	Key    [16]BpfFlowKey
+	Keys   uint32
+	Failed uint32
+}
+
 type BpfPrefix struct {
 	_    structs.HostLayout
 	Bits uint32
@@ -482,6 +512,8 @@ type BpfSlotSizes struct {
 	HalfOpen uint32
 	Index    uint32
 	Before   uint32
+	Older    uint32
+	Zero     uint32
 }
 
 type BpfSweep struct {
@@ -665,6 +697,7 @@ const (
 	BpfMapMarkLists           = "mark_lists"
 	BpfMapMarkRules           = "mark_rules"
 	BpfMapMemberBlocks        = "member_blocks"
+	BpfMapOlderTables         = "older_tables"
 	BpfMapReasons             = "reasons"
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
@@ -695,6 +728,7 @@ const (
 	BpfProgWeirSweep          = "weir_sweep"
 	BpfProgWeirSweepCache     = "weir_sweep_cache"
 	BpfProgWeirSweepTemplates = "weir_sweep_templates"
+	BpfProgWeirTakeOlder      = "weir_take_older"
 	BpfProgWeirTc             = "weir_tc"
 	BpfProgWeirTcL3           = "weir_tc_l3"
 	BpfProgWeirXdp            = "weir_xdp"
@@ -776,6 +810,7 @@ type BpfProgramSpecs struct {
 	WeirSweep          *ebpf.ProgramSpec `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.ProgramSpec `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.ProgramSpec `ebpf:"weir_sweep_templates"`
+	WeirTakeOlder      *ebpf.ProgramSpec `ebpf:"weir_take_older"`
 	WeirTc             *ebpf.ProgramSpec `ebpf:"weir_tc"`
 	WeirTcL3           *ebpf.ProgramSpec `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.ProgramSpec `ebpf:"weir_xdp"`
@@ -804,6 +839,7 @@ type BpfMapSpecs struct {
 	MarkLists       *ebpf.MapSpec `ebpf:"mark_lists"`
 	MarkRules       *ebpf.MapSpec `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.MapSpec `ebpf:"member_blocks"`
+	OlderTables     *ebpf.MapSpec `ebpf:"older_tables"`
 	Reasons         *ebpf.MapSpec `ebpf:"reasons"`
 	ServerStats     *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros     *ebpf.MapSpec `ebpf:"server_zeros"`
@@ -891,6 +927,7 @@ type BpfMaps struct {
 	MarkLists       *ebpf.Map `ebpf:"mark_lists"`
 	MarkRules       *ebpf.Map `ebpf:"mark_rules"`
 	MemberBlocks    *ebpf.Map `ebpf:"member_blocks"`
+	OlderTables     *ebpf.Map `ebpf:"older_tables"`
 	Reasons         *ebpf.Map `ebpf:"reasons"`
 	ServerStats     *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros     *ebpf.Map `ebpf:"server_zeros"`
@@ -932,6 +969,7 @@ func (m *BpfMaps) Close() error {
 		m.MarkLists,
 		m.MarkRules,
 		m.MemberBlocks,
+		m.OlderTables,
 		m.Reasons,
 		m.ServerStats,
 		m.ServerZeros,
@@ -997,6 +1035,7 @@ type BpfPrograms struct {
 	WeirSweep          *ebpf.Program `ebpf:"weir_sweep"`
 	WeirSweepCache     *ebpf.Program `ebpf:"weir_sweep_cache"`
 	WeirSweepTemplates *ebpf.Program `ebpf:"weir_sweep_templates"`
+	WeirTakeOlder      *ebpf.Program `ebpf:"weir_take_older"`
 	WeirTc             *ebpf.Program `ebpf:"weir_tc"`
 	WeirTcL3           *ebpf.Program `ebpf:"weir_tc_l3"`
 	WeirXdp            *ebpf.Program `ebpf:"weir_xdp"`
@@ -1016,6 +1055,7 @@ func (p *BpfPrograms) Close() error {
 		p.WeirSweep,
 		p.WeirSweepCache,
 		p.WeirSweepTemplates,
+		p.WeirTakeOlder,
 		p.WeirTc,
 		p.WeirTcL3,
 		p.WeirXdp,

@@ -39,6 +39,11 @@ const (
 	IndexPlaceShift      = 8                    // INDEX_PLACE_SHIFT
 	IndexBits            = 31                   // INDEX_BITS
 	BucketRefs           = 7                    // BUCKET_REFS
+	OlderTables          = 3                    // OLDER_TABLES
+	OlderTableShift      = 30                   // OLDER_TABLE_SHIFT
+	OlderAtATime         = 16                   // OLDER_AT_A_TIME
+	OlderLook            = 1                    // OLDER_LOOK
+	OlderKeep            = 2                    // OLDER_KEEP
 	WordIncarnationShift = 40                   // WORD_INCARNATION_SHIFT
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT

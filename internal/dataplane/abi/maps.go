@@ -37,6 +37,10 @@ type Variables struct {
 // Constants is the map of the variables that are fixed when a program is loaded.
 const Constants = ".rodata"
 
+// OlderConnTables is the name by which builds before have pinned, and the kernel knows, their tables
+// of connections (BpfMapOlderTables).
+const OlderConnTables = "conn_tables"
+
 // Load reads the embedded object. Its tables of one value are pinned by their names as the
 // others are, and what is in them is not overwritten when they are opened.
 func Load() (*ebpf.CollectionSpec, error) {

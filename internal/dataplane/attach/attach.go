@@ -49,6 +49,8 @@ type Devices struct {
 	turns    chan struct{}  // full while atOnce programs are being loaded
 	spared   bool           // one of turns is taken so that a CPU is left for the caller
 	left     []*leftProgram // of an earlier process, until devices have been set
+	settled  bool           // no program is on a device but those that belong there
+	older    bool           // those of an earlier process may be an older build's, with tables of its own
 	tail     tail
 }
 
@@ -62,6 +64,9 @@ type Options struct {
 	Ledger  *drift.Ledger
 	Moved   func(device string) error // is called, with the lock, for a device that was made anew
 	Forget  func() error              // makes established flows take the full path once; called with the lock
+	// Older says that an older build has left tables that this one's programs do not write to: all
+	// of its programs are replaced by the first Set.
+	Older bool
 }
 
 // Open takes up what an earlier process left attached: Set replaces or detaches it.
@@ -70,7 +75,8 @@ type Options struct {
 func Open(o Options) (*Devices, error) {
 	a := &Devices{
 		log: o.Log, pinDir: o.PinDir, spec: o.Spec, maps: o.Maps, ledger: o.Ledger, moved: o.Moved, forget: o.Forget,
-		mute: map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{}, turns: make(chan struct{}, atOnce),
+		older: o.Older,
+		mute:  map[int]string{}, unfit: map[string]string{}, by: map[string]*device{}, retries: map[string]retry{}, programs: map[programKey]*ebpf.Program{}, loading: map[programKey]*loading{}, turns: make(chan struct{}, atOnce),
 	}
 	a.sends = kmap.Add[uint32, uint8](o.Mirrors, abi.BpfMapXdpExits, o.Maps.XdpExits, &a.mu, nil)
 	a.far = kmap.Add[uint32, abi.BpfFarEnds](o.Mirrors, abi.BpfVarFarEnds, o.Maps.FarEnds, &a.mu, nil)

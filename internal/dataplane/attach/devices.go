@@ -80,6 +80,13 @@ func (a *Devices) Set(asked Wanted, exits Exits) error {
 	return a.setDevices()
 }
 
+// Settled says whether no program is on a device but those that were last asked for.
+func (a *Devices) Settled() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.settled
+}
+
 // Ahead begins to load the programs of the first Set, so that the kernel verifies them while the
 // caller does something else. It leaves out those that depend on the exits.
 func (a *Devices) Ahead(asked Wanted) {
@@ -91,7 +98,7 @@ func (a *Devices) Ahead(asked Wanted) {
 	a.asked = asked
 	a.look()
 	a.spare(true)
-	if len(a.want) > 0 && a.tail.program == 0 {
+	if len(a.want) > 0 && (a.tail.program == 0 || a.older && a.tail.adopted) {
 		a.loadAhead(programKey{name: abi.BpfProgWeirLocalOut})
 	}
 	for _, w := range a.want {
@@ -120,9 +127,15 @@ func (a *Devices) ingressKeys(l netlnk.Link, hook lvs.Hook) []programKey {
 
 // setDevices attaches to the wanted devices and to no other. What an earlier process
 // left attached is replaced without a gap.
-func (a *Devices) setDevices() error {
+func (a *Devices) setDevices() (err error) {
+	defer func() { a.settled = err == nil }()
 	if err := a.attachAll(); err != nil { // what is attached stays rather than leave a device bare
 		return err
+	}
+	if a.older && a.tail.adopted { // last: then answers to what it begins come to programs that know it
+		if err := a.setTail(); err != nil {
+			return err
+		}
 	}
 	keep, wanted := map[string]bool{}, map[string]bool{}
 	for _, w := range a.want {
@@ -154,6 +167,9 @@ func (a *Devices) setDevices() error {
 func (a *Devices) attachAll() error {
 	for round := 0; ; round++ {
 		avoid, sends := a.chosen()
+		if a.older && !a.settled && len(a.want) > 0 {
+			a.replaceOlder(avoid)
+		}
 		errs := []error{a.forbidSending(sends)}
 		for _, w := range a.want {
 			_, err := a.setDevice(w, avoid[w.Name])
@@ -172,6 +188,37 @@ func (a *Devices) attachAll() error {
 			return a.allowSending(sends)
 		}
 	}
+}
+
+// replaceOlder prepares that the programs of an older build are replaced. While some devices have
+// those and others have not, answers to a new connection may come by one that does not know it. So
+// the devices that lead to servers are the first, which know the connections of both; and all
+// programs are loaded before, which takes seconds. What cannot be loaded is told of where it is
+// attached.
+func (a *Devices) replaceOlder(avoid map[string]string) {
+	keys := []programKey{{name: abi.BpfProgWeirLocalOut}, {name: abi.BpfProgWeirEgress}}
+	leads := map[string]int{}
+	for _, w := range a.want {
+		l, err := netlnk.LinkByName(w.Name)
+		if err != nil || w.Hook == hookEgress || unfit(w.Hook, l) != nil {
+			continue
+		}
+		if slices.Contains(a.exits, l.Index) {
+			leads[w.Name] = -1
+		}
+		for _, key := range a.ingressKeys(l, choices(w.Hook, l, avoid[w.Name])[0].hook) {
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	a.loadAhead(keys...)
+	for _, key := range keys {
+		if _, err := a.program(key); err != nil {
+			a.log.Debug("load a program ahead of its device", "program", key.name, "error", err)
+		}
+	}
+	slices.SortStableFunc(a.want, func(x, y lvs.Device) int { return leads[x.Name] - leads[y.Name] })
 }
 
 // setDevice attaches to a device; avoid says why native XDP must not be chosen there.

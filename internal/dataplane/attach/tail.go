@@ -17,6 +17,7 @@ type tail struct {
 	program ebpf.ProgramID // that belongs in its place; 0: none yet
 	// adopted is true while an earlier process's program is in force that this one would not have
 	// loaded. Run replaces it later: a process that takes over must not wait for the verifier.
+	// Where there are tables of an older build, Set does.
 	adopted bool
 }
 

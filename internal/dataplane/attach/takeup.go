@@ -91,8 +91,9 @@ func (a *Devices) openLeft(id ebpf.ProgramID, tables map[ebpf.MapID]bool) (_ *le
 	return left, nil
 }
 
-// openOwn looks at a table that a program has to itself: its constants, which it reads, or a
-// scratch table. The latter is not pinned, and its contents matter for one packet only.
+// openOwn looks at a table that a program has to itself: its constants, which it reads, a
+// scratch table, which is not pinned and whose contents matter for one packet only, or the tables
+// of an older build whose connections have been taken over.
 func (a *Devices) openOwn(left *leftProgram, id ebpf.MapID) error {
 	table, err := ebpf.NewMapFromID(id)
 	if err != nil {
@@ -106,6 +107,9 @@ func (a *Devices) openOwn(left *leftProgram, id ebpf.MapID) error {
 	if info.Name == abi.Constants && info.Frozen() {
 		left.constants, err = table.LookupBytes(uint32(0))
 		return err
+	}
+	if info.Name == abi.OlderConnTables && info.Type == ebpf.ArrayOfMaps && !a.older {
+		return nil // it is empty, and nobody looks into it
 	}
 	if scratch := a.spec.Maps[info.Name]; scratch == nil || scratch.Pinning != ebpf.PinNone || info.Name == abi.Constants {
 		return fmt.Errorf("it uses table %d, %q, which is not this data plane's", id, info.Name)

@@ -24,7 +24,7 @@ const pairsAtATime = 4096
 
 // startTables takes up the tables of connections that an earlier process has made, or makes the
 // first ones.
-func (t *Table) startTables() error {
+func (t *Table) startTables() (err error) {
 	var sizes abi.BpfSlotSizes
 	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
 		return fmt.Errorf("read how large the tables of connections are: %w", err)
@@ -34,6 +34,9 @@ func (t *Table) startTables() error {
 		if t.shape.slots(s) <= sizes.Slots {
 			at = i
 		}
+	}
+	if at, err = t.roomForOlder(at); err != nil {
+		return err
 	}
 	t.index, t.before = sizes.Index, sizes.Before
 	if err := t.makeTables(at); err != nil {
@@ -301,9 +304,26 @@ func (t *Table) makeOne(outer *ebpf.Map, name string, at, entries uint32, made f
 func (t *Table) setSizes(s step, connections uint32) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sizes := abi.BpfSlotSizes{Slots: t.shape.slots(s), HalfOpen: halfOpenRing(connections), Index: t.index, Before: t.before}
+	sizes := abi.BpfSlotSizes{
+		Slots: t.shape.slots(s), HalfOpen: halfOpenRing(connections), Index: t.index, Before: t.before, Older: t.older.programs,
+	}
 	if err := t.sizes.Put(0, sizes); err != nil {
 		return fmt.Errorf("tell how large the tables of connections are: %w", err)
+	}
+	return nil
+}
+
+// waitForPrograms waits until no program runs any more that ran before: the kernel does so when a
+// table is put into a table of tables. The caller holds t.growing.
+func (t *Table) waitForPrograms() error {
+	first := t.index >> abi.IndexPlaceShift
+	index, err := innerMap(t.maps.ConnIndex, first)
+	if err != nil || index == nil {
+		return err
+	}
+	defer index.Close()
+	if err := t.maps.ConnIndex.Put(first, index); err != nil {
+		return fmt.Errorf("wait for programs: %w", err)
 	}
 	return nil
 }
@@ -320,15 +340,8 @@ func (t *Table) leaveIndex() error {
 	if t.before == 0 {
 		return nil
 	}
-	// To put it there again waits until no program runs any more that enters into the one before.
-	first := t.index >> abi.IndexPlaceShift
-	index, err := innerMap(t.maps.ConnIndex, first)
-	if err != nil || index == nil {
+	if err := t.waitForPrograms(); err != nil { // that enter into the one before
 		return err
-	}
-	defer index.Close()
-	if err := t.maps.ConnIndex.Put(first, index); err != nil {
-		return fmt.Errorf("wait for programs: %w", err)
 	}
 	for at := uint32(0); at < t.entries(); at += slotsAtATime {
 		if err := t.move(at); err != nil {
@@ -340,7 +353,7 @@ func (t *Table) leaveIndex() error {
 		return err
 	}
 	for chunk := range t.maps.ConnIndex.MaxEntries() {
-		if chunk-first < t.shape.indexChunks(t.has()) {
+		if chunk-t.index>>abi.IndexPlaceShift < t.shape.indexChunks(t.has()) {
 			continue
 		}
 		if err := t.maps.ConnIndex.Delete(chunk); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

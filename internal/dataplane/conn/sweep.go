@@ -149,13 +149,13 @@ func (t *Table) beginSweep(whole bool) {
 }
 
 // endSweep sweeps what no slot tells of, if this is a sweep of all, and then forgets
-// removed servers that nothing refers to any more. Where a template may have no entry, nobody
-// knows whether it refers to one.
+// removed servers that nothing refers to any more. Where a template may have no entry, or
+// an older build's tables have connections, nobody knows whether they refer to one.
 func (t *Table) endSweep() error {
 	if !t.expiry.whole {
 		return nil
 	}
-	if err := t.sweepCache(); err != nil || t.clients.unsure {
+	if err := t.sweepCache(); err != nil || t.clients.unsure || t.older.from.Load() {
 		return err
 	}
 	return t.servers.Forget(t.epoch.Load())

@@ -25,11 +25,12 @@ type Programs struct {
 	Cut       *ebpf.Program `ebpf:"weir_cut"`
 	Settle    *ebpf.Program `ebpf:"weir_settle_flows"`
 	Move      *ebpf.Program `ebpf:"weir_move"`
+	TakeOlder *ebpf.Program `ebpf:"weir_take_older"`
 }
 
 // Close closes those that are loaded.
 func (p Programs) Close() {
-	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut, p.Settle, p.Move} {
+	for _, program := range []*ebpf.Program{p.Sweep, p.Templates, p.List, p.Cache, p.Jiffies, p.Cut, p.Settle, p.Move, p.TakeOlder} {
 		if program != nil {
 			program.Close()
 		}
@@ -66,6 +67,8 @@ type Table struct {
 	index    uint32       // in force, and the one whose connections have not all entered it,
 	before   uint32       // or 0 (struct slot_sizes)
 
+	older older
+
 	looking sync.Mutex // guards opened
 	opened  opened
 
@@ -88,6 +91,7 @@ type Options struct {
 	Spec        *ebpf.CollectionSpec // that Size has seen
 	Programs    Programs
 	Connections int                      // for how many there is to be room in the end
+	Older       bool                     // there are tables of an older build to take connections from
 	Afford      func(bytes uint64) error // an error where there is less memory than that
 }
 
@@ -95,6 +99,7 @@ type Options struct {
 func Open(o Options, mirrors *kmap.Mirrors) *Table {
 	m := o.Maps
 	t := &Table{log: o.Log, maps: m, programs: o.Programs, shape: shapeOf(uint32(o.Connections)), afford: o.Afford}
+	t.older.from.Store(o.Older)
 	t.inner = map[string]*ebpf.MapSpec{}
 	for _, name := range []string{abi.BpfMapConnSlots, abi.BpfMapConnIndex, abi.BpfMapFlowChunks} {
 		t.inner[name] = o.Spec.Maps[name].InnerMap
