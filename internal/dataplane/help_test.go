@@ -196,7 +196,7 @@ func (b *bench) eachSlot(t testing.TB, change func(*abi.BpfConn)) {
 func (b *bench) room() int { return b.need.options.Connections }
 
 // eachOf may change every value of all chunks of a table, which have so many values an entry.
-func eachOf[V any](t testing.TB, outer *ebpf.Map, values int, change func(*V)) {
+func eachOf[V comparable](t testing.TB, outer *ebpf.Map, values int, change func(*V)) {
 	t.Helper()
 	for at := range outer.MaxEntries() {
 		var chunk *ebpf.Map
@@ -210,23 +210,28 @@ func eachOf[V any](t testing.TB, outer *ebpf.Map, values int, change func(*V)) {
 	}
 }
 
-// eachIn may change every one of n values in mapped memory.
-func eachIn[V any](t testing.TB, m *ebpf.Map, n int, change func(*V)) {
+// eachIn may change every one of n values in mapped memory. It writes only those that it changes:
+// programs may change the others meanwhile.
+func eachIn[V comparable](t testing.TB, m *ebpf.Map, n int, change func(*V)) {
 	t.Helper()
 	memory, err := m.Memory()
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := make([]V, n)
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(&all[0])), len(all)*int(unsafe.Sizeof(all[0])))
+	size := int(unsafe.Sizeof(all[0]))
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&all[0])), n*size)
 	if _, err := memory.ReadAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
 	for i := range all {
-		change(&all[i])
-	}
-	if _, err := memory.WriteAt(raw, 0); err != nil {
-		t.Fatal(err)
+		was := all[i]
+		if change(&all[i]); all[i] == was {
+			continue
+		}
+		if _, err := memory.WriteAt(raw[i*size:(i+1)*size], int64(i*size)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
