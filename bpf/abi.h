@@ -372,7 +372,7 @@ struct conn {
 	__u32 due;     /* the tick from which on it may expire */
 	__u32 cached;  /* the CPUs whose flow cache may have it: bit n & 31 for CPU n */
 	struct template_key template; /* place 0: it has none */
-	struct next_hop route; /* of the answers, where they pass this machine; ifindex 0: none yet */
+	struct next_hop route; /* of the answers, where they pass this machine; ifindex 0: they do not */
 	__u32 place;   /* of the slot, counted from 1 */
 	__u32 answers; /* the hash of the answers' key, where they pass this machine */
 };

@@ -11,8 +11,8 @@
  * another connection's meanwhile: whoever follows it compares the key.
  *
  * Go makes a larger index together with more slots. From then on references are entered into that
- * one; weir_move copies those of the one before, and until it is done they are looked for there,
- * too.
+ * one; weir_move enters those to the connections that there were, which are looked for in the one
+ * before, too, until it is done.
  */
 #ifndef WEIR_CONN_INDEX_H
 #define WEIR_CONN_INDEX_H
@@ -33,7 +33,7 @@ volatile const __u32 index_chunk_shift = 31;
 #define INDEX_CHOICES 8
 
 /* A reference: the flow's hash << 32 | REF_ANSWERS | the slot's place, counted from 1. */
-#define REF_ANSWERS (1U << 31)
+#define REF_ANSWERS 0x80000000
 
 /* index_hash is the hash by which a flow is found. */
 static INLINE __u32 index_hash(const struct flow_key *key)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* move.h - connections enter a larger index. Go calls it (weir_move). */
+/* move.h - connections enter another index. Go calls it (weir_move). */
 #ifndef WEIR_CONN_MOVE_H
 #define WEIR_CONN_MOVE_H
 

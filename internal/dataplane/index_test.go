@@ -16,8 +16,8 @@ func (b *bench) wantWholeIndex(t testing.TB) {
 		for _, ref := range at.Refs {
 			switch place := uint32(ref); {
 			case place == 0:
-			case place>>31 == 1:
-				answers[place&^(1<<31)]++
+			case place&abi.RefAnswers != 0:
+				answers[place&^abi.RefAnswers]++
 			default:
 				refs[place]++
 			}

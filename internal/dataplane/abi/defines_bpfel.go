@@ -48,6 +48,8 @@ const (
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT
 	WordField            = 15                   // WORD_FIELD
+	IndexChoices         = 8                    // INDEX_CHOICES
+	RefAnswers           = 2147483648           // REF_ANSWERS
 	SpanLeast            = 4096                 // SPAN_LEAST
 	SweepDue             = 512                  // SWEEP_DUE
 	CutAtATime           = 1024                 // CUT_AT_A_TIME

@@ -15,9 +15,9 @@ func (t *Table) Find(key abi.BpfFlowKey) (c abi.BpfConn, err error) {
 	if err := t.maps.FlowKnobs.Lookup(uint32(0), &knobs); err != nil {
 		return c, fmt.Errorf("read how flows are hashed: %w", err)
 	}
-	var sizes abi.BpfSlotSizes
-	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
-		return c, fmt.Errorf("read how large the tables of connections are: %w", err)
+	sizes, err := t.readSizes()
+	if err != nil {
+		return c, err
 	}
 	hash := uint32(flowHash(&knobs, &key) >> 32)
 	for _, index := range []uint32{sizes.Index, sizes.Before} {
@@ -35,7 +35,7 @@ func (t *Table) Find(key abi.BpfFlowKey) (c abi.BpfConn, err error) {
 // findIn looks in one index. Where there is none, it returns a slot that has no connection.
 func (t *Table) findIn(index uint32, hash uint32, key abi.BpfFlowKey) (none abi.BpfConn, err error) {
 	each := t.shape.steps[0].indexBits
-	for choice := range uint64(8) {
+	for choice := range uint64(abi.IndexChoices) {
 		at := (2*choice + 1) * 0x9e3779b97f4a7c15 * uint64(hash)
 		bucket := uint32(at >> (64 - index&abi.IndexBits))
 		buckets, err := innerMap(t.maps.ConnIndex, index>>abi.IndexPlaceShift+bucket>>each)
@@ -48,7 +48,7 @@ func (t *Table) findIn(index uint32, hash uint32, key abi.BpfFlowKey) (none abi.
 			return none, fmt.Errorf("read the index of connections: %w", err)
 		}
 		for _, ref := range b.Refs {
-			if place := uint32(ref); place == 0 || int32(place) < 0 || uint32(ref>>32) != hash {
+			if place := uint32(ref); place == 0 || place&abi.RefAnswers != 0 || uint32(ref>>32) != hash {
 				continue
 			} else if c, err := t.At(place); err != nil || c.Lives() && c.Key == key {
 				return c, err

@@ -24,10 +24,10 @@ const pairsAtATime = 4096
 
 // startTables takes up the tables of connections that an earlier process has made, or makes the
 // first ones.
-func (t *Table) startTables() (err error) {
-	var sizes abi.BpfSlotSizes
-	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
-		return fmt.Errorf("read how large the tables of connections are: %w", err)
+func (t *Table) startTables() error {
+	sizes, err := t.readSizes()
+	if err != nil {
+		return err
 	}
 	at := 0
 	for i, s := range t.shape.steps {
@@ -207,7 +207,7 @@ func (t *Table) RepairTables(told func(kind, what string)) error {
 	}
 	t.makeSlots(has, &missing, slots)
 	t.makeFlowChunks(has, &missing, func(name string, at uint32) { told(name, fmt.Sprintf("chunk %d", at)) })
-	if err := missing.Wait(); err != nil || !lost && t.before == 0 {
+	if err := missing.Wait(); err != nil {
 		return err
 	}
 	if lost {
@@ -297,6 +297,14 @@ func (t *Table) makeOne(outer *ebpf.Map, name string, at, entries uint32, made f
 		made(name, at)
 	}
 	return nil
+}
+
+// readSizes reads what the programs are told of how large the tables are.
+func (t *Table) readSizes() (sizes abi.BpfSlotSizes, err error) {
+	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
+		return sizes, fmt.Errorf("read how large the tables of connections are: %w", err)
+	}
+	return sizes, nil
 }
 
 // setSizes tells the programs how large the tables of a step are and which indexes are in force,

@@ -39,9 +39,9 @@ func (t *Table) Opened(now time.Time) (map[uint32]lvs.Opened, error) {
 	if err := t.maps.ConnLimits.Lookup(uint32(0), &limits); err != nil {
 		return nil, fmt.Errorf("read how many connections have become half open: %w", err)
 	}
-	var sizes abi.BpfSlotSizes
-	if err := t.maps.SlotSizes.Lookup(uint32(0), &sizes); err != nil {
-		return nil, fmt.Errorf("read how many connections may be half open: %w", err)
+	sizes, err := t.readSizes()
+	if err != nil {
+		return nil, err
 	}
 	places := uint64(sizes.HalfOpen)
 	from, to := t.opened.next(now, limits.Turn, places)

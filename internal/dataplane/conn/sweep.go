@@ -23,9 +23,9 @@ const (
 )
 
 // Run sweeps, and makes larger tables when they are needed, until ctx ends. It looks at some slots
-// at a time, which takes microseconds, and sleeps in between, so that a sweep takes little of a CPU and no packet
-// waits for it: on a kernel without preemption, packets wait for a running program and for
-// a thread that does not sleep.
+// at a time, which takes microseconds, and sleeps in between, so that a sweep takes little of a CPU
+// and no packet waits for it: on a kernel without preemption, packets wait for a running program
+// and for a thread that does not sleep.
 func (t *Table) Run(ctx context.Context) {
 	asked := make(chan struct{})
 	go func() {
