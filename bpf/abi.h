@@ -103,6 +103,24 @@ struct service {
 	struct addr netmask; /* of the clients that share a template */
 };
 
+/* A service with its key, by its index: one cache line. What was removed stays in it. */
+struct service_entry {
+	struct service_key key;
+	struct service service;
+};
+
+/*
+ * Where a service stands (service/service_slots.h). A key has one slot: the highest bits of the
+ * product of the sum of its words and ADDR_SLOT_FACTOR. A slot has the index of one of the
+ * services that it is the slot of, plus one, or 0; the others are found in the table of services.
+ */
+#define SERVICE_SLOT_SHIFT 50
+#define SERVICE_SLOTS 16384 /* 2^(64 - SERVICE_SLOT_SHIFT) */
+
+struct service_slots {
+	__u32 entry[SERVICE_SLOTS];
+};
+
 /*
  * Which families have a service, and the number of services that take a look-up of their
  * own.

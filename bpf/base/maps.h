@@ -46,6 +46,16 @@
 
 VARIABLE(service_counts, struct service_count);
 MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, MAX_SERVICES);
+/* The same services by their index. A mapped array's values begin at cache lines. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct service_entry);
+	__uint(max_entries, MAX_SERVICES);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} service_entries SEC(".maps");
+VARIABLE(service_slots, struct service_slots);
 MAP(servers, BPF_MAP_TYPE_ARRAY, __u32, struct server, MAX_SERVERS);
 /* This machine's addresses on the paths to the servers. */
 MAP(local_addrs, BPF_MAP_TYPE_ARRAY, __u32, struct addr, MAX_LOCAL_ADDRS);

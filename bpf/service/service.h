@@ -12,6 +12,7 @@
 #include "service/check.h"
 #include "service/firewall_mark.h"
 #include "service/lease.h"
+#include "service/service_slots.h"
 
 /*
  * no_service_left says whether the packet's family has no service at all. The kernel then
@@ -35,7 +36,7 @@ static INLINE struct service *service_by_mark(const struct packet *p)
 		return NULL;
 	if (!p->ip6)
 		key.vip.lo = MAPPED(0);
-	return bpf_map_lookup_elem(&services, &key);
+	return service_at(&key);
 }
 
 /*
@@ -54,14 +55,14 @@ static NOINLINE struct service *service_of(const struct packet *p)
 
 	key.mark = check_of(p);
 	if (key.mark)
-		return bpf_map_lookup_elem(&services, &key);
+		return service_at(&key);
 	if (service_counts.by_mark)
 		svc = service_by_mark(p);
 	if (!svc)
-		svc = bpf_map_lookup_elem(&services, &key);
+		svc = service_at(&key);
 	if (!svc && service_counts.any_port) {
 		key.port = 0;
-		svc = bpf_map_lookup_elem(&services, &key);
+		svc = service_at(&key);
 	}
 	return svc;
 }

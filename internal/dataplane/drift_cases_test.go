@@ -128,6 +128,17 @@ var driftCases = []driftCase{
 		_, s := b.serviceOf(80)
 		return b.maps.ServiceKeys.Put(s.Index, abi.BpfServiceKey{})
 	}},
+	{"a service's entry is changed", "service_entries", func(b *bench) error {
+		_, s := b.serviceOf(80)
+		return b.maps.ServiceEntries.Put(s.Index, changed(entry[abi.BpfServiceEntry](b.maps.ServiceEntries, s.Index), func(e *abi.BpfServiceEntry) { e.Service.Lease = 77 }))
+	}},
+	{"a service's slot leads to another", "service_slots", func(b *bench) error {
+		key, _ := b.serviceOf(80)
+		_, other := b.serviceOf(81)
+		return b.maps.ServiceSlots.Put(uint32(0), changed(entry[abi.BpfServiceSlots](b.maps.ServiceSlots, uint32(0)), func(s *abi.BpfServiceSlots) {
+			s.Entry[abi.ServiceSlot(key)] = other.Index + 1
+		}))
+	}},
 	{"the services are not counted", "service_counts", func(b *bench) error {
 		return b.maps.ServiceCounts.Put(uint32(0), abi.BpfServiceCount{})
 	}},

@@ -19,7 +19,7 @@ import (
 func (b *bench) contents(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, name := range []string{"services", "servers", "service_vips", "service_keys", "service_counts", "addr_filter", "local_addrs", "leases", "vips",
+	for _, name := range []string{"services", "service_entries", "service_slots", "servers", "service_vips", "service_keys", "service_counts", "addr_filter", "local_addrs", "leases", "vips",
 		"directors", "director_filter", "mark_lists", "mark_rules", "timeouts"} {
 		table, err := ebpf.LoadPinnedMap(filepath.Join(b.pinDir, name), nil)
 		if err != nil {

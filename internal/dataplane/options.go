@@ -74,7 +74,7 @@ func (o Options) checked() (Options, error) {
 
 // The tables that have an entry for each service, and for each server.
 var (
-	serviceTables = []string{abi.BpfMapServices, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceKeys, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
+	serviceTables = []string{abi.BpfMapServices, abi.BpfMapServiceEntries, abi.BpfMapTables, abi.BpfMapServiceVips, abi.BpfMapServiceKeys, abi.BpfMapServiceStats, abi.BpfMapServiceZeros}
 	serverTables  = []string{abi.BpfMapServers, abi.BpfMapLoads, abi.BpfMapServerStats, abi.BpfMapServerZeros}
 )
 

@@ -66,6 +66,7 @@ func withPlaneOf(t testing.TB, connections int, plan lvs.Plan, body func(b *benc
 		body(b)
 		if t, ok := t.(*testing.T); ok && !t.Failed() {
 			b.wantWholeIndex(t)
+			b.wantServiceSlots(t)
 		}
 	})
 }

@@ -474,6 +474,12 @@ type BpfServiceCount struct {
 	ByMark   uint32
 }
 
+type BpfServiceEntry struct {
+	_       structs.HostLayout
+	Key     BpfServiceKey
+	Service BpfService
+}
+
 type BpfServiceFamily uint32
 
 const (
@@ -504,6 +510,11 @@ type BpfServiceKey struct {
 	Protocol uint8
 	Zero     uint8
 	Mark     uint32
+}
+
+type BpfServiceSlots struct {
+	_     structs.HostLayout
+	Entry [16384]uint32
 }
 
 type BpfSlotSizes struct {
@@ -702,6 +713,7 @@ const (
 	BpfMapServerStats         = "server_stats"
 	BpfMapServerZeros         = "server_zeros"
 	BpfMapServers             = "servers"
+	BpfMapServiceEntries      = "service_entries"
 	BpfMapServiceKeys         = "service_keys"
 	BpfMapServiceStats        = "service_stats"
 	BpfMapServiceVips         = "service_vips"
@@ -747,6 +759,7 @@ const (
 	BpfVarIndexChunkShift     = "index_chunk_shift"
 	BpfVarObjectSum           = "object_sum"
 	BpfVarServiceCounts       = "service_counts"
+	BpfVarServiceSlots        = "service_slots"
 	BpfVarSlotChunkShift      = "slot_chunk_shift"
 	BpfVarSlotSizes           = "slot_sizes"
 	BpfVarSummedAt            = "summed_at"
@@ -844,6 +857,7 @@ type BpfMapSpecs struct {
 	ServerStats     *ebpf.MapSpec `ebpf:"server_stats"`
 	ServerZeros     *ebpf.MapSpec `ebpf:"server_zeros"`
 	Servers         *ebpf.MapSpec `ebpf:"servers"`
+	ServiceEntries  *ebpf.MapSpec `ebpf:"service_entries"`
 	ServiceKeys     *ebpf.MapSpec `ebpf:"service_keys"`
 	ServiceStats    *ebpf.MapSpec `ebpf:"service_stats"`
 	ServiceVips     *ebpf.MapSpec `ebpf:"service_vips"`
@@ -879,6 +893,7 @@ type BpfVariableSpecs struct {
 	IndexChunkShift    *ebpf.VariableSpec `ebpf:"index_chunk_shift"`
 	ObjectSum          *ebpf.VariableSpec `ebpf:"object_sum"`
 	ServiceCounts      *ebpf.VariableSpec `ebpf:"service_counts"`
+	ServiceSlots       *ebpf.VariableSpec `ebpf:"service_slots"`
 	SlotChunkShift     *ebpf.VariableSpec `ebpf:"slot_chunk_shift"`
 	SlotSizes          *ebpf.VariableSpec `ebpf:"slot_sizes"`
 	SummedAt           *ebpf.VariableSpec `ebpf:"summed_at"`
@@ -932,6 +947,7 @@ type BpfMaps struct {
 	ServerStats     *ebpf.Map `ebpf:"server_stats"`
 	ServerZeros     *ebpf.Map `ebpf:"server_zeros"`
 	Servers         *ebpf.Map `ebpf:"servers"`
+	ServiceEntries  *ebpf.Map `ebpf:"service_entries"`
 	ServiceKeys     *ebpf.Map `ebpf:"service_keys"`
 	ServiceStats    *ebpf.Map `ebpf:"service_stats"`
 	ServiceVips     *ebpf.Map `ebpf:"service_vips"`
@@ -974,6 +990,7 @@ func (m *BpfMaps) Close() error {
 		m.ServerStats,
 		m.ServerZeros,
 		m.Servers,
+		m.ServiceEntries,
 		m.ServiceKeys,
 		m.ServiceStats,
 		m.ServiceVips,
@@ -1010,6 +1027,7 @@ type BpfVariables struct {
 	IndexChunkShift    *ebpf.Variable `ebpf:"index_chunk_shift"`
 	ObjectSum          *ebpf.Variable `ebpf:"object_sum"`
 	ServiceCounts      *ebpf.Variable `ebpf:"service_counts"`
+	ServiceSlots       *ebpf.Variable `ebpf:"service_slots"`
 	SlotChunkShift     *ebpf.Variable `ebpf:"slot_chunk_shift"`
 	SlotSizes          *ebpf.Variable `ebpf:"slot_sizes"`
 	SummedAt           *ebpf.Variable `ebpf:"summed_at"`

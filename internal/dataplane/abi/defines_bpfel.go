@@ -8,6 +8,7 @@ const (
 	MethodMask           = 3                    // METHOD_MASK
 	AddrSlotFactor       = 11400714819323198485 // ADDR_SLOT_FACTOR
 	AddrSlotShift        = 50                   // ADDR_SLOT_SHIFT
+	ServiceSlotShift     = 50                   // SERVICE_SLOT_SHIFT
 	AddrNotVirtual       = 1                    // ADDR_NOT_VIRTUAL
 	AddrNotNat           = 2                    // ADDR_NOT_NAT
 	AddrNoMarks          = 4                    // ADDR_NO_MARKS

@@ -134,6 +134,13 @@ func (s BpfServer) AddrPort() netip.AddrPort {
 // bpf/service/addr_filter.h has it.
 func AddrSlot(a BpfAddr) int { return int((a.Hi + a.Lo) * AddrSlotFactor >> AddrSlotShift) }
 
+// ServiceSlot is which slot a service's key has, as service_slot of
+// bpf/service/service_slots.h has it.
+func ServiceSlot(k BpfServiceKey) int {
+	word := uint64(k.Port) | uint64(k.Protocol)<<16 | uint64(k.Mark)<<32
+	return int((k.Vip.Hi + k.Vip.Lo + word) * AddrSlotFactor >> ServiceSlotShift)
+}
+
 // MACWord is an Ethernet address as the low six bytes of a word, its first byte
 // lowest, as in mac_word of bpf/.
 func MACWord(mac net.HardwareAddr) uint64 {

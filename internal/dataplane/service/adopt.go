@@ -24,6 +24,9 @@ func (r *Registry) adopt() error {
 		if err := r.keys.Put(s.index, key); err != nil { // an earlier version has not
 			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
 		}
+		if err := r.entries.Put(s.index, abi.BpfServiceEntry{Key: key, Service: value}); err != nil { // nor this
+			return fmt.Errorf("virtual server %s: %w", key.LVS(), err)
+		}
 		r.services[key.LVS()] = s
 		r.serviceIndexes.claim(value.Index)
 		services[value.Index] = s

@@ -57,6 +57,8 @@ type Registry struct {
 	vips         *kmap.Mirror[uint32, abi.BpfAddr]
 	keys         *kmap.Mirror[uint32, abi.BpfServiceKey] // by index, also of services that were removed
 	serviceTable *kmap.Mirror[abi.BpfServiceKey, abi.BpfService]
+	entries      *kmap.Mirror[uint32, abi.BpfServiceEntry]
+	slots        *kmap.Mirror[uint32, abi.BpfServiceSlots]
 	counts       *kmap.Mirror[uint32, abi.BpfServiceCount]
 	filter       *kmap.Mirror[uint32, abi.BpfAddrFilter]
 }
@@ -98,6 +100,9 @@ func Open(o Options) (*Registry, error) {
 			return nil, err
 		}
 	}
+	if err := r.setSlots(func(lvs.ServiceKey) bool { return true }); err != nil {
+		return nil, err
+	}
 	return r, r.setFilter()
 }
 
@@ -127,6 +132,8 @@ func (r *Registry) mirrorTables(all *kmap.Mirrors) {
 	r.vips = kmap.Add(all, abi.BpfMapServiceVips, m.ServiceVips, &r.mu, addressOf)
 	r.keys = kmap.Add(all, abi.BpfMapServiceKeys, m.ServiceKeys, &r.mu, func(i uint32, k abi.BpfServiceKey) string { return fmt.Sprintf("%d (%s)", i, k.LVS()) })
 	r.serviceTable = kmap.Add(all, abi.BpfMapServices, m.Services, &r.mu, func(k abi.BpfServiceKey, _ abi.BpfService) string { return k.LVS().String() })
+	r.entries = kmap.Add(all, abi.BpfMapServiceEntries, m.ServiceEntries, &r.mu, func(i uint32, e abi.BpfServiceEntry) string { return fmt.Sprintf("%d (%s)", i, e.Key.LVS()) })
+	r.slots = kmap.Add[uint32, abi.BpfServiceSlots](all, abi.BpfVarServiceSlots, m.ServiceSlots, &r.mu, nil)
 	r.counts = kmap.Add[uint32, abi.BpfServiceCount](all, abi.BpfVarServiceCounts, m.ServiceCounts, &r.mu, nil)
 }
 

@@ -64,7 +64,7 @@ func (r *Registry) Set(state lvs.Plan, lease map[netip.Addr]uint32, find Finder)
 	for _, vs := range state.Services {
 		keep[vs.ServiceKey] = true
 	}
-	errs = append(errs, r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter())
+	errs = append(errs, r.setSlots(func(key lvs.ServiceKey) bool { return keep[key] }), r.dropServices(keep), r.counts.Put(0, countServices(keep)), r.setFilter())
 	return errors.Join(errs...)
 }
 
@@ -218,7 +218,7 @@ func (r *Registry) enter(c *change) error {
 	s.present = true
 	r.mayPersist = r.mayPersist || vs.Persistence.Timeout > 0
 	number, _ := schedulerNumber(vs.Scheduler) // prepare has checked it
-	if err := r.serviceTable.Put(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
+	if err := r.putService(abi.ServiceKeyOf(vs.ServiceKey), abi.BpfService{
 		Index: s.index, Lease: c.lease, Scheduler: number, Flags: flagsOf(vs),
 		Persist: uint32(vs.Persistence.Timeout / conn.TickLength), Netmask: abi.NetmaskOf(vs.Persistence.Netmask), Mark: vs.Mark,
 	}); err != nil {
