@@ -242,7 +242,7 @@ __noinline int index_enter(__u32 hash, __u32 place)
 	struct bucket *first = bucket_of(index, hash, 0);
 
 	for (__u32 choice = 0; first && choice < INDEX_CHOICES; choice++) {
-		struct bucket *b = bucket_of(index, hash, choice);
+		struct bucket *b = choice ? bucket_of(index, hash, choice) : first;
 
 		if (!b)
 			return 0;
@@ -263,7 +263,7 @@ static INLINE void index_drop(__u32 index, __u32 hash, __u64 ref)
 	struct bucket *first = bucket_of(index, hash, 0);
 
 	for (__u32 choice = 0; first && choice < INDEX_CHOICES; choice++) {
-		struct bucket *b = bucket_of(index, hash, choice);
+		struct bucket *b = choice ? bucket_of(index, hash, choice) : first;
 
 		if (!b)
 			return;

@@ -42,7 +42,7 @@ type Options struct {
 // The default sizes, with what each entry takes.
 const (
 	DefaultConnections = 1 << 20 // 168 bytes, and 128 of the flow cache; they grow (conn/tables.go)
-	DefaultServices    = 4096    // 180 bytes, and 40 more for each CPU
+	DefaultServices    = 4096    // 244 bytes, and 40 more for each CPU
 	DefaultRealServers = 1 << 16 // 120 bytes, and 40 more for each CPU
 	DefaultCacheLines  = 1 << 16 // memory is taken line by line
 )

@@ -2,6 +2,8 @@ package dataplane
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"weir/internal/dataplane/abi"
@@ -107,6 +109,22 @@ func TestServiceIsFoundBySlot(t *testing.T) {
 			if err := b.maps.Services.Put(key, s); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// An earlier build has pinned neither entries nor slots: they are made of its table of services.
+func TestServicesOfABuildWithoutSlots(t *testing.T) {
+	withPlane(t, twoServers(lvs.RoundRobin), func(b *bench) {
+		for _, name := range []string{abi.BpfMapServiceEntries, abi.BpfVarServiceSlots} {
+			if err := os.Remove(filepath.Join(b.pinDir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.reopen(t)
+		b.wantServiceSlots(t)
+		for _, p := range places {
+			b.send(t, p, syn(1), back)
 		}
 	})
 }
