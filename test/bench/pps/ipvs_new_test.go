@@ -38,6 +38,10 @@ var newServices = []service{
 	{"peer/wlc/nat", 87, lvs.WeightedLeastConnection, lvs.Masquerade, newServers, true},
 }
 
+// lostOf is of how many frames that have begun a connection one may be lost: where the guest's
+// other CPU stands still for a moment, the queue of the last device is full.
+const lostOf = 100
+
 // BenchmarkIPVSNew is the second part of `make bench-vm`: SYNs of ever new flows, which nobody
 // answers, beside the kernel's IPVS. Before each measurement all tables are empty. IPVS is as
 // the kernel has it by default, without conntrack. Each figure is the median of the rounds.
@@ -56,7 +60,7 @@ func BenchmarkIPVSNew(b *testing.B) {
 			}
 			n.compare(b, s.name+"/", s.ways(), newFrames, func(by way, frames int) { n.fresh(b, s.port, by, frames) })
 			got, weir, ipvs := n.arrived(b)-frames, n.live(b), n.ipvsConns(b)-conns
-			if uint64(weir)+ipvs != got {
+			if begun := uint64(weir) + ipvs; got > begun || begun-got > begun/lostOf {
 				b.Fatalf("%s: weir has begun %d connections and IPVS %d, but %d frames have arrived", s.name, weir, ipvs, got)
 			}
 			n.emptyWeir(b)
