@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"weir/internal/dataplane/abi"
 	"weir/internal/netlnk/nstest"
 	"weir/lvs"

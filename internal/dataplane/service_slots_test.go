@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"weir/internal/dataplane/abi"
@@ -73,10 +74,8 @@ func TestServicesOfOneSlot(t *testing.T) {
 						f := syn(client)
 						f.to = fmt.Sprintf("%v:%d", vip4, port)
 						want := "local"
-						for _, at := range there {
-							if at == i {
-								want = fmt.Sprintf("rs%d", i+1)
-							}
+						if slices.Contains(there, i) {
+							want = fmt.Sprintf("rs%d", i+1)
 						}
 						if got := b.pick(t, p, f); got != want {
 							t.Errorf("with services %v, %s, %s: port %d goes to %q, want %q", there, how, p.name, port, got, want)

@@ -30,8 +30,8 @@ type Variables struct {
 	FarEnds        *ebpf.Map `ebpf:".data.far_ends"`
 	FlowKnobs      *ebpf.Map `ebpf:".data.flow_knobs"`
 	HeldTurns      *ebpf.Map `ebpf:".data.held_turns"`
-	ServiceSlots   *ebpf.Map `ebpf:".data.service_slots"`
 	ServiceCounts  *ebpf.Map `ebpf:".data.service_counts"`
+	ServiceSlots   *ebpf.Map `ebpf:".data.service_slots"`
 	TemplateTables *ebpf.Map `ebpf:".data.template_tables"`
 }
 
