@@ -482,8 +482,9 @@ struct flow_line {
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
 	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
-	__u16 answers;    /* enum flow_answers */
-	__u16 method;     /* of the connection (enum method) */
+	__u8 answers;     /* enum flow_answers */
+	__u8 method;      /* of the connection (enum method) */
+	__u16 csum;       /* behind NAT: what the new address adds to a checksum's sum */
 };
 
 /* Two lines beside each other, which the CPU fetches from memory together. */
@@ -514,11 +515,18 @@ struct jiffies {
 /* How the flow cache works now. */
 struct flow_knobs {
 	__u64 seed[5];    /* secret odd numbers, so that nobody can aim many flows at one line */
-	__u32 generation; /* lines of another generation are empty */
+	__u32 older;      /* the generation of builds that laid a line out otherwise */
 	__u32 idle;       /* ticks without a packet after which a line is not used */
 	__u32 chunks;     /* the number of a CPU's chunks of lines, less 1; a power of two less 1 */
-	__u32 zero;
+	__u32 generation; /* lines of another generation are empty */
 };
+
+/*
+ * A generation has this in its highest bits. Another layout of lines takes another number, so that
+ * no build takes a line of another one's for its own, not even while the programs are exchanged.
+ */
+#define FLOW_LAYOUT 1
+#define FLOW_LAYOUT_SHIFT 24
 
 /* What weir_move is called with: some slots, from this index on. */
 struct moved {

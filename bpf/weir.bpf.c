@@ -71,12 +71,14 @@ SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet p = { .packets = 1, .ifindex = ctx->ingress_ifindex, .at_xdp = true };
 	struct sent sent = {};
+	enum parsed parsed;
 	struct headers h;
-	enum parsed parsed = parse(data, end, &h, &p);
+	struct packet p;
 	int action;
 
+	packet_begin(&p, ctx->ingress_ifindex, true);
+	parsed = parse(data, end, &h, &p);
 	if (parsed != PARSED) {
 		if (parsed < PARSED_SLOW || (vlan_devices && parsed == PARSED_TAGGED))
 			return XDP_PASS;
@@ -92,17 +94,19 @@ int weir_xdp(struct xdp_md *ctx)
 	}
 	if (!xdp_is_ours(h.eth, end, ctx->ingress_ifindex, &action))
 		return action;
+	h.summed = true;
 	return xdp_finish(ctx, &h, &p, &sent, balance(ctx, &h, &p, &sent, true), 0);
 }
 
 /* tc_balance balances a packet that comes in, at tc. It returns a tc action. */
 static INLINE int tc_balance(struct __sk_buff *skb)
 {
-	struct packet p = skb_packet(skb);
 	struct sent sent = {};
-	struct headers h;
 	enum parsed parsed;
+	struct headers h;
+	struct packet p;
 
+	skb_packet(&p, skb);
 	if (vlan_devices && skb->vlan_present)
 		return TC_ACT_UNSPEC;
 	parsed = parse_pulled(skb, &h, &p);
@@ -130,7 +134,7 @@ static INLINE enum vmac tc_vmac(struct __sk_buff *skb)
 	__u64 own;
 
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end ||
-	    (eth->h_proto != bpf_htons(ETH_P_IP) && eth->h_proto != bpf_htons(ETH_P_IPV6)))
+	    (eth_type(eth) != bpf_htons(ETH_P_IP) && eth_type(eth) != bpf_htons(ETH_P_IPV6)))
 		return VMAC_NONE;
 	v = vmac_of(eth, (void *)(long)skb->data_end, skb->ifindex, &own);
 	if (v != VMAC_MASTER)
@@ -192,11 +196,12 @@ static INLINE bool tc_mend_type(struct __sk_buff *skb)
 /* tc_behind is what weir_behind decides. */
 static INLINE int tc_behind(struct __sk_buff *skb)
 {
-	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
+	struct packet p;
 
+	skb_packet(&p, skb);
 	if (vlan_devices && skb->vlan_present)
 		return TC_ACT_UNSPEC;
 	if (!w || (skb->pkt_type != PACKET_HOST && !tc_mend_type(skb)) || (skb_lacks_eth(skb) && !skb_restore_eth(skb)))
@@ -238,12 +243,13 @@ int weir_behind(struct __sk_buff *skb)
 SEC("tc")
 int weir_local_out(struct __sk_buff *skb)
 {
-	struct packet p = skb_packet(skb);
 	struct work *w = work_of();
 	enum parsed parsed;
 	struct headers h;
+	struct packet p;
 	enum verdict v;
 
+	skb_packet(&p, skb);
 	if (!w)
 		return TC_ACT_UNSPEC;
 	p.local_out = true;
@@ -287,19 +293,21 @@ int weir_egress(struct __sk_buff *skb)
 	struct packet p = {};
 	struct ethhdr *eth;
 	struct headers h;
+	__be16 type;
 
 	if (skb->ingress_ifindex && skb->protocol == bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC; /* it is forwarded: neither ARP nor from here */
 	eth = take(&c, sizeof(*eth));
 	if (!eth)
 		return TC_ACT_UNSPEC;
-	if (eth->h_proto == bpf_htons(ETH_P_ARP))
+	type = eth_type(eth);
+	if (type == bpf_htons(ETH_P_ARP))
 		return arp_silenced(&c) || vmac_silenced(eth, skb->ifindex) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
+	if (type == bpf_htons(ETH_P_IPV6) && neighbour_silenced(&c))
 		return TC_ACT_SHOT;
 	if (skb->ingress_ifindex || skb->tc_index == TC_INDEX_BALANCED)
 		return TC_ACT_UNSPEC;
-	if (parse_ip(&(struct cursor){ eth + 1, c.end }, eth->h_proto, &h, &p, NULL) != PARSED_OTHER &&
+	if (parse_ip(&(struct cursor){ eth + 1, c.end }, type, &h, &p, NULL) != PARSED_OTHER &&
 	    local_out_wanted(&p.key))
 		bpf_tail_call(skb, &tails, 0);
 	if (p.protocol == IPPROTO_IGMP || p.protocol == IPPROTO_ICMPV6)

@@ -50,11 +50,13 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 		if (!vip || !same_addr(&s->addr, &p->key.from))
 			return false;
 		sent->new_port = l->of.out.vport;
+		sent->csum = l->csum;
 		*v = to_client(h, p, sent, vip, &l->of.out.route, s->service, l->server);
 		return true;
 	}
 	if (l->of.in.sender != p->sender)
 		return false;
+	sent->csum = l->csum;
 	*v = to_server(h, p, sent, s, l->server, l->method, 0);
 	return true;
 }

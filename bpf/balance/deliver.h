@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "base/bpf.h"
 #include "base/maps.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/director.h"
 #include "service/server.h"
@@ -44,6 +45,7 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		w->no_host = true;
 		return REFUSE;
 	}
+	w->csum = csum_folded(csum_addr(&p->key.to, &s->addr, !p->ip6));
 	w->end_there = ends_there(w->origin, s, w->method);
 	w->to_client = false;
 	w->server = index;

@@ -17,6 +17,7 @@
 #include "conn/older.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/service.h"
 #include "verdict/verdict.h"
@@ -120,6 +121,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	}
 	w->method = conn_method(word);
 	if (conn_nat(word)) {
+		w->csum = csum_folded(csum_addr(&p->key.to, &s->addr, !p->ip6));
 		reply_refresh(w, c, word);
 		conn_advance(c, word, p, now, INPUT);
 	} else {

@@ -124,9 +124,9 @@ static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 }
 
 /*
- * flow_insert gives the packet's flow a line on this CPU: the client's packets, or,
- * with answers, the server's. Connections of local clients have no
- * lines: a local socket costs more than the look-up.
+ * flow_insert gives the packet's flow a line on this CPU: the client's packets, or, with answers,
+ * the server's. Behind NAT w->csum is what the address that they get adds to a sum. Connections of
+ * local clients have no lines: a local socket costs more than the look-up.
  */
 static NOINLINE void flow_insert(struct work *w, struct conn *c, bool answers, __u32 now)
 {
@@ -165,6 +165,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, bool answers, _
 	if (answers)
 		l->answers = reply_by_tc(&c->route, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
+	l->csum = w->csum;
 	__sync_lock_test_and_set(&l->generation, flow_knobs.generation);
 	if (c->word != word || !(c->cached & bit))
 		l->generation = 0;

@@ -13,12 +13,12 @@
 #include "parse/address.h"
 
 /*
- * Each CPU has some chunks of 1 << flow_bits pairs of lines, 1 << flow_chunk_bits at most, and
+ * Each CPU has some chunks of flow_chunk_pairs pairs of lines, flow_chunks_most at most, and
  * flow_cpus is the number of CPUs. Go sets these, and how many chunks there are now
  * (flow_knobs.chunks).
  */
-volatile const __u32 flow_bits = 1;
-volatile const __u32 flow_chunk_bits = 0;
+volatile const __u32 flow_chunk_pairs = 2;
+volatile const __u32 flow_chunks_most = 1;
 volatile const __u32 flow_cpus = 1;
 
 /* flow_hash is a keyed hash of a flow. Its high bits are the good ones. */
@@ -48,8 +48,8 @@ static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 
 	if (place)
 		hash = (hash ^ hash >> 32) * (0x9e3779b97f4a7c13ULL + 2 * place);
-	at = hash >> (64 - flow_bits);
-	chunk = (cpu << flow_chunk_bits) + ((__u32)(hash >> 32) & flow_knobs.chunks);
+	at = (hash >> 32) * flow_chunk_pairs >> 32;
+	chunk = cpu * flow_chunks_most + ((__u32)(hash >> 32) & flow_knobs.chunks);
 	pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);
 	return pairs ? bpf_map_lookup_elem(pairs, &at) : NULL;
 }
@@ -118,6 +118,7 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 	__u64 hash = flow_hash(k);
 	struct flow_line *l;
 
+	asm volatile("" : "+r"(now)); /* so that the compiler keeps it, and not all that it follows from */
 	l = flow_match_pair(flow_pair(hash, cpu, 0), k);
 	if (!l)
 		l = flow_find_far(hash, cpu, k);

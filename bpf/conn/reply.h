@@ -17,6 +17,7 @@
 #include "conn/tcp_state.h"
 #include "conn/word.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/server.h"
 #include "verdict/verdict.h"
@@ -51,8 +52,9 @@ static NOINLINE enum reason reply_prepare(struct work *w, const struct server *s
 /* same_next_hop says whether two next hops are equal. */
 static INLINE bool same_next_hop(const struct next_hop *a, const struct next_hop *b)
 {
-	return mac_word(a->dst) == mac_word(b->dst) && mac_word(a->src) == mac_word(b->src) &&
-	       a->ifindex == b->ifindex;
+	const __u32 *one = (const __u32 *)a, *other = (const __u32 *)b;
+
+	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2] && one[3] == other[3];
 }
 
 /* reply_refresh stores a new reply route where the client's packets come by another one now. */
@@ -91,6 +93,7 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *c, __u64 w
 		return PASS;
 	if (conn_nat(word))
 		conn_advance(c, word, p, w->now, OUTPUT);
+	w->csum = csum_folded(csum_addr(&p->key.from, &c->key.to, !p->ip6));
 	flow_insert(w, c, true, w->now);
 	w->server = conn_server(word);
 	w->method = conn_method(word);

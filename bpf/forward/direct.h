@@ -5,8 +5,8 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"

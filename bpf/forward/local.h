@@ -50,7 +50,7 @@ static INLINE enum verdict send_to_local_client(const struct headers *h, const s
 	struct server *s = bpf_map_lookup_elem(&servers, &w->server);
 
 	if (reply_to_vip(&w->reply.route))
-		rewrite_second(h, sent, &p->key.to, &w->reply.vip, true);
+		rewrite_second(h, p, sent, &p->key.to, &w->reply.vip, true);
 	sent->mtu = s ? server_mtu(s, w->method) : 0;
 	sent->ifindex = LO_IFINDEX;
 	return LOCAL_CLIENT;
@@ -66,8 +66,10 @@ static INLINE void send_from_local_client(const struct headers *h, const struct 
 	struct addr *source = local_client_source(s, &p->key, method);
 
 	sent->mtu = server_mtu(s, method);
-	if (source)
-		rewrite_second(h, sent, &p->key.from, source, false);
+	if (!source)
+		return;
+	sent->csum = 0; /* its server is not behind NAT */
+	rewrite_second(h, p, sent, &p->key.from, source, false);
 }
 
 /*
@@ -80,7 +82,7 @@ static INLINE enum verdict send_to_local_node(const struct headers *h, const str
 	if (METHOD_OF(w->method) != METHOD_NAT)
 		return PASS;
 	sent->new_port = port_at(s, w->method, &p->key);
-	rewrite(h, sent, &p->key.to, &s->addr, true, false);
+	rewrite(h, p, sent, &s->addr, true, false);
 	count(&service_stats, s->service, w->new_conns, p->packets, p->bytes);
 	count(&server_stats, w->server, w->new_conns, p->packets, p->bytes);
 	return LOCAL_NODE;

@@ -8,9 +8,9 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "forward/direct.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/server.h"
 #include "verdict/verdict.h"
@@ -24,107 +24,122 @@
 
 /*
  * rewrite_header writes another destination or source address into the IP header, with hop a hop
- * less to live, too, and corrects the IPv4 checksum once for both. It returns what the address
- * adds to the transport checksum's sum.
+ * less to live, too, and corrects the IPv4 checksum once for both. Csum is what the address adds to
+ * a sum (csum_addr). False: the packet has no hop left, and is unchanged.
  */
-static INLINE __u32 rewrite_header(const struct headers *h, const struct addr *old, const struct addr *new,
-				   bool destination, bool hop)
+static INLINE bool rewrite_header(const struct headers *h, const struct addr *new, __u32 csum, bool destination,
+				  bool hop)
 {
-	__u32 sum = csum_addr(old, new, h->ip4 != NULL);
-
 	if (h->ip4) {
-		h->ip4->check = csum_apply(h->ip4->check, sum + (hop ? HOP_LESS : 0));
+		if (hop && h->ip4->ttl <= 1)
+			return false;
+		h->ip4->check = csum_apply(h->ip4->check, csum + (hop ? HOP_LESS : 0));
 		h->ip4->ttl -= hop;
 		if (destination)
 			h->ip4->daddr = UNMAPPED(new->lo);
 		else
 			h->ip4->saddr = UNMAPPED(new->lo);
 	} else if (h->ip6) {
+		if (hop && h->ip6->hop_limit <= 1)
+			return false;
 		h->ip6->hop_limit -= hop;
 		if (destination)
 			__builtin_memcpy(&h->ip6->daddr, new, 16);
 		else
 			__builtin_memcpy(&h->ip6->saddr, new, 16);
 	}
-	return sum;
+	return true;
 }
 
-/* rewrite_addr is rewrite_header for an address alone. */
+/* rewrite_addr is rewrite_header for an address alone, and returns what it adds to a sum. */
 static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old, const struct addr *new,
 				 bool destination)
 {
-	return rewrite_header(h, old, new, destination, false);
+	__u32 csum = csum_addr(old, new, h->ip4 != NULL);
+
+	rewrite_header(h, new, csum, destination, false);
+	return csum;
+}
+
+/*
+ * update_l4_csum corrects a complete transport checksum by what has been added to its sum. A UDP
+ * datagram without a checksum keeps none (RFC 768).
+ */
+static INLINE void update_l4_csum(const struct headers *h, const struct packet *p, __u32 csum)
+{
+	__u16 check;
+
+	if (p->protocol != IPPROTO_UDP) {
+		*h->check = csum_apply(*h->check, csum);
+		return;
+	}
+	if (h->ip4 && !*h->check) /* it has no checksum (RFC 768) */
+		return;
+	check = csum_apply(*h->check, csum);
+	*h->check = check ? check : 0xffff;
 }
 
 /*
  * rewrite writes another destination or source address into the packet, and the port
- * sent->new_port; with hop it takes a hop from it, too. The hook corrects the transport checksum,
- * by what sent says has changed.
+ * sent->new_port; with hop it takes a hop from it, too. Sent->csum is what the address adds to a
+ * sum. Where the transport checksum is not complete, the hook corrects it, by what sent says has
+ * changed. False: the packet has no hop left, and is unchanged.
  */
-static INLINE void rewrite(const struct headers *h, struct sent *sent, const struct addr *old,
+static INLINE bool rewrite(const struct headers *h, const struct packet *p, struct sent *sent,
 			   const struct addr *new, bool destination, bool hop)
 {
-	sent->nat = true;
-	sent->csum = rewrite_header(h, old, new, destination, hop);
-	if (destination) {
-		sent->old_port = h->l4->dest;
-		h->l4->dest = sent->new_port;
-	} else {
-		sent->old_port = h->l4->source;
-		h->l4->source = sent->new_port;
-	}
+	__u16 *port = destination ? &h->l4->dest : &h->l4->source;
+
+	if (!rewrite_header(h, new, sent->csum, destination, hop))
+		return false;
+	sent->old_port = *port;
+	*port = sent->new_port;
+	if (h->summed)
+		update_l4_csum(h, p, sent->csum + csum_short(sent->old_port, sent->new_port));
+	else
+		sent->nat = true;
+	return true;
 }
 
 /* rewrite_second writes one more address into a packet that may have been rewritten. */
-static INLINE void rewrite_second(const struct headers *h, struct sent *sent, const struct addr *old,
-				  const struct addr *new, bool destination)
+static INLINE void rewrite_second(const struct headers *h, const struct packet *p, struct sent *sent,
+				  const struct addr *old, const struct addr *new, bool destination)
 {
-	sent->nat = true;
-	sent->csum += rewrite_addr(h, old, new, destination);
-}
+	__u32 csum = rewrite_addr(h, old, new, destination);
 
-/*
- * update_l4_csum corrects the transport checksum in the frame, where it is complete. A
- * UDP datagram without a checksum keeps none (RFC 768).
- */
-static INLINE void update_l4_csum(const struct headers *h, const struct packet *p, const struct sent *sent)
-{
-	bool udp = p->protocol == IPPROTO_UDP;
-
-	if (udp && h->ip4 && !*h->check) /* it has no checksum (RFC 768) */
+	if (h->summed) {
+		update_l4_csum(h, p, csum);
 		return;
-	*h->check = csum_apply(*h->check, sent->csum + csum_short(sent->old_port, sent->new_port));
-	if (udp && !*h->check)
-		*h->check = 0xffff;
+	}
+	sent->csum += csum;
+	sent->nat = true;
 }
 
 /*
- * nat sends a client's packet to its server behind NAT. It returns FORWARD, or counts
- * DROP_NO_NEXT_HOP or DROP_TTL.
+ * nat sends a client's packet to its server behind NAT, whose address adds sent->csum to a sum. It
+ * returns FORWARD, or counts DROP_NO_NEXT_HOP or DROP_TTL.
  */
 static INLINE enum verdict nat(const struct headers *h, const struct packet *p, struct sent *sent,
 			       const struct server *s, __u32 method)
 {
 	if (!(s->flags & SERVER_RESOLVED))
 		return drop(DROP_NO_NEXT_HOP);
-	if (on_last_hop(h))
-		return drop(DROP_TTL);
 	sent->new_port = port_at(s, method, &p->key);
-	rewrite(h, sent, &p->key.to, &s->addr, true, true);
+	if (!rewrite(h, p, sent, &s->addr, true, true))
+		return drop(DROP_TTL);
 	set_next_hop(h, sent, &s->next_hop);
 	return FORWARD;
 }
 
 /*
- * nat_back sends a server's packet to its client, from the virtual address and the port
- * sent->new_port. It returns FORWARD, or counts DROP_TTL.
+ * nat_back sends a server's packet to its client, from the virtual address, which adds sent->csum to
+ * a sum, and the port sent->new_port. It returns FORWARD, or counts DROP_TTL.
  */
 static INLINE enum verdict nat_back(const struct headers *h, const struct packet *p, struct sent *sent,
 				    const struct addr *vip, const struct next_hop *back)
 {
-	if (on_last_hop(h))
+	if (!rewrite(h, p, sent, vip, false, true))
 		return drop(DROP_TTL);
-	rewrite(h, sent, &p->key.from, vip, false, true);
 	set_next_hop(h, sent, back);
 	return FORWARD;
 }

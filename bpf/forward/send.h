@@ -18,8 +18,9 @@
 #include "verdict/work.h"
 
 /*
- * to_server sends a client's packet to its server by the connection's method. It returns
- * what nat, tunnel, direct and too_big do, and counts the packet on FORWARD.
+ * to_server sends a client's packet to its server by the connection's method: behind NAT the
+ * server's address adds sent->csum to a sum. It returns what nat, tunnel, direct and too_big do, and
+ * counts the packet on FORWARD.
  */
 static INLINE enum verdict to_server(const struct headers *h, const struct packet *p, struct sent *sent,
 				     const struct server *s, __u32 index, __u32 method, __u32 conns)
@@ -72,6 +73,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	struct server *s;
 	enum verdict v;
 
+	sent->csum = w->csum;
 	if (w->to_client) {
 		sent->new_port = ports_destination(w->reply.ports);
 		v = to_client(h, p, sent, &w->reply.vip, &w->reply.route, w->service, w->server);

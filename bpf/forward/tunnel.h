@@ -9,9 +9,9 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "forward/direct.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/server.h"
 #include "verdict/verdict.h"

@@ -95,7 +95,7 @@ static NOINLINE bool is_refused(struct __sk_buff *skb)
 
 	if (!eth)
 		return false;
-	parsed = parse_ip(&c, eth->h_proto, &h, &p, &piece);
+	parsed = parse_ip(&c, eth_type(eth), &h, &p, &piece);
 	if (parsed == PARSED_SHORT || piece.later || !refuses_for(&p.key.to))
 		return false;
 	if (parsed == PARSED)

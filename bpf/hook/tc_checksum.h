@@ -7,25 +7,28 @@
 #define WEIR_HOOK_TC_CHECKSUM_H
 
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "forward/nat.h"
 #include "hook/tc_summed.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "verdict/work.h"
 
 /*
- * skb_update_by_helpers is skb_update_l4_csum by the kernel's helpers. They know what the skb
- * is; before Linux 6.16 they leave skb->csum wrong with IPv6.
+ * skb_update_by_helpers is skb_update_l4_csum by the kernel's helpers, for a checksum so many bytes
+ * into the frame. They know what the skb is; before Linux 6.16 they leave skb->csum wrong with IPv6.
+ * Ports are the old port | the new one << 16. It takes no pointers to what the caller knows, so that
+ * the caller may keep that in registers.
  */
-static NOINLINE long skb_update_by_helpers(struct __sk_buff *skb, const struct headers *h,
-					   const struct packet *p, const struct sent *sent)
+static NOINLINE long skb_update_by_helpers(struct __sk_buff *skb, __u32 check_offset, __u32 csum, __u32 ports,
+					   bool udp)
 {
-	__u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	long err = bpf_l4_csum_replace(skb, h->check_offset, 0, sent->csum, flags | BPF_F_PSEUDO_HDR);
+	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
+	__u16 old_port = ports, new_port = ports >> 16;
+	long err = bpf_l4_csum_replace(skb, check_offset, 0, csum, flags | BPF_F_PSEUDO_HDR);
 
-	if (err || sent->old_port == sent->new_port)
+	if (err || old_port == new_port)
 		return err;
-	return bpf_l4_csum_replace(skb, h->check_offset, sent->old_port, sent->new_port, flags | 2);
+	return bpf_l4_csum_replace(skb, check_offset, old_port, new_port, flags | 2);
 }
 
 /* What a hop less to live takes off the sum of an IPv6 packet: the limit is the low byte of its word. */
@@ -43,10 +46,11 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 {
 	enum summed summed;
 
-	if (summed_by == SUMMED_BY_HELPERS)
-		return skb_update_by_helpers(skb, h, p, sent);
 	if (!h->check)
 		return -1;
+	if (summed_by == SUMMED_BY_HELPERS)
+		return skb_update_by_helpers(skb, check_offset(h), sent->csum,
+					     sent->old_port | (__u32)sent->new_port << 16, p->protocol == IPPROTO_UDP);
 	summed = skb_summed(skb);
 	if (summed == CHECKSUM_PARTIAL) {
 		*h->check = ~csum_apply(~*h->check, sent->csum);
@@ -56,7 +60,7 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 		bpf_csum_update(skb, ~(h->ip4 ? sent->csum : hops));
 	if (p->protocol == IPPROTO_UDP && !*h->check) /* it has no checksum (RFC 768, RFC 6936) */
 		return 0;
-	update_l4_csum(h, p, sent);
+	update_l4_csum(h, p, sent->csum + csum_short(sent->old_port, sent->new_port));
 	return 0;
 }
 
@@ -101,12 +105,16 @@ static INLINE long skb_local_out_csum(struct __sk_buff *skb, const struct header
 				      const struct sent *sent)
 {
 	__u32 headers = sizeof(struct tcphdr) + (p->ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__u32 check;
 
+	if (!h->check) /* a fragment without ports */
+		return 0;
+	check = check_offset(h);
 	if (sent->nat && skb_update_l4_csum(skb, h, p, sent, HOP_SUM))
 		return -1;
 	if (p->protocol != IPPROTO_TCP || !(p->tcp_flags & TCP_SYN) || sent->mtu <= headers)
 		return 0;
-	return skb_clamp(skb, h->check_offset, sent->mtu - headers);
+	return skb_clamp(skb, check, sent->mtu - headers);
 }
 
 #endif

@@ -88,6 +88,7 @@ static INLINE bool takes_at_far_end(__u32 ifindex)
 {
 	__u32 word = ifindex / 64;
 
+	asm volatile("" : "+r"(word)); /* so that the verifier sees that the bound is that of the index */
 	return word < FAR_END_WORDS && far_ends.bits[word] >> ifindex % 64 & 1;
 }
 

@@ -13,30 +13,23 @@
 #include "conn/reply_key.h"
 #include "conn/index.h"
 #include "conn/older.h"
-#include "forward/send.h"
-#include "hook/tc_finish.h"
+#include "hook/tc_slow.h"
 #include "parse/packet.h"
 #include "service/addr_filter.h"
 #include "service/firewall_mark.h"
-#include "verdict/verdict.h"
+#include "slow/classify.h"
 #include "verdict/work.h"
 
 /*
- * skb_route sends a packet by the full path, without the flow cache. It returns a tc
- * action.
+ * skb_route sends a packet by the full path, without the flow cache, and returns a tc action. The
+ * slow path sends it, so that the verifier goes through the sending once.
  */
 static INLINE int skb_route(struct __sk_buff *skb, struct work *w, const struct headers *h,
 			    const struct packet *p)
 {
-	struct sent sent = {};
-	enum verdict v;
-
-	w->packet = *p;
+	slow_whole(w, h, p);
 	w->reply_route = (struct next_hop){ .ifindex = LO_IFINDEX };
-	v = route_packet();
-	if (v == FORWARD)
-		v = send_on(h, p, &sent, w);
-	return skb_finish(skb, h, p, &sent, v, true, false);
+	return skb_slow_send(skb, route_packet());
 }
 
 /* reply_of is the connection that an answer with this key belongs to, or NULL. */

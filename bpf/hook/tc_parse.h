@@ -26,26 +26,24 @@
  * it reads their size. A GSO packet from a virtual machine does not tell its number of
  * segments (virtio_net_hdr_to_skb, linux/virtio_net.h), and is counted by its length.
  */
-static INLINE struct packet skb_packet(const struct __sk_buff *skb)
+static INLINE void skb_packet(struct packet *p, const struct __sk_buff *skb)
 {
-	struct packet p = { .packets = skb->gso_segs, .ifindex = skb->ifindex };
+	__u32 segments = skb->gso_segs;
 
-	if (p.packets <= 1 && skb->len <= USUAL_FRAME) {
-		p.packets = 1;
-		return p;
-	}
-	p.segment = skb->gso_size;
-	if (p.packets)
-		return p;
-	p.packets = 1;
-	if (p.segment)
-		p.packets += (skb->len - USUAL_HEADERS) / p.segment;
-	return p;
+	packet_begin(p, skb->ifindex, false);
+	if (segments <= 1 && skb->len <= USUAL_FRAME)
+		return;
+	p->segment = skb->gso_size;
+	if (segments)
+		p->packets = segments;
+	else if (p->segment)
+		p->packets += (skb->len - USUAL_HEADERS) / p->segment;
 }
 
 /* parse_skb is parse for the linear data of an skb. */
 static INLINE enum parsed parse_skb(struct __sk_buff *skb, struct headers *h, struct packet *p)
 {
+	h->summed = false;
 	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, h, p);
 }
 
@@ -88,12 +86,14 @@ static INLINE bool skb_lacks_eth(struct __sk_buff *skb)
  */
 static NOINLINE bool skb_restore_eth(struct __sk_buff *skb)
 {
-	struct ethhdr eth, seen;
+	/* Both addresses are three words, and the kernel takes only aligned ones on the stack. */
+	struct ethhdr eth __attribute__((aligned(4))), seen __attribute__((aligned(4)));
+	const __u32 *one = (const void *)&eth, *other = (const void *)&seen;
 
 	if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) ||
 	    bpf_skb_load_bytes(skb, 0, &seen, sizeof(seen)))
 		return false;
-	if (mac_word(eth.h_dest) == mac_word(seen.h_dest) && mac_word(eth.h_source) == mac_word(seen.h_source))
+	if (one[0] == other[0] && one[1] == other[1] && one[2] == other[2])
 		return true;
 	return !bpf_skb_change_head(skb, sizeof(eth), 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }

@@ -63,7 +63,7 @@ __noinline int skb_slow_send(struct __sk_buff *skb, int decided)
 	 */
 	if (v == FORWARD && copy && to_local_client(w))
 		return skb_reinject(skb);
-	if (!slow_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w))
+	if (!slow_headers((void *)(long)skb->data, (void *)(long)skb->data_end, &h, &q, w, false))
 		return TC_ACT_UNSPEC;
 	if (v == FORWARD)
 		v = slow_send(&h, &q, &sent, w);

@@ -8,7 +8,6 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/nat.h"
 #include "forward/tunnel.h"
 #include "parse/packet.h"
 #include "slow/icmp_error.h"
@@ -94,13 +93,7 @@ static INLINE int xdp_finish(struct xdp_md *ctx, const struct headers *h, const 
 		return xdp_error(ctx, icmp_refusal(h, p, bpf_xdp_get_buff_len(ctx) - l2), tag_bytes);
 	case TOO_BIG:
 		return xdp_error(ctx, icmp_too_big(h, p, bpf_xdp_get_buff_len(ctx) - l2, sent->mtu), tag_bytes);
-	case LOCAL_NODE:
-		if (sent->nat)
-			update_l4_csum(h, p, sent);
-		return XDP_PASS;
 	case FORWARD:
-		if (sent->nat)
-			update_l4_csum(h, p, sent);
 		if (tag_bytes && sent->ifindex != ctx->ingress_ifindex) {
 			if (!xdp_untag(ctx, tag_bytes))
 				return XDP_DROP;

@@ -55,7 +55,7 @@ __noinline int xdp_slow_send(struct xdp_md *ctx, int decided)
 	}
 	if (v == PASS)
 		return XDP_PASS;
-	if (!slow_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w))
+	if (!slow_headers((void *)(long)ctx->data, (void *)(long)ctx->data_end, &h, &q, w, true))
 		return XDP_PASS;
 	if (v == FORWARD)
 		v = slow_send(&h, &q, &sent, w);

@@ -50,12 +50,13 @@ static INLINE bool same_addr(const struct addr *a, const struct addr *b)
 }
 
 /*
- * mac_word is an Ethernet address as the low 6 bytes of a word, its first byte lowest.
- * The address may stand at any even place in memory.
+ * mac_word is an Ethernet address as the low 6 bytes of a word, its first byte lowest. It may
+ * stand at any place of a frame or of a table, but not on the stack, where the kernel takes only
+ * aligned words.
  */
 static INLINE __u64 mac_word(const __u8 *mac)
 {
-	return *(__u16 *)mac | (__u64)*(__u16 *)(mac + 2) << 16 | (__u64)*(__u16 *)(mac + 4) << 32;
+	return *(__u32 *)mac | (__u64)*(__u16 *)(mac + 4) << 32;
 }
 
 /*

@@ -44,6 +44,15 @@ static INLINE enum parsed parse_ports(struct cursor *c, struct headers *h, struc
 	return p->protocol == (p->ip6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? PARSED_ICMP : PARSED_OTHER;
 }
 
+/*
+ * eth_type is a frame's Ethernet type, in network byte order. The header's own type has no
+ * alignment, so the compiler would read it byte by byte.
+ */
+static INLINE __be16 eth_type(const struct ethhdr *eth)
+{
+	return *(const __be16 *)((const void *)eth + offsetof(struct ethhdr, h_proto));
+}
+
 /* is_tag says whether an Ethernet type, in network byte order, announces a VLAN tag. */
 static INLINE bool is_tag(__be16 type)
 {
@@ -63,15 +72,13 @@ static INLINE enum parsed parse(void *data, void *end, struct headers *h, struct
 	h->eth = take(&c, sizeof(*h->eth));
 	if (!h->eth)
 		return PARSED_SHORT;
-	parsed = parse_ip(&c, h->eth->h_proto, h, p, NULL);
-	if (parsed == PARSED_OTHER && is_tag(h->eth->h_proto))
+	parsed = parse_ip(&c, eth_type(h->eth), h, p, NULL);
+	if (parsed == PARSED_OTHER && is_tag(eth_type(h->eth)))
 		return PARSED_TAGGED;
 	if (parsed == PARSED)
 		parsed = parse_ports(&c, h, p);
-	if (parsed == PARSED) {
-		h->check_offset = (void *)h->check - data;
+	if (parsed == PARSED)
 		p->sender = sender_word(h->eth->h_source, p->ifindex);
-	}
 	return parsed;
 }
 

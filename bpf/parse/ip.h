@@ -9,6 +9,12 @@
 #include "parse/cursor.h"
 #include "parse/packet.h"
 
+/* ip4_plain says whether an IPv4 header has no options, by its first byte: version 4, five words. */
+static INLINE bool ip4_plain(const struct iphdr *ip)
+{
+	return *(const __u8 *)ip == 0x45;
+}
+
 /*
  * parse_ip4 reads the IPv4 header at the cursor, and moves the cursor to the transport
  * header. It returns PARSED, PARSED_SHORT, PARSED_OTHER for what is no IPv4, or
@@ -19,11 +25,10 @@ static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct 
 				    struct ip_fragment *piece)
 {
 	struct iphdr *ip = take(c, sizeof(*ip));
-	__u32 options;
 
 	if (!ip)
 		return PARSED_SHORT;
-	if (ip->version != 4 || ip->ihl < 5)
+	if (!ip4_plain(ip) && (ip->version != 4 || ip->ihl < 5))
 		return PARSED_OTHER;
 	h->ip4 = ip;
 	h->ip6 = NULL;
@@ -41,8 +46,7 @@ static INLINE enum parsed parse_ip4(struct cursor *c, struct headers *h, struct 
 		piece->later = ip->frag_off & bpf_htons(IP_OFFSET);
 		piece->first = !piece->later;
 	}
-	options = (ip->ihl - 5) * 4;
-	if (options && !take(c, options & 63))
+	if (!ip4_plain(ip) && !take(c, (ip->ihl - 5) * 4 & 63))
 		return PARSED_SHORT;
 	return piece && piece->later ? PARSED_FRAGMENT : PARSED;
 }

@@ -37,7 +37,24 @@ struct packet {
 	bool ip6;
 	bool local_out;  /* this machine sends it */
 	bool at_xdp;     /* it is at XDP, on the fast path */
+	__u8 zero[3];
 };
+
+/*
+ * packet_begin begins what is known of a packet that came in by a device. It sets all that parse
+ * does not set of every packet, and no more: a program that zeroes a whole struct packet first does
+ * so for each packet.
+ */
+static INLINE void packet_begin(struct packet *p, __u32 ifindex, bool at_xdp)
+{
+	p->packets = 1;
+	p->segment = 0;
+	p->ifindex = ifindex;
+	p->protocol = p->tcp_flags = 0;
+	p->ip6 = p->local_out = false;
+	p->at_xdp = at_xdp;
+	p->zero[0] = p->zero[1] = p->zero[2] = 0;
+}
 
 /* Pointers to a packet's headers in the frame. */
 struct headers {
@@ -45,9 +62,15 @@ struct headers {
 	struct iphdr *ip4; /* NULL for IPv6 */
 	struct ipv6hdr *ip6; /* NULL for IPv4 */
 	struct udphdr *l4; /* the UDP header, or TCP's, whose ports stand alike */
-	__u16 *check;      /* the transport checksum */
-	__u32 check_offset; /* how many bytes into the frame check is */
+	__u16 *check;      /* the transport checksum: */
+	bool summed;       /* it is complete, as always at XDP; else the hook knows what it is */
 };
+
+/* check_offset is how many bytes into the frame the transport checksum is. */
+static INLINE __u32 check_offset(const struct headers *h)
+{
+	return (void *)h->check - (void *)h->eth;
+}
 
 /* What the IP header says about a fragment; neither first nor later: it is none. */
 struct ip_fragment {

@@ -114,7 +114,7 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	h.eth = take(&c, sizeof(*h.eth));
 	if (!h.eth || (device_mac && mac_word(h.eth->h_dest) != device_mac))
 		return NEXT_PASS;
-	type = parse_tags(&c, r, h.eth->h_proto);
+	type = parse_tags(&c, r, eth_type(h.eth));
 	p->sender = sender_word(h.eth->h_source, ifindex);
 	set_reply_route(w, &h);
 	r->ip = frame_offset(data, c.pos);
@@ -137,12 +137,27 @@ static INLINE enum slow_next classify(void *data, void *end, struct work *w, __u
 	return slow_next_of(w, NEXT_ROUTE);
 }
 
+/* slow_whole has the slow path send a packet that parse has read. */
+static INLINE void slow_whole(struct work *w, const struct headers *h, const struct packet *p)
+{
+	struct slow_packet *r = &w->slow;
+
+	w->packet = *p;
+	w->waiting = 0;
+	r->kind = SLOW_WHOLE;
+	r->tag_bytes = r->icmp = r->quote = 0;
+	r->ip = sizeof(struct ethhdr);
+	r->l4 = frame_offset(h->eth, h->l4);
+	r->check = frame_offset(h->eth, h->check);
+	r->copy = false;
+}
+
 /*
- * slow_headers finds the headers again, at the offsets that classify has stored. False:
- * the frame is shorter now.
+ * slow_headers finds the headers again, at the offsets that classify has stored, with a complete
+ * checksum or not (summed). False: the frame is shorter now.
  */
 static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct quote *q,
-				const struct work *w)
+				const struct work *w, bool summed)
 {
 	const struct slow_packet *r = &w->slow;
 	bool ip6 = w->packet.ip6;
@@ -152,6 +167,7 @@ static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct
 		return false;
 	h->ip4 = NULL;
 	h->ip6 = NULL;
+	h->summed = summed;
 	if (ip6) {
 		h->ip6 = frame_part(data, end, r->ip, sizeof(*h->ip6));
 		if (!h->ip6)
@@ -163,7 +179,6 @@ static INLINE bool slow_headers(void *data, void *end, struct headers *h, struct
 	}
 	h->l4 = r->l4 ? frame_part(data, end, r->l4, sizeof(struct udphdr)) : NULL;
 	h->check = r->check ? frame_part(data, end, r->check, sizeof(__u16)) : NULL;
-	h->check_offset = r->check;
 	q->icmp = r->icmp ? frame_part(data, end, r->icmp, sizeof(struct icmp_head)) : NULL;
 	q->ip4 = r->icmp && !ip6 ? frame_part(data, end, r->quote, sizeof(struct iphdr)) : NULL;
 	q->ip6 = r->icmp && ip6 ? frame_part(data, end, r->quote, sizeof(struct ipv6hdr)) : NULL;

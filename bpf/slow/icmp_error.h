@@ -9,8 +9,8 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "slow/icmp.h"
 #include "verdict/work.h"
@@ -92,15 +92,14 @@ static INLINE __u16 pseudo_sum(const struct packet *p, __u32 bytes)
  */
 static INLINE void icmp_notice_half(struct icmp_error *e, const struct headers *h, const struct packet *p)
 {
-	__u32 check = h->check_offset, l4;
+	__u32 check, l4;
 
 	e->l4 = e->check = 0;
 	if (!h->check)
 		return;
-	if (p->ip6)
-		check -= (void *)h->ip6 - (void *)h->eth;
-	else
-		check -= (void *)h->ip4 - (void *)h->eth;
+	check = check_offset(h);
+	asm volatile("" : "+r"(check)); /* the verifier does not follow which of the two headers it is less */
+	check -= (p->ip6 ? (void *)h->ip6 : (void *)h->ip4) - (void *)h->eth;
 	l4 = check - (p->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check) : offsetof(struct tcphdr, check));
 	if (check + sizeof(__u16) > e->quote || *h->check != pseudo_sum(p, p->bytes - l4))
 		return;

@@ -8,9 +8,9 @@
 
 #include "abi.h"
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "forward/nat.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "parse/cursor.h"
 #include "parse/ip.h"
 #include "parse/packet.h"

@@ -4,8 +4,8 @@
 #define WEIR_SLOW_ICMP_WRITE_H
 
 #include "base/bpf.h"
-#include "forward/checksum.h"
 #include "parse/address.h"
+#include "parse/checksum.h"
 #include "slow/icmp.h"
 #include "slow/icmp_error.h"
 #include "verdict/work.h"

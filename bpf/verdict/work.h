@@ -15,7 +15,7 @@
 /* What the forwarding functions have done to a packet, and what the hook is still to do. */
 struct sent {
 	__u32 ifindex; /* the device that it leaves by */
-	bool nat;      /* addresses or a port have changed, and the transport checksum must: */
+	bool nat;      /* the hook is to correct the transport checksum, by these: */
 	__u16 old_port, new_port; /* network byte order */
 	__u32 csum;  /* what the addresses add to the checksum's sum: below 2^21 */
 	__u32 outer; /* bytes of the outer header that goes in front; 0: none */
@@ -79,6 +79,7 @@ struct work {
 	bool end_there;          /* its server is the last machine that it reaches (service/director.h) */
 	bool to_client;          /* it goes to the client of a connection: */
 	struct conn_reply reply; /* that client */
+	__u16 csum;              /* behind NAT: what the address that it gets adds to a checksum's sum */
 	/* On the way to the verdict: */
 	__u32 hash;                   /* of its key (index_hash) */
 	__u32 freed;                  /* the place of a slot that was freed for this packet, or 0 */

@@ -135,6 +135,37 @@ func TestLinesOfNAT(t *testing.T) {
 	})
 }
 
+// A line of a build that laid lines out otherwise is not believed, whatever stands in it: while
+// the programs are exchanged, both builds fill lines.
+func TestLineOfAnotherLayoutIsNotBelieved(t *testing.T) {
+	plan := planOf(virtual(lvs.TCP, vip4, lvs.RoundRobin, masqueraded("192.0.2.11", 8080)))
+	withPlane(t, plan, func(b *bench) {
+		ask := syn(1)
+		answer := frame{dst: ourMAC, src: rs1MAC, from: "192.0.2.11:8080", to: ask.from, proto: "tcp", flags: "A"}
+		translated := answer.forwarded(clientMAC)
+		translated.from = ask.to
+		b.send(t, places[0], ask, back)
+		ask.flags = "A"
+		for range 2 {
+			b.wantFrame(t, places[0], ask, ask.sentOn(rs1MAC, "192.0.2.11:8080"))
+			b.wantFrame(t, places[0], answer, translated)
+			if n := b.lines(t); n != 2 {
+				t.Fatalf("%d lines are in use, want 2", n)
+			}
+			b.eachLine(t, func(l *abi.BpfFlowLine) { // answers and method had 16 bits each
+				if l.Generation == 0 {
+					return
+				}
+				l.Generation = b.knobs().Older
+				l.Method, l.Csum = 0, uint16(l.Method)
+			})
+		}
+		if now := b.knobs(); now.Older == now.Generation || now.Older>>abi.FlowLayoutShift != 0 {
+			t.Errorf("the generations %#x and %#x do not tell the layouts apart", now.Older, now.Generation)
+		}
+	})
+}
+
 // A connection whose packets all go by a line lives as long as the line is used,
 // on any CPU and in either direction, and ends when that has been silent for long.
 func TestConnectionLivesByItsLines(t *testing.T) {

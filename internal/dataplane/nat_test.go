@@ -27,8 +27,8 @@ func (f frame) sentOn(mac, to string) frame {
 	return f
 }
 
-// A connection through NAT, packet by packet and both ways, at XDP and at tc:
-// addresses, ports, TTL and every checksum, which the fixtures make by their own
+// A connection through NAT, packet by packet and both ways, at XDP and at tc, on the
+// full path and by the flow cache: addresses, ports, TTL and every checksum, which the fixtures make by their own
 // arithmetic.
 func TestMasquerade(t *testing.T) {
 	plan := planOf(
@@ -65,8 +65,11 @@ func TestMasquerade(t *testing.T) {
 					back.from = tt.vip
 					b.wantFrame(t, p, ask, ask.sentOn(rs1MAC, tt.server))
 					b.wantFrame(t, p, answer, back)
-					ask.flags = tt.followed
-					b.wantFrame(t, p, ask, ask.sentOn(rs1MAC, tt.server))
+					ask.flags, answer.flags, back.flags = tt.followed, tt.followed, tt.followed
+					for range 3 { // by the full path, and by the lines of the flow cache
+						b.wantFrame(t, p, ask, ask.sentOn(rs1MAC, tt.server))
+						b.wantFrame(t, p, answer, back)
+					}
 					b.send(t, p, edit(ask, func(f *frame) { f.ttl = 1 }), dropped)
 					b.send(t, p, edit(answer, func(f *frame) { f.ttl = 1 }), dropped)
 				})

@@ -148,10 +148,10 @@ type BpfFlowKey struct {
 type BpfFlowKnobs struct {
 	_          structs.HostLayout
 	Seed       [5]uint64
-	Generation uint32
+	Older      uint32
 	Idle       uint32
 	Chunks     uint32
-	Zero       uint32
+	Generation uint32
 }
 
 type BpfFlowLine struct {
@@ -169,8 +169,9 @@ type BpfFlowLine struct {
 	Server     uint32
 	Used       uint32
 	Generation uint32
-	Answers    uint16
-	Method     uint16
+	Answers    uint8
+	Method     uint8
+	Csum       uint16
 }
 
 type BpfFlowPairs struct {
@@ -584,7 +585,7 @@ type BpfWork struct {
 		Ip6      bool
 		LocalOut bool
 		AtXdp    bool
-		_        [3]byte
+		Zero     [3]uint8
 	}
 	ReplyRoute struct {
 		_       structs.HostLayout
@@ -618,11 +619,14 @@ type BpfWork struct {
 			Ifindex uint32
 		}
 	}
+	Csum          uint16
+	_             [2]byte
 	Hash          uint32
 	Freed         uint32
 	Answered      bool
 	_             [3]byte
 	Answers       uint32
+	_             [4]byte
 	Template      BpfTemplateKey
 	TemplateDraft BpfTemplate
 	_             [4]byte
@@ -671,7 +675,7 @@ type BpfWork struct {
 			Ip6      bool
 			LocalOut bool
 			AtXdp    bool
-			_        [3]byte
+			Zero     [3]uint8
 		}
 		Ip    uint32
 		L4    uint32
@@ -751,8 +755,8 @@ const (
 	BpfVarDeviceMac           = "device_mac"
 	BpfVarDirectorFilter      = "director_filter"
 	BpfVarFarEnds             = "far_ends"
-	BpfVarFlowBits            = "flow_bits"
-	BpfVarFlowChunkBits       = "flow_chunk_bits"
+	BpfVarFlowChunkPairs      = "flow_chunk_pairs"
+	BpfVarFlowChunksMost      = "flow_chunks_most"
 	BpfVarFlowCpus            = "flow_cpus"
 	BpfVarFlowKnobs           = "flow_knobs"
 	BpfVarHeldTurns           = "held_turns"
@@ -885,8 +889,8 @@ type BpfVariableSpecs struct {
 	DeviceMac          *ebpf.VariableSpec `ebpf:"device_mac"`
 	DirectorFilter     *ebpf.VariableSpec `ebpf:"director_filter"`
 	FarEnds            *ebpf.VariableSpec `ebpf:"far_ends"`
-	FlowBits           *ebpf.VariableSpec `ebpf:"flow_bits"`
-	FlowChunkBits      *ebpf.VariableSpec `ebpf:"flow_chunk_bits"`
+	FlowChunkPairs     *ebpf.VariableSpec `ebpf:"flow_chunk_pairs"`
+	FlowChunksMost     *ebpf.VariableSpec `ebpf:"flow_chunks_most"`
 	FlowCpus           *ebpf.VariableSpec `ebpf:"flow_cpus"`
 	FlowKnobs          *ebpf.VariableSpec `ebpf:"flow_knobs"`
 	HeldTurns          *ebpf.VariableSpec `ebpf:"held_turns"`
@@ -1019,8 +1023,8 @@ type BpfVariables struct {
 	DeviceMac          *ebpf.Variable `ebpf:"device_mac"`
 	DirectorFilter     *ebpf.Variable `ebpf:"director_filter"`
 	FarEnds            *ebpf.Variable `ebpf:"far_ends"`
-	FlowBits           *ebpf.Variable `ebpf:"flow_bits"`
-	FlowChunkBits      *ebpf.Variable `ebpf:"flow_chunk_bits"`
+	FlowChunkPairs     *ebpf.Variable `ebpf:"flow_chunk_pairs"`
+	FlowChunksMost     *ebpf.Variable `ebpf:"flow_chunks_most"`
 	FlowCpus           *ebpf.Variable `ebpf:"flow_cpus"`
 	FlowKnobs          *ebpf.Variable `ebpf:"flow_knobs"`
 	HeldTurns          *ebpf.Variable `ebpf:"held_turns"`

@@ -33,10 +33,9 @@ func (t *Table) ForgetFlows() error {
 // forgetFlows makes every established flow take the full path once. It is called when
 // existing flows are to be forwarded in another way; a new weight is no such change.
 func (t *Table) forgetFlows() error {
-	t.flows.Generation++
-	if t.flows.Generation == 0 { // that is an empty line's
-		t.flows.Generation = 1
-	}
+	const layout = abi.FlowLayout << abi.FlowLayoutShift
+	t.flows.Generation = layout | (t.flows.Generation+1)&(1<<abi.FlowLayoutShift-1)
+	t.flows.Older++
 	return t.putFlows()
 }
 

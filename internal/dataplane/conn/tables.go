@@ -129,8 +129,8 @@ func Size(spec *ebpf.CollectionSpec, connections uint32) error {
 	for name, value := range map[string]uint32{
 		abi.BpfVarSlotChunkShift:  s.slotBits,
 		abi.BpfVarIndexChunkShift: s.steps[0].indexBits,
-		abi.BpfVarFlowBits:        s.flowBits,
-		abi.BpfVarFlowChunkBits:   uint32(bits.Len32(last.flowChunks) - 1),
+		abi.BpfVarFlowChunkPairs:  1 << s.flowBits,
+		abi.BpfVarFlowChunksMost:  last.flowChunks,
 		abi.BpfVarFlowCpus:        s.cpus,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {

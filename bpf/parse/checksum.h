@@ -4,8 +4,8 @@
  * 1624). Sums are of 16-bit words in network byte order; they are folded as late as
  * possible.
  */
-#ifndef WEIR_FORWARD_CHECKSUM_H
-#define WEIR_FORWARD_CHECKSUM_H
+#ifndef WEIR_PARSE_CHECKSUM_H
+#define WEIR_PARSE_CHECKSUM_H
 
 #include "abi.h"
 #include "base/bpf.h"
@@ -32,6 +32,13 @@ static INLINE __u32 csum_addr(const struct addr *old, const struct addr *new, bo
 	return (sum & 0xffff) + (sum >> 16);
 }
 
+/* csum_folded is a sum below 2^32 in 16 bits. */
+static INLINE __u16 csum_folded(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum + (sum >> 16);
+}
+
 /* csum_short is what changing a 16-bit word adds to a sum. */
 static INLINE __u32 csum_short(__u16 old, __u16 new)
 {
@@ -44,10 +51,7 @@ static INLINE __u32 csum_short(__u16 old, __u16 new)
  */
 static INLINE __u16 csum_apply(__u16 check, __u32 sum)
 {
-	sum += (__u16)~check;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
+	return ~csum_folded((__u16)~check + sum);
 }
 
 /* csum_fold is the checksum of a sum. */
