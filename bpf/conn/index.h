@@ -29,8 +29,14 @@
 /* The buckets stand in chunks of so many that a shift by this tells which. Go sets it. */
 volatile const __u32 index_chunk_shift = 31;
 
-/* A flow may stand in one of so many buckets. */
-#define INDEX_CHOICES 8
+/*
+ * A flow may stand in one of so many buckets. The first ones are odd multiples of its hash, and of
+ * some hashes these are all in few buckets, or in one. The others follow from the hash in another
+ * way.
+ */
+#define INDEX_CHOICES 10
+#define INDEX_MULTIPLES 8
+#define INDEX_SPREAD 0x85ebca6b
 
 /* A reference: the flow's hash << 32 | REF_ANSWERS | the slot's place, counted from 1. */
 #define REF_ANSWERS 0x80000000
@@ -65,10 +71,13 @@ static INLINE __u32 ref_place(__u64 ref)
  */
 static INLINE struct bucket *bucket_of(__u32 index, __u32 hash, __u32 choice)
 {
-	__u64 spread = (2 * choice + 1) * 0x9e3779b97f4a7c15ULL * hash;
+	__u64 spread;
 	__u32 chunk, at;
 	void *buckets;
 
+	if (choice >= INDEX_MULTIPLES)
+		hash ^= choice * INDEX_SPREAD;
+	spread = (2 * choice + 1) * 0x9e3779b97f4a7c15ULL * hash;
 	at = spread >> (64 - (index & INDEX_BITS));
 	chunk = (index >> INDEX_PLACE_SHIFT) + (at >> index_chunk_shift);
 	at &= (1U << index_chunk_shift) - 1;

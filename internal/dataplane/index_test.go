@@ -1,10 +1,41 @@
 package dataplane
 
 import (
+	"fmt"
 	"testing"
 
 	"weir/internal/dataplane/abi"
+	"weir/lvs"
 )
+
+// Flows of which eight choices of a bucket are one and the same have room, more of them than a
+// bucket has.
+func TestFlowsWhoseChoicesCoincide(t *testing.T) {
+	const room, bits = 1 << 12, 11 // its index has 2^11 buckets
+	withPlaneOf(t, room, twoServers(lvs.RoundRobin), func(b *bench) {
+		seed, begun := b.knobs().Seed, 0
+		for n := 0; begun <= abi.BucketRefs; n++ {
+			f := syn(1)
+			f.from = fmt.Sprintf("10.0.%d.%d:%d", n>>24, n>>16&255, n&0xffff)
+			k := f.flow()
+			sum := k.From.Lo*seed[1] + k.To.Lo*seed[3] + k.Ports*seed[4] // IPv4: the other words are 0
+			hash := (sum ^ sum>>32) * 0x9e3779b97f4a7c15 >> 32
+			first, same := hash*0x9e3779b97f4a7c15, true
+			for choice := range uint64(8) {
+				same = same && (2*choice+1)*first>>(64-bits) == 1<<bits/2
+			}
+			if !same {
+				continue
+			}
+			begun++
+			b.send(t, places[0], f, back)
+			if _, err := b.conns.Find(k); err != nil {
+				t.Errorf("connection %d of the bucket: %v", begun, err)
+			}
+		}
+		b.wantReason(t, "note_table_full", 0)
+	})
+}
 
 // wantWholeIndex expects each connection to be found by its key, and the index to have one
 // reference to each, one more where the server's answers are to be known, and no others. No slot is

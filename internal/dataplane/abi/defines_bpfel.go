@@ -51,7 +51,9 @@ const (
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT
 	WordField            = 15                   // WORD_FIELD
-	IndexChoices         = 8                    // INDEX_CHOICES
+	IndexChoices         = 10                   // INDEX_CHOICES
+	IndexMultiples       = 8                    // INDEX_MULTIPLES
+	IndexSpread          = 2246822507           // INDEX_SPREAD
 	RefAnswers           = 2147483648           // REF_ANSWERS
 	SpanLeast            = 4096                 // SPAN_LEAST
 	SweepDue             = 512                  // SWEEP_DUE

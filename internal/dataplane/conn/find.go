@@ -36,7 +36,11 @@ func (t *Table) Find(key abi.BpfFlowKey) (c abi.BpfConn, err error) {
 func (t *Table) findIn(index uint32, hash uint32, key abi.BpfFlowKey) (none abi.BpfConn, err error) {
 	each := t.shape.steps[0].indexBits
 	for choice := range uint64(abi.IndexChoices) {
-		at := (2*choice + 1) * 0x9e3779b97f4a7c15 * uint64(hash)
+		of := hash
+		if choice >= abi.IndexMultiples {
+			of ^= uint32(choice * abi.IndexSpread)
+		}
+		at := (2*choice + 1) * 0x9e3779b97f4a7c15 * uint64(of)
 		bucket := uint32(at >> (64 - index&abi.IndexBits))
 		buckets, err := innerMap(t.maps.ConnIndex, index>>abi.IndexPlaceShift+bucket>>each)
 		if err != nil || buckets == nil {
