@@ -76,9 +76,17 @@ struct slot_search {
 	__u32 place; /* of the slot that was claimed, counted from 1, or 0 */
 };
 
+/* How many slots are tried. Of a full table's slots one in five is free. */
+#define SLOT_TRIES 128
+
+/* After so many tries the search jumps, so far that it comes to all parts of the span in turn. */
+#define SLOT_JUMP_AFTER 64
+#define SLOT_JUMP 0x9e3779b1
+
 /*
  * slot_try tries to claim the next slot. Where slots are crowded it doubles the span, and where a
- * quarter of them are taken it asks for more.
+ * quarter of them are taken it asks for more. The search may stand in the midst of many slots that
+ * are taken, where a burst has come since the last sweep has set the span.
  */
 static long slot_try(__u32 turn, struct slot_search *s)
 {
@@ -99,14 +107,13 @@ static long slot_try(__u32 turn, struct slot_search *s)
 			__sync_val_compare_and_swap(&conn_limits.span, was, 2 * span);
 		if (span >= slot_sizes.slots / 4)
 			slots_ask();
+		if (turn >= SLOT_JUMP_AFTER)
+			__sync_fetch_and_add(&conn_limits.cursor, SLOT_JUMP);
 		return 0;
 	}
 	s->place = at + 1;
 	return 1;
 }
-
-/* How many slots are tried. Of a full table's slots one in five is free. */
-#define SLOT_TRIES 128
 
 /*
  * slot_claim claims a slot, that which was freed for the packet (freed) before all others. It

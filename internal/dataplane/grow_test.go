@@ -41,6 +41,28 @@ func TestTablesGrowUnderAFlood(t *testing.T) {
 	}
 }
 
+// A new connection finds a slot also where the search stands in the midst of many slots that are
+// taken: a sweep sets how many slots are searched, and a burst may have come since.
+func TestSearchForASlotLeavesACrowd(t *testing.T) {
+	plan := manyServers(lvs.RoundRobin, 2)
+	withFloor(t, grown, plan, func(m *meter) {
+		const crowd = 15_000 // fewer than tables grow at
+		m.flood(t, 0, crowd)
+		for i, span := range []uint32{abi.SpanLeast, 1 << 14, 1 << 20} {
+			limits := entry[abi.BpfConnLimits](m.maps.ConnLimits, uint32(0))
+			limits.Cursor, limits.Span = 0, span
+			if err := m.maps.ConnLimits.Put(uint32(0), limits); err != nil {
+				t.Fatal(err)
+			}
+			m.flood(t, crowd+10*i, 10)
+			if got, want := m.wantAll(t, plan), crowd+10*(i+1); got != want {
+				t.Errorf("%d connections have entries where %d slots are searched from the first on, want %d", got, span, want)
+			}
+		}
+		m.wantReason(t, "note_table_full", 0)
+	})
+}
+
 // What comes faster than tables can grow is served yet: the oldest that is half open makes room for
 // a connection behind NAT, and by direct routing a connection does without an entry. Later ones
 // have entries again.
