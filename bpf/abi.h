@@ -522,8 +522,8 @@ struct flow_knobs {
 };
 
 /*
- * A generation has this in its highest bits. Another layout of lines takes another number, so that
- * no build takes a line of another one's for its own, not even while the programs are exchanged.
+ * It is in a generation's highest bits, and another one for another layout of lines: no build uses a
+ * line of another one's. All find a line's flow and last use in it, which stay where they are.
  */
 #define FLOW_LAYOUT 1
 #define FLOW_LAYOUT_SHIFT 24
@@ -557,7 +557,7 @@ struct conn_limits {
 	__u64 turn;      /* how many connections have become half open */
 	__u32 asked;     /* struct slot_sizes.slots when Go was last asked for more; 0: never */
 	__u32 full;      /* the last tick in which the table was full; 0: never */
-	__u32 cursor;    /* how many slots were tried in searches for a free one */
+	__u32 cursor;    /* where the search for a free slot stands */
 	__u32 span;      /* how many slots are searched; SPAN_LEAST or more */
 	__u64 oldest;    /* the turn of the first connection that no search for a half-open one has met */
 	__u32 zero[6];
