@@ -15,6 +15,13 @@
 
 #define TICK_SHIFT 26
 
+/*
+ * 2^64 and 2^32 divided by the golden ratio, as odd numbers. The high bits of a key times the first one
+ * are its hash (Fibonacci hashing); steps of the second one come to all parts of a range in turn.
+ */
+#define GOLDEN_64 0x9e3779b97f4a7c15ULL
+#define GOLDEN_32 0x9e3779b1U
+
 #define MAX_VMACS 1024
 #define MAX_VIPS 4096 /* the size of a table as compiled, in both objects */
 
@@ -111,7 +118,7 @@ struct service_entry {
 
 /*
  * Where a service stands (service/service_slots.h). A key has one slot: the highest bits of the
- * product of the sum of its words and ADDR_SLOT_FACTOR. A slot has the index of one of the
+ * product of the sum of its words and GOLDEN_64. A slot has the index of one of the
  * services that it is the slot of, plus one, or 0; the others are found in the table of services.
  */
 #define SERVICE_SLOT_SHIFT 50
@@ -305,10 +312,9 @@ struct server {
 
 /*
  * The filter of addresses (service/addr_filter.h). An address has one byte in it: the
- * highest bits of (hi + lo) * ADDR_SLOT_FACTOR. A flag says of all addresses with this
+ * highest bits of (hi + lo) * GOLDEN_64. A flag says of all addresses with this
  * byte what they are not; 0 is always safe.
  */
-#define ADDR_SLOT_FACTOR 0x9e3779b97f4a7c15ULL
 #define ADDR_SLOT_SHIFT 50
 #define ADDR_SLOTS 16384 /* 2^(64 - ADDR_SLOT_SHIFT) */
 

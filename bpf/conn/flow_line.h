@@ -29,7 +29,7 @@ static INLINE __u64 flow_hash(const struct flow_key *k)
 		    k->ports * seed[4];
 
 	/* The sums of flows whose ports follow each other are equally far apart. */
-	return (sum ^ sum >> 32) * 0x9e3779b97f4a7c15ULL;
+	return (sum ^ sum >> 32) * GOLDEN_64;
 }
 
 /*
@@ -47,7 +47,7 @@ static INLINE struct flow_pair *flow_pair(__u64 hash, __u32 cpu, __u32 place)
 	void *pairs;
 
 	if (place)
-		hash = (hash ^ hash >> 32) * (0x9e3779b97f4a7c13ULL + 2 * place);
+		hash = (hash ^ hash >> 32) * (GOLDEN_64 - 2 + 2 * place);
 	at = (hash >> 32) * flow_chunk_pairs >> 32;
 	chunk = cpu * flow_chunks_most + ((__u32)(hash >> 32) & flow_knobs.chunks);
 	pairs = bpf_map_lookup_elem(&flow_chunks, &chunk);

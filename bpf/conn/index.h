@@ -77,7 +77,7 @@ static INLINE struct bucket *bucket_of(__u32 index, __u32 hash, __u32 choice)
 
 	if (choice >= INDEX_MULTIPLES)
 		hash ^= choice * INDEX_SPREAD;
-	spread = (2 * choice + 1) * 0x9e3779b97f4a7c15ULL * hash;
+	spread = (2 * choice + 1) * GOLDEN_64 * hash;
 	at = spread >> (64 - (index & INDEX_BITS));
 	chunk = (index >> INDEX_PLACE_SHIFT) + (at >> index_chunk_shift);
 	at &= (1U << index_chunk_shift) - 1;

@@ -81,7 +81,6 @@ struct slot_search {
 
 /* After so many tries the search jumps, so far that it comes to all parts of the span in turn. */
 #define SLOT_JUMP_AFTER 64
-#define SLOT_JUMP 0x9e3779b1
 
 /*
  * slot_try tries to claim the next slot. Where slots are crowded it doubles the span, and where a
@@ -108,7 +107,7 @@ static long slot_try(__u32 turn, struct slot_search *s)
 		if (span >= slot_sizes.slots / 4)
 			slots_ask();
 		if (turn >= SLOT_JUMP_AFTER)
-			__sync_fetch_and_add(&conn_limits.cursor, SLOT_JUMP);
+			__sync_fetch_and_add(&conn_limits.cursor, GOLDEN_32);
 		return 0;
 	}
 	s->place = at + 1;

@@ -43,12 +43,9 @@ static INLINE struct template_entry *template_entry_of(const struct template *t)
 }
 
 /*
- * Tries go through the table in steps of this odd number, not one by one: of a table that has
- * been copied from a full one the front is full.
+ * template_entry_try tries to take the next entry. Tries go through the table by large steps, not one
+ * by one: of a table that has been copied from a full one the front is full.
  */
-#define TEMPLATE_STEP 0x9e3779b1U
-
-/* template_entry_try tries to take the next entry. */
 static long template_entry_try(__u32 turn, struct template_entry_search *s)
 {
 	struct template_entry *e;
@@ -58,7 +55,7 @@ static long template_entry_try(__u32 turn, struct template_entry_search *s)
 	n = *(volatile __u32 *)&template_tables.entries;
 	if (n <= first)
 		return 1;
-	place = first + __sync_fetch_and_add(&template_tables.cursor, 1) * TEMPLATE_STEP % (n - first) + 1;
+	place = first + __sync_fetch_and_add(&template_tables.cursor, 1) * GOLDEN_32 % (n - first) + 1;
 	e = template_entry_at(place);
 	if (!e)
 		return 1;

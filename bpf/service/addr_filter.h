@@ -20,7 +20,7 @@
 /* addr_not is what the address is not (ADDR_NOT_NAT and others). Go finds it by AddrSlot. */
 static INLINE __u8 addr_not(const struct addr *a)
 {
-	return addr_filter.flags[(a->hi + a->lo) * ADDR_SLOT_FACTOR >> ADDR_SLOT_SHIFT];
+	return addr_filter.flags[(a->hi + a->lo) * GOLDEN_64 >> ADDR_SLOT_SHIFT];
 }
 
 /*

@@ -20,7 +20,7 @@ static INLINE __u64 service_word(const struct service_key *key)
 /* service_slot is the slot of a key. Go computes the same (ServiceSlot). */
 static INLINE __u32 service_slot(const struct service_key *key)
 {
-	return (key->vip.hi + key->vip.lo + service_word(key)) * ADDR_SLOT_FACTOR >> SERVICE_SLOT_SHIFT;
+	return (key->vip.hi + key->vip.lo + service_word(key)) * GOLDEN_64 >> SERVICE_SLOT_SHIFT;
 }
 
 /* same_service says whether two keys are equal. */

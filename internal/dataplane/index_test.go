@@ -19,8 +19,8 @@ func TestFlowsWhoseChoicesCoincide(t *testing.T) {
 			f.from = fmt.Sprintf("10.0.%d.%d:%d", n>>24, n>>16&255, n&0xffff)
 			k := f.flow()
 			sum := k.From.Lo*seed[1] + k.To.Lo*seed[3] + k.Ports*seed[4] // IPv4: the other words are 0
-			hash := (sum ^ sum>>32) * 0x9e3779b97f4a7c15 >> 32
-			first, same := hash*0x9e3779b97f4a7c15, true
+			hash := (sum ^ sum>>32) * abi.Golden64 >> 32
+			first, same := hash*abi.Golden64, true
 			for choice := range uint64(8) {
 				same = same && (2*choice+1)*first>>(64-bits) == 1<<bits/2
 			}

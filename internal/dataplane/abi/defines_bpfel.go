@@ -6,7 +6,7 @@ const (
 	TickShift            = 26                   // TICK_SHIFT
 	TemplatePlaceShift   = 1                    // TEMPLATE_PLACE_SHIFT
 	MethodMask           = 3                    // METHOD_MASK
-	AddrSlotFactor       = 11400714819323198485 // ADDR_SLOT_FACTOR
+	Golden64             = 11400714819323198485 // GOLDEN_64
 	AddrSlotShift        = 50                   // ADDR_SLOT_SHIFT
 	ServiceSlotShift     = 50                   // SERVICE_SLOT_SHIFT
 	AddrNotVirtual       = 1                    // ADDR_NOT_VIRTUAL

@@ -132,13 +132,13 @@ func (s BpfServer) AddrPort() netip.AddrPort {
 
 // AddrSlot is which byte of the filter of addresses an address has, as addr_not of
 // bpf/service/addr_filter.h has it.
-func AddrSlot(a BpfAddr) int { return int((a.Hi + a.Lo) * AddrSlotFactor >> AddrSlotShift) }
+func AddrSlot(a BpfAddr) int { return int((a.Hi + a.Lo) * Golden64 >> AddrSlotShift) }
 
 // ServiceSlot is which slot a service's key has, as service_slot of
 // bpf/service/service_slots.h has it.
 func ServiceSlot(k BpfServiceKey) int {
 	word := uint64(k.Port) | uint64(k.Protocol)<<16 | uint64(k.Mark)<<32
-	return int((k.Vip.Hi + k.Vip.Lo + word) * AddrSlotFactor >> ServiceSlotShift)
+	return int((k.Vip.Hi + k.Vip.Lo + word) * Golden64 >> ServiceSlotShift)
 }
 
 // MACWord is an Ethernet address as the low six bytes of a word, its first byte

@@ -40,7 +40,7 @@ func (t *Table) findIn(index uint32, hash uint32, key abi.BpfFlowKey) (none abi.
 		if choice >= abi.IndexMultiples {
 			of ^= uint32(choice * abi.IndexSpread)
 		}
-		at := (2*choice + 1) * 0x9e3779b97f4a7c15 * uint64(of)
+		at := (2*choice + 1) * abi.Golden64 * uint64(of)
 		bucket := uint32(at >> (64 - index&abi.IndexBits))
 		buckets, err := innerMap(t.maps.ConnIndex, index>>abi.IndexPlaceShift+bucket>>each)
 		if err != nil || buckets == nil {
@@ -68,5 +68,5 @@ func (t *Table) findIn(index uint32, hash uint32, key abi.BpfFlowKey) (none abi.
 // flowHash is flow_hash of bpf/conn/flow_line.h.
 func flowHash(n *abi.BpfFlowKnobs, k *abi.BpfFlowKey) uint64 {
 	sum := k.From.Hi*n.Seed[0] + k.From.Lo*n.Seed[1] + k.To.Hi*n.Seed[2] + k.To.Lo*n.Seed[3] + k.Ports*n.Seed[4]
-	return (sum ^ sum>>32) * 0x9e3779b97f4a7c15
+	return (sum ^ sum>>32) * abi.Golden64
 }
