@@ -33,6 +33,8 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 {
 	const struct packet *p = &w->packet;
 
+	if (METHOD_OF(w->method) == METHOD_NAT)
+		w->csum = csum_moved(&p->key.to, &s->addr, !p->ip6);
 	if (delivered_locally(s, w->method)) {
 		count_delivered(p, s, index, conns);
 		return PASS;
@@ -45,7 +47,6 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 		w->no_host = true;
 		return REFUSE;
 	}
-	w->csum = csum_folded(csum_addr(&p->key.to, &s->addr, !p->ip6));
 	w->end_there = ends_there(w->origin, s, w->method);
 	w->to_client = false;
 	w->server = index;

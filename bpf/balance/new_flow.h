@@ -45,6 +45,7 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 {
 	struct packet *p = &w->packet;
 	struct server *s;
+	__u64 fresh;
 	__u32 index;
 
 	if (!table_was_full(STATE_ESTABLISHED, w->now))
@@ -54,9 +55,10 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 	if (!s || !(s->flags & SERVER_PRESENT))
 		return pass(PASS_NO_CONNECTION);
 	w->method = new_conn_method(s, p);
-	if (!(p->tcp_flags & (TCP_RST | TCP_FIN)) && !reply_prepare(w, s)) {
+	if (!(p->tcp_flags & (TCP_RST | TCP_FIN))) {
 		make_way(w, old, word);
-		conn_insert(w, index, STATE_SYN_RECV);
+		reply_prepare(w, s);
+		conn_insert(w, index, STATE_SYN_RECV, &fresh);
 	}
 	note(NOTE_BY_HASH);
 	return deliver(w, s, index, 0);
@@ -64,25 +66,26 @@ static INLINE enum verdict route_unmatched(struct work *w, const struct service 
 
 /*
  * record_connection inserts a new connection. Index is its server, which may be another one
- * afterwards. It returns REASON_NONE; DROP_EXPIRING; or DROP_TABLE_FULL
+ * afterwards. It returns REASON_NONE; DROP_EXPIRING; DROP_COLLISION; or DROP_TABLE_FULL
  * behind NAT and for a local client, which need a connection.
  */
 static INLINE enum reason record_connection(struct work *w, const struct service *svc, __u32 *index)
 {
 	__u32 state = conn_first_state(&w->packet);
 	bool needed = w->answered || METHOD_OF(w->method) == METHOD_NAT;
-	__u64 fresh = conn_insert(w, *index, state);
+	__u64 fresh = 0;
+	enum reason why = conn_insert(w, *index, state, &fresh);
 	__u32 other;
 
-	if (!fresh && needed && recycle_half_open(w))
-		fresh = conn_insert(w, *index, state);
-	if (!fresh && needed)
-		return DROP_TABLE_FULL;
-	if (!fresh) {
+	if (why == DROP_TABLE_FULL && needed && recycle_half_open(w))
+		why = conn_insert(w, *index, state, &fresh);
+	if (why == DROP_TABLE_FULL && !needed) {
 		other = server_without_entry(w, svc);
 		*index = other == NO_SERVER ? *index : other;
 		return REASON_NONE;
 	}
+	if (why)
+		return why;
 	*index = conn_server(fresh);
 	w->method = conn_method(fresh);
 	return conn_state(fresh) == STATE_GONE ? DROP_EXPIRING : REASON_NONE;
@@ -134,9 +137,7 @@ static INLINE enum verdict open_flow(struct work *w, struct conn *old, __u64 wor
 	if (one_packet)
 		return deliver(w, s, index, 1);
 	make_way(w, old, word);
-	why = reply_prepare(w, s);
-	if (why)
-		return drop(why);
+	reply_prepare(w, s);
 	why = record_connection(w, svc, &index);
 	if (why)
 		return drop(why);

@@ -17,7 +17,6 @@
 #include "conn/older.h"
 #include "conn/tcp_state.h"
 #include "conn/word.h"
-#include "parse/checksum.h"
 #include "parse/packet.h"
 #include "service/service.h"
 #include "verdict/verdict.h"
@@ -86,6 +85,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	struct server *s;
 	__u64 word, found;
 	struct conn *c;
+	enum verdict v;
 
 	w->hash = index_hash(&p->key);
 	found = conn_seek(w->hash, &p->key);
@@ -121,14 +121,14 @@ static INLINE enum verdict route_flow(struct work *w)
 	}
 	w->method = conn_method(word);
 	if (conn_nat(word)) {
-		w->csum = csum_folded(csum_addr(&p->key.to, &s->addr, !p->ip6));
 		reply_refresh(w, c, word);
 		conn_advance(c, word, p, now, INPUT);
 	} else {
 		conn_advance(c, word, p, now, ONLY);
 	}
+	v = deliver(w, s, index, 0); /* it sets w->csum */
 	flow_insert(w, c, false, now);
-	return deliver(w, s, index, 0);
+	return v;
 begin:
 	c = NULL;
 	word = 0;

@@ -91,29 +91,43 @@ static INLINE __u64 twin_word(__u32 place, const struct flow_key *key)
 	return word;
 }
 
-/* conn_enter enters a new connection's references into the index. False: there is no room for them. */
-static INLINE bool conn_enter(const struct work *w, __u32 hash, __u32 place)
+/*
+ * answers_taken says whether a connection has packets, or answers, with the key of the answers to the
+ * packet's new connection: the server has one with the same client's port for another virtual
+ * address. One of the same flow is another CPU's, which begins it as well.
+ */
+static INLINE bool answers_taken(const struct work *w)
 {
-	if (!index_enter(hash, place))
-		return false;
-	if (!w->answered || index_enter(w->answers, place | REF_ANSWERS))
-		return true;
-	index_leave(hash, place);
-	return false;
+	__u64 word, found = index_seek(w->answers, &w->reply_key, 0);
+	struct conn *other = found_conn(found, &word);
+
+	return other && !(found_answers(found) && same_flow(&other->key, &w->packet.key));
+}
+
+/* conn_leave drops what there is of a new connection's references, and frees its slot, whose word is this. */
+static INLINE void conn_leave(const struct work *w, struct conn *c, __u64 word)
+{
+	index_leave(w->hash, c->place);
+	if (w->answered)
+		index_leave(w->answers, c->place | REF_ANSWERS);
+	slot_free(c, word);
 }
 
 /*
  * conn_insert begins a connection of the packet's flow, of w->service and w->method, with this
- * server, and with answers to it if w->answered. It returns the word that the flow has now: its own;
- * another CPU's where that one was faster, or one of STATE_GONE where that connection has ended
- * again; or 0 where the table is full, which it counts as NOTE_TABLE_FULL.
+ * server, and with answers to it if w->answered. It sets *word to the one that the flow has now: its
+ * own; or another CPU's where that one was faster, or one of STATE_GONE where that connection has
+ * ended again. It returns REASON_NONE; DROP_COLLISION (answers_taken); or DROP_TABLE_FULL, which it
+ * counts as NOTE_TABLE_FULL.
  */
-static NOINLINE __u64 conn_insert(struct work *w, __u32 server, __u32 state)
+static NOINLINE enum reason conn_insert(struct work *w, __u32 server, __u32 state, __u64 *word)
 {
 	const struct flow_key *key = &w->packet.key;
 	__u64 claimed, fresh, twin;
-	__u32 hash, place;
+	int flow, answers;
 	struct conn *c;
+	__u32 place;
+	bool taken;
 
 	place = slot_claim(w->freed);
 	w->freed = 0;
@@ -135,26 +149,29 @@ static NOINLINE __u64 conn_insert(struct work *w, __u32 server, __u32 state)
 	}
 	c->place = place;
 	__sync_lock_test_and_set(&c->word, claimed);
-	hash = w->hash;
-	if (!conn_enter(w, hash, place)) {
-		slot_free(c, claimed);
+	flow = index_enter(w->hash, place);
+	answers = w->answered ? index_enter(w->answers, place | REF_ANSWERS) : INDEX_ALONE;
+	if (!flow || !answers) {
+		conn_leave(w, c, claimed);
 		goto full;
 	}
-	twin = index_seek(hash, key, place);
-	if (!twin && __sync_val_compare_and_swap(&c->word, claimed, fresh) == claimed) {
+	twin = flow == INDEX_BESIDE ? index_seek(w->hash, key, place) : 0;
+	taken = !twin && answers == INDEX_BESIDE && answers_taken(w);
+	if (!twin && !taken && __sync_val_compare_and_swap(&c->word, claimed, fresh) == claimed) {
 		conn_count_in(w, c, fresh);
-		return fresh;
+		*word = fresh;
+		return REASON_NONE;
 	}
+	conn_leave(w, c, claimed);
+	if (taken)
+		return DROP_COLLISION;
 	/* Another CPU was faster, or has ended this one: its connection has the lower place. */
-	index_leave(hash, place);
-	if (w->answered)
-		index_leave(w->answers, place | REF_ANSWERS);
-	slot_free(c, claimed);
-	return twin_word(found_place(twin ? twin : index_seek(hash, key, place)), key);
+	*word = twin_word(found_place(twin ? twin : index_seek(w->hash, key, place)), key);
+	return REASON_NONE;
 full:
 	note(NOTE_TABLE_FULL);
 	table_full_note(w->now);
-	return 0;
+	return DROP_TABLE_FULL;
 }
 
 /*

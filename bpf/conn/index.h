@@ -243,7 +243,24 @@ static INLINE struct conn *conn_find(const struct flow_key *key)
 	return found_answers(found) ? NULL : found_conn(found, &word);
 }
 
-/* index_enter enters a reference to a place into the index. 0: there is no room for it. */
+/* What index_enter returns; 0: there is no room. */
+#define INDEX_ALONE 1  /* no reference to another connection of this flow stood there */
+#define INDEX_BESIDE 2 /* one may have: index_seek tells */
+
+/*
+ * index_alone says whether a reference that has just been entered into its flow's first bucket, in
+ * this index, is the only one that a search for the flow would follow. Of two CPUs that enter the same
+ * flow at once at least one sees the other's, since each enters its own before.
+ */
+static INLINE bool index_alone(const struct bucket *first, __u32 index, __u32 hash)
+{
+	volatile struct slot_sizes *sizes = &slot_sizes;
+	__u64 hits = bucket_hits(first, hash);
+
+	return !(hits & (hits - 1)) && !*(volatile __u32 *)&first->more && sizes->index == index && !sizes->before;
+}
+
+/* index_enter enters a reference to a place into the index. */
 __noinline int index_enter(__u32 hash, __u32 place)
 {
 	__u64 ref = ref_of(hash, place);
@@ -259,7 +276,7 @@ __noinline int index_enter(__u32 hash, __u32 place)
 			__sync_fetch_and_add(&first->more, 1);
 		for (__u32 i = 0; i < BUCKET_REFS; i++)
 			if (!b->refs[i] && __sync_val_compare_and_swap(&b->refs[i], 0, ref) == 0)
-				return 1;
+				return !choice && index_alone(first, index, hash) ? INDEX_ALONE : INDEX_BESIDE;
 	}
 	if (first)
 		__sync_fetch_and_add(&first->more, -1);

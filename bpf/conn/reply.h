@@ -23,30 +23,18 @@
 #include "verdict/verdict.h"
 #include "verdict/work.h"
 
-/*
- * reply_prepare has the packet's new connection know the server's answers, if they come to this
- * machine. It returns REASON_NONE; or DROP_COLLISION where the server has a connection with the same
- * client's port for another virtual address, whose answers would carry the same key.
- */
-static NOINLINE enum reason reply_prepare(struct work *w, const struct server *s)
+/* reply_prepare has the packet's new connection know the server's answers, if they come to this machine. */
+static NOINLINE void reply_prepare(struct work *w, const struct server *s)
 {
 	const struct flow_key *key = &w->packet.key;
-	struct flow_key *reply = &w->other_key;
-	struct conn *other;
-	__u64 found, word;
 
 	w->answered = needs_reply(s, w->method);
 	if (!w->answered)
-		return REASON_NONE;
-	reply_key(reply, key, s, w->method);
-	w->answers = index_hash(reply);
-	found = index_seek(w->answers, reply, 0);
-	other = found_conn(found, &word);
-	if (other && !(found_answers(found) && same_flow(&other->key, key))) /* another CPU may begin the same one */
-		return DROP_COLLISION;
-	if (!same_addr(&reply->to, &key->from))
+		return;
+	reply_key(&w->reply_key, key, s, w->method);
+	w->answers = index_hash(&w->reply_key);
+	if (!same_addr(&w->reply_key.to, &key->from))
 		w->reply_route.ifindex |= REPLY_TO_VIP;
-	return REASON_NONE;
 }
 
 /* same_next_hop says whether two next hops are equal. */
@@ -93,7 +81,7 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *c, __u64 w
 		return PASS;
 	if (conn_nat(word))
 		conn_advance(c, word, p, w->now, OUTPUT);
-	w->csum = csum_folded(csum_addr(&p->key.from, &c->key.to, !p->ip6));
+	w->csum = csum_moved(&p->key.from, &c->key.to, !p->ip6);
 	flow_insert(w, c, true, w->now);
 	w->server = conn_server(word);
 	w->method = conn_method(word);

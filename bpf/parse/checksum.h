@@ -39,6 +39,12 @@ static INLINE __u16 csum_folded(__u32 sum)
 	return sum + (sum >> 16);
 }
 
+/* csum_moved is csum_addr in 16 bits. */
+static INLINE __u16 csum_moved(const struct addr *old, const struct addr *new, bool ip4)
+{
+	return csum_folded(csum_addr(old, new, ip4));
+}
+
 /* csum_short is what changing a 16-bit word adds to a sum. */
 static INLINE __u32 csum_short(__u16 old, __u16 new)
 {

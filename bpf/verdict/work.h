@@ -84,7 +84,8 @@ struct work {
 	__u32 hash;                   /* of its key (index_hash) */
 	__u32 freed;                  /* the place of a slot that was freed for this packet, or 0 */
 	bool answered;                /* the server's answers to the new connection come to this machine: */
-	__u32 answers;                /* the hash of their key */
+	struct flow_key reply_key;    /* their key, */
+	__u32 answers;                /* and its hash */
 	struct template_key template; /* of the new connection; place 0: it has none */
 	struct template template_draft;
 	struct outer outer;

@@ -625,6 +625,7 @@ type BpfWork struct {
 	Freed         uint32
 	Answered      bool
 	_             [3]byte
+	ReplyKey      BpfFlowKey
 	Answers       uint32
 	_             [4]byte
 	Template      BpfTemplateKey
