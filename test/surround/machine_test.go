@@ -33,12 +33,20 @@ type machine struct {
 	mixed     bool // devices have come, gone or changed their names since the last reset
 }
 
+// bareMachine makes the machine's own namespace, and nothing around it.
+func bareMachine(t *testing.T, name string) *machine {
+	t.Helper()
+	m := &machine{t: t, near: nstest.New(t, name), dir: t.TempDir()}
+	m.pins = filepath.Join("/sys/fs/bpf", m.near.Name)
+	t.Cleanup(func() { os.RemoveAll(m.pins) })
+	return m
+}
+
 // newMachine makes the namespaces, without devices.
 func newMachine(t *testing.T, name string) *machine {
 	t.Helper()
-	m := &machine{t: t, near: nstest.New(t, name), far: nstest.New(t, name+"far"), dir: t.TempDir()}
-	m.pins = filepath.Join("/sys/fs/bpf", m.near.Name)
-	t.Cleanup(func() { os.RemoveAll(m.pins) })
+	m := bareMachine(t, name)
+	m.far = nstest.New(t, name+"far")
 	m.far.IP("link", "add", "br0", "type", "bridge")
 	m.mixed = true
 	m.reset()

@@ -15,8 +15,7 @@ import (
 // answered within 2 s, without a reload.
 func TestRouteMoves(t *testing.T) {
 	client, router, server := nstest.New(t, "client"), nstest.New(t, "router"), nstest.New(t, "server")
-	m := &machine{t: t, near: nstest.New(t, "director"), dir: t.TempDir()}
-	m.pins = "/sys/fs/bpf/" + m.near.Name
+	m := bareMachine(t, "director")
 	nstest.Veth(client, "eth0", m.near, "eth0")
 	nstest.Veth(m.near, "eth1", router, "eth1")
 	nstest.Veth(m.near, "eth2", router, "eth2")

@@ -19,7 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const prefix = "weirt-"
+const (
+	prefix  = "weirt-"
+	pinRoot = "/sys/fs/bpf/"
+)
 
 // Namespace is a network namespace that is deleted at the end of its test. Its methods
 // fail the test on an error.
@@ -28,13 +31,19 @@ type Namespace struct {
 	t    testing.TB
 }
 
-// New makes a namespace with lo up.
+// New makes a namespace with lo up. It is an error if maps are still pinned in the folder of its
+// name at the end of the test.
 func New(t testing.TB, name string) *Namespace {
 	t.Helper()
 	removeStale(t)
 	n := &Namespace{Name: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), name), t: t}
 	run(t, "netns", "add", n.Name)
-	t.Cleanup(func() { run(t, "netns", "del", n.Name) })
+	t.Cleanup(func() {
+		run(t, "netns", "del", n.Name)
+		if _, err := os.Stat(pinRoot + n.Name); err == nil {
+			t.Errorf("the test has left %s%s", pinRoot, n.Name)
+		}
+	})
 	n.IP("link", "set", "lo", "up")
 	return n
 }
@@ -141,7 +150,7 @@ func removeStale(t testing.TB) {
 			_ = exec.Command("ip", "netns", "del", name).Run()
 		}
 	}
-	pins, err := filepath.Glob("/sys/fs/bpf/" + prefix + "*")
+	pins, err := filepath.Glob(pinRoot + prefix + "*")
 	if err != nil {
 		t.Fatal(err)
 	}
