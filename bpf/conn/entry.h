@@ -141,7 +141,10 @@ static NOINLINE enum reason conn_insert(struct work *w, __u32 server, __u32 stat
 	c->stamp = w->now;
 	c->due = conn_due(state, w->now);
 	c->cached = 0;
-	c->template = w->template;
+	if (w->template.place)
+		c->template = w->template;
+	else
+		c->template.place = 0;
 	c->route.ifindex = 0;
 	if (w->answered) {
 		c->route = w->reply_route;

@@ -204,42 +204,53 @@ static INLINE bool step(struct round *r, __u64 *cursor)
 	return now == was || __sync_val_compare_and_swap(cursor, was, now) == was;
 }
 
+/*
+ * search_turn takes the turn after one that was taken, by this count, and whose server is full; or the
+ * next turn of a cycle that is not laid out. Head is the table's first row. True: it took one, or there
+ * is none.
+ */
+static INLINE bool search_turn(struct pick *p, struct row *head, __u64 count)
+{
+	struct round r = {
+		.service = p->service,
+		.length = head->word[TABLE_LENGTH],
+		.head = head->word[TABLE_HEAD],
+		.list = TABLE_SLOTS + head->word[TABLE_LENGTH],
+		.servers = head->word[TABLE_SERVERS],
+		.top = head->word[TABLE_TOP],
+	};
+	__u64 *cursor = &head->word[TABLE_CURSOR];
+	bool done = r.length ? pass_over(&r, cursor, count) : step(&r, cursor);
+
+	p->server = r.server;
+	return done;
+}
+
 /* take_turn tries once to take a turn, for bpf_loop. */
 static long take_turn(__u32 try, struct pick *p)
 {
 	void *table = table_of(p->service);
-	__u64 *cursor, *slot, count;
-	struct round r = { .service = p->service };
+	__u64 *slot, length, count = 0;
 	struct row *head;
 	struct load *l;
-	bool done;
 
 	if (!table)
 		return 1;
 	head = table_row(table, 0);
 	if (!head || !head->word[TABLE_SERVERS])
 		return 1;
-	cursor = &head->word[TABLE_CURSOR];
-	r.length = head->word[TABLE_LENGTH];
-	r.head = head->word[TABLE_HEAD];
-	r.list = TABLE_SLOTS + r.length;
-	r.servers = head->word[TABLE_SERVERS];
-	r.top = head->word[TABLE_TOP];
-	if (r.length) {
-		count = __sync_fetch_and_add(cursor, 1);
-		slot = table_at(table, TABLE_SLOTS + count % r.length);
+	length = head->word[TABLE_LENGTH];
+	if (length) {
+		count = __sync_fetch_and_add(&head->word[TABLE_CURSOR], 1);
+		slot = table_at(table, TABLE_SLOTS + count % length);
 		if (!slot)
 			return 1;
 		p->server = *slot;
 		l = bpf_map_lookup_elem(&loads, &p->server);
 		if (!l || !load_full(l))
 			return 1;
-		done = pass_over(&r, cursor, count);
-	} else {
-		done = step(&r, cursor);
 	}
-	p->server = r.server;
-	return done;
+	return search_turn(p, head, count);
 }
 
 /* schedule_cycle is the server of rr and wrr, or NO_SERVER. */
