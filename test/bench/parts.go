@@ -177,9 +177,12 @@ var parts = []part{
 			"paced: at a quarter of the rate that the slowest serves, counted from when each request was due; medians", rows: http()},
 }
 
-// guestFloors are the least that a frame takes in the guest.
+// guestFloors are the least that a frame takes in the guest. The generator makes a new page, which the
+// kernel zeroes, for each frame that leaves XDP: of the figures at tc and of IPVS, what a frame takes that
+// tc drops is the generator's and the device's.
 var guestFloors = []row{
 	{name: "floor", what: "generator, dropped on arrival"},
+	{name: "dropped_tc", what: "generator, dropped at tc"},
 	{name: "redirect_tc", what: "floor: tc sends all to one device"},
 	{name: "peer_tc", what: "floor: tc gives all to a far end"},
 }

@@ -33,6 +33,7 @@ var (
 	byNative     = way{"weir_native", "gen1", "in1"}
 	byTC         = way{"weir_tc", "gen2", "in2"}
 	byFloor      = way{"floor", "gen3", "in3"}
+	byDroppedTC  = way{"dropped_tc", "gen6", "in6"}
 	byRedirectTC = way{"redirect_tc", "gen4", "in4"}
 	byPeerTC     = way{"peer_tc", "gen5", "in5"}
 )
@@ -211,17 +212,18 @@ func BenchmarkIPVS(b *testing.B) {
 
 // addFloors adds the devices of the floor programs.
 func (n *beside) addFloors(b *testing.B) {
-	for _, by := range []way{byFloor, byRedirectTC, byPeerTC} {
+	for _, by := range []way{byFloor, byDroppedTC, byRedirectTC, byPeerTC} {
 		n.entry(b, by.from, by.to)
 	}
 	closeWith(b, n.attach(b, n.director, byFloor.to, n.programs.Sink()))
+	n.filter(b, n.director, byDroppedTC.to, n.programs.SinkTC())
 	n.filter(b, n.director, byRedirectTC.to, n.programs.Redirect())
 	n.filter(b, n.director, byPeerTC.to, n.programs.Peer())
 }
 
 // floors measures the floor programs.
 func (n *beside) floors(b *testing.B) {
-	for by, exit := range map[way]string{byFloor: "out0", byRedirectTC: "out0", byPeerTC: "out1"} {
+	for by, exit := range map[way]string{byFloor: "out0", byDroppedTC: "out0", byRedirectTC: "out0", byPeerTC: "out1"} {
 		n.exit(b, exit)
 		n.compare(b, "", []way{by}, ipvsFrames, n.acks(b, direct))
 	}
