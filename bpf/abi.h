@@ -487,7 +487,7 @@ struct flow_line {
 	} of;
 	__u32 server;     /* the server's index; its address is the source of its answers */
 	__u32 used;       /* the tick of its last packet */
-	__u32 generation; /* that of flow_knobs; another one or 0: the line is empty */
+	__u32 generation; /* that of flow_knobs << FLOW_GENERATION_SHIFT | csum_ports; another one or 0: it is empty */
 	__u8 answers;     /* enum flow_answers */
 	__u8 method;      /* of the connection (enum method) */
 	__u16 csum;       /* behind NAT: what the new address adds to a checksum's sum */
@@ -529,10 +529,17 @@ struct flow_knobs {
 
 /*
  * It is in a generation's highest bits, and another one for another layout of lines: no build uses a
- * line of another one's. All find a line's flow and last use in it, which stay where they are.
+ * line of another one's. All find a line's flow and last use in it, which stay where they are. The
+ * layout 1 had generations of 32 bits with 1 in the highest byte, and the one before it only counted.
  */
-#define FLOW_LAYOUT 1
-#define FLOW_LAYOUT_SHIFT 24
+#define FLOW_LAYOUT 2
+#define FLOW_LAYOUT_SHIFT 12
+
+/*
+ * Csum_ports is, behind NAT, what the new address and the new port add to a checksum's sum. A line's
+ * generation and that are read and written together, since another CPU may empty the line meanwhile.
+ */
+#define FLOW_GENERATION_SHIFT 16
 
 /* What weir_move is called with: some slots, from this index on. */
 struct moved {
@@ -552,6 +559,7 @@ struct older_keys {
 /* What weir_settle_flows is called with: some pairs of lines, with index first and so on, of a chunk. */
 struct flow_pairs {
 	__u32 chunk, first, pairs;
+	__u32 empty; /* 1: the lines are emptied */
 };
 
 /*

@@ -37,7 +37,7 @@ static INLINE bool cache_hit(const struct headers *h, const struct packet *p, st
 
 	if (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
 		return false;
-	l = flow_find(&p->key);
+	l = flow_find(&p->key, &sent->csum_ports);
 	if (!l)
 		return false;
 	s = bpf_map_lookup_elem(&servers, &l->server);

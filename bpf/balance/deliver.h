@@ -8,6 +8,7 @@
 #include "base/maps.h"
 #include "parse/checksum.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "service/director.h"
 #include "service/server.h"
 #include "verdict/counters.h"
@@ -33,8 +34,10 @@ static INLINE enum verdict deliver(struct work *w, const struct server *s, __u32
 {
 	const struct packet *p = &w->packet;
 
-	if (METHOD_OF(w->method) == METHOD_NAT)
+	if (METHOD_OF(w->method) == METHOD_NAT) {
 		w->csum = csum_moved(&p->key.to, &s->addr, !p->ip6);
+		w->csum_ports = csum_folded(w->csum + csum_short(ports_destination(p->key.ports), port_at(s, w->method, &p->key)));
+	}
 	if (delivered_locally(s, w->method)) {
 		count_delivered(p, s, index, conns);
 		return PASS;

@@ -126,7 +126,7 @@ static INLINE enum verdict route_flow(struct work *w)
 	} else {
 		conn_advance(c, word, p, now, ONLY);
 	}
-	v = deliver(w, s, index, 0); /* it sets w->csum */
+	v = deliver(w, s, index, 0); /* it sets w->csum and w->csum_ports */
 	flow_insert(w, c, false, now);
 	return v;
 begin:

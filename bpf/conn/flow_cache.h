@@ -48,7 +48,7 @@ static NOINLINE struct flow_line *flow_victim(const struct flow_key *k, __u32 cp
 			return NULL;
 		if (flow_matches(l, k))
 			return l;
-		age = l->generation == flow_knobs.generation ? now - l->used : ~0U;
+		age = flow_current(l->generation) ? now - l->used : ~0U;
 		if (!place || age > oldest) {
 			place = l;
 			oldest = age;
@@ -97,7 +97,7 @@ static INLINE void flow_writeback(struct flow_key *key, const struct flow_line *
 		c->stamp = l->used;
 }
 
-/* settle_pair is flow_writeback for the two lines of a pair, for bpf_loop. */
+/* settle_pair is flow_writeback for the two lines of a pair, for bpf_loop; it empties them if it is asked to. */
 static long settle_pair(__u32 turn, struct flow_pairs *some)
 {
 	__u32 chunk = some->chunk, at = some->first + turn;
@@ -109,6 +109,10 @@ static long settle_pair(__u32 turn, struct flow_pairs *some)
 		return 1;
 	flow_writeback(&key, &pair->line[0]);
 	flow_writeback(&key, &pair->line[1]);
+	if (some->empty) {
+		pair->line[0].generation = 0;
+		pair->line[1].generation = 0;
+	}
 	return 0;
 }
 
@@ -125,7 +129,7 @@ static INLINE bool service_has_vip(__u32 service, const struct addr *vip)
 
 /*
  * flow_insert gives the packet's flow a line on this CPU: the client's packets, or, with answers,
- * the server's. Behind NAT w->csum is what the address that they get adds to a sum. Connections of
+ * the server's. Behind NAT w->csum and w->csum_ports are what they get adds to a sum. Connections of
  * local clients have no lines: a local socket costs more than the look-up.
  */
 static NOINLINE void flow_insert(struct work *w, struct conn *c, bool answers, __u32 now)
@@ -166,7 +170,7 @@ static NOINLINE void flow_insert(struct work *w, struct conn *c, bool answers, _
 		l->answers = reply_by_tc(&c->route, p->ifindex) ? ANSWERS_BY_TC : ANSWERS;
 	l->method = conn_method(word);
 	l->csum = w->csum;
-	__sync_lock_test_and_set(&l->generation, flow_knobs.generation);
+	__sync_lock_test_and_set(&l->generation, flow_knobs.generation << FLOW_GENERATION_SHIFT | w->csum_ports);
 	if (c->word != word || !(c->cached & bit))
 		l->generation = 0;
 }

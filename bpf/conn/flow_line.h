@@ -108,13 +108,20 @@ static NOINLINE struct flow_line *flow_find_far(__u64 hash, __u32 cpu, const str
 	return NULL;
 }
 
+/* flow_current says whether a line's generation is the current one. */
+static INLINE bool flow_current(__u32 generation)
+{
+	return generation >> FLOW_GENERATION_SHIFT == flow_knobs.generation;
+}
+
 /*
  * flow_find is the flow's line on this CPU, stamped as used now, or NULL. A line is good
- * while its generation is the current one and it was used within the idle time.
+ * while its generation is the current one and it was used within the idle time. It sets
+ * csum_ports to that of the line.
  */
-static INLINE struct flow_line *flow_find(const struct flow_key *k)
+static INLINE struct flow_line *flow_find(const struct flow_key *k, __u16 *csum_ports)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), now = tick();
+	__u32 cpu = bpf_get_smp_processor_id(), now = tick(), generation;
 	__u64 hash = flow_hash(k);
 	struct flow_line *l;
 
@@ -124,8 +131,10 @@ static INLINE struct flow_line *flow_find(const struct flow_key *k)
 		l = flow_find_far(hash, cpu, k);
 	if (!l)
 		return NULL;
-	if (l->generation != flow_knobs.generation || now - l->used > flow_knobs.idle)
+	generation = *(volatile __u32 *)&l->generation;
+	if (!flow_current(generation) || now - l->used > flow_knobs.idle)
 		return NULL;
+	*csum_ports = generation;
 	if (l->used != now)
 		l->used = now;
 	return l;

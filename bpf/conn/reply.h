@@ -19,6 +19,7 @@
 #include "parse/address.h"
 #include "parse/checksum.h"
 #include "parse/packet.h"
+#include "parse/ports.h"
 #include "service/server.h"
 #include "verdict/verdict.h"
 #include "verdict/work.h"
@@ -82,6 +83,7 @@ static NOINLINE enum verdict route_reply(struct work *w, struct conn *c, __u64 w
 	if (conn_nat(word))
 		conn_advance(c, word, p, w->now, OUTPUT);
 	w->csum = csum_moved(&p->key.from, &c->key.to, !p->ip6);
+	w->csum_ports = csum_folded(w->csum + csum_short(ports_source(p->key.ports), ports_destination(c->key.ports)));
 	flow_insert(w, c, true, w->now);
 	w->server = conn_server(word);
 	w->method = conn_method(word);

@@ -68,7 +68,7 @@ static INLINE void send_from_local_client(const struct headers *h, const struct 
 	sent->mtu = server_mtu(s, method);
 	if (!source)
 		return;
-	sent->csum = 0; /* its server is not behind NAT */
+	sent->csum_ports = 0; /* its server is not behind NAT */
 	rewrite_second(h, p, sent, &p->key.from, source, false);
 }
 

@@ -17,10 +17,15 @@
 #include "verdict/work.h"
 
 /*
- * What a hop less to live adds to the sum of an IPv4 header: TTL is the high byte of its 16-bit
- * word (RFC 1624).
+ * csum_apply_hop is csum_apply_once with a hop less to live, too: TTL is the high byte of its word in
+ * network byte order (RFC 1624), so that takes 1 off the sum. Sum is not 0: no address adds that.
  */
-#define HOP_LESS ((__u16)~bpf_htons(0x0100))
+static INLINE __u16 csum_apply_hop(__u16 check, __u16 sum)
+{
+	__u32 all = 0xffff - check + sum - bpf_htons(0x0100);
+
+	return ~(all + (all >> 16));
+}
 
 /*
  * rewrite_header writes another destination or source address into the IP header, with hop a hop
@@ -33,7 +38,7 @@ static INLINE bool rewrite_header(const struct headers *h, const struct addr *ne
 	if (h->ip4) {
 		if (hop && h->ip4->ttl <= 1)
 			return false;
-		h->ip4->check = csum_apply(h->ip4->check, csum + (hop ? HOP_LESS : 0));
+		h->ip4->check = hop ? csum_apply_hop(h->ip4->check, csum) : csum_apply(h->ip4->check, csum);
 		h->ip4->ttl -= hop;
 		if (destination)
 			h->ip4->daddr = UNMAPPED(new->lo);
@@ -65,25 +70,25 @@ static INLINE __u32 rewrite_addr(const struct headers *h, const struct addr *old
  * update_l4_csum corrects a complete transport checksum by what has been added to its sum. A UDP
  * datagram without a checksum keeps none (RFC 768).
  */
-static INLINE void update_l4_csum(const struct headers *h, const struct packet *p, __u32 csum)
+static INLINE void update_l4_csum(const struct headers *h, const struct packet *p, __u16 csum)
 {
 	__u16 check;
 
 	if (p->protocol != IPPROTO_UDP) {
-		*h->check = csum_apply(*h->check, csum);
+		*h->check = csum_apply_once(*h->check, csum);
 		return;
 	}
 	if (h->ip4 && !*h->check) /* it has no checksum (RFC 768) */
 		return;
-	check = csum_apply(*h->check, csum);
+	check = csum_apply_once(*h->check, csum);
 	*h->check = check ? check : 0xffff;
 }
 
 /*
  * rewrite writes another destination or source address into the packet, and the port
  * sent->new_port; with hop it takes a hop from it, too. Sent->csum is what the address adds to a
- * sum. Where the transport checksum is not complete, the hook corrects it, by what sent says has
- * changed. False: the packet has no hop left, and is unchanged.
+ * sum, and sent->csum_ports what the port adds as well. Where the transport checksum is not complete,
+ * the hook corrects it, by what sent says has changed. False: the packet has no hop left, and is unchanged.
  */
 static INLINE bool rewrite(const struct headers *h, const struct packet *p, struct sent *sent,
 			   const struct addr *new, bool destination, bool hop)
@@ -95,7 +100,7 @@ static INLINE bool rewrite(const struct headers *h, const struct packet *p, stru
 	sent->old_port = *port;
 	*port = sent->new_port;
 	if (h->summed)
-		update_l4_csum(h, p, sent->csum + csum_short(sent->old_port, sent->new_port));
+		update_l4_csum(h, p, sent->csum_ports);
 	else
 		sent->nat = true;
 	return true;
@@ -108,10 +113,10 @@ static INLINE void rewrite_second(const struct headers *h, const struct packet *
 	__u32 csum = rewrite_addr(h, old, new, destination);
 
 	if (h->summed) {
-		update_l4_csum(h, p, csum);
+		update_l4_csum(h, p, csum_folded(csum));
 		return;
 	}
-	sent->csum += csum;
+	sent->csum_ports = csum_folded(sent->csum_ports + csum);
 	sent->nat = true;
 }
 

@@ -74,6 +74,7 @@ static INLINE enum verdict send_on(const struct headers *h, const struct packet 
 	enum verdict v;
 
 	sent->csum = w->csum;
+	sent->csum_ports = w->csum_ports;
 	if (w->to_client) {
 		sent->new_port = ports_destination(w->reply.ports);
 		v = to_client(h, p, sent, &w->reply.vip, &w->reply.route, w->service, w->server);

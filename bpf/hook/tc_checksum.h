@@ -31,6 +31,12 @@ static NOINLINE long skb_update_by_helpers(struct __sk_buff *skb, __u32 check_of
 	return bpf_l4_csum_replace(skb, check_offset, old_port, new_port, flags | 2);
 }
 
+/* sent_csum is what the addresses alone have added to the sum: all but what the ports have. */
+static INLINE __u16 sent_csum(const struct sent *sent)
+{
+	return csum_folded(sent->csum_ports + csum_short(sent->new_port, sent->old_port));
+}
+
 /* What a hop less to live takes off the sum of an IPv6 packet: the limit is the low byte of its word. */
 #define HOP_SUM bpf_htons(1)
 
@@ -49,18 +55,18 @@ static INLINE long skb_update_l4_csum(struct __sk_buff *skb, const struct header
 	if (!h->check)
 		return -1;
 	if (summed_by == SUMMED_BY_HELPERS)
-		return skb_update_by_helpers(skb, check_offset(h), sent->csum,
+		return skb_update_by_helpers(skb, check_offset(h), sent_csum(sent),
 					     sent->old_port | (__u32)sent->new_port << 16, p->protocol == IPPROTO_UDP);
 	summed = skb_summed(skb);
 	if (summed == CHECKSUM_PARTIAL) {
-		*h->check = ~csum_apply(~*h->check, sent->csum);
+		*h->check = ~csum_apply_once(~*h->check, sent_csum(sent));
 		return 0;
 	}
 	if (summed == CHECKSUM_COMPLETE)
-		bpf_csum_update(skb, ~(h->ip4 ? sent->csum : hops));
+		bpf_csum_update(skb, ~(h->ip4 ? sent_csum(sent) : hops));
 	if (p->protocol == IPPROTO_UDP && !*h->check) /* it has no checksum (RFC 768, RFC 6936) */
 		return 0;
-	update_l4_csum(h, p, sent->csum + csum_short(sent->old_port, sent->new_port));
+	update_l4_csum(h, p, sent->csum_ports);
 	return 0;
 }
 

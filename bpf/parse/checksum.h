@@ -60,6 +60,14 @@ static INLINE __u16 csum_apply(__u16 check, __u32 sum)
 	return ~csum_folded((__u16)~check + sum);
 }
 
+/* csum_apply_once is csum_apply for a sum of 16 bits, of which one fold leaves 16. */
+static INLINE __u16 csum_apply_once(__u16 check, __u16 sum)
+{
+	__u32 all = 0xffff - check + sum;
+
+	return ~(all + (all >> 16));
+}
+
 /* csum_fold is the checksum of a sum. */
 static INLINE __u16 csum_fold(__u64 sum)
 {

@@ -17,7 +17,8 @@ struct sent {
 	__u32 ifindex; /* the device that it leaves by */
 	bool nat;      /* the hook is to correct the transport checksum, by these: */
 	__u16 old_port, new_port; /* network byte order */
-	__u32 csum;  /* what the addresses add to the checksum's sum: below 2^21 */
+	__u16 csum_ports; /* what the addresses and ports add to the checksum's sum */
+	__u16 csum;       /* what the first of the addresses adds: for the IPv4 header's checksum */
 	__u32 outer; /* bytes of the outer header that goes in front; 0: none */
 	__u32 mtu;   /* for TOO_BIG and for local clients: the path MTU in bytes */
 };
@@ -79,7 +80,8 @@ struct work {
 	bool end_there;          /* its server is the last machine that it reaches (service/director.h) */
 	bool to_client;          /* it goes to the client of a connection: */
 	struct conn_reply reply; /* that client */
-	__u16 csum;              /* behind NAT: what the address that it gets adds to a checksum's sum */
+	/* Behind NAT: what the address that it gets adds to a checksum's sum, and that with the port. */
+	__u16 csum, csum_ports;
 	/* On the way to the verdict: */
 	__u32 hash;                   /* of its key (index_hash) */
 	__u32 freed;                  /* the place of a slot that was freed for this packet, or 0 */

@@ -179,6 +179,7 @@ type BpfFlowPairs struct {
 	Chunk uint32
 	First uint32
 	Pairs uint32
+	Empty uint32
 }
 
 type BpfFragment struct {
@@ -620,7 +621,7 @@ type BpfWork struct {
 		}
 	}
 	Csum          uint16
-	_             [2]byte
+	CsumPorts     uint16
 	Hash          uint32
 	Freed         uint32
 	Answered      bool

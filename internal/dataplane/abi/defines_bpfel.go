@@ -45,8 +45,9 @@ const (
 	OlderAtATime         = 16                   // OLDER_AT_A_TIME
 	OlderLook            = 1                    // OLDER_LOOK
 	OlderKeep            = 2                    // OLDER_KEEP
-	FlowLayout           = 1                    // FLOW_LAYOUT
-	FlowLayoutShift      = 24                   // FLOW_LAYOUT_SHIFT
+	FlowLayout           = 2                    // FLOW_LAYOUT
+	FlowLayoutShift      = 12                   // FLOW_LAYOUT_SHIFT
+	FlowGenerationShift  = 16                   // FLOW_GENERATION_SHIFT
 	WordIncarnationShift = 40                   // WORD_INCARNATION_SHIFT
 	WordStateShift       = 32                   // WORD_STATE_SHIFT
 	WordMethodShift      = 36                   // WORD_METHOD_SHIFT

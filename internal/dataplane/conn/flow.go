@@ -34,7 +34,13 @@ func (t *Table) ForgetFlows() error {
 // existing flows are to be forwarded in another way; a new weight is no such change.
 func (t *Table) forgetFlows() error {
 	const layout = abi.FlowLayout << abi.FlowLayoutShift
-	t.flows.Generation = layout | (t.flows.Generation+1)&(1<<abi.FlowLayoutShift-1)
+	count := (t.flows.Generation + 1) & (1<<abi.FlowLayoutShift - 1)
+	if count == 0 { // a line of this very generation, of long ago, would be believed
+		if err := t.settleFlows(true); err != nil {
+			return err
+		}
+	}
+	t.flows.Generation = layout | count
 	t.flows.Older++
 	return t.putFlows()
 }

@@ -173,7 +173,7 @@ func (t *Table) makeFlows(s step) error {
 	if t.flows.Chunks == s.flowChunks-1 {
 		return nil
 	}
-	if err := t.settleFlows(); err != nil {
+	if err := t.settleFlows(false); err != nil {
 		return err
 	}
 	t.flows.Chunks = s.flowChunks - 1
@@ -386,9 +386,13 @@ func (t *Table) move(first uint32) error {
 	return fmt.Errorf("move connections to another index: %d of the slots from %d on do not enter it", args.Failed, first)
 }
 
-// settleFlows has each connection know when it was last used as its lines of the flow cache do.
-func (t *Table) settleFlows() error {
-	each := uint32(1) << t.shape.flowBits
+// settleFlows has each connection know when it was last used as its lines of the flow cache do, which
+// it empties if asked to.
+func (t *Table) settleFlows(empty bool) error {
+	each, flag := uint32(1)<<t.shape.flowBits, uint32(0)
+	if empty {
+		flag = 1
+	}
 	for chunk := range t.shape.last().flowChunks * t.shape.cpus {
 		if there, err := innerMap(t.maps.FlowChunks, chunk); err != nil {
 			return err
@@ -398,7 +402,7 @@ func (t *Table) settleFlows() error {
 			there.Close()
 		}
 		for first := uint32(0); first < each; first += pairsAtATime {
-			args := abi.BpfFlowPairs{Chunk: chunk, First: first, Pairs: min(pairsAtATime, each-first)}
+			args := abi.BpfFlowPairs{Chunk: chunk, First: first, Pairs: min(pairsAtATime, each-first), Empty: flag}
 			if _, err := t.programs.Settle.Run(&ebpf.RunOptions{Context: args}); err != nil {
 				return fmt.Errorf("store when connections were last used: %w", err)
 			}

@@ -182,7 +182,7 @@ func (t *Table) takeFrom(table *ebpf.Map) (taken, failed int, err error) {
 func (t *Table) settleOlder(last bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.settleFlows(); err != nil {
+	if err := t.settleFlows(false); err != nil {
 		return err
 	}
 	t.older.programs = abi.OlderLook
