@@ -42,7 +42,10 @@ func (t *Table) forgetFlows() error {
 	}
 	t.flows.Generation = layout | count
 	t.flows.Older++
-	return t.putFlows()
+	if err := t.putFlows(); err != nil || count != 0 {
+		return err
+	}
+	return t.settleFlows(true) // the lines that were filled meanwhile have the generation before
 }
 
 func (t *Table) putFlows() error {
